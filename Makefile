@@ -1,0 +1,52 @@
+# Every target works on a machine with Python 3.11 or later and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup crf demo test lint type fmt bench lock clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(SETUP) ## make .venv with the exact versions of requirements.lock
+
+$(SETUP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fovea needs Python 3.11 or later: make PYTHON=python3.11 setup")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+crf: setup ## add pydensecrf2, the dense CRF (needs a C++ compiler)
+	$(BIN)/uv pip install --python $(BIN)/python "pydensecrf2>=1.1"
+
+demo: setup ## the main job end to end on generated data, under 3 minutes
+	$(BIN)/python -m fovea.demo
+
+test: setup ## the test suite
+	$(BIN)/python -m pytest -n 2 -q
+
+lint: setup ## ruff (format and check) and the type checker
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+type: setup ## the type checker alone
+	$(BIN)/mypy
+
+fmt: setup ## format and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## the benchmarks, each against a plain baseline in the same run
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+lock: ## resolve requirements.lock anew (hashes, no index addresses)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
+
+clean: ## remove what can be made again (data/ and logs/ stay)
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache dist build
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""From fixations to pseudo-masks; nothing here imports torch."""

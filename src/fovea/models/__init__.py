@@ -1,0 +1,1 @@
+"""Networks and adapters that no library has."""

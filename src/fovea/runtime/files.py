@@ -1,0 +1,86 @@
+"""Files that are either whole or absent: written under a temporary name beside the final one, then renamed."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fovea.runtime.errors import FoveaError
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that `path` never holds a part of it.
+
+    Raises:
+        FoveaError: the folder cannot be made or written, or the disk is full.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101 (mkstemp made it private)
+        os.replace(temporary, path)  # noqa: PTH105
+        temporary = None
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8; see `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write `content` as indented JSON with sorted keys, so that equal content gives equal bytes."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table with one header row; see `write_bytes`."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder and its parents, and try that a file can be written there.
+
+    Raises:
+        FoveaError: it cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return path
+
+
+def unwritable(path: Path, error: OSError) -> FoveaError:
+    """The line for a file that could not be written."""
+    reason = (error.strerror or str(error)).lower()
+    return FoveaError(f"cannot write {path}: {reason}; free space there or choose another folder")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
