@@ -1,0 +1,38 @@
+"""`fovea-prepare`: from fixations to a store of pseudo-masks."""
+
+import logging
+from pathlib import Path
+
+from fovea.gaze.parameters import Parameters
+from fovea.gaze.stage import prepare
+from fovea.runtime.entry import Config, command
+from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.instantiate import instantiate
+
+log = logging.getLogger(__name__)
+
+
+@command("prepare")
+def main(config: Config) -> None:
+    """Write `gaze.store` for the images of `data.root` from `gaze.fixations`."""
+    gaze = config["gaze"]
+    dataset = instantiate(config["data"]["dataset"])(root=config["data"]["root"])
+    report = prepare(
+        dataset,
+        Path(gaze["fixations"]),
+        Path(gaze["store"]),
+        Parameters.of(gaze),
+        workers=gaze["workers"],
+        quality=gaze["quality"],
+        thresholds=gaze["thresholds"],
+    )
+    log.info("%s", report.line())
+    if report.failures:
+        raise FoveaError(
+            f"{len(report.failures)} images failed, the other {report.done} are in {gaze['store']}: "
+            f"{first_few(report.failures.values(), 2)}"
+        )
+
+
+if __name__ == "__main__":
+    main()

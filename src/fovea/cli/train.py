@@ -1,0 +1,31 @@
+"""`fovea-train`: from a data set (and a store of pseudo-masks) to a run folder."""
+
+from fovea.data.plan import make_plan
+from fovea.gaze.parameters import Parameters
+from fovea.runtime.entry import Config, command
+from fovea.runtime.instantiate import instantiate, locate
+
+
+@command("train")
+def main(config: Config) -> None:
+    """Check what can be checked in a second, then import Lightning and train."""
+    data, gaze = config["data"], config["gaze"]
+    needs = sorted(locate(config["supervision"]["_target_"], "supervision._target_").needs)
+    parameters = Parameters.of(gaze).flat()
+    make_plan(
+        instantiate(data["dataset"]),
+        data["root"],
+        needs,
+        gaze["store"],
+        parameters,
+        data["fraction"],
+        data["select_on"],
+        config["seed"],
+    )
+    from fovea.training import train
+
+    train(config, needs, parameters)
+
+
+if __name__ == "__main__":
+    main()

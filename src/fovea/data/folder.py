@@ -1,0 +1,175 @@
+"""A folder of images and masks, and the splits that lie beside them."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from fovea.data.images import image_files, image_size, read_image, read_mask
+from fovea.data.splits import carve, check_disjoint, read_list
+from fovea.runtime.errors import FoveaError, first_few
+
+PROTOCOLS = ("clean", "published")
+"""`clean` chooses checkpoints on a validation split; `published` trains on the whole list and keeps the last one."""
+
+
+class Folder:
+    """Images in `<root>/images`, masks of the same stems in `<root>/masks`, lists of stems in `<root>/*.txt`.
+
+    The masks are optional, and the folder that holds them is not looked into before a mask is asked for: training
+    under weak labels works where there is none. `train.txt`, `val.txt` and `test.txt` are optional too: without any
+    of them the images are split by seed; otherwise the training images are those of `train.txt` (where it is
+    missing, all that the others do not name), and a missing `test.txt` means no test images.
+
+    Args:
+        root: the folder.
+        channels: channels of an image, 3 (RGB) or 1 (grey).
+        classes: 1 for binary masks, otherwise the number of labels with the background.
+        protocol: `clean` takes `val.txt`, or carves the validation split out of the training images; `published`
+            leaves the training list whole and validates on nothing.
+        val_fraction: share of the training images carved out, in [0, 1).
+        test_fraction: share of all images that becomes the test split where there are no lists, in [0, 1).
+        split_seed: seed of both draws.
+
+    Raises:
+        FoveaError: no such folder, or an argument that makes no sense.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        channels: int = 3,
+        classes: int = 1,
+        protocol: str = "clean",
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        split_seed: int = 0,
+    ) -> None:
+        self.root = Path(root).expanduser()
+        self.channels = channels
+        self.classes = classes
+        self.protocol = protocol
+        self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
+        self.split_seed = split_seed
+        if not self.root.is_dir():
+            raise FoveaError(f"data.root: no such folder {self.root}; name the folder that holds images/")
+        if channels not in (1, 3):
+            raise FoveaError(f"data.channels: {channels} is not possible for image files; use 3 (RGB) or 1 (grey)")
+        if not 1 <= classes <= 256:
+            raise FoveaError(f"data.classes: {classes} is not between 1 (binary masks) and 256")
+        if protocol not in PROTOCOLS:
+            raise FoveaError(f"data.protocol: {protocol!r} is not known; use {' or '.join(PROTOCOLS)}")
+
+    @property
+    def ids(self) -> list[str]:
+        """Stems of all images on disk, sorted; see `splits` for those that are meant to be there."""
+        return list(self._images)
+
+    def splits(self) -> dict[str, list[str]]:
+        """The ids of `train`, `val` and `test`, whether or not their images are on disk (`check` looks).
+
+        Raises:
+            FoveaError: a list cannot be read, or an id is in two of them.
+        """
+        train, val, test = self._lists()
+        if train is None and val is None and test is None:
+            train, test = carve(self.ids, self.test_fraction, self.split_seed)
+        elif train is None:
+            named = {*(val or ()), *(test or ())}
+            train = [name for name in self.ids if name not in named]
+        if self.protocol == "published":
+            val = []
+        elif val is None:
+            train, val = carve(train, self.val_fraction, self.split_seed)
+        splits = {"train": train, "val": val, "test": test or []}
+        check_disjoint(splits)
+        return splits
+
+    def image(self, name: str) -> np.ndarray:
+        """The image of an id, uint8 [H, W, channels].
+
+        Raises:
+            FoveaError: there is none, or it cannot be decoded.
+        """
+        return read_image(self.image_path(name), self.channels)
+
+    def mask(self, name: str) -> np.ndarray:
+        """The mask of an id, uint8 [H, W]: 0 and 1, or labels below `classes`.
+
+        Raises:
+            FoveaError: there is none, it cannot be decoded, or its size is not that of the image.
+        """
+        path = self.mask_path(name)
+        if path is None:
+            raise self._missing("mask", [name])
+        mask = read_mask(path, self.classes)
+        if mask.shape != self.size(name):
+            (height, width), (rows, columns) = self.size(name), mask.shape
+            raise FoveaError(
+                f"{path} is {columns} x {rows} pixels, but {self.image_path(name)} is {width} x {height}; "
+                "replace the one that is wrong"
+            )
+        return mask
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Native height and width of an id's image in pixels, from the file's header."""
+        return image_size(self.image_path(name))
+
+    def image_path(self, name: str) -> Path:
+        """Where the image of an id lies.
+
+        Raises:
+            FoveaError: there is none.
+        """
+        if name not in self._images:
+            raise self._missing("image", [name])
+        return self._images[name]
+
+    def mask_path(self, name: str) -> Path | None:
+        """Where the mask of an id lies; None without one."""
+        return self._masks.get(name)
+
+    def has_mask(self, name: str) -> bool:
+        """Whether an id has a mask."""
+        return name in self._masks
+
+    def check(self, ids: Iterable[str], masks: bool) -> None:
+        """Make sure that everything a command is going to read is there. The masks' folder is left alone unless asked.
+
+        Args:
+            ids: ids of the splits that will be read.
+            masks: whether their masks will be read too.
+
+        Raises:
+            FoveaError: images or masks are missing; the first few are named.
+        """
+        ids = list(ids)
+        if absent := [name for name in ids if name not in self._images]:
+            raise self._missing("image", absent)
+        if masks and (bare := [name for name in ids if not self.has_mask(name)]):
+            raise self._missing("mask", bare)
+
+    def _lists(self) -> tuple[list[str] | None, list[str] | None, list[str] | None]:
+        """Ids of train, val and test as somebody listed them; None where nobody did."""
+        train, val, test = (self.root / f"{split}.txt" for split in ("train", "val", "test"))
+        return _listed(train), _listed(val), _listed(test)
+
+    def _missing(self, kind: str, names: list[str]) -> FoveaError:
+        count = f"{len(names)} {kind}s are" if len(names) > 1 else f"1 {kind} is"
+        mend = "add them or shorten the split lists"
+        return FoveaError(f"{count} missing from {self.root / f'{kind}s'}: {first_few(names)}; {mend}")
+
+    @cached_property
+    def _images(self) -> dict[str, Path]:
+        return image_files(self.root / "images")
+
+    @cached_property
+    def _masks(self) -> dict[str, Path]:
+        folder = self.root / "masks"
+        return image_files(folder) if folder.is_dir() else {}
+
+
+def _listed(path: Path) -> list[str] | None:
+    return read_list(path) if path.exists() else None

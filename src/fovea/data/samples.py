@@ -1,0 +1,133 @@
+"""From files to tensors: training samples, augmented, and evaluation samples with their target at native size."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from fovea.data.plan import Plan
+
+Transform = Callable[..., dict[str, Any]]  # albumentations: image=…, mask=… to the same names
+
+
+class TrainingSamples(Dataset[dict[str, Any]]):
+    """Images of the training split with the targets of `plan.needs`, and no other file opened.
+
+    Resized first and augmented then, as published. The augmentation of a sample is a pure function of seed,
+    epoch and place in the split, whatever the number of workers.
+
+    Args:
+        plan: What to read.
+        size: Side of the square that images are resized to, in pixels.
+        classes: 1 for binary masks.
+        normalize: Albumentations transform applied last, to the image alone.
+        augment: Albumentations transforms by name, in their order.
+        seed: Seed of the augmentation.
+    """
+
+    def __init__(
+        self, plan: Plan, size: int, classes: int, normalize: Transform, augment: Mapping[str, Any], seed: int
+    ) -> None:
+        import albumentations as A
+
+        self.plan, self.size, self.classes, self.seed = plan, size, classes, seed
+        self.normalize = normalize
+        self.augment = A.Compose(list(augment.values()), additional_targets={"pseudo": "mask"}) if augment else None
+
+    def __len__(self) -> int:
+        return len(self.plan.train)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        """The sample of (epoch, index); see `fovea.data.batch.Batch`."""
+        epoch, index = key
+        image_id = self.plan.train[index]
+        arrays = {"image": resize_image(self.plan.dataset.image(image_id), self.size)}
+        if "mask" in self.plan.needs:
+            arrays["mask"] = resize_labels(self.plan.dataset.mask(image_id), self.size)
+        if "pseudo" in self.plan.needs:
+            assert self.plan.store is not None
+            arrays["pseudo"] = resize_map(self.plan.store.read(image_id), self.size)
+        if self.augment is not None:
+            self.augment.set_random_seed(int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]))
+            arrays = self.augment(**arrays)
+        sample: dict[str, Any] = {"image": to_tensor(arrays["image"], self.normalize), "index": index, "id": image_id}
+        if "mask" in arrays:
+            labels = torch.from_numpy(np.ascontiguousarray(arrays["mask"]))
+            sample["mask"] = labels[None].float() if self.classes == 1 else labels.long()
+        if "pseudo" in arrays:
+            sample["pseudo"] = torch.from_numpy(np.ascontiguousarray(arrays["pseudo"]))[None]
+        return sample
+
+
+class EvaluationSamples(Dataset[dict[str, Any]]):
+    """Images of a split with their target as labels at native size; see `TrainingSamples` for the arguments.
+
+    Args:
+        threshold: Where a pseudo-mask is scored against, its target is `map >= threshold`.
+    """
+
+    def __init__(self, plan: Plan, ids: Sequence[str], size: int, normalize: Transform, threshold: float) -> None:
+        self.plan, self.ids, self.size = plan, list(ids), size
+        self.normalize, self.threshold = normalize, threshold
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image_id = self.ids[index]
+        image = to_tensor(resize_image(self.plan.dataset.image(image_id), self.size), self.normalize)
+        if self.plan.select_on == "mask":
+            target = self.plan.dataset.mask(image_id)
+        else:
+            assert self.plan.store is not None
+            target = self.plan.store.read(image_id) >= self.threshold
+        return {"image": image, "index": index, "id": image_id, "target": torch.from_numpy(target.astype(np.int64))}
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Pairs (epoch, index) in an order that is a pure function of seed and epoch."""
+
+    def __init__(self, length: int, seed: int) -> None:
+        self.length, self.seed, self.epoch = length, seed, 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+        return iter([(self.epoch, int(index)) for index in order])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+
+def resize_image(image: np.ndarray, size: int) -> np.ndarray:
+    """An image [H, W, C] as [size, size, C], bilinear."""
+    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+    return resized if resized.ndim == 3 else resized[:, :, None]  # OpenCV drops an axis of one channel
+
+
+def resize_map(probability: np.ndarray, size: int) -> np.ndarray:
+    """A continuous map [H, W] as [size, size], bilinear, before any threshold."""
+    return cv2.resize(probability, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def resize_labels(mask: np.ndarray, size: int) -> np.ndarray:
+    """Labels [H, W] as [size, size], by the nearest pixel."""
+    return cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def to_tensor(image: np.ndarray, normalize: Transform) -> torch.Tensor:
+    """An image [H, W, C], normalised, as a float32 tensor [C, H, W]."""
+    normalized = normalize(image=image)["image"].astype(np.float32, copy=False)
+    return torch.from_numpy(np.ascontiguousarray(normalized.transpose(2, 0, 1)))
+
+
+def single_threaded(worker: int) -> None:
+    """Keep libraries inside a loader's worker to one thread: there are as many workers as cores already."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,84 @@
+"""Which images train, which choose the checkpoint, and which are read once at the end."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path, PurePath
+
+from fovea.data.images import SUFFIXES
+from fovea.runtime.errors import FoveaError, first_few
+
+
+def carve(ids: Iterable[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
+    """Part ids by chance into those kept and those carved out.
+
+    Each id is ranked by a hash of itself and the seed, so that the outcome depends neither on the order of the ids
+    nor on the version of a random generator.
+
+    Args:
+        ids: distinct ids.
+        fraction: share to carve out, in [0, 1); the number is rounded, but is at least 1 and leaves at least 1.
+        seed: any integer; 0 is a seed like others.
+
+    Returns:
+        (kept, carved), both sorted.
+
+    Raises:
+        FoveaError: the fraction is outside [0, 1).
+    """
+    if not 0 <= fraction < 1:
+        raise FoveaError(f"a split's fraction is {fraction}; it should be at least 0 and below 1")
+    ranked = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    count = round(len(ranked) * fraction)
+    if fraction > 0:
+        count = min(max(count, 1), max(len(ranked) - 1, 0))
+    return sorted(ranked[count:]), sorted(ranked[:count])
+
+
+def published(name: str) -> list[str]:
+    """The ids of a published list that comes with fovea, such as `kvasir_train`.
+
+    Raises:
+        FileNotFoundError: fovea has no list of this name.
+    """
+    return (files("fovea.data") / "lists" / f"{name}.txt").read_text(encoding="utf-8").split()
+
+
+def read_list(path: Path) -> list[str]:
+    """The ids in a list: one a line, the suffix of an image file tolerated, blank lines and `#` lines skipped.
+
+    Raises:
+        FoveaError: the file cannot be read, names an id twice, or names what is no file's stem.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FoveaError(f"{path}: cannot be read as text; it should hold an id a line") from error
+    entries = [entry for entry in map(str.strip, lines) if entry and not entry.startswith("#")]
+    for entry in entries:
+        if any(part in entry for part in ("/", "\\", "..", "\0")):
+            raise FoveaError(f"{path}: {entry!r} is a path; list the names of images without folders")
+    ids = [_stem(entry) for entry in entries]
+    if len(set(ids)) < len(ids):
+        twice = dict.fromkeys(name for name in ids if ids.count(name) > 1)
+        raise FoveaError(f"{path}: listed more than once: {first_few(twice)}; keep one line of each")
+    return ids
+
+
+def check_disjoint(splits: Mapping[str, Sequence[str]]) -> None:
+    """Make sure that no id stands in two splits.
+
+    Raises:
+        FoveaError: one does.
+    """
+    home: dict[str, str] = {}
+    for split, ids in splits.items():
+        shared = [name for name in ids if home.setdefault(name, split) != split]
+        if shared:
+            others = " and ".join(dict.fromkeys(home[name] for name in shared))
+            raise FoveaError(f"both in {others} and in {split}: {first_few(shared)}; list each image in one split")
+
+
+def _stem(entry: str) -> str:
+    name = PurePath(entry)
+    return name.stem if name.suffix.lower() in SUFFIXES else entry

@@ -1,0 +1,82 @@
+"""`make demo`: every command once on generated data, then one table and one sheet of pictures.
+
+The commands are real and run as a user would run them; this file only calls them and reads what they wrote.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+FOLDER = Path("logs/demo")
+IMAGES = FOLDER / "images"
+DATA = ["data=synthetic", f"data.root={IMAGES}"]
+# Small enough for two cores and three minutes: a light encoder, a narrow decoder, few and small images.
+LIGHT = [
+    "backbone.encoder_name=timm-mobilenetv3_small_100",
+    "backbone.encoder_weights=null",
+    "+backbone.decoder_channels=[64,48,32,24,16]",
+    "loss=dice_bce",
+    "optimizer.lr=0.002",
+    "data.size=96",
+    "data.batch_size=12",
+    "data.num_workers=0",
+    "trainer.max_steps=240",
+    "trainer.val_check_interval=60",
+    "trainer.accelerator=cpu",
+    "callbacks.last.every_n_train_steps=120",
+    "evaluate=[val]",
+]
+
+
+def main() -> None:
+    """Run the demo; exit with the status of the first command that fails."""
+    started = time.perf_counter()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    backend = "pydensecrf" if importlib.util.find_spec("pydensecrf") else "none"
+    gaze = [f"gaze.fixations={FOLDER / 'fixations.csv'}", f"gaze.crf.backend={backend}"]
+    gaze.append(f"gaze.store={FOLDER / f'store_{backend}'}")
+    if backend == "none":
+        print("pydensecrf is not installed (make crf; it needs a compiler): the maps are the heatmaps.", flush=True)
+    run("simulate", *DATA, f"out={FOLDER / 'fixations.csv'}")
+    run("prepare", *DATA, *gaze, "gaze.quality=masks", "gaze.workers=2")
+    stamp = run("train", "-m", "supervision=full,gaze", *DATA, *gaze, *LIGHT)
+    jobs = sorted(path.parent for path in (Path("logs/train") / stamp).glob("*/config.yaml"))
+    best = jobs[-1] / "checkpoints" / "best.ckpt"
+    run("evaluate", f"checkpoint={best}", *DATA, *gaze, "split=test", "data.num_workers=0", f"out={FOLDER / 'test'}")
+    run("predict", f"checkpoint={best}", f"input={IMAGES / 'images'}", f"out={FOLDER / 'predicted'}")
+    print_table(jobs)
+    print(f"masks and overlays   {FOLDER / 'predicted'}")
+    print(f"contact sheet        {FOLDER / 'test' / 'contact_sheet.png'}")
+    print(f"{time.perf_counter() - started:.0f} s in all")
+
+
+def run(name: str, *arguments: str) -> str:
+    """Run one command in a process of its own and return the id of its run folder."""
+    stamp = f"demo_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    print(f"\n$ fovea-{name} {' '.join(arguments)}", flush=True)
+    environment = os.environ | {"FOVEA_RUN_ID": stamp}
+    done = subprocess.run([sys.executable, "-m", f"fovea.cli.{name}", *arguments], env=environment, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+    return stamp
+
+
+def print_table(jobs: list[Path]) -> None:
+    """One line a run: supervision, Dice and IoU on val, seconds of training."""
+    print(f"\n{'supervision':<14}{'Dice':>8}{'IoU':>8}{'seconds':>10}   (val images, against their masks)")
+    for job in jobs:
+        supervision = yaml.safe_load((job / "config.yaml").read_text())["supervision"]["_target_"].rpartition(".")[2]
+        summary = json.loads((job / "evaluate" / "val" / "summary.json").read_text())
+        seconds = json.loads((job / "training.json").read_text())["seconds"]
+        print(f"{supervision.lower():<14}{summary['dice']['mean']:>8.3f}{summary['iou']['mean']:>8.3f}{seconds:>10.0f}")
+    print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Scores of a trained model on one split: a table by image, a summary, and a sheet of pictures."""
+
+import logging
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from fovea.data.images import write_image
+from fovea.data.plan import Plan, evaluation_plan
+from fovea.data.samples import EvaluationSamples, Transform, single_threaded
+from fovea.gaze.fixations import FixationTable, read_fixations
+from fovea.metrics.overlap import NAMES, scores_of_labels
+from fovea.report.contact_sheet import contact_sheet
+from fovea.report.evaluation_sheet import ranked, tiles
+from fovea.runtime.errors import FoveaError
+from fovea.runtime.instantiate import instantiate
+from fovea.runtime.files import write_csv, write_json
+from fovea.supervision.reading import labels
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How to evaluate, apart from the model: what stands in `configs/evaluate.yaml`."""
+
+    size: int  # side of the model's input, in pixels
+    classes: int
+    normalize: Transform
+    threshold: float  # of a pseudo-mask that is scored against
+    num_workers: int
+    sheet_rows: int  # rows of the contact sheet; 0 for none
+    fixations: str | None  # CSV to draw on the sheet, if it is there
+
+
+def evaluate(
+    module: nn.Module, plan: Plan, split: str, settings: Evaluation, device: torch.device, checkpoint: Path, out: Path
+) -> dict[str, Any]:
+    """Write `per_image.csv`, `summary.json` and `contact_sheet.png` into `out`, and return the summary.
+
+    Args:
+        module: A supervision module in evaluation mode on `device`.
+        plan: The images and what they are scored against.
+        split: `train`, `val` or `test`.
+        settings: See `Evaluation`.
+        device: Where the module is.
+        checkpoint: Named in the summary.
+        out: Folder, made if need be.
+
+    Raises:
+        FoveaError: the split is empty, a file cannot be read, or `out` cannot be written.
+    """
+    ids = plan.split(split)
+    samples = EvaluationSamples(plan, ids, settings.size, settings.normalize, settings.threshold)
+    loader: DataLoader[dict[str, Any]] = DataLoader(
+        samples, batch_size=1, num_workers=settings.num_workers, worker_init_fn=single_threaded
+    )
+    rows: dict[str, dict[str, dict[str, float]]] = {}
+    for batch in tqdm(loader, desc=f"evaluate {split}", unit="image"):
+        outputs = predict_batch(module, batch["image"].to(device), batch["target"].shape[1:])
+        truth = batch["target"][0].numpy()
+        rows[batch["id"][0]] = {
+            name: scores_of_labels(prediction[0].cpu().numpy(), truth, settings.classes)
+            for name, prediction in outputs.items()
+        }
+    summary = summarise(rows) | {
+        "n": len(rows),
+        "split": split,
+        "select_on": plan.select_on,
+        "checkpoint": str(checkpoint),
+    }
+    write_csv(out / "per_image.csv", *table(rows))
+    write_json(out / "summary.json", summary)
+    if settings.sheet_rows:
+        dice = {image_id: row["prediction"]["dice"] for image_id, row in rows.items()}
+        write_image(out / "contact_sheet.png", draw_sheet(module, samples, dice, settings, device))
+    return summary
+
+
+def settings_of(model: dict[str, Any], command: dict[str, Any]) -> Evaluation:
+    """What belongs to the model from the configuration that it was trained with, the rest from the command's."""
+    return Evaluation(
+        size=model["data"]["size"],
+        classes=model["data"]["classes"],
+        normalize=instantiate(model["data"]["normalize"]),
+        threshold=command["data"]["select_threshold"],
+        num_workers=command["data"]["num_workers"],
+        sheet_rows=command["sheet_rows"],
+        fixations=command["gaze"]["fixations"],
+    )
+
+
+def split_plan(command: dict[str, Any], split: str, parameters: dict[str, Any]) -> Plan:
+    """What an evaluation of `split` reads, from the `data` and `gaze` groups of the command's configuration."""
+    data = command["data"]
+    dataset = instantiate(data["dataset"])
+    return evaluation_plan(dataset, data["root"], split, data["select_on"], command["gaze"]["store"], parameters)
+
+
+def headline(summary: dict[str, Any], out: Path) -> str:
+    """One line on an evaluation."""
+    return (
+        f"{summary['split']}: Dice {summary['dice']['mean']:.4f} ± {summary['dice']['std']:.4f}, "
+        f"IoU {summary['iou']['mean']:.4f} over {summary['n']} images against {summary['select_on']} files; {out}"
+    )
+
+
+@torch.inference_mode()
+def predict_batch(module: nn.Module, image: torch.Tensor, size: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Label maps [B, *size] by name: the prediction and, where the mode has them, its levels."""
+    return {name: labels(probability) for name, probability in module(image, size).items()}
+
+
+def summarise(rows: dict[str, dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """Mean and standard deviation over images (of the population) of each score, the levels under `levels`."""
+    outputs = list(next(iter(rows.values())))
+    means = {
+        output: {name: _mean_std([row[output][name] for row in rows.values()]) for name in NAMES} for output in outputs
+    }
+    return means.pop("prediction") | {"levels": means}
+
+
+def table(rows: dict[str, dict[str, dict[str, float]]]) -> tuple[list[str], list[list[object]]]:
+    """Header and rows by id: the prediction's scores, then each level's as `level_1_dice`."""
+    outputs = sorted(next(iter(rows.values())), key=lambda name: (name != "prediction", name))
+    header = ["id"] + [name if o == "prediction" else f"{o}_{name}" for o in outputs for name in NAMES]
+    body: list[list[object]] = [
+        [image_id] + [f"{rows[image_id][output][name]:.6f}" for output in outputs for name in NAMES]
+        for image_id in sorted(rows)
+    ]
+    return header, body
+
+
+def draw_sheet(
+    module: nn.Module, samples: EvaluationSamples, dice: dict[str, float], settings: Evaluation, device: torch.device
+) -> np.ndarray:
+    """A contact sheet, uint8 [H, W, 3], of `settings.sheet_rows` images from the worst Dice to the best."""
+    plan = samples.plan
+    table = _fixations(settings.fixations, plan)
+    chosen = ranked(dice, settings.sheet_rows)
+    rows: list[dict[str, np.ndarray]] = []
+    for image_id in chosen:
+        sample = samples[samples.ids.index(image_id)]
+        target = sample["target"].numpy() > 0
+        outputs = predict_batch(module, sample["image"][None].to(device), target.shape)
+        rows.append(
+            tiles(
+                plan.dataset.image(image_id),
+                table.of(image_id) if table is not None else None,
+                plan.store.read(image_id) if plan.store is not None and plan.store.has(image_id) else None,
+                {name: value[0].cpu().numpy() > 0 for name, value in outputs.items()},
+                target,
+                "truth" if plan.select_on == "mask" else "pseudo-mask",
+            )
+        )
+    titles = list(max(rows, key=len))
+    labels_ = [f"{image_id}\nDice {dice[image_id]:.2f}" for image_id in chosen]
+    return contact_sheet([[row.get(title) for title in titles] for row in rows], titles, labels_)
+
+
+def _fixations(path: str | None, plan: Plan) -> FixationTable | None:
+    """The fixations to draw where a store is in use; a sheet without them is still worth having."""
+    if plan.store is None or path is None or not Path(path).is_file():
+        return None
+    try:
+        return read_fixations(Path(path), plan.dataset.ids)
+    except FoveaError as error:
+        log.warning("the contact sheet shows no fixations: %s", error)
+        return None
+
+
+def _mean_std(values: list[float]) -> dict[str, float]:
+    return {"mean": statistics.fmean(values), "std": statistics.pstdev(values)}

@@ -1,0 +1,76 @@
+"""All that pseudo-masks depend on beside the data."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fovea.runtime.errors import FoveaError
+
+
+@dataclass(frozen=True)
+class Crf:
+    """Parameters of the dense CRF; see `fovea.gaze.crf.refine`.
+
+    Whether the backend can be used here is not looked at: training compares parameters, but refines nothing.
+    """
+
+    backend: str = "pydensecrf"
+    compat: float = 1.0
+    sxy: float = 80.0
+    srgb: float = 13.0
+    iterations: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense before any time is spent on them."""
+        _check("gaze.crf.compat", self.compat, zero=True)
+        _check("gaze.crf.sxy", self.sxy)
+        _check("gaze.crf.srgb", self.srgb)
+        _check("gaze.crf.iterations", self.iterations, zero=True, whole=True)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters of the prepare stage. The defaults are those of Zhong et al. 2024 for Kvasir-SEG.
+
+    Attributes:
+        sigma: of the heatmap, in pixels of the canvas.
+        canvas: side of the canvas in pixels.
+        min_duration: shortest fixation used, in milliseconds.
+        crf: the dense CRF.
+
+    Raises:
+        FoveaError: a value is not a number, or too small to make sense.
+    """
+
+    sigma: float = 70.0
+    canvas: int = 768
+    min_duration: float = 50.0
+    crf: Crf = field(default_factory=Crf)
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense before any time is spent on them."""
+        _check("gaze.sigma", self.sigma)
+        _check("gaze.canvas", self.canvas, whole=True)
+        _check("gaze.min_duration", self.min_duration, zero=True)
+
+    @classmethod
+    def of(cls, gaze: Mapping[str, Any]) -> "Parameters":
+        """Those in a configuration of the `gaze` group, which holds other keys too."""
+        return cls(gaze["sigma"], gaze["canvas"], gaze["min_duration"], Crf(**gaze["crf"]))
+
+    def flat(self) -> dict[str, Any]:
+        """The parameters by configuration key (`gaze.sigma`, `gaze.crf.compat`, ...), as the manifest keeps them."""
+        crf = {f"crf.{key}": value for key, value in asdict(self.crf).items()}
+        values = {key: value for key, value in asdict(self).items() if key != "crf"} | crf
+        exact = ("canvas", "crf.backend", "crf.iterations")
+        # 70 and 70.0 are one parameter, and give one manifest
+        return {f"gaze.{key}": value if key in exact else float(value) for key, value in sorted(values.items())}
+
+
+def _check(key: str, value: object, zero: bool = False, whole: bool = False) -> None:
+    kind = "a whole number" if whole else "a number"
+    bound = "of at least 0" if zero else "above 0"
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):  # type: ignore[arg-type, operator]
+        raise FoveaError(f"{key}: {value!r} is not possible; set {kind} {bound}")

@@ -1,0 +1,241 @@
+"""The prepare stage: images and fixations in, a store of pseudo-masks out."""
+
+import signal
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from fovea.data.folder import Folder
+from fovea.gaze.crf import check_backend, refine
+from fovea.gaze.fixations import Fixations, FixationTable, read_fixations
+from fovea.gaze.heatmap import heatmap
+from fovea.gaze.parameters import Crf, Parameters
+from fovea.gaze.quality import INSIDE, against_masks, fixations_inside, means, write_quality
+from fovea.gaze.store import Store
+from fovea.runtime.errors import FoveaError
+from fovea.runtime.files import sha256
+from fovea.runtime.provenance import versions
+
+__all__ = ["QUALITY", "Crf", "Parameters", "Report", "make_map", "prepare"]
+
+QUALITY = ("none", "masks")
+"""What the maps are held against: nothing, or ground-truth masks (which nothing else in this stage opens)."""
+
+_PACKAGES = ("fovea", "numpy", "opencv-python-headless", "pillow", "pydensecrf2", "scipy")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `prepare` did.
+
+    Attributes:
+        done: number of images that got a map.
+        failures: a line for each image that could not be done, by id.
+        without_fixations: ids that nobody looked at; they have no map.
+        table: counts of the fixation table, see `FixationTable.summary`.
+        quality: means over the images, see `fovea.gaze.quality`; None where none was asked for.
+    """
+
+    done: int
+    failures: Mapping[str, str]
+    without_fixations: Sequence[str]
+    table: Mapping[str, int]
+    quality: Mapping[str, float] | None
+
+
+def make_map(image: np.ndarray, fixations: Fixations, parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
+    """Heatmap and pseudo-mask of one image.
+
+    Args:
+        image: uint8 [H, W, 3], or [H, W, 1] for grey.
+        fixations: those on the image.
+        parameters: of both steps.
+
+    Returns:
+        The heatmap and the map, float32 [H, W] in [0, 1].
+    """
+    height, width = image.shape[:2]
+    where = fixations.x, fixations.y, fixations.duration
+    heat = heatmap(*where, (height, width), parameters.canvas, parameters.sigma)
+    return heat, refine(image, heat, **asdict(parameters.crf))
+
+
+def prepare(
+    dataset: Folder,
+    fixations: Path,
+    store: Path,
+    parameters: Parameters,
+    workers: int = 1,
+    quality: str = "none",
+    thresholds: Sequence[float] = (0.5, 0.3),
+) -> Report:
+    """Make the maps of all images that somebody looked at.
+
+    Maps are written one by one; the manifest, without which nothing trains on them, comes last. An image that cannot
+    be read does not stop the others. The result depends neither on the number of workers nor on an earlier run.
+
+    Args:
+        dataset: the images.
+        fixations: the CSV.
+        store: folder of the store.
+        parameters: of heatmap and CRF.
+        workers: processes.
+        quality: `masks` writes `quality.csv` beside the maps, for the images that have a mask.
+        thresholds: where the quality is measured.
+
+    Raises:
+        FoveaError: an argument or the CSV is bad, the store holds maps of other parameters, a file cannot be
+            written, or not one map could be made.
+    """
+    _check_arguments(dataset, parameters, workers, quality, thresholds)
+    target = Store(store)
+    _refuse_mixture(target, parameters)
+    table = read_fixations(Path(fixations), dataset.ids, parameters.min_duration)
+    seen = [image_id for image_id in dataset.ids if len(table.of(image_id))]
+    if not seen:
+        raise FoveaError(f"{fixations}: nothing to work on: {table}")
+    target.start()
+    job = _Job(dataset, table, target, parameters, tuple(thresholds) if quality == "masks" else None)
+    done, failures = _run(job, seen, workers)
+    if not done:
+        raise FoveaError(f"{target.path}: no map could be made; the first of {len(seen)}: {failures[seen[0]]}")
+    rows = {image_id: result.quality for image_id, result in done.items() if result.quality}
+    if rows:
+        write_quality(target.path / "quality.csv", rows)
+    unseen = sorted(set(dataset.ids) - set(seen))
+    manifest = {
+        "parameters": parameters.flat(),
+        "versions": versions(_PACKAGES),
+        "fixations": {"sha256": sha256(Path(fixations)), **table.summary()},
+        "images": {image_id: result.statistics for image_id, result in done.items()},
+        "failures": failures,
+        "without_fixations": unseen,
+    }
+    target.finish(manifest)
+    return Report(len(done), failures, unseen, table.summary(), means(rows) if rows else None)
+
+
+def _check_arguments(
+    dataset: Folder, parameters: Parameters, workers: int, quality: str, thresholds: Sequence[float]
+) -> None:
+    check_backend(parameters.crf.backend)
+    if workers < 1:
+        raise FoveaError(f"gaze.workers: {workers} is not possible; set a number of processes from 1 on")
+    if quality not in QUALITY:
+        raise FoveaError(f"gaze.quality: {quality!r} is not offered; choose {' or '.join(QUALITY)}")
+    if quality == "masks" and not thresholds:
+        raise FoveaError("gaze.quality: masks needs thresholds to measure at; name one at least")
+    if quality == "masks" and not any(map(dataset.has_mask, dataset.ids)):
+        raise FoveaError(f"gaze.quality: no image of {dataset.root} has a mask; add masks or set gaze.quality=none")
+
+
+def _refuse_mixture(store: Store, parameters: Parameters) -> None:
+    try:
+        differences = store.differences(parameters.flat())
+    except FoveaError:
+        return  # no manifest or a damaged one: whatever lies there is made anew
+    if differences:
+        raise FoveaError(f"{store.path}: {', '.join(differences.values())}; set another gaze.store, or remove this one")
+
+
+@dataclass(frozen=True)
+class _Done:
+    statistics: dict[str, Any]
+    quality: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a worker needs for any image; it travels to each process once."""
+
+    dataset: Folder
+    table: FixationTable
+    store: Store
+    parameters: Parameters
+    thresholds: tuple[float, ...] | None
+
+    def __call__(self, image_id: str) -> _Done | str:
+        """Make and write one map; a line where the image is bad. A store that cannot be written stops everything."""
+        fixations = self.table.of(image_id)
+        try:
+            image = self.dataset.image(image_id)
+            heat, refined = make_map(image, fixations, self.parameters)
+            quality = self._quality(image_id, fixations, heat, refined)
+            digest = sha256(self.dataset.image_path(image_id))
+        except FoveaError as error:
+            return str(error).replace(f"{self.dataset.root}/", "")  # a manifest names no place of this machine
+        self.store.write(image_id, refined)
+        statistics = {
+            "sha256": digest,
+            "fixations": len(fixations),
+            "dropped": fixations.dropped,
+            "duration_ms": round(float(fixations.duration.sum()), 3),
+            "mean": round(float(refined.mean(dtype=np.float64)), 6),
+            "above_half": round(float(np.mean(refined >= 0.5)), 6),
+        }
+        return _Done(statistics, quality)
+
+    def _quality(
+        self, image_id: str, fixations: Fixations, heat: np.ndarray, refined: np.ndarray
+    ) -> dict[str, float] | None:
+        if self.thresholds is None or not self.dataset.has_mask(image_id):
+            return None
+        mask = self.dataset.mask(image_id)
+        inside = fixations_inside(fixations.x, fixations.y, mask)
+        return {INSIDE: inside, **against_masks(heat, refined, mask, self.thresholds)}
+
+
+def _run(job: _Job, ids: Sequence[str], workers: int) -> tuple[dict[str, _Done], dict[str, str]]:
+    """The job for all ids: what was done and what failed, in the order of the ids."""
+    results: dict[str, _Done | str] = {}
+    with tqdm(total=len(ids), desc="fovea-prepare", unit="image") as bar:
+        if workers == 1:
+            for image_id in ids:
+                results[image_id] = job(image_id)
+                bar.update()
+        else:
+            _run_in_processes(job, ids, workers, results, bar)
+    done = {image_id: results[image_id] for image_id in ids}
+    return (
+        {image_id: result for image_id, result in done.items() if isinstance(result, _Done)},
+        {image_id: result for image_id, result in done.items() if isinstance(result, str)},
+    )
+
+
+def _run_in_processes(
+    job: _Job, ids: Sequence[str], workers: int, results: dict[str, _Done | str], bar: "tqdm[Any]"
+) -> None:
+    # Spawned, not forked: a fork of a process whose libraries have started threads can hang.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker, (job,))
+    try:
+        futures = {pool.submit(_work, image_id): image_id for image_id in ids}
+        for future in as_completed(futures):
+            results[futures[future]] = future.result()
+            bar.update()
+    except BrokenProcessPool as error:
+        raise FoveaError("gaze.workers: a worker died, most likely of too little memory; set fewer workers") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_worker_job: _Job | None = None
+
+
+def _begin_worker(job: _Job) -> None:
+    global _worker_job
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process: end at once and without a traceback
+    cv2.setNumThreads(1)  # the processes are the parallelism
+    _worker_job = job
+
+
+def _work(image_id: str) -> _Done | str:
+    assert _worker_job is not None
+    return _worker_job(image_id)

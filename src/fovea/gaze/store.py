@@ -1,0 +1,162 @@
+"""The pseudo-mask store: continuous maps as 16-bit PNG, and a manifest that says how they were made."""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fovea.runtime.errors import FoveaError
+from fovea.runtime.files import make_folder, unwritable, write_bytes, write_json
+
+_DEPTH = 65535
+_LAST_CHUNK = b"IEND\xaeB`\x82"  # what every whole PNG ends with; older decoders return half an image without it
+# The fastest of what OpenCV and Pillow offer on these smooth maps, and nearly the smallest.
+_ENCODING = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+
+
+class Store:
+    """A folder of `maps/<id>.png` and `manifest.json`.
+
+    The manifest is written last: a store without one was interrupted, and nothing should train on it.
+
+    Args:
+        path: the folder; it need not exist.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        """What `finish` wrote: `parameters`, `images` by id, `without_fixations`, `failures`, hashes and versions.
+
+        Raises:
+            FoveaError: it is missing, unreadable or not a manifest.
+        """
+        path = self._manifest_path
+        mend = f"run fovea-prepare gaze.store={self.path}"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise FoveaError(f"no manifest.json in {self.path}: {mend} (or name another gaze.store)") from error
+        except (OSError, ValueError) as error:
+            raise FoveaError(f"{path}: damaged or unreadable; {mend} again") from error
+        if not _is_manifest(content):
+            raise FoveaError(f"{path}: not the manifest of a store; {mend} again")
+        for image_id in [*content["images"], *content["without_fixations"]]:
+            self._map_path(image_id)
+        return content
+
+    @property
+    def ids(self) -> list[str]:
+        """The images with a map, sorted; see `manifest` for errors."""
+        return sorted(self.manifest["images"])
+
+    @property
+    def without_fixations(self) -> list[str]:
+        """The images that nobody looked at, sorted: they have no map. See `manifest` for errors."""
+        return sorted(self.manifest["without_fixations"])
+
+    def has(self, image_id: str) -> bool:
+        """Whether the map of an image is there."""
+        return self._map_path(image_id).is_file()
+
+    def read(self, image_id: str) -> np.ndarray:
+        """The map of an image, float32 [H, W] in [0, 1].
+
+        Raises:
+            FoveaError: it is missing or damaged.
+        """
+        path = self._map_path(image_id)
+        mend = f"run fovea-prepare gaze.store={self.path} again"
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise FoveaError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; {mend}") from error
+        whole = data.endswith(_LAST_CHUNK)
+        levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
+        if levels is None or levels.dtype != np.uint16 or levels.ndim != 2:
+            raise FoveaError(f"{path}: {'not a 16-bit grey PNG' if whole else 'truncated'}; {mend}")
+        return levels.astype(np.float32) / np.float32(_DEPTH)
+
+    def write(self, image_id: str, values: np.ndarray) -> None:
+        """Write the map of an image, [H, W] in [0, 1], in steps of 1/65535."""
+        levels = np.rint(np.clip(values, 0.0, 1.0) * _DEPTH).astype(np.uint16)
+        write_bytes(self._map_path(image_id), cv2.imencode(".png", levels, _ENCODING)[1].tobytes())
+
+    def check(self, parameters: Mapping[str, object]) -> None:
+        """Make sure that the maps were made with these parameters.
+
+        Raises:
+            FoveaError: they were not; each difference is named. See `manifest` for more.
+        """
+        if differences := self.differences(parameters):
+            wanted = " ".join(f"{name}={parameters[name]}" for name in differences if name in parameters)
+            raise FoveaError(
+                f"{self.path}: {', '.join(differences.values())}; "
+                f"run fovea-prepare {wanted} gaze.store=ANOTHER_FOLDER and use that, or set what this store has"
+            )
+
+    def differences(self, parameters: Mapping[str, object]) -> dict[str, str]:
+        """The parameters in which the store differs, each with a phrase that says how; see `manifest` for errors."""
+        stored = self.manifest["parameters"]
+        return {
+            name: f"{name} is {parameters.get(name)} here but the store has {stored.get(name)}"
+            for name in sorted({*parameters, *stored})
+            if parameters.get(name) != stored.get(name)
+        }
+
+    def start(self) -> None:
+        """Make the folder and take away what would make an interrupted run look finished, and what one left.
+
+        Raises:
+            FoveaError: the folder cannot be written.
+        """
+        make_folder(self.path / "maps")
+        try:
+            for name in ("manifest.json", "quality.csv"):
+                (self.path / name).unlink(missing_ok=True)
+            for temporary in (self.path / "maps").glob(".*.png.*.tmp"):
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(self._manifest_path, error) from error
+        self.__dict__.pop("manifest", None)
+
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest and delete the maps that it does not list.
+
+        Args:
+            manifest: see `manifest`; plain values only.
+
+        Raises:
+            FoveaError: a file cannot be written.
+        """
+        listed = {self._map_path(image_id) for image_id in manifest["images"]}
+        for path in (self.path / "maps").glob("*.png"):
+            if path not in listed:
+                path.unlink()
+        write_json(self._manifest_path, manifest)
+        self.__dict__.pop("manifest", None)
+
+    @property
+    def _manifest_path(self) -> Path:
+        return self.path / "manifest.json"
+
+    def _map_path(self, image_id: str) -> Path:
+        """Where the map of an id lies; ids come from outside and may not lead out of the folder."""
+        if not image_id or image_id.startswith(".") or any(character in image_id for character in "/\\\0"):
+            raise FoveaError(f"{self.path}: {image_id!r} is no image id; ids are file stems without a folder")
+        return self.path / "maps" / f"{image_id}.png"
+
+
+def _is_manifest(content: object) -> bool:
+    shape = {"parameters": dict, "images": dict, "without_fixations": list, "failures": dict}
+    return (
+        isinstance(content, dict)
+        and all(isinstance(content.get(key), kind) for key, kind in shape.items())
+        and all(isinstance(image_id, str) for image_id in content["without_fixations"])
+    )

@@ -1,0 +1,65 @@
+"""The two-dimensional U-Net of GazeMedSeg."""
+
+from collections.abc import Sequence
+
+from monai.networks.nets import BasicUNet
+from torch import Tensor, nn
+
+from fovea.runtime.errors import FoveaError
+
+SMALLEST_SIDE = 16  # four halvings leave one pixel
+
+
+class BasicUNet2d(nn.Module):
+    """MONAI's BasicUNet with group normalisation, read out by a 1x1 convolution.
+
+    The network of Zhong et al., "Weakly-supervised Medical Image Segmentation with Gaze Annotations", MICCAI 2024.
+    Its layers bear the names of the published checkpoints (`encoder` is the whole U-Net).
+
+    Args:
+        in_channels: Channels of the image.
+        classes: Channels of the logits.
+        features: Widths of the five resolutions and of the output features.
+        groups: Groups of each normalisation; each width is a multiple.
+
+    Raises:
+        FoveaError: `features` are not six multiples of `groups`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        features: Sequence[int] = (64, 128, 256, 512, 1024, 128),
+        groups: int = 4,
+    ) -> None:
+        super().__init__()
+        if len(features) != 6 or groups < 1 or any(width < 1 or width % groups for width in features):
+            raise FoveaError(f"backbone.features={list(features)}: give six multiples of backbone.groups={groups}")
+        self.encoder = BasicUNet(
+            spatial_dims=2,
+            in_channels=in_channels,
+            out_channels=features[-1],
+            features=features,
+            norm=("group", {"num_groups": groups}),
+        )
+        self.classifier = nn.Conv2d(features[-1], classes, kernel_size=1)
+
+    def features(self, image: Tensor) -> Tensor:
+        """Features [B, C, H, W] of an image [B, in_channels, H, W], C the last of the widths.
+
+        Raises:
+            FoveaError: a side of the image is below 16 pixels.
+        """
+        if min(image.shape[2:]) < SMALLEST_SIDE:
+            height, width = image.shape[2:]
+            raise FoveaError(f"data.size: images of {height} x {width} px are too small; give {SMALLEST_SIDE} or more")
+        return self.encoder(image)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits [B, classes, H, W] of features [B, C, H, W]."""
+        return self.classifier(features)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits [B, classes, H, W] of an image [B, in_channels, H, W]."""
+        return self.classify(self.features(image))

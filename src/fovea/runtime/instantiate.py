@@ -1,0 +1,90 @@
+"""The one function that turns configuration into objects, and the list of what it may call."""
+
+import inspect
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hydra.utils import get_object
+from hydra.utils import instantiate as hydra_instantiate
+
+from fovea.runtime.errors import FoveaError
+
+# A checkpoint brings its own configuration, so a target is code that a stranger chose. These packages hold
+# classes that build networks, losses, transforms and training parts, and do nothing else when called.
+TRUSTED = (
+    "albumentations.",
+    "fovea.data.",
+    "fovea.losses.",
+    "fovea.metrics.",
+    "fovea.models.",
+    "fovea.runtime.loggers.",
+    "fovea.schedules.",
+    "fovea.supervision.",
+    "monai.losses.",
+    "monai.networks.",
+    "pytorch_lightning.",
+    "segmentation_models_pytorch.",
+    "torch.nn.",
+    "torch.optim.",
+    "torchmetrics.",
+)
+# Of other people's packages only classes are called: among their functions are some that fetch or load files.
+FUNCTIONS_ALLOWED = ("fovea.schedules.", "fovea.runtime.loggers.")
+
+
+def instantiate(config: Mapping[str, Any]) -> Any:
+    """Build what `config["_target_"]` names, nested targets first, from plain values.
+
+    Packages of your own are trusted by the environment variable `FOVEA_TRUSTED`, a comma-separated list.
+
+    Raises:
+        FoveaError: a target does not exist, is not trusted, or does not accept its arguments.
+    """
+    for key, target in targets(config):
+        locate(target, key)
+    try:
+        return hydra_instantiate(dict(config), _convert_="all")
+    except Exception as error:
+        # Hydra wraps what a constructor raised; the line that a user needs is the constructor's own.
+        cause = error.__cause__
+        if isinstance(cause, FoveaError):
+            raise cause from error
+        reason = cause if cause is not None else error
+        raise FoveaError(f"{config['_target_']} cannot be built: {type(reason).__name__}: {reason}") from error
+
+
+def locate(target: str, key: str = "_target_") -> Any:
+    """The class or function that `target` names; its module is imported, nothing is called.
+
+    Raises:
+        FoveaError: it does not exist or is not trusted.
+    """
+    own = tuple(f"{name.strip().rstrip('.')}." for name in os.environ.get("FOVEA_TRUSTED", "").split(",") if name.strip())
+    mend = "name a class that fovea trusts, or add its package to the environment variable FOVEA_TRUSTED"
+    if not target.startswith(TRUSTED + own):
+        raise FoveaError(f"{key}: {target} is not trusted; {mend}")
+    try:
+        found = get_object(target)
+    except Exception as error:
+        raise FoveaError(f"{key}: {target} does not exist ({error.__cause__ or error}); check its spelling") from error
+    # Without this, `fovea.some_module.os.system` would pass for a part of fovea.
+    home = f"{getattr(found, '__module__', None)}."
+    function_allowed = home.startswith(FUNCTIONS_ALLOWED + own) and inspect.isfunction(found)
+    if not home.startswith(TRUSTED + own) or not (inspect.isclass(found) or function_allowed):
+        raise FoveaError(f"{key}: {target} is not trusted; {mend}")
+    return found
+
+
+def targets(config: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Each `_target_` in nested mappings and lists, with the dotted key it stands under."""
+    if isinstance(config, Mapping):
+        for name, value in config.items():
+            below = f"{key}.{name}" if key else str(name)
+            if name == "_target_":
+                yield below, str(value)
+            else:
+                yield from targets(value, below)
+    elif isinstance(config, list | tuple):
+        for number, value in enumerate(config):
+            yield from targets(value, f"{key}[{number}]")

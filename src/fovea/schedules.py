@@ -1,0 +1,88 @@
+"""Learning-rate schedules, each stepped once after every step of the optimiser."""
+
+import math
+from collections.abc import Callable
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from fovea.runtime.errors import FoveaError
+
+
+def constant(optimizer: Optimizer, max_steps: int, steps_per_epoch: int) -> LambdaLR:
+    """Keep `optimizer.lr` throughout."""
+    return _schedule(optimizer, max_steps, steps_per_epoch, lambda step: 1.0, minimum=0.0)
+
+
+def cosine_per_epoch(optimizer: Optimizer, max_steps: int, steps_per_epoch: int, minimum: float) -> LambdaLR:
+    """Fall along half a cosine, constant within an epoch: the schedule of GazeMedSeg.
+
+    In epoch e = 1..T, T = floor(max_steps / steps_per_epoch) + 1, the rate is
+    minimum + (lr - minimum) (1 + cos(pi e / T)) / 2. Zhong et al., "Weakly-supervised Medical Image Segmentation with
+    Gaze Annotations", MICCAI 2024. (Its release applies the rate one epoch late.)
+
+    Args:
+        optimizer: Whose rates fall from their own `lr`.
+        max_steps: Steps of the whole training.
+        steps_per_epoch: Steps of the optimiser in one epoch.
+        minimum: The rate of the last epoch.
+
+    Raises:
+        FoveaError: a number of steps or a rate makes no sense.
+    """
+
+    def share(step: int) -> float:
+        epochs = max_steps // steps_per_epoch + 1
+        return _half_cosine((step // steps_per_epoch + 1) / epochs)
+
+    return _schedule(optimizer, max_steps, steps_per_epoch, share, minimum)
+
+
+def cosine_with_warmup(
+    optimizer: Optimizer, max_steps: int, steps_per_epoch: int, warmup_steps: int, minimum: float = 0.0
+) -> LambdaLR:
+    """Rise linearly to `optimizer.lr` over `warmup_steps`, then fall along half a cosine, step by step.
+
+    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017 (without restarts).
+
+    Args:
+        optimizer: Whose rates rise to their own `lr`.
+        max_steps: Steps of the whole training, the warm-up included.
+        steps_per_epoch: Not read; every schedule takes it.
+        warmup_steps: Steps until the full rate.
+        minimum: The rate after the last step, and the one that the warm-up rises from.
+
+    Raises:
+        FoveaError: a number of steps or a rate makes no sense.
+    """
+    if not 0 <= warmup_steps < max_steps:
+        raise FoveaError(f"scheduler.warmup_steps={warmup_steps}: give less than the {max_steps} steps of the training")
+
+    def share(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        return _half_cosine((step - warmup_steps) / (max_steps - warmup_steps))
+
+    return _schedule(optimizer, max_steps, steps_per_epoch, share, minimum)
+
+
+def _half_cosine(progress: float) -> float:
+    """From 1 at 0 to 0 at 1 and beyond: without the limit the rate would rise again."""
+    return (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+
+
+def _schedule(
+    optimizer: Optimizer, max_steps: int, steps_per_epoch: int, share: Callable[[int], float], minimum: float
+) -> LambdaLR:
+    """Set each rate to minimum + (lr - minimum) share(step), for parameter groups of whatever rates."""
+    for key, value in {"trainer.max_steps": max_steps, "steps per epoch": steps_per_epoch}.items():
+        if value < 1:
+            raise FoveaError(f"{key}={value}: a schedule needs 1 or more")
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    if not all(0 <= minimum <= rate and rate > 0 for rate in rates):
+        raise FoveaError(f"optimizer.lr={min(rates)}: give a positive rate, at least scheduler.minimum={minimum}")
+
+    def factor(rate: float) -> Callable[[int], float]:
+        return lambda step: (minimum + (rate - minimum) * share(step)) / rate
+
+    return LambdaLR(optimizer, [factor(rate) for rate in rates])

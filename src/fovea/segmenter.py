@@ -1,0 +1,84 @@
+"""The LightningModule: a supervision mode, an optimiser, a schedule and metrics."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from fovea.metrics.per_image import PerImage
+from fovea.checkpoint import KEY
+from fovea.supervision.reading import labels
+
+
+class Segmenter(pl.LightningModule):
+    """Trains and validates any supervision mode; knows no data set and no method.
+
+    Args:
+        supervision: The mode: `losses`, `forward` and `after_step`, holding all trained state.
+        optimizer: Factory: parameters to an optimiser.
+        scheduler: Factory: optimiser, `max_steps` and `steps_per_epoch` to a schedule stepped after every step.
+        classes: Classes of a prediction, K; 1 is one foreground class.
+        config: The resolved configuration as plain values; the checkpoints carry it.
+    """
+
+    monitor = "val/dice"
+
+    def __init__(
+        self,
+        supervision: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
+        classes: int,
+        config: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.supervision = supervision
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.config = dict(config)
+        self.scores = PerImage(classes=classes)
+
+    @property
+    def progress(self) -> float:
+        """The part of training that is done, in [0, 1]."""
+        return self.global_step / max(self.trainer.estimated_stepping_batches, 1)
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """One batch; every term of the mode's losses is logged as `train/<term>`."""
+        terms = self.supervision.losses(batch, self.progress)
+        values = {f"train/{name}": value.detach() for name, value in terms.items()}
+        self.log_dict(values, batch_size=len(batch["index"]))
+        self.log("loss", terms["loss"].detach(), prog_bar=True, logger=False)
+        return terms["loss"]
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then let the mode follow, say with a moving average of weights."""
+        super().optimizer_step(*args, **kwargs)
+        self.supervision.after_step(self.progress)
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+        """One image at its native size, so that scores are those of the evaluation."""
+        target = batch["target"]
+        prediction = labels(self.supervision(batch["image"], target.shape[1:])["prediction"])
+        self.scores.update(prediction, target, batch["index"])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over images as `val/dice`, `val/iou`, …"""
+        means = self.scores.compute()
+        self.scores.reset()
+        self.log_dict({f"val/{name}": value.float() for name, value in means.items()}, prog_bar=False)
+        self.log("dice", means["dice"].float(), prog_bar=True, logger=False)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimiser, and the schedule stepped after each of its steps."""
+        optimizer = self.make_optimizer(self.supervision.parameters())
+        max_steps = int(self.trainer.estimated_stepping_batches)  # also loads the data, which the next line needs
+        steps_per_epoch = max(1, int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches)
+        scheduler = self.make_scheduler(optimizer, max_steps=max_steps, steps_per_epoch=steps_per_epoch)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the configuration beside the weights, as plain values."""
+        checkpoint[KEY] = {"config": self.config}

@@ -1,0 +1,123 @@
+"""One training run: from a resolved configuration to a run folder with checkpoints and an evaluation."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from fovea.checkpoint import PREFIX, fill, load, read
+from fovea.data.module import DataModule
+from fovea.data.plan import Plan
+from fovea.evaluation import evaluate, headline, settings_of, split_plan
+from fovea.runtime.errors import FoveaError
+from fovea.runtime.files import write_json
+from fovea.runtime.instantiate import instantiate
+from fovea.runtime.loggers import close
+from fovea.segmenter import Segmenter
+from fovea.supervision.build import build
+
+log = logging.getLogger(__name__)
+
+
+def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) -> None:
+    """Train, then evaluate the checkpoint to publish on `config["evaluate"]`.
+
+    Args:
+        config: `configs/train.yaml`, composed and resolved to plain values.
+        needs: Targets that the supervision mode trains on.
+        parameters: What the pseudo-mask store must have been made with.
+
+    Raises:
+        FoveaError: data, store, configuration or checkpoint are wrong; see the message.
+    """
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    run = Path(config["run_dir"])
+    data: DataModule = instantiate(config["data"])(needs=needs, store=config["gaze"]["store"], parameters=parameters)
+    log.info("%s", describe(data))
+    segmenter = Segmenter(
+        build(config),
+        optimizer=instantiate(config["optimizer"]),
+        scheduler=instantiate(config["scheduler"]),
+        classes=config["data"]["classes"],
+        config=config,
+    )
+    trainer = make_trainer(config, data.plan)
+    resume = resume_from(config["ckpt_path"], run, segmenter)
+    started = time.perf_counter()
+    try:
+        trainer.fit(segmenter, datamodule=data, ckpt_path=resume, weights_only=True)
+    finally:
+        close(trainer.loggers)
+    if trainer.interrupted:  # Lightning swallows Ctrl-C
+        raise KeyboardInterrupt
+    seconds = time.perf_counter() - started
+    trainer.save_checkpoint(run / "checkpoints" / "last.ckpt")
+    write_json(run / "training.json", {"seconds": round(seconds, 1), "steps": trainer.global_step})
+    if trainer.is_global_zero:
+        evaluate_run(config, data.plan, parameters, segmenter.device)
+
+
+def make_trainer(config: dict[str, Any], plan: Plan) -> pl.Trainer:
+    """The Trainer of `config["trainer"]`, with the callbacks that have something to watch."""
+    callbacks = {name: instantiate(callback) for name, callback in config["callbacks"].items() if callback}
+    if not plan.val:
+        log.warning("no val images (data.protocol=published): nothing is chosen on; the last checkpoint is the result")
+        callbacks = {name: each for name, each in callbacks.items() if getattr(each, "monitor", None) is None}
+    settings = dict(config["trainer"])
+    interval, steps = settings.get("val_check_interval"), settings.get("max_steps", -1)
+    if isinstance(interval, int) and settings.get("check_val_every_n_epoch") is None and steps > 0:
+        # A run shorter than the interval would end without a validation, and so without a best checkpoint.
+        settings["val_check_interval"] = min(interval, steps * settings.get("accumulate_grad_batches", 1))
+    loggers = [instantiate(logger) for logger in config["logger"].values() if logger]
+    for logger in loggers:
+        logger.log_hyperparams(config)
+    return instantiate(settings | {"_partial_": True})(
+        logger=loggers, callbacks=list(callbacks.values()), default_root_dir=config["run_dir"]
+    )
+
+
+def resume_from(choice: str | None, run: Path, segmenter: Segmenter) -> Path | None:
+    """The checkpoint to go on from: none, a file, or with `auto` the run's own last one if there is one.
+
+    Raises:
+        FoveaError: the file is missing, is no checkpoint, or is of another model.
+    """
+    if choice is None:
+        return None
+    path = run / "checkpoints" / "last.ckpt" if choice == "auto" else Path(choice)
+    if choice == "auto" and not path.exists():
+        return None
+    state = read(path)["state_dict"]
+    weights = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
+    fill(segmenter.supervision, weights, path)
+    return path
+
+
+def evaluate_run(config: dict[str, Any], plan: Plan, parameters: dict[str, Any], device: torch.device) -> None:
+    """Evaluate the best checkpoint (the last where nothing was chosen on) on each split of `config["evaluate"]`."""
+    run = Path(config["run_dir"])
+    best = run / "checkpoints" / "best.ckpt"
+    checkpoint = best if best.is_file() and plan.val else run / "checkpoints" / "last.ckpt"
+    module, _ = load(checkpoint, device)
+    for split in config["evaluate"]:
+        if split == "val" and not plan.val:
+            log.warning("no val images: nothing to evaluate there (evaluate=[test] reads the test images, once)")
+            continue
+        at = plan if split == "val" else split_plan(config, split, parameters)
+        out = run / "evaluate" / split
+        summary = evaluate(module, at, split, settings_of(config, config), device, checkpoint, out)
+        log.info("%s", headline(summary, out))
+
+
+def describe(data: DataModule) -> str:
+    """One line on what is trained on, and what val is scored against."""
+    plan = data.plan
+    left_out = f" ({len(plan.without_fixations)} without fixations left out)" if plan.without_fixations else ""
+    return (
+        f"{data.name}: trains on {', '.join(sorted(plan.needs))} of {len(plan.train)} images{left_out}; "
+        f"{len(plan.val)} val images scored against their {plan.select_on} files"
+    )
+

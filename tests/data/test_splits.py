@@ -1,0 +1,85 @@
+"""Splits that do not depend on order, lists that are checked."""
+
+from pathlib import Path
+
+import pytest
+
+from fovea.data.splits import carve, check_disjoint, published, read_list
+from fovea.runtime.errors import FoveaError
+
+IDS = [f"case_{index}" for index in range(50)]
+
+
+def test_carving_does_not_depend_on_the_order_of_ids() -> None:
+    assert carve(IDS, 0.2, 0) == carve(IDS[::-1], 0.2, 0)
+
+
+def test_carving_parts_the_ids() -> None:
+    kept, carved = carve(IDS, 0.2, 0)
+    assert sorted(kept + carved) == sorted(IDS)
+
+
+def test_each_seed_carves_otherwise_and_0_is_a_seed() -> None:
+    assert len({tuple(carve(IDS, 0.2, seed)[1]) for seed in range(5)}) == 5
+
+
+def test_an_outcome_never_changes() -> None:
+    assert carve("abcdefgh", 0.25, 0)[1] == ["f", "h"]
+
+
+@pytest.mark.parametrize(
+    ("count", "fraction", "carved"),
+    [(50, 0.1, 5), (50, 0.0, 0), (48, 0.2, 10), (3, 0.01, 1), (2, 0.99, 1), (1, 0.5, 0), (0, 0.5, 0)],
+)
+def test_sizes_are_rounded_and_neither_side_is_left_empty(count: int, fraction: float, carved: int) -> None:
+    assert [len(part) for part in carve(IDS[:count], fraction, 7)] == [count - carved, carved]
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0])
+def test_fraction_outside_the_unit_interval_is_refused(fraction: float) -> None:
+    with pytest.raises(FoveaError, match="fraction"):
+        carve(IDS, fraction, 0)
+
+
+@pytest.mark.parametrize(("name", "count"), [("kvasir_train", 900), ("kvasir_test", 100)])
+def test_published_lists_are_whole(name: str, count: int) -> None:
+    assert len(set(published(name))) == count
+
+
+def test_published_lists_are_disjoint() -> None:
+    check_disjoint({"train": published("kvasir_train"), "test": published("kvasir_test")})
+
+
+def test_list_forgives_suffixes_comments_and_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text("\ufeff# mine\r\nb.JPG\r\n\r\n  a.1 \nc.png", encoding="utf-8")
+    assert read_list(path) == ["b", "a.1", "c"]
+
+
+@pytest.mark.parametrize("entry", ["../a", "a/b", "a\\b", "..", "/etc/passwd"])
+def test_list_of_paths_is_refused(tmp_path: Path, entry: str) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text(f"fine\n{entry}\n")
+    with pytest.raises(FoveaError, match=r"train\.txt: .* is a path"):
+        read_list(path)
+
+
+def test_list_with_an_id_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text("a\nb\na.png\n")
+    with pytest.raises(FoveaError, match=r"train\.txt: listed more than once: a;"):
+        read_list(path)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_unreadable_list_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "train.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FoveaError, match=r"train\.txt: cannot be read"):
+        read_list(path)
+
+
+def test_id_in_two_splits_is_refused() -> None:
+    with pytest.raises(FoveaError, match="both in train and in test: b;"):
+        check_disjoint({"train": ["a", "b"], "val": ["c"], "test": ["b"]})

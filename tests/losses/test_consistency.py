@@ -1,0 +1,82 @@
+import pytest
+import torch
+from torch import Tensor
+
+from fovea.losses.consistency import cross_level_consistency
+
+
+def naive(logits: Tensor, peers: Tensor) -> Tensor:
+    """Level by level, pixel by pixel."""
+    levels, batch, classes, height, width = logits.shape
+
+    def probabilities(z: Tensor) -> Tensor:
+        return z.softmax(dim=0) if classes > 1 else torch.cat([1 - z.sigmoid(), z.sigmoid()])
+
+    terms = []
+    for k in range(levels):
+        pairs = []
+        for j in range(levels):
+            if j != k:
+                for b, y, x in torch.cartesian_prod(*map(torch.arange, (batch, height, width))).tolist():
+                    other = probabilities(peers[j, b, :, y, x]).detach()
+                    pairs.append((probabilities(logits[k, b, :, y, x]) * other).sum())
+        terms.append(-torch.stack(pairs).mean())
+    return torch.stack(terms)
+
+
+def draw(levels: int, classes: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(levels, 2, classes, 3, 4, dtype=torch.float64, generator=generator)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("levels", [2, 3])
+def test_equals_the_sum_written_out(levels: int, classes: int) -> None:
+    logits, peers = draw(levels, classes, 0).requires_grad_(), draw(levels, classes, 1)
+    weight = torch.arange(1.0, levels + 1, dtype=torch.float64)
+
+    ours, theirs = cross_level_consistency(logits, peers), naive(logits, peers)
+
+    torch.testing.assert_close(ours, theirs)
+    gradients = [torch.autograd.grad((terms * weight).sum(), logits)[0] for terms in (ours, theirs)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_peers_receive_no_gradient() -> None:
+    peers = draw(2, 1, 1).requires_grad_()
+
+    cross_level_consistency(draw(2, 1, 0).requires_grad_(), peers).sum().backward()
+
+    assert peers.grad is None
+
+
+def test_sure_and_equal_levels_score_minus_one() -> None:
+    logits = 100 * torch.ones(3, 1, 1, 2, 2)
+
+    torch.testing.assert_close(cross_level_consistency(logits, logits), -torch.ones(3))
+
+
+def test_one_level_has_nobody_to_agree_with() -> None:
+    logits = draw(1, 1, 0).requires_grad_()
+
+    terms = cross_level_consistency(logits, logits)
+    terms.sum().backward()
+
+    assert terms.tolist() == [0.0]
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_half_precision_is_computed_in_single() -> None:
+    logits = draw(2, 1, 0)
+
+    half = cross_level_consistency(logits.half(), logits.half())
+
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half.double(), cross_level_consistency(logits, logits), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 1, 3, 4), (2, 2, 1, 3)])
+def test_refuses_other_shapes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        cross_level_consistency(draw(2, 1, 0), torch.zeros(shape))

@@ -1,0 +1,117 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fovea.losses.consistency import cross_level_consistency
+from fovea.models.propagation import propagate
+from fovea.models.released import load_gazemedseg
+from fovea.runtime.errors import FoveaError
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+CLASSIFIER = "model.1.classifier.weight"
+
+
+def close(ours: Tensor, theirs: Tensor, share: float = 1e-4) -> bool:
+    """Whether two arrays differ by less than a share of the largest value."""
+    return bool((ours - theirs).abs().max() <= share * theirs.abs().max())
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> dict[str, Tensor]:
+    """A two-level checkpoint as published, with weights from a formula."""
+    specification = importlib.util.spec_from_file_location("fill", REFERENCE / "fill.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module.fill(json.loads((REFERENCE / "gazemedseg_checkpoint_layout.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Tensor]:
+    """What the published code computes with that checkpoint."""
+    with np.load(REFERENCE / "multi_level.npz") as arrays:
+        return {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
+
+
+@pytest.fixture(scope="module")
+def ours(checkpoint: dict[str, Tensor], known: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same figures from our parts, and the gradient norm of each parameter under its published name."""
+    network = load_gazemedseg(checkpoint)
+    features = [level.features(known["x"]) for level in network.levels]
+    logits = torch.stack([level.classify(f) for level, f in zip(network.levels, features, strict=True)])
+    spread = [propagate(f) for f in features]
+    propagated = torch.stack([level.classify(f) for level, f in zip(network.levels, spread, strict=True)])
+    targets = torch.stack([known["pseudo_1"], known["pseudo_2"]])
+    bce = torch.stack([F.binary_cross_entropy_with_logits(*pair) for pair in zip(logits, targets, strict=True)])
+    prop = cross_level_consistency(propagated, logits)
+    total = bce.sum() + 3 * prop.sum()
+    total.backward()
+    found = {"bce": bce, "pure": cross_level_consistency(logits, logits), "prop": prop, "total": total}
+    for k in (0, 1):
+        found |= {f"logits_{k + 1}": logits[k], f"logits_prop_{k + 1}": propagated[k]}
+        found[f"feature_prop_{k + 1}_first8"] = spread[k][:, :8]
+    found["logits"] = network(known["x"])
+    norms = {name: p.grad.norm() for name, p in network.named_parameters() if p.grad is not None}
+    return {name: value.detach() for name, value in (found | norms).items()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["logits", "bce", "pure", "prop", "total"]
+    + [f"{name}_{k}" for name in ("logits", "logits_prop") for k in (1, 2)]
+    + [f"feature_prop_{k}_first8" for k in (1, 2)],
+)
+def test_computes_what_the_published_code_does(name: str, ours: dict[str, Tensor], known: dict[str, Tensor]) -> None:
+    assert close(ours[name], known[name])
+
+
+def test_gradients_are_the_published_ones(ours: dict[str, Tensor]) -> None:
+    published = json.loads((REFERENCE / "multi_level_grad_norms.json").read_text())
+    norms = {name: ours[name.replace("model.", "levels.", 1)] for name in published if ".head." not in name}
+
+    assert norms == {name: pytest.approx(published[name], rel=1e-3) for name in norms}
+
+
+@pytest.mark.parametrize("wrapper", ["", "state_dict", "model", "module."])
+def test_reads_wrapped_checkpoints(wrapper: str, checkpoint: dict[str, Tensor]) -> None:
+    wrapped = {f"module.{name}": value for name, value in checkpoint.items()} if wrapper == "module." else checkpoint
+    nested = {wrapper: wrapped, "epoch": 3} if wrapper in ("state_dict", "model") else wrapped
+
+    network = load_gazemedseg(nested)
+
+    assert torch.equal(network.levels[1].classifier.weight, checkpoint[CLASSIFIER])
+
+
+def test_reads_the_numbers_of_levels_and_channels(checkpoint: dict[str, Tensor]) -> None:
+    first = "model.0.encoder.conv_0.conv_0.conv.weight"
+    single = {name: value for name, value in checkpoint.items() if name.startswith("model.0.")}
+
+    network = load_gazemedseg(single | {first: single[first][:, :1]})
+
+    assert len(network.levels) == 1
+    assert network(torch.zeros(1, 1, 16, 16)).shape == (1, 1, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({CLASSIFIER: None}, f"missing: {CLASSIFIER}"),
+        ({"model.1.decoder.weight": torch.zeros(1)}, r"unknown: model\.1\.decoder\.weight"),
+        ({CLASSIFIER: torch.zeros(2, 128, 1, 1)}, f"of another shape: {CLASSIFIER}"),
+        ({"model.7.encoder.conv_0.conv_0.conv.weight": torch.zeros(64, 3, 3, 3)}, r"missing: .*and \d+ more"),
+        ({"model.0.encoder.conv_0.conv_0.conv.weight": None}, "no GazeMedSeg network"),
+        ({"epoch": 3}, "epoch hold no tensor"),
+    ],
+)
+def test_names_what_does_not_belong(change: dict, message: str, checkpoint: dict[str, Tensor]) -> None:
+    changed = {name: value for name, value in (checkpoint | change).items() if value is not None}
+
+    with pytest.raises(FoveaError, match=message):
+        load_gazemedseg(changed)

@@ -1,0 +1,102 @@
+from functools import partial
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from safetensors.torch import save_file
+
+from fovea.models.smp import SmpBackbone
+from fovea.runtime.errors import FoveaError
+
+SHALLOW = {"encoder_depth": 3, "decoder_channels": [16, 8, 8]}
+NETWORKS = [
+    (smp.Unet, "resnet18", {}),
+    (smp.Unet, "resnet18", SHALLOW),
+    (smp.Unet, "tu-resnet18", SHALLOW),
+    (smp.UnetPlusPlus, "resnet18", {}),
+    (smp.DeepLabV3Plus, "resnet18", {}),
+    (smp.Segformer, "mit_b0", {}),
+]
+
+
+def small(**options: object) -> SmpBackbone:
+    arguments = {"encoder_name": "resnet18", "encoder_weights": None, "in_channels": 3, "classes": 1}
+    return SmpBackbone(smp.Unet, **(arguments | options))
+
+
+@pytest.mark.parametrize(("network", "encoder", "options"), NETWORKS)
+def test_answers_as_the_network_does(network: type, encoder: str, options: dict) -> None:
+    backbone = SmpBackbone(partial(network), encoder, None, in_channels=1, classes=2, **options).eval()
+    image = torch.rand(1, 1, 64, 64)
+
+    with torch.no_grad():
+        logits = backbone.classify(backbone.features(image))
+        theirs = backbone.network(image)
+
+    assert logits.shape == (1, 2, 64, 64)
+    assert torch.equal(logits, theirs)
+    assert torch.equal(logits, backbone(image))
+
+
+def test_unet_takes_any_size() -> None:
+    assert small(**SHALLOW)(torch.rand(2, 3, 50, 41)).shape == (2, 1, 50, 41)
+
+
+def test_refuses_sizes_that_the_strides_do_not_divide() -> None:
+    backbone = SmpBackbone(smp.Segformer, "mit_b0", None, in_channels=3, classes=1)
+
+    with pytest.raises(FoveaError, match=r"data\.size: 64 x 50 px .* multiples of 32"):
+        backbone.features(torch.rand(1, 3, 64, 50))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder_name": "resnet43"}, r"backbone\.encoder_name=resnet43 is unknown; did you mean resnet34"),
+        ({"encoder_name": "tu-resnet1"}, r"did you mean .*tu-resnet"),
+        ({"encoder_name": "%$"}, "choose an encoder"),
+        ({"encoder_weights": "imagnet"}, r"backbone\.encoder_weights=imagnet is unknown; choose null or imagenet"),
+        ({"decoder_channel": [8]}, r"backbone\.decoder_channel is no option"),
+        ({"encoder_depth": 3}, "do not fit together: .*encoder_depth=3.*decoder_channels"),
+    ],
+)
+def test_says_which_key_is_wrong(options: dict, message: str) -> None:
+    with pytest.raises(FoveaError, match=message) as caught:
+        small(**options)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "folder"),
+    [("resnet18", "models--smp-hub--resnet18.imagenet"), ("tu-resnet18", "models--timm--resnet18.a1_in1k")],
+)
+@pytest.mark.filterwarnings("ignore:For 'tu-'")
+def test_weights_out_of_reach_name_their_place(
+    encoder: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+
+    with pytest.raises(FoveaError) as caught:
+        small(encoder_name=encoder, encoder_weights="imagenet")
+
+    assert f"copy its cache folder to {tmp_path / folder}" in str(caught.value)
+    assert "backbone.encoder_weights=null" in str(caught.value)
+
+
+def test_weights_laid_in_that_place_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    revision = smp.encoders.encoders["resnet18"]["pretrained_settings"]["imagenet"]["revision"]
+    folder = tmp_path / "models--smp-hub--resnet18.imagenet" / "snapshots" / revision
+    folder.mkdir(parents=True)
+    weights = {name: torch.full_like(value, 2) for name, value in small().network.encoder.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text("{}")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+
+    encoder = small(encoder_weights="imagenet").network.encoder
+
+    assert all(torch.all(value == 2) for value in encoder.state_dict().values())
