@@ -26,7 +26,9 @@ def load(path: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
     content = read(path)
     config = content[KEY]["config"]
     module = build(without_downloads(config))
-    weights = {key.removeprefix(PREFIX): value for key, value in content["state_dict"].items() if key.startswith(PREFIX)}
+    weights = {
+        key.removeprefix(PREFIX): value for key, value in content["state_dict"].items() if key.startswith(PREFIX)
+    }
     fill(module, weights, path)
     return module.to(device).eval(), config
 

@@ -11,14 +11,14 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
+from omegaconf import OmegaConf
 
 FOLDER = Path("logs/demo")
 IMAGES = FOLDER / "images"
 DATA = ["data=synthetic", f"data.root={IMAGES}"]
 # Small enough for two cores and three minutes: a light encoder, a narrow decoder, few and small images.
 LIGHT = [
-    "backbone.encoder_name=timm-mobilenetv3_small_100",
+    "backbone.encoder_name=tu-mobilenetv3_small_100",
     "backbone.encoder_weights=null",
     "+backbone.decoder_channels=[64,48,32,24,16]",
     "loss=dice_bce",
@@ -71,7 +71,7 @@ def print_table(jobs: list[Path]) -> None:
     """One line a run: supervision, Dice and IoU on val, seconds of training."""
     print(f"\n{'supervision':<14}{'Dice':>8}{'IoU':>8}{'seconds':>10}   (val images, against their masks)")
     for job in jobs:
-        supervision = yaml.safe_load((job / "config.yaml").read_text())["supervision"]["_target_"].rpartition(".")[2]
+        supervision = OmegaConf.load(job / "config.yaml").supervision._target_.rpartition(".")[2]
         summary = json.loads((job / "evaluate" / "val" / "summary.json").read_text())
         seconds = json.loads((job / "training.json").read_text())["seconds"]
         print(f"{supervision.lower():<14}{summary['dice']['mean']:>8.3f}{summary['iou']['mean']:>8.3f}{seconds:>10.0f}")

@@ -21,8 +21,8 @@ from fovea.metrics.overlap import NAMES, scores_of_labels
 from fovea.report.contact_sheet import contact_sheet
 from fovea.report.evaluation_sheet import ranked, tiles
 from fovea.runtime.errors import FoveaError
-from fovea.runtime.instantiate import instantiate
 from fovea.runtime.files import write_csv, write_json
+from fovea.runtime.instantiate import instantiate
 from fovea.supervision.reading import labels
 
 log = logging.getLogger(__name__)
@@ -132,10 +132,10 @@ def table(rows: dict[str, dict[str, dict[str, float]]]) -> tuple[list[str], list
     """Header and rows by id: the prediction's scores, then each level's as `level_1_dice`."""
     outputs = sorted(next(iter(rows.values())), key=lambda name: (name != "prediction", name))
     header = ["id"] + [name if o == "prediction" else f"{o}_{name}" for o in outputs for name in NAMES]
-    body: list[list[object]] = [
-        [image_id] + [f"{rows[image_id][output][name]:.6f}" for output in outputs for name in NAMES]
-        for image_id in sorted(rows)
-    ]
+    body: list[list[object]] = []
+    for image_id in sorted(rows):
+        values = [rows[image_id][output][name] for output in outputs for name in NAMES]
+        body.append([image_id, *(f"{value:.6f}" for value in values)])
     return header, body
 
 
@@ -161,7 +161,7 @@ def draw_sheet(
                 "truth" if plan.select_on == "mask" else "pseudo-mask",
             )
         )
-    titles = list(max(rows, key=len))
+    titles = max((list(row) for row in rows), key=len)
     labels_ = [f"{image_id}\nDice {dice[image_id]:.2f}" for image_id in chosen]
     return contact_sheet([[row.get(title) for title in titles] for row in rows], titles, labels_)
 

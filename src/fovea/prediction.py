@@ -63,4 +63,3 @@ def predict(
         colour = image if channels == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
         write_image(out / "overlays" / f"{name}.png", overlay(colour, mask > 0, None))
     return failures
-

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from fovea.metrics.per_image import PerImage
 from fovea.checkpoint import KEY
+from fovea.metrics.per_image import PerImage
+from fovea.supervision.mode import Mode
 from fovea.supervision.reading import labels
 
 
@@ -27,7 +29,7 @@ class Segmenter(pl.LightningModule):
 
     def __init__(
         self,
-        supervision: nn.Module,
+        supervision: Mode,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
         scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
         classes: int,
@@ -71,13 +73,13 @@ class Segmenter(pl.LightningModule):
         self.log_dict({f"val/{name}": value.float() for name, value in means.items()}, prog_bar=False)
         self.log("dice", means["dice"].float(), prog_bar=True, logger=False)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser, and the schedule stepped after each of its steps."""
         optimizer = self.make_optimizer(self.supervision.parameters())
         max_steps = int(self.trainer.estimated_stepping_batches)  # also loads the data, which the next line needs
         steps_per_epoch = max(1, int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches)
         scheduler = self.make_scheduler(optimizer, max_steps=max_steps, steps_per_epoch=steps_per_epoch)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "frequency": 1}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the configuration beside the weights, as plain values."""

@@ -12,7 +12,6 @@ from fovea.checkpoint import PREFIX, fill, load, read
 from fovea.data.module import DataModule
 from fovea.data.plan import Plan
 from fovea.evaluation import evaluate, headline, settings_of, split_plan
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_json
 from fovea.runtime.instantiate import instantiate
 from fovea.runtime.loggers import close
@@ -120,4 +119,3 @@ def describe(data: DataModule) -> str:
         f"{data.name}: trains on {', '.join(sorted(plan.needs))} of {len(plan.train)} images{left_out}; "
         f"{len(plan.val)} val images scored against their {plan.select_on} files"
     )
-

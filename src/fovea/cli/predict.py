@@ -26,7 +26,8 @@ def main(config: Config) -> None:
     log.info("%d masks in %s", len(images) - len(failures), out)
     if failures:
         raise FoveaError(
-            f"{len(failures)} of {len(images)} images failed, the others are in {out}: {first_few(failures.values(), 2)}"
+            f"{len(failures)} of {len(images)} images failed, the others are in {out}: "
+            f"{first_few(failures.values(), 2)}"
         )
 
 

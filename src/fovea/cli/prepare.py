@@ -26,7 +26,13 @@ def main(config: Config) -> None:
         quality=gaze["quality"],
         thresholds=gaze["thresholds"],
     )
-    log.info("%s", report.line())
+    log.info("%d maps in %s", report.done, gaze["store"])
+    log.info("fixations: %s", ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in report.table.items()))
+    if report.without_fixations:
+        unseen = report.without_fixations
+        log.warning("%d images have no fixation: %s", len(unseen), first_few(unseen))
+    if report.quality is not None:
+        log.info("means over the images: %s", ", ".join(f"{key} {value:.4f}" for key, value in report.quality.items()))
     if report.failures:
         raise FoveaError(
             f"{len(report.failures)} images failed, the other {report.done} are in {gaze['store']}: "

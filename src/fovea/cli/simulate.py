@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from fovea.gaze.simulate import Observer, simulate_dataset
+from fovea.gaze.simulate import Observer, simulate_folder
 from fovea.runtime.entry import Config, command
 from fovea.runtime.instantiate import instantiate
 
@@ -14,8 +14,9 @@ log = logging.getLogger(__name__)
 def main(config: Config) -> None:
     """Write `out`, a fixation CSV, for every image of the data set that has a mask."""
     dataset = instantiate(config["data"]["dataset"])(root=config["data"]["root"])
-    count = simulate_dataset(dataset, Observer(**config["observer"]), config["seed"], Path(config["out"]))
-    log.info("%s", count)
+    out = Path(config["out"])
+    count = simulate_folder(dataset, out, Observer(**config["observer"]), config["seed"])
+    log.info("%d fixations on %d images in %s", count, len(dataset.ids), out)
 
 
 if __name__ == "__main__":

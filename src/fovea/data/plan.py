@@ -39,7 +39,8 @@ class Plan:
             raise FoveaError(f"split={name} is not a split; choose train, val or test")
         if not ids:
             raise FoveaError(
-                f"split={name}: {self.dataset.root} has no {name} images; list them in {name}.txt or set data.protocol=clean"
+                f"split={name}: {self.dataset.root} has no {name} images; "
+                f"list them in {name}.txt or set data.protocol=clean"
             )
         return ids
 
@@ -108,7 +109,8 @@ def evaluation_plan(
     select_on = _select_on(select_on, data, ids, frozenset())
     opened = _open_store(store, parameters) if select_on == "pseudo" else _optional_store(store, parameters)
     ids, without = _with_map(ids, opened if select_on == "pseudo" else None)
-    return Plan(data, *(ids if name == split else [] for name in ("train", "val", "test")), frozenset(), select_on, opened, without)
+    train, val, test = (ids if name == split else [] for name in ("train", "val", "test"))
+    return Plan(data, train, val, test, frozenset(), select_on, opened, without)
 
 
 def _select_on(choice: str, data: Folder, ids: list[str], needs: frozenset[str]) -> str:

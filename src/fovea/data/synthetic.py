@@ -1,6 +1,7 @@
 """Generated endoscopy-like images with lesions: every command runs on them before real data is at hand."""
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -86,16 +87,102 @@ def draw(rng: np.random.Generator, image_size: int) -> tuple[np.ndarray, np.ndar
     first = np.exp(rng.uniform(np.log(0.012), np.log(0.25)))
     areas = [first, *np.exp(rng.uniform(np.log(0.012), np.log(0.05), rng.choice(3, p=[0.6, 0.25, 0.15])))]
     for area in areas:
-        inside, dome = _blob(rng, y, x, area)
+        inside, relief = _blob(rng, y, x, area)
         contrast = rng.uniform(0.3, 1.0)
         hue = np.array([1.0, *rng.uniform(0.62, 0.9, 2)]) if rng.random() < 0.6 else np.array([1.1, 1.3, 1.35])
         texture = 0.12 * _noise(rng, y.shape, 24)
         tint = 1 + contrast * ((hue.astype(np.float32) - 1) + texture[..., None])
         colour = colour * (1 + inside[..., None] * (tint - 1))
-        light = light * (1 + contrast * dome)
+        light = light + 0.6 * inside * (float(np.median(light)) - light)  # it stands before the folds and the lumen
+        light = light * (1 + contrast * relief)
         mask |= inside > 0.5
-    shine = _noise(rng, y.shape, 30) * light + 0.5 * _noise(rng, y.shape, 7)
-    shine = np.clip((shine - np.quantile(shine, rng.uniform(0.975, 0.995))) * 4, 0, 1)
-    picture = colour * light[..., None] + 0.8 * shine[..., None]
-    picture += rng.normal(0, 0.012, picture.shape).astype(np.float32)
+    wet = light * (0.6 + 0.5 * _noise(rng, y.shape, 4)) + 0.22 * _noise(rng, y.shape, 28)
+    shine = np.clip((wet - float(np.quantile(wet, rng.uniform(0.975, 0.997)))) * 5, 0, 1)
+    picture = colour * light[..., None] + 0.75 * shine[..., None]
+    picture += 0.012 * rng.standard_normal(picture.shape, dtype=np.float32)
     return (np.clip(picture, 0, 1) * 255).astype(np.uint8), mask.astype(np.uint8)
+
+
+def _noise(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> np.ndarray:
+    """Smooth noise of about unit variance, float32 [H, W], with `cells` independent values along a side."""
+    grid = rng.standard_normal((cells, cells)).astype(np.float32)
+    return cv2.resize(grid, shape[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def _illumination(rng: np.random.Generator, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Light on the mucosa: dark lumen, folds that ring it, uneven wall, dark rim of the view."""
+    bottom, right = float(y.max()), float(x.max())
+    row, column = rng.uniform(-0.1, 1.1) * bottom, rng.uniform(-0.1, 1.1) * right
+    depth = np.hypot(y - row, x - column) + 0.05 * _noise(rng, y.shape, 4)
+    light = 0.3 + 0.75 * np.clip(depth / rng.uniform(0.25, 0.6), 0, 1)
+    phase = np.sqrt(np.maximum(depth, 0)) * rng.uniform(14, 30) + 0.9 * _noise(rng, y.shape, 3)
+    crease = np.maximum(np.sin(phase), 0) ** 6
+    ridge = np.maximum(np.sin(phase - 0.7), 0) ** 4
+    light *= 1 + rng.uniform(0.4, 1) * np.clip(0.8 + 0.5 * _noise(rng, y.shape, 3), 0, 1.2) * (
+        0.18 * ridge - 0.4 * crease
+    )
+    light *= 1 + 0.07 * _noise(rng, y.shape, 5) + 0.04 * _noise(rng, y.shape, 16) + 0.03 * _noise(rng, y.shape, 48)
+    rim = np.hypot(y / bottom - 0.5, x / right - 0.5) / 0.62
+    return np.maximum(light, 0.08) * (1 - 0.85 * np.clip((rim - 0.75) / 0.35, 0, 1) ** 1.5)
+
+
+def _blob(rng: np.random.Generator, y: np.ndarray, x: np.ndarray, area: float) -> tuple[np.ndarray, np.ndarray]:
+    """A lesion of a share `area` of the image: its soft inside in [0, 1], and the light that its relief adds."""
+    bottom, right = float(y.max()), float(x.max())
+    radius = math.sqrt(area * bottom * right / math.pi)
+    margin = min(0.75 * radius, 0.3) + 0.12
+    row, column = rng.uniform(margin, bottom - margin), rng.uniform(margin, right - margin)
+    turn, stretch, softness = rng.uniform(0, math.pi), rng.uniform(1, 1.35), rng.uniform(0.06, 0.18)
+    down, across = y - row, x - column
+    along = (down * math.sin(turn) + across * math.cos(turn)) / stretch
+    aside = (down * math.cos(turn) - across * math.sin(turn)) * stretch
+    angle = np.arctan2(aside, along)
+    outline = np.ones_like(angle)
+    for harmonic in range(2, 6):
+        outline += rng.normal(0, 0.3 / harmonic**1.5) * np.cos(harmonic * angle + rng.uniform(0, 2 * math.pi))
+    distance = np.hypot(along, aside) / (radius * np.maximum(outline, 0.4))
+    inside = np.clip((1 - distance) / softness + 0.5, 0, 1)
+    toward = rng.uniform(0, 2 * math.pi)
+    slope = (down * math.sin(toward) + across * math.cos(toward)) / radius
+    shadow = np.exp(-(((distance - 1.08) / 0.12) ** 2))
+    relief = inside * (0.12 + 0.3 * slope - 0.25 * np.minimum(distance, 1) ** 4) - 0.28 * shadow * (slope < 0.4)
+    return inside, relief
+
+
+def _generate(root: Path, parameters: dict[str, int]) -> None:
+    """Draw the data set into `root` unless it stands there already."""
+    if _stands(root, parameters):
+        return
+    temporary = make_folder(root.parent) / f".{root.name}.{uuid4().hex}.tmp"
+    try:
+        for kind in ("images", "masks"):
+            (temporary / kind).mkdir(parents=True)
+        for index in range(parameters["images"]):
+            image, mask = draw(np.random.default_rng([parameters["seed"], index]), parameters["image_size"])
+            Image.fromarray(image).save(temporary / "images" / f"image_{index:04d}.png")
+            Image.fromarray(mask * 255).convert("1").save(temporary / "masks" / f"image_{index:04d}.png")
+        write_json(temporary / _PARAMETERS, parameters)
+        os.rename(temporary, root)  # noqa: PTH104 (fails where another job has filled root; an empty one is replaced)
+    except OSError as error:
+        if not _stands(root, parameters):
+            raise unwritable(root, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _stands(root: Path, parameters: dict[str, int]) -> bool:
+    """Whether `root` holds this data set; False where there is nothing.
+
+    Raises:
+        FoveaError: something else is there.
+    """
+    mend = "choose another data.root or delete that folder"
+    try:
+        if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+            return False
+        found = json.loads((root / _PARAMETERS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FoveaError(f"data.root: {root} exists and holds no generated images; {mend}") from error
+    if found != parameters:
+        raise FoveaError(f"data.root: {root} was generated with {found}, not {parameters}; {mend}")
+    return True

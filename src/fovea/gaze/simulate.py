@@ -14,6 +14,7 @@ from fovea.gaze.fixations import write_fixations
 from fovea.runtime.errors import FoveaError
 
 _SACCADE = 45.0  # mean ms from one fixation to the next
+_GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 _PUPIL = 1200  # a plausible size in the eye tracker's arbitrary units; nothing here depends on it
 
 
@@ -39,12 +40,12 @@ class Observer:
     """
 
     accuracy: float = 0.02
-    precision: float = 0.02
-    fixations: float = 26.0
-    scan: float = 2.5
+    precision: float = 0.028
+    fixations: float = 26.2
+    scan: float = 2.0
     reach: float = 0.8
     duration: float = 250.0
-    duration_sd: float = 80.0
+    duration_sd: float = 77.0
     shortest: float = 60.0
 
     def __post_init__(self) -> None:
@@ -170,8 +171,9 @@ def _scan(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _explore(target: _Target, count: int, reach: float, rng: np.random.Generator) -> np.ndarray:
-    """[count, 2] pixels: from the centre towards random points of the boundary, ever farther out."""
-    towards = target.boundary[rng.integers(0, len(target.boundary), count)]
+    """[count, 2] pixels: from the centre towards points of the boundary, ever farther out."""
+    turn = (rng.random() + _GOLDEN * np.arange(count)) % 1.0  # all sides alike, however few the fixations
+    towards = target.boundary[(turn * len(target.boundary)).astype(int)]
     distance = reach * np.sqrt(np.arange(count) / max(count - 1, 1))[:, None]
     return target.centre + distance * (towards - target.centre)
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 
+from fovea.models.backbone import Backbone
 from fovea.runtime.errors import FoveaError
 
 SMALLEST_SIDE = 16  # four halvings leave one pixel
 
 
-class BasicUNet2d(nn.Module):
+class BasicUNet2d(Backbone):
     """MONAI's BasicUNet with group normalisation, read out by a 1x1 convolution.
 
     The network of Zhong et al., "Weakly-supervised Medical Image Segmentation with Gaze Annotations", MICCAI 2024.
@@ -59,7 +60,3 @@ class BasicUNet2d(nn.Module):
     def classify(self, features: Tensor) -> Tensor:
         """Logits [B, classes, H, W] of features [B, C, H, W]."""
         return self.classifier(features)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits [B, classes, H, W] of an image [B, in_channels, H, W]."""
-        return self.classify(self.features(image))

@@ -11,10 +11,11 @@ from huggingface_hub import constants
 from segmentation_models_pytorch.encoders import encoders
 from torch import Tensor, nn
 
+from fovea.models.backbone import Backbone
 from fovea.runtime.errors import FoveaError
 
 
-class SmpBackbone(nn.Module):
+class SmpBackbone(Backbone):
     """A network of segmentation-models-pytorch, split where its decoder ends.
 
     Args:
@@ -67,10 +68,6 @@ class SmpBackbone(nn.Module):
     def classify(self, features: Tensor) -> Tensor:
         """Logits [B, classes, H, W], at the image's size, of features [B, C, h, w]."""
         return self.network.segmentation_head(features)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits [B, classes, H, W] of an image [B, in_channels, H, W]."""
-        return self.classify(self.features(image))
 
 
 def _check_names(

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fovea.gaze.fixations import Fixations
 from fovea.report.overlay import overlay
 from fovea.report.panels import fixation_panel, map_panel, mask_panel
-
-Fixations = tuple[np.ndarray, np.ndarray, np.ndarray]  # x and y as fractions, duration in ms
 
 
 def ranked(dice: Mapping[str, float], count: int) -> list[str]:
@@ -38,7 +37,7 @@ def tiles(
     rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     row = {"image": rgb}
     if fixations is not None:
-        row["fixations"] = fixation_panel(rgb, *fixations)
+        row["fixations"] = fixation_panel(rgb, fixations.x, fixations.y, fixations.duration)
     if pseudo is not None:
         row["map"] = map_panel(pseudo)
     levels = {name: mask for name, mask in outputs.items() if name != "prediction"}

@@ -107,6 +107,8 @@ def one_line(error: BaseException) -> str:
         # Such a message names the key and, on further lines, its place in the configuration.
         return re.sub(r"\s*\n\s*", "; ", str(error).strip())
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {(error.strerror or str(error)).lower()}; check the path, its rights and the free space"
+        return (
+            f"{error.filename}: {(error.strerror or str(error)).lower()}; check the path, its rights and the free space"
+        )
     text = re.sub(r"\s*\n\s*", "; ", str(error).strip())
     return f"{type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where)"

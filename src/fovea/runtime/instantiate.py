@@ -60,7 +60,9 @@ def locate(target: str, key: str = "_target_") -> Any:
     Raises:
         FoveaError: it does not exist or is not trusted.
     """
-    own = tuple(f"{name.strip().rstrip('.')}." for name in os.environ.get("FOVEA_TRUSTED", "").split(",") if name.strip())
+    own = tuple(
+        f"{name.strip().rstrip('.')}." for name in os.environ.get("FOVEA_TRUSTED", "").split(",") if name.strip()
+    )
     mend = "name a class that fovea trusts, or add its package to the environment variable FOVEA_TRUSTED"
     if not target.startswith(TRUSTED + own):
         raise FoveaError(f"{key}: {target} is not trusted; {mend}")

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.instantiate import instantiate
+from fovea.supervision.mode import Mode
 
 
-def build(config: Mapping[str, Any]) -> nn.Module:
+def build(config: Mapping[str, Any]) -> Mode:
     """Build the mode of `config["supervision"]` from a backbone factory and a loss.
 
     Raises:

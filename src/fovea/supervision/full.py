@@ -5,10 +5,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from fovea.supervision.mode import Mode
 from fovea.supervision.reading import probabilities
 
 
-class Full(nn.Module):
+class Full(Mode):
     """One network trained on masks; the upper bound that cheaper labels are measured against.
 
     Args:
@@ -31,6 +32,3 @@ class Full(nn.Module):
     def forward(self, image: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
         """Probabilities [B, K, *size] of an image [B, C, H, W]."""
         return {"prediction": probabilities(self.network(image), size)}
-
-    def after_step(self, progress: float) -> None:
-        """Nothing follows an optimiser step."""

@@ -1,14 +1,17 @@
 """Multi-level gaze supervision with cross-level consistency (GazeMedSeg)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from fovea.losses.consistency import cross_level_consistency
+from fovea.models.backbone import Backbone
 from fovea.models.propagation import propagate
 from fovea.runtime.errors import FoveaError
+from fovea.supervision.mode import Mode
 from fovea.supervision.reading import activate, probabilities, resize
 
 CHOICES = {
@@ -18,7 +21,7 @@ CHOICES = {
 }
 
 
-class Gaze(nn.Module):
+class Gaze(Mode):
     """One network a level; each learns the pseudo-mask at its own threshold, and they are kept consistent.
 
     A strict level sees few false lesions, a lax one misses few; what they agree on is what the gaze meant.
@@ -46,7 +49,7 @@ class Gaze(nn.Module):
 
     def __init__(
         self,
-        backbone: Callable[[], nn.Module],
+        backbone: Callable[[], Backbone],
         loss: nn.Module,
         thresholds: Sequence[float],
         consistency: Literal["prop", "pure", "none"] = "prop",
@@ -72,13 +75,18 @@ class Gaze(nn.Module):
         self.consistency = consistency if len(self.levels) > 1 and weight else "none"
         self.weight = weight
         self.ensemble = ensemble
-        self.propagation = {"kernel_size": kernel_size, "dilation": dilation, "similarity": similarity}
+        self.propagate = partial(propagate, kernel_size=kernel_size, dilation=dilation, similarity=similarity)
+
+    @property
+    def networks(self) -> list[Backbone]:
+        """The levels' networks, in the order of the thresholds."""
+        return cast("list[Backbone]", list(self.levels))
 
     def losses(self, batch: Mapping[str, Any], progress: float) -> dict[str, Tensor]:
         """The levels' losses and consistencies on `image` [B, C, H, W] and the map `pseudo` [B, 1, H, W] in [0, 1]."""
         image, pseudo = batch["image"], batch["pseudo"]
-        features = [level.features(image) for level in self.levels]
-        logits = [level.classify(feature) for level, feature in zip(self.levels, features, strict=True)]
+        features = [level.features(image) for level in self.networks]
+        logits = [level.classify(feature) for level, feature in zip(self.networks, features, strict=True)]
         supervised = torch.stack(
             [self.loss(z, (pseudo >= t).to(z.dtype)) for z, t in zip(logits, self.thresholds, strict=True)]
         )
@@ -94,21 +102,16 @@ class Gaze(nn.Module):
         if self.consistency == "pure":
             return cross_level_consistency(torch.stack(list(logits)), torch.stack(list(logits)))
         propagated = [
-            resize(level.classify(propagate(feature, **self.propagation)), z.shape[2:])
-            for level, feature, z in zip(self.levels, features, logits, strict=True)
+            resize(level.classify(self.propagate(feature)), z.shape[2:])
+            for level, feature, z in zip(self.networks, features, logits, strict=True)
         ]
         return cross_level_consistency(torch.stack(propagated), torch.stack(list(logits)))
 
     def forward(self, image: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
         """Probabilities [B, K, *size] of an image [B, C, H, W]: the ensemble's, and each level's."""
-        logits = [resize(level(image), size) for level in self.levels]
+        logits = [resize(level(image), size) for level in self.networks]
         if self.ensemble == "logits":
             prediction = activate(torch.stack(logits).mean(dim=0))
         else:
             prediction = torch.stack([activate(z) for z in logits]).mean(dim=0)
-        return {"prediction": prediction} | {
-            f"level_{k}": probabilities(z, size) for k, z in enumerate(logits, 1)
-        }
-
-    def after_step(self, progress: float) -> None:
-        """Nothing follows an optimiser step."""
+        return {"prediction": prediction} | {f"level_{k}": probabilities(z, size) for k, z in enumerate(logits, 1)}

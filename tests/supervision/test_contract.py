@@ -1,0 +1,175 @@
+"""The contract that every supervision mode keeps, run for each of them, and for one of a very different shape."""
+
+import copy
+import io
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from fovea.supervision.full import Full
+from fovea.supervision.gaze import Gaze
+from fovea.supervision.reading import labels, probabilities
+
+
+class TinyBackbone(nn.Module):
+    """Two convolutions that answer as a 2-D backbone does; features at half the resolution."""
+
+    def __init__(self, channels: int = 3, classes: int = 1) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(channels, 8, 3, stride=2, padding=1), nn.Tanh())
+        self.head = nn.Sequential(nn.Conv2d(8, classes, 1), nn.Upsample(scale_factor=2))
+
+    def features(self, image):
+        return self.body(image)
+
+    def classify(self, features):
+        return self.head(features)
+
+    def forward(self, image):
+        return self.classify(self.features(image))
+
+
+class TinyVolumes(nn.Module):
+    """A volume of each of two modalities to logits of three classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.ModuleDict({name: nn.Conv3d(1, 4, 3, padding=1) for name in ("ct", "mri")})
+        self.head = nn.Conv3d(8, 3, 1)
+
+    def forward(self, image):
+        return self.head(torch.cat([self.body[name](image[name]).tanh() for name in ("ct", "mri")], dim=1))
+
+
+class MeanTeacher(nn.Module):
+    """Two streams, two modalities, three classes, and a teacher that follows (Tarvainen and Valpola, 2017)."""
+
+    needs = frozenset({"mask"})
+
+    def __init__(self, backbone, loss) -> None:
+        super().__init__()
+        self.student = backbone()
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+        self.loss = loss
+
+    def losses(self, batch, progress):
+        supervised = self.loss(self.student(batch["labeled"]["image"]), batch["labeled"]["mask"])
+        image = batch["unlabeled"]["image"]
+        distance = (self.student(image).softmax(1) - self.teacher(image).softmax(1)).square().mean()
+        ramp = math.exp(-5 * (1 - progress) ** 2)
+        return {"loss": supervised + ramp * distance, "supervised": supervised, "distance": distance}
+
+    def forward(self, image, size):
+        return {"prediction": probabilities(self.teacher(image), size)}
+
+    def after_step(self, progress):
+        for slow, fast in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
+            slow.data.lerp_(fast.data, 0.1)
+
+
+def flat_image():
+    return torch.rand(2, 3, 16, 16)
+
+
+def flat_batch():
+    image = flat_image()
+    return {"image": image, "mask": (image[:, :1] > 0.5).float(), "pseudo": image[:, :1], "index": torch.arange(2)}
+
+
+def volumes():
+    return {"ct": torch.rand(1, 1, 8, 8, 8), "mri": torch.rand(1, 1, 8, 8, 8)}
+
+
+def two_streams():
+    return {
+        "labeled": {"image": volumes(), "mask": torch.randint(3, (1, 8, 8, 8))},
+        "unlabeled": {"image": volumes()},
+    }
+
+
+def gaze(**options):
+    return lambda: Gaze(TinyBackbone, nn.BCEWithLogitsLoss(), **options)
+
+
+MODES = {
+    "full": (lambda: Full(TinyBackbone, nn.BCEWithLogitsLoss()), flat_batch, flat_image, (20, 24), 1),
+    "gaze, one level": (gaze(thresholds=[0.5]), flat_batch, flat_image, (20, 24), 1),
+    "gaze, prop": (gaze(thresholds=[0.5, 0.3]), flat_batch, flat_image, (20, 24), 1),
+    "gaze, pure": (gaze(thresholds=[0.5, 0.3, 0.4], consistency="pure"), flat_batch, flat_image, (20, 24), 1),
+    "gaze, none": (gaze(thresholds=[0.5, 0.3], consistency="none"), flat_batch, flat_image, (20, 24), 1),
+    "mean teacher": (lambda: MeanTeacher(TinyVolumes, nn.CrossEntropyLoss()), two_streams, volumes, (10, 8, 9), 3),
+}
+
+
+@pytest.fixture(params=MODES, autouse=True)
+def mode(request):
+    """One mode: a factory, a batch, an image, a size to predict at and the number of classes."""
+    torch.manual_seed(0)
+    return MODES[request.param]
+
+
+def test_needs_are_known_without_building(mode) -> None:
+    build = mode[0]
+    assert type(build()).needs <= {"mask", "pseudo", "box", "points", "scribble"}
+
+
+def test_every_term_is_a_finite_scalar_and_loss_is_one(mode) -> None:
+    build, batch, *_ = mode
+    terms = build().losses(batch(), progress=0.5)
+    assert "loss" in terms
+    assert all(term.ndim == 0 and torch.isfinite(term) for term in terms.values())
+
+
+def test_all_trained_parameters_get_a_gradient(mode) -> None:
+    build, batch, *_ = mode
+    module = build()
+    module.losses(batch(), progress=0.5)["loss"].backward()
+    trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
+    assert trained
+    assert [name for name, value in trained.items() if value.grad is None or not value.grad.any()] == []
+
+
+def test_training_on_one_batch_lowers_the_loss(mode) -> None:
+    build, batch, *_ = mode
+    module, data = build(), batch()
+    optimizer = torch.optim.Adam([value for value in module.parameters() if value.requires_grad], 0.02)
+    history = []
+    for step in range(30):
+        optimizer.zero_grad()
+        loss = module.losses(data, progress=1.0)["loss"]
+        loss.backward()
+        optimizer.step()
+        module.after_step(progress=step / 30)
+        history.append(loss.item())
+    assert history[-1] < 0.95 * history[0] if history[0] > 0 else history[-1] < history[0]
+
+
+def test_outputs_are_probabilities_at_the_asked_size(mode) -> None:
+    build, _, image, size, classes = mode
+    outputs = build().eval()(image(), size)
+    assert "prediction" in outputs
+    for probability in outputs.values():
+        assert tuple(probability.shape[1:]) == (classes, *size)
+        assert probability.min() >= 0 and probability.max() <= 1
+        if classes > 1:
+            torch.testing.assert_close(probability.sum(dim=1), torch.ones_like(probability[:, 0]))
+
+
+def test_prediction_is_read_as_labels(mode) -> None:
+    build, _, image, size, classes = mode
+    found = labels(build().eval()(image(), size)["prediction"])
+    assert tuple(found.shape[1:]) == size
+    assert found.dtype == torch.int64
+    assert found.min() >= 0 and found.max() < max(classes, 2)
+
+
+def test_the_state_is_all_there_is(mode) -> None:
+    build, _, image, size, _ = mode
+    module, other, seen = build().eval(), build().eval(), image()
+    buffer = io.BytesIO()
+    torch.save(module.state_dict(), buffer)
+    buffer.seek(0)
+    other.load_state_dict(torch.load(buffer, weights_only=True))
+    torch.testing.assert_close(other(seen, size), module(seen, size))

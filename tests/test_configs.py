@@ -1,0 +1,154 @@
+"""Every shipped YAML file is composed, and what it describes is built."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+
+from fovea.runtime.entry import config_folder, resolve
+from fovea.runtime.instantiate import instantiate
+from fovea.supervision.build import build
+
+GROUPS = sorted(folder.name for folder in config_folder().iterdir() if folder.is_dir())
+
+
+def choices(group: str) -> list[str]:
+    """The names in a group that a user may choose; `base` is what the others are made of."""
+    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml") if path.stem != "base")
+
+
+def composed(command: str, run: Path, *overrides: str) -> dict:
+    """A command's configuration, resolved as the command itself does it."""
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose(command, overrides=[f"hydra.run.dir={run}", *overrides], return_hydra_config=True)
+        config.hydra.runtime.output_dir = str(run)
+        HydraConfig.instance().set_config(config)
+        del config.hydra
+        return resolve(config)
+
+
+def training(run: Path, *overrides: str) -> dict:
+    """A training configuration, of a data set that need not be there."""
+    return composed("train", run, "data.root=DIR", *overrides)
+
+
+def tiny(config: dict) -> dict:
+    """The same with no weights to download and, for the published U-Net, few features."""
+    backbone = config["backbone"]
+    if "encoder_weights" in backbone:
+        backbone |= {"encoder_weights": None, "encoder_name": "tu-mobilenetv3_small_100"}
+        if "Segformer" in backbone["network"]["_target_"]:
+            backbone["encoder_name"] = "mit_b0"
+    else:
+        backbone["features"] = [4, 4, 8, 8, 8, 4]
+    return config
+
+
+@pytest.mark.parametrize("command", ["simulate", "prepare", "train", "evaluate", "predict"])
+def test_every_command_composes_for_every_data_set(command: str, tmp_path: Path) -> None:
+    given = {"simulate": ["out=F"], "evaluate": ["checkpoint=F"], "predict": ["checkpoint=F", "input=D", "out=D"]}
+    for data in choices("data") if command != "predict" else [None]:
+        overrides = [f"data={data}", "data.root=DIR"] if data else []
+        config = composed(command, tmp_path, *overrides, *given.get(command, []))
+        assert config["run_dir"] == str(tmp_path)
+        if data:
+            assert config["data"]["name"] == data
+            assert config["gaze"]["fixations"].startswith("DIR/")
+
+
+def test_the_default_store_is_named_after_what_its_maps_depend_on(tmp_path: Path) -> None:
+    stores = {
+        composed("prepare", tmp_path, *overrides)["gaze"]["store"]
+        for overrides in ([], ["gaze.sigma=50"], ["gaze.crf.compat=3"], ["gaze.crf.backend=none"], ["data=synthetic"])
+    }
+    assert len(stores) == 5
+    assert composed("prepare", tmp_path)["gaze"]["store"] == training(tmp_path)["gaze"]["store"]
+
+
+def test_every_file_of_every_group_is_reached_by_a_test() -> None:
+    tested = {"data", "gaze", "backbone", "supervision", "loss", "optimizer", "scheduler", "augmentation", "trainer"}
+    assert set(GROUPS) == tested | {"callbacks", "logger", "experiment", "observer"}
+    assert choices("gaze") == choices("data")
+
+
+@pytest.mark.parametrize("backbone", choices("backbone"))
+@pytest.mark.parametrize("supervision", choices("supervision"))
+def test_every_backbone_serves_every_supervision(backbone: str, supervision: str, tmp_path: Path) -> None:
+    config = tiny(training(tmp_path, f"backbone={backbone}", f"supervision={supervision}"))
+    module = build(config)
+    batch = {"image": torch.randn(2, 3, 64, 64), "mask": torch.ones(2, 1, 64, 64), "pseudo": torch.rand(2, 1, 64, 64)}
+    assert torch.isfinite(module.losses(batch, progress=0.0)["loss"])
+    with torch.inference_mode():
+        assert module.eval()(batch["image"], (70, 50))["prediction"].shape == (2, 1, 70, 50)
+
+
+@pytest.mark.parametrize("loss", choices("loss"))
+def test_every_loss_falls_as_the_logits_get_right(loss: str, tmp_path: Path) -> None:
+    function = instantiate(training(tmp_path, f"loss={loss}")["loss"])
+    target = (torch.arange(64).reshape(1, 1, 8, 8) < 20).float()
+    wrong, unsure, right = (function(scale * (target - 0.5), target) for scale in (-8.0, 0.0, 8.0))
+    assert wrong > unsure > right >= -1e-6
+
+
+@pytest.mark.parametrize("optimizer", choices("optimizer"))
+@pytest.mark.parametrize("scheduler", choices("scheduler"))
+def test_every_optimizer_takes_every_schedule(optimizer: str, scheduler: str, tmp_path: Path) -> None:
+    config = training(tmp_path, f"optimizer={optimizer}", f"scheduler={scheduler}")
+    parameter = torch.nn.Parameter(torch.ones(1))
+    stepped = instantiate(config["optimizer"])([parameter])
+    schedule = instantiate(config["scheduler"])(stepped, max_steps=300, steps_per_epoch=10)
+    for _ in range(300):
+        parameter.grad = torch.ones(1)
+        stepped.step()
+        schedule.step()
+    assert parameter.item() < 1
+    assert schedule.get_last_lr()[0] <= config["optimizer"]["lr"]
+
+
+@pytest.mark.parametrize("augmentation", choices("augmentation"))
+def test_every_augmentation_keeps_shapes_and_changes_what_it_says(augmentation: str, tmp_path: Path) -> None:
+    import albumentations as A
+    import numpy as np
+
+    config = training(tmp_path, f"augmentation={augmentation}")
+    transforms = [instantiate(each) for each in config["data"]["augment"].values()]
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    mask = (image[:, :, 0] > 128).astype(np.uint8)
+    augment = A.Compose(transforms, seed=0)
+    seen = [augment(image=image, mask=mask) for _ in range(8)]
+    assert all(each["image"].shape == image.shape and each["image"].dtype == np.uint8 for each in seen)
+    assert all(set(np.unique(each["mask"])) <= {0, 1} for each in seen)
+    assert any(not np.array_equal(each["image"], image) for each in seen) == (augmentation != "none")
+
+
+@pytest.mark.parametrize("logger", choices("logger"))
+def test_every_logger_keeps_the_csv(logger: str, tmp_path: Path) -> None:
+    assert "csv" in training(tmp_path, f"logger={logger}")["logger"]
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_is_built(experiment: str, tmp_path: Path) -> None:
+    config = tiny(training(tmp_path, f"experiment={experiment}"))
+    assert config["trainer"]["max_steps"] == 15000
+    assert len(list(build(config).parameters())) > 10
+    header = (config_folder() / "experiment" / f"{experiment}.yaml").read_text()
+    assert all(word in header for word in ("command", "hardware", "expected", f"experiment={experiment}"))
+
+
+def test_the_trainer_and_its_callbacks_are_built(tmp_path: Path) -> None:
+    config = training(tmp_path, "trainer.accelerator=cpu")
+    callbacks = {name: instantiate(each) for name, each in config["callbacks"].items()}
+    trainer = instantiate(config["trainer"] | {"_partial_": True})(logger=False, callbacks=[*callbacks.values()][:2])
+    assert trainer.max_steps == 5000
+    assert callbacks["best"].monitor == "val/dice"
+    assert Path(callbacks["last"].dirpath) == tmp_path / "checkpoints"
+
+
+@pytest.mark.parametrize("observer", choices("observer"))
+def test_every_observer_is_built(observer: str, tmp_path: Path) -> None:
+    from fovea.gaze.simulate import Observer
+
+    config = composed("simulate", tmp_path, "out=F", f"observer={observer}")
+    assert Observer(**config["observer"])
