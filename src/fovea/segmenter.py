@@ -76,7 +76,8 @@ class Segmenter(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser, and the schedule stepped after each of its steps."""
         optimizer = self.make_optimizer(self.supervision.parameters())
-        max_steps = int(self.trainer.estimated_stepping_batches)  # also loads the data, which the next line needs
+        self.trainer.fit_loop.setup_data()  # the number of batches is not known before
+        max_steps = int(self.trainer.estimated_stepping_batches)
         steps_per_epoch = max(1, int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches)
         scheduler = self.make_scheduler(optimizer, max_steps=max_steps, steps_per_epoch=steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "frequency": 1}}

@@ -2,11 +2,13 @@
 
 import logging
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import CSVLogger
 
 from fovea.checkpoint import PREFIX, fill, load, read
 from fovea.data.module import DataModule
@@ -19,6 +21,11 @@ from fovea.segmenter import Segmenter
 from fovea.supervision.build import build
 
 log = logging.getLogger(__name__)
+NOISE = (
+    r".*isinstance\(treespec, LeafSpec\).*",  # between Lightning and torch
+    r".*is smaller than the logging interval.*",  # a short epoch is no mistake
+    r".*does not have many workers.*",  # data.num_workers=0 was chosen
+)
 
 
 def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) -> None:
@@ -32,6 +39,8 @@ def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) 
     Raises:
         FoveaError: data, store, configuration or checkpoint are wrong; see the message.
     """
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     run = Path(config["run_dir"])
     data: DataModule = instantiate(config["data"])(needs=needs, store=config["gaze"]["store"], parameters=parameters)
@@ -53,7 +62,7 @@ def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) 
     if trainer.interrupted:  # Lightning swallows Ctrl-C
         raise KeyboardInterrupt
     seconds = time.perf_counter() - started
-    trainer.save_checkpoint(run / "checkpoints" / "last.ckpt")
+    trainer.save_checkpoint(run / "checkpoints" / "last.ckpt", weights_only=False)  # with the optimiser
     write_json(run / "training.json", {"seconds": round(seconds, 1), "steps": trainer.global_step})
     if trainer.is_global_zero:
         evaluate_run(config, data.plan, parameters, segmenter.device)
@@ -72,7 +81,8 @@ def make_trainer(config: dict[str, Any], plan: Plan) -> pl.Trainer:
         settings["val_check_interval"] = min(interval, steps * settings.get("accumulate_grad_batches", 1))
     loggers = [instantiate(logger) for logger in config["logger"].values() if logger]
     for logger in loggers:
-        logger.log_hyperparams(config)
+        if not isinstance(logger, CSVLogger):  # config.yaml stands beside metrics.csv already
+            logger.log_hyperparams(config)
     return instantiate(settings | {"_partial_": True})(
         logger=loggers, callbacks=list(callbacks.values()), default_root_dir=config["run_dir"]
     )

@@ -80,14 +80,14 @@ def prepare(
     """Make the maps of all images that somebody looked at.
 
     Maps are written one by one; the manifest, without which nothing trains on them, comes last. An image that cannot
-    be read does not stop the others. The result depends neither on the number of workers nor on an earlier run.
+    be read does not stop the others.
 
     Args:
         dataset: the images.
         fixations: the CSV.
         store: folder of the store.
         parameters: of heatmap and CRF.
-        workers: processes.
+        workers: processes; the result does not depend on their number.
         quality: `masks` writes `quality.csv` beside the maps, for the images that have a mask.
         thresholds: where the quality is measured.
 
@@ -106,20 +106,20 @@ def prepare(
     job = _Job(dataset, table, target, parameters, tuple(thresholds) if quality == "masks" else None)
     done, failures = _run(job, seen, workers)
     if not done:
-        raise FoveaError(f"{target.path}: no map could be made; the first of {len(seen)}: {failures[seen[0]]}")
-    rows = {image_id: result.quality for image_id, result in done.items() if result.quality}
-    if rows:
+        raise FoveaError(f"none of {len(seen)} maps could be made; the first: {failures[seen[0]]}")
+    if rows := {image_id: result.quality for image_id, result in done.items() if result.quality}:
         write_quality(target.path / "quality.csv", rows)
     unseen = sorted(set(dataset.ids) - set(seen))
-    manifest = {
-        "parameters": parameters.flat(),
-        "versions": versions(_PACKAGES),
-        "fixations": {"sha256": sha256(Path(fixations)), **table.summary()},
-        "images": {image_id: result.statistics for image_id, result in done.items()},
-        "failures": failures,
-        "without_fixations": unseen,
-    }
-    target.finish(manifest)
+    target.finish(
+        {
+            "parameters": parameters.flat(),
+            "versions": versions(_PACKAGES),
+            "fixations": {"sha256": sha256(Path(fixations)), **table.summary()},
+            "images": {image_id: result.statistics for image_id, result in done.items()},
+            "failures": failures,
+            "without_fixations": unseen,
+        }
+    )
     return Report(len(done), failures, unseen, table.summary(), means(rows) if rows else None)
 
 

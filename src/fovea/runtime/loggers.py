@@ -1,6 +1,7 @@
 """Lightning's loggers, tied to the run folder."""
 
 import hashlib
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +14,10 @@ def csv(folder: str) -> CSVLogger:
     if table.exists():
         number = sum(1 for _ in Path(folder).glob("metrics.*.csv")) + 1
         table.rename(table.with_name(f"metrics.{number}.csv"))  # Lightning would delete it
-    return CSVLogger(save_dir=folder, name="", version="")
+    logger = CSVLogger(save_dir=folder, name="", version="")
+    with warnings.catch_warnings(action="ignore"):  # that the folder is not empty: it is the run folder
+        _ = logger.experiment
+    return logger
 
 
 def wandb(folder: str, project: str, offline: bool, entity: str | None = None, group: str | None = None) -> WandbLogger:
