@@ -10,6 +10,7 @@ from uuid import uuid4
 import cv2
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from fovea.data.folder import Folder
 from fovea.runtime.errors import FoveaError
@@ -88,7 +89,7 @@ def draw(rng: np.random.Generator, image_size: int) -> tuple[np.ndarray, np.ndar
     areas = [first, *np.exp(rng.uniform(np.log(0.012), np.log(0.05), rng.choice(3, p=[0.6, 0.25, 0.15])))]
     for area in areas:
         inside, relief = _blob(rng, y, x, area)
-        contrast = rng.uniform(0.3, 1.0)
+        contrast = rng.uniform(0.45, 1.1)
         hue = np.array([1.0, *rng.uniform(0.62, 0.9, 2)]) if rng.random() < 0.6 else np.array([1.1, 1.3, 1.35])
         texture = 0.12 * _noise(rng, y.shape, 24)
         tint = 1 + contrast * ((hue.astype(np.float32) - 1) + texture[..., None])
@@ -157,7 +158,7 @@ def _generate(root: Path, parameters: dict[str, int]) -> None:
     try:
         for kind in ("images", "masks"):
             (temporary / kind).mkdir(parents=True)
-        for index in range(parameters["images"]):
+        for index in tqdm(range(parameters["images"]), desc="draw", unit="image", delay=2):
             image, mask = draw(np.random.default_rng([parameters["seed"], index]), parameters["image_size"])
             Image.fromarray(image).save(temporary / "images" / f"image_{index:04d}.png")
             Image.fromarray(mask * 255).convert("1").save(temporary / "masks" / f"image_{index:04d}.png")

@@ -42,7 +42,7 @@ def heatmap(
     response = _impulse_responses(canvas, sigma)
     heat = (response[:, _pixels(y, canvas)] * duration) @ response[:, _pixels(x, canvas)].T
     lowest, highest = heat.min(), heat.max()
-    if highest - lowest <= 1e-9 * highest:  # constant but for rounding
+    if highest - lowest <= 1e-6 * highest:  # flat, but for rounding and where the filter is cut off
         return np.zeros(size, np.float32)
     heat = ((heat - lowest) / (highest - lowest)).astype(np.float32)
     height, width = size

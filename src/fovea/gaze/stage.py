@@ -101,7 +101,7 @@ def prepare(
     table = read_fixations(Path(fixations), dataset.ids, parameters.min_duration)
     seen = [image_id for image_id in dataset.ids if len(table.of(image_id))]
     if not seen:
-        raise FoveaError(f"{fixations}: nothing to work on: {table}")
+        raise FoveaError(f"{fixations}: {table}; there is nothing to work on, check the coordinates and durations")
     target.start()
     job = _Job(dataset, table, target, parameters, tuple(thresholds) if quality == "masks" else None)
     done, failures = _run(job, seen, workers)
@@ -110,16 +110,13 @@ def prepare(
     if rows := {image_id: result.quality for image_id, result in done.items() if result.quality}:
         write_quality(target.path / "quality.csv", rows)
     unseen = sorted(set(dataset.ids) - set(seen))
-    target.finish(
-        {
-            "parameters": parameters.flat(),
-            "versions": versions(_PACKAGES),
-            "fixations": {"sha256": sha256(Path(fixations)), **table.summary()},
-            "images": {image_id: result.statistics for image_id, result in done.items()},
-            "failures": failures,
-            "without_fixations": unseen,
-        }
-    )
+    inputs = {
+        "parameters": parameters.flat(),
+        "versions": versions(_PACKAGES),
+        "fixations": {"sha256": sha256(Path(fixations)), **table.summary()},
+    }
+    images = {image_id: result.statistics for image_id, result in done.items()}
+    target.finish({**inputs, "images": images, "failures": failures, "without_fixations": unseen})
     return Report(len(done), failures, unseen, table.summary(), means(rows) if rows else None)
 
 

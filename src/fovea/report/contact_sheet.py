@@ -34,11 +34,12 @@ def contact_sheet(
             f"{len(labels)} labels and {len(titles)} titles do not fit rows of {[len(row) for row in rows]}"
         )
     gap = max(2, tile // 20)
-    font = ImageFont.load_default(size=max(9, tile / 11))
-    line = round(1.5 * font.size)
+    height = max(9, tile / 11)
+    font = ImageFont.load_default(height)
+    line = round(1.5 * height)
     left = 2 * gap + round(max((font.getlength(text) for label in labels for text in label.splitlines()), default=0))
     top = 2 * gap + line
-    size = (left + gap + len(titles) * (tile + gap), top + len(rows) * (tile + gap) + gap)
+    size = (left + gap + len(titles) * (tile + gap), top + len(rows) * (tile + gap))
     sheet = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(sheet)
     columns = [left + gap + index * (tile + gap) for index in range(len(titles))]

@@ -24,7 +24,7 @@ def fixation_panel(image: np.ndarray, x: np.ndarray, y: np.ndarray, duration: np
     picture = image.copy()
     if len(duration) == 0:
         return picture
-    thickness = max(1, round(max(height, width) / 400))
+    thickness = max(1, round(max(height, width) / 250))
     points = np.round(np.stack([x * width, y * height], axis=1) * 2**_FRACTION_BITS).astype(np.int32)
     radii = _LARGEST * max(height, width) * np.sqrt(duration / max(float(np.max(duration)), 1e-9))
     steps = np.linspace(40, 255, len(duration)).round().astype(np.uint8)

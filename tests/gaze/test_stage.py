@@ -1,0 +1,210 @@
+"""The prepare stage: the same store whatever the workers, whole or without a manifest."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fovea.data.folder import Folder
+from fovea.gaze.fixations import Fixations, read_fixations, write_fixations
+from fovea.gaze.stage import Crf, Parameters, Report, make_map, prepare
+from fovea.gaze.store import Store
+from fovea.runtime.errors import FoveaError
+
+SMALL = Parameters(sigma=6.0, canvas=64, crf=Crf(backend="none"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Images a to d of different size with masks; fixations on all but d."""
+    rng = np.random.default_rng(0)
+    rows: list[tuple[object, ...]] = []
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for number, name in enumerate("abcd"):
+        shape = (20 + number, 30)
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.png"), rng.integers(0, 256, (*shape, 3), dtype=np.uint8))
+        cv2.imwrite(
+            str(tmp_path / "masks" / f"{name}.png"),
+            np.pad(np.full((8, 10), 255, np.uint8), ((6, 6 + number), (10, 10))),
+        )
+        points = rng.uniform(0.35, 0.65, (9, 2))
+        rows += [(f"{name}.jpg", i, x, y, 40 + 20 * i, 0, 0, *shape) for i, (x, y) in enumerate(points)]
+    write_fixations(tmp_path / "fixations.csv", [row for row in rows if row[0] != "d.jpg"])
+    return tmp_path
+
+
+def run(root: Path, store: str = "store", parameters: Parameters = SMALL, **options: object) -> Report:
+    return prepare(Folder(root), root / "fixations.csv", root / store, parameters, **options)  # type: ignore[arg-type]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_report_counts_what_was_done(root: Path) -> None:
+    report = run(root)
+    assert (report.done, report.failures, report.without_fixations, report.quality) == (3, {}, ["d"], None)
+    assert report.table["too_short"] == 3
+
+
+def test_the_store_holds_the_maps_that_make_map_makes(root: Path) -> None:
+    run(root)
+    fixations = read_fixations(root / "fixations.csv", ["b"]).of("b")
+    _, expected = make_map(Folder(root).image("b"), fixations, SMALL)
+    np.testing.assert_allclose(Store(root / "store").read("b"), expected, atol=1e-5)
+
+
+def test_make_map_refines_the_heatmap() -> None:
+    pytest.importorskip("pydensecrf.densecrf")
+    image = np.full((20, 20, 3), 90, np.uint8)
+    fixations = Fixations(np.array([0.5]), np.array([0.5]), np.array([100.0]))
+    heat, refined = make_map(image, fixations, replace(SMALL, crf=Crf()))
+    assert np.abs(heat - refined).max() > 0.01
+
+
+def test_the_manifest_tells_of_every_image(root: Path) -> None:
+    run(root)
+    store = Store(root / "store")
+    assert (store.ids, store.without_fixations) == (["a", "b", "c"], ["d"])
+    assert store.manifest["images"]["a"]["fixations"] == 8 and store.manifest["images"]["a"]["dropped"] == 1
+
+
+def test_the_store_passes_the_check_of_its_parameters(root: Path) -> None:
+    run(root)
+    assert Store(root / "store").differences(SMALL.flat()) == {}
+
+
+def test_workers_and_repetition_change_no_byte(root: Path) -> None:
+    run(root, "one", quality="masks")
+    run(root, "two", quality="masks", workers=2)
+    run(root, "one", quality="masks")
+    assert files(root / "one") == files(root / "two")
+
+
+def test_the_manifest_names_no_place(root: Path) -> None:
+    (root / "images" / "b.png").write_bytes(b"broken")
+    run(root)
+    assert str(root) not in (root / "store" / "manifest.json").read_text()
+
+
+def test_a_bad_image_does_not_stop_the_others(root: Path) -> None:
+    path = root / "images" / "b.png"
+    path.write_bytes(path.read_bytes()[:100])
+    report = run(root)
+    assert report.done == 2 and "images/b.png" in report.failures["b"]
+    assert Store(root / "store").manifest["failures"] == report.failures
+
+
+def test_nothing_but_bad_images_is_an_error_and_leaves_no_manifest(root: Path) -> None:
+    for path in (root / "images").iterdir():
+        path.write_bytes(b"broken")
+    with pytest.raises(FoveaError, match="none of 3 maps could be made; the first: "):
+        run(root)
+    assert not (root / "store" / "manifest.json").exists()
+
+
+def test_masks_are_not_opened_unless_asked_for(root: Path) -> None:
+    for path in (root / "masks").iterdir():
+        path.write_bytes(b"broken")
+    assert run(root).done == 3
+
+
+def test_quality_is_the_mean_of_the_table_beside_the_maps(root: Path) -> None:
+    (root / "masks" / "a.png").unlink()
+    report = run(root, quality="masks", thresholds=(0.5, 0.3))
+    lines = (root / "store" / "quality.csv").read_text().splitlines()
+    table = np.array([line.split(",")[1:] for line in lines[1:]], float)
+    assert [line[0] for line in lines[1:]] == ["b", "c"] and report.quality is not None
+    assert list(report.quality.values()) == pytest.approx(table.mean(axis=0), abs=1e-6)
+
+
+def test_quality_of_an_earlier_run_does_not_stay(root: Path) -> None:
+    run(root, quality="masks")
+    run(root, quality="none")
+    assert not (root / "store" / "quality.csv").exists()
+
+
+def test_maps_of_other_parameters_are_not_overwritten(root: Path) -> None:
+    run(root)
+    before = files(root / "store")
+    with pytest.raises(FoveaError, match=r"gaze\.sigma is 7\.0 here but the store has 6\.0; set another gaze\.store"):
+        run(root, parameters=replace(SMALL, sigma=7.0))
+    assert files(root / "store") == before
+
+
+def test_an_image_that_is_gone_loses_its_map(root: Path) -> None:
+    run(root)
+    (root / "images" / "c.png").unlink()
+    run(root)
+    assert sorted(path.stem for path in (root / "store" / "maps").iterdir()) == ["a", "b"]
+
+
+def test_a_damaged_manifest_is_made_anew(root: Path) -> None:
+    run(root)
+    manifest = root / "store" / "manifest.json"
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole[:50])
+    run(root, parameters=SMALL)
+    assert manifest.read_bytes() == whole
+
+
+def test_an_interrupted_run_leaves_no_manifest(root: Path) -> None:
+    run(root)
+
+    class Interrupted(Folder):
+        def image(self, name: str) -> np.ndarray:
+            if name == "b":
+                raise KeyboardInterrupt
+            return super().image(name)
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(Interrupted(root), root / "fixations.csv", root / "store", SMALL)
+    assert not (root / "store" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workers": 0}, r"gaze\.workers: 0"),
+        ({"workers": -2}, r"gaze\.workers: -2"),
+        ({"quality": "gaze"}, r"gaze\.quality: 'gaze' is not offered; choose none or masks"),
+        ({"quality": "masks", "thresholds": ()}, r"gaze\.quality: masks needs thresholds"),
+        ({"parameters": replace(SMALL, crf=Crf(backend="magic"))}, r"gaze\.crf\.backend: 'magic'"),
+    ],
+)
+def test_a_bad_argument_is_refused_before_anything_is_written(root: Path, options: dict, message: str) -> None:
+    with pytest.raises(FoveaError, match=message):
+        run(root, **options)
+    assert not (root / "store").exists()
+
+
+def test_quality_without_a_single_mask_is_refused(root: Path) -> None:
+    shutil.rmtree(root / "masks")
+    with pytest.raises(FoveaError, match=r"gaze\.quality: no image of .* has a mask"):
+        run(root, quality="masks")
+
+
+def test_a_table_without_a_usable_fixation_is_refused(root: Path) -> None:
+    write_fixations(root / "fixations.csv", [("a.jpg", 1, 0.5, 0.5, 10, 0, 0, 20, 30)])
+    with pytest.raises(FoveaError, match="0 of 1 fixations used on 0 images; dropped 1 too short"):
+        run(root)
+
+
+def test_a_store_that_cannot_be_written_is_one_line(root: Path) -> None:
+    (root / "store").write_text("a file")
+    with pytest.raises(FoveaError, match="cannot write"):
+        run(root)
+
+
+def test_the_package_starts_without_heavy_libraries() -> None:
+    heavy = ("torch", "pytorch_lightning", "albumentations", "hydra", "omegaconf", "pydensecrf")
+    code = f"import sys, json, fovea.gaze.stage, fovea.gaze.simulate; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.replace("'", '"')) == []
