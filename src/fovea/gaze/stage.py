@@ -1,10 +1,12 @@
 """The prepare stage: images and fixations in, a store of pseudo-masks out."""
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from copy import copy
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from tqdm import tqdm
 
 from fovea.data.folder import Folder
 from fovea.gaze.crf import check_backend, refine
-from fovea.gaze.fixations import Fixations, FixationTable, read_fixations
+from fovea.gaze.fixations import Fixations, read_fixations
 from fovea.gaze.heatmap import heatmap
 from fovea.gaze.parameters import Crf, Parameters
 from fovea.gaze.quality import INSIDE, against_masks, fixations_inside, means, write_quality
@@ -103,8 +105,8 @@ def prepare(
     if not seen:
         raise FoveaError(f"{fixations}: {table}; there is nothing to work on, check the coordinates and durations")
     target.start()
-    job = _Job(dataset, table, target, parameters, tuple(thresholds) if quality == "masks" else None)
-    done, failures = _run(job, seen, workers)
+    job = _Job(dataset, target, parameters, tuple(thresholds) if quality == "masks" else None)
+    done, failures = _run(job, {image_id: table.of(image_id) for image_id in seen}, workers)
     if not done:
         raise FoveaError(f"none of {len(seen)} maps could be made; the first: {failures[seen[0]]}")
     if rows := {image_id: result.quality for image_id, result in done.items() if result.quality}:
@@ -154,14 +156,12 @@ class _Job:
     """What a worker needs for any image; it travels to each process once."""
 
     dataset: Folder
-    table: FixationTable
     store: Store
     parameters: Parameters
     thresholds: tuple[float, ...] | None
 
-    def __call__(self, image_id: str) -> _Done | str:
+    def __call__(self, image_id: str, fixations: Fixations) -> _Done | str:
         """Make and write one map; a line where the image is bad. A store that cannot be written stops everything."""
-        fixations = self.table.of(image_id)
         try:
             image = self.dataset.image(image_id)
             heat, refined = make_map(image, fixations, self.parameters)
@@ -190,37 +190,56 @@ class _Job:
         return {INSIDE: inside, **against_masks(heat, refined, mask, self.thresholds)}
 
 
-def _run(job: _Job, ids: Sequence[str], workers: int) -> tuple[dict[str, _Done], dict[str, str]]:
-    """The job for all ids: what was done and what failed, in the order of the ids."""
+def _run(job: _Job, looks: Mapping[str, Fixations], workers: int) -> tuple[dict[str, _Done], dict[str, str]]:
+    """The job for all images: what was done and what failed, in the order of the images."""
     results: dict[str, _Done | str] = {}
-    with tqdm(total=len(ids), desc="fovea-prepare", unit="image") as bar:
-        if workers == 1:
-            for image_id in ids:
-                results[image_id] = job(image_id)
-                bar.update()
-        else:
-            _run_in_processes(job, ids, workers, results, bar)
-    done = {image_id: results[image_id] for image_id in ids}
+    with tqdm(total=len(looks), desc="fovea-prepare", unit="image") as bar:
+        for image_id, result in _serial(job, looks) if workers == 1 else _parallel(job, looks, workers):
+            results[image_id] = result
+            bar.update()
+    ordered = {image_id: results[image_id] for image_id in looks}
     return (
-        {image_id: result for image_id, result in done.items() if isinstance(result, _Done)},
-        {image_id: result for image_id, result in done.items() if isinstance(result, str)},
+        {image_id: result for image_id, result in ordered.items() if isinstance(result, _Done)},
+        {image_id: result for image_id, result in ordered.items() if isinstance(result, str)},
     )
 
 
-def _run_in_processes(
-    job: _Job, ids: Sequence[str], workers: int, results: dict[str, _Done | str], bar: "tqdm[Any]"
-) -> None:
+def _serial(job: _Job, looks: Mapping[str, Fixations]) -> Iterator[tuple[str, _Done | str]]:
+    for image_id, fixations in looks.items():
+        yield image_id, job(image_id, fixations)
+
+
+def _parallel(job: _Job, looks: Mapping[str, Fixations], workers: int) -> Iterator[tuple[str, _Done | str]]:
     # Spawned, not forked: a fork of a process whose libraries have started threads can hang.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker, (job,))
+    pool = ProcessPoolExecutor(
+        workers, get_context("spawn"), _begin_worker, (replace(job, dataset=_light(job.dataset)),)
+    )
     try:
-        futures = {pool.submit(_work, image_id): image_id for image_id in ids}
+        # Workers start with Ctrl-C on hold, so that one in the middle of its imports prints no traceback.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            futures = {pool.submit(_work, image_id, fixations): image_id for image_id, fixations in looks.items()}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for future in as_completed(futures):
-            results[futures[future]] = future.result()
-            bar.update()
+            yield futures[future], future.result()
     except BrokenProcessPool as error:
         raise FoveaError("gaze.workers: a worker died, most likely of too little memory; set fewer workers") from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _light(dataset: Folder) -> Folder:
+    """A copy without what it can find out again.
+
+    A process that dies at its start, before it has read more than a pipe's buffer (64 KiB), would be waited for
+    for ever, and the lists of a large folder are longer than that.
+    """
+    light = copy(dataset)
+    for name in list(vars(light)):
+        if isinstance(getattr(type(light), name, None), cached_property):
+            del vars(light)[name]
+    return light
 
 
 _worker_job: _Job | None = None
@@ -228,11 +247,12 @@ _worker_job: _Job | None = None
 
 def _begin_worker(job: _Job) -> None:
     global _worker_job
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process: end at once and without a traceback
-    cv2.setNumThreads(1)  # the processes are the parallelism
     _worker_job = job
+    cv2.setNumThreads(1)  # the processes are the parallelism
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process: end at once and without a traceback
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _work(image_id: str) -> _Done | str:
+def _work(image_id: str, fixations: Fixations) -> _Done | str:
     assert _worker_job is not None
-    return _worker_job(image_id)
+    return _worker_job(image_id, fixations)
