@@ -62,8 +62,8 @@ class Store:
         return sorted(self.manifest["without_fixations"])
 
     def has(self, image_id: str) -> bool:
-        """Whether the map of an image is there."""
-        return self._map_path(image_id).is_file()
+        """Whether the store has a map of an image; see `manifest` for errors."""
+        return image_id in self.manifest["images"]
 
     def read(self, image_id: str) -> np.ndarray:
         """The map of an image, float32 [H, W] in [0, 1].
@@ -127,7 +127,7 @@ class Store:
         self.__dict__.pop("manifest", None)
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest and delete the maps that it does not list.
+        """Write the manifest. A map that it does not list is no part of the store, and is left alone.
 
         Args:
             manifest: see `manifest`; plain values only.
@@ -135,10 +135,8 @@ class Store:
         Raises:
             FoveaError: a file cannot be written.
         """
-        listed = {self._map_path(image_id) for image_id in manifest["images"]}
-        for path in (self.path / "maps").glob("*.png"):
-            if path not in listed:
-                path.unlink()
+        for image_id in manifest["images"]:
+            self._map_path(image_id)
         write_json(self._manifest_path, manifest)
         self.__dict__.pop("manifest", None)
 
