@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from fovea.data.images import write_image
 from fovea.data.plan import Plan, evaluation_plan
-from fovea.data.samples import EvaluationSamples, Transform, single_threaded
+from fovea.data.samples import EvaluationSamples, Transform
 from fovea.gaze.fixations import FixationTable, read_fixations
 from fovea.metrics.overlap import NAMES, scores_of_labels
 from fovea.report.contact_sheet import contact_sheet
@@ -60,9 +60,7 @@ def evaluate(
     """
     ids = plan.split(split)
     samples = EvaluationSamples(plan, ids, settings.size, settings.normalize, settings.threshold)
-    loader: DataLoader[dict[str, Any]] = DataLoader(
-        samples, batch_size=1, num_workers=settings.num_workers, worker_init_fn=single_threaded
-    )
+    loader: DataLoader[dict[str, Any]] = DataLoader(samples, batch_size=1, num_workers=settings.num_workers)
     rows: dict[str, dict[str, dict[str, float]]] = {}
     for batch in tqdm(loader, desc=f"evaluate {split}", unit="image"):
         outputs = predict_batch(module, batch["image"].to(device), batch["target"].shape[1:])

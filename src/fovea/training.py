@@ -8,12 +8,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import CSVLogger
 
 from fovea.checkpoint import PREFIX, fill, load, read
 from fovea.data.module import DataModule
 from fovea.data.plan import Plan
 from fovea.evaluation import evaluate, headline, settings_of, split_plan
+from fovea.runtime.checkpoint_io import WholeCheckpoints
 from fovea.runtime.files import write_json
 from fovea.runtime.instantiate import instantiate
 from fovea.runtime.loggers import close
@@ -25,6 +27,8 @@ NOISE = (
     r".*isinstance\(treespec, LeafSpec\).*",  # between Lightning and torch
     r".*is smaller than the logging interval.*",  # a short epoch is no mistake
     r".*does not have many workers.*",  # data.num_workers=0 was chosen
+    r".*Total length of `DataLoader` across ranks is zero.*",  # no val images; we say so ourselves
+    r".*Checkpoint directory .* exists and is not empty.*",  # a run goes on
 )
 
 
@@ -57,15 +61,17 @@ def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) 
     started = time.perf_counter()
     try:
         trainer.fit(segmenter, datamodule=data, ckpt_path=resume, weights_only=True)
+    except SystemExit as error:  # how Lightning answers Ctrl-C
+        raise KeyboardInterrupt from error
     finally:
         close(trainer.loggers)
-    if trainer.interrupted:  # Lightning swallows Ctrl-C
-        raise KeyboardInterrupt
     seconds = time.perf_counter() - started
     trainer.save_checkpoint(run / "checkpoints" / "last.ckpt", weights_only=False)  # with the optimiser
     write_json(run / "training.json", {"seconds": round(seconds, 1), "steps": trainer.global_step})
     if trainer.is_global_zero:
-        evaluate_run(config, data.plan, parameters, segmenter.device)
+        evaluate_run(
+            config, data.plan, parameters, trainer.strategy.root_device
+        )  # the module itself is back on the CPU
 
 
 def make_trainer(config: dict[str, Any], plan: Plan) -> pl.Trainer:
@@ -75,8 +81,11 @@ def make_trainer(config: dict[str, Any], plan: Plan) -> pl.Trainer:
         log.warning("no val images (data.protocol=published): nothing is chosen on; the last checkpoint is the result")
         callbacks = {name: each for name, each in callbacks.items() if getattr(each, "monitor", None) is None}
     settings = dict(config["trainer"])
+    # Without a bar of ours, Lightning would add one of its own.
+    settings.setdefault("enable_progress_bar", any(isinstance(each, ProgressBar) for each in callbacks.values()))
     interval, steps = settings.get("val_check_interval"), settings.get("max_steps", -1)
-    if isinstance(interval, int) and settings.get("check_val_every_n_epoch") is None and steps > 0:
+    in_steps = isinstance(interval, int) and isinstance(steps, int) and steps > 0
+    if in_steps and settings.get("check_val_every_n_epoch") is None:
         # A run shorter than the interval would end without a validation, and so without a best checkpoint.
         settings["val_check_interval"] = min(interval, steps * settings.get("accumulate_grad_batches", 1))
     loggers = [instantiate(logger) for logger in config["logger"].values() if logger]
@@ -84,7 +93,10 @@ def make_trainer(config: dict[str, Any], plan: Plan) -> pl.Trainer:
         if not isinstance(logger, CSVLogger):  # config.yaml stands beside metrics.csv already
             logger.log_hyperparams(config)
     return instantiate(settings | {"_partial_": True})(
-        logger=loggers, callbacks=list(callbacks.values()), default_root_dir=config["run_dir"]
+        logger=loggers,
+        callbacks=list(callbacks.values()),
+        plugins=[WholeCheckpoints()],
+        default_root_dir=config["run_dir"],
     )
 
 

@@ -110,6 +110,15 @@ def test_a_grey_image_has_one_channel(root: Path) -> None:
     assert image.std().item() == pytest.approx(1.0, abs=0.01)
 
 
+def test_workers_start_in_a_process_that_has_used_opencv(root: Path) -> None:
+    import cv2
+
+    cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (1000, 1000))  # with threads, if it were allowed any
+    samples = training(root, "mask", augment=STRONG)
+    loader = torch.utils.data.DataLoader(samples, sampler=EpochSampler(len(samples), 0), num_workers=2, timeout=60)
+    assert sorted(batch["id"][0] for batch in loader) == samples.plan.train
+
+
 def test_the_order_is_a_pure_function_of_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> list[tuple[int, int]]:
         sampler = EpochSampler(20, seed)

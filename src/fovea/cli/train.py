@@ -1,6 +1,6 @@
 """`fovea-train`: from a data set (and a store of pseudo-masks) to a run folder."""
 
-from fovea.data.plan import make_plan
+from fovea.data.plan import evaluation_plan, make_plan
 from fovea.gaze.parameters import Parameters
 from fovea.runtime.entry import Config, command
 from fovea.runtime.instantiate import instantiate, locate
@@ -12,16 +12,10 @@ def main(config: Config) -> None:
     data, gaze = config["data"], config["gaze"]
     needs = sorted(locate(config["supervision"]["_target_"], "supervision._target_").needs)
     parameters = Parameters.of(gaze).flat()
-    make_plan(
-        instantiate(data["dataset"]),
-        data["root"],
-        needs,
-        gaze["store"],
-        parameters,
-        data["fraction"],
-        data["select_on"],
-        config["seed"],
-    )
+    dataset, root, store, select_on = instantiate(data["dataset"]), data["root"], gaze["store"], data["select_on"]
+    make_plan(dataset, root, needs, store, parameters, data["fraction"], select_on, config["seed"])
+    for split in set(config["evaluate"]) - {"val"}:
+        evaluation_plan(dataset, root, split, select_on, store, parameters)
     from fovea.training import train
 
     train(config, needs, parameters)

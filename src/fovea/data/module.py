@@ -8,7 +8,8 @@ from torch.utils.data import DataLoader
 
 from fovea.data.folder import Folder
 from fovea.data.plan import make_plan
-from fovea.data.samples import EpochSampler, EvaluationSamples, TrainingSamples, Transform, single_threaded
+from fovea.data.samples import EpochSampler, EvaluationSamples, TrainingSamples, Transform
+from fovea.runtime.errors import FoveaError
 
 
 class DataModule(pl.LightningDataModule):
@@ -17,7 +18,7 @@ class DataModule(pl.LightningDataModule):
     The arguments after `seed` come from the command: what the supervision mode trains on, and the store.
 
     Raises:
-        FoveaError: as `fovea.data.plan.make_plan`.
+        FoveaError: a number makes no sense, or as `fovea.data.plan.make_plan`.
     """
 
     def __init__(
@@ -43,6 +44,9 @@ class DataModule(pl.LightningDataModule):
         parameters: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        for key, value, least in (("size", size, 1), ("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
+            if not isinstance(value, int) or value < least:
+                raise FoveaError(f"data.{key}={value} is not possible; give a whole number from {least} on")
         self.name, self.protocol, self.channels = name, protocol, channels
         self.plan = make_plan(dataset, root, needs, store, parameters or {}, fraction, select_on, seed)
         self.batch_size, self.num_workers, self.drop_last, self.seed = batch_size, num_workers, drop_last, seed
@@ -67,6 +71,5 @@ class DataModule(pl.LightningDataModule):
         return {
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": single_threaded,
             "pin_memory": pl.accelerators.CUDAAccelerator.is_available(),
         }

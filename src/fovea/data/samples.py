@@ -10,6 +10,10 @@ from torch.utils.data import Dataset, Sampler
 
 from fovea.data.plan import Plan
 
+# Loaders' workers are the parallelism, and OpenCV's own threads do not survive the fork that makes them: a worker of
+# a process that has used them hangs.
+cv2.setNumThreads(0)
+
 Transform = Callable[..., dict[str, Any]]  # albumentations: image=…, mask=… to the same names
 
 
@@ -125,9 +129,3 @@ def to_tensor(image: np.ndarray, normalize: Transform) -> torch.Tensor:
     """An image [H, W, C], normalised, as a float32 tensor [C, H, W]."""
     normalized = normalize(image=image)["image"].astype(np.float32, copy=False)
     return torch.from_numpy(np.ascontiguousarray(normalized.transpose(2, 0, 1)))
-
-
-def single_threaded(worker: int) -> None:
-    """Keep libraries inside a loader's worker to one thread: there are as many workers as cores already."""
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)

@@ -126,7 +126,7 @@ def _check_arguments(
     dataset: Folder, parameters: Parameters, workers: int, quality: str, thresholds: Sequence[float]
 ) -> None:
     check_backend(parameters.crf.backend)
-    if workers < 1:
+    if not isinstance(workers, int) or workers < 1:
         raise FoveaError(f"gaze.workers: {workers} is not possible; set a number of processes from 1 on")
     if quality not in QUALITY:
         raise FoveaError(f"gaze.quality: {quality!r} is not offered; choose {' or '.join(QUALITY)}")

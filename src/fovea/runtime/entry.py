@@ -2,18 +2,18 @@
 
 import logging
 import os
-import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_json, write_text
@@ -80,14 +80,25 @@ def resolve(composed: DictConfig) -> Config:
     """The configuration as plain values, every interpolation resolved and every mandatory key given.
 
     Raises:
-        FoveaError: a mandatory key (`???`) was left out.
+        FoveaError: a mandatory key (`???`) was left out, or the seed is no seed.
     """
-    missing = sorted(OmegaConf.missing_keys(composed))
-    if missing:
+    # OmegaConf's own search for missing keys fails on an interpolation of one, and names that instead.
+    if missing := sorted(_missing(OmegaConf.to_container(composed))):
         raise FoveaError(f"{missing[0]} is not given: add {missing[0]}=… to the command line")
     plain = OmegaConf.to_container(composed, resolve=True)
     assert isinstance(plain, dict)
+    seed = plain.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise FoveaError(f"seed={seed} is not possible; give a whole number from 0 on")
     return {str(key): value for key, value in plain.items()}
+
+
+def _missing(config: Any, key: str = "") -> Iterator[str]:
+    if config == "???":
+        yield key
+    elif isinstance(config, dict):
+        for name, value in config.items():
+            yield from _missing(value, f"{key}.{name}" if key else str(name))
 
 
 def record(name: str, config: Config) -> None:
@@ -102,13 +113,41 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, FoveaError):
         # A data loader's worker sends its error as a whole traceback; the message is on the last line.
         text = str(error)
-        return text.rpartition("FoveaError: ")[2].strip() if "Original Traceback" in text else text
+        return _joined(text.rpartition("FoveaError: ")[2] if "Original Traceback" in text else text)
     if isinstance(error, HydraException | OmegaConfBaseException):
-        # Such a message names the key and, on further lines, its place in the configuration.
-        return re.sub(r"\s*\n\s*", "; ", str(error).strip())
+        return _of_configuration(error)
     if isinstance(error, OSError) and error.filename is not None:
         return (
             f"{error.filename}: {(error.strerror or str(error)).lower()}; check the path, its rights and the free space"
         )
-    text = re.sub(r"\s*\n\s*", "; ", str(error).strip())
-    return f"{type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows where)"
+    return f"{type(error).__name__}: {_joined(str(error))} (HYDRA_FULL_ERROR=1 shows where)"
+
+
+def _of_configuration(error: HydraException | OmegaConfBaseException) -> str:
+    """What Hydra and OmegaConf say on several lines, some of them about their own insides."""
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        choices = ", ".join(option for option in error.options if option != "base")  # what the others are made of
+        return f"{group}={choice} is not a choice; choose {choices}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not of the form key=value, or an unclosed bracket or quote; write 'key=[1, 2]'"
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
+        return _unknown_key(cause.full_key, cause.parent_node)
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {str(error).splitlines()[0]}"
+    return _joined(str(error))
+
+
+def _unknown_key(key: str, parent: Any) -> str:
+    above, _, name = key.rpartition(".")
+    there = sorted(map(str, parent)) if isinstance(parent, DictConfig) else []
+    near = get_close_matches(name, there, 1)
+    mend = f"did you mean {f'{above}.' if above else ''}{near[0]}?" if near else f"there are {', '.join(there)};"
+    return f"{key} is not a key; {mend if there else ''} +{key}=… would add it".replace("  ", " ")
+
+
+def _joined(text: str) -> str:
+    """Several lines as one."""
+    lines = (line.strip().rstrip(".;") for line in text.splitlines())
+    return "; ".join(line for line in lines if line)

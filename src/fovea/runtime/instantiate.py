@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hydra.utils import get_object
@@ -34,24 +34,39 @@ FUNCTIONS_ALLOWED = ("fovea.schedules.", "fovea.runtime.loggers.")
 
 
 def instantiate(config: Mapping[str, Any]) -> Any:
-    """Build what `config["_target_"]` names, nested targets first, from plain values.
+    """Build what `config["_target_"]` names, nested targets first, from plain values; `_partial_` makes it a factory.
 
     Packages of your own are trusted by the environment variable `FOVEA_TRUSTED`, a comma-separated list.
 
     Raises:
-        FoveaError: a target does not exist, is not trusted, or does not accept its arguments.
+        FoveaError: a target does not exist, is not trusted, or does not accept its arguments. A factory raises it too.
     """
     for key, target in targets(config):
         locate(target, key)
     try:
-        return hydra_instantiate(dict(config), _convert_="all")
+        built = hydra_instantiate(dict(config), _convert_="all")
     except Exception as error:
         # Hydra wraps what a constructor raised; the line that a user needs is the constructor's own.
-        cause = error.__cause__
-        if isinstance(cause, FoveaError):
-            raise cause from error
-        reason = cause if cause is not None else error
-        raise FoveaError(f"{config['_target_']} cannot be built: {type(reason).__name__}: {reason}") from error
+        reason = error.__cause__ if error.__cause__ is not None else error
+        raise _refused(config["_target_"], reason) from error
+    return _factory(config["_target_"], built) if config.get("_partial_") else built
+
+
+def _factory(target: str, build: Callable[..., Any]) -> Callable[..., Any]:
+    def factory(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return build(*args, **kwargs)
+        except Exception as error:
+            raise _refused(target, error) from error
+
+    return factory
+
+
+def _refused(target: str, reason: BaseException) -> BaseException:
+    """What a user needs to read: our own errors and those of files as they are, others with the target's name."""
+    if isinstance(reason, FoveaError | OSError):
+        return reason
+    return FoveaError(f"{target} cannot be built: {type(reason).__name__}: {reason}")
 
 
 def locate(target: str, key: str = "_target_") -> Any:

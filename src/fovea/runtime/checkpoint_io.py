@@ -1,0 +1,28 @@
+"""Checkpoints that are either whole or absent."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from fovea.runtime.files import write_bytes
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes beside the final name and renames.
+
+    Lightning writes into the system's temporary folder and moves: where that is another disk, as on most clusters,
+    the move is a copy onto the final name, and a full disk or a kill leaves a part of it.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            FoveaError: the folder cannot be written, or the disk is full.
+        """
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_bytes(Path(path), buffer.getvalue())
