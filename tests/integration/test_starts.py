@@ -11,10 +11,11 @@ from .conftest import LIGHT, Outcome, environment, finished, folder, gaze, proce
 
 COMMANDS = ("simulate", "prepare", "train", "evaluate", "predict")
 SEVERAL = """
-import importlib, json, sys
+import importlib, json, os, sys
 from hydra.core.global_hydra import GlobalHydra
 for command, *arguments in json.loads(sys.argv[1]):
     GlobalHydra.instance().clear()
+    os.environ.pop("HYDRA_FULL_ERROR", None)
     sys.argv = [command, *arguments]
     try:
         importlib.import_module(f"fovea.cli.{command}").main()
