@@ -40,6 +40,9 @@ LIGHT = [
 ]
 
 
+PROGRESS = re.compile(r"\[\d[\d:]*<[^]]*\]$")  # how tqdm's bars end: [00:01<00:03, 2.41image/s]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a command ended.
@@ -58,7 +61,7 @@ class Outcome:
     def complaints(self) -> list[str]:
         """The lines of stderr that are no progress bar."""
         lines = [line.rpartition("\r")[2].strip() for line in self.stderr.splitlines()]
-        return [line for line in lines if line and not re.search(r"\d+(it|image)/s|/image|\?(it|image)/s|s/it\]", line)]
+        return [line for line in lines if line and not PROGRESS.search(line)]
 
     def refusal(self, command: str) -> str:
         """The one line of a refused command without its name; an assertion fails where there is not exactly one."""
