@@ -51,7 +51,7 @@ class Segmenter(pl.LightningModule):
         """One batch; every term of the mode's losses is logged as `train/<term>`."""
         terms = self.supervision.losses(batch, self.progress)
         values = {f"train/{name}": value.detach() for name, value in terms.items()}
-        self.log_dict(values, batch_size=len(batch["index"]))
+        self.log_dict(values)
         self.log("loss", terms["loss"].detach(), prog_bar=True, logger=False)
         return terms["loss"]
 

@@ -3,11 +3,16 @@
 import copy
 import io
 import math
+from functools import partial
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
+from fovea.schedules import constant
+from fovea.segmenter import Segmenter
 from fovea.supervision.full import Full
 from fovea.supervision.gaze import Gaze
 from fovea.supervision.reading import labels, probabilities
@@ -173,3 +178,31 @@ def test_the_state_is_all_there_is(mode) -> None:
     buffer.seek(0)
     other.load_state_dict(torch.load(buffer, weights_only=True))
     torch.testing.assert_close(other(seen, size), module(seen, size))
+
+
+def test_the_segmenter_trains_and_validates_it(mode, tmp_path) -> None:
+    build, batch, image, size, classes = mode
+    module, followed = build(), []
+    module.after_step = followed.append
+    before = copy.deepcopy(module.state_dict())
+    segmenter = Segmenter(module, partial(torch.optim.SGD, lr=0.1), constant, classes, config={"seed": 0})
+    seen = image()
+    images = len(module(seen, size)["prediction"])
+    target = torch.randint(max(classes, 2), (images, *size))
+    trainer = pl.Trainer(
+        max_steps=2,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=tmp_path,
+        enable_checkpointing=False,
+    )
+    validation = [{"image": seen, "target": target, "index": torch.arange(images)}]
+    loaders = (DataLoader(batches, batch_size=None) for batches in ([batch(), batch()], validation))
+    trainer.fit(segmenter, *loaders)
+    assert followed == [0.0, 0.5]  # the progress that the losses of that step were given
+    assert any(not torch.equal(before[name], value) for name, value in module.state_dict().items())
+    terms = {f"train/{name}" for name in module.losses(batch(), progress=1.0)}
+    assert terms | {"val/dice", "val/iou", "val/precision", "val/recall"} <= set(trainer.callback_metrics)

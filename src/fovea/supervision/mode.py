@@ -36,4 +36,4 @@ class Mode(nn.Module):
         raise NotImplementedError
 
     def after_step(self, progress: float) -> None:
-        """Follow a step of the optimiser, say with a moving average of weights."""
+        """Follow a step of the optimiser, say with a moving average of weights; `progress` is that of its losses."""
