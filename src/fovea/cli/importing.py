@@ -8,7 +8,7 @@ from fovea.gaze.importers.detection import Detection
 from fovea.gaze.importers.geometry import Place, Screen
 from fovea.gaze.importers.task import Task
 from fovea.gaze.parameters import Parameters
-from fovea.runtime.entry import Config, command
+from fovea.runtime.entry import Config, command, config_folder
 from fovea.runtime.errors import FoveaError, first_few
 from fovea.runtime.instantiate import instantiate
 
@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 @command("import")
 def main(config: Config) -> None:
     """Write `out` from `source`, as the format has it."""
+    if "format" not in config:
+        choices = sorted(path.stem for path in (config_folder() / "format").glob("*.yaml"))
+        raise FoveaError(f"format is not given: add format=… ({', '.join(choices)})")
     data = config["data"]
     outcome = instantiate(config["format"])(
         Task(

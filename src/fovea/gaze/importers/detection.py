@@ -1,6 +1,7 @@
 """From gaze samples to fixations, by the algorithms of pymovements."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -87,7 +88,7 @@ class Detection:
             positions = library.transforms.numpy.pix2deg(
                 positions, screen.pixels(), (width, height), distance, origin="upper left"
             )
-        with np.errstate(all="ignore"):
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of windows without a sample
             if self.method == "idt":
                 if len(positions) < least:
                     return

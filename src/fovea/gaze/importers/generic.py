@@ -69,14 +69,14 @@ class Generic:
             FoveaError: it cannot be read, lacks a column, or its coordinates are in another unit.
         """
         table = read_table(path, self.delimiter)
-        x, y, pupil = (table.numbers(self.columns[key]) for key in ("x", "y", "pupil"))
-        start = table.numbers(self.columns["start"]) * self.scale
-        duration = table.numbers(self.columns["duration"]) * self.scale if self.columns["duration"] else None
-        check_unit(path, x, y, self.unit)
         if self.name == "file":
             images = [name_from_file(path, self.file)] * len(table)
         else:
             images = [file_name(cell) for cell in table.texts(str(self.columns["image"]))]
+        x, y, pupil = (table.numbers(self.columns[key]) for key in ("x", "y", "pupil"))
+        start = table.numbers(self.columns["start"]) * self.scale
+        duration = table.numbers(self.columns["duration"]) * self.scale if self.columns["duration"] else None
+        check_unit(path, x, y, self.unit)
         trials = []
         for at in runs(images):
             if not images[at.start]:
