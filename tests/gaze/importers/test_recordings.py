@@ -90,8 +90,7 @@ def test_thresholds_in_degrees_use_the_geometry_of_the_screen(imported: Import, 
     source = exports.asc(tmp_path / "s.asc", events=False)
     near = Screen(*exports.SCREEN, 53.0, 30.0, 60.0)
     assert len(imported("eyelink_asc", source, screen=near)[0]) == 5
-    # From a tenth of the distance the same pixels are ten times as many degrees: half a pixel is still below 1.
-    strict = Detection(dispersion=0.001)
+    strict = Detection(dispersion=0.001)  # about a twentieth of the noise, half a pixel to each side
     with pytest.raises(FoveaError, match="no fixation"):
         imported("eyelink_asc", source, screen=near, detection=strict)
 
