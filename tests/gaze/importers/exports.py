@@ -102,6 +102,7 @@ def tobii(path: Path, events: bool = True, decimal: str = ".", unit: str = "us",
     scale, mark = {"ms": (1, " [ms]"), "us": (1000, " [μs]")}[unit]
     header = [
         "Recording timestamp" + mark,
+        "Sensor",
         "Participant name",
         "Presented Stimulus name",
         "Gaze point X [DACS px]",
@@ -119,10 +120,14 @@ def tobii(path: Path, events: bool = True, decimal: str = ".", unit: str = "us",
             gaze = ["", ""] if np.isnan(x) else [f"{x:.1f}", f"{y:.1f}"]
             found = ["Fixation", fixation[3], *fixation[:2]] if fixation else ["EyesNotFound", 4, "", ""]
             found = found if events else [""] * 4
-            rows.append([(onset - FIRST + time) * scale, "P01", image, *gaze, "77.0", *found])
-        rows.append([(onset - FIRST + time + 4) * scale, "P01", "", "", "", "", "", "", "", ""])  # between two stimuli
+            rows.append([(onset - FIRST + time) * scale, "Eye Tracker", "P01", image, *gaze, "77.0", *found])
+            if time % 40 == 0:
+                rows.append([(onset - FIRST + time) * scale + 1, "Mouse", "P01", "", *[""] * 7])
+        rows.append(
+            [(onset - FIRST + time + 4) * scale, "Eye Tracker", "P01", "", "", "", "", "", "", "", ""]
+        )  # between two stimuli
     text = "\n".join(
-        "\t".join(str(cell).replace(".", decimal) if at != 2 else cell for at, cell in enumerate(row)) for row in rows
+        "\t".join(str(cell).replace(".", decimal) if at != 3 else cell for at, cell in enumerate(row)) for row in rows
     )
     path.write_text("\t".join(header) + "\n" + text + "\n", encoding=encoding)
     return path

@@ -5,7 +5,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,11 @@ class Table:
             raise FoveaError(f"{self.path}: no column {column}; the header names {first_few(self.header, 9)}")
         place = list(self.header).index(column)
         return [row[place].strip() for row in self.rows]
+
+    def where(self, kept: Sequence[bool]) -> "Table":
+        """The table without the rows that are not kept."""
+        places = [place for place, keep in enumerate(kept) if keep]
+        return replace(self, rows=[self.rows[at] for at in places], lines=[self.lines[at] for at in places])
 
     def numbers(self, column: str | None) -> np.ndarray:
         """The numbers of a column, float64 [N], NaN where one was lost and everywhere without a column.

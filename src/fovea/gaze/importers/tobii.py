@@ -48,7 +48,7 @@ class Tobii:
         Raises:
             FoveaError: it cannot be read, or lacks a column.
         """
-        table = read_table(path)
+        table = _of_the_eye(read_table(path))
         time = _needed(table, "Recording timestamp", tuple(TIME_UNITS))
         start = table.numbers(time) * TIME_UNITS.get(unit_of(time), TIME_UNITS[self.time_unit])
         if self.name == "file":
@@ -63,6 +63,16 @@ class Tobii:
                 f"{path}: no row names an image in {self.column}; export that column, or set format.name=file"
             )
         return Recording(trials, "px")
+
+
+def _of_the_eye(table: Table) -> Table:
+    """Without rows of the mouse and of events, which stand between the samples of a fixation."""
+    for column, mark in (("Sensor", "Eye Tracker"), ("Eye movement type", "")):
+        name = table.find(column)
+        kept = [cell == mark if mark else cell != "" for cell in table.texts(name)] if name else []
+        if any(kept):
+            table = table.where(kept)
+    return table
 
 
 def _fixations(table: Table, images: list[str], start: np.ndarray, kinds: list[str]) -> list[Trial]:
