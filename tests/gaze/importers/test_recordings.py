@@ -105,7 +105,7 @@ def test_without_pymovements_it_says_how_to_install_it(
     imported: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pymovements", None)
-    with pytest.raises(FoveaError, match=r"pip install 'fovea\[eyes\]'"):
+    with pytest.raises(FoveaError, match=r"pip install 'pymovements>="):
         imported("tobii", exports.tobii(tmp_path / "s.tsv", events=False), detection=IN_PIXELS)
 
 

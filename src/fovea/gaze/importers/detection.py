@@ -106,7 +106,7 @@ def _pymovements() -> Any:
     except ImportError as error:
         raise FoveaError(
             "this export holds samples and no fixations, and finding them needs pymovements: "
-            "pip install 'fovea[eyes]', or export fixations"
+            "pip install 'pymovements>=0.28', or export fixations"
         ) from error
     return pymovements
 
