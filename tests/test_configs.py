@@ -46,9 +46,14 @@ def tiny(config: dict) -> dict:
     return config
 
 
-@pytest.mark.parametrize("command", ["simulate", "prepare", "train", "evaluate", "predict"])
+@pytest.mark.parametrize("command", ["simulate", "import", "prepare", "train", "evaluate", "predict"])
 def test_every_command_composes_for_every_data_set(command: str, tmp_path: Path) -> None:
-    given = {"simulate": ["out=F"], "evaluate": ["checkpoint=F"], "predict": ["checkpoint=F", "input=D", "out=D"]}
+    given = {
+        "simulate": ["out=F"],
+        "import": ["source=D", "out=F", "format=maps"],
+        "evaluate": ["checkpoint=F"],
+        "predict": ["checkpoint=F", "input=D", "out=D"],
+    }
     for data in choices("data") if command != "predict" else [None]:
         overrides = [f"data={data}", "data.root=DIR"] if data else []
         config = composed(command, tmp_path, *overrides, *given.get(command, []))
@@ -69,7 +74,7 @@ def test_the_default_store_is_named_after_what_its_maps_depend_on(tmp_path: Path
 
 def test_every_file_of_every_group_is_reached_by_a_test() -> None:
     tested = {"data", "gaze", "backbone", "supervision", "loss", "optimizer", "scheduler", "augmentation", "trainer"}
-    assert set(GROUPS) == tested | {"callbacks", "logger", "experiment", "observer"}
+    assert set(GROUPS) == tested | {"callbacks", "logger", "experiment", "observer", "format"}
     assert choices("gaze") == choices("data")
 
 
@@ -152,3 +157,20 @@ def test_every_observer_is_built(observer: str, tmp_path: Path) -> None:
 
     config = composed("simulate", tmp_path, "out=F", f"observer={observer}")
     assert Observer(**config["observer"])
+
+
+@pytest.mark.parametrize("name", choices("format"))
+def test_every_format_is_built(name: str, tmp_path: Path) -> None:
+    config = composed("import", tmp_path, f"format={name}", "source=D", "out=F")
+    assert callable(instantiate(config["format"]))
+
+
+def test_grey_slices_get_a_score_each(tmp_path: Path) -> None:
+    import numpy as np
+
+    normalize = instantiate(training(tmp_path, "data=nci_isbi")["data"]["normalize"])
+    for scale in (1, 3):
+        image = scale * np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+        normalized = normalize(image=image)["image"]
+        assert normalized.shape == (8, 8, 1)
+        assert abs(normalized.mean()) < 1e-4 and abs(normalized.std() - 1) < 1e-3

@@ -1,5 +1,6 @@
 """Splits that do not depend on order, lists that are checked."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,19 +36,35 @@ def test_sizes_are_rounded_and_neither_side_is_left_empty(count: int, fraction: 
     assert [len(part) for part in carve(IDS[:count], fraction, 7)] == [count - carved, carved]
 
 
+def test_a_patient_stays_whole() -> None:
+    ids = [f"{patient}_{number}" for patient in "abcdefghij" for number in range(1 + ord(patient) % 4)]
+    kept, carved = carve(ids, 0.3, 0, patient=lambda name: name[0])
+    assert sorted(kept + carved) == sorted(ids)
+    assert len({name[0] for name in carved}) == 3
+    assert not {name[0] for name in kept} & {name[0] for name in carved}
+
+
 @pytest.mark.parametrize("fraction", [-0.1, 1.0])
 def test_fraction_outside_the_unit_interval_is_refused(fraction: float) -> None:
     with pytest.raises(FoveaError, match="fraction"):
         carve(IDS, fraction, 0)
 
 
-@pytest.mark.parametrize(("name", "count"), [("kvasir_train", 900), ("kvasir_test", 100)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("kvasir_train", 900), ("kvasir_test", 100), ("nci_isbi_train", 789), ("nci_isbi_test", 117)]
+)
 def test_published_lists_are_whole(name: str, count: int) -> None:
     assert len(set(published(name))) == count
 
 
-def test_published_lists_are_disjoint() -> None:
-    check_disjoint({"train": published("kvasir_train"), "test": published("kvasir_test")})
+@pytest.mark.parametrize(("name", "patient"), [("kvasir", str), ("nci_isbi", lambda name: name.rpartition("_")[0])])
+def test_published_lists_are_disjoint_in_images_and_patients(name: str, patient: Callable[[str], str]) -> None:
+    check_disjoint({"train": published(f"{name}_train"), "test": published(f"{name}_test")}, patient)
+
+
+def test_a_patient_in_two_splits_is_refused() -> None:
+    with pytest.raises(FoveaError, match="both in train and in test: p;"):
+        check_disjoint({"train": ["p_1"], "test": ["q_1", "p_2"]}, patient=lambda name: name[0])
 
 
 def test_list_forgives_suffixes_comments_and_blank_lines(tmp_path: Path) -> None:

@@ -9,7 +9,14 @@ import pytest
 
 from .conftest import LIGHT, Outcome, environment, finished, folder, gaze, process
 
-COMMANDS = ("simulate", "prepare", "train", "evaluate", "predict")
+COMMANDS = ("simulate", "importing", "prepare", "train", "evaluate", "predict")
+# A fixation table of our own, read as somebody's.
+OWN_TABLE = [
+    "format=generic",
+    "format.unit=fraction",
+    *(f"format.columns.{key}={name}" for key, name in {"image": "IMAGE", "start": "CURRENT_FIX_START"}.items()),
+    *(f"format.columns.{key}=CURRENT_FIX_{key.upper()}" for key in ("x", "y", "duration", "pupil")),
+]
 SEVERAL = """
 import importlib, json, os, sys
 from hydra.core.global_hydra import GlobalHydra
@@ -39,9 +46,10 @@ def several(lines: list[list[str]], cwd: Path) -> tuple[str, set[str]]:
     return said + done.stderr, set(heavy.split())
 
 
-def test_help_simulate_and_prepare_start_without_torch(root: Path, tmp_path: Path) -> None:
+def test_help_simulate_import_and_prepare_start_without_torch(root: Path, tmp_path: Path) -> None:
     lines = [[command, "--help"] for command in COMMANDS]
-    lines.append(["simulate", *folder(root), "out=fixations.csv"])
+    lines.append(["simulate", *folder(root), "out=simulated.csv"])
+    lines.append(["importing", "source=simulated.csv", *OWN_TABLE, "out=fixations.csv"])
     lines.append(["prepare", *folder(root), *gaze(tmp_path / "store"), "gaze.fixations=fixations.csv"])
     said, heavy = several(lines, tmp_path)
     assert said.count("== Configuration groups ==") == len(COMMANDS) == said.count("status 0")
@@ -68,6 +76,7 @@ def test_the_command_runs_as_a_process(
     checkpoint = f"checkpoint={trained[0] / 'checkpoints' / 'best.ckpt'}"
     arguments = {
         "simulate": [*folder(made), "out=out"],
+        "importing": [f"source={made / 'fixations.csv'}", *OWN_TABLE, "out=out"],
         "prepare": [*folder(made), *gaze(tmp_path / "out")],
         "train": [*folder(made), *gaze(store), *LIGHT, "hydra.run.dir=out"],
         "evaluate": [checkpoint, *folder(made), *gaze(store), "data.num_workers=0", "out=out"],

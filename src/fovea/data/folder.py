@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fovea.data.images import image_files, image_size, read_image, read_mask
+from fovea.data.images import SUFFIXES, image_files, image_size, read_image, read_mask
 from fovea.data.splits import carve, check_disjoint, read_list
 from fovea.runtime.errors import FoveaError, first_few
 
@@ -35,6 +35,8 @@ class Folder:
     Raises:
         FoveaError: no such folder, or an argument that makes no sense.
     """
+
+    image_suffixes = SUFFIXES  # of the files in `images/`; whoever changes them reads them too: `image` and `size`
 
     def __init__(
         self,
@@ -71,21 +73,25 @@ class Folder:
         """The ids of `train`, `val` and `test`, whether or not their images are on disk (`check` looks).
 
         Raises:
-            FoveaError: a list cannot be read, or an id is in two of them.
+            FoveaError: a list cannot be read, or a patient is in two of them.
         """
         train, val, test = self._lists()
         if train is None and val is None and test is None:
-            train, test = carve(self.ids, self.test_fraction, self.split_seed)
+            train, test = carve(self.ids, self.test_fraction, self.split_seed, self.patient)
         elif train is None:
             named = {*(val or ()), *(test or ())}
             train = [name for name in self.ids if name not in named]
         if self.protocol == "published":
             val = []
         elif val is None:
-            train, val = carve(train, self.val_fraction, self.split_seed)
+            train, val = carve(train, self.val_fraction, self.split_seed, self.patient)
         splits = {"train": train, "val": val, "test": test or []}
-        check_disjoint(splits)
+        check_disjoint(splits, self.patient)
         return splits
+
+    def patient(self, name: str) -> str:
+        """The patient that an id belongs to, whom no two splits share; here each image counts as one."""
+        return name
 
     def image(self, name: str) -> np.ndarray:
         """The image of an id, uint8 [H, W, channels].
@@ -163,7 +169,7 @@ class Folder:
 
     @cached_property
     def _images(self) -> dict[str, Path]:
-        return image_files(self.root / "images")
+        return image_files(self.root / "images", self.image_suffixes)
 
     @cached_property
     def _masks(self) -> dict[str, Path]:

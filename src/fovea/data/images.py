@@ -3,7 +3,7 @@
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,8 +93,12 @@ def image_size(path: Path) -> tuple[int, int]:
         return image.height, image.width
 
 
-def image_files(folder: Path) -> dict[str, Path]:
+def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str, Path]:
     """The image files of a folder by stem, in the order of the stems; hidden files and other suffixes do not count.
+
+    Args:
+        folder: where they lie.
+        suffixes: of the files that count, in lower case.
 
     Raises:
         FoveaError: no such folder, no image in it, or two images of one stem.
@@ -102,7 +106,7 @@ def image_files(folder: Path) -> dict[str, Path]:
     files: dict[str, Path] = {}
     try:
         with os.scandir(folder) as entries:
-            found = sorted(entry.name for entry in entries if _is_image(entry))
+            found = sorted(entry.name for entry in entries if _is_image(entry, suffixes))
     except OSError as error:
         raise FoveaError(f"{folder}: {_reason(error)}; a folder of images should stand there") from error
     for path in (Path(folder) / name for name in found):
@@ -110,7 +114,7 @@ def image_files(folder: Path) -> dict[str, Path]:
             raise FoveaError(f"{files[path.stem]} and {path.name} share the stem {path.stem}; rename or remove one")
         files[path.stem] = path
     if not files:
-        raise FoveaError(f"{folder}: no image in this folder; it should hold {', '.join(sorted(SUFFIXES))} files")
+        raise FoveaError(f"{folder}: no image in this folder; it should hold {', '.join(sorted(suffixes))} files")
     return dict(sorted(files.items()))
 
 
@@ -125,8 +129,8 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return not entry.name.startswith(".") and Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file()
+def _is_image(entry: os.DirEntry[str], suffixes: Collection[str]) -> bool:
+    return not entry.name.startswith(".") and Path(entry.name).suffix.lower() in suffixes and entry.is_file()
 
 
 def _labels(path: Path, image: Image.Image, classes: int, lossy: bool) -> np.ndarray:

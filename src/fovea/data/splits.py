@@ -1,7 +1,7 @@
 """Which images train, which choose the checkpoint, and which are read once at the end."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path, PurePath
 
@@ -9,16 +9,20 @@ from fovea.data.images import SUFFIXES
 from fovea.runtime.errors import FoveaError, first_few
 
 
-def carve(ids: Iterable[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
-    """Part ids by chance into those kept and those carved out.
+def carve(
+    ids: Iterable[str], fraction: float, seed: int, patient: Callable[[str], str] = str
+) -> tuple[list[str], list[str]]:
+    """Part ids by chance into those kept and those carved out; the images of a patient stay together.
 
-    Each id is ranked by a hash of itself and the seed, so that the outcome depends neither on the order of the ids
-    nor on the version of a random generator.
+    Each patient is ranked by a hash of its name and the seed, so that the outcome depends neither on the order of the
+    ids nor on the version of a random generator.
 
     Args:
         ids: distinct ids.
-        fraction: share to carve out, in [0, 1); the number is rounded, but is at least 1 and leaves at least 1.
+        fraction: share of the patients to carve out, in [0, 1); the number is rounded, but is at least 1 and leaves
+            at least 1.
         seed: any integer; 0 is a seed like others.
+        patient: the patient that an id belongs to; by default every image is one.
 
     Returns:
         (kept, carved), both sorted.
@@ -28,11 +32,13 @@ def carve(ids: Iterable[str], fraction: float, seed: int) -> tuple[list[str], li
     """
     if not 0 <= fraction < 1:
         raise FoveaError(f"a split's fraction is {fraction}; it should be at least 0 and below 1")
-    ranked = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    of = {name: patient(name) for name in ids}
+    ranked = sorted(set(of.values()), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
     count = round(len(ranked) * fraction)
     if fraction > 0:
         count = min(max(count, 1), max(len(ranked) - 1, 0))
-    return sorted(ranked[count:]), sorted(ranked[:count])
+    out = set(ranked[:count])
+    return sorted(name for name in of if of[name] not in out), sorted(name for name in of if of[name] in out)
 
 
 def published(name: str) -> list[str]:
@@ -65,18 +71,20 @@ def read_list(path: Path) -> list[str]:
     return ids
 
 
-def check_disjoint(splits: Mapping[str, Sequence[str]]) -> None:
-    """Make sure that no id stands in two splits.
+def check_disjoint(splits: Mapping[str, Sequence[str]], patient: Callable[[str], str] = str) -> None:
+    """Make sure that no patient stands in two splits; `patient` is that of an id, by default every image is one.
 
     Raises:
         FoveaError: one does.
     """
     home: dict[str, str] = {}
     for split, ids in splits.items():
-        shared = [name for name in ids if home.setdefault(name, split) != split]
+        patients = dict.fromkeys(map(patient, ids))
+        shared = [name for name in patients if home.setdefault(name, split) != split]
         if shared:
             others = " and ".join(dict.fromkeys(home[name] for name in shared))
-            raise FoveaError(f"both in {others} and in {split}: {first_few(shared)}; list each image in one split")
+            mend = "list each image, and all images of a patient, in one split"
+            raise FoveaError(f"both in {others} and in {split}: {first_few(shared)}; {mend}")
 
 
 def _stem(entry: str) -> str:

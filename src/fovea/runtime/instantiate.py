@@ -15,6 +15,7 @@ from fovea.runtime.errors import FoveaError
 TRUSTED = (
     "albumentations.",
     "fovea.data.",
+    "fovea.gaze.importers.",
     "fovea.losses.",
     "fovea.metrics.",
     "fovea.models.",
