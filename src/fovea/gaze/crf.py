@@ -31,7 +31,7 @@ def refine(
     iterations: int = 10,
     backend: str = "lattice",
     tolerance: float = 1e-3,
-    radius: int = 60,
+    radius: int = 30,
     epsilon: float = 1e-3,
     background: float = 0.1,
     foreground: float = 0.9,

@@ -25,7 +25,7 @@ class Crf:
     srgb: float = 13.0
     iterations: int = 10
     tolerance: float = 1e-3
-    radius: int = 60
+    radius: int = 30
     epsilon: float = 1e-3
     background: float = 0.1
     foreground: float = 0.9
