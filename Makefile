@@ -19,7 +19,7 @@ $(SETUP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-crf: setup ## add pydensecrf2, the dense CRF (needs a C++ compiler)
+crf: setup ## add pydensecrf2, to compare our dense CRF with (needs a C++ compiler)
 	$(BIN)/uv pip install --python $(BIN)/python "pydensecrf2>=1.1"
 
 demo: setup ## the main job end to end on generated data, under 3 minutes

@@ -3,7 +3,6 @@
 The commands are real and run as a user would run them; this file only calls them and reads what they wrote.
 """
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -37,11 +36,7 @@ def main() -> None:
     """Run the demo; exit with the status of the first command that fails."""
     started = time.perf_counter()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    backend = "pydensecrf" if importlib.util.find_spec("pydensecrf") else "none"
-    gaze = [f"gaze.fixations={FOLDER / 'fixations.csv'}", f"gaze.crf.backend={backend}"]
-    gaze.append(f"gaze.store={FOLDER / f'store_{backend}'}")
-    if backend == "none":
-        print("pydensecrf is not installed (make crf; it needs a compiler): the maps are the heatmaps.", flush=True)
+    gaze = [f"gaze.fixations={FOLDER / 'fixations.csv'}", f"gaze.store={FOLDER / 'store'}"]
     run("simulate", *DATA, f"out={FOLDER / 'fixations.csv'}")
     run("prepare", *DATA, *gaze, "gaze.quality=masks", "gaze.workers=2")
     stamp = run("train", "-m", "supervision=full,gaze", *DATA, *gaze, *LIGHT)

@@ -1,21 +1,27 @@
 """Parameters of the prepare stage: their keys, and values that make no sense."""
 
+from dataclasses import asdict
+from inspect import signature
 from typing import Any
 
 import pytest
+import yaml
 
+from fovea.gaze.crf import BACKENDS, refine
 from fovea.gaze.parameters import Crf, Parameters
+from fovea.runtime.entry import config_folder
 from fovea.runtime.errors import FoveaError
 
 
 def test_flat_names_every_parameter_by_its_key() -> None:
     assert Parameters(sigma=50.0, crf=Crf(compat=3.0)).flat() == {
         "gaze.canvas": 768,
-        "gaze.crf.backend": "pydensecrf",
+        "gaze.crf.backend": "lattice",
         "gaze.crf.compat": 3.0,
         "gaze.crf.iterations": 10,
         "gaze.crf.srgb": 13.0,
         "gaze.crf.sxy": 80.0,
+        "gaze.crf.tolerance": 0.001,
         "gaze.min_duration": 50.0,
         "gaze.sigma": 50.0,
     }
@@ -23,6 +29,33 @@ def test_flat_names_every_parameter_by_its_key() -> None:
 
 def test_a_whole_sigma_is_the_same_parameter() -> None:
     assert str(Parameters(sigma=70).flat()) == str(Parameters(sigma=70.0).flat())
+
+
+@pytest.mark.parametrize(
+    ("backend", "read"),
+    [
+        ("none", set()),
+        ("guided", {"radius", "epsilon"}),
+        ("grabcut", {"iterations", "background", "foreground"}),
+        ("pydensecrf", {"compat", "sxy", "srgb", "iterations"}),
+        ("torch", {"compat", "sxy", "srgb", "iterations", "tolerance"}),
+    ],
+)
+def test_flat_leaves_out_what_the_backend_does_not_read(backend: str, read: set[str]) -> None:
+    keys = {key.rpartition(".")[2] for key in Parameters(crf=Crf(backend)).flat() if key.startswith("gaze.crf.")}
+    assert keys == {"backend"} | read
+
+
+def test_every_backend_reads_arguments_that_exist() -> None:
+    names = set(asdict(Crf())) - {"backend"}
+    assert set().union(*BACKENDS.values()) == names
+    assert names < set(signature(refine).parameters)
+
+
+def test_the_defaults_are_those_of_refine_and_of_the_configuration() -> None:
+    parameters = signature(refine).parameters
+    configured = yaml.safe_load((config_folder() / "gaze" / "base.yaml").read_text())["crf"]
+    assert asdict(Crf()) == {key: parameters[key].default for key in asdict(Crf())} == configured
 
 
 @pytest.mark.parametrize(
@@ -44,10 +77,27 @@ def test_a_value_without_sense_is_refused(key: str, value: Any) -> None:
         Parameters(**{key: value})
 
 
-@pytest.mark.parametrize(("key", "value"), [("compat", -1), ("sxy", 0), ("srgb", float("inf")), ("iterations", 1.5)])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("compat", -1),
+        ("sxy", 0),
+        ("srgb", float("inf")),
+        ("iterations", 1.5),
+        ("tolerance", -1e-9),
+        ("radius", 0),
+        ("epsilon", 0.0),
+    ],
+)
 def test_a_crf_value_without_sense_is_refused(key: str, value: Any) -> None:
     with pytest.raises(FoveaError, match=rf"gaze\.crf\.{key}: .* is not possible"):
         Crf(**{key: value})
+
+
+@pytest.mark.parametrize("values", [{"background": 0.5}, {"foreground": 0.5}, {"background": 0.6, "foreground": 0.7}])
+def test_sure_regions_lie_on_both_sides_of_a_half(values: dict[str, float]) -> None:
+    with pytest.raises(FoveaError, match=r"gaze\.crf\.background=.*, gaze\.crf\.foreground=.*not possible"):
+        Crf(**values)
 
 
 def test_of_reads_a_configuration_with_other_keys() -> None:

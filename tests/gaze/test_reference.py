@@ -8,6 +8,7 @@ import pytest
 
 from fovea.data.images import read_image
 from fovea.gaze.crf import refine
+from fovea.gaze.fixations import read_fixations
 from fovea.gaze.heatmap import heatmap
 
 
@@ -26,11 +27,50 @@ def test_heatmap(published: dict[str, Any]) -> None:
     np.testing.assert_allclose(ours, expected, atol=1e-3)
 
 
-def test_crf(published: dict[str, Any], real_data: Path) -> None:
-    pytest.importorskip("pydensecrf.densecrf")
+@pytest.mark.parametrize("backend", ["lattice", "torch", "pydensecrf"])
+def test_crf(published: dict[str, Any], real_data: Path, backend: str) -> None:
+    if backend == "pydensecrf":
+        pytest.importorskip("pydensecrf.densecrf")
     image = picture(real_data, str(published["image_id"]))
-    ours = refine(image, published["heatmap_u8"] / np.float32(255), compat=float(published["compat"]))
-    np.testing.assert_allclose(ours, published["crf_u16"] / 65535, atol=2e-3)
+    target = published["heatmap_u8"] / np.float32(255)
+    expected = published["crf_u16"] / 65535
+    ours = refine(image, target, float(published["compat"]), backend=backend, tolerance=0.0)
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
+    early = refine(image, target, float(published["compat"]), backend=backend)
+    np.testing.assert_allclose(early, expected, atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def looked_at(real_data: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Twenty images of Kvasir-SEG from its whole list, with their heatmaps."""
+    root = real_data / "Kvasir-SEG"
+    if not (root / "kvasir_fixation.csv").is_file():
+        pytest.skip(f"no fixations in {root}")
+    ids = sorted(path.stem for path in (root / "images").iterdir())[:: len(list((root / "images").iterdir())) // 20][
+        :20
+    ]
+    table = read_fixations(root / "kvasir_fixation.csv", ids, min_duration=50.0)
+    images = [read_image(root / "images" / f"{image_id}.jpg") for image_id in ids]
+    looks = [table.of(image_id) for image_id in ids]
+    heats = [heatmap(each.x, each.y, each.duration, image.shape[:2]) for each, image in zip(looks, images, strict=True)]
+    return list(zip(images, heats, strict=True))
+
+
+def test_twenty_images_as_by_pydensecrf(looked_at: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    pytest.importorskip("pydensecrf.densecrf")
+    assert len(looked_at) == 20
+    for image, heat in looked_at:
+        theirs = refine(image, heat, backend="pydensecrf")
+        np.testing.assert_allclose(refine(image, heat, tolerance=0.0), theirs, atol=1e-4)
+        np.testing.assert_allclose(refine(image, heat), theirs, atol=2e-3)
+
+
+def test_a_strong_pairwise_term_as_by_pydensecrf(looked_at: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    pytest.importorskip("pydensecrf.densecrf")
+    for image, heat in looked_at[::7]:
+        theirs = refine(image, heat, compat=3.0, backend="pydensecrf")
+        np.testing.assert_allclose(refine(image, heat, compat=3.0, tolerance=0.0), theirs, atol=1e-4)
+        np.testing.assert_allclose(refine(image, heat, compat=3.0), theirs, atol=2e-3)
 
 
 def picture(real_data: Path, image_id: str) -> np.ndarray:

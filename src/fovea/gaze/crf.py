@@ -1,13 +1,23 @@
-"""Dense CRF: draw a soft map to the image's edges."""
+"""Refining: draw a soft map to the image's edges, by a dense CRF or by what OpenCV offers instead."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 import numpy as np
 
 from fovea.runtime.errors import FoveaError
 
-BACKENDS = ("pydensecrf", "none")
-"""Who does the mean field: `pydensecrf` is the library of the original authors, `none` leaves the map as it is."""
+_LATTICE = ("compat", "sxy", "srgb", "iterations", "tolerance")
+
+BACKENDS: Mapping[str, tuple[str, ...]] = {
+    "lattice": _LATTICE,
+    "torch": _LATTICE,
+    "pydensecrf": ("compat", "sxy", "srgb", "iterations"),
+    "guided": ("radius", "epsilon"),
+    "grabcut": ("iterations", "background", "foreground"),
+    "none": (),
+}
+"""Who refines, and which arguments of `refine` the result depends on."""
 
 _FLOOR = 1e-5  # of the probabilities, so that no label is ever impossible
 
@@ -19,13 +29,20 @@ def refine(
     sxy: float = 80.0,
     srgb: float = 13.0,
     iterations: int = 10,
-    backend: str = "pydensecrf",
+    backend: str = "lattice",
+    tolerance: float = 1e-3,
+    radius: int = 30,
+    epsilon: float = 1e-3,
+    background: float = 0.1,
+    foreground: float = 0.9,
 ) -> np.ndarray:
-    """Mean field of a dense CRF with one bilateral Potts term, symmetrically normalised.
+    """Draw a map to the image's edges.
 
-    Krähenbühl and Koltun, *Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials*, 2011
-    (arXiv 1210.5644). The unary term is -log of the map, the kernel
-    exp(-|dpos|^2 / (2 sxy^2) - |dcolour|^2 / (2 srgb^2)).
+    `lattice`, `torch` and `pydensecrf` do the mean field of a dense CRF with one bilateral Potts term, symmetrically
+    normalised: Krähenbühl and Koltun, *Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials*,
+    2011 (arXiv 1210.5644). The unary term is -log of the map, the kernel
+    exp(-|dpos|^2 / (2 sxy^2) - |dcolour|^2 / (2 srgb^2)). The first is compiled by Numba, the second runs on a GPU
+    where there is one, the third is the library of the original authors; with `tolerance=0` they agree to 1e-4.
 
     Args:
         image: uint8 [H, W, 3], or [H, W, 1] for grey.
@@ -33,37 +50,98 @@ def refine(
         compat: weight of the bilateral term.
         sxy: standard deviation in pixels.
         srgb: standard deviation in grey levels.
-        iterations: mean-field steps.
-        backend: one of `BACKENDS`.
+        iterations: steps of the mean field at most; those of GrabCut.
+        backend: one of `BACKENDS`, which says what the others are for.
+        tolerance: the mean field stops after a step that changed no probability by more; 0 does all steps.
+        radius: of the guided filter's window in pixels; see `fovea.gaze.refiners`.
+        epsilon: variance of intensity in [0, 1] below which the guided filter smooths.
+        background: GrabCut takes what is no more probable for sure background.
+        foreground: GrabCut takes what is at least as probable for sure foreground.
 
     Returns:
         float32 [H, W] in [0, 1], the probability of the target.
 
     Raises:
-        FoveaError: the backend is unknown or not installed, or the image and the map differ in size.
+        FoveaError: the backend is unknown or not installed, the image and the map differ in size, or `sxy` or `srgb`
+            is too small for the image.
     """
-    check_backend(backend)
+    _check_name(backend)
     if image.ndim != 3 or image.shape[:2] != probability.shape:
         raise FoveaError(f"an image of {image.shape} and a map of {probability.shape} do not belong together")
-    if backend == "none":
-        return np.array(probability, np.float32)
+    target = np.array(probability, np.float32)
     colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    return _pydensecrf(colour, probability, compat, sxy, srgb, iterations)
+    match backend:
+        case "lattice":
+            return _mean_field(colour, target, compat, sxy, srgb, iterations, tolerance)
+        case "torch":
+            from fovea.gaze.lattice_torch import mean_field  # nothing else in this package loads torch
+
+            return mean_field(colour, unary(target), compat, sxy, srgb, iterations, tolerance)
+        case "pydensecrf":
+            return _pydensecrf(colour, target, compat, sxy, srgb, iterations)
+        case "guided":
+            from fovea.gaze.refiners import guided
+
+            return guided(colour, target, radius, epsilon)
+        case "grabcut":
+            from fovea.gaze.refiners import grabcut
+
+            return grabcut(colour, target, iterations, background, foreground)
+    return target
 
 
 def check_backend(backend: str) -> None:
-    """Make sure that a backend can be used here.
+    """Make sure that a backend can be used here, and that the first use of it is over: it may compile for seconds.
+
+    Processes started afterwards find the result on disk.
 
     Raises:
         FoveaError: it is unknown, or its package is not installed.
     """
-    if backend not in BACKENDS:
-        raise FoveaError(f"gaze.crf.backend: {backend!r} is not known; use one of {', '.join(BACKENDS)}")
+    _check_name(backend)
     if backend == "pydensecrf" and find_spec("pydensecrf") is None:
         raise FoveaError(
             "gaze.crf.backend: pydensecrf is not installed; install it with `make crf` (needs a C++ compiler) "
-            "or set gaze.crf.backend=none"
+            "or set gaze.crf.backend=lattice, which gives the same maps"
         )
+    if backend == "lattice":
+        refine(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32))
+
+
+def unary(target: np.ndarray) -> np.ndarray:
+    """Logit of a map, [H, W], kept finite: the unary term, of which two labels need the difference alone."""
+    low = np.float32(_FLOOR)
+    one = np.float32(1)
+    return np.log(np.clip(target, low, one)) - np.log(np.clip(one - target, low, one))
+
+
+def _check_name(backend: str) -> None:
+    if backend not in BACKENDS:
+        raise FoveaError(f"gaze.crf.backend: {backend!r} is not known; use one of {', '.join(BACKENDS)}")
+
+
+def _mean_field(
+    image: np.ndarray,
+    target: np.ndarray,
+    compat: float,
+    sxy: float,
+    srgb: float,
+    iterations: int,
+    tolerance: float,
+) -> np.ndarray:
+    """Mean field for q = 2 P - 1 = tanh(logit / 2): with two labels, filtering the difference is enough."""
+    from fovea.gaze.lattice import Lattice  # Numba takes a second to load
+
+    lattice = Lattice(image, sxy, srgb)
+    norm = 1 / np.sqrt(lattice.filter(np.ones(target.size, np.float32)) + np.float32(1e-20))
+    reach = np.float32(compat / 2) * norm
+    half = unary(target).reshape(-1) / 2
+    q = np.tanh(half)
+    for _ in range(iterations):
+        before, q = q, np.tanh(half + reach * lattice.filter(norm * q))
+        if np.abs(q - before).max() <= 2 * tolerance:
+            break
+    return ((q + 1) / 2).reshape(target.shape)
 
 
 def _pydensecrf(

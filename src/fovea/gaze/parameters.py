@@ -5,21 +5,30 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from fovea.gaze.crf import BACKENDS
 from fovea.runtime.errors import FoveaError
 
 
 @dataclass(frozen=True)
 class Crf:
-    """Parameters of the dense CRF; see `fovea.gaze.crf.refine`.
+    """Arguments of `fovea.gaze.crf.refine`, which says what they are.
 
     Whether the backend can be used here is not looked at: training compares parameters, but refines nothing.
+
+    Raises:
+        FoveaError: a value is not a number, or too small or too large to make sense.
     """
 
-    backend: str = "pydensecrf"
+    backend: str = "lattice"
     compat: float = 1.0
     sxy: float = 80.0
     srgb: float = 13.0
     iterations: int = 10
+    tolerance: float = 1e-3
+    radius: int = 30
+    epsilon: float = 1e-3
+    background: float = 0.1
+    foreground: float = 0.9
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense before any time is spent on them."""
@@ -27,6 +36,20 @@ class Crf:
         _check("gaze.crf.sxy", self.sxy)
         _check("gaze.crf.srgb", self.srgb)
         _check("gaze.crf.iterations", self.iterations, zero=True, whole=True)
+        _check("gaze.crf.tolerance", self.tolerance, zero=True)
+        _check("gaze.crf.radius", self.radius, whole=True)
+        _check("gaze.crf.epsilon", self.epsilon)
+        _check("gaze.crf.background", self.background, zero=True)
+        _check("gaze.crf.foreground", self.foreground)
+        if self.background >= 0.5 or self.foreground <= 0.5:
+            raise FoveaError(
+                f"gaze.crf.background={self.background}, gaze.crf.foreground={self.foreground}: not possible; "
+                "GrabCut starts with what is from .5 on, so set them below and above"
+            )
+
+    def used(self) -> dict[str, Any]:
+        """The backend, and those parameters that its maps depend on."""
+        return {key: getattr(self, key) for key in ("backend", *BACKENDS.get(self.backend, ()))}
 
 
 @dataclass(frozen=True)
@@ -37,7 +60,7 @@ class Parameters:
         sigma: of the heatmap, in pixels of the canvas.
         canvas: side of the canvas in pixels.
         min_duration: shortest fixation used, in milliseconds.
-        crf: the dense CRF.
+        crf: what draws the heatmap to the image's edges.
 
     Raises:
         FoveaError: a value is not a number, or too small to make sense.
@@ -60,10 +83,13 @@ class Parameters:
         return cls(gaze["sigma"], gaze["canvas"], gaze["min_duration"], Crf(**gaze["crf"]))
 
     def flat(self) -> dict[str, Any]:
-        """The parameters by configuration key (`gaze.sigma`, `gaze.crf.compat`, ...), as the manifest keeps them."""
-        crf = {f"crf.{key}": value for key, value in asdict(self.crf).items()}
+        """The parameters by configuration key (`gaze.sigma`, `gaze.crf.compat`, ...), as the manifest keeps them.
+
+        Those that the backend does not read are left out: changing one of them changes no map.
+        """
+        crf = {f"crf.{key}": value for key, value in self.crf.used().items()}
         values = {key: value for key, value in asdict(self).items() if key != "crf"} | crf
-        exact = ("canvas", "crf.backend", "crf.iterations")
+        exact = ("canvas", "crf.backend", "crf.iterations", "crf.radius")
         # 70 and 70.0 are one parameter, and give one manifest
         return {f"gaze.{key}": value if key in exact else float(value) for key, value in sorted(values.items())}
 

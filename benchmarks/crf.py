@@ -1,0 +1,124 @@
+"""The dense CRF of `backend=lattice` against pydensecrf2: seconds of one core, and how far the results differ.
+
+    python benchmarks/crf.py [FOLDER_OF_IMAGES] [--images N] [--out FILE.csv]
+
+Without a folder, on generated images. Without pydensecrf2 (`make crf`), ours alone.
+"""
+
+import argparse
+import csv
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from fovea.data.images import read_image
+from fovea.data.synthetic import draw
+from fovea.gaze.crf import check_backend, refine
+from fovea.gaze.heatmap import heatmap
+
+SETTINGS = {"compat 1": (1.0, 3), "compat 3": (3.0, 3), "grey, compat 1": (1.0, 1)}
+"""Weight of the pairwise term, and channels."""
+
+
+def main() -> None:
+    """Print a table, a row for each setting, and write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="images to take, evenly over the sorted names")
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--out", type=Path, help="CSV for the table")
+    arguments = parser.parse_args()
+    check_backend("lattice")  # compiles
+    oracle = find_spec("pydensecrf") is not None
+    if not oracle:
+        print("pydensecrf2 is not installed (make crf): no comparison, ours alone")
+    images = list(pictures(arguments.folder, arguments.images))
+    rows = [
+        row(name, compat, [each[..., :channels] for each in images], oracle)
+        for name, (compat, channels) in SETTINGS.items()
+    ]
+    print(
+        f"one core of {os.cpu_count()}, {processor()}; medians over {len(images)} images, first {images[0].shape[:2]}"
+    )
+    for line in rows:
+        print(", ".join(f"{key} {value}" for key, value in line.items()))
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        with arguments.out.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["machine", *rows[0]])
+            writer.writeheader()
+            writer.writerows({"machine": f"one core, {processor()}", **line} for line in rows)
+
+
+def row(name: str, compat: float, images: list[np.ndarray], oracle: bool) -> dict[str, str]:
+    """Medians over the images of time and ratio, and the largest differences."""
+    figures = np.array([compare(image, compat, oracle) for image in images])
+    theirs, ten, early, off, off_early = figures.T
+    line = {
+        "setting": name,
+        "images": str(len(images)),
+        "lattice_10_steps_ms": f"{np.median(ten) * 1e3:.1f}",
+        "lattice_ms": f"{np.median(early) * 1e3:.1f}",
+    }
+    if oracle:
+        line |= {
+            "pydensecrf2_ms": f"{np.median(theirs) * 1e3:.1f}",
+            "ratio_10_steps": f"{np.median(theirs / ten):.2f}",
+            "ratio": f"{np.median(theirs / early):.2f}",
+            "ratio_least": f"{np.min(theirs / early):.2f}",
+            "difference_10_steps": f"{off.max():.1e}",
+        }
+    return line | {"difference": f"{off_early.max():.1e}"}
+
+
+def compare(image: np.ndarray, compat: float, oracle: bool) -> tuple[float, ...]:
+    """Seconds of pydensecrf2, ours with ten steps, ours with the tolerance; how far ours are off."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0.5, 0.1, (2, 20)).clip(0, 1)
+    target = heatmap(x, y, rng.uniform(100, 600, 20), image.shape[:2])
+    ten_seconds, ten = seconds(lambda: refine(image, target, compat, tolerance=0.0), 5)
+    early_seconds, early = seconds(lambda: refine(image, target, compat), 5)
+    if not oracle:
+        return np.nan, ten_seconds, early_seconds, np.nan, float(np.abs(early - ten).max())
+    their_seconds, theirs = seconds(lambda: refine(image, target, compat, backend="pydensecrf"), 3)
+    differences = (float(np.abs(ours - theirs).max()) for ours in (ten, early))
+    return their_seconds, ten_seconds, early_seconds, *differences
+
+
+def seconds(run: Callable[[], np.ndarray], repeats: int) -> tuple[float, np.ndarray]:
+    """The least processor time of a call, which other work on the machine disturbs little, and its result."""
+    times = []
+    for _ in range(repeats):
+        started = time.process_time()
+        result = run()
+        times.append(time.process_time() - started)
+    return min(times), result
+
+
+def pictures(folder: Path | None, count: int) -> Iterator[np.ndarray]:
+    """uint8 [H, W, 3] images of a folder, or generated ones of the size of Kvasir-SEG's."""
+    if folder is None:
+        yield from (draw(np.random.default_rng(number), 576)[0] for number in range(count))
+        return
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    if not paths:
+        sys.exit(f"{folder}: no JPEG or PNG there; name a folder of images")
+    yield from (read_image(path) for path in paths[:: max(1, len(paths) // count)][:count])
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    main()
