@@ -30,7 +30,7 @@ from fovea.runtime.provenance import versions
 __all__ = ["QUALITY", "Crf", "Parameters", "Report", "make_map", "prepare"]
 
 QUALITY = ("none", "gaze", "masks")
-"""What is measured: nothing, what gaze and maps tell alone, or also ground-truth masks, which nothing else here opens."""
+"""What is measured: nothing, what gaze and maps tell alone, or also ground-truth masks (nothing else opens those)."""
 
 _PACKAGES = ("fovea", "numpy", "opencv-python-headless", "pillow", "pydensecrf2", "scipy")
 

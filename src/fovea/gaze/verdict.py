@@ -38,8 +38,12 @@ class Scale:
 
     def __str__(self) -> str:
         """The figure with the published ones behind it."""
-        value, eyelink, webcam = (f"{x:.{self.digits}f}" for x in (self.value, self.eyelink, self.webcam))
+        value, eyelink, webcam = map(self.text, (self.value, self.eyelink, self.webcam))
         return f"{self.name} {value} (EyeLink {eyelink}, webcam {webcam})"
+
+    def text(self, figure: float) -> str:
+        """A figure of this scale as it is printed."""
+        return f"{figure:.{self.digits}f}"
 
 
 @dataclass(frozen=True)
@@ -100,24 +104,24 @@ def _with_masks(survey: Survey) -> Verdict:
     rows = survey.rows
     dice = max(float(column(rows, dice_key("map", t)).mean()) for t in survey.thresholds)
     scales = (
-        Scale("share of fixations inside (median)", float(np.median(column(rows, INSIDE))), 0.17, 0.90),
-        Scale("offset of their centre (mean)", float(column(rows, "offset").mean()), 0.267, 0.041, digits=3),
+        Scale("fixations inside (median)", float(np.median(column(rows, INSIDE))), 0.17, 0.90),
+        Scale("centre offset (mean)", float(column(rows, "offset").mean()), 0.267, 0.041, digits=3),
         # the webcam's maps are not published: this is the simulated webcam's, which meets its other two figures
-        Scale("Dice of the map at its best level", dice, 0.17, 0.784),
+        Scale("Dice of the map (best level)", dice, 0.17, 0.784),
     )
     places = [scale.closeness for scale in scales]
     reason = f"{', '.join(map(str, scales))}; from {survey.masks} mask{'s' if survey.masks > 1 else ''}"
     if min(places) >= _NEAR:
         return Verdict(
-            "eyelink", "like an EyeLink", reason, "Gaze of this kind has been trained on with success.", scales
+            "eyelink", "like an EyeLink", reason, "Such gaze trained to a test Dice of 0.78.", scales
         )
     if np.median(places) <= _FAR:
         headline = "like a webcam: training on this is known to fail"
         return Verdict(
-            "webcam", headline, reason, "Calibrate the tracker, or record anew, before any training.", scales
+            "webcam", headline, reason, "Calibrate the tracker and record anew.", scales
         )
     weakest = scales[int(np.argmin(places))].name
-    advice = f"Weakest is the {weakest}. Nobody has shown that such gaze trains: try it on a small scale first."
+    advice = f"Weakest: {weakest}. Nobody has shown that such gaze trains: try it on a small scale first."
     return Verdict("between", "between a webcam and an EyeLink", reason, advice, scales)
 
 

@@ -124,15 +124,15 @@ def _diamond(x: float, y: float, title: str) -> str:
 
 def _legend(names: Sequence[str]) -> str:
     """In the upper right corner, which a curve that falls to 0 leaves free."""
-    samples = [f'<line class="line line{i}" x1="566" x2="592" y1="0" y2="0"/>' for i in range(len(names))]
+    samples = [f'<line class="line line{i}" x1="536" x2="562" y1="0" y2="0"/>' for i in range(len(names))]
     samples += [
-        '<rect class="band" x="566" y="-6" width="26" height="12"/>',
-        _level(579, 0, ""),
-        '<circle class="best" cx="579" cy="0" r="8.5"/>',
-        _diamond(579, 0, ""),
+        '<rect class="band" x="536" y="-6" width="26" height="12"/>',
+        _level(549, 0, ""),
+        '<circle class="best" cx="549" cy="0" r="8.5"/>',
+        _diamond(549, 0, ""),
     ]
     texts = [*names, "middle half of the images", "your levels", "best single level", "best pair"]
     return "".join(
-        f'<g transform="translate(0 {26 + 20 * row})">{sample}<text x="602" y="4">{text}</text></g>'
+        f'<g transform="translate(0 {26 + 20 * row})">{sample}<text x="572" y="4">{text}</text></g>'
         for row, (sample, text) in enumerate(zip(samples, texts, strict=True))
     )

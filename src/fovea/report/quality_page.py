@@ -75,7 +75,7 @@ def quality_pictures(
     threshold: float,
     mask: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
-    """The pictures of one image by title: fixations, heatmap, map, and the first level over the image.
+    """The pictures of one image by title: fixations, heatmap (unless it is the map), map, first level on the image.
 
     Args:
         image: uint8 [H, W, 1 or 3].
@@ -87,11 +87,10 @@ def quality_pictures(
     """
     rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     truth = None if mask is None else mask > 0
-    titled = {
-        "fixations": fixation_panel(rgb, fixations.x, fixations.y, fixations.duration),
-        "heatmap": map_panel(heat),
-        "map": map_panel(refined),
-    }
+    titled = {"fixations": fixation_panel(rgb, fixations.x, fixations.y, fixations.duration)}
+    if not np.allclose(heat, refined, atol=1e-4):  # a step of the store is less
+        titled["heatmap"] = map_panel(heat)
+    titled["map"] = map_panel(refined)
     if truth is not None:
         for picture in titled.values():
             outline(picture, truth, TRUTH)
@@ -150,21 +149,33 @@ def _number(key: str, value: float) -> str:
     return f"{value:.{ {'fixations': 0, 'seconds': 1}.get(key, 3) }f}"
 
 
-def _tiles(survey: Survey) -> list[tuple[str, str, str]]:
-    """Label, value and remark of the leading figures: means over the images, unless the remark says otherwise."""
+def _tiles(survey: Survey) -> dict[str, list[tuple[str, str, str]]]:
+    """Label, value and remark of the leading figures, by heading."""
     rows = survey.rows
-    columns = _columns(survey)
-    tiles = [
-        (label, _number(key, float(column(rows, key).mean())), explanation)
-        for key, (label, explanation) in columns.items()
-        if key != "off_image"
+    mean = {key: float(column(rows, key).mean()) for key in _columns(survey)}
+    gaze = [
+        ("fixations", f"{mean['fixations']:.1f}", "an image"),
+        ("looked at", f"{mean['seconds']:.1f} s", "an image"),
+        ("off image", f"{survey.off_image:.1%}", "of all fixations"),
+        ("empty", f"{len(survey.empty)}", f"of {survey.images} images"),
+        ("dispersion", f"{mean['dispersion']:.3f}", "of the image"),
+        ("coverage", f"{mean['coverage']:.1%}", "of the image"),
+        ("agreement", f"{mean['agreement']:.3f}", "heatmap and map"),
     ]
-    empty = f"{len(survey.empty)} of {survey.images}"
-    return [
-        *tiles,
-        ("off image", f"{survey.off_image:.1%}", "share of all fixations beside their image"),
-        ("empty", empty, "images without a usable fixation: never shown, or lost by the tracker"),
+    if not survey.masks:
+        return {"Gaze": gaze}
+    refined = mean["agreement"] < 1  # without a refinement the heatmap is the map
+    dice = [
+        (f"{source} at {t:g}", f"{mean[dice_key(source, t)]:.3f}", "Dice")
+        for source in (("map", "heatmap") if refined else ("map",))
+        for t in survey.thresholds
     ]
+    target = [
+        ("inside", f"{mean[INSIDE]:.1%}", "of the fixations"),
+        ("peak inside", f"{mean['peak_inside']:.1%}", "of the maps"),
+        ("offset", f"{mean['offset']:.3f}", "of the image"),
+    ]
+    return {"Against the masks": dice + target, "Gaze": gaze}
 
 
 def _levels(survey: Survey) -> dict[str, Any] | None:
@@ -174,7 +185,8 @@ def _levels(survey: Survey) -> dict[str, Any] | None:
     same = bool(np.array_equal(refined.dice, heat.dice))
     curves: dict[str, Curve] = {"map": refined} if same else {"map": refined, "heatmap": heat}
     table = zip(refined.thresholds.tolist(), refined.mean.tolist(), heat.mean.tolist(), strict=True)
-    used = {t: float(column(survey.rows, dice_key("map", t)).mean()) for t in survey.thresholds}
+    levels = [column(survey.rows, dice_key("map", t)) for t in survey.thresholds]
+    used = {t: float(dice.mean()) for t, dice in zip(survey.thresholds, levels, strict=True)}
     return {
         "chart": curve_chart(curves, survey.thresholds),
         "best": refined.best(),
@@ -182,6 +194,7 @@ def _levels(survey: Survey) -> dict[str, Any] | None:
         "pair": refined.best_pair(),
         "heatmap": None if same else heat.best(),
         "used": used,
+        "together": float(np.max(levels, axis=0).mean()),
         "table": list(table),
     }
 
