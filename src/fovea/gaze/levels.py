@@ -9,16 +9,17 @@ GRID = tuple(round(0.02 * step, 2) for step in range(1, 50))
 """Thresholds of the curve: 0.02 to 0.98."""
 
 _DEPTH = 65535  # steps of a stored map: what training thresholds is measured, to the last bit
+_VALUES = np.arange(_DEPTH + 1, dtype=np.float32) / np.float32(_DEPTH)
 _FLAT = 0.005  # Dice that is not worth arguing about
 
 
 def quantised(values: np.ndarray) -> np.ndarray:
-    """A map as the store keeps it: whole steps of 1/65535, int64 [H, W].
+    """A map as the store keeps it: whole steps of 1/65535, uint16 [H, W].
 
     Args:
         values: [H, W]; what is outside [0, 1] is clipped.
     """
-    return np.rint(np.clip(values, 0.0, 1.0) * _DEPTH).astype(np.int64)
+    return np.rint(np.clip(values, 0.0, 1.0) * _DEPTH).astype(np.uint16)
 
 
 def dice_at(levels: np.ndarray, mask: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
@@ -34,11 +35,9 @@ def dice_at(levels: np.ndarray, mask: np.ndarray, thresholds: Sequence[float]) -
     Returns:
         float64 [T].
     """
-    inside = mask.ravel() > 0
-    predicted = _at_least(levels.ravel())
-    both = _at_least(levels.ravel()[inside])
-    steps = np.arange(_DEPTH + 1, dtype=np.float32) / np.float32(_DEPTH)
-    first = np.searchsorted(steps, np.asarray(thresholds, np.float32))  # the lowest level that reaches t
+    inside = mask > 0
+    predicted, both = _at_least(levels.ravel()), _at_least(levels[inside])
+    first = np.searchsorted(_VALUES, np.asarray(thresholds, np.float32))  # the lowest level that reaches t
     sizes = predicted[first] + np.count_nonzero(inside)
     return np.where(sizes > 0, 2 * both[first] / np.maximum(sizes, 1), 1.0)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fovea.gaze.fixations import Fixations
 from fovea.gaze.levels import GRID, Curve, dice_at, quantised
+from fovea.metrics.overlap import dice
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_csv
 
@@ -52,17 +53,16 @@ def measure(
     if heat.shape != refined.shape or (mask is not None and mask.shape != refined.shape):
         found = "missing" if mask is None else mask.shape
         raise FoveaError(f"heatmap {heat.shape}, map {refined.shape} and mask {found} differ; replace the wrong one")
-    maps = [quantised(heat), quantised(refined)]
     level = refined >= thresholds[0]
     row = {
         "fixations": float(len(fixations)),
         "seconds": float(fixations.duration.sum()) / 1000,
         "off_image": fixations.outside / max(len(fixations) + fixations.dropped, 1),
-        "coverage": float(np.mean(level)),
+        "coverage": np.count_nonzero(level) / level.size,
         "dispersion": float(np.hypot(np.std(fixations.x), np.std(fixations.y))),
-        "agreement": float(dice_at(maps[0], level, thresholds[:1])[0]),
+        "agreement": dice(heat >= thresholds[0], level),
     }
-    return row if mask is None else row | _against(mask, fixations, maps, thresholds)
+    return row if mask is None else row | _against(mask, fixations, [quantised(heat), quantised(refined)], thresholds)
 
 
 def _against(
@@ -74,11 +74,12 @@ def _against(
         "peak_inside": float(np.mean(peak)),
         "offset": centre_offset(fixations.x, fixations.y, mask),
     }
-    for prefix, chosen in (("", thresholds), (_CURVE, GRID)):
-        for source, levels in zip(_SOURCES, maps, strict=True):
-            scores = dice_at(levels, mask, chosen).tolist()
-            row |= {prefix + dice_key(source, t): score for t, score in zip(chosen, scores, strict=True)}
-    return row
+    names = [("", t) for t in thresholds] + [(_CURVE, t) for t in GRID]
+    found: dict[str, float] = {}
+    for source, levels in zip(_SOURCES, maps, strict=True):
+        scores = dice_at(levels, mask, [t for _, t in names]).tolist()
+        found |= {prefix + dice_key(source, t): score for (prefix, t), score in zip(names, scores, strict=True)}
+    return row | dict(sorted(found.items(), key=lambda item: item[0].startswith(_CURVE)))  # the levels come first
 
 
 def dice_key(source: str, threshold: float) -> str:
@@ -108,8 +109,8 @@ def centre_offset(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
         y: [N] fractions of the height.
         mask: [H, W], 0 is background; an empty one has its centre in the middle of the image.
     """
-    rows, columns = np.nonzero(mask) if mask.any() else (np.arange(size) for size in mask.shape)
-    centre = (columns.mean() + 0.5) / mask.shape[1], (rows.mean() + 0.5) / mask.shape[0]
+    weights = [np.count_nonzero(mask, axis=axis) if mask.any() else np.ones(mask.shape[1 - axis]) for axis in (0, 1)]
+    centre = [np.average((np.arange(len(weight)) + 0.5) / len(weight), weights=weight) for weight in weights]
     return float(np.hypot(np.mean(x) - centre[0], np.mean(y) - centre[1]))
 
 

@@ -107,6 +107,7 @@ def prepare(
             written, or not one map could be made.
     """
     _check_arguments(dataset, parameters, workers, quality, thresholds)
+    drawn((), quality_masks)  # refuses a bad number before anything is written
     target = Store(store)
     _refuse_mixture(target, parameters)
     table = read_fixations(Path(fixations), dataset.ids, parameters.min_duration)

@@ -112,14 +112,10 @@ def _with_masks(survey: Survey) -> Verdict:
     places = [scale.closeness for scale in scales]
     reason = f"{', '.join(map(str, scales))}; from {survey.masks} mask{'s' if survey.masks > 1 else ''}"
     if min(places) >= _NEAR:
-        return Verdict(
-            "eyelink", "like an EyeLink", reason, "Such gaze trained to a test Dice of 0.78.", scales
-        )
+        return Verdict("eyelink", "like an EyeLink", reason, "Such gaze trained to a test Dice of 0.78.", scales)
     if np.median(places) <= _FAR:
         headline = "like a webcam: training on this is known to fail"
-        return Verdict(
-            "webcam", headline, reason, "Calibrate the tracker and record anew.", scales
-        )
+        return Verdict("webcam", headline, reason, "Calibrate the tracker and record anew.", scales)
     weakest = scales[int(np.argmin(places))].name
     advice = f"Weakest: {weakest}. Nobody has shown that such gaze trains: try it on a small scale first."
     return Verdict("between", "between a webcam and an EyeLink", reason, advice, scales)
