@@ -1,5 +1,6 @@
 """How good gaze and pseudo-masks are, image by image: with masks to tell, or without."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from zlib import crc32
@@ -124,7 +125,7 @@ def drawn(ids: Iterable[str], count: int | None) -> list[str]:
     """
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         raise FoveaError(f"gaze.quality_masks: {count!r} is not possible; set a number of images, or null for all")
-    return sorted(sorted(ids, key=lambda image_id: (crc32(image_id.encode()), image_id))[:count])
+    return sorted(sorted(ids, key=lambda image_id: (crc32(os.fsencode(image_id)), image_id))[:count])
 
 
 def means(rows: Rows) -> dict[str, float]:

@@ -27,7 +27,7 @@ class Observer:
     Attributes:
         accuracy: systematic offset of a whole trial, standard deviation in fractions of the image's sides.
         precision: scatter of each fixation, standard deviation in fractions of the image's sides.
-        fixations: mean number of fixations on an image.
+        fixations: mean number of fixations on an image; one at least searches, and one looks at each target.
         scan: mean number of them that search the image before a target is found.
         reach: how far towards its boundary a target is explored, 0 its centre and 1 the boundary.
         duration: mean duration of a fixation in milliseconds.

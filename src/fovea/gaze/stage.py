@@ -20,7 +20,7 @@ from fovea.gaze.crf import check_backend, refine
 from fovea.gaze.fixations import Fixations, FixationTable, read_fixations
 from fovea.gaze.heatmap import heatmap
 from fovea.gaze.parameters import Crf, Parameters
-from fovea.gaze.quality import drawn, means, measure, write_quality
+from fovea.gaze.quality import INSIDE, drawn, means, measure, write_quality
 from fovea.gaze.store import Store
 from fovea.gaze.verdict import Survey, Verdict
 from fovea.runtime.errors import FoveaError
@@ -115,9 +115,10 @@ def prepare(
     if not seen:
         raise FoveaError(f"{fixations}: {table}; there is nothing to work on, check the coordinates and durations")
     target.start()
-    masks = frozenset(drawn(filter(dataset.has_mask, seen), quality_masks) if quality == "masks" else ())
-    job = _Job(dataset, target, parameters, tuple(thresholds) if quality != "none" else None, masks)
-    done, failures = _run(job, {image_id: table.of(image_id) for image_id in seen}, workers)
+    masked = frozenset(drawn(filter(dataset.has_mask, seen), quality_masks) if quality == "masks" else ())
+    job = _Job(dataset, target, parameters, tuple(thresholds) if quality != "none" else None)
+    looks = {image_id: _Look(table.of(image_id), image_id in masked) for image_id in seen}
+    done, failures = _run(job, looks, workers)
     if not done:
         raise FoveaError(f"none of {len(seen)} maps could be made; the first: {failures[seen[0]]}")
     unseen = sorted(set(dataset.ids) - set(seen))
@@ -157,7 +158,7 @@ def _write_quality(job: "_Job", survey: Survey, table: FixationTable) -> None:
     def pictures(image_id: str) -> dict[str, np.ndarray]:
         image, fixations = job.dataset.image(image_id), table.of(image_id)
         heat = _heatmap(fixations, (image.shape[0], image.shape[1]), job.parameters)
-        mask = job.dataset.mask(image_id) if image_id in job.masks else None
+        mask = job.dataset.mask(image_id) if INSIDE in survey.rows[image_id] else None
         return quality_pictures(image, fixations, heat, job.store.read(image_id), survey.thresholds[0], mask)
 
     write_quality(job.store.path / "quality.csv", survey.rows)
@@ -174,6 +175,14 @@ def _refuse_mixture(store: Store, parameters: Parameters) -> None:
 
 
 @dataclass(frozen=True)
+class _Look:
+    """The fixations on an image, and whether its mask may be opened to measure their quality."""
+
+    fixations: Fixations
+    masked: bool
+
+
+@dataclass(frozen=True)
 class _Done:
     statistics: dict[str, Any]
     quality: dict[str, float] | None
@@ -187,14 +196,15 @@ class _Job:
     store: Store
     parameters: Parameters
     thresholds: tuple[float, ...] | None
-    masks: frozenset[str]
 
-    def __call__(self, image_id: str, fixations: Fixations) -> _Done | str:
+    def __call__(self, image_id: str, look: _Look) -> _Done | str:
         """Make and write one map; a line where the image is bad. A store that cannot be written stops everything."""
+        fixations = look.fixations
         try:
             image = self.dataset.image(image_id)
             heat, refined = make_map(image, fixations, self.parameters)
-            quality = self._quality(image_id, fixations, heat, refined)
+            mask = self.dataset.mask(image_id) if look.masked else None
+            quality = measure(fixations, heat, refined, self.thresholds, mask) if self.thresholds else None
             digest = sha256(self.dataset.image_path(image_id))
         except FoveaError as error:
             return str(error).replace(f"{self.dataset.root}/", "")  # a manifest names no place of this machine
@@ -209,16 +219,8 @@ class _Job:
         }
         return _Done(statistics, quality)
 
-    def _quality(
-        self, image_id: str, fixations: Fixations, heat: np.ndarray, refined: np.ndarray
-    ) -> dict[str, float] | None:
-        if self.thresholds is None:
-            return None
-        mask = self.dataset.mask(image_id) if image_id in self.masks else None
-        return measure(fixations, heat, refined, self.thresholds, mask)
 
-
-def _run(job: _Job, looks: Mapping[str, Fixations], workers: int) -> tuple[dict[str, _Done], dict[str, str]]:
+def _run(job: _Job, looks: Mapping[str, _Look], workers: int) -> tuple[dict[str, _Done], dict[str, str]]:
     """The job for all images: what was done and what failed, in the order of the images."""
     results: dict[str, _Done | str] = {}
     with tqdm(total=len(looks), desc="fovea-prepare", unit="image") as bar:
@@ -232,12 +234,12 @@ def _run(job: _Job, looks: Mapping[str, Fixations], workers: int) -> tuple[dict[
     )
 
 
-def _serial(job: _Job, looks: Mapping[str, Fixations]) -> Iterator[tuple[str, _Done | str]]:
-    for image_id, fixations in looks.items():
-        yield image_id, job(image_id, fixations)
+def _serial(job: _Job, looks: Mapping[str, _Look]) -> Iterator[tuple[str, _Done | str]]:
+    for image_id, look in looks.items():
+        yield image_id, job(image_id, look)
 
 
-def _parallel(job: _Job, looks: Mapping[str, Fixations], workers: int) -> Iterator[tuple[str, _Done | str]]:
+def _parallel(job: _Job, looks: Mapping[str, _Look], workers: int) -> Iterator[tuple[str, _Done | str]]:
     # Spawned, not forked: a fork of a process whose libraries have started threads can hang.
     pool = ProcessPoolExecutor(
         workers, get_context("spawn"), _begin_worker, (replace(job, dataset=_light(job.dataset)),)
@@ -246,7 +248,7 @@ def _parallel(job: _Job, looks: Mapping[str, Fixations], workers: int) -> Iterat
         # Workers start with Ctrl-C on hold, so that one in the middle of its imports prints no traceback.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            futures = {pool.submit(_work, image_id, fixations): image_id for image_id, fixations in looks.items()}
+            futures = {pool.submit(_work, image_id, look): image_id for image_id, look in looks.items()}
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for future in as_completed(futures):
@@ -281,6 +283,6 @@ def _begin_worker(job: _Job) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _work(image_id: str, fixations: Fixations) -> _Done | str:
+def _work(image_id: str, look: _Look) -> _Done | str:
     assert _worker_job is not None
-    return _worker_job(image_id, fixations)
+    return _worker_job(image_id, look)

@@ -39,7 +39,7 @@ def curve_chart(curves: Mapping[str, Curve], levels: Sequence[float]) -> str:
         levels: thresholds in use.
 
     Returns:
-        An `<svg>` of 760 x 360 units.
+        An `<svg>` of 760 x 412 units.
     """
     axes = _Axes(left=52, right=744, upper=14, lower=312)
     main = next(iter(curves.values()))
@@ -61,7 +61,7 @@ def curve_chart(curves: Mapping[str, Curve], levels: Sequence[float]) -> str:
     )
     parts.append(_legend(list(curves)))
     label = f"Mean Dice against threshold; best {dice:.2f} at {best:g}"
-    return f'<svg viewBox="0 0 760 360" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    return f'<svg viewBox="0 0 760 412" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
 def histogram(values: np.ndarray, low: float, high: float, marks: Mapping[str, float]) -> str:
@@ -123,16 +123,17 @@ def _diamond(x: float, y: float, title: str) -> str:
 
 
 def _legend(names: Sequence[str]) -> str:
-    """In the upper right corner, which a curve that falls to 0 leaves free."""
-    samples = [f'<line class="line line{i}" x1="536" x2="562" y1="0" y2="0"/>' for i in range(len(names))]
+    """Below the axis, where no curve can be."""
+    samples = [f'<line class="line line{i}" x1="0" x2="26" y1="0" y2="0"/>' for i in range(len(names))]
     samples += [
-        '<rect class="band" x="536" y="-6" width="26" height="12"/>',
-        _level(549, 0, ""),
-        '<circle class="best" cx="549" cy="0" r="8.5"/>',
-        _diamond(549, 0, ""),
+        '<rect class="band" x="0" y="-6" width="26" height="12"/>',
+        _level(13, 0, ""),
+        '<circle class="best" cx="13" cy="0" r="8.5"/>',
+        _diamond(13, 0, ""),
     ]
     texts = [*names, "middle half of the images", "your levels", "best single level", "best pair"]
     return "".join(
-        f'<g transform="translate(0 {26 + 20 * row})">{sample}<text x="572" y="4">{text}</text></g>'
-        for row, (sample, text) in enumerate(zip(samples, texts, strict=True))
+        f'<g transform="translate({52 + 240 * (place % 3)} {376 + 24 * (place // 3)})">{sample}'
+        f'<text x="36" y="4">{text}</text></g>'
+        for place, (sample, text) in enumerate(zip(samples, texts, strict=True))
     )
