@@ -1,16 +1,21 @@
 """The simulated observer looks at what there is to see, as well as it is said to."""
 
 import shutil
+from binascii import crc32
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from fovea.data.folder import Folder
-from fovea.gaze.fixations import read_fixations
-from fovea.gaze.quality import fixations_inside
+from fovea.data.kvasir import Kvasir
+from fovea.gaze.fixations import Fixations, read_fixations
+from fovea.gaze.heatmap import heatmap
+from fovea.gaze.quality import column, fixations_inside, means, measure
 from fovea.gaze.simulate import Observer, Trial, rows, simulate, simulate_folder
 from fovea.runtime.errors import FoveaError
 
@@ -27,7 +32,7 @@ def look(mask: np.ndarray, observer: Observer, seed: int = 0) -> Trial:
 
 def inside(mask: np.ndarray, observer: Observer) -> float:
     trials = (look(mask, observer, seed) for seed in range(40))
-    return float(np.mean([fixations_inside(trial.x, trial.y, mask) for trial in trials]))
+    return float(np.mean([fixations_inside(trial.x.clip(0, 1), trial.y.clip(0, 1), mask) for trial in trials]))
 
 
 def test_equal_arguments_give_equal_rows() -> None:
@@ -86,10 +91,17 @@ def test_an_empty_mask_is_scanned() -> None:
     assert len(trial.x) > 10 and np.std(trial.x) > 0.05
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_fixations_stay_in_the_image_whatever_the_noise(seed: int) -> None:
-    trial = look(ellipse(), Observer(accuracy=0.5, precision=0.5), seed)
+def test_the_eyes_stay_on_the_image() -> None:
+    trial = look(np.zeros((40, 60), np.uint8), replace(EXACT, fixations=400.0))
     assert min(trial.x.min(), trial.y.min()) >= 0 and max(trial.x.max(), trial.y.max()) <= 1
+
+
+def test_a_poor_tracker_sees_them_beside_it_and_the_table_says_so(folder: Folder) -> None:
+    count = simulate_folder(folder, folder.root / "out.csv", Observer(accuracy=0.5, precision=0.5))
+    table = read_fixations(folder.root / "out.csv", folder.ids)
+    beside = table.dropped["outside_image"]
+    assert beside > 0 and table.used + beside == count
+    assert sum(fixations.outside for fixations in table.images.values()) == beside
 
 
 def test_durations_are_those_asked_for() -> None:
@@ -145,3 +157,59 @@ def test_a_folder_without_masks_is_refused(folder: Folder) -> None:
     shutil.rmtree(folder.root / "masks")
     with pytest.raises(FoveaError, match="no image has a mask"):
         simulate_folder(Folder(folder.root), folder.root / "out.csv", Observer())
+
+
+PRESETS = Path(__file__).parents[2] / "configs" / "observer"
+
+
+def preset(name: str) -> Observer:
+    values = {}
+    for file in ("eyelink", name):
+        values |= {key: value for key, value in OmegaConf.load(PRESETS / f"{file}.yaml").items() if key != "defaults"}
+    return Observer(**values)
+
+
+def test_an_observer_is_an_eyelink_unless_told_otherwise() -> None:
+    assert preset("eyelink") == Observer()
+
+
+@pytest.fixture(scope="session")
+def survey_of(real_data: Path) -> Callable[[Observer], Mapping[str, float]]:
+    """Means over every other image of Kvasir-SEG, at a fourth of the resolution and without a CRF."""
+    dataset = Kvasir(real_data / "Kvasir-SEG")
+    square = {"dsize": (192, 192), "interpolation": cv2.INTER_NEAREST}
+    masks = {image_id: cv2.resize(dataset.mask(image_id), **square) for image_id in dataset.ids[::2]}
+
+    def measured(observer: Observer) -> Mapping[str, float]:
+        found = {}
+        for image_id, mask in masks.items():
+            trial = simulate(mask, observer, np.random.default_rng([0, crc32(image_id.encode())]))
+            on = (trial.x >= 0) & (trial.x <= 1) & (trial.y >= 0) & (trial.y <= 1)
+            gaze = Fixations(trial.x[on], trial.y[on], trial.duration[on].astype(float))
+            if len(gaze):
+                heat = heatmap(gaze.x, gaze.y, gaze.duration, mask.shape, canvas=192, sigma=70 / 4)
+                found[image_id] = measure(gaze, heat, heat, (0.5,), mask)
+        return means(found) | {"median": float(np.median(column(found, "inside")))}
+
+    return measured
+
+
+def test_the_eyelink_meets_the_published_figures(survey_of: Callable[[Observer], Mapping[str, float]]) -> None:
+    found = survey_of(preset("eyelink"))
+    assert found["inside"] == pytest.approx(0.85, abs=0.03) and found["offset"] == pytest.approx(0.041, abs=0.006)
+    assert found["heatmap@0.5"] == pytest.approx(0.745, abs=0.05)
+    assert found["fixations"] * (250 + 45) == pytest.approx(8800, rel=0.05)  # with the saccades between them
+
+
+def test_the_webcam_meets_the_published_figures(survey_of: Callable[[Observer], Mapping[str, float]]) -> None:
+    found = survey_of(preset("webcam"))
+    assert found["inside"] == pytest.approx(0.3, abs=0.05) and found["offset"] == pytest.approx(0.267, abs=0.02)
+    assert found["median"] == pytest.approx(0.17, abs=0.06) and found["heatmap@0.5"] < 0.2
+
+
+@pytest.mark.parametrize(("key", "doses"), [("fixations", (2.0, 8.0, 30.0)), ("precision", (0.3, 0.1, 0.02))])
+def test_a_higher_dose_makes_better_maps(
+    survey_of: Callable[[Observer], Mapping[str, float]], key: str, doses: Sequence[float]
+) -> None:
+    dice = [survey_of(replace(Observer(), **{key: dose}))["heatmap@0.5"] for dose in doses]
+    assert dice == sorted(dice) and dice[-1] > dice[0] + 0.1

@@ -1,5 +1,6 @@
 """The prepare stage: the same store whatever the workers, whole or without a manifest."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from fovea.data.folder import Folder
 from fovea.gaze.fixations import Fixations, read_fixations, write_fixations
+from fovea.gaze.quality import drawn
 from fovea.gaze.stage import Crf, Parameters, Report, make_map, prepare
 from fovea.gaze.store import Store
 from fovea.runtime.errors import FoveaError
@@ -119,16 +121,35 @@ def test_masks_are_not_opened_unless_asked_for(root: Path) -> None:
 def test_quality_is_the_mean_of_the_table_beside_the_maps(root: Path) -> None:
     (root / "masks" / "a.png").unlink()
     report = run(root, quality="masks", thresholds=(0.5, 0.3))
-    lines = (root / "store" / "quality.csv").read_text().splitlines()
-    table = np.array([line.split(",")[1:] for line in lines[1:]], float)
-    assert [line[0] for line in lines[1:]] == ["b", "c"] and report.quality is not None
-    assert list(report.quality.values()) == pytest.approx(table.mean(axis=0), abs=1e-6)
+    rows = {row.pop("id"): row for row in csv.DictReader((root / "store" / "quality.csv").open())}
+    assert list(rows) == ["a", "b", "c"] and report.quality is not None and report.verdict is not None
+    for key, mean in report.quality.items():
+        assert np.mean([float(row[key]) for row in rows.values() if row[key]]) == pytest.approx(mean, abs=1e-6)
+    assert rows["a"]["map@0.5"] == "" != rows["b"]["map@0.5"]
+    assert report.verdict.headline[1:] in (root / "store" / "quality.html").read_text()
+
+
+def test_no_more_masks_are_opened_than_asked_for(root: Path) -> None:
+    [chosen] = drawn("abc", 1)
+    for path in (root / "masks").iterdir():
+        if path.stem != chosen:
+            path.write_bytes(b"broken")
+    report = run(root, quality="masks", quality_masks=1)
+    assert report.failures == {} and report.verdict is not None and "from 1 mask" in report.verdict.reason
+
+
+def test_quality_of_gaze_opens_no_mask(root: Path) -> None:
+    for path in (root / "masks").iterdir():
+        path.write_bytes(b"broken")
+    report = run(root, quality="gaze")
+    assert report.failures == {} and report.verdict is not None and report.verdict.kind == "unknown"
+    assert (root / "store" / "quality.html").exists()
 
 
 def test_quality_of_an_earlier_run_does_not_stay(root: Path) -> None:
     run(root, quality="masks")
     run(root, quality="none")
-    assert not (root / "store" / "quality.csv").exists()
+    assert not list((root / "store").glob("quality.*"))
 
 
 def test_maps_of_other_parameters_are_not_overwritten(root: Path) -> None:
@@ -174,8 +195,9 @@ def test_an_interrupted_run_leaves_no_manifest(root: Path) -> None:
     [
         ({"workers": 0}, r"gaze\.workers: 0"),
         ({"workers": -2}, r"gaze\.workers: -2"),
-        ({"quality": "gaze"}, r"gaze\.quality: 'gaze' is not offered; choose none or masks"),
-        ({"quality": "masks", "thresholds": ()}, r"gaze\.quality: masks needs thresholds"),
+        ({"quality": "eyes"}, r"gaze\.quality: 'eyes' is not offered; choose none or gaze or masks"),
+        ({"quality": "gaze", "thresholds": ()}, r"gaze\.quality: gaze needs gaze\.thresholds"),
+        ({"quality": "masks", "quality_masks": 0}, r"gaze\.quality_masks: 0"),
         ({"parameters": replace(SMALL, crf=Crf(backend="magic"))}, r"gaze\.crf\.backend: 'magic'"),
     ],
 )
@@ -204,7 +226,7 @@ def test_a_store_that_cannot_be_written_is_one_line(root: Path) -> None:
 
 
 def test_the_package_starts_without_heavy_libraries() -> None:
-    heavy = ("torch", "pytorch_lightning", "albumentations", "hydra", "omegaconf", "pydensecrf")
+    heavy = ("torch", "pytorch_lightning", "albumentations", "hydra", "omegaconf", "pydensecrf", "jinja2")
     code = f"import sys, json, fovea.gaze.stage, fovea.gaze.simulate; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.replace("'", '"')) == []

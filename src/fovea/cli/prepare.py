@@ -25,6 +25,7 @@ def main(config: Config) -> None:
         workers=gaze["workers"],
         quality=gaze["quality"],
         thresholds=gaze["thresholds"],
+        quality_masks=gaze["quality_masks"],
     )
     log.info("%d maps in %s", report.done, gaze["store"])
     log.info("fixations: %s", ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in report.table.items()))
@@ -33,6 +34,9 @@ def main(config: Config) -> None:
         log.warning("%d images have no fixation: %s", len(unseen), first_few(unseen))
     if report.quality is not None:
         log.info("means over the images: %s", ", ".join(f"{key} {value:.4f}" for key, value in report.quality.items()))
+    if report.verdict is not None:
+        log.info("quality: %s", report.verdict)
+        log.info("page: %s", Path(gaze["store"]) / "quality.html")
     if report.failures:
         raise FoveaError(
             f"{len(report.failures)} images failed, the other {report.done} are in {gaze['store']}: "

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,12 +44,14 @@ class Fixations:
         y: float64 [N], fractions of the height.
         duration: float64 [N], milliseconds.
         dropped: rows of this image that are not used.
+        outside: those of them that lie beside the image.
     """
 
     x: np.ndarray
     y: np.ndarray
     duration: np.ndarray
     dropped: int = 0
+    outside: int = 0
 
     def __len__(self) -> int:
         return len(self.duration)
@@ -64,7 +67,7 @@ class FixationTable:
 
     def of(self, image_id: str) -> Fixations:
         """The fixations on an image; empty where there are none."""
-        return self.images.get(image_id, _fixations([], 0))
+        return self.images.get(image_id, _fixations([], Counter()))
 
     def summary(self) -> dict[str, int]:
         """Counts: `rows`, `used`, `images` with a usable fixation, and one for each reason in `DROPPED`."""
@@ -97,7 +100,7 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
     """
     known = frozenset(ids)
     dropped = dict.fromkeys(DROPPED, 0)
-    lost: dict[str, int] = {}
+    lost: dict[str, Counter[str]] = {}
     kept: dict[str, list[tuple[float, ...]]] = {}
     for row in _rows(path):
         image_id = _image_id(row.image, known)
@@ -105,12 +108,12 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
             dropped["unsafe_name" if _holds_path(row.image) else "unknown_image"] += 1
         elif fault := row.fault(min_duration):
             dropped[fault] += 1
-            lost[image_id] = lost.get(image_id, 0) + 1
+            lost.setdefault(image_id, Counter())[fault] += 1
         else:
             kept.setdefault(image_id, []).append((row.index, row.x, row.y, row.duration))
     if not kept and not lost:
         raise FoveaError(_no_match(path, sum(dropped.values()), known))
-    images = {name: _fixations(kept.get(name, []), lost.get(name, 0)) for name in sorted({*kept, *lost})}
+    images = {name: _fixations(kept.get(name, []), lost.get(name, Counter())) for name in sorted({*kept, *lost})}
     return FixationTable(images, sum(map(len, kept.values())), dropped)
 
 
@@ -200,6 +203,7 @@ def _no_match(path: Path, rows: int, known: frozenset[str]) -> str:
     return f"{path}: none of its {rows} rows belongs to an image ({ids}); check the column IMAGE and data.root"
 
 
-def _fixations(rows: list[tuple[float, ...]], dropped: int) -> Fixations:
+def _fixations(rows: list[tuple[float, ...]], lost: Counter[str]) -> Fixations:
     table = np.array(sorted(rows, key=lambda row: row[0]), dtype=np.float64).reshape(-1, 4)
-    return Fixations(x=table[:, 1].copy(), y=table[:, 2].copy(), duration=table[:, 3].copy(), dropped=dropped)
+    x, y, duration = (table[:, column].copy() for column in (1, 2, 3))
+    return Fixations(x, y, duration, dropped=lost.total(), outside=lost["outside_image"])

@@ -17,19 +17,20 @@ from tqdm import tqdm
 
 from fovea.data.folder import Folder
 from fovea.gaze.crf import check_backend, refine
-from fovea.gaze.fixations import Fixations, read_fixations
+from fovea.gaze.fixations import Fixations, FixationTable, read_fixations
 from fovea.gaze.heatmap import heatmap
 from fovea.gaze.parameters import Crf, Parameters
-from fovea.gaze.quality import INSIDE, against_masks, fixations_inside, means, write_quality
+from fovea.gaze.quality import INSIDE, drawn, means, measure, write_quality
 from fovea.gaze.store import Store
+from fovea.gaze.verdict import Survey, Verdict
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import sha256
 from fovea.runtime.provenance import versions
 
 __all__ = ["QUALITY", "Crf", "Parameters", "Report", "make_map", "prepare"]
 
-QUALITY = ("none", "masks")
-"""What the maps are held against: nothing, or ground-truth masks (which nothing else in this stage opens)."""
+QUALITY = ("none", "gaze", "masks")
+"""What is measured: nothing, what gaze and maps tell alone, or also ground-truth masks (nothing else opens those)."""
 
 _PACKAGES = ("fovea", "numpy", "opencv-python-headless", "pillow", "pydensecrf2", "scipy")
 
@@ -44,6 +45,7 @@ class Report:
         without_fixations: ids that nobody looked at; they have no map.
         table: counts of the fixation table, see `FixationTable.summary`.
         quality: means over the images, see `fovea.gaze.quality`; None where none was asked for.
+        verdict: what the quality means for training; None where none was asked for.
     """
 
     done: int
@@ -51,6 +53,7 @@ class Report:
     without_fixations: Sequence[str]
     table: Mapping[str, int]
     quality: Mapping[str, float] | None
+    verdict: Verdict | None
 
 
 def make_map(image: np.ndarray, fixations: Fixations, parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
@@ -65,9 +68,13 @@ def make_map(image: np.ndarray, fixations: Fixations, parameters: Parameters) ->
         The heatmap and the map, float32 [H, W] in [0, 1].
     """
     height, width = image.shape[:2]
-    where = fixations.x, fixations.y, fixations.duration
-    heat = heatmap(*where, (height, width), parameters.canvas, parameters.sigma)
+    heat = _heatmap(fixations, (height, width), parameters)
     return heat, refine(image, heat, **asdict(parameters.crf))
+
+
+def _heatmap(fixations: Fixations, size: tuple[int, int], parameters: Parameters) -> np.ndarray:
+    where = fixations.x, fixations.y, fixations.duration
+    return heatmap(*where, size, parameters.canvas, parameters.sigma)
 
 
 def prepare(
@@ -78,6 +85,7 @@ def prepare(
     workers: int = 1,
     quality: str = "none",
     thresholds: Sequence[float] = (0.5, 0.3),
+    quality_masks: int | None = None,
 ) -> Report:
     """Make the maps of all images that somebody looked at.
 
@@ -90,14 +98,16 @@ def prepare(
         store: folder of the store.
         parameters: of heatmap and CRF.
         workers: processes; the result does not depend on their number.
-        quality: `masks` writes `quality.csv` beside the maps, for the images that have a mask.
-        thresholds: where the quality is measured.
+        quality: one of `QUALITY`; all but `none` write `quality.csv` and `quality.html` beside the maps.
+        thresholds: of the levels, where the quality is measured.
+        quality_masks: number of masks to open, drawn from those there are; None opens all.
 
     Raises:
         FoveaError: an argument or the CSV is bad, the store holds maps of other parameters, a file cannot be
             written, or not one map could be made.
     """
     _check_arguments(dataset, parameters, workers, quality, thresholds)
+    drawn((), quality_masks)  # refuses a bad number before anything is written
     target = Store(store)
     _refuse_mixture(target, parameters)
     table = read_fixations(Path(fixations), dataset.ids, parameters.min_duration)
@@ -105,13 +115,17 @@ def prepare(
     if not seen:
         raise FoveaError(f"{fixations}: {table}; there is nothing to work on, check the coordinates and durations")
     target.start()
-    job = _Job(dataset, target, parameters, tuple(thresholds) if quality == "masks" else None)
-    done, failures = _run(job, {image_id: table.of(image_id) for image_id in seen}, workers)
+    masked = frozenset(drawn(filter(dataset.has_mask, seen), quality_masks) if quality == "masks" else ())
+    job = _Job(dataset, target, parameters, tuple(thresholds) if quality != "none" else None)
+    looks = {image_id: _Look(table.of(image_id), image_id in masked) for image_id in seen}
+    done, failures = _run(job, looks, workers)
     if not done:
         raise FoveaError(f"none of {len(seen)} maps could be made; the first: {failures[seen[0]]}")
-    if rows := {image_id: result.quality for image_id, result in done.items() if result.quality}:
-        write_quality(target.path / "quality.csv", rows)
     unseen = sorted(set(dataset.ids) - set(seen))
+    survey = None
+    if rows := {image_id: result.quality for image_id, result in done.items() if result.quality}:
+        survey = Survey(rows, thresholds, unseen, table.summary(), failures)
+        _write_quality(job, survey, table)
     inputs = {
         "parameters": parameters.flat(),
         "versions": versions(_PACKAGES),
@@ -119,7 +133,8 @@ def prepare(
     }
     images = {image_id: result.statistics for image_id, result in done.items()}
     target.finish({**inputs, "images": images, "failures": failures, "without_fixations": unseen})
-    return Report(len(done), failures, unseen, table.summary(), means(rows) if rows else None)
+    found = (means(rows), survey.verdict()) if survey else (None, None)
+    return Report(len(done), failures, unseen, table.summary(), *found)
 
 
 def _check_arguments(
@@ -130,10 +145,24 @@ def _check_arguments(
         raise FoveaError(f"gaze.workers: {workers} is not possible; set a number of processes from 1 on")
     if quality not in QUALITY:
         raise FoveaError(f"gaze.quality: {quality!r} is not offered; choose {' or '.join(QUALITY)}")
-    if quality == "masks" and not thresholds:
-        raise FoveaError("gaze.quality: masks needs thresholds to measure at; name one at least")
+    if quality != "none" and not thresholds:
+        raise FoveaError(f"gaze.quality: {quality} needs gaze.thresholds to measure at; name one at least")
     if quality == "masks" and not any(map(dataset.has_mask, dataset.ids)):
         raise FoveaError(f"gaze.quality: no image of {dataset.root} has a mask; add masks or set gaze.quality=none")
+
+
+def _write_quality(job: "_Job", survey: Survey, table: FixationTable) -> None:
+    """Write table and page; the pictures are read back from the store, so that not all maps need be in memory."""
+    from fovea.report.quality_page import quality_pictures, write_page  # the report draws on this package
+
+    def pictures(image_id: str) -> dict[str, np.ndarray]:
+        image, fixations = job.dataset.image(image_id), table.of(image_id)
+        heat = _heatmap(fixations, (image.shape[0], image.shape[1]), job.parameters)
+        mask = job.dataset.mask(image_id) if INSIDE in survey.rows[image_id] else None
+        return quality_pictures(image, fixations, heat, job.store.read(image_id), survey.thresholds[0], mask)
+
+    write_quality(job.store.path / "quality.csv", survey.rows)
+    write_page(job.store.path / "quality.html", survey, pictures, job.parameters.flat())
 
 
 def _refuse_mixture(store: Store, parameters: Parameters) -> None:
@@ -143,6 +172,14 @@ def _refuse_mixture(store: Store, parameters: Parameters) -> None:
         return  # no manifest or a damaged one: whatever lies there is made anew
     if differences:
         raise FoveaError(f"{store.path}: {', '.join(differences.values())}; set another gaze.store, or remove this one")
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The fixations on an image, and whether its mask may be opened to measure their quality."""
+
+    fixations: Fixations
+    masked: bool
 
 
 @dataclass(frozen=True)
@@ -160,12 +197,14 @@ class _Job:
     parameters: Parameters
     thresholds: tuple[float, ...] | None
 
-    def __call__(self, image_id: str, fixations: Fixations) -> _Done | str:
+    def __call__(self, image_id: str, look: _Look) -> _Done | str:
         """Make and write one map; a line where the image is bad. A store that cannot be written stops everything."""
+        fixations = look.fixations
         try:
             image = self.dataset.image(image_id)
             heat, refined = make_map(image, fixations, self.parameters)
-            quality = self._quality(image_id, fixations, heat, refined)
+            mask = self.dataset.mask(image_id) if look.masked else None
+            quality = measure(fixations, heat, refined, self.thresholds, mask) if self.thresholds else None
             digest = sha256(self.dataset.image_path(image_id))
         except FoveaError as error:
             return str(error).replace(f"{self.dataset.root}/", "")  # a manifest names no place of this machine
@@ -180,17 +219,8 @@ class _Job:
         }
         return _Done(statistics, quality)
 
-    def _quality(
-        self, image_id: str, fixations: Fixations, heat: np.ndarray, refined: np.ndarray
-    ) -> dict[str, float] | None:
-        if self.thresholds is None or not self.dataset.has_mask(image_id):
-            return None
-        mask = self.dataset.mask(image_id)
-        inside = fixations_inside(fixations.x, fixations.y, mask)
-        return {INSIDE: inside, **against_masks(heat, refined, mask, self.thresholds)}
 
-
-def _run(job: _Job, looks: Mapping[str, Fixations], workers: int) -> tuple[dict[str, _Done], dict[str, str]]:
+def _run(job: _Job, looks: Mapping[str, _Look], workers: int) -> tuple[dict[str, _Done], dict[str, str]]:
     """The job for all images: what was done and what failed, in the order of the images."""
     results: dict[str, _Done | str] = {}
     with tqdm(total=len(looks), desc="fovea-prepare", unit="image") as bar:
@@ -204,12 +234,12 @@ def _run(job: _Job, looks: Mapping[str, Fixations], workers: int) -> tuple[dict[
     )
 
 
-def _serial(job: _Job, looks: Mapping[str, Fixations]) -> Iterator[tuple[str, _Done | str]]:
-    for image_id, fixations in looks.items():
-        yield image_id, job(image_id, fixations)
+def _serial(job: _Job, looks: Mapping[str, _Look]) -> Iterator[tuple[str, _Done | str]]:
+    for image_id, look in looks.items():
+        yield image_id, job(image_id, look)
 
 
-def _parallel(job: _Job, looks: Mapping[str, Fixations], workers: int) -> Iterator[tuple[str, _Done | str]]:
+def _parallel(job: _Job, looks: Mapping[str, _Look], workers: int) -> Iterator[tuple[str, _Done | str]]:
     # Spawned, not forked: a fork of a process whose libraries have started threads can hang.
     pool = ProcessPoolExecutor(
         workers, get_context("spawn"), _begin_worker, (replace(job, dataset=_light(job.dataset)),)
@@ -218,7 +248,7 @@ def _parallel(job: _Job, looks: Mapping[str, Fixations], workers: int) -> Iterat
         # Workers start with Ctrl-C on hold, so that one in the middle of its imports prints no traceback.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            futures = {pool.submit(_work, image_id, fixations): image_id for image_id, fixations in looks.items()}
+            futures = {pool.submit(_work, image_id, look): image_id for image_id, look in looks.items()}
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for future in as_completed(futures):
@@ -253,6 +283,6 @@ def _begin_worker(job: _Job) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _work(image_id: str, fixations: Fixations) -> _Done | str:
+def _work(image_id: str, look: _Look) -> _Done | str:
     assert _worker_job is not None
-    return _worker_job(image_id, fixations)
+    return _worker_job(image_id, look)

@@ -118,7 +118,7 @@ class Store:
         """
         make_folder(self.path / "maps")
         try:
-            for name in ("manifest.json", "quality.csv"):
+            for name in ("manifest.json", "quality.csv", "quality.html"):
                 (self.path / name).unlink(missing_ok=True)
             for temporary in (self.path / "maps").glob(".*.png.*.tmp"):
                 temporary.unlink(missing_ok=True)

@@ -27,13 +27,14 @@ def overlay(image: np.ndarray, prediction: np.ndarray, truth: np.ndarray | None 
     picture = image.copy()
     inside = prediction.astype(bool)
     picture[inside] = (1 - _OPACITY) * picture[inside] + _OPACITY * np.array(PREDICTION)
-    _outline(picture, inside, PREDICTION)
+    outline(picture, inside, PREDICTION)
     if truth is not None:
-        _outline(picture, truth.astype(bool), TRUTH)
+        outline(picture, truth.astype(bool), TRUTH)
     return picture
 
 
-def _outline(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
+def outline(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
+    """Draw the outline of a mask, bool [H, W], into a picture, uint8 RGB [H, W, 3]."""
     width = max(1, round(min(mask.shape) / _PIXELS_A_LINE))
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, contours, -1, colour, width, cv2.LINE_AA)

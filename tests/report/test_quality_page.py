@@ -1,0 +1,159 @@
+"""The page of a quality report, read as text and opened in a real browser."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fovea.gaze.fixations import Fixations
+from fovea.gaze.quality import measure
+from fovea.gaze.verdict import Survey
+from fovea.report.overlay import TRUTH
+from fovea.report.quality_page import MAX_ROWS, quality_pictures, ranking, write_page
+from fovea.runtime.errors import FoveaError
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'&amp;</script>"
+PARAMETERS = {"gaze.sigma": 70.0, "gaze.crf.backend": "none"}
+
+
+def row(seed: int, masked: bool) -> dict[str, float]:
+    rng = np.random.default_rng(seed)
+    heat = rng.random((12, 16))
+    gaze = Fixations(rng.random(5), rng.random(5), rng.uniform(60, 400, 5))
+    return measure(gaze, heat, np.clip(heat + 0.1, 0, 1), (0.5, 0.3), heat > 0.6 if masked else None)
+
+
+def survey(masked: int, images: int = 9) -> Survey:
+    rows = {f"image{number}": row(number, number < masked) for number in range(images - 1)}
+    rows[HOSTILE] = row(99, masked > 0)
+    counts = {"rows": 45, "used": 45, "outside_image": 0, "unknown_image": 0, "unsafe_name": 0}
+    return Survey(rows, (0.5, 0.3), [f"empty{HOSTILE}"], counts, {"bad": f"images/bad.png: {HOSTILE}"})
+
+
+def pictures(image_id: str) -> Mapping[str, np.ndarray]:
+    return {"fixations": np.full((30, 40, 3), len(image_id), np.uint8), "map": np.zeros((30, 40, 3), np.uint8)}
+
+
+def page(tmp_path: Path, made: Survey) -> str:
+    write_page(tmp_path / "quality.html", made, pictures, PARAMETERS)
+    return (tmp_path / "quality.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("masked", [0, 1, 5, 8])
+def test_names_from_outside_are_escaped(tmp_path: Path, masked: int) -> None:
+    text = page(tmp_path, survey(masked))
+    assert "onerror=alert(1)&gt;" in text
+    assert "<img src=x" not in text and text.count("</script>") == 1 and "&amp;amp;" in text
+
+
+def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
+    text = page(tmp_path, survey(5))
+    assert re.findall(r'(?:src|href)="(?!data:image/jpeg;base64,)', text) == []
+    assert "url(" not in text and "http://" not in text and "https://" not in text
+
+
+def test_equal_figures_give_equal_bytes(tmp_path: Path) -> None:
+    made = survey(5)
+    turned = Survey(dict(reversed(made.rows.items())), made.thresholds, made.empty, made.counts, made.failures)
+    assert page(tmp_path, made) == page(tmp_path, turned)
+
+
+def test_the_verdict_and_the_best_levels_are_said(tmp_path: Path) -> None:
+    made = survey(5)
+    text = page(tmp_path, made)
+    assert made.verdict().headline[1:] in text and made.verdict().advice in text
+    assert "Which levels serve best" in text and "'gaze.thresholds=[" in text.replace("&#39;", "'")
+
+
+def test_without_masks_no_curve_is_shown(tmp_path: Path) -> None:
+    text = page(tmp_path, survey(0))
+    assert "Which levels serve best" not in text and "Most scattered gaze" in text and "no masks opened" in text
+
+
+def test_one_image_is_enough(tmp_path: Path) -> None:
+    assert "<h2>Best images" not in page(tmp_path, survey(1, images=1))
+
+
+def test_images_whose_files_are_gone_are_not_shown(tmp_path: Path) -> None:
+    def gone(image_id: str) -> Mapping[str, np.ndarray]:
+        raise FoveaError(f"cannot read {image_id}")
+
+    write_page(tmp_path / "quality.html", survey(5), gone, PARAMETERS)
+    assert '<figure class="example">' not in (tmp_path / "quality.html").read_text()
+
+
+def test_the_table_of_a_large_set_is_cut_and_says_so(tmp_path: Path) -> None:
+    text = page(tmp_path, survey(0, images=MAX_ROWS + 20))
+    assert text.count("<tr><td title=") == MAX_ROWS and f"all {MAX_ROWS + 20} are in quality.csv" in text
+    assert len(text) < 500_000
+
+
+def test_the_ranking_starts_with_the_worst_and_ends_with_the_unknown() -> None:
+    made = survey(4)
+    order = ranking(made)
+    scores = [made.rows[image_id].get("map@0.5") for image_id in order]
+    assert scores[:5] == sorted(score for score in scores if score is not None) and scores[5:] == [None] * 4
+
+
+def test_without_masks_the_ranking_starts_with_scattered_gaze() -> None:
+    made = survey(0)
+    spread = [made.rows[image_id]["dispersion"] for image_id in ranking(made)]
+    assert spread == sorted(spread, reverse=True)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_show_the_mask_on_every_step(channels: int) -> None:
+    mask = np.zeros((40, 50), np.uint8)
+    mask[10:30, 15:35] = 2
+    heat = mask * np.float32(0.4)
+    gaze = Fixations(np.array([0.5]), np.array([0.5]), np.array([200.0]))
+    shown = quality_pictures(np.zeros((40, 50, channels), np.uint8), gaze, heat, heat / 2, 0.5, mask)
+    assert list(shown) == ["fixations", "heatmap", "map", "level 0.5"]
+    distances = [np.abs(picture.astype(int) - TRUTH).max(axis=2).min() for picture in shown.values()]
+    assert max(distances) < 60  # the line is drawn smoothly
+    assert "heatmap" not in quality_pictures(np.zeros((40, 50, channels), np.uint8), gaze, heat, heat, 0.5, None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium here")
+    return found
+
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--dump-dom"),
+)
+
+
+def opened(chromium: str, tmp_path: Path, script: str) -> str:
+    """The page as the browser has it after a script has run in it."""
+    path = tmp_path / "quality.html"
+    path.write_text(path.read_text(encoding="utf-8").replace("</body>", f"<script>{script}</script></body>"))
+    arguments = [chromium, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
+    return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+@pytest.mark.parametrize("clicks", [1, 2])
+def test_a_click_on_a_heading_sorts_the_table_and_another_turns_it(chromium: str, tmp_path: Path, clicks: int) -> None:
+    page(tmp_path, survey(5))
+    press = "[...document.querySelectorAll('#images th button')].find(b => b.textContent === 'inside').click();"
+    text = opened(chromium, tmp_path, press * clicks)
+    head, body = re.search(r"<thead>.*?aria-sort=\"(\w+)\".*?</thead>\s*<tbody.*?>(.*?)</tbody>", text, re.S).groups()  # type: ignore[union-attr]
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", line)[5] for line in re.findall(r"<tr>(.*?)</tr>", body)]
+    values = [float(cell) for cell in cells if cell]
+    assert head == ("ascending", "descending")[clicks - 1]
+    assert len(set(values)) > 1 and values == sorted(values, reverse=clicks == 2)
+    assert cells[len(values) :] == [""] * 3  # images without a mask stay last
+
+
+def test_hostile_names_run_nothing_in_a_browser(chromium: str, tmp_path: Path) -> None:
+    page(tmp_path, survey(5))
+    count = "document.title = document.images.length + ' ' + document.querySelectorAll('img[src=x]').length"
+    assert re.search(r"<title>(\d+) 0</title>", opened(chromium, tmp_path, count)).group(1) == "12"  # type: ignore[union-attr]
