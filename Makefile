@@ -4,7 +4,7 @@ BIN := .venv/bin
 SETUP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup crf demo test lint type fmt bench lock clean
+.PHONY: help setup crf eyes demo test lint type fmt bench lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -21,6 +21,9 @@ $(SETUP): requirements.lock pyproject.toml
 
 crf: setup ## add pydensecrf2, to compare our dense CRF with (needs a C++ compiler)
 	$(BIN)/uv pip install --python $(BIN)/python "pydensecrf2>=1.1"
+
+eyes: setup ## add pymovements, to find fixations in samples of gaze
+	$(BIN)/uv pip install --python $(BIN)/python "pymovements>=0.28"
 
 demo: setup ## the main job end to end on generated data, under 3 minutes
 	$(BIN)/python -m fovea.demo

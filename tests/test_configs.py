@@ -136,7 +136,8 @@ def test_every_logger_keeps_the_csv(logger: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_is_built(experiment: str, tmp_path: Path) -> None:
     config = tiny(training(tmp_path, f"experiment={experiment}"))
-    assert config["trainer"]["max_steps"] == 15000
+    published = not experiment.startswith("laptop_")
+    assert config["trainer"]["max_steps"] == (15000 if published else 1000)
     assert len(list(build(config).parameters())) > 10
     header = (config_folder() / "experiment" / f"{experiment}.yaml").read_text()
     assert all(word in header for word in ("command", "hardware", "expected", f"experiment={experiment}"))

@@ -14,8 +14,10 @@ import pytest
 
 from fovea.data.folder import Folder
 from fovea.gaze.fixations import Fixations, read_fixations, write_fixations
+from fovea.gaze.job import make_map
+from fovea.gaze.parameters import Crf, Parameters
 from fovea.gaze.quality import drawn
-from fovea.gaze.stage import Crf, Parameters, Report, make_map, prepare
+from fovea.gaze.stage import Report, prepare
 from fovea.gaze.store import Store
 from fovea.runtime.errors import FoveaError
 
@@ -50,6 +52,29 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+class Interrupted(Folder):
+    """Ctrl-C while image b is read."""
+
+    def image(self, name: str) -> np.ndarray:
+        if name == "b":
+            raise KeyboardInterrupt
+        return super().image(name)
+
+
+def move(root: Path) -> None:
+    """Other fixations."""
+    table = root / "fixations.csv"
+    with table.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    where = header.index("CURRENT_FIX_X")
+    write_fixations(table, [[*row[:where], float(row[where]) * 0.5, *row[where + 1 :]] for row in rows])
+
+
+def files_of_a_fresh_run(root: Path) -> dict[str, bytes]:
+    run(root, "fresh")
+    return files(root / "fresh")
+
+
 def test_the_report_counts_what_was_done(root: Path) -> None:
     report = run(root)
     assert (report.done, report.failures, report.without_fixations, report.quality) == (3, {}, ["d"], None)
@@ -64,7 +89,6 @@ def test_the_store_holds_the_maps_that_make_map_makes(root: Path) -> None:
 
 
 def test_make_map_refines_the_heatmap() -> None:
-    pytest.importorskip("pydensecrf.densecrf")
     image = np.full((20, 20, 3), 90, np.uint8)
     fixations = Fixations(np.array([0.5]), np.array([0.5]), np.array([100.0]))
     heat, refined = make_map(image, fixations, replace(SMALL, crf=Crf()))
@@ -146,9 +170,13 @@ def test_quality_of_gaze_opens_no_mask(root: Path) -> None:
     assert (root / "store" / "quality.html").exists()
 
 
-def test_quality_of_an_earlier_run_does_not_stay(root: Path) -> None:
+def test_quality_of_other_maps_does_not_stay(root: Path) -> None:
     run(root, quality="masks")
-    run(root, quality="none")
+    (root / "masks" / "a.png").unlink()
+    run(root)
+    assert (root / "store" / "quality.csv").is_file()  # the maps are the ones that it measured
+    move(root)
+    run(root)
     assert not list((root / "store").glob("quality.*"))
 
 
@@ -176,17 +204,54 @@ def test_a_damaged_manifest_is_made_anew(root: Path) -> None:
     assert manifest.read_bytes() == whole
 
 
-def test_an_interrupted_run_leaves_no_manifest(root: Path) -> None:
+def test_an_interrupted_run_leaves_no_manifest_and_is_gone_on_with(root: Path) -> None:
     run(root)
-
-    class Interrupted(Folder):
-        def image(self, name: str) -> np.ndarray:
-            if name == "b":
-                raise KeyboardInterrupt
-            return super().image(name)
-
+    whole = files(root / "store")
+    move(root)
     with pytest.raises(KeyboardInterrupt):
         prepare(Interrupted(root), root / "fixations.csv", root / "store", SMALL)
+    assert not (root / "store" / "manifest.json").exists()
+    run(root)
+    assert files(root / "store") == files_of_a_fresh_run(root) != whole
+
+
+def test_only_what_is_missing_or_made_of_something_else_is_made(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def spied(image: np.ndarray, *rest: object) -> tuple[np.ndarray, np.ndarray]:
+        made.append(len(image) - 20)  # a is 20 rows high, b 21, ...
+        return make_map(image, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("fovea.gaze.job.make_map", spied)
+    run(root)
+    run(root)
+    assert made == [0, 1, 2]
+    (root / "store" / "maps" / "a.png").unlink()
+    half = root / "store" / "maps" / "b.png"
+    half.write_bytes(half.read_bytes()[:-30])
+    run(root)
+    assert made[3:] == [0, 1]
+    cv2.imwrite(str(root / "images" / "c.png"), np.zeros((22, 30, 3), np.uint8))
+    run(root)
+    assert made[5:] == [2]
+    move(root)
+    run(root)
+    assert made[6:] == [0, 1, 2]
+    shutil.rmtree(root / "store" / "maps")
+    (root / "store" / "manifest.json").unlink()
+    run(root, parameters=replace(SMALL, sigma=5.0))
+    assert made[9:] == [0, 1, 2]
+
+
+def test_a_run_of_other_parameters_into_the_same_store_meanwhile_is_told(root: Path) -> None:
+    class Disturbed(Folder):
+        def image(self, name: str) -> np.ndarray:
+            if name == "c":
+                prepare(Folder(root), root / "fixations.csv", root / "store", replace(SMALL, sigma=5.0))
+            return super().image(name)
+
+    with pytest.raises(FoveaError, match=r"another process wrote other maps there meanwhile \(a, b\)"):
+        prepare(Disturbed(root), root / "fixations.csv", root / "store", SMALL)
     assert not (root / "store" / "manifest.json").exists()
 
 

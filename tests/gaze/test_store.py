@@ -1,6 +1,9 @@
 """The store keeps maps without loss, knows what they are, and lets nothing lead out of its folder."""
 
 import json
+import os
+import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -128,13 +131,40 @@ def test_a_file_that_the_manifest_does_not_list_is_left_alone_and_not_served(sto
     assert "somebody's" not in store.ids
 
 
-def test_start_takes_the_signs_of_a_finished_run_away(store: Store) -> None:
+def test_writing_a_map_takes_the_manifest_away(store: Store) -> None:
     store.finish(content())
-    (store.path / "quality.csv").write_text("id\n")
-    (store.path / "maps" / ".a.png.x1.tmp").write_bytes(b"half")
+    store.write("a", np.zeros((2, 2)))
+    assert sorted(path.name for path in store.path.rglob("*")) == ["a.png", "maps"]
+
+
+def test_a_map_carries_its_record(store: Store) -> None:
+    record = {"made_of": "ab" * 32, "mean": 0.25, "name": "Größe"}
+    store.write("a", np.full((5, 7), 0.5), record)
+    assert store.record("a") == record
+    np.testing.assert_allclose(store.read("a"), 0.5, atol=1e-5)
+
+
+def test_only_a_whole_map_of_ours_has_a_record(store: Store) -> None:
+    assert store.record("nothing") is None
+    store.write("a", np.zeros((5, 7)), {"mean": 1})
+    path = store.path / "maps" / "a.png"
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:30], whole[:60], whole[:-1], whole.replace(b"mean", b"meen")):
+        path.write_bytes(damaged)
+        assert store.record("a") is None
+    cv2.imwrite(str(path), np.zeros((5, 7), np.uint16))
+    assert store.record("a") is None
+
+
+def test_start_takes_away_what_killed_processes_left_and_nothing_else(store: Store) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    host = socket.gethostname()
+    for owner in (f"{host}-{dead.pid}", f"{host}-{os.getpid()}", f"elsewhere-{dead.pid}"):
+        (store.path / "maps" / f".{owner}-x1y2.tmp").write_bytes(b"half")
     store.start()
-    left = sorted(path.name for path in store.path.rglob("*"))
-    assert left == ["a.png", "maps"]
+    left = sorted(path.name for path in (store.path / "maps").iterdir())
+    assert left == sorted([f".{host}-{os.getpid()}-x1y2.tmp", f".elsewhere-{dead.pid}-x1y2.tmp", "a.png"])
 
 
 def test_equal_manifests_are_equal_bytes(store: Store) -> None:

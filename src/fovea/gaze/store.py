@@ -1,7 +1,11 @@
 """The pseudo-mask store: continuous maps as 16-bit PNG, and a manifest that says how they were made."""
 
 import json
+import os
+import struct
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,18 +14,28 @@ import cv2
 import numpy as np
 
 from fovea.runtime.errors import FoveaError
-from fovea.runtime.files import make_folder, unwritable, write_bytes, write_json
+from fovea.runtime.files import make_folder, remove_abandoned, unwritable, write_bytes, write_json
 
 _DEPTH = 65535
 _LAST_CHUNK = b"IEND\xaeB`\x82"  # what every whole PNG ends with; older decoders return half an image without it
-# The fastest of what OpenCV and Pillow offer on these smooth maps, and nearly the smallest.
-_ENCODING = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+_HEADER = 33  # bytes of signature and IHDR, the first chunk of every PNG
+_KEYWORD = b"fovea\0"
+_RECORD = 1 << 16  # bytes at the start of a file that hold its record
+_ABOUT_MAPS = ("manifest.json", "quality.csv", "quality.html")
+# The fastest of what OpenCV and Pillow offer on these smooth maps, and nearly the smallest (benchmarks/store.py).
+_ENCODING = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+)
 
 
 class Store:
     """A folder of `maps/<id>.png` and `manifest.json`.
 
-    The manifest is written last: a store without one was interrupted, and nothing should train on it.
+    Where there is a manifest, the maps are as it says: writing a map takes it away, and it is written last. Each map
+    carries a record of its own (a text chunk of the PNG), so that whoever goes on with an interrupted store, or shares
+    one with other processes, knows what a map was made of without any file but the map itself.
 
     Args:
         path: the folder; it need not exist.
@@ -83,10 +97,30 @@ class Store:
             raise FoveaError(f"{path}: {'not a 16-bit grey PNG' if whole else 'truncated'}; {mend}")
         return levels.astype(np.float32) / np.float32(_DEPTH)
 
-    def write(self, image_id: str, values: np.ndarray) -> None:
-        """Write the map of an image, [H, W] in [0, 1], in steps of 1/65535."""
+    def write(self, image_id: str, values: np.ndarray, record: Mapping[str, Any] | None = None) -> None:
+        """Write the map of an image, [H, W] in [0, 1], in steps of 1/65535, with a record of plain values.
+
+        Raises:
+            FoveaError: it cannot be written.
+        """
         levels = np.rint(np.clip(values, 0.0, 1.0) * _DEPTH).astype(np.uint16)
-        write_bytes(self._map_path(image_id), cv2.imencode(".png", levels, _ENCODING)[1].tobytes())
+        png = cv2.imencode(".png", levels, _ENCODING)[1].tobytes()
+        path = self._map_path(image_id)
+        # Before and after: another process may write a manifest of its own in between.
+        self._retract()
+        write_bytes(path, _with_text(png, json.dumps(record or {}, sort_keys=True)))
+        self._retract()
+
+    def record(self, image_id: str) -> dict[str, Any] | None:
+        """What `write` was given with the map of an image; None where there is no whole map, or one from elsewhere."""
+        try:
+            with self._map_path(image_id).open("rb") as file:
+                head = file.read(_RECORD)
+                file.seek(-len(_LAST_CHUNK), os.SEEK_END)
+                whole = file.read() == _LAST_CHUNK
+        except OSError:
+            return None
+        return _text(head) if whole else None
 
     def check(self, parameters: Mapping[str, object]) -> None:
         """Make sure that the maps were made with these parameters.
@@ -111,17 +145,15 @@ class Store:
         }
 
     def start(self) -> None:
-        """Make the folder and take away what would make an interrupted run look finished, and what one left.
+        """Make the folder, and remove what killed processes left half-written.
 
         Raises:
             FoveaError: the folder cannot be written.
         """
         make_folder(self.path / "maps")
         try:
-            for name in ("manifest.json", "quality.csv", "quality.html"):
-                (self.path / name).unlink(missing_ok=True)
-            for temporary in (self.path / "maps").glob(".*.png.*.tmp"):
-                temporary.unlink(missing_ok=True)
+            for folder in (self.path, self.path / "maps"):
+                remove_abandoned(folder)
         except OSError as error:
             raise unwritable(self._manifest_path, error) from error
         self.__dict__.pop("manifest", None)
@@ -140,6 +172,15 @@ class Store:
         write_json(self._manifest_path, manifest)
         self.__dict__.pop("manifest", None)
 
+    def _retract(self) -> None:
+        """Take away whatever says what the maps are: it is about to be true no more."""
+        try:
+            for name in _ABOUT_MAPS:
+                (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(self._manifest_path, error) from error
+        self.__dict__.pop("manifest", None)
+
     @property
     def _manifest_path(self) -> Path:
         return self.path / "manifest.json"
@@ -149,6 +190,25 @@ class Store:
         if not image_id or image_id.startswith(".") or any(character in image_id for character in "/\\\0"):
             raise FoveaError(f"{self.path}: {image_id!r} is no image id; ids are file stems without a folder")
         return self.path / "maps" / f"{image_id}.png"
+
+
+def _with_text(png: bytes, text: str) -> bytes:
+    """The PNG with a text chunk after its header."""
+    body = b"tEXt" + _KEYWORD + text.encode("ascii")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:_HEADER] + chunk + png[_HEADER:]
+
+
+def _text(png: bytes) -> dict[str, Any] | None:
+    """The record that `_with_text` put in; None where there is none, or it is damaged."""
+    with suppress(struct.error, ValueError):
+        (length,) = struct.unpack_from(">I", png, _HEADER)
+        body = png[_HEADER + 4 : _HEADER + 8 + length]
+        (checksum,) = struct.unpack_from(">I", png, _HEADER + 8 + length)
+        if body.startswith(b"tEXt" + _KEYWORD) and zlib.crc32(body) == checksum:
+            found = json.loads(body[4 + len(_KEYWORD) :])
+            return found if isinstance(found, dict) else None
+    return None
 
 
 def _is_manifest(content: object) -> bool:

@@ -5,11 +5,15 @@ import hashlib
 import io
 import json
 import os
+import re
+import socket
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fovea.runtime.errors import FoveaError
+
+_TEMPORARY = re.compile(r"\.(?P<host>.+)-(?P<process>\d+)-[^-]+\.tmp")  # who writes it, so that rubbish can be told
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -21,7 +25,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        prefix = f".{socket.gethostname()}-{os.getpid()}-"
+        handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101 (mkstemp made it private)
@@ -32,6 +37,14 @@ def write_bytes(path: Path, data: bytes) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes of this machine left half-written; files of living ones and other machines stay."""
+    for path in folder.glob(".*.tmp"):
+        name = _TEMPORARY.fullmatch(path.name)
+        if name and name["host"] == socket.gethostname() and not _lives(int(name["process"])):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -78,6 +91,16 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _umask() -> int:

@@ -15,6 +15,7 @@ PACKAGES = (
     "albumentations",
     "hydra-core",
     "monai",
+    "numba",
     "numpy",
     "omegaconf",
     "opencv-python-headless",

@@ -1,0 +1,126 @@
+"""Work in several processes: all of it, a little at a time, and ended with its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from fovea.runtime.errors import FoveaError
+from fovea.runtime.pool import each
+
+ORPHANS = """
+import time
+from functools import partial
+from fovea.runtime.pool import each
+
+def work(item):
+    print(__import__("os").getpid(), flush=True)
+    time.sleep(600)
+
+def begin():
+    pass
+
+if __name__ == "__main__":
+    list(each(work, range(9), 2, begin))
+"""
+
+
+def square(item: int) -> int:
+    return item * item
+
+
+def process_of(item: int) -> int:
+    return os.getpid()
+
+
+def refuse(item: int) -> int:
+    if item == 3:
+        raise FoveaError(f"item {item}")
+    return item
+
+
+def die(item: int) -> None:
+    os._exit(3)
+
+
+def nothing() -> None:
+    pass
+
+
+def remember() -> None:
+    os.environ["FOVEA_BEGUN"] = "yes"
+
+
+def begun(item: int) -> str | None:
+    return os.environ.get("FOVEA_BEGUN")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_item_is_worked_on_once(workers: int) -> None:
+    assert sorted(each(square, range(40), workers, nothing)) == [(item, item * item) for item in range(40)]
+
+
+def test_several_processes_work() -> None:
+    found = {process for _, process in each(process_of, range(40), 2, nothing)}
+    assert os.getpid() not in found and 1 <= len(found) <= 2
+
+
+def test_every_process_begins_as_told() -> None:
+    assert {result for _, result in each(begun, range(8), 2, remember)} == {"yes"}
+
+
+def test_items_are_taken_a_few_at_a_time() -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for item in count():
+            taken.append(item)
+            yield item
+
+    work = each(square, items(), 2, nothing)
+    for _ in range(5):
+        next(work)
+    work.close()
+    assert len(taken) < 20
+
+
+def test_an_error_of_the_job_is_raised() -> None:
+    with pytest.raises(FoveaError, match="item 3"):
+        list(each(refuse, range(9), 2, nothing))
+
+
+def test_a_process_that_dies_is_told() -> None:
+    with pytest.raises(FoveaError, match="a worker process died"):
+        list(each(die, range(9), 2, nothing))
+
+
+@pytest.mark.parametrize("workers", [0, -1, True, "two", 1.0])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(workers: object) -> None:
+    with pytest.raises(FoveaError, match="set a number of processes from 1 on"):
+        list(each(square, range(3), workers, nothing))  # type: ignore[arg-type]
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path) -> None:
+    (tmp_path / "orphans.py").write_text(ORPHANS)
+    parent = subprocess.Popen([sys.executable, tmp_path / "orphans.py"], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    until = time.monotonic() + 30
+    while time.monotonic() < until and any(map(lives, workers)):
+        time.sleep(0.05)
+    assert not any(map(lives, workers))
+
+
+def lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
