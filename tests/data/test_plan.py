@@ -10,7 +10,7 @@ from PIL import Image
 
 from fovea.data.folder import Folder
 from fovea.data.plan import evaluation_plan, make_plan
-from fovea.gaze.store import Store
+from fovea.data.store import Store
 from fovea.runtime.errors import FoveaError
 
 PARAMETERS = {"gaze.sigma": 70.0}

@@ -12,7 +12,7 @@ from PIL import Image
 from fovea.data.folder import Folder
 from fovea.data.plan import Plan, evaluation_plan, make_plan
 from fovea.data.samples import EpochSampler, EvaluationSamples, TrainingSamples
-from fovea.gaze.store import Store
+from fovea.data.store import Store
 
 STRONG = {"flip": A.HorizontalFlip(p=0.5), "turn": A.Affine(rotate=(-30, 30), p=1.0), "noise": A.GaussNoise(p=0.5)}
 NORMALIZE = A.Normalize()

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fovea.data.store import Store
 from fovea.gaze.levels import GRID, Curve, dice_at, quantised
-from fovea.gaze.store import Store
 from fovea.metrics.overlap import dice
 
 THRESHOLDS = (0.5, 0.3, 0.367, 0.0, 1.0, *GRID)

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from fovea.data.folder import Folder
+from fovea.data.store import Store
 from fovea.gaze.fixations import Fixations, read_fixations, write_fixations
 from fovea.gaze.job import make_map
 from fovea.gaze.parameters import Crf, Parameters
 from fovea.gaze.quality import drawn
 from fovea.gaze.stage import Report, prepare
-from fovea.gaze.store import Store
+from fovea.report.quality_page import write_quality_page
 from fovea.runtime.errors import FoveaError
 
 SMALL = Parameters(sigma=6.0, canvas=64, crf=Crf(backend="none"))
@@ -45,6 +46,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(root: Path, store: str = "store", parameters: Parameters = SMALL, **options: object) -> Report:
+    options = {"page": write_quality_page} | options
     return prepare(Folder(root), root / "fixations.csv", root / store, parameters, **options)  # type: ignore[arg-type]
 
 

@@ -31,7 +31,7 @@ def test_a_partial_is_called_later() -> None:
         "fovea.runtime.files.write_bytes",
         "fovea.data.images.write_image",  # ours, but a function that writes
         "segmentation_models_pytorch.from_pretrained",
-        "fovea.gaze.store.Store.write",
+        "fovea.data.store.Store.write",
         "hydra.utils.instantiate",
     ],
 )

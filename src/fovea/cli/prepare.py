@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fovea.gaze.parameters import Parameters
 from fovea.gaze.stage import prepare
+from fovea.report.quality_page import write_quality_page
 from fovea.runtime.entry import Config, command
 from fovea.runtime.errors import FoveaError, first_few
 from fovea.runtime.instantiate import instantiate
@@ -26,6 +27,7 @@ def main(config: Config) -> None:
         quality=gaze["quality"],
         thresholds=gaze["thresholds"],
         quality_masks=gaze["quality_masks"],
+        page=write_quality_page,
     )
     log.info("%d maps in %s", report.done, gaze["store"])
     log.info("fixations: %s", ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in report.table.items()))

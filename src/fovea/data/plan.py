@@ -8,7 +8,7 @@ from typing import Any
 
 from fovea.data.folder import Folder
 from fovea.data.splits import carve
-from fovea.gaze.store import Store
+from fovea.data.store import Store
 from fovea.runtime.errors import FoveaError, first_few
 
 SERVED = ("mask", "pseudo")  # the targets that a data set of images can give

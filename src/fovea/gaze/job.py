@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from fovea.data.folder import Folder
+from fovea.data.store import Store
 from fovea.gaze.crf import refine
 from fovea.gaze.fixations import Fixations
 from fovea.gaze.heatmap import heatmap
 from fovea.gaze.parameters import Parameters
 from fovea.gaze.quality import measure
-from fovea.gaze.store import Store
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import sha256
 
@@ -26,6 +26,25 @@ class Look:
     image_id: str
     fixations: Fixations
     masked: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """One image, and what was made of the looks at it.
+
+    Attributes:
+        image: uint8 [H, W, 3], or [H, W, 1] for grey.
+        fixations: those on the image.
+        heat: the heatmap, float32 [H, W] in [0, 1].
+        refined: the map in the store, likewise.
+        mask: uint8 [H, W], 0 is background; None where it was not opened.
+    """
+
+    image: np.ndarray
+    fixations: Fixations
+    heat: np.ndarray
+    refined: np.ndarray
+    mask: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -78,16 +97,28 @@ class Job:
             return self._line(error)
         return Done({"sha256": digest, **_counts(look.fixations), **record}, quality)
 
-    def heatmap(self, fixations: Fixations, size: tuple[int, int]) -> np.ndarray:
-        """The heatmap float32 [H, W] in [0, 1] at `size`, height and width."""
-        return _heatmap(fixations, size, self.parameters)
+    def view(self, look: Look) -> View:
+        """Everything about an image whose map is in the store.
+
+        Raises:
+            FoveaError: a file is gone or damaged.
+        """
+        refined = self.store.read(look.image_id)
+        return View(
+            self.dataset.image(look.image_id),
+            look.fixations,
+            _heatmap(look.fixations, refined.shape, self.parameters),
+            refined,
+            self.dataset.mask(look.image_id) if look.masked else None,
+        )
 
     def _quality(self, look: Look) -> dict[str, float]:
         """Measured on the map as it is stored, so that it does not matter which run made it."""
         assert self.thresholds is not None
         refined = self.store.read(look.image_id)
+        heat = _heatmap(look.fixations, refined.shape, self.parameters)
         mask = self.dataset.mask(look.image_id) if look.masked else None
-        return measure(look.fixations, self.heatmap(look.fixations, refined.shape), refined, self.thresholds, mask)
+        return measure(look.fixations, heat, refined, self.thresholds, mask)
 
     def _made_of(self, digest: str, fixations: Fixations) -> str:
         """A hash of all that a map depends on: the image's file, the fixations, the parameters and the versions."""

@@ -1,6 +1,6 @@
 """The prepare stage: images and fixations in, a store of pseudo-masks out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from tqdm import tqdm
 
 from fovea.data.folder import Folder
+from fovea.data.store import Store
 from fovea.gaze.crf import check_backend
 from fovea.gaze.fixations import FixationTable, read_fixations
-from fovea.gaze.job import Done, Job, Look
+from fovea.gaze.job import Done, Job, Look, View
 from fovea.gaze.parameters import Parameters
 from fovea.gaze.quality import INSIDE, drawn, means, write_quality
-from fovea.gaze.store import Store
 from fovea.gaze.verdict import Survey, Verdict
 from fovea.runtime.errors import FoveaError, first_few
 from fovea.runtime.files import sha256
@@ -26,6 +25,9 @@ from fovea.runtime.provenance import versions
 
 QUALITY = ("none", "gaze", "masks")
 """What is measured: nothing, what gaze and maps tell alone, or also ground-truth masks (nothing else opens those)."""
+
+Page = Callable[[Path, Survey, Callable[[str], View], Mapping[str, object]], None]
+"""Writes a file about a survey; views are asked for by image id, and the parameters are those of the maps."""
 
 _PACKAGES = ("fovea", "numba", "numpy", "opencv-python-headless", "pillow", "pydensecrf2", "scipy")
 
@@ -60,6 +62,7 @@ def prepare(
     quality: str = "none",
     thresholds: Sequence[float] = (0.5, 0.3),
     quality_masks: int | None = None,
+    page: Page | None = None,
 ) -> Report:
     """Make the maps of all images that somebody looked at.
 
@@ -73,9 +76,10 @@ def prepare(
         store: folder of the store.
         parameters: of heatmap and CRF.
         workers: processes; the result does not depend on their number.
-        quality: one of `QUALITY`; all but `none` write `quality.csv` and `quality.html` beside the maps.
+        quality: one of `QUALITY`; all but `none` write `quality.csv` beside the maps.
         thresholds: of the levels, where the quality is measured.
         quality_masks: number of masks to open, drawn from those there are; None opens all.
+        page: writes `quality.html` where there is a quality, see `fovea.report.quality_page`.
 
     Raises:
         FoveaError: an argument or the CSV is bad, the store holds maps of other parameters, a file cannot be
@@ -100,7 +104,7 @@ def prepare(
     survey = None
     if rows := {image_id: result.quality for image_id, result in done.items() if result.quality}:
         survey = Survey(rows, thresholds, unseen, table.summary(), failures)
-        _write_quality(job, survey, table)
+        _write_quality(job, survey, table, page)
     inputs = {
         "parameters": parameters.flat(),
         "versions": made_with,
@@ -127,18 +131,15 @@ def _check_arguments(
         raise FoveaError(f"gaze.quality: no image of {dataset.root} has a mask; add masks or set gaze.quality=none")
 
 
-def _write_quality(job: Job, survey: Survey, table: FixationTable) -> None:
-    """Write table and page; the pictures are read back from the store, so that not all maps need be in memory."""
-    from fovea.report.quality_page import quality_pictures, write_page  # the report draws on this package
+def _write_quality(job: Job, survey: Survey, table: FixationTable, page: Page | None) -> None:
+    """Write table and page; what the page shows is read back from the store, so that not all maps are in memory."""
 
-    def pictures(image_id: str) -> dict[str, np.ndarray]:
-        image, fixations = job.dataset.image(image_id), table.of(image_id)
-        heat = job.heatmap(fixations, (image.shape[0], image.shape[1]))
-        mask = job.dataset.mask(image_id) if INSIDE in survey.rows[image_id] else None
-        return quality_pictures(image, fixations, heat, job.store.read(image_id), survey.thresholds[0], mask)
+    def view(image_id: str) -> View:
+        return job.view(Look(image_id, table.of(image_id), INSIDE in survey.rows[image_id]))
 
     write_quality(job.store.path / "quality.csv", survey.rows)
-    write_page(job.store.path / "quality.html", survey, pictures, job.parameters.flat())
+    if page is not None:
+        page(job.store.path / "quality.html", survey, view, job.parameters.flat())
 
 
 def _refuse_mixture(store: Store, parameters: Parameters) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fovea.gaze.fixations import Fixations
+from fovea.gaze.job import View
 from fovea.gaze.levels import Curve
 from fovea.gaze.quality import INSIDE, Rows, column, curve, dice_key
 from fovea.gaze.verdict import Survey
@@ -40,6 +41,18 @@ _COLUMNS = {
 
 Pictures = Callable[[str], Mapping[str, np.ndarray]]
 """From an image's id to its pictures by title, uint8 RGB [H, W, 3]; FoveaError where its files are gone."""
+
+
+def write_quality_page(
+    path: Path, survey: Survey, view: Callable[[str], View], parameters: Mapping[str, object]
+) -> None:
+    """The page of `fovea-prepare`: `write_page` with the pictures of what the stage made."""
+
+    def pictures(image_id: str) -> dict[str, np.ndarray]:
+        seen = view(image_id)
+        return quality_pictures(seen.image, seen.fixations, seen.heat, seen.refined, survey.thresholds[0], seen.mask)
+
+    write_page(path, survey, pictures, parameters)
 
 
 def write_page(path: Path, survey: Survey, pictures: Pictures, parameters: Mapping[str, object]) -> None:

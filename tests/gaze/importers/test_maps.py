@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from fovea.data.folder import Folder
+from fovea.data.store import Store
 from fovea.gaze.importers.maps import Maps
 from fovea.gaze.importers.task import Task
 from fovea.gaze.parameters import Crf, Parameters
-from fovea.gaze.store import Store
 from fovea.runtime.errors import FoveaError
 
 SIZE = (40, 60)

@@ -9,9 +9,9 @@ from tqdm import tqdm
 
 from fovea.data.folder import Folder
 from fovea.data.images import image_files, read_image
+from fovea.data.store import Store
 from fovea.gaze.importers.task import Outcome, Task
 from fovea.gaze.parameters import Crf, Parameters
-from fovea.gaze.store import Store
 from fovea.runtime.errors import FoveaError, first_few
 from fovea.runtime.files import sha256
 from fovea.runtime.provenance import versions

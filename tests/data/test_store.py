@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fovea.gaze.store import Store
+from fovea.data.store import Store
 from fovea.runtime.errors import FoveaError
 
 HOSTILE = ["../a", "/etc/a", "a/b", "a\\b", "..", ".a", "", "a\0b"]
