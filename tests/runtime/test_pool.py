@@ -57,6 +57,10 @@ def remember() -> None:
     os.environ["FOVEA_BEGUN"] = "yes"
 
 
+def threads(item: int) -> tuple[str | None, str | None]:
+    return os.environ.get("OMP_NUM_THREADS"), os.environ.get("OPENBLAS_NUM_THREADS")
+
+
 def begun(item: int) -> str | None:
     return os.environ.get("FOVEA_BEGUN")
 
@@ -73,6 +77,15 @@ def test_several_processes_work() -> None:
 
 def test_every_process_begins_as_told() -> None:
     assert {result for _, result in each(begun, range(8), 2, remember)} == {"yes"}
+
+
+def test_libraries_in_the_processes_start_no_threads_unless_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    assert {result for _, result in each(threads, range(8), 2, nothing)} == {("1", "1")}
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert {result for _, result in each(threads, range(8), 2, nothing)} == {("3", "1")}
 
 
 def test_items_are_taken_a_few_at_a_time() -> None:

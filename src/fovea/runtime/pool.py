@@ -15,6 +15,8 @@ from fovea.runtime.errors import FoveaError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Threads of the libraries that have their own: one each, since the processes are the parallelism."""
 _AHEAD = 4  # items that wait for each process: enough to keep it busy, and memory does not grow with their number
 
 
@@ -45,7 +47,7 @@ def each(
     waiting, running = iter(items), dict[Future[Any], Item]()
     try:
         while True:
-            with _interrupts_on_hold():  # they start here: one in the middle of its imports would print a traceback
+            with _start():
                 for item in islice(waiting, _AHEAD * workers - len(running)):
                     running[pool.submit(_work, item)] = item
             if not running:
@@ -59,12 +61,18 @@ def each(
 
 
 @contextmanager
-def _interrupts_on_hold() -> Iterator[None]:
+def _start() -> Iterator[None]:
+    """Around whatever may start a process, which takes over the environment and the signals on hold."""
+    given = {name: os.environ[name] for name in _THREADS if name in os.environ}
+    os.environ.update(dict.fromkeys(_THREADS, "1") | given)
+    # On hold: a process interrupted in the middle of its imports would print a traceback.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name in set(_THREADS) - set(given):
+            del os.environ[name]
 
 
 _job: Callable[[Any], Any] | None = None
