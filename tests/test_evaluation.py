@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from fovea.data.folder import Folder
-from fovea.data.images import image_files
+from fovea.data.images import image_files, read_image
 from fovea.data.plan import evaluation_plan
 from fovea.evaluation import Evaluation, evaluate, summarise, table
 from fovea.prediction import predict
@@ -80,7 +80,9 @@ def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
 def test_a_prediction_has_the_size_of_its_image_and_bad_images_are_passed_over(root: Path, tmp_path: Path) -> None:
     (root / "images" / "bad.png").write_bytes((root / "images" / "i0.png").read_bytes()[:60])
     images, out = image_files(root / "images"), tmp_path / "out"
-    failures = predict(Brightness(), images, 32, 3, A.Normalize(), torch.device("cpu"), out)
+    failures = predict(
+        Brightness(), images, partial(read_image, channels=3), 32, A.Normalize(), torch.device("cpu"), out
+    )
     assert list(failures) == ["bad"]
     assert "bad.png" in failures["bad"]
     for name in ("i0", "i1", "i2"):

@@ -1,7 +1,7 @@
 """Masks and overlays of unseen images."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from fovea.data.images import read_image, write_image
+from fovea.data.images import write_image
 from fovea.data.samples import Transform, resize_image, to_tensor
 from fovea.report.overlay import overlay
 from fovea.runtime.errors import FoveaError
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 def predict(
     module: nn.Module,
     images: Mapping[str, Path],
+    decode: Callable[[Path], np.ndarray],
     size: int,
-    channels: int,
     normalize: Transform,
     device: torch.device,
     out: Path,
@@ -36,8 +36,8 @@ def predict(
     Args:
         module: A supervision module in evaluation mode on `device`.
         images: Files by name.
+        decode: Reads a file as uint8 [H, W, channels of the model's input]; see `fovea.data.folder.Folder.decode`.
         size: Side of the model's input, in pixels.
-        channels: Channels of the model's input.
         normalize: Albumentations transform of the model's input.
         device: Where the module is.
         out: Folder, made if need be.
@@ -51,7 +51,7 @@ def predict(
     failures = {}
     for name, path in tqdm(images.items(), desc="predict", unit="image"):
         try:
-            image = read_image(path, channels)
+            image = decode(path)
         except FoveaError as error:
             failures[name] = str(error)
             log.error("%s", error)
@@ -60,6 +60,6 @@ def predict(
         probability = module(tensor, image.shape[:2])["prediction"]
         mask = labels(probability)[0].cpu().numpy().astype(np.uint8)
         write_image(out / "masks" / f"{name}.png", mask * 255 if probability.shape[1] == 1 else mask)
-        colour = image if channels == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+        colour = image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
         write_image(out / "overlays" / f"{name}.png", overlay(colour, mask > 0, None))
     return failures

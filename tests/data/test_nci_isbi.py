@@ -54,6 +54,13 @@ def test_slices_are_scaled_from_their_least_to_their_greatest_value(root: Path) 
         assert data.mask(name).shape == (160, 160)
 
 
+def test_a_slice_elsewhere_is_decoded_as_one_of_the_data_set(root: Path, tmp_path: Path) -> None:
+    data = NciIsbi(root, channels=1)
+    elsewhere = tmp_path / "unseen.dcm"
+    elsewhere.write_bytes(data.image_path(data.ids[0]).read_bytes())
+    np.testing.assert_array_equal(NciIsbi.decode(elsewhere, 1), data.image(data.ids[0]))
+
+
 def test_grey_is_repeated_for_three_channels(root: Path) -> None:
     image = NciIsbi(root, channels=3).image("Prostate3T-01-0001_5")
     assert image.shape == (160, 160, 3)

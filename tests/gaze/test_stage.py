@@ -185,7 +185,7 @@ def test_quality_of_other_maps_does_not_stay(root: Path) -> None:
 def test_maps_of_other_parameters_are_not_overwritten(root: Path) -> None:
     run(root)
     before = files(root / "store")
-    with pytest.raises(FoveaError, match=r"gaze\.sigma is 7\.0 here but the store has 6\.0; set another gaze\.store"):
+    with pytest.raises(FoveaError, match=r"gaze\.sigma is 7\.0 here but the store has 6\.0; name another store"):
         run(root, parameters=replace(SMALL, sigma=7.0))
     assert files(root / "store") == before
 

@@ -1,8 +1,10 @@
 """`fovea-predict`: masks and overlays of a folder of unseen images."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
+from fovea.data.folder import Folder
 from fovea.data.images import image_files
 from fovea.runtime.entry import Config, command
 from fovea.runtime.errors import FoveaError, first_few
@@ -13,16 +15,20 @@ log = logging.getLogger(__name__)
 @command("predict")
 def main(config: Config) -> None:
     """Write `masks/` and `overlays/` into `out` for every image of `input`."""
-    images = image_files(Path(config["input"]))
     from fovea.checkpoint import load
     from fovea.prediction import predict
     from fovea.runtime.device import pick
-    from fovea.runtime.instantiate import instantiate
+    from fovea.runtime.instantiate import instantiate, locate
 
     device, out = pick(config["device"]), Path(config["out"])
     module, trained_with = load(Path(config["checkpoint"]), device)
     data = trained_with["data"]
-    failures = predict(module, images, data["size"], data["channels"], instantiate(data["normalize"]), device, out)
+    kind = locate(data["dataset"]["_target_"], "checkpoint: data.dataset._target_")
+    if not issubclass(kind, Folder):
+        raise FoveaError(f"checkpoint: {kind.__name__} is no data set of images; give a file that fovea-train wrote")
+    images = image_files(Path(config["input"]), kind.image_suffixes)
+    decode = partial(kind.decode, channels=data["channels"])
+    failures = predict(module, images, decode, data["size"], instantiate(data["normalize"]), device, out)
     log.info("%d masks in %s", len(images) - len(failures), out)
     if failures:
         raise FoveaError(

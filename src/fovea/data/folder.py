@@ -36,7 +36,7 @@ class Folder:
         FoveaError: no such folder, or an argument that makes no sense.
     """
 
-    image_suffixes = SUFFIXES  # of the files in `images/`; whoever changes them reads them too: `image` and `size`
+    image_suffixes = SUFFIXES  # of the files in `images/`; whoever changes them reads them too: `decode` and `size`
 
     def __init__(
         self,
@@ -99,7 +99,12 @@ class Folder:
         Raises:
             FoveaError: there is none, or it cannot be decoded.
         """
-        return read_image(self.image_path(name), self.channels)
+        return self.decode(self.image_path(name), self.channels)
+
+    @staticmethod
+    def decode(path: Path, channels: int) -> np.ndarray:
+        """An image file of this kind, in `images/` or elsewhere, uint8 [H, W, channels]; errors as for `image`."""
+        return read_image(path, channels)
 
     def mask(self, name: str) -> np.ndarray:
         """The mask of an id, uint8 [H, W]: 0 and 1, or labels below `classes`.

@@ -27,14 +27,10 @@ class NciIsbi(Folder):
         """What stands before the id's last underscore."""
         return name.rpartition("_")[0] or name
 
-    def image(self, name: str) -> np.ndarray:
-        """The slice of an id, uint8 [H, W, channels]: min-max scaled to 0-255 and truncated, as published.
-
-        Raises:
-            FoveaError: there is none, or it cannot be decoded.
-        """
-        grey = read_slice(self.image_path(name))
-        return np.repeat(grey[:, :, None], self.channels, axis=2)
+    @staticmethod
+    def decode(path: Path, channels: int) -> np.ndarray:
+        """A slice, uint8 [H, W, channels]: min-max scaled to 0-255 and truncated, as published."""
+        return np.repeat(read_slice(path)[:, :, None], channels, axis=2)
 
     def size(self, name: str) -> tuple[int, int]:
         """Native height and width of a slice in pixels, from the file's header."""

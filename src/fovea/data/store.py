@@ -135,6 +135,19 @@ class Store:
                 f"run fovea-prepare {wanted} gaze.store=ANOTHER_FOLDER and use that, or set what this store has"
             )
 
+    def refuse_mixture(self, parameters: Mapping[str, object]) -> None:
+        """Before writing: make sure that what lies there was not made with other parameters.
+
+        Raises:
+            FoveaError: it was. Without a manifest, or with a damaged one, whatever lies there is made anew.
+        """
+        try:
+            differences = self.differences(parameters)
+        except FoveaError:
+            return
+        if differences:
+            raise FoveaError(f"{self.path}: {', '.join(differences.values())}; name another store, or remove this one")
+
     def differences(self, parameters: Mapping[str, object]) -> dict[str, str]:
         """The parameters in which the store differs, each with a phrase that says how; see `manifest` for errors."""
         stored = self.manifest["parameters"]

@@ -88,7 +88,7 @@ def prepare(
     _check_arguments(dataset, parameters, workers, quality, thresholds)
     drawn((), quality_masks)  # refuses a bad number before anything is written
     target = Store(store)
-    _refuse_mixture(target, parameters)
+    target.refuse_mixture(parameters.flat())
     table = read_fixations(Path(fixations), dataset.ids, parameters.min_duration)
     seen = [image_id for image_id in dataset.ids if len(table.of(image_id))]
     if not seen:
@@ -140,15 +140,6 @@ def _write_quality(job: Job, survey: Survey, table: FixationTable, page: Page | 
     write_quality(job.store.path / "quality.csv", survey.rows)
     if page is not None:
         page(job.store.path / "quality.html", survey, view, job.parameters.flat())
-
-
-def _refuse_mixture(store: Store, parameters: Parameters) -> None:
-    try:
-        differences = store.differences(parameters.flat())
-    except FoveaError:
-        return  # no manifest or a damaged one: whatever lies there is made anew
-    if differences:
-        raise FoveaError(f"{store.path}: {', '.join(differences.values())}; set another gaze.store, or remove this one")
 
 
 def _refuse_disturbance(store: Store, images: Mapping[str, Mapping[str, Any]]) -> None:

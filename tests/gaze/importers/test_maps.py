@@ -139,3 +139,10 @@ def test_maps_of_no_image_are_left_out_with_a_word(task: Task, root: Path) -> No
 def test_the_images_are_asked_for(task: Task) -> None:
     with pytest.raises(FoveaError, match=r"data\.root is not given"):
         IMPORT(replace(task, dataset=None))
+
+
+def test_a_store_of_other_parameters_is_not_overwritten(task: Task) -> None:
+    IMPORT(task)
+    with pytest.raises(FoveaError, match=r"gaze\.sigma is 50\.0 here but the store has 70\.0; name another store"):
+        IMPORT(replace(task, parameters=replace(HEATMAPS, sigma=50.0)))
+    Store(task.out).check(HEATMAPS.flat())

@@ -51,6 +51,7 @@ class Maps:
         splits = dataset.splits()
         expected = {*splits["train"], *splits["val"]}.intersection(dataset.ids)
         wanted = [name for name in dataset.ids if name in maps or name in expected]
+        store.refuse_mixture(task.parameters.flat())
         store.start()
         images: dict[str, dict[str, object]] = {}
         failures: dict[str, str] = {}
