@@ -44,7 +44,7 @@ fmt: setup ## format and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 bench: setup ## the benchmarks, each against a plain baseline in the same run
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 lock: ## resolve requirements.lock anew (hashes, no index addresses)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

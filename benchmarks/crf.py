@@ -8,7 +8,6 @@ Without a folder, on generated images. Without pydensecrf2 (`make crf`), ours al
 import argparse
 import csv
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from _machine import processor
 
 from fovea.data.images import read_image
 from fovea.data.synthetic import draw
@@ -109,15 +109,6 @@ def pictures(folder: Path | None, count: int) -> Iterator[np.ndarray]:
     if not paths:
         sys.exit(f"{folder}: no JPEG or PNG there; name a folder of images")
     yield from (read_image(path) for path in paths[:: max(1, len(paths) // count)][:count])
-
-
-def processor() -> str:
-    """The processor's name, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ def main() -> None:
     run("evaluate", f"checkpoint={best}", *DATA, *gaze, "split=test", "data.num_workers=0", f"out={FOLDER / 'test'}")
     run("predict", f"checkpoint={best}", f"input={IMAGES / 'images'}", f"out={FOLDER / 'predicted'}")
     print_table(jobs)
+    print(f"quality of the gaze  {FOLDER / 'store' / 'quality.html'}")
     print(f"masks and overlays   {FOLDER / 'predicted'}")
     print(f"contact sheet        {FOLDER / 'test' / 'contact_sheet.png'}")
     print(f"{time.perf_counter() - started:.0f} s in all")

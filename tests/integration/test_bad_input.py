@@ -164,10 +164,10 @@ def test_a_file_that_cannot_grow_leaves_nothing_half_written(root: Path, tmp_pat
 
 
 def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(root: Path, tmp_path: Path) -> None:
-    for number in range(400):  # enough to be caught at work
+    for number in range(2000):  # enough to be caught at work
         os.link(root / "images" / "a.png", root / "images" / f"n{number}.png")
     first = [line for line in rows(root) if line.startswith("a")]
-    more = [line.replace("a", f"n{number}", 1) for number in range(400) for line in first]
+    more = [line.replace("a", f"n{number}", 1) for number in range(2000) for line in first]
     (root / "fixations.csv").write_text("\n".join([*rows(root), *more]) + "\n")
     maps = tmp_path / "store" / "maps"
     started = subprocess.Popen(
@@ -178,7 +178,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(root: Path, tmp_pa
         text=True,
     )
     while started.poll() is None and not (maps.is_dir() and any(maps.glob("*.png"))):
-        time.sleep(0.02)
+        time.sleep(0.002)
     started.send_signal(signal.SIGINT)
     _, said = started.communicate(timeout=60)
     assert started.returncode == 130, said
