@@ -23,7 +23,7 @@ from scipy.ndimage import gaussian_filter
 
 from fovea.data.folder import Folder
 from fovea.data.synthetic import Synthetic
-from fovea.gaze.crf import check_backend, refine
+from fovea.gaze.crf import refine
 from fovea.gaze.fixations import Fixations, read_fixations
 from fovea.gaze.simulate import Observer, simulate_folder
 from fovea.gaze.stage import Parameters, prepare
@@ -90,7 +90,7 @@ def main() -> None:
     if not compare:
         print("pydensecrf2 is not installed (make crf): no comparison, ours alone")
     cv2.setNumThreads(1)
-    check_backend("lattice")  # compiles, once on a machine
+    refine(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32))  # compiles, once on a machine
     folder = Path(tempfile.mkdtemp())
     try:
         dataset, fixations = given(arguments, folder)

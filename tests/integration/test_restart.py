@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import finished, folder, process
 
-IMAGES = 240  # enough to be caught at work
+IMAGES = 800  # enough to be caught at work
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def files(store: Path) -> dict[str, bytes]:
 def test_killed_and_started_again_it_ends_with_the_same_bytes(many: Path, tmp_path: Path) -> None:
     assert finished(start(many, tmp_path / "whole", 1)).status == 0
     store, caught = tmp_path / "store", 0
-    for wanted in (1, 120):
+    for wanted in (1, 300):
         started = start(many, store, 2)
         while started.poll() is None and len(list(store.glob("maps/[!.]*.png"))) < wanted:
             time.sleep(0.002)

@@ -91,9 +91,7 @@ def refine(
 
 
 def check_backend(backend: str) -> None:
-    """Make sure that a backend can be used here, and that the first use of it is over: it may compile for seconds.
-
-    Processes started afterwards find the result on disk.
+    """Make sure that a backend can be used here; nothing is loaded for it.
 
     Raises:
         FoveaError: it is unknown, or its package is not installed.
@@ -104,8 +102,6 @@ def check_backend(backend: str) -> None:
             "gaze.crf.backend: pydensecrf is not installed; install it with `make crf` (needs a C++ compiler) "
             "or set gaze.crf.backend=lattice, which gives the same maps"
         )
-    if backend == "lattice":
-        refine(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32))
 
 
 def unary(target: np.ndarray) -> np.ndarray:
