@@ -119,7 +119,9 @@ def _keep(ctx: Any, inputs: tuple[Tensor, int, int, bool], output: tuple[Tensor,
     ctx.set_materialize_grads(False)
 
 
-def _differentiate(ctx: Any, grad: Tensor, _: None) -> tuple[Tensor, None, None, None]:
+def _differentiate(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, None, None, None]:
+    if grad is None:
+        return None, None, None, None
     values, scores = ctx.saved_tensors
     return _backward(grad.contiguous(), values, scores, *ctx.window), None, None, None
 

@@ -28,7 +28,7 @@ def forward(values: Tensor, scale: Tensor, kernel: int, dilation: int) -> tuple[
         Features [B, C, H, W] and the scores [B, kernel ** 2, H, W], of either sign.
     """
     batch, _, height, width = values.shape
-    output, scores = torch.zeros_like(values), values.new_empty(batch, kernel**2, height, width)
+    output, scores = torch.empty_like(values), values.new_empty(batch, kernel**2, height, width)
     inputs, outputs = (values.numpy(), scale.numpy(), kernel, dilation), (scores.numpy(), output.numpy())
     _over_rows(lambda *rows: kernels.forward(*inputs, *rows, *outputs), values, dilation)
     return output, scores
@@ -38,7 +38,7 @@ def backward(
     grad: Tensor, values: Tensor, scale: Tensor, scores: Tensor, kernel: int, dilation: int, cosine: bool
 ) -> Tensor:
     """Gradient [B, C, H, W] with regard to `values` of a gradient `grad` [B, C, H, W] of the propagated features."""
-    output, weights, slope = torch.zeros_like(values), torch.empty_like(scores), torch.empty_like(scores)
+    output, weights, slope = torch.empty_like(values), torch.empty_like(scores), torch.empty_like(scores)
     given, features, held = grad.numpy(), values.numpy(), scores.numpy()
     pairs, out = (weights.numpy(), slope.numpy()), output.numpy()
     _over_rows(lambda *rows: kernels.slopes(given, features, held, kernel, dilation, *rows, *pairs), values, dilation)

@@ -9,6 +9,7 @@ Shapes: features [B, C, H, W], scores and their like [B, N, H, W], scale [B, H, 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,11 @@ _LANES = 4  # channels compared at a time: their sum is taken in registers
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     # Sums may be regrouped, or they could not be vectorised; infinities and NaN are kept. The threads are the caller's.
-    options = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
+    compiled = partial(njit, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
     try:
-        return njit(cache=True, **options)(function)
+        return compiled(cache=True)(function)
     except RuntimeError:  # Numba finds no folder to keep its work in: each process compiles anew
-        return njit(**options)(function)
+        return compiled()(function)
 
 
 @_compiled
@@ -38,13 +39,14 @@ def forward(
     scores: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Scores and propagated features of some rows of one image. `out` holds zeros."""
+    """Scores and propagated features of some rows of one image."""
     band, weights = _bands(values, kernel, dilation), _tile(values, kernel)
     for y in range(first, last, dilation):
         _compare(values, values, kernel, dilation, image, y, band, weights)
         _rescale(scale, kernel, dilation, image, y, weights)
         scores[image, :, y] = weights
         _softmax(weights)
+        out[image, :, y] = 0
         _mix(weights, values, kernel, dilation, image, y, band[0], out)
 
 
@@ -97,10 +99,11 @@ def backward(
     last: int,
     out: np.ndarray,
 ) -> None:
-    """Gradient with regard to the features of some rows, gathered from `slopes` of all rows. `out` holds zeros."""
+    """Gradient with regard to the features of some rows, gathered from `slopes` of all rows."""
     band, given, pull = _bands(values, kernel, dilation), _tile(values, kernel), _tile(values, kernel)
     for y in range(first, last, dilation):
         _turn(weights, kernel, dilation, image, y, given)
+        out[image, :, y] = 0
         _mix(given, grad, kernel, dilation, image, y, band[0], out)
         # A score belongs to both of its pixels.
         _turn(slope, kernel, dilation, image, y, pull)
