@@ -2,8 +2,9 @@
 
     python benchmarks/propagation.py [--shape B C H W] [--threads N] [--repeats N] [--out FILE.csv]
 
-Each form runs in a process of its own. Seconds are the least of the repeats, which other work on the machine disturbs
-little; memory is the most that the process held beyond the features, the gradient and the libraries (Linux only).
+Each form runs in a process of its own. Seconds are the least of the repeats; core_seconds, the processor time of all
+threads, tells what other work on the machine does to them. Memory is the most that the process held beyond the
+features, the gradient and the libraries (Linux only).
 """
 
 import argparse
@@ -67,29 +68,31 @@ def main() -> None:
             "shape": " ".join(map(str, shape)),
             "form": form,
             "seconds": f"{seconds:.3f}",
+            "core_seconds": f"{cores:.3f}",
             "extra_MiB": f"{memory / 2**20:.0f}",
             "times_faster": f"{figures['unfolded'][0] / seconds:.1f}",
-            "times_the_memory": f"{memory / figures['unfolded'][1]:.3f}",
+            "times_the_memory": f"{memory / figures['unfolded'][2]:.3f}",
         }
-        for form, (seconds, memory) in figures.items()
+        for form, (seconds, cores, memory) in figures.items()
     ]
     report(rows, arguments.out)
     output, gradient = alone(differences, shape, threads)
     print(f"fovea against unfolded, of the largest value: output {output:.1e}, gradient {gradient:.1e}")
 
 
-def measure(form: str, shape: list[int], threads: int, repeats: int) -> tuple[float, int]:
-    """Least seconds of forward and backward, and the most bytes held beyond what stood before."""
+def measure(form: str, shape: list[int], threads: int, repeats: int) -> tuple[float, float, int]:
+    """Least seconds, and core-seconds, of forward and backward, and the most bytes held beyond what stood before."""
     torch.set_num_threads(threads)
     features, grad = inputs(shape)
     run(form, *inputs([1, shape[1], 16, 16]))  # imports and compiles
     before = forget_peak()
-    times = []
+    times, cores = [], []
     for _ in range(repeats):
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         run(form, features, grad)
         times.append(time.perf_counter() - started)
-    return min(times), status("VmHWM") - before
+        cores.append(time.process_time() - worked)
+    return min(times), min(cores), status("VmHWM") - before
 
 
 def differences(shape: list[int], threads: int) -> tuple[float, float]:
