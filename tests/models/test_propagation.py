@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fovea.models import propagation_torch
 from fovea.models.propagation import propagate
 from fovea.runtime.errors import FoveaError
 
@@ -25,21 +31,132 @@ def naive(features: Tensor, kernel_size: int, dilation: int, similarity: str) ->
     return (weights.unsqueeze(1) * window(features)).sum(dim=2)
 
 
+def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def differentiated(function: Callable[..., Tensor], features: Tensor, *arguments: object) -> tuple[Tensor, Tensor]:
+    """Output, and gradient of a weighted sum of it."""
+    features = features.detach().requires_grad_()
+    output = function(features, *arguments)
+    (gradient,) = torch.autograd.grad(output, features, noise(*output.shape, seed=1).to(output))
+    return output.detach(), gradient
+
+
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
-@pytest.mark.parametrize(("kernel_size", "dilation"), [(1, 1), (3, 1), (5, 2), (3, 4)])
-def test_equals_the_unfolded_form(kernel_size: int, dilation: int, similarity: str) -> None:
-    features = torch.randn(2, 3, 7, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize(("kernel_size", "dilation"), [(1, 1), (3, 1), (5, 2), (3, 4), (7, 1)])
+@pytest.mark.parametrize("shape", [(2, 3, 7, 9), (1, 5, 2, 3), (1, 8, 40, 6), (1, 1, 1, 1)])
+def test_equals_the_unfolded_form(shape: tuple[int, ...], kernel_size: int, dilation: int, similarity: str) -> None:
+    features, window = noise(*shape), (kernel_size, dilation, similarity == "cosine")
+    known, known_gradient = differentiated(naive, features, kernel_size, dilation, similarity)
 
-    ours = propagate(features, kernel_size, dilation, similarity)
+    ours, gradient = differentiated(propagate, features, kernel_size, dilation, similarity)
+    plain, scores = propagation_torch.forward(features, *window)
+    plain_gradient = propagation_torch.backward(noise(*shape, seed=1), features, scores, *window)
 
-    torch.testing.assert_close(ours, naive(features, kernel_size, dilation, similarity))
+    for output in (ours, plain):
+        torch.testing.assert_close(output, known)
+    for each in (gradient, plain_gradient):
+        torch.testing.assert_close(each, known_gradient)
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
-def test_gradient_is_that_of_the_function(similarity: str) -> None:
-    features = torch.randn(1, 2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize(("kernel_size", "dilation"), [(3, 1), (5, 2)])
+def test_gradient_is_that_of_the_function(kernel_size: int, dilation: int, similarity: str) -> None:
+    features = noise(1, 2, 4, 3, seed=1).requires_grad_()
 
-    assert torch.autograd.gradcheck(lambda f: propagate(f, 3, 1, similarity), features.requires_grad_())
+    assert torch.autograd.gradcheck(lambda f: propagate(f, kernel_size, dilation, similarity), features)
+
+
+def test_the_operator_is_one_that_torch_compile_can_take() -> None:
+    values = noise(1, 4, 6, 5).requires_grad_()
+
+    torch.library.opcheck(torch.ops.fovea.propagate.default, (values, 3, 2, False))
+
+
+def test_any_layout_will_do() -> None:
+    features = noise(2, 6, 8, 10, dtype=torch.float32)
+    known = differentiated(propagate, features)
+
+    for view in (
+        features.contiguous(memory_format=torch.channels_last),
+        features.transpose(2, 3).contiguous().transpose(2, 3),
+        torch.cat([features, features], dim=3)[..., :10],
+    ):
+        assert not view.is_contiguous()
+        torch.testing.assert_close(differentiated(propagate, view), known)
+
+
+def test_a_gradient_may_be_one_number_for_all() -> None:
+    features = noise(1, 3, 5, 5).requires_grad_()
+
+    propagate(features).sum().backward()
+    (known,) = torch.autograd.grad(naive(features, 5, 2, "dot").sum(), features)
+
+    torch.testing.assert_close(features.grad, known)
+
+
+def test_keeps_the_features_and_one_score_a_neighbour() -> None:
+    features, kept = noise(1, 64, 12, 12, dtype=torch.float32).requires_grad_(), []
+
+    with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each.nbytes) or each, lambda each: each):
+        propagate(features)
+
+    assert sum(kept) == features.nbytes + 25 * 12 * 12 * 4
+
+
+def test_any_number_of_threads_gives_the_same_and_none_is_left() -> None:
+    features, threads, before = noise(2, 4, 50, 8, dtype=torch.float32), torch.get_num_threads(), threading.enumerate()
+    try:
+        results = []
+        for number in (1, 3):
+            torch.set_num_threads(number)
+            results.append(differentiated(propagate, features))
+    finally:
+        torch.set_num_threads(threads)
+
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+    assert threading.enumerate() == before
+
+
+def test_pixels_without_a_feature_have_a_finite_gradient() -> None:
+    features = noise(1, 3, 6, 6)
+    features[..., 2:4] = 0
+
+    for similarity in ("dot", "cosine"):
+        output, gradient = differentiated(propagate, features, 5, 2, similarity)
+        assert output.isfinite().all()
+        assert gradient.isfinite().all()
+
+
+def test_what_is_no_number_stays_none() -> None:
+    features = noise(1, 3, 9, 9)
+    features[0, 0, 4, 4] = torch.nan
+
+    output = propagate(features, 3, 2)
+
+    assert output[0, 0, 2::2, 2::2][:3, :3].isnan().all()
+    assert output[..., 0, 0].isfinite().all()
+
+
+def test_no_image_and_no_pixel_are_nothing_special() -> None:
+    for shape in ((0, 3, 5, 5), (1, 3, 0, 5), (1, 3, 5, 0)):
+        output, gradient = differentiated(propagate, torch.zeros(shape))
+        assert output.shape == gradient.shape == shape
+
+
+def test_the_compiler_is_imported_by_the_first_use_and_may_have_nowhere_to_keep_its_work() -> None:
+    script = """
+import sys
+import torch
+from fovea.models.propagation import propagate
+assert "numba" not in sys.modules
+assert torch.equal(propagate(torch.ones(1, 1, 2, 2), 1), torch.ones(1, 1, 2, 2))
+assert "numba" in sys.modules
+"""
+    nowhere = os.environ | {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
+
+    subprocess.run([sys.executable, "-c", script], check=True, env=nowhere)
 
 
 def test_output_and_gradient_are_the_published_ones() -> None:
@@ -53,6 +170,21 @@ def test_output_and_gradient_are_the_published_ones() -> None:
     assert features.grad is not None
     for ours, theirs in ((output, known["output"]), (features.grad, known["grad"])):
         assert (ours - theirs).abs().max() < 1e-4 * theirs.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
+    features = noise(1, 16, 8, 8, dtype=torch.float32).to(dtype)
+    known = differentiated(propagate, features.float())
+
+    ours = differentiated(propagate, features)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = differentiated(propagate, features)
+
+    assert ours[0].dtype == ours[1].dtype == dtype
+    torch.testing.assert_close(ours[0], known[0].to(dtype))
+    torch.testing.assert_close(ours[1].float(), known[1], rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(mixed, ours)
 
 
 def test_half_precision_survives_large_features() -> None:

@@ -1,13 +1,16 @@
-"""Feature propagation: each pixel borrows the features of the neighbours that resemble it."""
+"""Feature propagation: each pixel borrows the features of the neighbours that resemble it.
 
-from collections.abc import Iterator
-from itertools import product
-from typing import Literal
+An operator of PyTorch and its gradient, `fovea::propagate` and `fovea::propagate_backward`, each with a function for a
+kind of device: loops compiled by Numba on a CPU, plain tensors elsewhere. They keep the features and one score for each
+pixel and neighbour, where the textbook form, unfolding the window, keeps a copy of the features for each neighbour.
+"""
+
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from fovea.models import propagation_torch
 from fovea.runtime.errors import FoveaError
 
 
@@ -34,7 +37,7 @@ def propagate(
         similarity: `dot` or `cosine`.
 
     Returns:
-        Propagated features [B, C, H, W], in the precision of `features`.
+        Propagated features [B, C, H, W], in the precision of `features`. They can be differentiated once.
 
     Raises:
         FoveaError: `kernel_size` is even or not positive, `dilation` is not positive, or `similarity` is unknown.
@@ -45,21 +48,53 @@ def propagate(
         raise FoveaError(f"dilation={dilation} is no distance; give 1 or more")
     if similarity not in ("dot", "cosine"):
         raise FoveaError(f"similarity={similarity} is unknown; choose dot or cosine")
-    values = features.to(torch.promote_types(features.dtype, torch.float32))
-    keys = F.normalize(values, dim=1) if similarity == "cosine" else values
-    # Shifted views of one padded copy: unfolding the window would hold kernel_size ** 2 copies of the features.
-    scores = torch.stack([(keys * near).sum(dim=1) for near in _neighbours(keys, kernel_size, dilation)])
-    weights = scores.clamp(min=0).softmax(dim=0)
-    output = torch.zeros_like(values)
-    for weight, near in zip(weights, _neighbours(values, kernel_size, dilation), strict=True):
-        output = output + weight.unsqueeze(dim=1) * near
+    values = features.to(torch.promote_types(features.dtype, torch.float32)).contiguous()
+    output, _ = _forward(values, kernel_size, dilation, similarity == "cosine")
     return output.to(features.dtype)
 
 
-def _neighbours(features: Tensor, kernel_size: int, dilation: int) -> Iterator[Tensor]:
-    """Views [B, C, H, W] of the zero-padded features, one for each offset of the window."""
-    height, width = features.shape[2:]
-    reach = kernel_size // 2 * dilation
-    padded = F.pad(features, (reach, reach, reach, reach))
-    for top, left in product(range(0, 2 * reach + 1, dilation), repeat=2):
-        yield padded[:, :, top : top + height, left : left + width]
+_forward = torch.library.custom_op("fovea::propagate", propagation_torch.forward, mutates_args=())
+_backward = torch.library.custom_op("fovea::propagate_backward", propagation_torch.backward, mutates_args=())
+
+
+@_forward.register_kernel("cpu")
+def _forward_cpu(values: Tensor, kernel: int, dilation: int, cosine: bool) -> tuple[Tensor, Tensor]:
+    from fovea.models import propagation_cpu  # imports Numba, which only training needs
+
+    return propagation_cpu.forward(values, kernel, dilation, cosine)
+
+
+@_backward.register_kernel("cpu")
+def _backward_cpu(grad: Tensor, values: Tensor, scores: Tensor, kernel: int, dilation: int, cosine: bool) -> Tensor:
+    from fovea.models import propagation_cpu
+
+    return propagation_cpu.backward(grad, values, scores, kernel, dilation, cosine)
+
+
+@_forward.register_fake
+def _forward_shapes(values: Tensor, kernel: int, dilation: int, cosine: bool) -> tuple[Tensor, Tensor]:
+    batch, _, height, width = values.shape
+    return torch.empty_like(values), values.new_empty(batch, kernel**2, height, width)
+
+
+@_backward.register_fake
+def _backward_shapes(grad: Tensor, values: Tensor, scores: Tensor, kernel: int, dilation: int, cosine: bool) -> Tensor:
+    return torch.empty_like(values)
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, int, int, bool], output: tuple[Tensor, Tensor]) -> None:
+    values, *ctx.window = inputs
+    scores = output[1]
+    ctx.save_for_backward(values, scores)
+    ctx.mark_non_differentiable(scores)
+    ctx.set_materialize_grads(False)
+
+
+def _differentiate(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, None, None, None]:
+    if grad is None:
+        return None, None, None, None
+    values, scores = ctx.saved_tensors
+    return _backward(grad.contiguous(), values, scores, *ctx.window), None, None, None
+
+
+_forward.register_autograd(_differentiate, setup_context=_keep)

@@ -1,0 +1,153 @@
+"""Feature propagation against unfolding the window: seconds and memory of forward and backward, and the differences.
+
+    python benchmarks/propagation.py [--shape B C H W] [--threads N] [--repeats N] [--out FILE.csv]
+
+Each form runs in a process of its own. Seconds are the least of the repeats; core_seconds, the processor time of all
+threads, tells what other work on the machine does to them. Memory is the most that the process held beyond the
+features, the gradient and the libraries (Linux only).
+"""
+
+import argparse
+import csv
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from crf import processor
+from torch import Tensor
+from torch.nn import functional as F
+
+from fovea.models.propagation import propagate
+
+KERNEL, DILATION = 5, 2
+
+
+def unfolded(features: Tensor) -> Tensor:
+    """The textbook form: 25 copies of the features."""
+    batch, channels, height, width = features.shape
+    window = F.unfold(features, KERNEL, DILATION, KERNEL // 2 * DILATION).view(batch, channels, -1, height, width)
+    weights = (features.unsqueeze(2) * window).sum(dim=1).relu().softmax(dim=1)
+    return (weights.unsqueeze(1) * window).sum(dim=2)
+
+
+def shifted(features: Tensor) -> Tensor:
+    """A loop over shifted views, differentiated by PyTorch."""
+    height, width = features.shape[2:]
+    reach = KERNEL // 2 * DILATION
+    padded = F.pad(features, (reach, reach, reach, reach))
+    steps = range(0, 2 * reach + 1, DILATION)
+    near = [padded[:, :, top : top + height, left : left + width] for top in steps for left in steps]
+    weights = torch.stack([(features * each).sum(dim=1) for each in near]).relu().softmax(dim=0)
+    output = torch.zeros_like(features)
+    for weight, each in zip(weights, near, strict=True):
+        output = output + weight.unsqueeze(dim=1) * each
+    return output
+
+
+FORMS: dict[str, Callable[[Tensor], Tensor]] = {"unfolded": unfolded, "shifted": shifted, "fovea": propagate}
+
+
+def main() -> None:
+    """Print a table, a row for each form, and write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shape", type=int, nargs=4, default=[2, 128, 224, 224], metavar=("B", "C", "H", "W"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="CSV for the table")
+    arguments = parser.parse_args()
+    shape, threads = arguments.shape, arguments.threads
+    figures = {form: alone(measure, form, shape, threads, arguments.repeats) for form in FORMS}
+    rows = [
+        {
+            "machine": f"{threads} cores, {processor()}",
+            "shape": " ".join(map(str, shape)),
+            "form": form,
+            "seconds": f"{seconds:.3f}",
+            "core_seconds": f"{cores:.3f}",
+            "extra_MiB": f"{memory / 2**20:.0f}",
+            "times_faster": f"{figures['unfolded'][0] / seconds:.1f}",
+            "times_the_memory": f"{memory / figures['unfolded'][2]:.3f}",
+        }
+        for form, (seconds, cores, memory) in figures.items()
+    ]
+    report(rows, arguments.out)
+    output, gradient = alone(differences, shape, threads)
+    print(f"fovea against unfolded, of the largest value: output {output:.1e}, gradient {gradient:.1e}")
+
+
+def measure(form: str, shape: list[int], threads: int, repeats: int) -> tuple[float, float, int]:
+    """Least seconds, and core-seconds, of forward and backward, and the most bytes held beyond what stood before."""
+    torch.set_num_threads(threads)
+    features, grad = inputs(shape)
+    run(form, *inputs([1, shape[1], 16, 16]))  # imports and compiles
+    before = forget_peak()
+    times, cores = [], []
+    for _ in range(repeats):
+        started, worked = time.perf_counter(), time.process_time()
+        run(form, features, grad)
+        times.append(time.perf_counter() - started)
+        cores.append(time.process_time() - worked)
+    return min(times), min(cores), status("VmHWM") - before
+
+
+def differences(shape: list[int], threads: int) -> tuple[float, float]:
+    """Largest difference of outputs and of gradients, as a share of the largest value."""
+    torch.set_num_threads(threads)
+    features, grad = inputs(shape)
+    pairs = zip(run("fovea", features, grad), run("unfolded", features, grad), strict=True)
+    output, gradient = (float((ours - theirs).abs().max() / theirs.abs().max()) for ours, theirs in pairs)
+    return output, gradient
+
+
+def run(form: str, features: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Output and gradient with regard to the features."""
+    output = FORMS[form](features)
+    (gradient,) = torch.autograd.grad(output, features, grad)
+    return output.detach(), gradient
+
+
+def inputs(shape: list[int]) -> tuple[Tensor, Tensor]:
+    """Features whose softmax is neither flat nor a single neighbour, and a gradient."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(*shape, generator=generator) * shape[1] ** -0.25
+    return features.requires_grad_(), torch.randn(*shape, generator=generator)
+
+
+def alone(job: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a call in a fresh process."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(job, *arguments).result()
+
+
+def forget_peak() -> int:
+    """Bytes that this process holds; its peak counts from here on, where the system can forget the one before."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return status("VmRSS")
+
+
+def status(field: str) -> int:
+    """Bytes under a name of /proc/self/status: VmRSS, held now, or VmHWM, the peak."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(field))) * 1024
+
+
+def report(rows: list[dict[str, str]], out: Path | None) -> None:
+    """Print rows, and write them where asked."""
+    for row in rows:
+        print(", ".join(f"{key} {value}" for key, value in row.items()))
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The whole training step of the published two-level network, with the propagation unfolded and with ours.
+
+    python benchmarks/training_step.py [--batch B] [--size PIXELS] [--threads N] [--out FILE.csv]
+
+Each form runs in a process of its own, from the same weights on the same batch: forward, backward, one step of SGD.
+core_seconds is the processor time of all threads: it tells what other work on the machine does to the seconds.
+Memory is the most that the process held, libraries and weights included (Linux only).
+"""
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from crf import processor
+from propagation import alone, forget_peak, report, status, unfolded
+from torch import nn
+
+from fovea.models.basic_unet import BasicUNet2d
+from fovea.supervision.gaze import Gaze
+
+FORMS = {"unfolded": "32", "fovea": "32", "fovea, bf16-mixed": "bf16"}
+
+
+def main() -> None:
+    """Print a table, a row for each form, and write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, help="CSV for the table")
+    arguments = parser.parse_args()
+    figures = {form: alone(measure, form, arguments.batch, arguments.size, arguments.threads) for form in FORMS}
+    most, slowest, *_ = figures["unfolded"]
+    rows = [
+        {
+            "machine": f"{arguments.threads} cores, {processor()}",
+            "batch": str(arguments.batch),
+            "size": str(arguments.size),
+            "form": form,
+            "seconds": f"{seconds:.2f}",
+            "core_seconds": f"{cores:.2f}",
+            "peak_MiB": f"{memory / 2**20:.0f}",
+            "times_faster": f"{slowest / seconds:.2f}",
+            "times_the_memory": f"{memory / most:.2f}",
+            "loss": f"{loss:.6f}",
+        }
+        for form, (memory, seconds, cores, loss) in figures.items()
+    ]
+    report(rows, arguments.out)
+
+
+def measure(form: str, batch: int, size: int, threads: int) -> tuple[int, float, float, float]:
+    """The most bytes held, the seconds and core-seconds of the second of two steps, and the loss of the first."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    mode = Gaze(partial(BasicUNet2d, in_channels=3, classes=1), nn.BCEWithLogitsLoss(), thresholds=[0.5, 0.3])
+    if form == "unfolded":
+        mode.propagate = unfolded
+    optimizer = torch.optim.SGD(mode.parameters(), lr=1e-4, momentum=0.99, nesterov=True, weight_decay=4e-4)
+    samples = {"image": torch.randn(batch, 3, size, size), "pseudo": torch.rand(batch, 1, size, size)}
+    forget_peak()
+    losses = []
+    for _ in range(2):
+        started, worked = time.perf_counter(), time.process_time()
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=FORMS[form] == "bf16"):
+            loss = mode.losses(samples, progress=0.0)["loss"]
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return status("VmHWM"), time.perf_counter() - started, time.process_time() - worked, losses[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""The loops of `fovea.models.propagation` on a CPU, compiled by Numba when first called and kept on disk from then on.
+
+A row of the image is worked through at a time, so that what it needs stays in the caches: the window's rows of one
+channel or of four (a band, with a margin of zeros in place of what is beyond the border) against a tile [N, W], a line
+for each of the N neighbours of the window. The inner loops run along the row, and the compiler vectorises them.
+
+Shapes: features [B, C, H, W], scores and their like [B, N, H, W], scale [B, H, W], all contiguous. Rows are taken from
+`first` to `last` in steps of the dilation: they share their neighbours.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+_LANES = 4  # channels compared at a time: their sum is taken in registers
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    # Sums may be regrouped, or they could not be vectorised; infinities and NaN are kept. The threads are the caller's.
+    compiled = partial(njit, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
+    try:
+        return compiled(cache=True)(function)
+    except RuntimeError:  # Numba finds no folder to keep its work in: each process compiles anew
+        return compiled()(function)
+
+
+@_compiled
+def forward(
+    values: np.ndarray,
+    scale: np.ndarray,
+    kernel: int,
+    dilation: int,
+    image: int,
+    first: int,
+    last: int,
+    scores: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Scores and propagated features of some rows of one image."""
+    band, weights = _bands(values, kernel, dilation), _tile(values, kernel)
+    for y in range(first, last, dilation):
+        _compare(values, values, kernel, dilation, image, y, band, weights)
+        _rescale(scale, kernel, dilation, image, y, weights)
+        scores[image, :, y] = weights
+        _softmax(weights)
+        out[image, :, y] = 0
+        _mix(weights, values, kernel, dilation, image, y, band[0], out)
+
+
+@_compiled
+def slopes(
+    grad: np.ndarray,
+    values: np.ndarray,
+    scores: np.ndarray,
+    kernel: int,
+    dilation: int,
+    image: int,
+    first: int,
+    last: int,
+    weights: np.ndarray,
+    slope: np.ndarray,
+) -> None:
+    """Weights of some rows, and the gradient with regard to their scores."""
+    band, weight, tile = _bands(values, kernel, dilation), _tile(values, kernel), _tile(values, kernel)
+    mean = np.empty_like(tile[0])
+    for y in range(first, last, dilation):
+        weight[:] = scores[image, :, y]
+        _softmax(weight)
+        _compare(grad, values, kernel, dilation, image, y, band, tile)
+        mean[:] = 0
+        for n in range(len(tile)):
+            for x in range(mean.size):
+                mean[x] += weight[n, x] * tile[n, x]
+        for n in range(len(tile)):
+            score = scores[image, n, y]
+            for x in range(mean.size):
+                passes = score[x] > 0
+                tile[n, x] = weight[n, x] * (tile[n, x] - mean[x]) if passes else tile.dtype.type(0)
+        weights[image, :, y] = weight
+        slope[image, :, y] = tile
+
+
+@_compiled
+def backward(
+    grad: np.ndarray,
+    values: np.ndarray,
+    scale: np.ndarray,
+    scores: np.ndarray,
+    weights: np.ndarray,
+    slope: np.ndarray,
+    cosine: bool,
+    kernel: int,
+    dilation: int,
+    image: int,
+    first: int,
+    last: int,
+    out: np.ndarray,
+) -> None:
+    """Gradient with regard to the features of some rows, gathered from `slopes` of all rows."""
+    band, given, pull = _bands(values, kernel, dilation), _tile(values, kernel), _tile(values, kernel)
+    for y in range(first, last, dilation):
+        _turn(weights, kernel, dilation, image, y, given)
+        out[image, :, y] = 0
+        _mix(given, grad, kernel, dilation, image, y, band[0], out)
+        # A score belongs to both of its pixels.
+        _turn(slope, kernel, dilation, image, y, pull)
+        for n in range(len(pull)):
+            pull[n] += slope[image, n, y]
+        if cosine:
+            _shorten(scale, scores, kernel, dilation, image, y, pull)
+        _mix(pull, values, kernel, dilation, image, y, band[0], out)
+
+
+@_compiled
+def _bands(values: np.ndarray, kernel: int, dilation: int) -> np.ndarray:
+    return np.zeros((_LANES, kernel, values.shape[3] + (kernel - 1) * dilation), values.dtype)
+
+
+@_compiled
+def _tile(values: np.ndarray, kernel: int) -> np.ndarray:
+    return np.empty((kernel * kernel, values.shape[3]), values.dtype)
+
+
+@_compiled
+def _load(values: np.ndarray, image: int, channel: int, y: int, kernel: int, dilation: int, band: np.ndarray) -> None:
+    """The rows of the window around row `y`, between the margins of the band [kernel, W + margins]."""
+    height, width = values.shape[2:]
+    margin = kernel // 2 * dilation
+    for i in range(kernel):
+        line = band[i, margin : margin + width]
+        row = y - margin + i * dilation
+        if 0 <= row < height:
+            source = values[image, channel, row]
+            for x in range(width):
+                line[x] = source[x]
+        else:
+            line[:] = 0
+
+
+@_compiled
+def _compare(
+    left: np.ndarray,
+    right: np.ndarray,
+    kernel: int,
+    dilation: int,
+    image: int,
+    y: int,
+    band: np.ndarray,
+    tile: np.ndarray,
+) -> None:
+    """Dot products of a row of `left` with the neighbours in `right`."""
+    channels, width = left.shape[1], left.shape[3]
+    lines = np.zeros((_LANES, width), left.dtype)
+    tile[:] = 0
+    for channel in range(0, channels, _LANES):
+        for lane in range(_LANES):
+            if channel + lane < channels:
+                lines[lane] = left[image, channel + lane, y]
+                _load(right, image, channel + lane, y, kernel, dilation, band[lane])
+            else:
+                lines[lane] = 0  # against what the band still holds
+        a, b, c, d = lines[0], lines[1], lines[2], lines[3]
+        for n in range(kernel * kernel):
+            i, at = n // kernel, n % kernel * dilation
+            e, f, g, h = (
+                band[0, i, at : at + width],
+                band[1, i, at : at + width],
+                band[2, i, at : at + width],
+                band[3, i, at : at + width],
+            )
+            line = tile[n]
+            for x in range(width):
+                line[x] += a[x] * e[x] + b[x] * f[x] + c[x] * g[x] + d[x] * h[x]
+
+
+@_compiled
+def _mix(
+    tile: np.ndarray,
+    values: np.ndarray,
+    kernel: int,
+    dilation: int,
+    image: int,
+    y: int,
+    band: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Add the neighbours, weighted by the tile, to a row of `out`."""
+    channels, width = values.shape[1], values.shape[3]
+    flat = band.reshape(-1)
+    starts = np.array([i * band.shape[1] + j * dilation for i in range(kernel) for j in range(kernel)])
+    for channel in range(channels):
+        _load(values, image, channel, y, kernel, dilation, band)
+        line = out[image, channel, y]
+        weight, near = tile[0], flat[starts[0] : starts[0] + width]
+        for x in range(width):
+            line[x] += weight[x] * near[x]
+        # The square of an odd number is one more than a multiple of four.
+        for n in range(1, kernel * kernel, 4):
+            a, b, c, d = tile[n], tile[n + 1], tile[n + 2], tile[n + 3]
+            e, f = flat[starts[n] : starts[n] + width], flat[starts[n + 1] : starts[n + 1] + width]
+            g, h = flat[starts[n + 2] : starts[n + 2] + width], flat[starts[n + 3] : starts[n + 3] + width]
+            for x in range(width):
+                line[x] += a[x] * e[x] + b[x] * f[x] + c[x] * g[x] + d[x] * h[x]
+
+
+@_compiled
+def _softmax(tile: np.ndarray) -> None:
+    """Softmax over the neighbours of the scores that are positive, and of 0 for the others, in place."""
+    size = tile.shape[1]
+    top, total = np.zeros(size, tile.dtype), np.zeros(size, tile.dtype)
+    for n in range(len(tile)):
+        for x in range(size):
+            score = tile[n, x]
+            tile[n, x] = tile.dtype.type(0) if score < 0 else score  # NaN stays
+            top[x] = max(top[x], score)
+    for n in range(len(tile)):
+        for x in range(size):
+            tile[n, x] = np.exp(tile[n, x] - top[x])
+            total[x] += tile[n, x]
+    for n in range(len(tile)):
+        for x in range(size):
+            tile[n, x] /= total[x]
+
+
+@_compiled
+def _turn(source: np.ndarray, kernel: int, dilation: int, image: int, y: int, tile: np.ndarray) -> None:
+    """What the neighbours say of the pixels of row `y`: for each, the value that it holds in the opposite direction."""
+    height, width = source.shape[2:]
+    for n in range(len(tile)):
+        row = y + (n // kernel - kernel // 2) * dilation
+        right = (n % kernel - kernel // 2) * dilation
+        low, high = max(0, -right), max(0, min(width, width - right))
+        tile[n] = 0
+        if 0 <= row < height and low < high:
+            tile[n, low:high] = source[image, len(tile) - 1 - n, row, low + right : high + right]
+
+
+@_compiled
+def _rescale(scale: np.ndarray, kernel: int, dilation: int, image: int, y: int, tile: np.ndarray) -> None:
+    """Multiply by the scale of both pixels of each pair."""
+    height, width = scale.shape[1:]
+    for n in range(len(tile)):
+        row = y + (n // kernel - kernel // 2) * dilation
+        right = (n % kernel - kernel // 2) * dilation
+        if 0 <= row < height:
+            for x in range(max(0, -right), min(width, width - right)):
+                tile[n, x] *= scale[image, y, x] * scale[image, row, x + right]
+
+
+@_compiled
+def _shorten(
+    scale: np.ndarray, scores: np.ndarray, kernel: int, dilation: int, image: int, y: int, tile: np.ndarray
+) -> None:
+    """From gradients of cosines to factors of the features: a cosine does not change along its own vector."""
+    along = np.zeros_like(tile[0])
+    for n in range(len(tile)):
+        score = scores[image, n, y]
+        for x in range(along.size):
+            along[x] += tile[n, x] * score[x]
+    _rescale(scale, kernel, dilation, image, y, tile)
+    centre = tile[len(tile) // 2]
+    for x in range(along.size):
+        centre[x] -= along[x] * scale[image, y, x] ** 2
