@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from crf import processor
+from _machine import processor
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from crf import processor
+from _machine import processor
 from propagation import alone, forget_peak, report, status, unfolded
 from torch import nn
 
