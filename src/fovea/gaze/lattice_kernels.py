@@ -21,10 +21,11 @@ _ALL_RANKS = sum(range(CORNERS))
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    # Without the GIL: threads that hand work to other processes go on meanwhile.
     try:
-        return njit(cache=True)(function)
+        return njit(cache=True, nogil=True)(function)
     except RuntimeError:  # Numba finds no folder to keep its work in: each process compiles anew
-        return njit(function)
+        return njit(nogil=True)(function)
 
 
 @_compiled

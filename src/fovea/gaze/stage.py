@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from fovea.data.folder import Folder
@@ -168,7 +169,9 @@ def _run(job: Job, looks: Sequence[Look], workers: int) -> tuple[dict[str, Done]
 
 
 def _one_thread() -> None:
-    cv2.setNumThreads(1)  # the processes are the parallelism
+    """The processes are the parallelism: threads of a library would wait for one another on cores that are taken."""
+    cv2.setNumThreads(1)
+    threadpool_limits(1, user_api="blas")
 
 
 def _light(dataset: Folder) -> Folder:

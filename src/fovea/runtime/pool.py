@@ -15,8 +15,6 @@ from fovea.runtime.errors import FoveaError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""Threads of the libraries that have their own: one each, since the processes are the parallelism."""
 _AHEAD = 4  # items that wait for each process: enough to keep it busy, and memory does not grow with their number
 
 
@@ -29,30 +27,36 @@ def each(
         job: travels to each process once, so it must be picklable; beyond a pipe's buffer (64 KiB) a process that
             dies at its start would be waited for forever.
         items: taken a few at a time.
-        workers: number of processes; 1 works in this one.
-        begin: called first in each process.
+        workers: number of processes, this one included.
+        begin: called first in each of them.
 
     Raises:
         FoveaError: `workers` is not a number from 1 on, or a process died.
     """
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise FoveaError(f"workers={workers!r} is not possible; set a number of processes from 1 on")
+    begin()
     if workers == 1:
-        begin()
         for item in items:
             yield item, job(item)
         return
     # Spawned, not forked: a fork of a process whose libraries have started threads can hang.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (job, begin))
+    pool = ProcessPoolExecutor(workers - 1, get_context("spawn"), _begin, (job, begin))
     waiting, running = iter(items), dict[Future[Any], Item]()
     try:
         while True:
-            with _start():
-                for item in islice(waiting, _AHEAD * workers - len(running)):
+            with _interrupts_on_hold():
+                for item in islice(waiting, _AHEAD * (workers - 1) - len(running)):
                     running[pool.submit(_work, item)] = item
             if not running:
                 return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            # This process is one of the workers: it has loaded already what the others still load.
+            for item in islice(waiting, 1):
+                yield item, job(item)
+                break
+            else:
+                wait(running, return_when=FIRST_COMPLETED)
+            for future in [one for one in running if one.done()]:
                 yield running.pop(future), future.result()
     except BrokenProcessPool as error:
         raise FoveaError("a worker process died, most likely of too little memory; set fewer workers") from error
@@ -61,18 +65,13 @@ def each(
 
 
 @contextmanager
-def _start() -> Iterator[None]:
-    """Around whatever may start a process, which takes over the environment and the signals on hold."""
-    given = {name: os.environ[name] for name in _THREADS if name in os.environ}
-    os.environ.update(dict.fromkeys(_THREADS, "1") | given)
-    # On hold: a process interrupted in the middle of its imports would print a traceback.
+def _interrupts_on_hold() -> Iterator[None]:
+    """Around whatever may start a process: one interrupted in the middle of its imports would print a traceback."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for name in set(_THREADS) - set(given):
-            del os.environ[name]
 
 
 _job: Callable[[Any], Any] | None = None
