@@ -150,7 +150,7 @@ def test_a_file_that_cannot_grow_leaves_nothing_half_written(root: Path, tmp_pat
     done = subprocess.run(
         command,
         cwd=tmp_path,
-        env=environment(),
+        env=environment() | {"PYTHONDONTWRITEBYTECODE": "1"},  # Python itself would leave half a .pyc file
         capture_output=True,
         text=True,
         preexec_fn=lambda: (
