@@ -62,7 +62,7 @@ def make_plan(
         root: Folder of the data set.
         needs: Targets that the supervision mode trains on.
         store: Folder of the pseudo-mask store, opened only where a target asks for it.
-        parameters: What the store must have been made with (`fovea.gaze.stage.Parameters.flat`).
+        parameters: What the store must have been made with (`fovea.gaze.parameters.Parameters.flat`).
         fraction: Part of the training images to use, drawn by `seed`.
         select_on: `auto` (the masks where the val images have them, else pseudo-masks), `mask` or `pseudo`.
         seed: Seed of that draw.
