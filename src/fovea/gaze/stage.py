@@ -42,16 +42,24 @@ class Report:
         failures: a line for each image that could not be done, by id.
         without_fixations: ids that nobody looked at; they have no map.
         table: counts of the fixation table, see `FixationTable.summary`.
-        quality: means over the images, see `fovea.gaze.quality`; None where none was asked for.
-        verdict: what the quality means for training; None where none was asked for.
+        survey: the quality of the images; None where none was asked for.
     """
 
     done: int
     failures: Mapping[str, str]
     without_fixations: Sequence[str]
     table: Mapping[str, int]
-    quality: Mapping[str, float] | None
-    verdict: Verdict | None
+    survey: Survey | None
+
+    @property
+    def quality(self) -> Mapping[str, float] | None:
+        """Means over the images, see `fovea.gaze.quality`."""
+        return means(self.survey.rows) if self.survey else None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the quality means for training."""
+        return self.survey.verdict() if self.survey else None
 
 
 def prepare(
@@ -96,8 +104,7 @@ def prepare(
         raise FoveaError(f"{fixations}: {table}; there is nothing to work on, check the coordinates and durations")
     target.start()
     masked = frozenset(drawn(filter(dataset.has_mask, seen), quality_masks) if quality == "masks" else ())
-    made_with = versions(_PACKAGES)
-    job = Job(dataset, target, parameters, made_with, tuple(thresholds) if quality != "none" else None)
+    job = Job(dataset, target, parameters, versions(_PACKAGES), tuple(thresholds) if quality != "none" else None)
     done, failures = _run(job, [Look(image_id, table.of(image_id), image_id in masked) for image_id in seen], workers)
     if not done:
         raise FoveaError(f"none of {len(seen)} maps could be made; the first: {failures[seen[0]]}")
@@ -106,16 +113,9 @@ def prepare(
     if rows := {image_id: result.quality for image_id, result in done.items() if result.quality}:
         survey = Survey(rows, thresholds, unseen, table.summary(), failures)
         _write_quality(job, survey, table, page)
-    inputs = {
-        "parameters": parameters.flat(),
-        "versions": made_with,
-        "fixations": {"sha256": sha256(Path(fixations)), **table.summary()},
-    }
-    images = {image_id: result.statistics for image_id, result in done.items()}
-    _refuse_disturbance(target, images)
-    target.finish({**inputs, "images": images, "failures": failures, "without_fixations": unseen})
-    found = (means(rows), survey.verdict()) if survey else (None, None)
-    return Report(len(done), failures, unseen, table.summary(), *found)
+    counts = {"sha256": sha256(Path(fixations)), **table.summary()}
+    _finish(job, done, fixations=counts, failures=failures, without_fixations=unseen)
+    return Report(len(done), failures, unseen, table.summary(), survey)
 
 
 def _check_arguments(
@@ -141,6 +141,14 @@ def _write_quality(job: Job, survey: Survey, table: FixationTable, page: Page | 
     write_quality(job.store.path / "quality.csv", survey.rows)
     if page is not None:
         page(job.store.path / "quality.html", survey, view, job.parameters.flat())
+
+
+def _finish(job: Job, done: Mapping[str, Done], **rest: object) -> None:
+    """Write the manifest: what the maps were made with, what is known of each, and the rest."""
+    images = {image_id: result.statistics for image_id, result in done.items()}
+    _refuse_disturbance(job.store, images)
+    made_with = {"parameters": job.parameters.flat(), "versions": job.versions}
+    job.store.finish({**made_with, "images": images, **rest})
 
 
 def _refuse_disturbance(store: Store, images: Mapping[str, Mapping[str, Any]]) -> None:
