@@ -16,11 +16,18 @@ import torch
 from _machine import processor
 from propagation import alone, forget_peak, report, status, unfolded
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from fovea.models.basic_unet import BasicUNet2d
 from fovea.supervision.gaze import Gaze
 
-FORMS = {"unfolded": "32", "fovea": "32", "fovea, bf16-mixed": "bf16"}
+FORMS = (
+    "unfolded",
+    "fovea",
+    "fovea, channels-last",
+    "fovea, bf16-mixed",
+    "fovea, bf16-mixed, channels-last",
+)
 
 
 def main() -> None:
@@ -49,6 +56,27 @@ def main() -> None:
         for form, (memory, seconds, cores, loss) in figures.items()
     ]
     report(rows, arguments.out)
+    operations, rate = alone(floor, arguments.batch, arguments.size, arguments.threads)
+    print(
+        f"floor of the fp32 step: {operations / 1e12:.2f} TFLOP of convolutions at {rate / 1e9:.0f} GFLOP/s, "
+        f"the rate of a large matrix product here: {operations / rate:.2f} s"
+    )
+
+
+def floor(batch: int, size: int, threads: int) -> tuple[int, float]:
+    """Floating-point operations of the convolutions of a step, and those a second of a product of large matrices."""
+    torch.set_num_threads(threads)
+    network = BasicUNet2d(in_channels=3, classes=1)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.randn(batch, 3, size, size)).sum().backward()
+    side = 3000
+    left, right = torch.randn(side, side), torch.randn(side, side)
+    times = []
+    for _ in range(4):
+        started = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - started)
+    return 2 * counter.get_total_flops(), 2 * side**3 / min(times)  # two levels
 
 
 def measure(form: str, batch: int, size: int, threads: int) -> tuple[int, float, float, float]:
@@ -58,14 +86,17 @@ def measure(form: str, batch: int, size: int, threads: int) -> tuple[int, float,
     mode = Gaze(partial(BasicUNet2d, in_channels=3, classes=1), nn.BCEWithLogitsLoss(), thresholds=[0.5, 0.3])
     if form == "unfolded":
         mode.propagate = unfolded
-    optimizer = torch.optim.SGD(mode.parameters(), lr=1e-4, momentum=0.99, nesterov=True, weight_decay=4e-4)
     samples = {"image": torch.randn(batch, 3, size, size), "pseudo": torch.rand(batch, 1, size, size)}
+    if "channels-last" in form:
+        mode = mode.to(memory_format=torch.channels_last)
+        samples["image"] = samples["image"].to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(mode.parameters(), lr=1e-4, momentum=0.99, nesterov=True, weight_decay=4e-4)
     forget_peak()
     losses = []
     for _ in range(2):
         started, worked = time.perf_counter(), time.process_time()
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=FORMS[form] == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in form):
             loss = mode.losses(samples, progress=0.0)["loss"]
         loss.backward()
         optimizer.step()
