@@ -1,7 +1,7 @@
 """The LightningModule: a supervision mode, an optimiser, a schedule and metrics."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fovea.checkpoint import KEY
 from fovea.metrics.per_image import PerImage
+from fovea.resume import count_epochs_anew
 from fovea.supervision.mode import Mode
 from fovea.supervision.reading import labels
 
@@ -41,6 +42,7 @@ class Segmenter(pl.LightningModule):
         self.make_scheduler = scheduler
         self.config = dict(config)
         self.scores = PerImage(classes=classes)
+        self.random: Mapping[str, Tensor] = {}  # the random states of the checkpoint that is gone on from
 
     @property
     def progress(self) -> float:
@@ -83,5 +85,36 @@ class Segmenter(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "frequency": 1}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the configuration beside the weights, as plain values."""
-        checkpoint[KEY] = {"config": self.config}
+        """Put the configuration beside the weights, as plain values, and each process's random state."""
+        checkpoint[KEY] = {"config": self.config, "random": self._gathered(random_state())}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random states until the training starts: setting it up draws random numbers."""
+        self.random = checkpoint[KEY]["random"]
+        count_epochs_anew(checkpoint)
+
+    def on_train_start(self) -> None:
+        """Go on with the random numbers where the checkpoint was written."""
+        if self.random:
+            set_random_state({device: states[self.global_rank] for device, states in self.random.items()})
+
+    def _gathered(self, states: dict[str, Tensor]) -> dict[str, Tensor]:
+        """States [n] of this process as those of all [processes, n]."""
+        gathered = {}
+        for device, state in states.items():
+            everyone = cast(Tensor, self.all_gather(state.to(self.device)))
+            gathered[device] = everyone.reshape(self.trainer.world_size, -1).cpu()
+        return gathered
+
+
+def random_state() -> dict[str, Tensor]:
+    """The states [n], uint8, of the generators that networks draw from, by kind of device."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else states
+
+
+def set_random_state(states: Mapping[str, Tensor]) -> None:
+    """Put generators back into states of `random_state`, as far as this machine has the devices."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

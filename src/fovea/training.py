@@ -11,14 +11,16 @@ import torch
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import CSVLogger
 
-from fovea.checkpoint import PREFIX, fill, load, read
+from fovea.checkpoint import load
 from fovea.data.module import DataModule
 from fovea.data.plan import Plan
 from fovea.evaluation import evaluate, headline, settings_of, split_plan
+from fovea.resume import resume_from
 from fovea.runtime.checkpoint_io import WholeCheckpoints
-from fovea.runtime.files import write_json
+from fovea.runtime.files import remove_abandoned, write_json
 from fovea.runtime.instantiate import instantiate
-from fovea.runtime.loggers import close
+from fovea.runtime.loggers import close, rewind
+from fovea.runtime.processes import first, one_job
 from fovea.segmenter import Segmenter
 from fovea.supervision.build import build
 
@@ -56,22 +58,32 @@ def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) 
         classes=config["data"]["classes"],
         config=config,
     )
+    with one_job(run):
+        trainer = fit(config, segmenter, data)
+    if trainer.is_global_zero:  # the module itself is back on the CPU
+        evaluate_run(config, data.plan, parameters, trainer.strategy.root_device)
+
+
+def fit(config: dict[str, Any], segmenter: Segmenter, data: DataModule) -> pl.Trainer:
+    """Fit, from the start or from a checkpoint, and leave `checkpoints/` and `training.json` in the run folder."""
+    run = Path(config["run_dir"])
+    resume = resume_from(config["ckpt_path"], run, config, segmenter.supervision)
+    path, step = resume if resume is not None else (None, None)
+    if first():
+        remove_abandoned(run / "checkpoints")
+        rewind(run, step)
     trainer = make_trainer(config, data.plan)
-    resume = resume_from(config["ckpt_path"], run, segmenter)
     started = time.perf_counter()
     try:
-        trainer.fit(segmenter, datamodule=data, ckpt_path=resume, weights_only=True)
+        trainer.fit(segmenter, datamodule=data, ckpt_path=path, weights_only=True)
     except SystemExit as error:  # how Lightning answers Ctrl-C
         raise KeyboardInterrupt from error
     finally:
         close(trainer.loggers)
-    seconds = time.perf_counter() - started
-    trainer.save_checkpoint(run / "checkpoints" / "last.ckpt", weights_only=False)  # with the optimiser
-    write_json(run / "training.json", {"seconds": round(seconds, 1), "steps": trainer.global_step})
-    if trainer.is_global_zero:
-        evaluate_run(
-            config, data.plan, parameters, trainer.strategy.root_device
-        )  # the module itself is back on the CPU
+    if trainer.is_global_zero and trainer.global_step > (step or 0):  # else there was nothing left to do
+        seconds = time.perf_counter() - started
+        write_json(run / "training.json", {"seconds": round(seconds, 1), "steps": trainer.global_step})
+    return trainer
 
 
 def make_trainer(config: dict[str, Any], plan: Plan) -> pl.Trainer:
@@ -97,24 +109,8 @@ def make_trainer(config: dict[str, Any], plan: Plan) -> pl.Trainer:
         callbacks=list(callbacks.values()),
         plugins=[WholeCheckpoints()],
         default_root_dir=config["run_dir"],
+        use_distributed_sampler=False,  # our loaders give each process its share
     )
-
-
-def resume_from(choice: str | None, run: Path, segmenter: Segmenter) -> Path | None:
-    """The checkpoint to go on from: none, a file, or with `auto` the run's own last one if there is one.
-
-    Raises:
-        FoveaError: the file is missing, is no checkpoint, or is of another model.
-    """
-    if choice is None:
-        return None
-    path = run / "checkpoints" / "last.ckpt" if choice == "auto" else Path(choice)
-    if choice == "auto" and not path.exists():
-        return None
-    state = read(path)["state_dict"]
-    weights = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
-    fill(segmenter.supervision, weights, path)
-    return path
 
 
 def evaluate_run(config: dict[str, Any], plan: Plan, parameters: dict[str, Any], device: torch.device) -> None:

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from fovea.data.folder import Folder
+from fovea.data.loader import EpochBatches, TrainingLoader
 from fovea.data.plan import Plan, evaluation_plan, make_plan
-from fovea.data.samples import EpochSampler, EvaluationSamples, TrainingSamples
+from fovea.data.samples import EvaluationSamples, TrainingSamples
 from fovea.data.store import Store
 
 STRONG = {"flip": A.HorizontalFlip(p=0.5), "turn": A.Affine(rotate=(-30, 30), p=1.0), "noise": A.GaussNoise(p=0.5)}
@@ -115,17 +116,6 @@ def test_workers_start_in_a_process_that_has_used_opencv(root: Path) -> None:
 
     cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (1000, 1000))  # with threads, if it were allowed any
     samples = training(root, "mask", augment=STRONG)
-    loader = torch.utils.data.DataLoader(samples, sampler=EpochSampler(len(samples), 0), num_workers=2, timeout=60)
+    batches = EpochBatches(len(samples), 1, False, 0)
+    loader = TrainingLoader(samples, batches, num_workers=2, timeout=60)
     assert sorted(batch["id"][0] for batch in loader) == samples.plan.train
-
-
-def test_the_order_is_a_pure_function_of_seed_and_epoch() -> None:
-    def order(seed: int, epoch: int) -> list[tuple[int, int]]:
-        sampler = EpochSampler(20, seed)
-        sampler.set_epoch(epoch)
-        return list(sampler)
-
-    assert order(0, 3) == order(0, 3)
-    assert sorted(order(0, 3)) == [(3, index) for index in range(20)]
-    indices = [[index for _, index in order(seed, epoch)] for seed, epoch in ((0, 3), (0, 4), (1, 3))]
-    assert indices[0] != indices[1] and indices[0] != indices[2]

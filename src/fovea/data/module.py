@@ -1,14 +1,17 @@
 """The one LightningDataModule."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch.utils.data import DataLoader
 
 from fovea.data.folder import Folder
+from fovea.data.loader import EpochBatches, Shard, TrainingLoader
 from fovea.data.plan import make_plan
-from fovea.data.samples import EpochSampler, EvaluationSamples, TrainingSamples, Transform
+from fovea.data.samples import EvaluationSamples, TrainingSamples, Transform
 from fovea.runtime.errors import FoveaError
 
 
@@ -50,22 +53,46 @@ class DataModule(pl.LightningDataModule):
         self.name, self.protocol, self.channels = name, protocol, channels
         self.plan = make_plan(dataset, root, needs, store, parameters or {}, fraction, select_on, seed)
         self.batch_size, self.num_workers, self.drop_last, self.seed = batch_size, num_workers, drop_last, seed
+        self.loader: TrainingLoader | None = None
+        self.reached: dict[str, int] = {}  # the place of the checkpoint that is gone on from
         self.training = TrainingSamples(self.plan, size, classes, normalize, augment, seed)
         self.validation = EvaluationSamples(self.plan, self.plan.val, size, normalize, select_threshold)
 
-    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """Batches of `batch_size` in an order drawn anew each epoch."""
-        return DataLoader(
-            self.training,
-            batch_size=self.batch_size,
-            sampler=EpochSampler(len(self.training), self.seed),
-            drop_last=self.drop_last,
-            **self._workers(),
-        )
+    def train_dataloader(self) -> TrainingLoader:
+        """Batches of `batch_size` on each process, in an order drawn anew each epoch."""
+        batches = EpochBatches(len(self.training), self.batch_size, self.drop_last, self.seed, **self._place())
+        self.loader = TrainingLoader(self.training, batches, **self._workers())
+        if self.reached:
+            self.loader.load_state_dict(self.reached)
+        return self.loader
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """One image a batch, since targets keep their native sizes."""
-        return DataLoader(self.validation, batch_size=1, shuffle=False, **self._workers())
+        shard = Shard(len(self.validation), **self._place())
+        return DataLoader(self.validation, batch_size=1, sampler=shard, generator=torch.Generator(), **self._workers())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs to go on: the place in the epoch, and what the images were."""
+        return {"images": digest(self.plan.train)} | (self.loader.state_dict() if self.loader else {})
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there.
+
+        Raises:
+            FoveaError: the training images are not those of the checkpoint.
+        """
+        if state_dict["images"] != digest(self.plan.train):
+            raise FoveaError(
+                f"ckpt_path: the run trained on other images than the {len(self.plan.train)} that data.root lists now; "
+                "restore them or start afresh in another folder"
+            )
+        self.reached = {name: state_dict[name] for name in ("epoch", "batches")}
+
+    def _place(self) -> dict[str, int]:
+        """Which process this is, of how many."""
+        if self.trainer is None:
+            return {"rank": 0, "processes": 1}
+        return {"rank": self.trainer.global_rank, "processes": self.trainer.world_size}
 
     def _workers(self) -> dict[str, Any]:
         return {
@@ -73,3 +100,8 @@ class DataModule(pl.LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "pin_memory": pl.accelerators.CUDAAccelerator.is_available(),
         }
+
+
+def digest(ids: Sequence[str]) -> str:
+    """A short name for a list of ids."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]

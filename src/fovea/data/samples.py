@@ -1,12 +1,12 @@
 """From files to tensors: training samples, augmented, and evaluation samples with their target at native size."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from fovea.data.plan import Plan
 
@@ -89,24 +89,6 @@ class EvaluationSamples(Dataset[dict[str, Any]]):
             assert self.plan.store is not None
             target = self.plan.store.read(image_id) >= self.threshold
         return {"image": image, "index": index, "id": image_id, "target": torch.from_numpy(target.astype(np.int64))}
-
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Pairs (epoch, index) in an order that is a pure function of seed and epoch."""
-
-    def __init__(self, length: int, seed: int) -> None:
-        self.length, self.seed, self.epoch = length, seed, 0
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        return iter([(self.epoch, int(index)) for index in order])
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
 
 
 def resize_image(image: np.ndarray, size: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,6 +17,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_json, write_text
+from fovea.runtime.processes import joined
 from fovea.runtime.provenance import provenance
 
 Config = dict[str, Any]
@@ -47,14 +48,20 @@ def command(name: str) -> Callable[[Callable[[Config], None]], Callable[[], None
                 log.error("job %s: %s", HydraConfig.get().job.num, one_line(error))
                 raise
 
+        def start() -> None:
+            if (config := joined()) is not None:
+                run(cast(Config, OmegaConf.to_container(OmegaConf.load(config))))
+                return
+            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=name)(job)()
+            if caught:
+                raise caught.pop()
+
         def main() -> None:
             wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
             os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback of its own and exits
             os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network on import
             try:
-                hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=name)(job)()
-                if caught:
-                    raise caught.pop()
+                start()
             except KeyboardInterrupt:
                 print(f"fovea-{name}: interrupted", file=sys.stderr)
                 sys.exit(130)

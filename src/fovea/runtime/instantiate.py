@@ -14,6 +14,7 @@ from fovea.runtime.errors import FoveaError
 # classes that build networks, losses, transforms and training parts, and do nothing else when called.
 TRUSTED = (
     "albumentations.",
+    "fovea.callbacks.",
     "fovea.data.",
     "fovea.gaze.importers.",
     "fovea.losses.",

@@ -3,21 +3,45 @@
 import hashlib
 import warnings
 from collections.abc import Iterable
+from csv import reader
 from pathlib import Path
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
+from fovea.runtime.files import write_csv, write_text
+from fovea.runtime.processes import first
+
 
 def csv(folder: str) -> CSVLogger:
-    """Write `<folder>/metrics.csv`; a file that is there already, from before a resume, is kept under a number."""
+    """Write `<folder>/metrics.csv`; the rows of a file that is there already are kept (see `rewind`)."""
     table = Path(folder) / "metrics.csv"
-    if table.exists():
-        number = sum(1 for _ in Path(folder).glob("metrics.*.csv")) + 1
-        table.rename(table.with_name(f"metrics.{number}.csv"))  # Lightning would delete it
+    rows = table.read_text(encoding="utf-8") if table.exists() else None
     logger = CSVLogger(save_dir=folder, name="", version="")
     with warnings.catch_warnings(action="ignore"):  # that the folder is not empty: it is the run folder
-        _ = logger.experiment
+        writer = logger.experiment  # deletes the file
+    if rows is not None and first():
+        write_text(table, rows)
+        writer.metrics_keys = rows.partition("\n")[0].split(",")
     return logger
+
+
+def rewind(folder: Path, step: int | None) -> None:
+    """Cut `metrics.csv` back to what had been logged when a checkpoint of so many steps was written.
+
+    A run that was killed may have logged more; going on from the checkpoint it will log that again. Without a
+    checkpoint to go on from, the file is another run's and is kept under a number.
+    """
+    table = folder / "metrics.csv"
+    if not table.exists():
+        return
+    if step is None:
+        number = sum(1 for _ in folder.glob("metrics.*.csv")) + 1
+        table.rename(folder / f"metrics.{number}.csv")
+        return
+    with table.open(newline="", encoding="utf-8") as file:
+        header, *rows = reader(file)
+    place = header.index("step")
+    write_csv(table, header, [row for row in rows if len(row) == len(header) and int(row[place]) < step])
 
 
 def wandb(folder: str, project: str, offline: bool, entity: str | None = None, group: str | None = None) -> WandbLogger:

@@ -1,0 +1,91 @@
+"""Order and place of the training loader, and the shares of several processes."""
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from fovea.data.loader import EpochBatches, Shard, TrainingLoader
+
+
+class Keys(Dataset[torch.Tensor]):
+    """Samples that are their own keys."""
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, key: tuple[int, int]) -> torch.Tensor:
+        return torch.tensor(key)
+
+
+def epoch(batches: EpochBatches, number: int) -> list[list[tuple[int, int]]]:
+    batches.set_epoch(number)
+    return list(batches)
+
+
+def loader(workers: int = 0) -> TrainingLoader:
+    return TrainingLoader(Keys(), EpochBatches(10, 4, False, 0), num_workers=workers)
+
+
+def test_the_order_is_a_pure_function_of_seed_and_epoch() -> None:
+    batches = EpochBatches(20, 20, False, 0)
+    assert epoch(batches, 3) == epoch(EpochBatches(20, 20, False, 0), 3)
+    assert sorted(epoch(batches, 3)[0]) == [(3, index) for index in range(20)]
+    orders = [
+        [index for _, index in epoch(EpochBatches(20, 20, False, seed), number)[0]]
+        for seed, number in ((0, 3), (0, 4), (1, 3))
+    ]
+    assert orders[0] != orders[1] and orders[0] != orders[2]
+
+
+@pytest.mark.parametrize(("drop_last", "sizes"), [(False, [4, 4, 2]), (True, [4, 4])])
+def test_a_short_batch_is_kept_or_dropped(drop_last: bool, sizes: list[int]) -> None:
+    batches = EpochBatches(10, 4, drop_last, 0)
+    assert [len(batch) for batch in batches] == sizes
+    assert len(batches) == len(sizes)
+
+
+@pytest.mark.parametrize("length", [10, 11])
+def test_processes_share_an_epoch_and_take_as_many_steps(length: int) -> None:
+    shares = [epoch(EpochBatches(length, 2, False, 0, rank, 2), 1) for rank in range(2)]
+    assert len(shares[0]) == len(shares[1]) == len(EpochBatches(length, 2, False, 0, 0, 2)) == 3
+    seen = [index for share in shares for batch in share for _, index in batch]
+    assert set(seen) == set(range(length)) and len(seen) == 2 * -(-length // 2)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_it_goes_on_where_it_was(workers: int) -> None:
+    whole = loader(workers)
+    whole.batches.set_epoch(2)
+    given = iter(whole)
+    first = next(given)
+    place = whole.state_dict()
+    assert place == {"epoch": 2, "batches": 1}
+    again = loader(workers)
+    again.load_state_dict(place)
+    again.batches.set_epoch(2)
+    rest = list(again)
+    assert len(rest) == 2 and all(map(torch.equal, rest, given))
+    assert not any(torch.equal(first, batch) for batch in rest)
+    again.batches.set_epoch(3)
+    assert len(list(again)) == 3
+
+
+def test_an_epoch_given_out_to_its_end_is_over() -> None:
+    whole = loader()
+    list(whole)
+    again = loader()
+    again.load_state_dict(whole.state_dict())
+    assert again.state_dict() == {"epoch": 1, "batches": 0}
+
+
+def test_networks_draw_the_same_numbers_however_often_an_epoch_starts() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    list(loader()), list(loader())
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_an_evaluation_is_shared_in_equal_numbers() -> None:
+    assert [list(Shard(5, rank, 2)) for rank in range(2)] == [[0, 2, 4], [1, 3, 0]]
+    assert list(Shard(3, 0, 1)) == [0, 1, 2] and list(Shard(0, 0, 2)) == []
