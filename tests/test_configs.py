@@ -74,7 +74,7 @@ def test_the_default_store_is_named_after_what_its_maps_depend_on(tmp_path: Path
 
 def test_every_file_of_every_group_is_reached_by_a_test() -> None:
     tested = {"data", "gaze", "backbone", "supervision", "loss", "optimizer", "scheduler", "augmentation", "trainer"}
-    assert set(GROUPS) == tested | {"callbacks", "logger", "experiment", "observer", "format"}
+    assert set(GROUPS) == tested | {"callbacks", "logger", "experiment", "observer", "format", "scoring"}
     assert choices("gaze") == choices("data")
 
 
@@ -150,6 +150,14 @@ def test_the_trainer_and_its_callbacks_are_built(tmp_path: Path) -> None:
     assert trainer.max_steps == 5000
     assert callbacks["best"].monitor == "val/dice"
     assert Path(callbacks["last"].dirpath) == tmp_path / "checkpoints"
+
+
+@pytest.mark.parametrize("scoring", choices("scoring"))
+def test_scoring_is_the_same_for_both_commands_that_evaluate(scoring: str, tmp_path: Path) -> None:
+    ended, evaluated = training(tmp_path, f"scoring={scoring}"), composed("evaluate", tmp_path, "checkpoint=F")
+    assert ended["scoring"] == evaluated["scoring"]
+    built = instantiate(composed("evaluate", tmp_path, "checkpoint=F", "scoring.size_bounds=[0.02,0.1]")["scoring"])
+    assert list(built.size_bounds) == [0.02, 0.1] and built.surface_tolerance == 2.0
 
 
 @pytest.mark.parametrize("observer", choices("observer"))

@@ -1,4 +1,4 @@
-"""Tables and summaries, and the plain loop around a model whose answers are known."""
+"""The plain loop around a model whose answers are known."""
 
 import csv
 import json
@@ -15,13 +15,11 @@ from torch import nn
 from fovea.data.folder import Folder
 from fovea.data.images import image_files, read_image
 from fovea.data.plan import evaluation_plan
-from fovea.evaluation import Evaluation, evaluate, summarise, table
+from fovea.evaluation import Evaluation, evaluate
+from fovea.metrics.scoring import Scoring
 from fovea.prediction import predict
 
-ROWS = {
-    "b": {"prediction": {"dice": 0.5, "iou": 0.3, "precision": 1.0, "recall": 0.4}},
-    "a": {"prediction": {"dice": 1.0, "iou": 1.0, "precision": 1.0, "recall": 1.0}},
-}
+SCORING = Scoring(2.0, [0.1, 0.2], calibration_bins=10, resamples=100, seed=0)
 
 
 class Brightness(nn.Module):
@@ -30,6 +28,23 @@ class Brightness(nn.Module):
     def forward(self, image, size):
         grey = nn.functional.interpolate(image.mean(dim=1, keepdim=True), size=tuple(size), mode="bilinear")
         return {"prediction": (20 * grey).sigmoid(), "level_1": torch.zeros_like(grey)}
+
+
+class Unsure(nn.Module):
+    """Says of every pixel that it is the target with a probability of 0.3."""
+
+    def forward(self, image, size):
+        return {"prediction": torch.full((1, 1, *size), 0.3)}
+
+
+class Scan(Folder):
+    """Slices of one patient, of pixels half a millimetre high and two wide."""
+
+    def patient(self, name):
+        return "p"
+
+    def spacing(self, name):
+        return 0.5, 2.0
 
 
 @pytest.fixture
@@ -48,21 +63,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_summary_has_the_mean_and_spread_over_images() -> None:
-    assert summarise(ROWS)["dice"] == {"mean": 0.75, "std": 0.25}
-    assert summarise(ROWS)["levels"] == {}
-
-
-def test_a_table_is_sorted_by_id() -> None:
-    header, body = table(ROWS)
-    assert header == ["id", "dice", "iou", "precision", "recall"]
-    assert [row[0] for row in body] == ["a", "b"]
-    assert body[1][1:] == ["0.500000", "0.300000", "1.000000", "0.400000"]
-
-
 def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
     plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
-    settings = Evaluation(32, 1, A.Normalize(), 0.5, num_workers=0, sheet_rows=2, fixations=None)
+    settings = Evaluation(32, 1, A.Normalize(), 0.5, num_workers=0, scoring=SCORING, sheet_rows=2, fixations=None)
     out = tmp_path / "out"
     summary = evaluate(Brightness(), plan, "val", settings, torch.device("cpu"), Path("x.ckpt"), out)
     assert json.loads((out / "summary.json").read_text()) == summary
@@ -75,6 +78,48 @@ def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
     assert [float(row["level_1_dice"]) for row in rows] == [0.0, 0.0, 1.0]
     assert summary["levels"]["level_1"]["dice"]["mean"] == pytest.approx(1 / 3)
     assert Image.open(out / "contact_sheet.png").width > 300
+    assert list(rows[0])[:8] == ["id", "dice", "iou", "precision", "recall", "hd95", "surface_dice", "size"]
+    assert [float(row["size"]) for row in rows] == pytest.approx([400 / 2400, 400 / 2013, 0], abs=1e-6)
+    assert [float(row["hd95"]) < 3 for row in rows] == [True] * 3
+    assert (summary["hd95"]["unit"], summary["surface_dice"]["tolerance"]) == ("px", 2.0)
+    assert summary["dice"]["ci95"][0] <= summary["dice"]["mean"] <= summary["dice"]["ci95"][1]
+    assert summary["dice_by_size"]["empty"] == {"n": 1, "mean": 1.0}
+    assert [each["n"] for each in summary["dice_by_size"]["bins"]] == [0, 2, 0]
+
+
+def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path) -> None:
+    plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
+    settings = Evaluation(32, 1, A.Normalize(), 0.5, num_workers=0, scoring=SCORING, sheet_rows=0, fixations=None)
+    summary = evaluate(Unsure(), plan, "val", settings, torch.device("cpu"), Path("x.ckpt"), tmp_path / "out")
+    pixels = 40 * 60 + 61 * 33 + 50 * 50
+    assert summary["calibration_error"] == pytest.approx(0.3 - 800 / pixels)
+    assert summary["dice"]["mean"] == pytest.approx(1 / 3)
+    assert summary["hd95"]["mean"] == pytest.approx((np.hypot(40, 60) + np.hypot(61, 33)) / 3)
+
+
+def test_an_evaluation_in_mm_by_patient(root: Path, tmp_path: Path) -> None:
+    plan = evaluation_plan(partial(Scan), str(root), "val", "auto", None, {})
+    settings = Evaluation(32, 1, A.Normalize(), 0.5, num_workers=0, scoring=SCORING, sheet_rows=0, fixations=None)
+    summary = evaluate(Unsure(), plan, "val", settings, torch.device("cpu"), Path("x.ckpt"), tmp_path / "out")
+    assert summary["hd95"]["unit"] == summary["surface_dice"]["unit"] == "mm"
+    assert summary["hd95"]["mean"] == pytest.approx((np.hypot(20, 120) + np.hypot(30.5, 66)) / 3)
+    assert summary["dice"]["ci95"] is None  # three slices of one patient
+
+
+def test_real_polyps_in_pixels(real_data: Path, tmp_path: Path) -> None:
+    source = real_data / "Kvasir-SEG"
+    ids = sorted(image_files(source / "images"))[:3]
+    for kind in ("images", "masks"):
+        (tmp_path / kind).symlink_to(source / kind)
+    (tmp_path / "val.txt").write_text("\n".join(ids))
+    (tmp_path / "train.txt").write_text("")
+    plan = evaluation_plan(partial(Folder), str(tmp_path), "val", "auto", None, {})
+    settings = Evaluation(96, 1, A.Normalize(), 0.5, num_workers=0, scoring=SCORING, sheet_rows=0, fixations=None)
+    summary = evaluate(Brightness(), plan, "val", settings, torch.device("cpu"), Path("x.ckpt"), tmp_path / "out")
+    sizes = [plan.dataset.mask(image_id).astype(bool).mean() for image_id in ids]
+    assert summary["size"]["mean"] == pytest.approx(np.mean(sizes))
+    assert summary["hd95"]["unit"] == "px" and summary["hd95"]["mean"] > 10
+    assert 0 < summary["surface_dice"]["mean"] < 0.5 and 0 < summary["calibration_error"] < 1
 
 
 def test_a_prediction_has_the_size_of_its_image_and_bad_images_are_passed_over(root: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Scores of a trained model on one split: a table by image, a summary, and a sheet of pictures."""
 
 import logging
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,12 @@ from tqdm import tqdm
 from fovea.data.images import write_image
 from fovea.data.plan import Plan, evaluation_plan
 from fovea.data.samples import EvaluationSamples, Transform
+from fovea.data.spacing import common_spacing
 from fovea.gaze.fixations import FixationTable, read_fixations
-from fovea.metrics.overlap import NAMES, scores_of_labels
+from fovea.metrics.calibration import CalibrationError
+from fovea.metrics.image import scores_of_image
+from fovea.metrics.scoring import Scoring
+from fovea.metrics.summary import summary_of, table
 from fovea.report.contact_sheet import contact_sheet
 from fovea.report.evaluation_sheet import ranked, tiles
 from fovea.runtime.errors import FoveaError
@@ -37,6 +40,7 @@ class Evaluation:
     normalize: Transform
     threshold: float  # of a pseudo-mask that is scored against
     num_workers: int
+    scoring: Scoring
     sheet_rows: int  # rows of the contact sheet; 0 for none
     fixations: str | None  # CSV to draw on the sheet, if it is there
 
@@ -59,17 +63,22 @@ def evaluate(
         FoveaError: the split is empty, a file cannot be read, or `out` cannot be written.
     """
     ids = plan.split(split)
+    spacing, unit = common_spacing(plan.dataset, ids)
     samples = EvaluationSamples(plan, ids, settings.size, settings.normalize, settings.threshold)
     loader: DataLoader[dict[str, Any]] = DataLoader(samples, batch_size=1, num_workers=settings.num_workers)
+    calibration = CalibrationError(settings.scoring.calibration_bins)
     rows: dict[str, dict[str, dict[str, float]]] = {}
     for batch in tqdm(loader, desc=f"evaluate {split}", unit="image"):
         outputs = predict_batch(module, batch["image"].to(device), batch["target"].shape[1:])
-        truth = batch["target"][0].numpy()
-        rows[batch["id"][0]] = {
-            name: scores_of_labels(prediction[0].cpu().numpy(), truth, settings.classes)
-            for name, prediction in outputs.items()
-        }
-    summary = summarise(rows) | {
+        truth, image_id = batch["target"][0].numpy(), batch["id"][0]
+        calibration.update(outputs["prediction"][0].cpu().numpy(), truth)
+        masks = {name: label_map(probability) for name, probability in outputs.items()}
+        rows[image_id] = scores_of_image(
+            masks, truth, settings.classes, spacing[image_id], settings.scoring.surface_tolerance
+        )
+    patients = [plan.dataset.patient(image_id) for image_id in rows]
+    summary = summary_of(rows, patients, unit, settings.scoring) | {
+        "calibration_error": calibration.compute(),
         "n": len(rows),
         "split": split,
         "select_on": plan.select_on,
@@ -91,6 +100,7 @@ def settings_of(model: dict[str, Any], command: dict[str, Any]) -> Evaluation:
         normalize=instantiate(model["data"]["normalize"]),
         threshold=command["data"]["select_threshold"],
         num_workers=command["data"]["num_workers"],
+        scoring=instantiate(command["scoring"]),
         sheet_rows=command["sheet_rows"],
         fixations=command["gaze"]["fixations"],
     )
@@ -113,28 +123,14 @@ def headline(summary: dict[str, Any], out: Path) -> str:
 
 @torch.inference_mode()
 def predict_batch(module: nn.Module, image: torch.Tensor, size: Sequence[int]) -> dict[str, torch.Tensor]:
-    """Label maps [B, *size] by name: the prediction and, where the mode has them, its levels."""
-    return {name: labels(probability) for name, probability in module(image, size).items()}
+    """Probabilities [B, K, *size] by name: the prediction's and, where the mode has them, its levels'."""
+    outputs: dict[str, torch.Tensor] = module(image, size)
+    return outputs
 
 
-def summarise(rows: dict[str, dict[str, dict[str, float]]]) -> dict[str, Any]:
-    """Mean and standard deviation over images (of the population) of each score, the levels under `levels`."""
-    outputs = list(next(iter(rows.values())))
-    means = {
-        output: {name: _mean_std([row[output][name] for row in rows.values()]) for name in NAMES} for output in outputs
-    }
-    return means.pop("prediction") | {"levels": means}
-
-
-def table(rows: dict[str, dict[str, dict[str, float]]]) -> tuple[list[str], list[list[object]]]:
-    """Header and rows by id: the prediction's scores, then each level's as `level_1_dice`."""
-    outputs = sorted(next(iter(rows.values())), key=lambda name: (name != "prediction", name))
-    header = ["id"] + [name if o == "prediction" else f"{o}_{name}" for o in outputs for name in NAMES]
-    body: list[list[object]] = []
-    for image_id in sorted(rows):
-        values = [rows[image_id][output][name] for output in outputs for name in NAMES]
-        body.append([image_id, *(f"{value:.6f}" for value in values)])
-    return header, body
+def label_map(probability: torch.Tensor) -> np.ndarray:
+    """Labels [H, W] of the first image of probabilities [B, K, H, W]."""
+    return labels(probability)[0].cpu().numpy()
 
 
 def draw_sheet(
@@ -154,7 +150,7 @@ def draw_sheet(
                 plan.dataset.image(image_id),
                 table.of(image_id) if table is not None else None,
                 plan.store.read(image_id) if plan.store is not None and plan.store.has(image_id) else None,
-                {name: value[0].cpu().numpy() > 0 for name, value in outputs.items()},
+                {name: label_map(value) > 0 for name, value in outputs.items()},
                 target,
                 "truth" if plan.select_on == "mask" else "pseudo-mask",
             )
@@ -173,7 +169,3 @@ def _fixations(path: str | None, plan: Plan) -> FixationTable | None:
     except FoveaError as error:
         log.warning("the contact sheet shows no fixations: %s", error)
         return None
-
-
-def _mean_std(values: list[float]) -> dict[str, float]:
-    return {"mean": statistics.fmean(values), "std": statistics.pstdev(values)}

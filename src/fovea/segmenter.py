@@ -1,12 +1,14 @@
 """The LightningModule: a supervision mode, an optimiser, a schedule and metrics."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from fovea.checkpoint import KEY
 from fovea.metrics.per_image import PerImage
@@ -72,8 +74,9 @@ class Segmenter(pl.LightningModule):
         """Log the means over images as `val/dice`, `val/iou`, …"""
         means = self.scores.compute()
         self.scores.reset()
-        self.log_dict({f"val/{name}": value.float() for name, value in means.items()}, prog_bar=False)
-        self.log("dice", means["dice"].float(), prog_bar=True, logger=False)
+        # The means are those of all processes already; `sync_dist` spares the user a warning that they might not be.
+        self.log_dict({f"val/{name}": value.float() for name, value in means.items()}, sync_dist=True)
+        self.log("dice", means["dice"].float(), prog_bar=True, logger=False, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser, and the schedule stepped after each of its steps."""
@@ -102,8 +105,8 @@ class Segmenter(pl.LightningModule):
         """States [n] of this process as those of all [processes, n]."""
         gathered = {}
         for device, state in states.items():
-            everyone = cast(Tensor, self.all_gather(state.to(self.device)))
-            gathered[device] = everyone.reshape(self.trainer.world_size, -1).cpu()
+            everyone = gather_all_tensors(state.to(self.device)) if dist.is_initialized() else [state]
+            gathered[device] = torch.stack(everyone).cpu()
         return gathered
 
 

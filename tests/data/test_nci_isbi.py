@@ -27,6 +27,15 @@ def listed(root: Path) -> NciIsbi:
     return NciIsbi(root, channels=1)
 
 
+def header(spacing: bytes | None) -> bytes:
+    """A DICOM file of 4 x 5 pixels without the pixels; the value of its PixelSpacing is written as it is given."""
+    syntax = b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0"  # explicit VR, little endian
+    rows, columns = b"\x28\0\x10\0US\2\0\4\0", b"\x28\0\x11\0US\2\0\5\0"
+    between = b"" if spacing is None else b"\x28\0\x30\0DS" + len(spacing).to_bytes(2, "little") + spacing
+    length = b"\x02\0\0\0UL\4\0" + len(syntax).to_bytes(4, "little")
+    return bytes(128) + b"DICM" + length + syntax + rows + columns + between
+
+
 def test_validation_is_carved_by_patient(tmp_path: Path) -> None:
     data = listed(tmp_path)
     splits = data.splits()
@@ -52,6 +61,29 @@ def test_slices_are_scaled_from_their_least_to_their_greatest_value(root: Path) 
         assert image.shape == (*data.size(name), 1) == (160, 160, 1)
         assert (image.dtype, image.min(), image.max()) == (np.uint8, 0, 255)
         assert data.mask(name).shape == (160, 160)
+
+
+def test_pixels_have_the_size_of_the_header(root: Path) -> None:
+    assert NciIsbi(root, channels=1).spacing("Prostate3T-01-0001_5") == (1.2, 1.2)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (b"0.5\\0.625", (0.5, 0.625)),  # the height of a pixel comes first
+        (b"", None),
+        (b"0.5 ", None),
+        (b"0\\0.5 ", None),
+        (b"-1\\0.5", None),
+        (b"nan\\1 ", None),
+        (b"wide\\1", None),
+        (None, None),
+    ],
+)
+def test_a_spacing_that_is_none_is_none(tmp_path: Path, written: bytes | None, expected: object) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "p_1.dcm").write_bytes(header(written))
+    assert NciIsbi(tmp_path, channels=1).spacing("p_1") == expected
 
 
 def test_a_slice_elsewhere_is_decoded_as_one_of_the_data_set(root: Path, tmp_path: Path) -> None:

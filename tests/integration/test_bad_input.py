@@ -50,6 +50,12 @@ def test_an_image_without_a_mask_where_one_is_needed(run: Run, root: Path) -> No
     assert re.search(r"1 mask is missing from .*masks: b;", run("train", *folder(root), *FULL).refusal("train"))
 
 
+def test_a_scoring_of_no_sense_is_refused_before_training(run: Run, root: Path, tmp_path: Path) -> None:
+    line = run("train", *folder(root), *FULL, "scoring.surface_tolerance=-1", "hydra.run.dir=run").refusal("train")
+    assert line == "scoring.surface_tolerance=-1: give a distance, 0 or more"
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
 def test_a_truncated_image_stops_training(run: Run, root: Path) -> None:
     truncate(root / "images" / "c.png")
     line = run("train", *folder(root), *FULL, "data.batch_size=6").refusal("train")

@@ -99,8 +99,10 @@ def test_the_summary_has_the_keys_that_others_rely_on(trained: tuple[Path, Outco
     run, _ = trained
     found = summary(run / "evaluate" / "val")
     assert found.keys() >= {"dice", "iou", "n", "split", "select_on", "checkpoint", "levels"}
+    assert found.keys() >= {"hd95", "surface_dice", "calibration_error", "dice_by_size"}
+    assert found["levels"]["level_1"].keys() == {"dice", "iou", "precision", "recall"}
     assert (found["n"], found["split"], found["select_on"]) == (2, "val", "mask")
-    assert found["levels"].keys() == {"level_1", "level_2"} and found["dice"].keys() == {"mean", "std"}
+    assert found["levels"].keys() == {"level_1", "level_2"} and found["dice"].keys() == {"mean", "std", "ci95"}
     assert Path(found["checkpoint"]) == run / "checkpoints" / "best.ckpt"
 
 

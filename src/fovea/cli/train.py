@@ -16,6 +16,7 @@ def main(config: Config) -> None:
     make_plan(dataset, root, needs, store, parameters, data["fraction"], select_on, config["seed"])
     for split in set(config["evaluate"]) - {"val"}:
         evaluation_plan(dataset, root, split, select_on, store, parameters)
+    instantiate(config["scoring"])  # a wrong value would otherwise show after the training
     from fovea.training import train
 
     train(config, needs, parameters)

@@ -128,6 +128,10 @@ class Folder:
         """Native height and width of an id's image in pixels, from the file's header."""
         return image_size(self.image_path(name))
 
+    def spacing(self, name: str) -> tuple[float, float] | None:
+        """Height and width of a pixel of an id's image in mm; None, as here, where nothing tells."""
+        return None
+
     def image_path(self, name: str) -> Path:
         """Where the image of an id lies.
 

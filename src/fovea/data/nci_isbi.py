@@ -1,5 +1,6 @@
 """NCI-ISBI 2013: prostate MRI, a slice an image."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,15 @@ class NciIsbi(Folder):
         """Native height and width of a slice in pixels, from the file's header."""
         header = read_header(self.image_path(name))
         return int(header.Rows), int(header.Columns)
+
+    def spacing(self, name: str) -> tuple[float, float] | None:
+        """Height and width of a slice's pixels in mm, from its header; None where that has no two such lengths."""
+        header = read_header(self.image_path(name))
+        try:
+            height, width = (float(length) for length in header.PixelSpacing)
+        except Exception:  # optional, and what pydicom raises on a value that is no number is its own affair
+            return None
+        return (height, width) if all(math.isfinite(each) and each > 0 for each in (height, width)) else None
 
 
 def read_slice(path: Path) -> np.ndarray:

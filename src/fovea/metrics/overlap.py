@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fovea.metrics.per_class import mean_over_classes
 from fovea.runtime.errors import FoveaError
 
 NAMES = ("dice", "iou", "precision", "recall")
@@ -47,10 +48,7 @@ def scores_of_labels(prediction: np.ndarray, truth: np.ndarray, classes: int) ->
         truth: the same shape.
         classes: channels of the network's output.
     """
-    if classes == 1:
-        return scores(prediction, truth)
-    found = [scores(prediction == label, truth == label) for label in range(1, classes)]
-    return {name: sum(score[name] for score in found) / len(found) for name in NAMES}
+    return mean_over_classes(scores, prediction, truth, classes)
 
 
 def dice(prediction: np.ndarray, truth: np.ndarray) -> float:

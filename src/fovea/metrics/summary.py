@@ -1,0 +1,60 @@
+"""From scores by image to a table and to means."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fovea.metrics.bootstrap import mean_interval
+from fovea.metrics.lesion_size import by_size
+from fovea.metrics.scoring import Scoring
+
+Rows = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Scores by id, output (`prediction`, `level_1`, …) and name; every image has the same outputs and names."""
+
+
+def summary_of(rows: Rows, patients: Sequence[str], unit: str, scoring: Scoring) -> dict[str, Any]:
+    """All that a summary says of the scores: their means, how sure that of Dice is, and Dice by the lesion's size.
+
+    Args:
+        rows: The prediction has `dice`, `hd95`, `surface_dice` and `size`.
+        patients: The patient of each image, in the order of the rows.
+        unit: `mm` or `px`, of the distances.
+        scoring: How the scores were made.
+    """
+    summary = summarise(rows)
+    dice, sizes = column(rows, "prediction", "dice"), column(rows, "prediction", "size")
+    summary["dice"]["ci95"] = mean_interval(dice, patients, scoring.resamples, scoring.seed)
+    summary["hd95"]["unit"] = unit
+    summary["surface_dice"] |= {"unit": unit, "tolerance": scoring.surface_tolerance}
+    return summary | {"dice_by_size": by_size(sizes, dice, scoring.size_bounds)}
+
+
+def summarise(rows: Rows) -> dict[str, Any]:
+    """Mean and standard deviation over images (of the population) of each score, the levels under `levels`."""
+    first = next(iter(rows.values()))
+    means = {output: {name: _mean_std(column(rows, output, name)) for name in first[output]} for output in first}
+    return means.pop("prediction") | {"levels": means}
+
+
+def column(rows: Rows, output: str, name: str) -> list[float]:
+    """One score of one output, image by image in the order of the rows."""
+    return [row[output][name] for row in rows.values()]
+
+
+def table(rows: Rows) -> tuple[list[str], list[list[object]]]:
+    """Header and rows by id: the prediction's scores, then each level's as `level_1_dice`."""
+    first = next(iter(rows.values()))
+    names = [
+        (output, name)
+        for output in sorted(first, key=lambda each: (each != "prediction", each))
+        for name in first[output]
+    ]
+    header = ["id"] + [name if output == "prediction" else f"{output}_{name}" for output, name in names]
+    body: list[list[object]] = []
+    for image_id in sorted(rows):
+        body.append([image_id, *(f"{rows[image_id][output][name]:.6f}" for output, name in names)])
+    return header, body
+
+
+def _mean_std(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": statistics.fmean(values), "std": statistics.pstdev(values)}

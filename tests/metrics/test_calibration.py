@@ -1,0 +1,69 @@
+"""The calibration error against counting bin by bin, and against torchmetrics."""
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
+
+from fovea.metrics.calibration import CalibrationError
+
+
+def draw(seed: int, classes: int = 1, shape: tuple[int, int] = (13, 17)) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(max(classes, 2), *shape))
+    probability = np.exp(logits) / np.exp(logits).sum(axis=0)
+    return probability[-classes:].astype(np.float32), rng.integers(0, max(classes, 2), shape)
+
+
+def error(images: list[tuple[np.ndarray, np.ndarray]], bins: int = 15) -> float | None:
+    calibration = CalibrationError(bins)
+    for probability, target in images:
+        calibration.update(probability, target)
+    return calibration.compute()
+
+
+def test_the_error_is_that_of_counting_bin_by_bin() -> None:
+    images = [draw(0), draw(1, shape=(5, 40))]
+    said = np.concatenate([probability.ravel() for probability, _ in images])
+    true = np.concatenate([target.ravel() for _, target in images])
+    expected = 0.0
+    for number in range(10):
+        inside = (said >= number / 10) & (said < (number + 1) / 10)
+        expected += abs(said[inside].mean() - true[inside].mean()) * inside.mean()
+    assert error(images, bins=10) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_error_is_that_of_torchmetrics_for_one_class() -> None:
+    images = [draw(seed) for seed in range(3)]
+    said, true = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*images, strict=True))
+    expected = binary_calibration_error(said.flatten(), true.flatten(), n_bins=15)
+    assert error(images) == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_error_is_that_of_torchmetrics_for_more() -> None:
+    images = [draw(seed, classes=4) for seed in range(3)]
+    said, true = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*images, strict=True))
+    expected = multiclass_calibration_error(said.flatten(2), true.flatten(1), num_classes=4, n_bins=15)
+    assert error(images) == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_certainty_that_comes_true_has_no_error_and_all_of_it_otherwise() -> None:
+    target = np.array([[0, 1], [1, 0]])
+    assert error([(target[None].astype(np.float32), target)]) == 0.0
+    assert error([(1 - target[None].astype(np.float32), target)]) == 1.0
+
+
+def test_labels_of_255_are_foreground() -> None:
+    probability, target = draw(0)
+    assert error([(probability, 255 * target)]) == error([(probability, target)])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_has_no_error(value: float) -> None:
+    probability, target = draw(0)
+    probability[0, 3, 4] = value
+    assert error([(probability, target)]) is None
+
+
+def test_no_image_has_no_error() -> None:
+    assert error([]) is None

@@ -1,0 +1,121 @@
+"""Distances of borders against looking at every pair of pixels, against MONAI, and their empty cases."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fovea.metrics.per_class import mean_over_classes
+from fovea.metrics.surface import NAMES, border, surface_scores
+
+EMPTY = np.zeros((30, 40), bool)
+
+
+def draw(seed: int, shape: tuple[int, int] = (30, 40)) -> tuple[np.ndarray, np.ndarray]:
+    """Two masks of blobs that partly overlap, some of them cut by the edge of the image."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.indices(shape)
+    masks = []
+    for _ in range(2):
+        centres = rng.uniform((0, 0), shape, (3, 2))
+        masks.append(np.any([(rows - r) ** 2 + (columns - c) ** 2 < rng.uniform(4, 60) for r, c in centres], axis=0))
+    return masks[0], masks[1]
+
+
+def naive_border(mask: np.ndarray) -> list[tuple[int, int]]:
+    padded = np.pad(mask, 1)
+    sides = ((0, 1), (2, 1), (1, 0), (1, 2))
+    height, width = mask.shape
+    return [
+        (r, c)
+        for r in range(height)
+        for c in range(width)
+        if mask[r, c] and not all(padded[r + dr, c + dc] for dr, dc in sides)
+    ]
+
+
+def naive(prediction: np.ndarray, truth: np.ndarray, spacing: tuple[float, float], tolerance: float) -> list[float]:
+    borders = naive_border(prediction), naive_border(truth)
+    directed = [
+        [min(math.hypot((r - y) * spacing[0], (c - x) * spacing[1]) for y, x in there) for r, c in here]
+        for here, there in (borders, borders[::-1])
+    ]
+    within = sum(distance <= tolerance for distances in directed for distance in distances)
+    return [max(np.percentile(each, 95) for each in directed), within / sum(map(len, directed))]
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.5, 1.7)], ids=["pixels", "mm"])
+@pytest.mark.parametrize("seed", range(4))
+def test_scores_are_those_of_all_pairs_of_border_pixels(seed: int, spacing: tuple[float, float]) -> None:
+    pair = draw(seed)
+    found = surface_scores(*pair, spacing, 2.0)
+    assert tuple(found) == NAMES
+    assert list(found.values()) == pytest.approx(naive(*pair, spacing, 2.0), abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_scores_are_those_of_monai(seed: int) -> None:
+    import torch
+    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+
+    pair = draw(seed)
+    tensors = [torch.from_numpy(mask)[None, None].float() for mask in pair]
+    distance = compute_hausdorff_distance(*tensors, percentile=95, spacing=[0.5, 1.7])
+    surface = compute_surface_dice(*tensors, [2.0], include_background=True, spacing=[0.5, 1.7])
+    found = surface_scores(*pair, (0.5, 1.7), 2.0)
+    assert found == pytest.approx({"hd95": distance.item(), "surface_dice": surface.item()}, rel=1e-5)
+
+
+def test_the_greater_of_the_two_directions_counts() -> None:
+    small, large = EMPTY.copy(), EMPTY.copy()
+    small[10, 10] = large[10, 10] = True
+    large[10, 20:35] = True
+    there, back = (surface_scores(*pair, (1, 1), 0)["hd95"] for pair in ((small, large), (large, small)))
+    assert there == back > 20  # the small one's only pixel is 0 away from the large one
+
+
+def test_a_pair_of_empty_masks_agrees() -> None:
+    assert surface_scores(EMPTY, EMPTY, (1, 1), 2.0) == {"hd95": 0.0, "surface_dice": 1.0}
+
+
+def test_one_empty_mask_is_as_far_as_the_image_is_wide() -> None:
+    mask = draw(0)[0]
+    for pair in ((EMPTY, mask), (mask, EMPTY)):
+        assert surface_scores(*pair, (1, 1), 2.0) == {"hd95": 50.0, "surface_dice": 0.0}
+        assert surface_scores(*pair, (0.1, 0.1), 2.0) == {"hd95": pytest.approx(5.0), "surface_dice": 0.0}
+
+
+def test_a_shift_within_the_tolerance_is_no_error() -> None:
+    mask = EMPTY.copy()
+    mask[8:20, 8:30] = True
+    shifted = np.roll(mask, 2, axis=1)
+    assert surface_scores(shifted, mask, (1, 1), 2.0)["surface_dice"] == 1.0
+    assert surface_scores(shifted, mask, (1, 1), 1.9)["surface_dice"] < 1.0
+    assert surface_scores(shifted, mask, (1, 1.5), 2.0)["surface_dice"] < 1.0
+    assert surface_scores(mask, mask, (1, 1), 0.0) == {"hd95": 0.0, "surface_dice": 1.0}
+
+
+def test_a_border_follows_the_edge_of_the_image() -> None:
+    assert len(border(np.ones((5, 7), bool))) == 2 * (5 + 7) - 4
+    assert len(border(EMPTY)) == 0
+
+
+def test_classes_are_averaged_without_the_background() -> None:
+    prediction, truth = np.zeros((20, 20), np.int64), np.zeros((20, 20), np.int64)
+    prediction[2:8, 2:8] = truth[2:8, 2:8] = 1
+    truth[12:15, 12:15] = 2  # missed
+
+    def score(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+        return surface_scores(one, other, (1, 1), 2.0)
+
+    found = mean_over_classes(score, prediction, truth, classes=3)
+    assert found == pytest.approx({"hd95": math.hypot(20, 20) / 2, "surface_dice": 0.5})
+
+
+def test_a_shift_of_a_real_lesion(real_data) -> None:
+    from fovea.data.images import image_files, read_mask
+
+    path = sorted(image_files(real_data / "Kvasir-SEG" / "masks").items())[0][1]
+    mask = read_mask(path, 1)[::4, ::4] > 0  # all pairs of the whole would take a minute
+    shifted = np.roll(mask, (3, 4), axis=(0, 1))
+    assert list(surface_scores(shifted, mask, (1, 1), 2.0).values()) == pytest.approx(naive(shifted, mask, (1, 1), 2.0))
