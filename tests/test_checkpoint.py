@@ -3,8 +3,10 @@
 import os
 import pickle
 import re
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -31,6 +33,15 @@ def saved(path: Path, config: object = CONFIG, **more: object) -> Path:
     state = {f"supervision.{key}": value for key, value in build(CONFIG).state_dict().items()}
     torch.save({"state_dict": state, "fovea": {"config": config}} | more, path)
     return path
+
+
+def rename(path: Path, old: str, new: str) -> None:
+    """Change the name of a module in a checkpoint, as if another version had written it."""
+    with zipfile.ZipFile(path) as file:
+        content = {each: file.read(each) for each in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for each, data in content.items():
+            file.writestr(each, data.replace(f"c{old}\n".encode(), f"c{new}\n".encode()))
 
 
 def test_a_loaded_model_predicts_as_the_saved_one(tmp_path: Path) -> None:
@@ -115,6 +126,22 @@ def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
     config = {key: value for key, value in CONFIG.items() if key != "loss"}
     with pytest.raises(FoveaError, match="loss is not in the configuration"):
         load(saved(tmp_path / "a.ckpt", config), CPU)
+
+
+@pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"])
+def test_numbers_of_either_numpy_are_read(module: str, tmp_path: Path) -> None:
+    numbers = [np.float64(0.25), np.float32(-1.5), np.int64(7), np.bool_(True), np.uint8(200)]
+    saved(tmp_path / "a.ckpt", numbers=numbers)
+    rename(tmp_path / "a.ckpt", np.float64(0).__reduce__()[0].__module__, module)
+    found = read(tmp_path / "a.ckpt")["numbers"]
+    assert found == numbers
+    assert [type(each) for each in found] == [type(each) for each in numbers]
+
+
+@pytest.mark.parametrize("value", [np.zeros(2), np.array([{}], dtype=object), np.str_("x"), np.datetime64("2020")])
+def test_nothing_else_of_numpy_is_read(value: object, tmp_path: Path) -> None:
+    with pytest.raises(FoveaError, match="holds code"):
+        read(saved(tmp_path / "a.ckpt", value=value))
 
 
 def test_rebuilding_downloads_nothing() -> None:

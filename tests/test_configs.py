@@ -74,7 +74,8 @@ def test_the_default_store_is_named_after_what_its_maps_depend_on(tmp_path: Path
 
 def test_every_file_of_every_group_is_reached_by_a_test() -> None:
     tested = {"data", "gaze", "backbone", "supervision", "loss", "optimizer", "scheduler", "augmentation", "trainer"}
-    assert set(GROUPS) == tested | {"callbacks", "logger", "experiment", "observer", "format", "scoring"}
+    watched = {"callbacks", "logger", "experiment", "observer", "format", "scoring", "tta", "compute"}
+    assert set(GROUPS) == tested | watched
     assert choices("gaze") == choices("data")
 
 
@@ -183,3 +184,11 @@ def test_grey_slices_get_a_score_each(tmp_path: Path) -> None:
         normalized = normalize(image=image)["image"]
         assert normalized.shape == (8, 8, 1)
         assert abs(normalized.mean()) < 1e-4 and abs(normalized.std() - 1) < 1e-3
+
+
+@pytest.mark.parametrize("tta", choices("tta"))
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_every_test_time_augmentation_is_built(command: str, tta: str, tmp_path: Path) -> None:
+    given = ["checkpoint=F", f"tta={tta}", *(["input=D", "out=D"] if command == "predict" else [])]
+    flips = instantiate(composed(command, tmp_path, *given)["tta"])(torch.nn.Identity()).flips
+    assert len(flips) == {"none": 1, "flips": 4}[tta]

@@ -1,57 +1,93 @@
 """Checkpoints: read without running code from them, rebuilt through the one function that instantiates."""
 
-import logging
-import pickle
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+from torch.serialization import safe_globals
 
 from fovea.runtime.errors import FoveaError, first_few
 from fovea.supervision.build import build
 
 KEY = "fovea"  # where a checkpoint carries our configuration
 PREFIX = "supervision."  # the Segmenter's name for the module that evaluate and predict call
-log = logging.getLogger(__name__)
+_MEND = "give a file that fovea-train wrote, or for evaluation a published one of GazeMedSeg"
+_SCALAR: Any = np.float64(0).__reduce__()[0]  # what NumPy makes a number of any type from its bytes with
+# Published checkpoints hold a few scores as NumPy's numbers. This is what it takes to read those of real types, under
+# the names of NumPy 1 and of NumPy 2; none of it runs code that the file brings.
+NUMPY_NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *sorted({type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}, key=str),
+]
 
 
 def load(path: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
     """The trained supervision module, in evaluation mode on `device`, and the configuration it was trained with.
 
+    A published checkpoint of GazeMedSeg has none; `fovea.models.released` states what it was trained with.
+
     Raises:
-        FoveaError: no such file, not a checkpoint of ours, an untrusted target, or weights of another model.
+        FoveaError: no such file, no checkpoint of either kind, an untrusted target, or weights of another model.
     """
-    content = read(path)
-    config = content[KEY]["config"]
+    content = _content(path)
+    published = None if KEY in content else _published(content)
+    config, weights = published or _own(_checked(content, path))
     module = build(without_downloads(config))
-    weights = {
-        key.removeprefix(PREFIX): value for key, value in content["state_dict"].items() if key.startswith(PREFIX)
-    }
     fill(module, weights, path)
     return module.to(device).eval(), config
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint file: tensors and plain values alone.
+    """The content of a checkpoint file that `fovea-train` wrote: tensors and plain values alone.
 
     Raises:
-        FoveaError: no such file, or not a checkpoint that `fovea-train` wrote.
+        FoveaError: no such file, or not such a checkpoint.
     """
+    return _checked(_content(path), path)
+
+
+def _own(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Configuration and weights of a checkpoint of ours."""
+    state = content["state_dict"].items()
+    return content[KEY]["config"], {key.removeprefix(PREFIX): each for key, each in state if key.startswith(PREFIX)}
+
+
+def _published(content: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+    """The same of a published checkpoint; None if it is none."""
+    from fovea.models.released import gazemedseg_config, gazemedseg_weights, holds_gazemedseg  # brings MONAI
+
+    if not holds_gazemedseg(content):
+        return None
+    weights = gazemedseg_weights(content)
+    return gazemedseg_config(weights), weights
+
+
+def _content(path: Path) -> dict[Any, Any]:
+    """The content of any checkpoint file: tensors, plain values and NumPy's numbers alone."""
     if not path.is_file():
         raise FoveaError(f"checkpoint: no such file {path}; a run folder has checkpoints/best.ckpt and last.ckpt")
-    mend = "give a file that fovea-train wrote"
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise FoveaError(f"checkpoint: {path} is no checkpoint, is cut short, or holds code; {mend}") from error
-    own = content.get(KEY) if isinstance(content, Mapping) else None
+        with safe_globals(NUMPY_NUMBERS), warnings.catch_warnings(action="ignore"):  # how a file was pickled
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the reader raises whatever a damaged file leads it into
+        raise FoveaError(f"checkpoint: {path} is no checkpoint, is cut short, or holds code; {_MEND}") from error
+    return dict(content) if isinstance(content, Mapping) else {}
+
+
+def _checked(content: dict[Any, Any], path: Path) -> dict[str, Any]:
+    """The same content where it carries a configuration of ours and weights."""
+    own = content.get(KEY)
     if not isinstance(own, Mapping) or not isinstance(own.get("config"), Mapping) or "state_dict" not in content:
-        raise FoveaError(f"checkpoint: {path} carries no configuration of fovea; {mend}")
+        raise FoveaError(f"checkpoint: {path} carries no configuration of fovea; {_MEND}")
     if "${" in str(own["config"]):  # OmegaConf would read the environment for it
-        raise FoveaError(f"checkpoint: {path} has an interpolation in its configuration; {mend}")
-    return dict(content)
+        raise FoveaError(f"checkpoint: {path} has an interpolation in its configuration; {_MEND}")
+    return content
 
 
 def fill(module: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -57,6 +57,19 @@ def test_help_simulate_import_and_prepare_start_without_torch(root: Path, tmp_pa
     assert heavy == set()
 
 
+def test_a_comparison_starts_without_torch(tmp_path: Path) -> None:
+    for name, dice in {"a": 0.5, "b": 0.7}.items():
+        folder_ = tmp_path / name / "evaluate" / "val"
+        folder_.mkdir(parents=True)
+        rows = "".join(f"i{number},{dice + number / 100}\n" for number in range(12))
+        (folder_ / "per_image.csv").write_text("id,dice\n" + rows)
+        (folder_ / "summary.json").write_text('{"split": "val", "select_on": "mask"}')
+    said, heavy = several([["evaluate", "compare=[a,b]", "out=out"]], tmp_path)
+    assert "| b | 1     | 0.7550 |" in said and "better" in said
+    assert (tmp_path / "out" / "comparison.md").is_file()
+    assert heavy == set()
+
+
 def test_training_looks_at_the_data_before_it_imports_lightning(made: Path, tmp_path: Path) -> None:
     lines = [
         ["train", "data=folder", "data.root=nowhere"],

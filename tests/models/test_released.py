@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fovea.data.folder import Folder
 from fovea.losses.consistency import cross_level_consistency
 from fovea.models.propagation import propagate
-from fovea.models.released import load_gazemedseg
+from fovea.models.released import PUBLISHED_DATA, gazemedseg_config, holds_gazemedseg, load_gazemedseg
 from fovea.runtime.errors import FoveaError
+from fovea.runtime.instantiate import instantiate, locate
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 CLASSIFIER = "model.1.classifier.weight"
@@ -79,10 +81,10 @@ def test_gradients_are_the_published_ones(ours: dict[str, Tensor]) -> None:
     assert norms == {name: pytest.approx(published[name], rel=1e-3) for name in norms}
 
 
-@pytest.mark.parametrize("wrapper", ["", "state_dict", "model", "module."])
+@pytest.mark.parametrize("wrapper", ["", "state_dict", "model", "net", "module."])
 def test_reads_wrapped_checkpoints(wrapper: str, checkpoint: dict[str, Tensor]) -> None:
     wrapped = {f"module.{name}": value for name, value in checkpoint.items()} if wrapper == "module." else checkpoint
-    nested = {wrapper: wrapped, "epoch": 3} if wrapper in ("state_dict", "model") else wrapped
+    nested = {wrapper: wrapped, "epoch": 3} if wrapper in ("state_dict", "model", "net") else wrapped
 
     network = load_gazemedseg(nested)
 
@@ -115,3 +117,37 @@ def test_names_what_does_not_belong(change: dict, message: str, checkpoint: dict
 
     with pytest.raises(FoveaError, match=message):
         load_gazemedseg(changed)
+
+
+@pytest.mark.parametrize(("channels", "normalization"), [(3, "standard"), (1, "image")])
+def test_states_what_the_published_networks_were_trained_with(channels: int, normalization: str) -> None:
+    weights = {f"levels.{k}.encoder.conv_0.conv_0.conv.weight": torch.zeros(64, channels, 3, 3) for k in (0, 1, 2)}
+    config = gazemedseg_config(weights)
+
+    assert (config["data"]["size"], config["data"]["channels"], config["data"]["classes"]) == (224, channels, 1)
+    assert instantiate(config["data"]["normalize"]).normalization == normalization
+    assert issubclass(locate(config["data"]["dataset"]["_target_"]), Folder)
+    assert config["backbone"]["in_channels"] == channels and len(config["supervision"]["thresholds"]) == 3
+
+
+def test_images_of_kvasir_are_normalised_as_those_of_imagenet() -> None:
+    normalize = instantiate(PUBLISHED_DATA[3]["normalize"])
+
+    pixel = normalize(image=np.full((1, 1, 3), 255, np.uint8))["image"][0, 0]
+
+    assert pixel == pytest.approx((1 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225]), rel=1e-5)
+
+
+def test_networks_of_other_channels_have_no_configuration() -> None:
+    with pytest.raises(FoveaError, match="of 2 channels; the published ones take 3 or 1"):
+        gazemedseg_config({"levels.0.encoder.conv_0.conv_0.conv.weight": torch.zeros(64, 2, 3, 3)})
+
+
+def test_tells_published_files_from_others() -> None:
+    first = {"model.0.encoder.conv_0.conv_0.conv.weight": torch.zeros(1)}
+    parallel = {f"module.{name}": value for name, value in first.items()}
+
+    assert all(
+        holds_gazemedseg(each) for each in (first, parallel, {"net": first, "epoch": 3}, {"state_dict": parallel})
+    )
+    assert not any(holds_gazemedseg(each) for each in ({}, {3: 4}, {"state_dict": {"weight": torch.zeros(1)}}))

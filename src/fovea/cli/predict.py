@@ -28,6 +28,7 @@ def main(config: Config) -> None:
         raise FoveaError(f"checkpoint: {kind.__name__} is no data set of images; give a file that fovea-train wrote")
     images = image_files(Path(config["input"]), kind.image_suffixes)
     decode = partial(kind.decode, channels=data["channels"])
+    module = instantiate(config["tta"])(module)
     failures = predict(module, images, decode, data["size"], instantiate(data["normalize"]), device, out)
     log.info("%d masks in %s", len(images) - len(failures), out)
     if failures:

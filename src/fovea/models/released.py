@@ -13,6 +13,16 @@ from fovea.runtime.errors import FoveaError, first_few
 UNUSED = re.compile(r"model\.\d+\.head\.[02]\.(weight|bias)")
 FIRST_LAYER = re.compile(r"model\.(\d+)\.encoder\.conv_0\.conv_0\.conv\.weight")
 
+SIZE = 224  # side of the published networks' images, in pixels
+# How images are read and normalised, by their number of channels.
+PUBLISHED_DATA: dict[int, dict[str, Any]] = {
+    3: {"dataset": {"_target_": "fovea.data.kvasir.Kvasir"}, "normalize": {"_target_": "albumentations.Normalize"}},
+    1: {
+        "dataset": {"_target_": "fovea.data.nci_isbi.NciIsbi"},
+        "normalize": {"_target_": "albumentations.Normalize", "normalization": "image"},
+    },
+}
+
 
 class ReleasedGazeMedSeg(nn.Module):
     """The levels of a published GazeMedSeg model, read as their mean logit.
@@ -38,8 +48,8 @@ def load_gazemedseg(state_dict: Mapping[str, Any]) -> ReleasedGazeMedSeg:
     levels and of input channels is read from the tensors; the two-layer `head` that the release never calls is dropped.
 
     Args:
-        state_dict: Tensors by name, or a mapping that holds them under `state_dict` or `model`; the prefix `module.`
-            of DataParallel is taken off.
+        state_dict: Tensors by name, or a mapping that holds such a mapping beside other things (`state_dict`,
+            `model`, …); the prefix `module.` of DataParallel is taken off.
 
     Returns:
         The network in evaluation mode; `levels` holds one `BasicUNet2d` for each.
@@ -47,31 +57,92 @@ def load_gazemedseg(state_dict: Mapping[str, Any]) -> ReleasedGazeMedSeg:
     Raises:
         FoveaError: names are missing or unknown, or shapes differ from the published ones.
     """
+    weights = gazemedseg_weights(state_dict)
+    network = _gazemedseg(weights)
+    network.to_empty(device="cpu").load_state_dict(weights)
+    return network.eval()
+
+
+def holds_gazemedseg(content: Mapping[Any, Any]) -> bool:
+    """Whether the content of a file holds a published GazeMedSeg network, whole or in part, wrapped or not."""
+    return any(FIRST_LAYER.fullmatch(_bare(name)) for name in _innermost(content))
+
+
+def gazemedseg_weights(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a published GazeMedSeg checkpoint under our names, `levels.0.…`; see `load_gazemedseg`."""
     given = {name: value for name, value in _tensors(state_dict).items() if not UNUSED.fullmatch(name)}
-    levels = sum(1 for name in given if FIRST_LAYER.fullmatch(name))
     first = given.get("model.0.encoder.conv_0.conv_0.conv.weight")
     if first is None or first.dim() != 4:
         raise FoveaError(
             "checkpoint: no GazeMedSeg network in it (model.0.encoder.conv_0.conv_0.conv.weight is not there); "
             "give the state dict of a published model"
         )
-    with torch.device("meta"):  # the file says how much to build: take no memory before it has been compared
-        network = ReleasedGazeMedSeg(levels, in_channels=first.shape[1])
     weights = {name.replace("model.", "levels.", 1): value for name, value in given.items()}
-    _compare(network.state_dict(), weights)
-    network.to_empty(device="cpu").load_state_dict(weights)
-    return network.eval()
+    _compare(_gazemedseg(weights).state_dict(), weights)
+    return weights
+
+
+def gazemedseg_config(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What a published GazeMedSeg network was trained with, as one of our checkpoints would carry it.
+
+    Its images are 224 pixels a side; those of 3 channels are normalised as ImageNet's (Kvasir-SEG), those of 1 are
+    DICOM slices that get a z-score each (NCI-ISBI 2013).
+
+    Args:
+        weights: Of `gazemedseg_weights`.
+
+    Returns:
+        The groups `backbone`, `loss`, `supervision` and `data`, of the last what evaluation and prediction read.
+
+    Raises:
+        FoveaError: the network takes another number of channels.
+    """
+    levels, channels = _shape(weights)
+    if channels not in PUBLISHED_DATA:
+        raise FoveaError(f"checkpoint: a GazeMedSeg network of {channels} channels; the published ones take 3 or 1")
+    backbone = {"_target_": "fovea.models.basic_unet.BasicUNet2d", "in_channels": channels, "classes": 1}
+    # The thresholds matter in training alone; here they say how many levels there are.
+    supervision = {"_target_": "fovea.supervision.gaze.Gaze", "thresholds": [0.5] * levels}
+    return {
+        "backbone": backbone | {"_partial_": True},
+        "loss": {"_target_": "torch.nn.BCEWithLogitsLoss"},
+        "supervision": supervision | {"_partial_": True},
+        "data": {"channels": channels, "classes": 1, "size": SIZE} | PUBLISHED_DATA[channels],
+    }
+
+
+def _gazemedseg(weights: Mapping[str, Tensor]) -> ReleasedGazeMedSeg:
+    """The network that weights are of, without memory: the file says how much to build, and has not been compared."""
+    with torch.device("meta"):
+        return ReleasedGazeMedSeg(*_shape(weights))
+
+
+def _shape(weights: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Numbers of levels and of input channels."""
+    first = [value for name, value in weights.items() if FIRST_LAYER.fullmatch(name.replace("levels.", "model.", 1))]
+    return len(first), weights["levels.0.encoder.conv_0.conv_0.conv.weight"].shape[1]
+
+
+def _innermost(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """What holds the network: the content, a mapping in it or one in that; without a network, the content."""
+    inside = [content]
+    for _ in range(2):
+        inside += [value for each in inside for value in each.values() if isinstance(value, Mapping)]
+    return next((each for each in inside if any(FIRST_LAYER.fullmatch(_bare(name)) for name in each)), content)
+
+
+def _bare(name: object) -> str:
+    """A name without the prefix of DataParallel."""
+    return str(name).removeprefix("module.")
 
 
 def _tensors(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors by name, without what training code wraps around them."""
-    for key in ("state_dict", "model"):
-        if isinstance(state_dict.get(key), Mapping):
-            state_dict = state_dict[key]
-    strangers = [name for name, value in state_dict.items() if not isinstance(value, Tensor)]
+    found = _innermost(state_dict)
+    strangers = [name for name, value in found.items() if not isinstance(value, Tensor)]
     if strangers:
         raise FoveaError(f"checkpoint: {first_few(strangers)} hold no tensor; give the state dict of a published model")
-    return {name.removeprefix("module."): value for name, value in state_dict.items()}
+    return {_bare(name): value for name, value in found.items()}
 
 
 def _compare(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
