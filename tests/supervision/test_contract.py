@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from fovea.schedules import constant
 from fovea.segmenter import Segmenter
+from fovea.supervision.band import Band
 from fovea.supervision.full import Full
 from fovea.supervision.gaze import Gaze
 from fovea.supervision.reading import labels, probabilities
@@ -100,6 +101,7 @@ def gaze(**options):
 
 MODES = {
     "full": (lambda: Full(TinyBackbone, nn.BCEWithLogitsLoss()), flat_batch, flat_image, (20, 24), 1),
+    "band": (lambda: Band(TinyBackbone, nn.BCEWithLogitsLoss(), [0.5, 0.3]), flat_batch, flat_image, (20, 24), 1),
     "gaze, one level": (gaze(thresholds=[0.5]), flat_batch, flat_image, (20, 24), 1),
     "gaze, prop": (gaze(thresholds=[0.5, 0.3]), flat_batch, flat_image, (20, 24), 1),
     "gaze, pure": (gaze(thresholds=[0.5, 0.3, 0.4], consistency="pure"), flat_batch, flat_image, (20, 24), 1),
