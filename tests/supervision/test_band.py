@@ -42,6 +42,11 @@ def test_a_batch_inside_the_band_trains_nothing() -> None:
     assert all(value.grad is not None and not value.grad.any() for value in mode.parameters())
 
 
+def test_an_edge_may_be_drawn_for_each_batch() -> None:
+    mode, data = build([[0.3, 0.9], 0.2]), batch([0.1, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85])
+    assert len({mode.losses(data, 0.0)["certain"].item() for _ in range(8)}) > 1
+
+
 @pytest.mark.parametrize("thresholds", [[], [0.5, 0.0], [1.2]])
 def test_bad_thresholds_are_refused_by_name(thresholds: list[float]) -> None:
     with pytest.raises(FoveaError, match=r"supervision\.thresholds"):

@@ -106,6 +106,7 @@ MODES = {
     "gaze, prop": (gaze(thresholds=[0.5, 0.3]), flat_batch, flat_image, (20, 24), 1),
     "gaze, pure": (gaze(thresholds=[0.5, 0.3, 0.4], consistency="pure"), flat_batch, flat_image, (20, 24), 1),
     "gaze, none": (gaze(thresholds=[0.5, 0.3], consistency="none"), flat_batch, flat_image, (20, 24), 1),
+    "gaze, quality": (gaze(thresholds=[0.5, [0.2, 0.4]], ensemble="quality"), flat_batch, flat_image, (20, 24), 1),
     "mean teacher": (lambda: MeanTeacher(TinyVolumes, nn.CrossEntropyLoss()), two_streams, volumes, (10, 8, 9), 3),
 }
 

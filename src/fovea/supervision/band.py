@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from fovea.losses.certain import on_certain
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.mode import Mode
 from fovea.supervision.reading import probabilities
+from fovea.supervision.thresholds import Thresholds
 
 
 class Band(Mode):
@@ -21,7 +21,7 @@ class Band(Mode):
         backbone: Factory of the network, called once.
         loss: Takes logits and targets of 0 and 1, both [1, 1, N, 1], of the N certain pixels of the batch.
         thresholds: Foreground is `pseudo >= max(thresholds)`, background `pseudo < min(thresholds)`; with one
-            threshold there is no band.
+            threshold there is no band. A pair `[low, high]` is a range that each batch draws from.
 
     Raises:
         FoveaError: no threshold, or one outside (0, 1].
@@ -29,19 +29,20 @@ class Band(Mode):
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})
 
-    def __init__(self, backbone: Callable[[], nn.Module], loss: nn.Module, thresholds: Sequence[float]) -> None:
+    def __init__(
+        self, backbone: Callable[[], nn.Module], loss: nn.Module, thresholds: Sequence[float | Sequence[float]]
+    ) -> None:
         super().__init__()
-        if not thresholds or not all(0 < threshold <= 1 for threshold in thresholds):
-            raise FoveaError(f"supervision.thresholds={list(thresholds)}: give one or more numbers in (0, 1]")
         self.network = backbone()
         self.loss = loss
-        self.foreground, self.background = max(thresholds), min(thresholds)
+        self.thresholds = Thresholds(thresholds)
 
     def losses(self, batch: Mapping[str, Any], progress: float) -> dict[str, Tensor]:
         """The loss on `image` [B, C, H, W] and the map `pseudo` [B, 1, H, W] in [0, 1]; what part of it is certain."""
         pseudo, logits = batch["pseudo"], self.network(batch["image"])
-        foreground = pseudo >= self.foreground
-        certain = foreground | (pseudo < self.background)
+        thresholds = self.thresholds.draw()
+        foreground = pseudo >= max(thresholds)
+        certain = foreground | (pseudo < min(thresholds))
         supervised = on_certain(self.loss, logits, foreground.to(logits.dtype), certain)
         return {"loss": supervised, "supervised": supervised, "certain": certain.float().mean()}
 
