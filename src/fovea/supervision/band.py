@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from fovea.losses.certain import on_certain
+from fovea.supervision.deep import Deep
 from fovea.supervision.mode import Mode
 from fovea.supervision.reading import probabilities
 from fovea.supervision.thresholds import Thresholds
@@ -22,29 +23,37 @@ class Band(Mode):
         loss: Takes logits and targets of 0 and 1, both [1, 1, N, 1], of the N certain pixels of the batch.
         thresholds: Foreground is `pseudo >= max(thresholds)`, background `pseudo < min(thresholds)`; with one
             threshold there is no band. A pair `[low, high]` is a range that each batch draws from.
+        deep: Weight of the loss of the decoder's coarser scales, for backbones that have some; 0 for none.
 
     Raises:
-        FoveaError: no threshold, or one outside (0, 1].
+        FoveaError: no threshold, or one outside (0, 1]; see also `fovea.supervision.deep.Deep`.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})
 
     def __init__(
-        self, backbone: Callable[[], nn.Module], loss: nn.Module, thresholds: Sequence[float | Sequence[float]]
+        self,
+        backbone: Callable[[], nn.Module],
+        loss: nn.Module,
+        thresholds: Sequence[float | Sequence[float]],
+        deep: float = 0.0,
     ) -> None:
         super().__init__()
+        self.thresholds = Thresholds(thresholds)
         self.network = backbone()
         self.loss = loss
-        self.thresholds = Thresholds(thresholds)
+        self.deep = Deep(self.network, deep)
 
     def losses(self, batch: Mapping[str, Any], progress: float) -> dict[str, Tensor]:
         """The loss on `image` [B, C, H, W] and the map `pseudo` [B, 1, H, W] in [0, 1]; what part of it is certain."""
-        pseudo, logits = batch["pseudo"], self.network(batch["image"])
-        thresholds = self.thresholds.draw()
+        pseudo, thresholds = batch["pseudo"], self.thresholds.draw()
         foreground = pseudo >= max(thresholds)
         certain = foreground | (pseudo < min(thresholds))
-        supervised = on_certain(self.loss, logits, foreground.to(logits.dtype), certain)
-        return {"loss": supervised, "supervised": supervised, "certain": certain.float().mean()}
+        target = foreground.to(pseudo.dtype)
+        terms = self.deep.losses(
+            self.network, batch["image"], lambda logits: on_certain(self.loss, logits, target, certain)
+        )
+        return terms | {"certain": certain.float().mean()}
 
     def forward(self, image: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
         """Probabilities [B, 1, *size] of an image [B, C, H, W]."""
