@@ -85,9 +85,36 @@ def test_every_backbone_serves_every_supervision(backbone: str, supervision: str
     config = tiny(training(tmp_path, f"backbone={backbone}", f"supervision={supervision}"))
     module = build(config)
     batch = {"image": torch.randn(2, 3, 64, 64), "mask": torch.ones(2, 1, 64, 64), "pseudo": torch.rand(2, 1, 64, 64)}
-    assert torch.isfinite(module.losses(batch, progress=0.0)["loss"])
+    loss = module.losses(batch, progress=0.0)["loss"]
+    loss.backward()
+    assert torch.isfinite(loss)
+    # Several processes wait for the gradients of all parameters.
+    assert [name for name, value in module.named_parameters() if value.requires_grad and value.grad is None] == []
     with torch.inference_mode():
         assert module.eval()(batch["image"], (70, 50))["prediction"].shape == (2, 1, 70, 50)
+
+
+@pytest.mark.parametrize("backbone", ["smp_unet", "basic_unet"])
+@pytest.mark.parametrize("supervision", ["full", "band"])
+def test_backbones_with_coarser_scales_serve_deep_supervision(backbone: str, supervision: str, tmp_path: Path) -> None:
+    overrides = (f"backbone={backbone}", f"supervision={supervision}", "supervision.deep=0.4")
+    module = build(tiny(training(tmp_path, *overrides)))
+    batch = {"image": torch.randn(2, 3, 64, 64), "mask": torch.ones(2, 1, 64, 64), "pseudo": torch.rand(2, 1, 64, 64)}
+    terms = module.losses(batch, progress=0.0)
+    terms["loss"].backward()
+    assert terms["deep"].item() > 0
+    assert all(value.grad is not None for value in module.parameters())
+
+
+@pytest.mark.parametrize("loss", choices("loss"))
+@pytest.mark.parametrize("supervision", choices("supervision"))
+def test_every_loss_serves_every_supervision(loss: str, supervision: str, tmp_path: Path) -> None:
+    module = build(tiny(training(tmp_path, "backbone=basic_unet", f"loss={loss}", f"supervision={supervision}")))
+    pseudo = torch.linspace(0, 1, 2 * 16 * 16).reshape(2, 1, 16, 16)
+    value = module.losses({"image": pseudo.expand(2, 3, 16, 16), "mask": pseudo.round(), "pseudo": pseudo}, 0.0)["loss"]
+    value.backward()
+    assert torch.isfinite(value)
+    assert any(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
 
 
 @pytest.mark.parametrize("loss", choices("loss"))

@@ -11,8 +11,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from fovea.models.backbone import Backbone
 from fovea.schedules import constant
 from fovea.segmenter import Segmenter
+from fovea.supervision.band import Band
 from fovea.supervision.full import Full
 from fovea.supervision.gaze import Gaze
 from fovea.supervision.reading import labels, probabilities
@@ -34,6 +36,27 @@ class TinyBackbone(nn.Module):
 
     def forward(self, image):
         return self.classify(self.features(image))
+
+
+class TinyDecoder(Backbone):
+    """The same with a coarser scale."""
+
+    classes = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.coarse = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Tanh())
+        self.fine = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(8, 8, 3, padding=1), nn.Tanh())
+        self.head = nn.Conv2d(8, 1, 1)
+
+    def features(self, image):
+        return self.fine(self.coarse(image))
+
+    def classify(self, features):
+        return self.head(features)
+
+    def coarser(self):
+        return [(self.coarse, 8)]
 
 
 class TinyVolumes(nn.Module):
@@ -100,10 +123,13 @@ def gaze(**options):
 
 MODES = {
     "full": (lambda: Full(TinyBackbone, nn.BCEWithLogitsLoss()), flat_batch, flat_image, (20, 24), 1),
+    "full, deep": (lambda: Full(TinyDecoder, nn.BCEWithLogitsLoss(), deep=0.5), flat_batch, flat_image, (20, 24), 1),
+    "band": (lambda: Band(TinyBackbone, nn.BCEWithLogitsLoss(), [0.5, 0.3]), flat_batch, flat_image, (20, 24), 1),
     "gaze, one level": (gaze(thresholds=[0.5]), flat_batch, flat_image, (20, 24), 1),
     "gaze, prop": (gaze(thresholds=[0.5, 0.3]), flat_batch, flat_image, (20, 24), 1),
     "gaze, pure": (gaze(thresholds=[0.5, 0.3, 0.4], consistency="pure"), flat_batch, flat_image, (20, 24), 1),
     "gaze, none": (gaze(thresholds=[0.5, 0.3], consistency="none"), flat_batch, flat_image, (20, 24), 1),
+    "gaze, quality": (gaze(thresholds=[0.5, [0.2, 0.4]], ensemble="quality"), flat_batch, flat_image, (20, 24), 1),
     "mean teacher": (lambda: MeanTeacher(TinyVolumes, nn.CrossEntropyLoss()), two_streams, volumes, (10, 8, 9), 3),
 }
 

@@ -52,8 +52,9 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(consistency: str) -> None:
 
 
 def test_one_level_or_no_weight_has_no_consistency() -> None:
-    assert set(build(thresholds=[0.5]).losses(batch(), 0.0)) == {"loss", "supervised_1"}
-    assert set(build(weight=0.0).losses(batch(), 0.0)) == {"loss", "supervised_1", "supervised_2"}
+    first, second = {"supervised_1", "agreement_1"}, {"supervised_2", "agreement_2"}
+    assert set(build(thresholds=[0.5]).losses(batch(), 0.0)) == {"loss"} | first
+    assert set(build(weight=0.0).losses(batch(), 0.0)) == {"loss"} | first | second
 
 
 def test_copied_levels_start_equal_and_independent_ones_do_not() -> None:
@@ -64,17 +65,61 @@ def test_copied_levels_start_equal_and_independent_ones_do_not() -> None:
     assert not torch.equal(first, second)
 
 
-def test_a_collapsed_level_takes_the_mean_of_logits_with_it_but_not_that_of_probabilities() -> None:
-    image = torch.randn(1, 3, 8, 8)
+def collapsed(**options) -> Gaze:
+    """The first level says background everywhere, the second foreground."""
+    mode = build(**options)
+    for level, bias in zip(mode.levels, (-100.0, 5.0), strict=True):
+        level.head.weight.data.zero_()
+        level.head.bias.data.fill_(bias)
+    return mode
+
+
+def test_a_collapsed_level_takes_the_mean_of_logits_with_it_and_halves_that_of_probabilities_alone() -> None:
     means = {}
-    for ensemble in ("logits", "probabilities"):
-        mode = build(ensemble=ensemble)
-        for level, bias in zip(mode.levels, (-100.0, 5.0), strict=True):
-            level.head.weight.data.zero_()
-            level.head.bias.data.fill_(bias)
-        means[ensemble] = mode(image, (8, 8))["prediction"].mean().item()
+    for ensemble in ("logits", "probabilities", "quality"):
+        mode = collapsed(ensemble=ensemble)
+        mode.losses(batch(), 0.0)
+        means[ensemble] = mode(torch.randn(1, 3, 8, 8), (8, 8))["prediction"].mean().item()
     assert means["logits"] < 1e-6
     assert means["probabilities"] == pytest.approx(0.4966, abs=1e-3)
+    assert means["quality"] == pytest.approx(0.9933, abs=1e-3)
+
+
+def test_quality_weighs_levels_by_their_agreement() -> None:
+    mode, image = build(ensemble="quality"), torch.randn(1, 3, 8, 8)
+    mode.agreement.running.copy_(torch.tensor([[0.2, 0.4], [0.2, 0.4], [0.1, 0.3]]))  # Dice 1/2 and 3/4
+    outputs = mode(image, (8, 8))
+    torch.testing.assert_close(outputs["prediction"], 0.4 * outputs["level_1"] + 0.6 * outputs["level_2"])
+
+
+def test_checkpoints_hold_the_agreement_only_where_predictions_use_it() -> None:
+    extra = set(build(ensemble="quality").state_dict()) - set(build(ensemble="logits").state_dict())
+    assert extra == {"agreement.running"}
+
+
+def test_a_collapse_is_told_once_and_names_the_level(caplog: pytest.LogCaptureFixture) -> None:
+    mode = collapsed(window=5)
+    for _ in range(15):
+        mode.losses(batch(), 0.0)
+        mode.after_step(0.0)
+    (line,) = [record.message for record in caplog.records]
+    assert line.startswith("level 1 (threshold 0.5) predicts next to nothing: 0.0 % of its pseudo-mask's area")
+    assert "supervision.ensemble=quality" in line
+
+
+def test_quality_and_one_level_are_not_advised_to_use_quality(caplog: pytest.LogCaptureFixture) -> None:
+    mode = collapsed(window=1, ensemble="quality")
+    mode.losses(batch(), 0.0)
+    mode.after_step(0.0)
+    assert len(caplog.records) == 1
+    assert "ensemble" not in caplog.text
+
+
+def test_a_range_is_drawn_for_each_batch() -> None:
+    mode, data = build(thresholds=[[0.1, 0.9], 0.3], consistency="none"), batch()
+    found = [mode.losses(data, 0.0) for _ in range(4)]
+    assert len({terms["supervised_1"].item() for terms in found}) > 1
+    assert len({terms["supervised_2"].item() for terms in found}) == 1
 
 
 def test_levels_are_read_beside_the_ensemble() -> None:
@@ -90,6 +135,7 @@ def test_levels_are_read_beside_the_ensemble() -> None:
         ({"ensemble": "votes"}, "supervision.ensemble=votes"),
         ({"thresholds": []}, "supervision.thresholds"),
         ({"thresholds": [0.5, 1.5]}, "supervision.thresholds"),
+        ({"window": 0}, "supervision.window=0"),
     ],
 )
 def test_bad_choices_are_refused_by_name(options: dict, key: str) -> None:

@@ -2,9 +2,14 @@
 
 from torch import Tensor, nn
 
+from fovea.runtime.errors import FoveaError
+
 
 class Backbone(nn.Module):
     """A network in two calls, so that operators on features, such as propagation, work with any of them."""
+
+    classes: int
+    """Channels of the logits, K."""
 
     def features(self, image: Tensor) -> Tensor:
         """The decoder's output [B, C, h, w] of an image [B, in_channels, H, W]."""
@@ -17,3 +22,27 @@ class Backbone(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B, K, H, W] of an image [B, in_channels, H, W]."""
         return self.classify(self.features(image))
+
+    def coarser(self) -> list[tuple[nn.Module, int]]:
+        """The modules whose outputs are the decoder's coarser scales, and the channels of these, coarsest first.
+
+        Raises:
+            FoveaError: the decoder of this backbone has none.
+        """
+        raise FoveaError(
+            "supervision.deep: this backbone has no coarser scales; choose backbone=smp_unet or basic_unet"
+        )
+
+    def scales(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """`features(image)`, and the outputs [B, C, h, w] of `coarser` on the way there."""
+        found: list[Tensor] = []
+        hooks = [
+            module.register_forward_hook(lambda _module, _inputs, output: found.append(output))
+            for module, _ in self.coarser()
+        ]
+        try:
+            features = self.features(image)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return features, found

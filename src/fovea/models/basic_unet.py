@@ -37,6 +37,8 @@ class BasicUNet2d(Backbone):
         super().__init__()
         if len(features) != 6 or groups < 1 or any(width < 1 or width % groups for width in features):
             raise FoveaError(f"backbone.features={list(features)}: give six multiples of backbone.groups={groups}")
+        self.classes = classes
+        self.widths = list(features)
         self.encoder = BasicUNet(
             spatial_dims=2,
             in_channels=in_channels,
@@ -60,3 +62,8 @@ class BasicUNet2d(Backbone):
     def classify(self, features: Tensor) -> Tensor:
         """Logits [B, classes, H, W] of features [B, C, H, W]."""
         return self.classifier(features)
+
+    def coarser(self) -> list[tuple[nn.Module, int]]:
+        """The decoder at an eighth, a quarter and half of the image's size."""
+        stages: list[nn.Module] = [self.encoder.upcat_4, self.encoder.upcat_3, self.encoder.upcat_2]
+        return list(zip(stages, self.widths[3:0:-1], strict=True))

@@ -4,10 +4,11 @@ import difflib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 from huggingface_hub import constants
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
 from segmentation_models_pytorch.encoders import encoders
 from torch import Tensor, nn
 
@@ -42,6 +43,7 @@ class SmpBackbone(Backbone):
         **options: Any,
     ) -> None:
         super().__init__()
+        self.classes = classes
         _check_names(network, encoder_name, encoder_weights, options)
         arguments = {"encoder_name": encoder_name, "encoder_weights": encoder_weights, **options}
         try:
@@ -68,6 +70,19 @@ class SmpBackbone(Backbone):
     def classify(self, features: Tensor) -> Tensor:
         """Logits [B, classes, H, W], at the image's size, of features [B, C, h, w]."""
         return self.network.segmentation_head(features)
+
+    def coarser(self) -> list[tuple[nn.Module, int]]:
+        """The blocks of a U-Net's decoder but the last.
+
+        Raises:
+            FoveaError: the network's decoder is no such chain of blocks.
+        """
+        blocks = getattr(self.network.decoder, "blocks", None)
+        if not isinstance(blocks, nn.ModuleList) or not all(isinstance(block, UnetDecoderBlock) for block in blocks):
+            return super().coarser()
+        ends = [cast("nn.Module", block.conv2).modules() for block in blocks]
+        widths = [next(each for each in end if isinstance(each, nn.Conv2d)).out_channels for end in ends]
+        return list(zip(blocks[:-1], widths[:-1], strict=True))
 
 
 def _check_names(

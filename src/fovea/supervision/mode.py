@@ -18,7 +18,7 @@ class Mode(nn.Module):
     """Targets that it trains on: `mask`, `pseudo`, …; the data module opens these files alone."""
 
     def losses(self, batch: Mapping[str, Any], progress: float) -> dict[str, Tensor]:
-        """Named scalar terms; `loss`, their weighted sum, is minimised and all are logged.
+        """Named scalars: `loss`, a weighted sum of terms, is minimised; all are logged, mere figures too.
 
         Args:
             batch: See `fovea.data.batch.Batch`; with several streams, one such mapping by stream.

@@ -1,0 +1,74 @@
+"""How levels get on, held against a Dice that is counted pixel by pixel."""
+
+import logging
+
+import pytest
+import torch
+from torch import Tensor, distributed
+
+from fovea.supervision.agreement import Agreement
+
+
+def draw(seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits, targets = (torch.randn(2, 3, 1, 4, 5, generator=generator) for _ in range(2))
+    return logits, (targets > 0.5).float()
+
+
+def naive(pairs: list[tuple[Tensor, Tensor]], level: int) -> float:
+    both = predicted = wanted = 0
+    for logits, targets in pairs:
+        for z, y in zip(logits[level].flatten().tolist(), targets[level].flatten().tolist(), strict=True):
+            both += (z > 0) and (y == 1)
+            predicted += z > 0
+            wanted += y == 1
+    return 2 * both / (predicted + wanted)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_one_batch_is_its_dice_whatever_the_window(level: int) -> None:
+    for window in (1, 100):
+        agreement = Agreement(2, window, persistent=True)
+        agreement.update(*draw(0))
+        assert agreement.dice()[level].item() == pytest.approx(naive([draw(0)], level))
+
+
+def test_a_long_window_is_the_dice_of_all_batches() -> None:
+    agreement = Agreement(2, 100_000, persistent=True)
+    for seed in range(5):
+        agreement.update(*draw(seed))
+    expected = [naive([draw(seed) for seed in range(5)], level) for level in range(2)]
+    torch.testing.assert_close(agreement.dice(), torch.tensor(expected), rtol=1e-3, atol=0)
+
+
+def test_weights_are_equal_before_training_and_in_proportion_after() -> None:
+    agreement = Agreement(2, 1, persistent=True)
+    assert agreement.weights().tolist() == [0.5, 0.5]
+    logits, targets = draw(0)
+    agreement.update(torch.stack([-logits[0].abs(), 10 * (targets[1] - 0.5)]), targets)
+    torch.testing.assert_close(agreement.weights(), torch.tensor([0.0, 1.0]), atol=1e-5, rtol=0)
+
+
+def test_processes_share_one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = Agreement(2, 1, persistent=True)
+    theirs.update(*draw(1))
+    ours, together = Agreement(2, 1, persistent=True), Agreement(2, 1, persistent=True)
+    together.update(*(torch.cat(pair, dim=1) for pair in zip(draw(0), draw(1), strict=True)))
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "all_reduce", lambda shares: shares.add_(theirs.running))
+    ours.update(*draw(0))
+    torch.testing.assert_close(ours.running, together.running)
+
+
+def test_a_level_that_comes_back_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    agreement, (logits, targets) = Agreement(2, 1, persistent=True), draw(0)
+    for first in (-logits[0].abs(), -logits[0].abs(), logits[0].abs(), -logits[0].abs()):
+        agreement.update(torch.stack([first, logits[1]]), targets)
+        agreement.after_step(["one", "two"], "mend")
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "one predicts next to nothing",
+        "one predicts again",
+        "one predicts next to nothing",
+    ]

@@ -1,0 +1,53 @@
+"""What is particular to the uncertain band."""
+
+import pytest
+import torch
+from torch import nn
+
+from fovea.runtime.errors import FoveaError
+from fovea.supervision.band import Band
+
+
+def build(thresholds: list[float]) -> Band:
+    torch.manual_seed(0)
+    return Band(lambda: nn.Conv2d(3, 1, 1), nn.BCEWithLogitsLoss(), thresholds)
+
+
+def batch(values: list[float]) -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    return {"image": torch.randn(1, 3, 1, len(values)), "pseudo": torch.tensor(values).reshape(1, 1, 1, -1)}
+
+
+@pytest.mark.parametrize("thresholds", [[0.5, 0.25], [0.25, 0.5], [0.25, 0.3, 0.5]])
+def test_the_band_is_open_above_and_closed_below(thresholds: list[float]) -> None:
+    mode, data = build(thresholds), batch([0.5, 0.9, 0.49, 0.25, 0.24, 0.0])
+    terms = mode.losses(data, 0.0)
+    sure = data["image"][..., [0, 1, 4, 5]]
+    target = torch.tensor([1.0, 1.0, 0.0, 0.0]).reshape(1, 1, 1, 4)
+    torch.testing.assert_close(terms["loss"], mode.loss(mode.network(sure), target))
+    assert terms["certain"].item() == pytest.approx(4 / 6)
+
+
+def test_one_threshold_is_no_band() -> None:
+    mode, data = build([0.5]), batch([0.5, 0.9, 0.49, 0.0])
+    expected = mode.loss(mode.network(data["image"]), (data["pseudo"] >= 0.5).float())
+    torch.testing.assert_close(mode.losses(data, 0.0)["loss"], expected)
+
+
+def test_a_batch_inside_the_band_trains_nothing() -> None:
+    mode = build([0.5, 0.3])
+    loss = mode.losses(batch([0.4, 0.45, 0.31]), 0.0)["loss"]
+    loss.backward()
+    assert loss.item() == 0
+    assert all(value.grad is not None and not value.grad.any() for value in mode.parameters())
+
+
+def test_an_edge_may_be_drawn_for_each_batch() -> None:
+    mode, data = build([[0.3, 0.9], 0.2]), batch([0.1, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85])
+    assert len({mode.losses(data, 0.0)["certain"].item() for _ in range(8)}) > 1
+
+
+@pytest.mark.parametrize("thresholds", [[], [0.5, 0.0], [1.2]])
+def test_bad_thresholds_are_refused_by_name(thresholds: list[float]) -> None:
+    with pytest.raises(FoveaError, match=r"supervision\.thresholds"):
+        build(thresholds)
