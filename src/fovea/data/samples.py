@@ -80,7 +80,7 @@ class TrainingSamples(Dataset[dict[str, Any]]):
         import albumentations as A
 
         self.plan, self.classes, self.seed = plan, classes, seed
-        self.normalize = normalize
+        self.normalize, self.table = normalize, lookup(normalize, plan.dataset.channels)
         resized = Resized(plan, size)
         self.kinds = resized.kinds
         self.arrays: Arrays = resized if cache is None else cache(resized)
@@ -96,7 +96,7 @@ class TrainingSamples(Dataset[dict[str, Any]]):
         if self.augment is not None:
             self.augment.set_random_seed(int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]))
             arrays = self.augment(**arrays)
-        image = to_tensor(arrays["image"], self.normalize)
+        image = to_tensor(arrays["image"], self.normalize, self.table)
         sample: dict[str, Any] = {"image": image, "index": index, "id": self.plan.train[index]}
         if "mask" in arrays:
             labels = torch.from_numpy(np.ascontiguousarray(arrays["mask"]))
@@ -165,7 +165,26 @@ def resize_labels(mask: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
-def to_tensor(image: np.ndarray, normalize: Transform) -> torch.Tensor:
-    """An image [H, W, C], normalised, as a float32 tensor [C, H, W]."""
+def to_tensor(image: np.ndarray, normalize: Transform, table: np.ndarray | None = None) -> torch.Tensor:
+    """An image [H, W, C], normalised, as a float32 tensor [C, H, W]; `table` is that of `lookup`, if there is one."""
+    if table is not None and image.dtype == np.uint8:
+        planes = np.empty((image.shape[2], *image.shape[:2]), np.float32)
+        for plane, values, out in zip(cv2.split(image), table, planes, strict=True):
+            cv2.LUT(plane, values, out)
+        return torch.from_numpy(planes)
     normalized = normalize(image=image)["image"].astype(np.float32, copy=False)
     return torch.from_numpy(np.ascontiguousarray(normalized.transpose(2, 0, 1)))
+
+
+def lookup(normalize: Transform, channels: int) -> np.ndarray | None:
+    """What `normalize` makes of each of the 256 values, float32 [C, 256]; None where a pixel depends on others.
+
+    Read off the transform itself, so that it gives the same bits; it saves the detour over interleaved floats.
+    """
+    import albumentations as A
+
+    declared: Any = normalize
+    if type(normalize) is not A.Normalize or declared.normalization != "standard" or declared.p < 1:
+        return None
+    ramp = np.repeat(np.arange(256, dtype=np.uint8).reshape(256, 1, 1), channels, axis=2)
+    return np.ascontiguousarray(normalize(image=ramp)["image"][:, 0].T.astype(np.float32, copy=False))
