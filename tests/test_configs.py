@@ -74,7 +74,7 @@ def test_the_default_store_is_named_after_what_its_maps_depend_on(tmp_path: Path
 
 def test_every_file_of_every_group_is_reached_by_a_test() -> None:
     tested = {"data", "gaze", "backbone", "supervision", "loss", "optimizer", "scheduler", "augmentation", "trainer"}
-    watched = {"callbacks", "logger", "experiment", "observer", "format", "scoring", "tta", "compute"}
+    watched = {"callbacks", "logger", "experiment", "observer", "format", "scoring", "tta", "compute", "cache"}
     assert set(GROUPS) == tested | watched
     assert choices("gaze") == choices("data")
 
@@ -154,6 +154,16 @@ def test_every_augmentation_keeps_shapes_and_changes_what_it_says(augmentation: 
     assert all(each["image"].shape == image.shape and each["image"].dtype == np.uint8 for each in seen)
     assert all(set(np.unique(each["mask"])) <= {0, 1} for each in seen)
     assert any(not np.array_equal(each["image"], image) for each in seen) == (augmentation != "none")
+
+
+@pytest.mark.parametrize("cache", choices("cache"))
+def test_every_cache_serves_the_data_module(cache: str, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    small = ["data=synthetic", f"data.root={root}", "data.dataset.images=12", "data.dataset.image_size=32"]
+    settings = [f"data.cache.folder={tmp_path / 'cache'}"] if cache == "disk" else []
+    data = instantiate(training(tmp_path, *small, "data.size=16", f"cache={cache}", *settings)["data"])()
+    assert data.training[0, 1]["image"].shape == (3, 16, 16)
+    assert len(list((tmp_path / "cache").glob("set-16-*.npy"))) == (2 if cache == "disk" else 0)
 
 
 @pytest.mark.parametrize("logger", choices("logger"))

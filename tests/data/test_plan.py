@@ -79,6 +79,36 @@ def test_a_fraction_is_drawn_by_seed_and_a_smaller_one_is_part_of_a_larger(root:
     assert {tuple(plan(root, {"mask"}, fraction=0.5, seed=seed).train) for seed in range(5)} != {tuple(half)}
 
 
+class ByPatient(Folder):
+    def patient(self, name: str) -> str:
+        return str(int(name[1:]) // 3)
+
+
+def test_a_fraction_is_drawn_by_patient(root: Path) -> None:
+    for split in ("val", "test"):
+        (root / f"{split}.txt").write_text("")
+    for seed in range(3):
+        made = make_plan(ByPatient, str(root), {"mask"}, None, {}, 0.5, "mask", seed)
+        patients = [made.dataset.patient(name) for name in made.train]
+        assert [patients.count(patient) for patient in set(patients)] == [3, 3]
+
+
+def test_one_image_under_two_names_in_two_splits_is_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "train.txt").write_text("i00\ni01\ni02\ni03\n")
+    (root / "val.txt").write_text("i04\n")
+    (root / "test.txt").write_text("i05\ni06\n")
+    for copy, original in (("i01", "i00"), ("i05", "i02")):  # the first pair stands in one split
+        (root / "images" / f"{copy}.png").write_bytes((root / "images" / f"{original}.png").read_bytes())
+    message = "1 image stands in two splits under different names: i02.png in train = i05.png in test"
+    with pytest.raises(FoveaError, match=f"{message}.*data.duplicates=warn"):
+        plan(root, {"mask"}, duplicates="refuse")
+    for choice, said in (("warn", True), ("ignore", False)):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert plan(root, {"mask"}, duplicates=choice).test == ["i05", "i06"]
+        assert (message in caplog.text) == said
+
+
 def test_a_plan_for_evaluation_checks_its_split_alone(root: Path) -> None:
     (root / "train.txt").write_text("gone\ni00\n")
     (root / "test.txt").write_text("i01\ni02\n")
@@ -94,6 +124,7 @@ def test_a_plan_for_evaluation_checks_its_split_alone(root: Path) -> None:
         ({}, {"needs": {"box"}}, "supervision trains on box, which this data set does not serve"),
         ({}, {"needs": {"mask"}, "fraction": 0.0}, "data.fraction=0.0"),
         ({}, {"needs": {"mask"}, "select_on": "gaze"}, "data.select_on=gaze is not a choice"),
+        ({}, {"needs": {"mask"}, "duplicates": "no"}, "data.duplicates=no is not a choice"),
         ({}, {"needs": {"pseudo"}, "store": "STORE", "parameters": {"gaze.sigma": 50.0}}, "gaze.sigma is 50.0 here"),
         ({"other": "store"}, {"needs": {"pseudo"}, "store": "STORE"}, "has a map of none of these"),
         ({"remove": "masks/i05.png"}, {"needs": {"mask"}}, "1 mask is missing from .*masks: i05"),

@@ -12,7 +12,7 @@ from PIL import Image
 from fovea.data.folder import Folder
 from fovea.data.loader import EpochBatches, TrainingLoader
 from fovea.data.plan import Plan, evaluation_plan, make_plan
-from fovea.data.samples import EvaluationSamples, TrainingSamples
+from fovea.data.samples import EvaluationSamples, TrainingSamples, lookup, to_tensor
 from fovea.data.store import Store
 
 STRONG = {"flip": A.HorizontalFlip(p=0.5), "turn": A.Affine(rotate=(-30, 30), p=1.0), "noise": A.GaussNoise(p=0.5)}
@@ -70,6 +70,22 @@ def test_image_is_normalised_after_all_else(root: Path) -> None:
     image = np.array(Image.open(root / "images" / f"{samples.plan.train[0]}.png"))
     centre = (image.astype(np.float64).mean(axis=(0, 1)) / 255 - NORMALIZE.mean) / NORMALIZE.std
     np.testing.assert_allclose(samples[0, 0]["image"].mean(dim=(1, 2)), centre, atol=0.15)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mean", [(0.485, 0.456, 0.406), (0.5, 0.5, 0.5)])
+def test_normalising_by_lookup_gives_the_same_bits(channels: int, mean: tuple[float, ...]) -> None:
+    normalize = A.Normalize(mean=mean[:channels], std=(0.229, 0.224, 0.225)[:channels])
+    image = np.random.default_rng(0).integers(0, 256, (31, 40, channels), dtype=np.uint8)
+    table = lookup(normalize, channels)
+    assert table is not None
+    assert torch.equal(to_tensor(image, normalize, table), to_tensor(image, normalize))
+
+
+def test_what_depends_on_other_pixels_is_not_looked_up() -> None:
+    assert lookup(A.Normalize(normalization="image"), 1) is None
+    assert lookup(A.Normalize(p=0.5), 3) is None
+    assert lookup(lambda image: {"image": image}, 3) is None
 
 
 def test_augmentation_is_a_pure_function_of_seed_epoch_and_index(root: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fovea.data.splits import carve, check_disjoint, published, read_list
+from fovea.data.splits import carve, check_disjoint, published, read_list, same_files
 from fovea.runtime.errors import FoveaError
 
 IDS = [f"case_{index}" for index in range(50)]
@@ -100,3 +100,23 @@ def test_unreadable_list_is_named(tmp_path: Path, content: bytes | None) -> None
 def test_id_in_two_splits_is_refused() -> None:
     with pytest.raises(FoveaError, match="both in train and in test: b;"):
         check_disjoint({"train": ["a", "b"], "val": ["c"], "test": ["b"]})
+
+
+def test_equal_files_are_found_across_splits_alone(tmp_path: Path) -> None:
+    contents = {"a": b"1" * 9000, "b": b"1" * 9000, "c": b"2" * 9000, "d": b"1" * 9000, "e": b"1" * 8999 + b"2"}
+    paths = {name: tmp_path / name for name in contents}
+    for name, content in contents.items():
+        paths[name].write_bytes(content)
+    splits = {"train": [paths["a"], paths["b"], paths["c"]], "test": [paths["d"], paths["e"], tmp_path / "absent"]}
+    assert same_files(splits) == [[("train", paths["a"]), ("train", paths["b"]), ("test", paths["d"])]]
+    assert same_files({"train": [paths["a"], paths["b"]], "test": [paths["c"], paths["e"]]}) == []
+
+
+def test_only_files_that_may_be_equal_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / name for name in "abc"]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]) * (9000 + number // 2))  # a and b share a size, and nothing else
+    read = []
+    monkeypatch.setattr("fovea.data.splits.sha256", read.append)
+    assert same_files({"train": paths[:1], "test": paths[1:]}) == []
+    assert read == []

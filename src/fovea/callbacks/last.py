@@ -53,7 +53,7 @@ class Last(Checkpoint):
 
     def _save_if_due(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step  # stays the same while gradients are accumulated
-        if step > self.saved and (step % self.every == 0 or step == trainer.max_steps):
+        if step > self.saved and (step % self.every == 0 or step == trainer.estimated_stepping_batches):
             self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:

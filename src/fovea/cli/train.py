@@ -13,7 +13,8 @@ def main(config: Config) -> None:
     needs = sorted(locate(config["supervision"]["_target_"], "supervision._target_").needs)
     parameters = Parameters.of(gaze).flat()
     dataset, root, store, select_on = instantiate(data["dataset"]), data["root"], gaze["store"], data["select_on"]
-    make_plan(dataset, root, needs, store, parameters, data["fraction"], select_on, config["seed"])
+    fraction, duplicates = data["fraction"], data["duplicates"]
+    make_plan(dataset, root, needs, store, parameters, fraction, select_on, config["seed"], duplicates)
     for split in set(config["evaluate"]) - {"val"}:
         evaluation_plan(dataset, root, split, select_on, store, parameters)
     instantiate(config["scoring"])  # a wrong value would otherwise show after the training

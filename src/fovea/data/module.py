@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from fovea.data.folder import Folder
 from fovea.data.loader import EpochBatches, Shard, TrainingLoader
 from fovea.data.plan import make_plan
-from fovea.data.samples import EvaluationSamples, TrainingSamples, Transform
+from fovea.data.samples import Arrays, EvaluationSamples, Resized, TrainingSamples, Transform
 from fovea.runtime.errors import FoveaError
 
 
@@ -45,17 +45,19 @@ class DataModule(pl.LightningDataModule):
         needs: Sequence[str] = ("mask",),
         store: str | None = None,
         parameters: dict[str, Any] | None = None,
+        cache: Callable[[Resized], Arrays] | None = None,
+        duplicates: str = "warn",
     ) -> None:
         super().__init__()
         for key, value, least in (("size", size, 1), ("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
             if not isinstance(value, int) or value < least:
                 raise FoveaError(f"data.{key}={value} is not possible; give a whole number from {least} on")
         self.name, self.protocol, self.channels = name, protocol, channels
-        self.plan = make_plan(dataset, root, needs, store, parameters or {}, fraction, select_on, seed)
+        self.plan = make_plan(dataset, root, needs, store, parameters or {}, fraction, select_on, seed, duplicates)
         self.batch_size, self.num_workers, self.drop_last, self.seed = batch_size, num_workers, drop_last, seed
         self.loader: TrainingLoader | None = None
         self.reached: dict[str, int] = {}  # the place of the checkpoint that is gone on from
-        self.training = TrainingSamples(self.plan, size, classes, normalize, augment, seed)
+        self.training = TrainingSamples(self.plan, size, classes, normalize, augment, seed, cache)
         self.validation = EvaluationSamples(self.plan, self.plan.val, size, normalize, select_threshold)
 
     def train_dataloader(self) -> TrainingLoader:

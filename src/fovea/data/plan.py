@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fovea.data.folder import Folder
-from fovea.data.splits import carve
+from fovea.data.splits import carve, same_files
 from fovea.data.store import Store
 from fovea.runtime.errors import FoveaError, first_few
 
@@ -54,6 +54,7 @@ def make_plan(
     fraction: float,
     select_on: str,
     seed: int,
+    duplicates: str = "warn",
 ) -> Plan:
     """Read the folder and the store's manifest and decide who goes where.
 
@@ -63,9 +64,10 @@ def make_plan(
         needs: Targets that the supervision mode trains on.
         store: Folder of the pseudo-mask store, opened only where a target asks for it.
         parameters: What the store must have been made with (`fovea.gaze.parameters.Parameters.flat`).
-        fraction: Part of the training images to use, drawn by `seed`.
+        fraction: Part of the training patients (images, where there are none) to use, drawn by `seed`.
         select_on: `auto` (the masks where the val images have them, else pseudo-masks), `mask` or `pseudo`.
         seed: Seed of that draw.
+        duplicates: What equal files in two splits lead to: `warn`, `refuse` or `ignore`.
 
     Raises:
         FoveaError: the data cannot serve this mode, or a value is out of range; see the message.
@@ -84,11 +86,12 @@ def make_plan(
         raise FoveaError(f"data.root: {root} has no training images; add some or mend train.txt")
     data.check(splits["train"], masks="mask" in needs)
     data.check(splits["val"], masks=select_on == "mask")
+    _look_for_duplicates(data, splits, duplicates)
     select_on = _select_on(select_on, data, splits["val"], needs)
     opened = _open_store(store, parameters) if "pseudo" in needs or (select_on == "pseudo" and splits["val"]) else None
     train, without = _with_map(splits["train"], opened if "pseudo" in needs else None)
     if fraction < 1:
-        _, train = carve(train, fraction, seed)  # a smaller fraction is a part of a larger one
+        _, train = carve(train, fraction, seed, data.patient)  # a smaller fraction is a part of a larger one
     val, _ = _with_map(splits["val"], opened if select_on == "pseudo" else None)
     return Plan(data, train, val, splits["test"], needs, select_on, opened, without)
 
@@ -111,6 +114,25 @@ def evaluation_plan(
     ids, without = _with_map(ids, opened if select_on == "pseudo" else None)
     train, val, test = (ids if name == split else [] for name in ("train", "val", "test"))
     return Plan(data, train, val, test, frozenset(), select_on, opened, without)
+
+
+def _look_for_duplicates(data: Folder, splits: dict[str, list[str]], choice: str) -> None:
+    """Say where one image stands in two splits under different names; `check_disjoint` has seen to ids and patients."""
+    if choice not in ("warn", "refuse", "ignore"):
+        raise FoveaError(f"data.duplicates={choice} is not a choice; choose warn, refuse or ignore")
+    if choice == "ignore":
+        return
+    there = set(data.ids)  # the images of a split that is not read may be absent
+    paths = {split: [data.image_path(name) for name in ids if name in there] for split, ids in splits.items()}
+    found = same_files(paths)
+    if not found:
+        return
+    named = first_few([" = ".join(f"{path.name} in {split}" for split, path in group) for group in found])
+    count = f"{len(found)} images stand" if len(found) > 1 else "1 image stands"
+    message = f"{data.root}: {count} in two splits under different names: {named}; scores there are too good"
+    if choice == "refuse":
+        raise FoveaError(f"{message}: take them out of one list, or set data.duplicates=warn")
+    log.warning("%s (data.duplicates=refuse would stop here, ignore would say nothing)", message)
 
 
 def _select_on(choice: str, data: Folder, ids: list[str], needs: frozenset[str]) -> str:

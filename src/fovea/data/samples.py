@@ -1,7 +1,7 @@
 """From files to tensors: training samples, augmented, and evaluation samples with their target at native size."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -17,6 +17,40 @@ cv2.setNumThreads(0)
 Transform = Callable[..., dict[str, Any]]  # albumentations: image=…, mask=… to the same names
 
 
+class Arrays(Protocol):
+    """Where resized arrays come from: the files themselves (`Resized`), or a cache of `fovea.data.cache`."""
+
+    def read(self, kind: str, index: int) -> np.ndarray:
+        """The array of a kind (`image`, `mask`, `pseudo`) at a place in the split; the caller may change it."""
+
+
+class Resized:
+    """Arrays of the training split, decoded and resized anew each time.
+
+    Args:
+        plan: What to read; other kinds than `kinds` are never opened.
+        size: Side of the square that they are resized to, in pixels.
+    """
+
+    def __init__(self, plan: Plan, size: int) -> None:
+        self.plan, self.size = plan, size
+        self.kinds = ("image", *sorted(plan.needs))
+
+    def read(self, kind: str, index: int) -> np.ndarray:
+        """`image` uint8 [size, size, C], `mask` uint8 [size, size] or `pseudo` float32 [size, size].
+
+        Raises:
+            FoveaError: the file is missing or damaged.
+        """
+        image_id = self.plan.train[index]
+        if kind == "image":
+            return resize_image(self.plan.dataset.image(image_id), self.size)
+        if kind == "mask":
+            return resize_labels(self.plan.dataset.mask(image_id), self.size)
+        assert self.plan.store is not None
+        return resize_map(self.plan.store.read(image_id), self.size)
+
+
 class TrainingSamples(Dataset[dict[str, Any]]):
     """Images of the training split with the targets of `plan.needs`, and no other file opened.
 
@@ -30,15 +64,26 @@ class TrainingSamples(Dataset[dict[str, Any]]):
         normalize: Albumentations transform applied last, to the image alone.
         augment: Albumentations transforms by name, in their order.
         seed: Seed of the augmentation.
+        cache: Makes what keeps resized arrays (`fovea.data.cache`); without it files are decoded anew each time.
     """
 
     def __init__(
-        self, plan: Plan, size: int, classes: int, normalize: Transform, augment: Mapping[str, Any], seed: int
+        self,
+        plan: Plan,
+        size: int,
+        classes: int,
+        normalize: Transform,
+        augment: Mapping[str, Any],
+        seed: int,
+        cache: Callable[[Resized], Arrays] | None = None,
     ) -> None:
         import albumentations as A
 
-        self.plan, self.size, self.classes, self.seed = plan, size, classes, seed
-        self.normalize = normalize
+        self.plan, self.classes, self.seed = plan, classes, seed
+        self.normalize, self.table = normalize, lookup(normalize, plan.dataset.channels)
+        resized = Resized(plan, size)
+        self.kinds = resized.kinds
+        self.arrays: Arrays = resized if cache is None else cache(resized)
         self.augment = A.Compose(list(augment.values()), additional_targets={"pseudo": "mask"}) if augment else None
 
     def __len__(self) -> int:
@@ -47,17 +92,12 @@ class TrainingSamples(Dataset[dict[str, Any]]):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         """The sample of (epoch, index); see `fovea.data.batch.Batch`."""
         epoch, index = key
-        image_id = self.plan.train[index]
-        arrays = {"image": resize_image(self.plan.dataset.image(image_id), self.size)}
-        if "mask" in self.plan.needs:
-            arrays["mask"] = resize_labels(self.plan.dataset.mask(image_id), self.size)
-        if "pseudo" in self.plan.needs:
-            assert self.plan.store is not None
-            arrays["pseudo"] = resize_map(self.plan.store.read(image_id), self.size)
+        arrays = {kind: self.arrays.read(kind, index) for kind in self.kinds}
         if self.augment is not None:
             self.augment.set_random_seed(int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]))
             arrays = self.augment(**arrays)
-        sample: dict[str, Any] = {"image": to_tensor(arrays["image"], self.normalize), "index": index, "id": image_id}
+        image = to_tensor(arrays["image"], self.normalize, self.table)
+        sample: dict[str, Any] = {"image": image, "index": index, "id": self.plan.train[index]}
         if "mask" in arrays:
             labels = torch.from_numpy(np.ascontiguousarray(arrays["mask"]))
             sample["mask"] = labels[None].float() if self.classes == 1 else labels.long()
@@ -107,7 +147,26 @@ def resize_labels(mask: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
-def to_tensor(image: np.ndarray, normalize: Transform) -> torch.Tensor:
-    """An image [H, W, C], normalised, as a float32 tensor [C, H, W]."""
+def to_tensor(image: np.ndarray, normalize: Transform, table: np.ndarray | None = None) -> torch.Tensor:
+    """An image [H, W, C], normalised, as a float32 tensor [C, H, W]; `table` is that of `lookup`, if there is one."""
+    if table is not None and image.dtype == np.uint8:
+        planes = np.empty((image.shape[2], *image.shape[:2]), np.float32)
+        for plane, values, out in zip(cv2.split(image), table, planes, strict=True):
+            cv2.LUT(plane, values, out)
+        return torch.from_numpy(planes)
     normalized = normalize(image=image)["image"].astype(np.float32, copy=False)
     return torch.from_numpy(np.ascontiguousarray(normalized.transpose(2, 0, 1)))
+
+
+def lookup(normalize: Transform, channels: int) -> np.ndarray | None:
+    """What `normalize` makes of each of the 256 values, float32 [C, 256]; None where a pixel depends on others.
+
+    Read off the transform itself, so that it gives the same bits; it saves the detour over interleaved floats.
+    """
+    import albumentations as A
+
+    declared: Any = normalize
+    if type(normalize) is not A.Normalize or declared.normalization != "standard" or declared.p < 1:
+        return None
+    ramp = np.repeat(np.arange(256, dtype=np.uint8).reshape(256, 1, 1), channels, axis=2)
+    return np.ascontiguousarray(normalize(image=ramp)["image"][:, 0].T.astype(np.float32, copy=False))

@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path, PurePath
 
 from fovea.data.images import SUFFIXES
 from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.files import sha256
 
 
 def carve(
@@ -85,6 +87,37 @@ def check_disjoint(splits: Mapping[str, Sequence[str]], patient: Callable[[str],
             others = " and ".join(dict.fromkeys(home[name] for name in shared))
             mend = "list each image, and all images of a patient, in one split"
             raise FoveaError(f"both in {others} and in {split}: {first_few(shared)}; {mend}")
+
+
+def same_files(splits: Mapping[str, Iterable[Path]]) -> list[list[tuple[str, Path]]]:
+    """Groups of files of equal bytes that stand in more than one split, as (split, path), in the order of the splits.
+
+    Quick on many files: only those that share their size are opened, and only those that then share some bytes of
+    their middle are read. The same picture in another format, size or quality, or with other metadata, is not found;
+    nor is the next frame of a video. Files that cannot be read are passed over.
+    """
+    groups = [[(split, path) for split, paths in splits.items() for path in paths]]
+    for key in (_size, _middle, sha256):
+        groups = [part for group in groups for part in _parted(group, key) if len({split for split, _ in part}) > 1]
+    return groups
+
+
+def _parted(group: list[tuple[str, Path]], key: Callable[[Path], object]) -> Iterable[list[tuple[str, Path]]]:
+    parts: dict[object, list[tuple[str, Path]]] = {}
+    for split, path in group:
+        with suppress(OSError):
+            parts.setdefault(key(path), []).append((split, path))
+    return parts.values()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _middle(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(path.stat().st_size // 2)
+        return file.read(4096)
 
 
 def _stem(entry: str) -> str:

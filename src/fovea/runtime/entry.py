@@ -16,9 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from fovea.runtime.errors import FoveaError
-from fovea.runtime.files import write_json, write_text
+from fovea.runtime.files import write_text
 from fovea.runtime.processes import joined
-from fovea.runtime.provenance import provenance
+from fovea.runtime.provenance import write_provenance
+from fovea.runtime.repeat import write_recipe
 
 Config = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -28,16 +29,17 @@ def command(name: str) -> Callable[[Callable[[Config], None]], Callable[[], None
     """Make a command out of a function of the resolved configuration (`configs/<name>.yaml`) as plain values.
 
     Exit status: 0; 1 after one line on stderr; 130 after Ctrl-C. A traceback is shown only where the user
-    set `HYDRA_FULL_ERROR=1`. Each run leaves `config.yaml` and `provenance.json` in its folder first.
+    set `HYDRA_FULL_ERROR=1`. Each run leaves what `record` writes in its folder first.
     """
 
     def decorate(run: Callable[[Config], None]) -> Callable[[], None]:
         caught: list[Exception] = []
+        module = f"fovea.cli.{Path(run.__code__.co_filename).stem}"  # its name is __main__ under python -m
 
         def job(composed: DictConfig) -> None:
             try:
                 config = resolve(composed)
-                record(name, config)
+                record(name, module, config, composed)
                 run(config)
             except Exception as error:
                 # Raised in a single run, Hydra would add lines of its own. In a multirun it must be raised, since
@@ -108,11 +110,15 @@ def _missing(config: Any, key: str = "") -> Iterator[str]:
             yield from _missing(value, f"{key}.{name}" if key else str(name))
 
 
-def record(name: str, config: Config) -> None:
-    """Write `config.yaml` and `provenance.json` into the run folder."""
+def record(name: str, module: str, config: Config, composed: DictConfig) -> None:
+    """Write what it takes to know and to repeat the run into its folder.
+
+    `config.yaml`, resolved; `provenance.json` and `changes.diff`; `recipe.yaml`, unresolved, and `repeat.sh`.
+    """
     folder = Path(config["run_dir"])
     write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
-    write_json(folder / "provenance.json", provenance(name, list(HydraConfig.get().overrides.task), config["seed"]))
+    write_provenance(folder, name, list(HydraConfig.get().overrides.task), config["seed"])
+    write_recipe(folder, module, composed, HydraConfig.get())
 
 
 def one_line(error: BaseException) -> str:

@@ -8,16 +8,19 @@ import os
 import re
 import socket
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from fovea.runtime.errors import FoveaError
 
 _TEMPORARY = re.compile(r"\.(?P<host>.+)-(?P<process>\d+)-[^-]+\.tmp")  # who writes it, so that rubbish can be told
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that `path` never holds a part of it.
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which stands at `path` once the block has ended well, and never before.
 
     Raises:
         FoveaError: the folder cannot be made or written, or the disk is full.
@@ -28,7 +31,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         prefix = f".{socket.gethostname()}-{os.getpid()}-"
         handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
         os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101 (mkstemp made it private)
         os.replace(temporary, path)  # noqa: PTH105
         temporary = None
@@ -37,6 +40,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that `path` never holds a part of it; see `whole_file` for errors."""
+    with whole_file(path) as file:
+        file.write(data)
 
 
 def remove_abandoned(folder: Path) -> None:

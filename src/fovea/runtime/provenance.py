@@ -1,6 +1,7 @@
 """What it takes to repeat a run: the code's state, the versions, the seed and the command."""
 
 import hashlib
+import os
 import platform
 import shlex
 import subprocess
@@ -9,6 +10,8 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from fovea.runtime.files import write_bytes, write_json
 
 PACKAGES = (
     "fovea",
@@ -30,14 +33,17 @@ PACKAGES = (
 )
 
 
+_MOST_BYTES = 10_000_000
+_MOST_NAMES = 100
+
+
 def provenance(command: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
-    """The content of a run folder's `provenance.json`, as plain values."""
+    """The content of a run folder's `provenance.json` apart from the state of the checkout, as plain values."""
     return {
         "command": shlex.join([f"fovea-{command}", *overrides]),
         "argv": sys.argv,
         "folder": str(Path.cwd()),
         "seed": seed,
-        "git": git_state(Path(__file__).parent),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": versions(PACKAGES),
@@ -55,19 +61,44 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def git_state(folder: Path) -> dict[str, str] | None:
-    """Commit, state ("clean" or "changed") and the hash of the difference; None outside a checkout."""
+def git_state(folder: Path) -> tuple[dict[str, Any], bytes] | None:
+    """State of the checkout that a folder is in, and how it differs from its commit; None outside a checkout.
+
+    The state is the commit, `clean` or `changed`, the hash of the difference, and the files (or whole folders) that
+    git does not know, which no difference shows.
+    """
     try:
         commit = _git(folder, "rev-parse", "HEAD").decode().strip()
-        status = _git(folder, "status", "--porcelain")
-        difference = _git(folder, "diff", "HEAD")
+        status = os.fsdecode(_git(folder, "-c", "core.quotePath=false", "status", "--porcelain"))
+        difference = _git(folder, "diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return {
+    unknown = [line.removeprefix("?? ") for line in status.splitlines() if line.startswith("?? ")]
+    state = {
         "commit": commit,
         "state": "changed" if status else "clean",
         "diff_sha256": hashlib.sha256(difference).hexdigest(),
+        "untracked": unknown[:_MOST_NAMES],
     }
+    return state, difference
+
+
+def write_provenance(folder: Path, command: str, overrides: Sequence[str], seed: int) -> None:
+    """Write `provenance.json` and, where the checkout differs from its commit, `changes.diff` (`git apply` takes it).
+
+    A difference of more than 10 MB is not written; its hash is in `provenance.json` all the same.
+
+    Raises:
+        FoveaError: the folder cannot be written.
+    """
+    found = git_state(Path(__file__).parent)
+    state, difference = found if found is not None else (None, b"")
+    write_json(folder / "provenance.json", provenance(command, overrides, seed) | {"git": state})
+    changes = folder / "changes.diff"
+    if 0 < len(difference) <= _MOST_BYTES:
+        write_bytes(changes, difference)
+    else:
+        changes.unlink(missing_ok=True)  # of a run that was started here before
 
 
 def _git(folder: Path, *arguments: str) -> bytes:
