@@ -15,7 +15,7 @@ from fovea.checkpoint import PREFIX, fill, load, read
 from fovea.data.module import DataModule
 from fovea.data.plan import Plan
 from fovea.evaluation import evaluate, headline, settings_of, split_plan
-from fovea.runtime.checkpoint_io import WholeCheckpoints
+from fovea.runtime.checkpoint_io import AtTheEnd, WholeCheckpoints
 from fovea.runtime.files import write_json
 from fovea.runtime.instantiate import instantiate
 from fovea.runtime.loggers import close
@@ -55,8 +55,12 @@ def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) 
         scheduler=instantiate(config["scheduler"]),
         classes=config["data"]["classes"],
         config=config,
+        channels_last=config["channels_last"],
+        compile=config["compile"],
     )
     trainer = make_trainer(config, data.plan)
+    last = AtTheEnd(run / "checkpoints" / "last.ckpt")
+    trainer.callbacks.insert(0, last)
     resume = resume_from(config["ckpt_path"], run, segmenter)
     started = time.perf_counter()
     try:
@@ -66,7 +70,8 @@ def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) 
     finally:
         close(trainer.loggers)
     seconds = time.perf_counter() - started
-    trainer.save_checkpoint(run / "checkpoints" / "last.ckpt", weights_only=False)  # with the optimiser
+    if not last.written:  # no step was left to do
+        last.on_train_end(trainer, segmenter)
     write_json(run / "training.json", {"seconds": round(seconds, 1), "steps": trainer.global_step})
     if trainer.is_global_zero:
         evaluate_run(

@@ -16,6 +16,9 @@ def main(config: Config) -> None:
     make_plan(dataset, root, needs, store, parameters, data["fraction"], select_on, config["seed"])
     for split in set(config["evaluate"]) - {"val"}:
         evaluation_plan(dataset, root, split, select_on, store, parameters)
+    from fovea.runtime import numerics  # torch, which `--help` does without
+
+    numerics.check(config)
     from fovea.training import train
 
     train(config, needs, parameters)

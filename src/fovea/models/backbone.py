@@ -1,5 +1,8 @@
 """The face of a 2-D backbone."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from torch import Tensor, nn
 
 
@@ -17,3 +20,12 @@ class Backbone(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B, K, H, W] of an image [B, in_channels, H, W]."""
         return self.classify(self.features(image))
+
+    def parts(self) -> Iterable[nn.Module]:
+        """The modules that `features` and `classify` call; all children, unless a backbone says otherwise."""
+        return self.children()
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile in place what `features` and `classify` call; arguments as of torch.compile."""
+        for part in self.parts():
+            part.compile(*args, **kwargs)

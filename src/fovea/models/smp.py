@@ -69,6 +69,10 @@ class SmpBackbone(Backbone):
         """Logits [B, classes, H, W], at the image's size, of features [B, C, h, w]."""
         return self.network.segmentation_head(features)
 
+    def parts(self) -> tuple[nn.Module, ...]:
+        """Encoder, decoder and head: the network itself is never called."""
+        return self.network.encoder, self.network.decoder, self.network.segmentation_head
+
 
 def _check_names(
     network: Callable[..., nn.Module], encoder_name: str, encoder_weights: str | None, options: dict[str, Any]

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
@@ -26,3 +27,23 @@ class WholeCheckpoints(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_bytes(Path(path), buffer.getvalue())
+
+
+class AtTheEnd(pl.Callback):
+    """Writes a checkpoint when training ends, with the optimiser.
+
+    It stands before all other callbacks: one that averages weights puts the average in the place of the weights when
+    training ends, and a run could not go on from a checkpoint written after that.
+
+    Args:
+        path: Of the checkpoint.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.written = False
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write it."""
+        trainer.save_checkpoint(self.path, weights_only=False)
+        self.written = True
