@@ -58,9 +58,8 @@ def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) 
         channels_last=config["channels_last"],
         compile=config["compile"],
     )
-    trainer = make_trainer(config, data.plan)
     last = AtTheEnd(run / "checkpoints" / "last.ckpt")
-    trainer.callbacks.insert(0, last)
+    trainer = make_trainer(config, data.plan, last)
     resume = resume_from(config["ckpt_path"], run, segmenter)
     started = time.perf_counter()
     try:
@@ -79,8 +78,8 @@ def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) 
         )  # the module itself is back on the CPU
 
 
-def make_trainer(config: dict[str, Any], plan: Plan) -> pl.Trainer:
-    """The Trainer of `config["trainer"]`, with the callbacks that have something to watch."""
+def make_trainer(config: dict[str, Any], plan: Plan, first: pl.Callback) -> pl.Trainer:
+    """The Trainer of `config["trainer"]`, with `first` and the callbacks that have something to watch."""
     callbacks = {name: instantiate(callback) for name, callback in config["callbacks"].items() if callback}
     if not plan.val:
         log.warning("no val images (data.protocol=published): nothing is chosen on; the last checkpoint is the result")
@@ -99,7 +98,7 @@ def make_trainer(config: dict[str, Any], plan: Plan) -> pl.Trainer:
             logger.log_hyperparams(config)
     return instantiate(settings | {"_partial_": True})(
         logger=loggers,
-        callbacks=list(callbacks.values()),
+        callbacks=[first, *callbacks.values()],
         plugins=[WholeCheckpoints()],
         default_root_dir=config["run_dir"],
     )
