@@ -51,7 +51,7 @@ def test_tensorboard_records_beside_the_csv(run: Run, made: Path, tmp_path: Path
     events.Reload()
     assert [event.step for event in events.Scalars("train/loss")] == list(range(STEPS))
     assert len(events.Scalars("val/dice")) == 1
-    assert "optimizer/lr: 0.01" in (tmp_path / "run" / "tensorboard" / "hparams.yaml").read_text()
+    assert "lr: 0.01" in (tmp_path / "run" / "tensorboard" / "hparams.yaml").read_text()
     assert (tmp_path / "run" / "metrics.csv").is_file()
 
 

@@ -1,5 +1,6 @@
 """What the machine can compute with, found out before anything is loaded."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,6 +71,7 @@ def check_compiler(device: str) -> None:
     Raises:
         FoveaError: something is missing: a C++ compiler for a CPU, Triton and a C compiler for a GPU.
     """
+    logging.getLogger("torch._inductor.utils").setLevel(logging.ERROR)  # it would tell where it left its attempt
     trial = torch.compile(_trial, options={"force_disable_caches": True})  # a cached one would need no compiler
     try:
         trial(torch.ones(8, device=device))
