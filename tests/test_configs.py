@@ -171,6 +171,13 @@ def test_every_logger_keeps_the_csv(logger: str, tmp_path: Path) -> None:
     assert "csv" in training(tmp_path, f"logger={logger}")["logger"]
 
 
+@pytest.mark.parametrize("callbacks", choices("callbacks"))
+def test_every_set_of_callbacks_is_built(callbacks: str, tmp_path: Path) -> None:
+    config = training(tmp_path, f"callbacks={callbacks}")["callbacks"]
+    assert {"best", "last", "rate", "progress"} <= set(config)
+    assert all(instantiate(each).state_key for each in config.values())
+
+
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_is_built(experiment: str, tmp_path: Path) -> None:
     config = tiny(training(tmp_path, f"experiment={experiment}"))

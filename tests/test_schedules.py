@@ -8,13 +8,14 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from fovea.runtime.errors import FoveaError
-from fovea.schedules import constant, cosine_per_epoch, cosine_with_warmup
+from fovea.schedules import constant, cosine_per_epoch, cosine_with_warmup, polynomial
 
 PUBLISHED = json.loads((Path(__file__).parent / "reference" / "lr_schedule.json").read_text())
 SCHEDULES = [
     constant,
     partial(cosine_per_epoch, minimum=1e-4),
     partial(cosine_with_warmup, warmup_steps=3, minimum=1e-4),
+    partial(polynomial, power=0.9, minimum=1e-4),
 ]
 
 
@@ -58,6 +59,24 @@ def test_cosine_after_the_warmup_ends_at_the_minimum() -> None:
 
     assert rates[14] == pytest.approx(0.6)
     assert rates[24:] == pytest.approx([0.2, 0.2])
+
+
+def test_polynomial_is_that_of_torch() -> None:
+    theirs = torch.optim.lr_scheduler.PolynomialLR(optimizer(0.5), total_iters=20, power=0.9)
+
+    assert walk(polynomial(optimizer(0.5), 20, 3, power=0.9), 25) == pytest.approx(walk(theirs, 25), abs=1e-12)
+
+
+def test_polynomial_ends_at_the_minimum() -> None:
+    rates = walk(polynomial(optimizer(1.0), max_steps=4, steps_per_epoch=1, power=2, minimum=0.2), 6)
+
+    assert rates == pytest.approx([1.0, 0.65, 0.4, 0.25, 0.2, 0.2])
+
+
+@pytest.mark.parametrize("power", [0, -1.0, float("nan"), float("inf")])
+def test_refuses_a_power_that_does_not_fall(power: float) -> None:
+    with pytest.raises(FoveaError, match=f"scheduler.power={power}"):
+        polynomial(optimizer(1.0), max_steps=9, steps_per_epoch=3, power=power)
 
 
 def test_constant_stays() -> None:

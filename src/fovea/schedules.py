@@ -66,6 +66,33 @@ def cosine_with_warmup(
     return _schedule(optimizer, max_steps, steps_per_epoch, share, minimum)
 
 
+def polynomial(
+    optimizer: Optimizer, max_steps: int, steps_per_epoch: int, power: float, minimum: float = 0.0
+) -> LambdaLR:
+    """Fall along (1 - step / max_steps) ** power, step by step: the "poly" policy.
+
+    Chen et al., "DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and Fully
+    Connected CRFs", TPAMI 2018 (power 0.9).
+
+    Args:
+        optimizer: Whose rates fall from their own `lr`.
+        max_steps: Steps of the whole training.
+        steps_per_epoch: Not read; every schedule takes it.
+        power: 1 is a straight line; the smaller, the later the rate falls.
+        minimum: The rate after the last step.
+
+    Raises:
+        FoveaError: a number of steps, a rate or the power makes no sense.
+    """
+    if not 0 < power < math.inf:
+        raise FoveaError(f"scheduler.power={power}: give a positive number, such as 0.9")
+
+    def share(step: int) -> float:
+        return max(1 - step / max_steps, 0.0) ** power
+
+    return _schedule(optimizer, max_steps, steps_per_epoch, share, minimum)
+
+
 def _half_cosine(progress: float) -> float:
     """From 1 at 0 to 0 at 1 and beyond: without the limit the rate would rise again."""
     return (1 + math.cos(math.pi * min(progress, 1.0))) / 2

@@ -1,6 +1,7 @@
 """The LightningModule: a supervision mode, an optimiser, a schedule and metrics."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +13,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from fovea.checkpoint import KEY
 from fovea.metrics.per_image import PerImage
+from fovea.models.layout import compile_networks, put_channels_last
 from fovea.resume import count_epochs_anew
 from fovea.supervision.mode import Mode
 from fovea.supervision.reading import labels
@@ -26,6 +28,9 @@ class Segmenter(pl.LightningModule):
         scheduler: Factory: optimiser, `max_steps` and `steps_per_epoch` to a schedule stepped after every step.
         classes: Classes of a prediction, K; 1 is one foreground class.
         config: The resolved configuration as plain values; the checkpoints carry it.
+        channels_last: Keep the weights of convolutions with the channels last. The activations follow.
+        compile: Compile the mode's networks with torch.compile. Names of weights stay, and validation does not use
+            it, so that a checkpoint's scores are those of the evaluation.
     """
 
     monitor = "val/dice"
@@ -37,9 +42,16 @@ class Segmenter(pl.LightningModule):
         scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
         classes: int,
         config: Mapping[str, Any],
+        channels_last: bool = False,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.supervision = supervision
+        if channels_last:
+            put_channels_last(supervision)
+        self.compiled = compile
+        if compile:
+            compile_networks(supervision)
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.config = dict(config)
@@ -67,7 +79,8 @@ class Segmenter(pl.LightningModule):
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         """One image at its native size, so that scores are those of the evaluation."""
         target = batch["target"]
-        prediction = labels(self.supervision(batch["image"], target.shape[1:])["prediction"])
+        with torch.compiler.set_stance("force_eager") if self.compiled else nullcontext():
+            prediction = labels(self.supervision(batch["image"], target.shape[1:])["prediction"])
         self.scores.update(prediction, target, batch["index"])
 
     def on_validation_epoch_end(self) -> None:

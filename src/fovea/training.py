@@ -57,6 +57,8 @@ def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) 
         scheduler=instantiate(config["scheduler"]),
         classes=config["data"]["classes"],
         config=config,
+        channels_last=config["channels_last"],
+        compile=config["compile"],
     )
     with one_job(run):
         trainer = fit(config, segmenter, data)

@@ -16,8 +16,9 @@ from PIL import Image
 
 from fovea.data.cache import Files, Memory, fingerprint
 from fovea.data.folder import Folder
+from fovea.data.loader import EpochBatches, TrainingLoader
 from fovea.data.plan import make_plan
-from fovea.data.samples import EpochSampler, Resized, TrainingSamples
+from fovea.data.samples import Resized, TrainingSamples
 from fovea.data.store import Store
 from fovea.runtime.errors import FoveaError
 
@@ -61,13 +62,13 @@ def disk(root: Path) -> Callable:
 
 def epochs(made: TrainingSamples, workers: int, count: int = 3) -> list[dict]:
     """All batches of some epochs."""
-    sampler = EpochSampler(len(made), 0)
-    loader = torch.utils.data.DataLoader(
-        made, 2, sampler=sampler, num_workers=workers, persistent_workers=workers > 0, timeout=60 if workers else 0
+    order = EpochBatches(len(made), 2, False, 0)
+    loader = TrainingLoader(
+        made, order, num_workers=workers, persistent_workers=workers > 0, timeout=60 if workers else 0
     )
     batches = []
     for epoch in range(count):
-        sampler.set_epoch(epoch)
+        order.set_epoch(epoch)
         batches += list(loader)
     return batches
 

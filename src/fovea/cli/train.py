@@ -18,6 +18,9 @@ def main(config: Config) -> None:
     for split in set(config["evaluate"]) - {"val"}:
         evaluation_plan(dataset, root, split, select_on, store, parameters)
     instantiate(config["scoring"])  # a wrong value would otherwise show after the training
+    from fovea.runtime import numerics  # torch, which `--help` does without
+
+    numerics.check(config)
     from fovea.training import train
 
     train(config, needs, parameters)

@@ -1,5 +1,8 @@
 """The face of a 2-D backbone."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from torch import Tensor, nn
 
 from fovea.runtime.errors import FoveaError
@@ -46,3 +49,12 @@ class Backbone(nn.Module):
             for hook in hooks:
                 hook.remove()
         return features, found
+
+    def parts(self) -> Iterable[nn.Module]:
+        """The modules that `features` and `classify` call; all children, unless a backbone says otherwise."""
+        return self.children()
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile in place what `features` and `classify` call; arguments as of torch.compile."""
+        for part in self.parts():
+            part.compile(*args, **kwargs)

@@ -1,14 +1,16 @@
 """The two-dimensional U-Net of GazeMedSeg."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from monai.networks.nets import BasicUNet
+from monai.networks.nets.basic_unet import UpCat
 from torch import Tensor, nn
 
 from fovea.models.backbone import Backbone
 from fovea.runtime.errors import FoveaError
 
-SMALLEST_SIDE = 16  # four halvings leave one pixel
+STRIDE = 16  # four halvings
 
 
 class BasicUNet2d(Backbone):
@@ -47,16 +49,23 @@ class BasicUNet2d(Backbone):
             norm=("group", {"num_groups": groups}),
         )
         self.classifier = nn.Conv2d(features[-1], classes, kernel_size=1)
+        self.compiled = False
 
     def features(self, image: Tensor) -> Tensor:
         """Features [B, C, H, W] of an image [B, in_channels, H, W], C the last of the widths.
 
         Raises:
-            FoveaError: a side of the image is below 16 pixels.
+            FoveaError: a side of the image is below 16 pixels, or, if compiled, no multiple of 16.
         """
-        if min(image.shape[2:]) < SMALLEST_SIDE:
-            height, width = image.shape[2:]
-            raise FoveaError(f"data.size: images of {height} x {width} px are too small; give {SMALLEST_SIDE} or more")
+        height, width = image.shape[2:]
+        if min(height, width) < STRIDE:
+            raise FoveaError(f"data.size: images of {height} x {width} px are too small; give {STRIDE} or more")
+        pads = height % STRIDE > 0 or width % STRIDE > 0
+        if pads and self.compiled:  # torch 2.15 fails on the gradient of the padding
+            raise FoveaError(f"data.size: compile=true needs multiples of {STRIDE}, not {height} x {width} px")
+        for block in self.encoder.children():
+            if isinstance(block, UpCat):
+                block.is_pad = pads  # else MONAI pads by nothing, which is a copy
         return self.encoder(image)
 
     def classify(self, features: Tensor) -> Tensor:
@@ -67,3 +76,8 @@ class BasicUNet2d(Backbone):
         """The decoder at an eighth, a quarter and half of the image's size."""
         stages: list[nn.Module] = [self.encoder.upcat_4, self.encoder.upcat_3, self.encoder.upcat_2]
         return list(zip(stages, self.widths[3:0:-1], strict=True))
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As `Backbone.compile`."""
+        super().compile(*args, **kwargs)
+        self.compiled = True

@@ -84,6 +84,10 @@ class SmpBackbone(Backbone):
         widths = [next(each for each in end if isinstance(each, nn.Conv2d)).out_channels for end in ends]
         return list(zip(blocks[:-1], widths[:-1], strict=True))
 
+    def parts(self) -> tuple[nn.Module, ...]:
+        """Encoder, decoder and head: the network itself is never called."""
+        return self.network.encoder, self.network.decoder, self.network.segmentation_head
+
 
 def _check_names(
     network: Callable[..., nn.Module], encoder_name: str, encoder_weights: str | None, options: dict[str, Any]

@@ -1,0 +1,160 @@
+"""Every backbone computes the same, to the rounding of the precision, however a machine is told to run it."""
+
+import copy
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+
+from fovea.models.backbone import Backbone
+from fovea.models.basic_unet import BasicUNet2d
+from fovea.models.layout import compile_networks, put_channels_last
+from fovea.models.smp import SmpBackbone
+from fovea.runtime.errors import FoveaError
+from fovea.supervision.build import build
+from fovea.supervision.gaze import Gaze
+
+LIGHT = "tu-mobilenetv3_small_100"
+BACKBONES = {
+    "basic_unet": partial(BasicUNet2d, features=[4, 4, 8, 8, 8, 4]),
+    "smp_unet": partial(SmpBackbone, smp.Unet, LIGHT, None),
+    "smp_unetplusplus": partial(SmpBackbone, smp.UnetPlusPlus, LIGHT, None),
+    "smp_deeplabv3plus": partial(SmpBackbone, smp.DeepLabV3Plus, LIGHT, None),
+    "smp_segformer": partial(SmpBackbone, smp.Segformer, "mit_b0", None),
+}
+STEPS = 3
+
+
+@pytest.fixture(params=BACKBONES)
+def mode(request: pytest.FixtureRequest) -> Gaze:
+    """Two levels under propagated consistency, which calls `features` and `classify` apart."""
+    torch.manual_seed(0)
+    backbone = partial(BACKBONES[request.param], in_channels=3, classes=1)
+    return Gaze(backbone, nn.BCEWithLogitsLoss(), thresholds=[0.5, 0.3])
+
+
+def batch(side: int = 64) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(2, 3, side, side, generator=generator)
+    return {"image": image, "pseudo": torch.rand(2, 1, side, side, generator=generator)}
+
+
+def history(mode: Gaze, half: torch.dtype | None = None) -> Tensor:
+    """The losses of some steps; float16 with scaled gradients, as Lightning does it."""
+    optimizer = torch.optim.SGD(mode.parameters(), lr=0.01)
+    scaler = torch.amp.GradScaler("cpu", enabled=half == torch.float16)
+    losses = []
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        torch.manual_seed(step)  # of dropout
+        with torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None):
+            loss = mode.losses(batch(), step / STEPS)["loss"]
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        losses.append(loss.detach())
+    return torch.stack(losses)
+
+
+@pytest.mark.parametrize(("half", "tolerance"), [(torch.bfloat16, 0.03), (torch.float16, 0.02)])
+def test_mixed_precision_loses_no_more_than_its_digits(mode: Gaze, half: torch.dtype, tolerance: float) -> None:
+    full, mixed = history(copy.deepcopy(mode)), history(mode, half)
+
+    assert mixed.dtype == torch.float32
+    torch.testing.assert_close(mixed, full, rtol=0, atol=tolerance)
+    assert not torch.equal(mixed, full)
+
+
+def test_channels_last_computes_the_same(mode: Gaze) -> None:
+    plain = history(copy.deepcopy(mode))
+    put_channels_last(mode)
+
+    kernels = [value for value in mode.parameters() if value.dim() == 4]
+    assert kernels and all(each.is_contiguous(memory_format=torch.channels_last) for each in kernels)
+    torch.testing.assert_close(history(mode), plain, rtol=0, atol=5e-3)
+
+
+def test_a_compiled_mode_computes_the_same_under_the_same_names(mode: Gaze) -> None:
+    names, plain = list(mode.state_dict()), history(copy.deepcopy(mode))
+    counted = Counted()
+    compile_networks(mode, backend=counted)
+
+    torch.testing.assert_close(history(mode), plain, rtol=0, atol=1e-4)
+    assert counted.graphs > 0
+    assert list(mode.state_dict()) == names
+
+
+def test_a_copy_of_a_compiled_mode_has_weights_of_its_own(mode: Gaze) -> None:
+    compile_networks(mode, backend="eager")
+    average = copy.deepcopy(mode).eval()
+    with torch.no_grad():
+        for parameter in mode.parameters():
+            parameter.zero_()
+        assert average(batch()["image"], (64, 64))["prediction"].std() > 0
+
+
+class Counted:
+    """A backend that runs the graphs as they are, and counts them."""
+
+    graphs = 0
+
+    def __call__(self, graph: Any, _: Any) -> Any:
+        self.graphs += 1
+        return graph.forward
+
+
+def test_weights_of_volumes_have_their_channels_last_too() -> None:
+    network = nn.Sequential(nn.Conv3d(2, 4, 3), nn.BatchNorm3d(4))
+
+    put_channels_last(network)
+
+    assert network[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_what_a_mode_owns_is_compiled_and_its_loss_is_not() -> None:
+    class Owner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pair = nn.ModuleDict({"ct": nn.Conv3d(1, 1, 1)})
+            self.loss = nn.BCEWithLogitsLoss()
+
+    owner, counted = Owner(), Counted()
+    compile_networks(owner, backend=counted)
+
+    owner.pair["ct"](torch.ones(1, 1, 2, 2, 2))
+    assert counted.graphs == 1
+    owner.loss(torch.ones(2), torch.ones(2))
+    assert counted.graphs == 1
+
+
+def test_the_published_network_is_not_compiled_at_sizes_that_it_pads() -> None:
+    network: Backbone = BACKBONES["basic_unet"](in_channels=3, classes=1)
+    assert network(torch.rand(1, 3, 40, 24)).shape == (1, 1, 40, 24)
+
+    network.compile(backend="eager")
+
+    with pytest.raises(FoveaError, match=r"compile=true needs multiples of 16, not 40 x 24 px"):
+        network(torch.rand(1, 3, 40, 24))
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_a_loss_that_sums_over_a_large_image_stays_finite(half: torch.dtype) -> None:
+    config: Mapping[str, Any] = {
+        "backbone": {"_target_": "torch.nn.Conv2d", "_partial_": True, "in_channels": 3, "out_channels": 1}
+        | {"kernel_size": 1},
+        "loss": {"_target_": "monai.losses.DiceLoss", "sigmoid": True},
+        "supervision": {"_target_": "fovea.supervision.full.Full", "_partial_": True},
+    }
+    side = 384  # more pixels than float16 has numbers
+    large = {"image": torch.ones(1, 3, side, side), "mask": torch.ones(1, 1, side, side)}
+    mode = build(config)
+
+    with warnings.catch_warnings(action="ignore"), torch.autocast("cpu", half):
+        mixed = mode.losses(large, 0.0)["loss"]
+
+    assert mixed.item() == pytest.approx(mode.losses(large, 0.0)["loss"].item(), abs=2e-3)
