@@ -65,7 +65,9 @@ def _published(content: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, torch
     if not holds_gazemedseg(content):
         return None
     weights = gazemedseg_weights(content)
-    return gazemedseg_config(weights), weights
+    config = gazemedseg_config(weights)
+    running = torch.zeros(3, len(config["supervision"]["thresholds"]))  # what its levels learnt was not recorded
+    return config, weights | {"agreement.running": running}
 
 
 def _content(path: Path) -> dict[Any, Any]:

@@ -11,8 +11,12 @@ from fovea.runtime.errors import FoveaError, first_few
 
 # What may differ from the run that is gone on with: where it runs and what is watched, not what is learnt.
 FREE = (
-    "callbacks",
+    "callbacks.best",
+    "callbacks.last",
+    "callbacks.progress",
+    "callbacks.rate",
     "ckpt_path",
+    "data.cache",
     "data.num_workers",
     "evaluate",
     "logger",

@@ -78,8 +78,9 @@ def check(run: Run, line: list[str], folder: Path, kill: list[int], at: list[int
     kill.clear()
     assert run("train", *line, f"hydra.run.dir={folder}/killed").status == 0
     whole, killed = state(folder / "whole"), state(folder / "killed")
-    for part in ("state_dict", "optimizer_states", "lr_schedulers", "DataModule", "global_step"):
-        assert same(whole[part], killed[part]), part
+    assert whole.keys() == killed.keys()
+    for part in ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "DataModule", "global_step"):
+        assert same(whole.get(part), killed.get(part)), part
     assert same(whole["fovea"]["random"], killed["fovea"]["random"])
     assert rows(folder / "whole") == rows(folder / "killed")
     best = [torch.load(folder / name / "checkpoints" / "best.ckpt", weights_only=True) for name in ("whole", "killed")]
@@ -97,9 +98,11 @@ def test_it_may_be_killed_at_any_step(run: Run, line: list[str], tmp_path: Path,
         ["callbacks.last.every_n_train_steps=2"],
         ["data.drop_last=true"],
         ["+trainer.accumulate_grad_batches=2"],
+        ["callbacks=ema", "callbacks.last.every_n_train_steps=1"],
+        ["supervision.thresholds=[[0.4,0.6],0.3]", "supervision.ensemble=quality"],
         ["backbone=smp_deeplabv3plus", "backbone.encoder_name=resnet18", "backbone.encoder_weights=null"],  # dropout
     ],
-    ids=["workers", "every", "drop_last", "accumulate", "dropout"],
+    ids=["workers", "every", "drop_last", "accumulate", "ema", "random_levels", "dropout"],
 )
 def test_whatever_is_trained(run: Run, line: list[str], tmp_path: Path, kill: list[int], options: list[str]) -> None:
     line = [each for each in line if not ("deeplab" in str(options) and each.startswith("backbone"))]

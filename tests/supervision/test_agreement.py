@@ -28,13 +28,13 @@ def naive(pairs: list[tuple[Tensor, Tensor]], level: int) -> float:
 @pytest.mark.parametrize("level", [0, 1])
 def test_one_batch_is_its_dice_whatever_the_window(level: int) -> None:
     for window in (1, 100):
-        agreement = Agreement(2, window, persistent=True)
+        agreement = Agreement(2, window)
         agreement.update(*draw(0))
         assert agreement.dice()[level].item() == pytest.approx(naive([draw(0)], level))
 
 
 def test_a_long_window_is_the_dice_of_all_batches() -> None:
-    agreement = Agreement(2, 100_000, persistent=True)
+    agreement = Agreement(2, 100_000)
     for seed in range(5):
         agreement.update(*draw(seed))
     expected = [naive([draw(seed) for seed in range(5)], level) for level in range(2)]
@@ -42,7 +42,7 @@ def test_a_long_window_is_the_dice_of_all_batches() -> None:
 
 
 def test_weights_are_equal_before_training_and_in_proportion_after() -> None:
-    agreement = Agreement(2, 1, persistent=True)
+    agreement = Agreement(2, 1)
     assert agreement.weights().tolist() == [0.5, 0.5]
     logits, targets = draw(0)
     agreement.update(torch.stack([-logits[0].abs(), 10 * (targets[1] - 0.5)]), targets)
@@ -50,9 +50,9 @@ def test_weights_are_equal_before_training_and_in_proportion_after() -> None:
 
 
 def test_processes_share_one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs = Agreement(2, 1, persistent=True)
+    theirs = Agreement(2, 1)
     theirs.update(*draw(1))
-    ours, together = Agreement(2, 1, persistent=True), Agreement(2, 1, persistent=True)
+    ours, together = Agreement(2, 1), Agreement(2, 1)
     together.update(*(torch.cat(pair, dim=1) for pair in zip(draw(0), draw(1), strict=True)))
     monkeypatch.setattr(distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
@@ -63,7 +63,7 @@ def test_processes_share_one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_level_that_comes_back_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    agreement, (logits, targets) = Agreement(2, 1, persistent=True), draw(0)
+    agreement, (logits, targets) = Agreement(2, 1), draw(0)
     for first in (-logits[0].abs(), -logits[0].abs(), logits[0].abs(), -logits[0].abs()):
         agreement.update(torch.stack([first, logits[1]]), targets)
         agreement.after_step(["one", "two"], "mend")

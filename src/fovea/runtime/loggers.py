@@ -8,20 +8,20 @@ from pathlib import Path
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
-from fovea.runtime.files import write_csv, write_text
+from fovea.runtime.files import write_bytes, write_csv
 from fovea.runtime.processes import first
 
 
 def csv(folder: str) -> CSVLogger:
     """Write `<folder>/metrics.csv`; the rows of a file that is there already are kept (see `rewind`)."""
     table = Path(folder) / "metrics.csv"
-    rows = table.read_text(encoding="utf-8") if table.exists() else None
+    rows = table.read_bytes() if table.exists() else None
     logger = CSVLogger(save_dir=folder, name="", version="")
     with warnings.catch_warnings(action="ignore"):  # that the folder is not empty: it is the run folder
         writer = logger.experiment  # deletes the file
     if rows is not None and first():
-        write_text(table, rows)
-        writer.metrics_keys = rows.partition("\n")[0].split(",")
+        write_bytes(table, rows)
+        writer.metrics_keys = rows.decode().splitlines()[0].split(",")
     return logger
 
 
@@ -41,7 +41,9 @@ def rewind(folder: Path, step: int | None) -> None:
     with table.open(newline="", encoding="utf-8") as file:
         header, *rows = reader(file)
     place = header.index("step")
-    write_csv(table, header, [row for row in rows if len(row) == len(header) and int(row[place]) < step])
+    kept = [row for row in rows if len(row) == len(header) and int(row[place]) < step]
+    if len(kept) < len(rows):
+        write_csv(table, header, kept)
 
 
 def wandb(folder: str, project: str, offline: bool, entity: str | None = None, group: str | None = None) -> WandbLogger:

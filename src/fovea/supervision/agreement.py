@@ -5,6 +5,8 @@ import logging
 import torch
 from torch import Tensor, distributed, nn
 
+from fovea.runtime.processes import first
+
 log = logging.getLogger(__name__)
 NEXT_TO_NOTHING = 0.1  # of the pixels of its pseudo-mask: a level that predicts fewer has collapsed
 
@@ -18,14 +20,13 @@ class Agreement(nn.Module):
     Args:
         levels: Their number, K.
         window: Steps that the moving averages remember.
-        persistent: Whether checkpoints hold them, as they must where predictions use them.
     """
 
     running: Tensor  # [3, K]: parts of the pixels that are predicted, that are in the pseudo-mask, that are in both
 
-    def __init__(self, levels: int, window: int, persistent: bool) -> None:
+    def __init__(self, levels: int, window: int) -> None:
         super().__init__()
-        self.register_buffer("running", torch.zeros(3, levels), persistent=persistent)
+        self.register_buffer("running", torch.zeros(3, levels))
         self.window = window
         self.steps = 0
         self.collapsed: set[int] = set()
@@ -62,7 +63,7 @@ class Agreement(nn.Module):
             return
         predicted, wanted, _ = self.running.tolist()
         now = {k for k in range(len(names)) if predicted[k] < NEXT_TO_NOTHING * wanted[k]}
-        if not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank()):
+        if first():
             for k in sorted(now - self.collapsed):
                 part = 100 * predicted[k] / wanted[k]
                 log.warning("%s predicts next to nothing: %.1f %% of its pseudo-mask's area; %s", names[k], part, mend)

@@ -81,7 +81,7 @@ class Gaze(Mode):
         self.consistency = consistency if len(self.levels) > 1 and weight else "none"
         self.weight = weight
         self.ensemble = ensemble
-        self.agreement = Agreement(len(self.levels), window, persistent=ensemble == "quality")
+        self.agreement = Agreement(len(self.levels), window)
         self.propagate = partial(propagate, kernel_size=kernel_size, dilation=dilation, similarity=similarity)
 
     @property
