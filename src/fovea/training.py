@@ -34,12 +34,12 @@ NOISE = (
 )
 
 
-def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) -> None:
+def train(config: dict[str, Any], plan: Plan, parameters: dict[str, Any]) -> None:
     """Train, then evaluate the checkpoint to publish on `config["evaluate"]`.
 
     Args:
         config: `configs/train.yaml`, composed and resolved to plain values.
-        needs: Targets that the supervision mode trains on.
+        plan: Which images train, validate and test.
         parameters: What the pseudo-mask store must have been made with.
 
     Raises:
@@ -49,7 +49,7 @@ def train(config: dict[str, Any], needs: list[str], parameters: dict[str, Any]) 
         warnings.filterwarnings("ignore", message=message)
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     run = Path(config["run_dir"])
-    data: DataModule = instantiate(config["data"])(needs=needs, store=config["gaze"]["store"], parameters=parameters)
+    data: DataModule = instantiate(config["data"])(plan=plan)
     log.info("%s", describe(data))
     segmenter = Segmenter(
         build(config),

@@ -69,7 +69,7 @@ def epochs(made: TrainingSamples, workers: int, count: int = 3) -> list[dict]:
     batches = []
     for epoch in range(count):
         order.set_epoch(epoch)
-        batches += list(loader)
+        batches += [made.finish(batch) for batch in loader]
     return batches
 
 

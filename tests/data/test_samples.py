@@ -1,5 +1,6 @@
 """From files to tensors."""
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 from fovea.data.folder import Folder
 from fovea.data.loader import EpochBatches, TrainingLoader
 from fovea.data.plan import Plan, evaluation_plan, make_plan
-from fovea.data.samples import EvaluationSamples, TrainingSamples, lookup, to_tensor
+from fovea.data.samples import EvaluationSamples, TrainingSamples, gathered, look_up, lookup, to_tensor
 from fovea.data.store import Store
 
 STRONG = {"flip": A.HorizontalFlip(p=0.5), "turn": A.Affine(rotate=(-30, 30), p=1.0), "noise": A.GaussNoise(p=0.5)}
@@ -48,13 +49,31 @@ def training(root: Path, *needs: str, augment: dict | None = None, seed: int = 0
     return TrainingSamples(plan(root, *needs), 16, 1, NORMALIZE, augment or {}, seed)
 
 
+def sample(samples: TrainingSamples, epoch: int, index: int) -> dict:
+    """One sample as the network takes it."""
+    [batch] = TrainingLoader(samples, Only(epoch, index))
+    batch = samples.finish(batch)
+    return {name: batch[name][0] for name in batch}
+
+
+class Only(EpochBatches):
+    """One batch of one sample."""
+
+    def __init__(self, epoch: int, index: int) -> None:
+        super().__init__(1, 1, False, 0)
+        self.key = epoch, index
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        yield [self.key]
+
+
 def test_a_sample_has_the_targets_asked_for_and_no_others(root: Path) -> None:
-    both = training(root, "mask", "pseudo")[0, 0]
+    both = sample(training(root, "mask", "pseudo"), 0, 0)
     assert both["image"].shape == (3, 16, 16)
     assert both["mask"].shape == both["pseudo"].shape == (1, 16, 16)
     assert both["mask"].unique().tolist() == [0.0, 1.0]
     assert 0 <= both["pseudo"].min() < 0.1 and 0.9 < both["pseudo"].max() <= 1
-    assert set(training(root, "pseudo")[0, 0]) == {"image", "index", "id", "pseudo"}
+    assert set(sample(training(root, "pseudo"), 0, 0)) == {"image", "index", "id", "pseudo"}
 
 
 def test_weak_labels_never_open_a_mask(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +88,7 @@ def test_image_is_normalised_after_all_else(root: Path) -> None:
     samples = training(root, "mask")
     image = np.array(Image.open(root / "images" / f"{samples.plan.train[0]}.png"))
     centre = (image.astype(np.float64).mean(axis=(0, 1)) / 255 - NORMALIZE.mean) / NORMALIZE.std
-    np.testing.assert_allclose(samples[0, 0]["image"].mean(dim=(1, 2)), centre, atol=0.15)
+    np.testing.assert_allclose(sample(samples, 0, 0)["image"].mean(dim=(1, 2)), centre, atol=0.15)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -79,7 +98,16 @@ def test_normalising_by_lookup_gives_the_same_bits(channels: int, mean: tuple[fl
     image = np.random.default_rng(0).integers(0, 256, (31, 40, channels), dtype=np.uint8)
     table = lookup(normalize, channels)
     assert table is not None
-    assert torch.equal(to_tensor(image, normalize, table), to_tensor(image, normalize))
+    planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    assert torch.equal(look_up(planes[None], table)[0], to_tensor(image, normalize))
+
+
+def test_every_device_looks_up_the_same() -> None:
+    images = torch.randint(0, 256, (2, 3, 5, 4), dtype=torch.uint8)
+    table = np.random.default_rng(0).random((3, 256), dtype=np.float32)
+    found = look_up(images, table)
+    assert found[1, 2, 3, 0] == table[2, int(images[1, 2, 3, 0])]
+    assert torch.equal(found, gathered(images, torch.from_numpy(table)))
 
 
 def test_what_depends_on_other_pixels_is_not_looked_up() -> None:
@@ -91,14 +119,21 @@ def test_what_depends_on_other_pixels_is_not_looked_up() -> None:
 def test_augmentation_is_a_pure_function_of_seed_epoch_and_index(root: Path) -> None:
     first, second = (training(root, "mask", augment=STRONG) for _ in range(2))
     for key in [(3, 1), (0, 2), (3, 1)]:  # in any order, as often as you like
-        torch.testing.assert_close(first[key]["image"], second[key]["image"], rtol=0, atol=0)
-    seen = [first[0, 1]["image"], first[1, 1]["image"], training(root, "mask", augment=STRONG, seed=1)[0, 1]["image"]]
+        torch.testing.assert_close(sample(first, *key)["image"], sample(second, *key)["image"], rtol=0, atol=0)
+    seen = [
+        sample(first, 0, 1)["image"],
+        sample(first, 1, 1)["image"],
+        sample(training(root, "mask", augment=STRONG, seed=1), 0, 1)["image"],
+    ]
     assert not any(torch.equal(a, b) for a, b in zip(seen, seen[1:] + seen[:1], strict=True))
 
 
 def test_image_mask_and_map_move_together(root: Path) -> None:
     flip = {"flip": A.HorizontalFlip(p=1.0)}
-    plain, flipped = training(root, "mask", "pseudo")[0, 0], training(root, "mask", "pseudo", augment=flip)[0, 0]
+    plain, flipped = (
+        sample(training(root, "mask", "pseudo"), 0, 0),
+        sample(training(root, "mask", "pseudo", augment=flip), 0, 0),
+    )
     for name in ("image", "mask", "pseudo"):
         torch.testing.assert_close(flipped[name], plain[name].flip(-1), rtol=0, atol=0)
 
@@ -121,7 +156,7 @@ def test_a_pseudo_mask_is_scored_against_at_the_threshold(root: Path) -> None:
 def test_a_grey_image_has_one_channel(root: Path) -> None:
     grey = make_plan(partial(Folder, channels=1), str(root), ["mask"], None, {}, 1.0, "auto", 0)
     normalize = A.Normalize(normalization="image")
-    image = TrainingSamples(grey, 16, 1, normalize, {"flip": A.HorizontalFlip(p=1.0)}, 0)[0, 0]["image"]
+    image = sample(TrainingSamples(grey, 16, 1, normalize, {"flip": A.HorizontalFlip(p=1.0)}, 0), 0, 0)["image"]
     assert image.shape == (1, 16, 16)
     assert image.mean().abs() < 1e-3
     assert image.std().item() == pytest.approx(1.0, abs=0.01)

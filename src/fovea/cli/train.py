@@ -14,7 +14,7 @@ def main(config: Config) -> None:
     parameters = Parameters.of(gaze).flat()
     dataset, root, store, select_on = instantiate(data["dataset"]), data["root"], gaze["store"], data["select_on"]
     fraction, duplicates = data["fraction"], data["duplicates"]
-    make_plan(dataset, root, needs, store, parameters, fraction, select_on, config["seed"], duplicates)
+    plan = make_plan(dataset, root, needs, store, parameters, fraction, select_on, config["seed"], duplicates)
     for split in set(config["evaluate"]) - {"val"}:
         evaluation_plan(dataset, root, split, select_on, store, parameters)
     instantiate(config["scoring"])  # a wrong value would otherwise show after the training
@@ -23,7 +23,7 @@ def main(config: Config) -> None:
     numerics.check(config)
     from fovea.training import train
 
-    train(config, needs, parameters)
+    train(config, plan, parameters)
 
 
 if __name__ == "__main__":

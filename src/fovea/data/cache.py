@@ -51,6 +51,7 @@ class Memory:
         self.values = {kind: _shared((count, *model.shape), model.dtype) for kind, model in self.models.items()}
         self.known = {kind: _shared((count,), np.dtype(bool)) for kind in self.models}
         self.lock = multiprocessing.Lock()  # the barrier without which a flag might be seen before its array
+        self.seen = {kind: np.zeros(count, bool) for kind in self.models}  # flags that this process need not ask for
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Memory, (self.resized, self.limit)
@@ -59,9 +60,10 @@ class Memory:
         """See `fovea.data.samples.Arrays`."""
         if not self.models:
             return self.resized.read(kind, index)
-        with self.lock:
-            known = self.known[kind][index]
-        if known:
+        if not self.seen[kind][index]:
+            with self.lock:
+                self.seen[kind][index] = self.known[kind][index]
+        if self.seen[kind][index]:
             return self.values[kind][index].copy()  # transforms may write to what they are given
         array = self.resized.read(kind, index)
         self.values[kind][index] = _alike(array, self.models[kind], self.resized, index)

@@ -1,6 +1,6 @@
 """The training loader: its order is a pure function of seed and epoch, and it can go on in the middle of an epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ class TrainingLoader(DataLoader[dict[str, Any]]):
     """A DataLoader that knows its place in the epoch, so that a killed run can go on from there.
 
     Args:
-        samples: Samples by (epoch, index).
+        samples: Samples by (epoch, index), of arrays, numbers and names.
         batches: Which ones make up a batch.
         **options: Further arguments of `DataLoader`.
     """
@@ -70,16 +70,23 @@ class TrainingLoader(DataLoader[dict[str, Any]]):
     def __init__(self, samples: Dataset[dict[str, Any]], batches: EpochBatches, **options: Any) -> None:
         # A generator of its own: DataLoader draws a number from it whenever an epoch starts, and would draw it from
         # the one that the network's random layers use, so that theirs would depend on how often a run was started.
-        super().__init__(samples, batch_sampler=batches, generator=torch.Generator().manual_seed(0), **options)
+        generator = torch.Generator().manual_seed(0)
+        super().__init__(samples, batch_sampler=batches, generator=generator, collate_fn=stacked, **options)
         self.batches = batches
         self.done = 0  # batches of this epoch that were given out
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # DataLoader promises a class of its own
         # As a generator, since Lightning asks for the iterator before it says which epoch it is.
         self.done = self.batches.start
-        for batch in super().__iter__():
+        for arrays in super().__iter__():
             self.done += 1
-            yield batch
+            yield {name: self._tensor(value) for name, value in arrays.items()}
+
+    def _tensor(self, value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return value
+        tensor = torch.from_numpy(value)
+        return tensor.pin_memory() if self.pin_memory else tensor
 
     def state_dict(self) -> dict[str, int]:
         """The place: the epoch, and the batches of it that were given out."""
@@ -90,6 +97,18 @@ class TrainingLoader(DataLoader[dict[str, Any]]):
         over = state["batches"] >= len(self.batches)
         self.batches.epoch = state["epoch"] + over
         self.batches.start = self.done = 0 if over else state["batches"]
+
+
+def stacked(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Samples as a batch: arrays and numbers stacked, names in a list.
+
+    As arrays they go from a worker through a pipe. As tensors each would go in a shared memory of its own, which takes
+    more time to make and to touch for the first time than a batch of bytes takes to copy (`benchmarks/loader.py`).
+    """
+    return {
+        name: [sample[name] for sample in samples] if isinstance(first, str) else np.stack([s[name] for s in samples])
+        for name, first in samples[0].items()
+    }
 
 
 class Shard(Sampler[int]):

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from fovea.data.folder import Folder
 from fovea.data.loader import EpochBatches, Shard, TrainingLoader
-from fovea.data.plan import make_plan
+from fovea.data.plan import Plan, make_plan
 from fovea.data.samples import Arrays, EvaluationSamples, Resized, TrainingSamples, Transform
 from fovea.runtime.errors import FoveaError
 
@@ -18,7 +18,8 @@ from fovea.runtime.errors import FoveaError
 class DataModule(pl.LightningDataModule):
     """Loaders over any torch-free data set; what each key means stands in `configs/data/`.
 
-    The arguments after `seed` come from the command: what the supervision mode trains on, and the store.
+    `plan` comes from a command that has checked everything with `make_plan` before it imported Lightning; without one
+    the plan is made here, of `needs`, what the supervision mode trains on, and the store.
 
     Raises:
         FoveaError: a number makes no sense, or as `fovea.data.plan.make_plan`.
@@ -47,13 +48,16 @@ class DataModule(pl.LightningDataModule):
         parameters: dict[str, Any] | None = None,
         cache: Callable[[Resized], Arrays] | None = None,
         duplicates: str = "warn",
+        plan: Plan | None = None,
     ) -> None:
         super().__init__()
         for key, value, least in (("size", size, 1), ("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
             if not isinstance(value, int) or value < least:
                 raise FoveaError(f"data.{key}={value} is not possible; give a whole number from {least} on")
         self.name, self.protocol, self.channels = name, protocol, channels
-        self.plan = make_plan(dataset, root, needs, store, parameters or {}, fraction, select_on, seed, duplicates)
+        self.plan = plan or make_plan(
+            dataset, root, needs, store, parameters or {}, fraction, select_on, seed, duplicates
+        )
         self.batch_size, self.num_workers, self.drop_last, self.seed = batch_size, num_workers, drop_last, seed
         self.loader: TrainingLoader | None = None
         self.reached: dict[str, int] = {}  # the place of the checkpoint that is gone on from
@@ -72,6 +76,10 @@ class DataModule(pl.LightningDataModule):
         """One image a batch, since targets keep their native sizes."""
         shard = Shard(len(self.validation), **self._place())
         return DataLoader(self.validation, batch_size=1, sampler=shard, generator=torch.Generator(), **self._workers())
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Finish training batches where they are used: workers and the bus carry bytes."""
+        return batch if "target" in batch else self.training.finish(batch)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs to go on: the place in the epoch, and what the images were."""

@@ -90,20 +90,32 @@ class TrainingSamples(Dataset[dict[str, Any]]):
         return len(self.plan.train)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """The sample of (epoch, index); see `fovea.data.batch.Batch`."""
+        """The sample of (epoch, index), to be finished as a batch.
+
+        `image` [C, H, W] (uint8, or float32 where a table cannot normalise it), `mask` uint8 [H, W] and `pseudo`
+        float32 [H, W] as arrays, `index` and `id`.
+        """
         epoch, index = key
         arrays = {kind: self.arrays.read(kind, index) for kind in self.kinds}
         if self.augment is not None:
             self.augment.set_random_seed(int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]))
             arrays = self.augment(**arrays)
-        image = to_tensor(arrays["image"], self.normalize, self.table)
-        sample: dict[str, Any] = {"image": image, "index": index, "id": self.plan.train[index]}
-        if "mask" in arrays:
-            labels = torch.from_numpy(np.ascontiguousarray(arrays["mask"]))
-            sample["mask"] = labels[None].float() if self.classes == 1 else labels.long()
-        if "pseudo" in arrays:
-            sample["pseudo"] = torch.from_numpy(np.ascontiguousarray(arrays["pseudo"]))[None]
-        return sample
+        if self.table is None:
+            image = normalized(arrays["image"], self.normalize)
+        else:
+            image = np.ascontiguousarray(arrays["image"].transpose(2, 0, 1))
+        return arrays | {"image": image, "index": index, "id": self.plan.train[index]}
+
+    def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A batch of samples, stacked as tensors, as the network takes it: `fovea.data.batch.Batch`, on its device."""
+        finished = dict(batch)
+        if self.table is not None:
+            finished["image"] = look_up(batch["image"], self.table)
+        if "mask" in batch:
+            finished["mask"] = batch["mask"][:, None].float() if self.classes == 1 else batch["mask"].long()
+        if "pseudo" in batch:
+            finished["pseudo"] = batch["pseudo"][:, None]
+        return finished
 
 
 class EvaluationSamples(Dataset[dict[str, Any]]):
@@ -147,21 +159,37 @@ def resize_labels(mask: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
-def to_tensor(image: np.ndarray, normalize: Transform, table: np.ndarray | None = None) -> torch.Tensor:
-    """An image [H, W, C], normalised, as a float32 tensor [C, H, W]; `table` is that of `lookup`, if there is one."""
-    if table is not None and image.dtype == np.uint8:
-        planes = np.empty((image.shape[2], *image.shape[:2]), np.float32)
-        for plane, values, out in zip(cv2.split(image), table, planes, strict=True):
+def to_tensor(image: np.ndarray, normalize: Transform) -> torch.Tensor:
+    """An image [H, W, C], normalised, as a float32 tensor [C, H, W]."""
+    return torch.from_numpy(normalized(image, normalize))
+
+
+def normalized(image: np.ndarray, normalize: Transform) -> np.ndarray:
+    """An image [H, W, C], normalised, as float32 [C, H, W]."""
+    values = normalize(image=image)["image"].astype(np.float32, copy=False)
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def look_up(images: torch.Tensor, table: np.ndarray) -> torch.Tensor:
+    """Images [B, C, H, W] of uint8 as float32, by the table [C, 256] of `lookup`, on their device."""
+    if images.device.type != "cpu":
+        return gathered(images, torch.from_numpy(table).to(images.device))
+    found = np.empty(images.shape, np.float32)  # OpenCV is several times faster at it
+    for image, planes in zip(images.numpy(), found, strict=True):
+        for plane, values, out in zip(image, table, planes, strict=True):
             cv2.LUT(plane, values, out)
-        return torch.from_numpy(planes)
-    normalized = normalize(image=image)["image"].astype(np.float32, copy=False)
-    return torch.from_numpy(np.ascontiguousarray(normalized.transpose(2, 0, 1)))
+    return torch.from_numpy(found)
+
+
+def gathered(images: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """`look_up` for any device."""
+    return torch.stack([values[images[:, channel].long()] for channel, values in enumerate(table)], dim=1)
 
 
 def lookup(normalize: Transform, channels: int) -> np.ndarray | None:
     """What `normalize` makes of each of the 256 values, float32 [C, 256]; None where a pixel depends on others.
 
-    Read off the transform itself, so that it gives the same bits; it saves the detour over interleaved floats.
+    Read off the transform itself, so that it gives the same bits.
     """
     import albumentations as A
 
