@@ -194,7 +194,7 @@ def test_the_trainer_and_its_callbacks_are_built(tmp_path: Path) -> None:
     trainer = instantiate(config["trainer"] | {"_partial_": True})(logger=False, callbacks=[*callbacks.values()][:2])
     assert trainer.max_steps == 5000
     assert callbacks["best"].monitor == "val/dice"
-    assert Path(callbacks["last"].dirpath) == tmp_path / "checkpoints"
+    assert callbacks["last"].path == tmp_path / "checkpoints" / "last.ckpt"
 
 
 @pytest.mark.parametrize("scoring", choices("scoring"))

@@ -9,6 +9,7 @@ from torch import nn
 from fovea.checkpoint import KEY, PREFIX, fill, read
 from fovea.runtime.errors import FoveaError, first_few
 
+LONG = 40  # characters of a value that an error shows
 # What may differ from the run that is gone on with: where it runs and what is watched, not what is learnt.
 FREE = (
     "callbacks.best",
@@ -51,7 +52,7 @@ def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module
     content = read(path)
     if different := sorted(differences(content[KEY]["config"], config)):
         raise FoveaError(
-            f"ckpt_path: {path} is of a run with another configuration: {first_few(different)}; "
+            f"ckpt_path: {path} is of a run with another configuration: {first_few(different, 4)}; "
             "give the same values, or start afresh in another folder"
         )
     weights = {key.removeprefix(PREFIX): w for key, w in content["state_dict"].items() if key.startswith(PREFIX)}
@@ -74,8 +75,6 @@ def count_epochs_anew(checkpoint: Mapping[str, Any]) -> None:
     begun = checkpoint["DataModule"]["epoch"] + 1
     over = batches["is_last_batch"]
     if over:
-        if batches["current"]["completed"] < batches["current"]["processed"]:  # saved within the step, at its end
-            fit["epoch_loop.state_dict"]["_batches_that_stepped"] += 1
         batches["total"] |= dict.fromkeys(batches["total"], batches["total"]["processed"])
         batches["current"] |= dict.fromkeys(batches["current"], 0)
         batches["is_last_batch"] = False
@@ -87,10 +86,15 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The keys, but the free ones, whose values differ, each as `key=old, now new`."""
     old, new = dict(_flat(then)), dict(_flat(now))
     return [
-        f"{key}={old.get(key, 'not there')}, now {new.get(key, 'not there')}"
+        f"{key}={_short(old.get(key, 'not there'))}, now {_short(new.get(key, 'not there'))}"
         for key in old.keys() | new.keys()
         if old.get(key, ...) != new.get(key, ...) and not any(f"{key}.".startswith(f"{free}.") for free in FREE)
     ]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONG else f"…{text[-LONG:]}"
 
 
 def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -31,6 +31,7 @@ NOISE = (
     r".*does not have many workers.*",  # data.num_workers=0 was chosen
     r".*Total length of `DataLoader` across ranks is zero.*",  # no val images; we say so ourselves
     r".*Checkpoint directory .* exists and is not empty.*",  # a run goes on
+    r".*`srun` command is available.*",  # a login node, say
 )
 
 

@@ -124,7 +124,8 @@ def test_a_store_made_with_other_parameters(run: Run, root: Path, store: Path) -
 
 def test_a_checkpoint_of_another_model(run: Run, root: Path, trained: tuple[Path, Outcome]) -> None:
     checkpoint = trained[0] / "checkpoints" / "last.ckpt"
-    assert "is of another model" in run("train", *folder(root), *FULL, f"ckpt_path={checkpoint}").refusal("train")
+    line = run("train", *folder(root), *FULL, f"ckpt_path={checkpoint}").refusal("train")
+    assert "is of a run with another configuration" in line
 
 
 def test_a_file_that_is_no_checkpoint(run: Run, root: Path, tmp_path: Path) -> None:

@@ -26,8 +26,13 @@ def test_a_run_goes_on_from_its_own_last_checkpoint(run: Run, line: list[str], t
     assert run("train", *line, *here).status == 0  # nothing to go on from: a fresh start
     assert run("train", *line, *here, f"trainer.max_steps={2 * STEPS}").status == 0
     assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2 * STEPS
-    assert steps(tmp_path / "run" / "metrics.1.csv") == [0, 1, 2]
-    assert steps(tmp_path / "run" / "metrics.csv") == [3, 4, 5]
+    assert steps(tmp_path / "run" / "metrics.csv") == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_fresh_start_in_the_folder_of_another_run_keeps_its_table(run: Run, line: list[str], tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run("train", *line, "hydra.run.dir=run", "evaluate=[]").status == 0
+    assert steps(tmp_path / "run" / "metrics.csv") == steps(tmp_path / "run" / "metrics.1.csv") == [0, 1, 2]
 
 
 def test_the_published_protocol_keeps_the_last_checkpoint_and_says_so(
