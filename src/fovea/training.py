@@ -75,6 +75,9 @@ def fit(config: dict[str, Any], segmenter: Segmenter, data: DataModule) -> pl.Tr
     if first():
         remove_abandoned(run / "checkpoints")
         rewind(run, step)
+    else:
+        for library in ("lightning_fabric", "pytorch_lightning"):  # the first process says it
+            logging.getLogger(library).setLevel(logging.WARNING)
     trainer = make_trainer(config, data.plan)
     started = time.perf_counter()
     try:
