@@ -145,7 +145,7 @@ def test_nothing_else_of_numpy_is_read(value: object, tmp_path: Path) -> None:
 
 
 def test_rebuilding_downloads_nothing() -> None:
-    config = {"backbone": {"encoder_weights": "imagenet", "options": [{"encoder_weights": "x", "depth": 3}]}}
+    config = {"backbone": {"encoder_weights": "imagenet", "options": [{"pretrained": "x", "depth": 3}]}}
     assert without_downloads(config) == {
-        "backbone": {"encoder_weights": None, "options": [{"encoder_weights": None, "depth": 3}]}
+        "backbone": {"encoder_weights": None, "options": [{"pretrained": None, "depth": 3}]}
     }

@@ -1,5 +1,6 @@
 """Every shipped YAML file is composed, and what it describes is built."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,25 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
 from fovea.runtime.entry import config_folder, resolve
+from fovea.runtime.errors import FoveaError
 from fovea.runtime.instantiate import instantiate
 from fovea.supervision.build import build
 
+# What reads volumes by modality, and the loss of label maps; the others are of images with one structure.
+NETWORKS_BY_MODALITY = ["cross_modality", "early_fusion", "each_modality"]
+BY_MODALITY = ["cmc", "cmc_supervised", "cross_pseudo", "mean_teacher"]
+OF_LABEL_MAPS = ["dice_ce"]
 GROUPS = sorted(folder.name for folder in config_folder().iterdir() if folder.is_dir())
 
 
-def choices(group: str) -> list[str]:
-    """The names in a group that a user may choose; `base` is what the others are made of."""
-    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml") if path.stem != "base")
+def choices(group: str, but: Sequence[str] = ()) -> list[str]:
+    """The names in a group that a user may choose; `base` is what the others are made of.
+
+    Those in `but`, which are tested apart, must be there.
+    """
+    names = {path.stem for path in (config_folder() / group).glob("*.yaml") if path.stem != "base"}
+    assert names >= {*but}
+    return sorted(names - {*but})
 
 
 def composed(command: str, run: Path, *overrides: str) -> dict:
@@ -41,6 +52,8 @@ def tiny(config: dict) -> dict:
         backbone |= {"encoder_weights": None, "encoder_name": "tu-mobilenetv3_small_100"}
         if "Segformer" in backbone["network"]["_target_"]:
             backbone["encoder_name"] = "mit_b0"
+    elif "unet" in backbone:
+        backbone["unet"]["features"] = [4, 8]
     else:
         backbone["features"] = [4, 4, 8, 8, 8, 4]
     return config
@@ -79,8 +92,8 @@ def test_every_file_of_every_group_is_reached_by_a_test() -> None:
     assert choices("gaze") == choices("data")
 
 
-@pytest.mark.parametrize("backbone", choices("backbone"))
-@pytest.mark.parametrize("supervision", choices("supervision"))
+@pytest.mark.parametrize("backbone", choices("backbone", but=NETWORKS_BY_MODALITY))
+@pytest.mark.parametrize("supervision", choices("supervision", but=BY_MODALITY))
 def test_every_backbone_serves_every_supervision(backbone: str, supervision: str, tmp_path: Path) -> None:
     config = tiny(training(tmp_path, f"backbone={backbone}", f"supervision={supervision}"))
     module = build(config)
@@ -92,6 +105,49 @@ def test_every_backbone_serves_every_supervision(backbone: str, supervision: str
     assert [name for name, value in module.named_parameters() if value.requires_grad and value.grad is None] == []
     with torch.inference_mode():
         assert module.eval()(batch["image"], (70, 50))["prediction"].shape == (2, 1, 70, 50)
+
+
+def paired(run: Path, *overrides: str) -> dict:
+    """A training configuration of two modalities, three classes and one channel."""
+    data = ["+data.modalities=[ct,mri]", "data.channels=1", "data.classes=3", "loss=dice_ce"]
+    return tiny(training(run, *data, *overrides))
+
+
+@pytest.mark.parametrize("backbone", NETWORKS_BY_MODALITY)
+@pytest.mark.parametrize("supervision", BY_MODALITY)
+def test_every_backbone_by_modality_serves_its_supervision(backbone: str, supervision: str, tmp_path: Path) -> None:
+    config = paired(tmp_path, f"backbone={backbone}", f"supervision={supervision}")
+    if (backbone, supervision) == ("early_fusion", "cmc"):
+        with pytest.raises(FoveaError, match="choose backbone=cross_modality"):
+            build(config)
+        return
+    module = build(config)
+    image = {name: torch.randn(1, 1, 8, 8, 8) for name in ("ct", "mri")}
+    labeled = {"image": image, "mask": {name: torch.randint(3, (1, 8, 8, 8)) for name in image}}
+    loss = module.losses({"labeled": labeled, "unlabeled": {"image": image}}, progress=0.8)["loss"]
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert [name for name, value in module.named_parameters() if value.requires_grad and value.grad is None] == []
+    with torch.inference_mode():
+        assert module.eval()(image, (9, 8, 7))["prediction"].shape == (1, 3, 9, 8, 7)
+
+
+def test_data_without_modalities_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FoveaError, match="choose data that has them"):
+        build(training(tmp_path, "backbone=cross_modality", "supervision=cmc", "data.classes=2"))
+
+
+def test_another_unet_is_a_target_away(tmp_path: Path) -> None:
+    config = paired(tmp_path, "backbone=cross_modality", "backbone.unet._target_=fovea.models.unet3d.DynUNet3d")
+    config["backbone"]["unet"]["features"] = [4, 6, 8]
+    assert instantiate(config["backbone"])().stride == 4
+
+
+@pytest.mark.parametrize(("backbone", "supervision"), [("cross_modality", "full"), ("smp_unet", "cmc")])
+def test_modes_and_networks_of_different_kinds_are_refused(backbone: str, supervision: str, tmp_path: Path) -> None:
+    config = paired(tmp_path, f"backbone={backbone}", f"supervision={supervision}")
+    with pytest.raises(FoveaError, match="volumes by modality"):
+        build(config).losses({"image": torch.zeros(1, 1, 8, 8), "mask": torch.zeros(1, 1, 8, 8)}, progress=0.0)
 
 
 @pytest.mark.parametrize("backbone", ["smp_unet", "basic_unet"])
@@ -106,8 +162,8 @@ def test_backbones_with_coarser_scales_serve_deep_supervision(backbone: str, sup
     assert all(value.grad is not None for value in module.parameters())
 
 
-@pytest.mark.parametrize("loss", choices("loss"))
-@pytest.mark.parametrize("supervision", choices("supervision"))
+@pytest.mark.parametrize("loss", choices("loss", but=OF_LABEL_MAPS))
+@pytest.mark.parametrize("supervision", choices("supervision", but=BY_MODALITY))
 def test_every_loss_serves_every_supervision(loss: str, supervision: str, tmp_path: Path) -> None:
     module = build(tiny(training(tmp_path, "backbone=basic_unet", f"loss={loss}", f"supervision={supervision}")))
     pseudo = torch.linspace(0, 1, 2 * 16 * 16).reshape(2, 1, 16, 16)
@@ -117,7 +173,7 @@ def test_every_loss_serves_every_supervision(loss: str, supervision: str, tmp_pa
     assert any(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
 
 
-@pytest.mark.parametrize("loss", choices("loss"))
+@pytest.mark.parametrize("loss", choices("loss", but=OF_LABEL_MAPS))
 def test_every_loss_falls_as_the_logits_get_right(loss: str, tmp_path: Path) -> None:
     function = instantiate(training(tmp_path, f"loss={loss}")["loss"])
     target = (torch.arange(64).reshape(1, 1, 8, 8) < 20).float()

@@ -14,6 +14,7 @@ from fovea.runtime.errors import FoveaError, first_few
 from fovea.supervision.build import build
 
 KEY = "fovea"  # where a checkpoint carries our configuration
+BEGINNINGS = ("encoder_weights", "pretrained")  # keys of weights that a training begins with
 PREFIX = "supervision."  # the Segmenter's name for the module that evaluate and predict call
 _MEND = "give a file that fovea-train wrote, or for evaluation a published one of GazeMedSeg"
 _SCALAR: Any = np.float64(0).__reduce__()[0]  # what NumPy makes a number of any type from its bytes with
@@ -110,9 +111,9 @@ def fill(module: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> 
 
 
 def without_downloads(config: Any) -> Any:
-    """The same configuration with every `encoder_weights` null, since the checkpoint brings the weights."""
+    """The same configuration with every key of `BEGINNINGS` null, since the checkpoint brings the weights."""
     if isinstance(config, Mapping):
-        return {key: None if key == "encoder_weights" else without_downloads(value) for key, value in config.items()}
+        return {key: None if key in BEGINNINGS else without_downloads(value) for key, value in config.items()}
     if isinstance(config, list):
         return [without_downloads(value) for value in config]
     return config

@@ -15,9 +15,14 @@ from fovea.models.backbone import Backbone
 from fovea.schedules import constant
 from fovea.segmenter import Segmenter
 from fovea.supervision.band import Band
+from fovea.supervision.cross_modality import CrossModality
+from fovea.supervision.cross_pseudo import CrossPseudo
 from fovea.supervision.full import Full
 from fovea.supervision.gaze import Gaze
+from fovea.supervision.mean_teacher import MeanTeacher
 from fovea.supervision.reading import labels, probabilities
+
+from . import streams
 
 
 class TinyBackbone(nn.Module):
@@ -71,8 +76,8 @@ class TinyVolumes(nn.Module):
         return self.head(torch.cat([self.body[name](image[name]).tanh() for name in ("ct", "mri")], dim=1))
 
 
-class MeanTeacher(nn.Module):
-    """Two streams, two modalities, three classes, and a teacher that follows (Tarvainen and Valpola, 2017)."""
+class PlainTeacher(nn.Module):
+    """Two streams, two modalities, three classes, and a teacher that follows: a mode that owes us nothing."""
 
     needs = frozenset({"mask"})
 
@@ -121,6 +126,10 @@ def gaze(**options):
     return lambda: Gaze(TinyBackbone, nn.BCEWithLogitsLoss(), **options)
 
 
+def by_modality(mode, backbone, **options):
+    return lambda: mode(backbone, streams.loss(), **options), streams.two_streams, streams.volumes, (10, 8, 9), 3
+
+
 MODES = {
     "full": (lambda: Full(TinyBackbone, nn.BCEWithLogitsLoss()), flat_batch, flat_image, (20, 24), 1),
     "full, deep": (lambda: Full(TinyDecoder, nn.BCEWithLogitsLoss(), deep=0.5), flat_batch, flat_image, (20, 24), 1),
@@ -130,7 +139,14 @@ MODES = {
     "gaze, pure": (gaze(thresholds=[0.5, 0.3, 0.4], consistency="pure"), flat_batch, flat_image, (20, 24), 1),
     "gaze, none": (gaze(thresholds=[0.5, 0.3], consistency="none"), flat_batch, flat_image, (20, 24), 1),
     "gaze, quality": (gaze(thresholds=[0.5, [0.2, 0.4]], ensemble="quality"), flat_batch, flat_image, (20, 24), 1),
-    "mean teacher": (lambda: MeanTeacher(TinyVolumes, nn.CrossEntropyLoss()), two_streams, volumes, (10, 8, 9), 3),
+    "plain teacher": (lambda: PlainTeacher(TinyVolumes, nn.CrossEntropyLoss()), two_streams, volumes, (10, 8, 9), 3),
+    "cmc": by_modality(CrossModality, streams.cross, start=0.0),
+    "cmc, overlap": by_modality(CrossModality, streams.own, start=0.0, anatomical="overlap"),
+    "cmc, supervised": by_modality(CrossModality, streams.cross, channel_weight=0.0, anatomical_weight=0.0),
+    "each modality": by_modality(CrossModality, streams.each, channel_weight=0.0, anatomical_weight=0.0),
+    "early fusion": by_modality(CrossModality, streams.early, channel_weight=0.0, anatomical_weight=0.0),
+    "mean teacher": by_modality(MeanTeacher, streams.cross, weight=1.0, decay=0.9, noise=0.05),
+    "cross pseudo": by_modality(CrossPseudo, streams.early, weight=0.5),
 }
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fovea.models.basic_unet import BasicUNet2d
+from fovea.models.released_cmc import load_cmc as load_cmc  # the published networks are all had from here
 from fovea.runtime.errors import FoveaError, first_few
 
 UNUSED = re.compile(r"model\.\d+\.head\.[02]\.(weight|bias)")

@@ -1,0 +1,93 @@
+"""Memory of the unlabelled terms of cross-modality learning, forward and backward, at the published crop and widths.
+
+    python benchmarks/cmc_memory.py [--batch N] [--size SIDE] [--threads N] [--out FILE.csv]
+
+Features are what the published network has of a crop: 512 channels at an eighth of its sides, 16^3 of 128^3; the class
+probabilities are at the crop's own resolution, of 14 classes. The baseline contrasts voxels, each with its own place in
+the other modality, in place of channels. Each term runs in a process of its own. `extra_MiB` is the most that the
+process held beyond its inputs, and includes the gradient of these, `gradient_MiB` (Linux only).
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from _machine import processor
+from propagation import alone, forget_peak, report, status
+from torch import Tensor
+
+from fovea.losses.anatomical_consistency import overlap_consistency, prototype_consistency
+from fovea.losses.ntxent import ntxent
+from fovea.losses.semantic_consistency import semantic_consistency
+
+CHANNELS, CLASSES, STRIDE = 512, 14, 8
+Pair = list[Tensor]
+
+
+def voxels(features: Pair, probabilities: Pair) -> Tensor:
+    """The baseline: a descriptor for each voxel."""
+    return ntxent(*(each.flatten(2).mT for each in features))
+
+
+TERMS: dict[str, Callable[[Pair, Pair], Tensor]] = {
+    "voxels": voxels,
+    "channel": lambda features, probabilities: semantic_consistency(features),
+    "prototype": prototype_consistency,
+    "overlap": lambda features, probabilities: overlap_consistency(probabilities),
+}
+
+
+def main() -> None:
+    """Print a table, a row for each term, and write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=1, help="crops of each modality")
+    parser.add_argument("--size", type=int, default=128, help="side of a crop in voxels")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, help="CSV for the table")
+    arguments = parser.parse_args()
+    rows = []
+    for term in TERMS:
+        extra, gradient, cores = alone(measure, term, arguments.batch, arguments.size, arguments.threads)
+        rows.append(
+            {
+                "machine": f"{arguments.threads} cores, {processor()}",
+                "batch": str(arguments.batch),
+                "crop": f"{arguments.size}^3",
+                "features": f"{CHANNELS} x {arguments.size // STRIDE}^3",
+                "term": term,
+                "extra_MiB": f"{extra / 2**20:.0f}",
+                "gradient_MiB": f"{gradient / 2**20:.0f}",
+                "core_seconds": f"{cores:.2f}",
+            }
+        )
+    report(rows, arguments.out)
+
+
+def measure(term: str, batch: int, size: int, threads: int) -> tuple[int, int, float]:
+    """Most bytes held beyond the inputs, those of the inputs' gradients, and core-seconds."""
+    torch.set_num_threads(threads)
+    run(term, *inputs(1, 2 * STRIDE))  # what the libraries take at their first call
+    features, probabilities = inputs(batch, size)
+    before, worked = forget_peak(), time.process_time()
+    run(term, features, probabilities)
+    held, cores = status("VmHWM") - before, time.process_time() - worked
+    return held, sum(each.grad.nbytes for each in features + probabilities if each.grad is not None), cores
+
+
+def run(term: str, features: Pair, probabilities: Pair) -> None:
+    """Forward and backward."""
+    TERMS[term](features, probabilities).backward()
+
+
+def inputs(batch: int, size: int) -> tuple[Pair, Pair]:
+    """Features and class probabilities of two modalities."""
+    generator = torch.Generator().manual_seed(0)
+    deep, full = (batch, CHANNELS, *[size // STRIDE] * 3), (batch, CLASSES, *[size] * 3)
+    features = [torch.randn(deep, generator=generator).requires_grad_() for _ in range(2)]
+    return features, [torch.rand(full, generator=generator).requires_grad_() for _ in range(2)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""A U-Net for each modality: the baseline of no collaboration."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from fovea.models.by_modality import ByModality, Outputs
+from fovea.models.unet3d import Halves
+
+
+class EachModality(ByModality):
+    """Modalities side by side, each with a network of its own that sees nothing of the others.
+
+    At prediction any of them may be missing.
+
+    Args:
+        modalities: Their names; one is enough.
+        in_channels: Channels of a volume.
+        classes: Channels of the logits of each modality, the background included.
+        unet: Factory of `fovea.models.unet3d.Halves` from `in_channels` and `classes`, called for each modality.
+
+    Raises:
+        FoveaError: see `ByModality`.
+    """
+
+    def __init__(
+        self, modalities: Sequence[str] | None, in_channels: int, classes: int, unet: Callable[..., Halves]
+    ) -> None:
+        super().__init__(modalities, classes)
+        halves = [unet(in_channels=in_channels, classes=classes) for _ in self.modalities]
+        self.encoders = nn.ModuleList(each.encoder for each in halves)
+        self.decoders = nn.ModuleList(each.decoder for each in halves)
+        self.stride = halves[0].stride
+
+    def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
+        """Logits [B, K, D, H, W] and features of volumes [B, C, D, H, W] by modality; see `ByModality.forward`."""
+        names = self.present(image)
+        logits, features = {}, {}
+        for name in names if wanted is None else wanted:
+            number = self.modalities.index(name)
+            *skips, features[name] = self.encoders[number](image[name])
+            logits[name] = self.decoders[number](features[name], skips)
+        return Outputs(logits, features)

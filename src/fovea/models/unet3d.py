@@ -1,0 +1,179 @@
+"""U-Nets of volumes in two halves, so that something can be put between encoder and decoder."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from monai.networks.blocks import Convolution
+from monai.networks.nets import DynUNet
+from torch import Tensor, nn
+
+from fovea.models.pretrained import load_halves
+from fovea.runtime.errors import FoveaError
+
+Norm = str | Sequence[Any]
+"""A normalisation as MONAI names it: `instance`, or `[group, {num_groups: 8}]`."""
+
+
+class Encoder(nn.Module):
+    """Stages, each at half the resolution of the one before; the first keeps that of the image."""
+
+    def __init__(self, stages: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """The output [B, C, d, h, w] of each stage, from the finest to the deepest."""
+        found = [image]
+        for stage in self.stages:
+            found.append(stage(found[-1]))
+        return found[1:]
+
+
+class Decoder(nn.Module):
+    """Stages that take what is below and a skip, from the deepest to the finest, and a head."""
+
+    def __init__(self, stages: Sequence[nn.Module], head: nn.Module) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self.head = head
+
+    def forward(self, deepest: Tensor, skips: Sequence[Tensor]) -> Tensor:
+        """Logits [B, K, D, H, W] of the deepest features and the skips, which come as from the encoder."""
+        for stage, skip in zip(self.stages, reversed(skips), strict=True):
+            deepest = stage(deepest, skip)
+        return self.head(deepest)
+
+
+class Halves(nn.Module):
+    """An encoder and the decoder that goes with it.
+
+    Attributes:
+        width: Channels of the deepest features.
+        stride: Sides of a volume are multiples of this.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.width = widths[-1]
+        self.stride = 2 ** (len(widths) - 1)
+
+
+class UNet3d(Halves):
+    """The three-dimensional U-Net of Models Genesis, which the published cross-modality network is made of.
+
+    Zhou et al., "Models Genesis", Medical Image Analysis 67, 2021. Two convolutions a stage, of which the first of the
+    encoder's has half the width; max pooling down, transposed convolutions up.
+
+    Args:
+        in_channels: Channels of a volume.
+        classes: Channels of the logits.
+        features: Width of each resolution, from the finest on; even numbers.
+        norm: Normalisation. `[batch, {track_running_stats: false}]` is the published one, by batch statistics always.
+        pretrained: A file of weights to begin with; see `fovea.models.pretrained.load_halves`.
+
+    Raises:
+        FoveaError: the widths are fewer than two or odd; the file cannot be read or is of another network.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        features: Sequence[int] = (64, 128, 256, 512),
+        norm: Norm = "instance",
+        pretrained: str | None = None,
+    ) -> None:
+        _check(features)
+        down: list[nn.Module] = []
+        for before, width in itertools.pairwise([in_channels, *features]):
+            pool = nn.MaxPool3d(2) if down else nn.Identity()
+            convolutions = convolution(before, width // 2, norm), convolution(width // 2, width, norm)
+            down.append(nn.Sequential(pool, *convolutions))
+        up = [Up(below, width, norm) for below, width in itertools.pairwise(reversed(features))]
+        super().__init__(Encoder(down), Decoder(up, nn.Conv3d(features[0], classes, kernel_size=1)), features)
+        if pretrained is not None:
+            load_halves(self, pretrained)
+
+
+class DynUNet3d(Halves):
+    """MONAI's DynUNet, the network of nnU-Net, in two halves: strided or residual convolutions, leaky ReLU.
+
+    Isensee et al., "nnU-Net", Nature Methods 18, 2021.
+
+    Args:
+        in_channels: Channels of a volume.
+        classes: Channels of the logits.
+        features: Width of each resolution, from the finest on.
+        norm: Normalisation.
+        residual: Whether the encoder's blocks are residual.
+        pretrained: A file of weights to begin with, of a network of this class; see `UNet3d`.
+
+    Raises:
+        FoveaError: see `UNet3d`; there must be three widths.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        features: Sequence[int] = (32, 64, 128, 256),
+        norm: Norm = "instance",
+        residual: bool = False,
+        pretrained: str | None = None,
+    ) -> None:
+        _check(features, least=3)
+        network = DynUNet(
+            spatial_dims=3,
+            in_channels=in_channels,
+            out_channels=classes,
+            kernel_size=[3] * len(features),
+            strides=[1] + [2] * (len(features) - 1),
+            upsample_kernel_size=[2] * (len(features) - 1),
+            filters=list(features),
+            norm_name=_with_scale(norm),
+            res_block=residual,
+        )
+        encoder = Encoder([network.input_block, *network.downsamples, network.bottleneck])
+        super().__init__(encoder, Decoder(list(network.upsamples), network.output_block), features)
+        if pretrained is not None:
+            load_halves(self, pretrained)
+
+
+class Up(nn.Module):
+    """One resolution up: a transposed convolution, the skip beside it, two convolutions.
+
+    Args:
+        below: Channels of the deeper input.
+        width: Channels of the skip and of the output.
+        norm: Normalisation.
+    """
+
+    def __init__(self, below: int, width: int, norm: Norm) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose3d(below, below, kernel_size=2, stride=2)
+        self.body = nn.Sequential(convolution(below + width, width, norm), convolution(width, width, norm))
+
+    def forward(self, deeper: Tensor, skip: Tensor) -> Tensor:
+        """[B, width, D, H, W] of a deeper [B, below, D/2, H/2, W/2] and a skip [B, width, D, H, W]."""
+        return self.body(torch.cat([self.up(deeper), skip], dim=1))
+
+
+def convolution(before: int, width: int, norm: Norm) -> nn.Module:
+    """A 3x3x3 convolution, normalisation and ReLU; the names of its weights are MONAI's."""
+    return Convolution(3, before, width, kernel_size=3, adn_ordering="NA", act="relu", norm=_with_scale(norm))
+
+
+def _with_scale(norm: Norm) -> str | tuple[Any, ...]:
+    """MONAI's instance normalisation has no scale and shift unless told, its others have."""
+    if norm == "instance":
+        return "instance", {"affine": True}
+    return norm if isinstance(norm, str) else tuple(norm)
+
+
+def _check(features: Sequence[int], least: int = 2) -> None:
+    if len(features) < least or any(width < 2 or width % 2 for width in features):
+        raise FoveaError(f"backbone.unet.features={list(features)}: give {least} or more even numbers")

@@ -1,0 +1,96 @@
+import pytest
+import torch
+from torch import Tensor
+
+from fovea.losses.semantic_consistency import semantic_consistency
+
+
+def naive(features: list[Tensor], side: int, temperature: float) -> Tensor:
+    """Cell means, unit norm, and each channel against all the others, written out; sides are multiples."""
+    terms = []
+    for m in range(len(features)):
+        for n in range(m + 1, len(features)):
+            for image in range(len(features[0])):
+                views = []
+                for volume in (features[m][image], features[n][image]):
+                    step = [size // side for size in volume.shape[1:]]
+                    for channel in volume:
+                        cells = [
+                            channel[
+                                i * step[0] : (i + 1) * step[0],
+                                j * step[1] : (j + 1) * step[1],
+                                k * step[2] : (k + 1) * step[2],
+                            ].mean()
+                            for i in range(side)
+                            for j in range(side)
+                            for k in range(side)
+                        ]
+                        views.append(torch.stack(cells) / torch.stack(cells).norm())
+                half = len(views) // 2
+                for i, anchor in enumerate(views):
+                    near = {j: (anchor @ other / temperature).exp() for j, other in enumerate(views) if j != i}
+                    terms.append(-torch.log(near[(i + half) % len(views)] / sum(near.values())))
+    return torch.stack(terms).mean()
+
+
+def draw(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+@pytest.mark.parametrize(("modalities", "side"), [(2, 2), (3, 2), (2, 4)])
+def test_equals_the_definition_written_out(modalities: int, side: int) -> None:
+    features = [draw(seed, 2, 3, 4, 4, 8) for seed in range(modalities)]
+
+    ours, theirs = semantic_consistency(features, side), naive(features, side, 0.5)
+
+    torch.testing.assert_close(ours, theirs)
+    for mine, expected in zip(torch.autograd.grad(ours, features), torch.autograd.grad(theirs, features), strict=True):
+        torch.testing.assert_close(mine, expected)
+
+
+def test_is_least_where_each_channel_is_where_its_other_is() -> None:
+    features = draw(0, 1, 6, 4, 4, 4)
+
+    same, shuffled = (
+        semantic_consistency([features, features[:, order]], 2) for order in (range(6), [1, 0, 3, 2, 5, 4])
+    )
+
+    assert same < shuffled
+
+
+def test_volumes_may_differ_in_size_and_be_smaller_than_the_grid() -> None:
+    assert semantic_consistency([draw(0, 1, 3, 2, 2, 2), draw(1, 1, 3, 5, 6, 7)]).isfinite()
+
+
+@pytest.mark.parametrize(
+    ("features", "side"),
+    [
+        ([torch.zeros(1, 3, 4, 4, 4)], 4),
+        ([torch.zeros(1, 3, 4, 4, 4)] * 2, 1),
+        ([torch.zeros(1, 3, 1, 1, 1)] * 2, 4),
+    ],
+)
+def test_refuses_what_has_no_gradient(features: list[Tensor], side: int) -> None:
+    with pytest.raises(ValueError, match="are needed"):
+        semantic_consistency(features, side)
+
+
+def kept(side: int, channels: int = 16) -> int:
+    """Bytes that the term keeps for its gradient, apart from the features themselves."""
+    features = [draw(seed, 1, channels, side, side, side) for seed in range(2)]
+    inputs, found = {each.data_ptr() for each in features}, {}
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.data_ptr() not in inputs:
+            found[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        semantic_consistency(features)
+    return sum(found.values())
+
+
+def test_what_it_keeps_does_not_grow_with_the_volume() -> None:
+    assert kept(side=24) == kept(side=4)
+    square = 8 * (2 * 16) ** 2  # float64 similarities of all channels
+    assert kept(side=24) < 8 * square

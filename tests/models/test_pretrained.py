@@ -1,0 +1,103 @@
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from fovea.models.pretrained import load_halves, our_name
+from fovea.models.unet3d import DynUNet3d, UNet3d
+from fovea.runtime.errors import FoveaError
+
+
+def tiny(classes: int = 3, **options) -> UNet3d:
+    return UNet3d(1, classes, features=[4, 8], **options)
+
+
+def saved(content: object, folder: Path) -> str:
+    torch.save(content, folder / "weights.pt")
+    return str(folder / "weights.pt")
+
+
+def test_all_weights_of_the_same_network_are_taken(tmp_path: Path) -> None:
+    source = tiny()
+
+    network = tiny(pretrained=saved(source.state_dict(), tmp_path))
+
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in source.state_dict().items())
+
+
+@pytest.mark.parametrize("prefix", ["", "supervision.network.", "supervision.student."])
+def test_a_checkpoint_of_the_cross_modality_network_is_read(prefix: str, tmp_path: Path) -> None:
+    source = tiny()
+    names = {name: name.replace("coder.", "coders.0.", 1) for name in source.state_dict()}
+    weights = {prefix + names[name]: value for name, value in source.state_dict().items()}
+    network = tiny()
+
+    report = load_halves(
+        network, saved({"epoch": 1, "state_dict": weights | {"mix.2.weight": torch.ones(3)}}, tmp_path)
+    )
+
+    assert torch.equal(network.decoder.head.weight, source.decoder.head.weight)
+    assert f"{len(weights)} of the {len(weights)} weights" in report
+    assert "not of the encoder or the decoder: mix.2.weight" in report
+
+
+def test_the_report_names_what_did_not_match(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    weights = tiny(classes=5).state_dict()
+    del weights["encoder.stages.0.1.conv.bias"]
+    network = tiny()
+    before = network.decoder.head.weight.clone()
+
+    with caplog.at_level(logging.WARNING):
+        report = load_halves(network, saved(weights, tmp_path))
+
+    assert "decoder.head.weight is 5x4x1x1x1 there and 3x4x1x1x1 here" in report
+    assert "not in the file: encoder.stages.0.1.conv.bias" in report
+    assert report in caplog.text
+    assert torch.equal(network.decoder.head.weight, before)
+    assert torch.equal(network.encoder.stages[1][1].conv.weight, weights["encoder.stages.1.1.conv.weight"])
+
+
+def test_published_names_are_ours() -> None:
+    with torch.device("meta"):
+        own = set(UNet3d(1, 14).state_dict())
+    published = {
+        f"module.{half}.{ops}.{part}.{kind}"
+        for half, ops in [
+            *((f"down_tr{width}", f"ops.{n}") for width in (64, 128, 256, 512) for n in (0, 1)),
+            *((f"up_tr{width}", f"ops.{n}") for width in (64, 128, 256) for n in (0, 1)),
+        ]
+        for part in ("conv1", "bn1")
+        for kind in ("weight", "bias")
+    }
+    published |= {f"up_tr{width}.up_conv.{kind}" for width in (64, 128, 256) for kind in ("weight", "bias")}
+    published |= {f"out_tr.final_conv.{kind}" for kind in ("weight", "bias")}
+
+    assert {our_name(name) for name in published} == own
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"other": torch.zeros(1)}, "none of its 1 weights"),
+        ({"encoder.stages.0.1.conv.bias": torch.zeros(9)}, "is 9 there and 2 here"),
+        ([1, 2], "none of its 0 weights"),
+        (Path("harmless"), "holds code"),
+    ],
+)
+def test_files_of_something_else_are_refused(content: object, message: str, tmp_path: Path) -> None:
+    with pytest.raises(FoveaError, match=message):
+        tiny(pretrained=saved(content, tmp_path))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FoveaError, match="nowhere: no such file"):
+        tiny(pretrained=str(tmp_path / "nowhere"))
+
+
+def test_the_network_of_nnunet_takes_its_own(tmp_path: Path) -> None:
+    source = DynUNet3d(1, 2, features=[4, 6, 8])
+
+    network = DynUNet3d(1, 2, features=[4, 6, 8], pretrained=saved(source.state_dict(), tmp_path))
+
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in source.state_dict().items())

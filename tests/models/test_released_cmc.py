@@ -1,0 +1,105 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fovea.models.cross_modality import ChannelAwareness
+from fovea.models.released import load_cmc
+from fovea.models.released_cmc import ReleasedCmc
+from fovea.runtime.errors import FoveaError
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+HEAD = "decoder.out_tr.conv.conv.weight"
+
+
+def apart(ours: Tensor, theirs: Tensor) -> float:
+    """The largest difference, as a share of the largest value."""
+    return ((ours - theirs).abs().max() / theirs.abs().max()).item()
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> dict[str, Tensor]:
+    """A checkpoint as published, with weights from a formula."""
+    specification = importlib.util.spec_from_file_location("fill", REFERENCE / "fill.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module.fill(json.loads((REFERENCE / "cmc_checkpoint_layout.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def network(checkpoint: dict[str, Tensor]) -> ReleasedCmc:
+    return load_cmc(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Tensor]:
+    """What the published code computes with that checkpoint."""
+    with np.load(REFERENCE / "cmc.npz") as arrays:
+        return {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@torch.inference_mode()
+def test_logits_are_the_published_ones(training: bool, network: ReleasedCmc, known: dict[str, Tensor]) -> None:
+    logits = network.train(training)(known["ct"], known["mri"])
+
+    for name, ours in zip(("ct", "mri"), logits, strict=True):
+        assert ours.shape == (1, 14, 32, 32, 32)
+        assert apart(ours[..., ::4, ::4, ::4], known[f"logits_{name}"]) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["ct", "mri"])
+@torch.inference_mode()
+def test_features_are_the_published_ones(name: str, network: ReleasedCmc, known: dict[str, Tensor]) -> None:
+    features = network.network.encoders[0](known[name])[-1]
+
+    assert apart(features[:, ::16], known[f"features_{name}"]) < 1e-5
+
+
+@torch.inference_mode()
+def test_the_channel_block_is_the_published_one(known: dict[str, Tensor]) -> None:
+    block = ChannelAwareness()
+    block.gamma.fill_(known["mia_gamma"].item())
+
+    assert apart(block(known["mia_x"]), known["mia_y"]) < 1e-6
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model", "net", "module."])
+def test_reads_wrapped_checkpoints(wrapper: str, checkpoint: dict[str, Tensor]) -> None:
+    parallel = {f"module.{name}": value for name, value in checkpoint.items()}
+    wrapped = parallel if wrapper == "module." else {wrapper: parallel, "epoch": 3}
+
+    assert torch.equal(load_cmc(wrapped).network.decoders[0].head.weight, checkpoint[HEAD])
+
+
+def test_reads_the_numbers_of_classes_and_channels(checkpoint: dict[str, Tensor]) -> None:
+    first, bias = "image_encoder.down_tr64.ops.0.conv1.weight", "decoder.out_tr.conv.conv.bias"
+    changed = {first: checkpoint[first].repeat(1, 2, 1, 1, 1), HEAD: checkpoint[HEAD][:4], bias: checkpoint[bias][:4]}
+
+    logits, _ = load_cmc(checkpoint | changed)(torch.zeros(1, 2, 16, 16, 16), torch.zeros(1, 2, 16, 16, 16))
+
+    assert logits.shape == (1, 4, 16, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fusion_layer.layer1.conv1.bias": None}, "missing: fusion.0.conv.bias"),
+        ({"fusion_layer.layer3.conv1.bias": torch.zeros(1)}, r"unknown: fusion_layer\.layer3"),
+        ({"MIA_module.gamma": torch.zeros(2)}, r"of another shape: MIA_module\.gamma"),
+        ({HEAD: None}, "no CMC network"),
+        ({HEAD: torch.zeros(1, 64, 1, 1, 1)}, "no CMC network"),
+        ({"epoch": 3}, "epoch hold no tensor"),
+    ],
+)
+def test_names_what_does_not_belong(change: dict, message: str, checkpoint: dict[str, Tensor]) -> None:
+    changed = {name: value for name, value in (checkpoint | change).items() if value is not None}
+
+    with pytest.raises(FoveaError, match=message):
+        load_cmc(changed)
