@@ -59,15 +59,16 @@ def tiny(config: dict) -> dict:
     return config
 
 
-@pytest.mark.parametrize("command", ["simulate", "import", "prepare", "train", "evaluate", "predict"])
+@pytest.mark.parametrize("command", ["simulate", "import", "prepare", "train", "evaluate", "predict", "report"])
 def test_every_command_composes_for_every_data_set(command: str, tmp_path: Path) -> None:
     given = {
         "simulate": ["out=F"],
         "import": ["source=D", "out=F", "format=maps"],
         "evaluate": ["checkpoint=F"],
         "predict": ["checkpoint=F", "input=D", "out=D"],
+        "report": ["runs=D"],
     }
-    for data in choices("data") if command != "predict" else [None]:
+    for data in choices("data") if command not in ("predict", "report") else [None]:
         overrides = [f"data={data}", "data.root=DIR"] if data else []
         config = composed(command, tmp_path, *overrides, *given.get(command, []))
         assert config["run_dir"] == str(tmp_path)

@@ -1,35 +1,16 @@
 """Going on from a checkpoint: which one, and whether it is of this very run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from fovea.checkpoint import KEY, PREFIX, fill, read
+from fovea.runtime.configuration import FREE, flat, is_under
 from fovea.runtime.errors import FoveaError, first_few
 
 LONG = 40  # characters of a value that an error shows
-# What may differ from the run that is gone on with: where it runs and what is watched, not what is learnt.
-FREE = (
-    "callbacks.best",
-    "callbacks.last",
-    "callbacks.progress",
-    "callbacks.rate",
-    "ckpt_path",
-    "data.cache",
-    "data.num_workers",
-    "evaluate",
-    "logger",
-    "run_dir",
-    "sheet_rows",
-    "trainer.enable_model_summary",
-    "trainer.enable_progress_bar",
-    "trainer.log_every_n_steps",
-    "trainer.max_epochs",
-    "trainer.max_steps",
-    "trainer.max_time",
-)
 
 
 def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module: nn.Module) -> tuple[Path, int] | None:
@@ -84,22 +65,14 @@ def count_epochs_anew(checkpoint: Mapping[str, Any]) -> None:
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The keys, but the free ones, whose values differ, each as `key=old, now new`."""
-    old, new = dict(_flat(then)), dict(_flat(now))
+    old, new = dict(flat(then)), dict(flat(now))
     return [
         f"{key}={_short(old.get(key, 'not there'))}, now {_short(new.get(key, 'not there'))}"
         for key in old.keys() | new.keys()
-        if old.get(key, ...) != new.get(key, ...) and not any(f"{key}.".startswith(f"{free}.") for free in FREE)
+        if old.get(key, ...) != new.get(key, ...) and not is_under(key, FREE)
     ]
 
 
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= LONG else f"…{text[-LONG:]}"
-
-
-def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value

@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import LIGHT, Outcome, environment, finished, folder, gaze, process
 
-COMMANDS = ("simulate", "importing", "prepare", "train", "evaluate", "predict")
+COMMANDS = ("simulate", "importing", "prepare", "train", "evaluate", "predict", "report")
 # A fixation table of our own, read as somebody's.
 OWN_TABLE = [
     "format=generic",
@@ -94,6 +94,7 @@ def test_the_command_runs_as_a_process(
         "train": [*folder(made), *gaze(store), *LIGHT, "hydra.run.dir=out"],
         "evaluate": [checkpoint, *folder(made), *gaze(store), "data.num_workers=0", "out=out"],
         "predict": [checkpoint, f"input={made / 'images'}", "out=out"],
+        "report": [f"runs={trained[0]}", "resamples=100", "out=out"],
     }
     done = finished(process(command, *arguments[command], cwd=tmp_path))
     assert done.status == 0 and done.complaints == [], done

@@ -11,15 +11,20 @@ HEADER = ("name", "seeds", "images", "mean", "std", "low", "high", *_VERSUS)
 """The columns of `comparison.csv`; low and high are the ends of the 95 % intervals."""
 
 
-def write_comparison(comparison: Comparison, out: Path) -> None:
+def write_comparison(comparison: Comparison, out: Path, stem: str = "comparison") -> None:
     """Write `comparison.csv`, `comparison.md` and `comparison.json` into `out`, a folder made if need be.
+
+    Args:
+        comparison: What to write.
+        out: The folder.
+        stem: Of the names of the files.
 
     Raises:
         FoveaError: `out` cannot be written.
     """
-    write_csv(out / "comparison.csv", HEADER, [_cells(row, comparison.images) for row in comparison.rows])
-    write_text(out / "comparison.md", f"{table(comparison)}\n\n{note(comparison)}\n")
-    write_json(out / "comparison.json", asdict(comparison))
+    write_csv(out / f"{stem}.csv", HEADER, [_cells(row, comparison.images) for row in comparison.rows])
+    write_text(out / f"{stem}.md", f"{table(comparison)}\n\n{note(comparison)}\n")
+    write_json(out / f"{stem}.json", asdict(comparison))
 
 
 def table(comparison: Comparison) -> str:

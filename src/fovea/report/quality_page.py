@@ -1,7 +1,5 @@
 """The page of a quality report: one HTML file that needs nothing else, for the screen and for paper."""
 
-import base64
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from fovea.gaze.quality import INSIDE, Rows, column, curve, dice_key
 from fovea.gaze.verdict import Survey
 from fovea.report.charts import curve_chart, histogram
 from fovea.report.overlay import TRUTH, outline, overlay
+from fovea.report.pages import data_uri, render
 from fovea.report.panels import fixation_panel, map_panel
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_text
@@ -67,17 +66,8 @@ def write_page(path: Path, survey: Survey, pictures: Pictures, parameters: Mappi
     Raises:
         FoveaError: the file cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only who writes a page waits for it
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     content = _content(survey, pictures) | {"parameters": parameters}
-    write_text(path, environment.get_template("quality.html.jinja").render(content))
+    write_text(path, render("quality.html.jinja", content))
 
 
 def quality_pictures(
@@ -245,7 +235,7 @@ def _examples(ids: Sequence[str], survey: Survey, pictures: Pictures) -> list[di
             titled = pictures(image_id)
         except FoveaError:
             continue  # its files were taken away since it was measured; the figures are in the table
-        images = [(title, _data_uri(picture)) for title, picture in titled.items()]
+        images = [(title, data_uri(Image.fromarray(picture), _SIDE)) for title, picture in titled.items()]
         shown.append({"id": image_id, "facts": _facts(survey.rows, image_id, survey.thresholds), "images": images})
     return shown
 
@@ -257,11 +247,3 @@ def _facts(rows: Rows, image_id: str, thresholds: Sequence[float]) -> str:
         return f"dispersion {row['dispersion']:.2f}, {always}"
     dice = ", ".join(f"{row[dice_key('map', t)]:.2f} at {t:g}" for t in thresholds)
     return f"Dice {dice}; {row[INSIDE]:.0%} inside, offset {row['offset']:.2f}; {always}"
-
-
-def _data_uri(picture: np.ndarray) -> str:
-    image = Image.fromarray(picture)
-    image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=82)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

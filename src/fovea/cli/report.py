@@ -1,0 +1,41 @@
+"""`fovea-report`: run folders as one table and one page."""
+
+import logging
+from pathlib import Path
+
+from fovea.runtime.entry import Config, command
+
+log = logging.getLogger(__name__)
+
+
+@command("report")
+def main(config: Config) -> None:
+    """Write `report.html`, `table.csv`, `table.md`, `table.json` and `runs.csv` into `out`; no torch, no data."""
+    from fovea.report.comparison_table import note, table, write_comparison
+    from fovea.report.report_page import write_report_page
+    from fovea.report.runs import FINISHED, find_runs
+    from fovea.report.study import keep, study, write_runs
+
+    out, score = Path(config["out"]), config["score"]
+    runs = keep(find_runs(config["runs"], config["split"], score), config["only"])
+    ignore, baseline = config["ignore"], config["baseline"]
+    found = study(
+        runs,
+        [ignore] if isinstance(ignore, str) else ignore,
+        None if baseline is None else str(baseline),
+        config["alpha"],
+        config["resamples"],
+        score,
+        config["seed"],
+    )
+    write_comparison(found.comparison, out, "table")
+    write_runs(out / "runs.csv", found)
+    write_report_page(out / "report.html", found, config["megabytes"])
+    log.info("%s\n\n%s", table(found.comparison), note(found.comparison))
+    for run in (run for run in runs if run.status != FINISHED):
+        log.warning("%s: %s: %s", run.status, run.folder, run.note)
+    log.info("%s", out / "report.html")
+
+
+if __name__ == "__main__":
+    main()

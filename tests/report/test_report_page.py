@@ -1,0 +1,225 @@
+"""The page of a report, read as text and clicked through in a real browser."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from fovea.report.report_page import headline, write_report_page
+from fovea.report.runs import find_runs
+from fovea.report.study import Study, study
+
+MakeRun = Callable[..., Path]
+HOSTILE = "<script>alert(1)</script>'&amp;</td>"
+IDS = [f"<img src=x onerror=alert(1)>\"'{number}</script>" for number in range(12)]
+
+
+def made(folder: Path, baseline: str | None = None) -> Study:
+    return study(find_runs(str(folder), "val", "dice"), [], baseline, 0.05, 200, "dice", 0)
+
+
+def page(folder: Path, megabytes: float = 1.0) -> str:
+    write_report_page(folder / "report.html", made(folder / "runs"), megabytes)
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def runs(make_run: MakeRun, tmp_path: Path) -> Path:
+    """Three rates of two seeds, and runs that are not finished."""
+    for rate, dice in {0.1: 0.4, 0.2: 0.6, 0.3: 0.5}.items():
+        for seed in (0, 1):
+            make_run(f"{rate}/{seed}", {"optimizer.lr": rate}, seed=seed, dice=dice)
+    make_run("cut", {"optimizer.lr": 0.2}, seed=2, until="cut")
+    make_run("begun", {"optimizer.lr": 0.4}, until="begun")
+    return tmp_path
+
+
+@pytest.fixture
+def hostile(make_run: MakeRun, tmp_path: Path) -> Path:
+    """Runs in which everything that comes from outside tries to be more than text."""
+    for name in (HOSTILE.replace("/", ""), "b"):
+        folder = make_run(name, {"supervision.consistency": f"{HOSTILE}{name}", "data.name": HOSTILE}, ids=IDS)
+        about = json.loads((folder / "provenance.json").read_text())
+        about |= {"git": {"commit": HOSTILE, "state": HOSTILE}, "platform": HOSTILE, "versions": {HOSTILE: HOSTILE}}
+        (folder / "provenance.json").write_text(json.dumps(about))
+    (make_run(f"{HOSTILE.replace('/', '')}2", until="begun") / "train.log").write_text(HOSTILE)
+    return tmp_path
+
+
+def test_the_page_has_every_part(runs: Path) -> None:
+    text = page(runs)
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", text)
+    assert headings == [
+        "Scores",
+        "What differs",
+        "Score against what was swept",
+        "Learning curves",
+        "Image by image",
+        "Pictures, from the worst image to the best",
+        "Incomplete and failed runs",
+        "Where the runs come from",
+    ]
+    assert "6 finished runs" in text and "1 incomplete" in text and "1 failed" in text
+    assert text.count('<polyline class="run"') == 14  # two charts, the run that was cut among the others
+    assert text.count("data:image/jpeg;base64,") == 3
+    assert "lr=0.2 has the best mean" in text and ">01234567<" in text
+
+
+def test_the_page_needs_nothing_else(runs: Path) -> None:
+    text = page(runs)
+    assert re.findall(r'(?:src|href)="(?!data:image/jpeg;base64,|#)', text) == []
+    assert "url(" not in text and "https://" not in text
+    assert re.findall(r"http://\S+", text) == ['http://www.w3.org/2000/svg",']  # a name, nothing is fetched
+
+
+def test_equal_runs_give_equal_bytes(runs: Path) -> None:
+    assert page(runs) == page(runs)
+
+
+def test_pictures_stay_within_their_megabytes(runs: Path) -> None:
+    assert "data:image" not in page(runs, 0) and "Pictures, from" not in page(runs, 0)
+    one = len(re.findall(r'src="(data:[^"]*)"', page(runs))[0])
+    assert page(runs, one * 1.5 / 1e6).count("data:image") == 1
+
+
+def test_a_sheet_that_is_no_picture_is_left_out(runs: Path) -> None:
+    for path in (runs / "runs").rglob("contact_sheet.png"):
+        path.write_bytes(b"no picture")
+    assert "Pictures, from" not in page(runs)
+
+
+def test_one_configuration_makes_a_page_without_a_scatter(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("a")
+    text = page(tmp_path)
+    assert "all runs: dice" in text and 'id="image-scores"' not in text and "What differs" not in text
+
+
+def test_what_makes_figures_weaker_is_said(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("a")
+    folder = make_run("b", seed=0)
+    about = json.loads((folder / "provenance.json").read_text())
+    (folder / "provenance.json").write_text(json.dumps(about | {"git": {"commit": "fedcba", "state": "changed"}}))
+    make_run("c", {"optimizer.lr": 0.5})
+    text = page(tmp_path)
+    assert "lr=0.01: seed 0 is there more than once" in text
+    assert "lr=0.01: its runs are of different code (01234567, fedcba (changed))" in text
+    assert "spread over seeds is not known: lr=0.5." in text
+
+
+@pytest.mark.parametrize(
+    ("baseline", "kind", "says"),
+    [("0.1", "better", "a difference beyond chance"), ("0.2", "baseline", "2 of 2 others")],
+)
+def test_the_headline_names_the_best(runs: Path, baseline: str, kind: str, says: str) -> None:
+    found = headline(made(runs / "runs", f"lr={baseline}"))
+    assert found[0] == kind and says in found[1] and "lr=0.2 has the best mean" in found[1]
+
+
+def test_names_from_outside_are_escaped(hostile: Path) -> None:
+    text = page(hostile)
+    assert text.count("<script") == 2 and text.count("</script>") == 2  # the scores, as JSON, and the page's own
+    assert "<img src=x" not in text and "&lt;script&gt;alert(1)" in text and "onerror=alert(1)&gt;" in text
+    scores = re.search(r'id="image-scores">(.*?)</script>', text, re.S)
+    assert scores is not None and json.loads(scores.group(1))["ids"] == sorted(IDS)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium here")
+    return found
+
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--dump-dom"),
+)
+
+
+def seen(chromium: str, folder: Path, script: str) -> list:
+    """What a script that is run in the page leaves in `out`; complaints of the page come last."""
+    path = folder / "opened.html"
+    watch = "const complaints = []; addEventListener('error', e => complaints.push(e.message));"
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    text = text.replace("<body>", f"<body><script>{watch}</script>", 1)
+    end = "document.body.dataset.out = encodeURIComponent(JSON.stringify([...out, complaints]));"
+    path.write_text(
+        text.replace("</body>", f"<script>const out = [];\n{script}\n{end}</script></body>"), encoding="utf-8"
+    )
+    arguments = [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", path.as_uri()]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120)
+    left = re.search(r'data-out="([^"]*)"', done.stdout)
+    assert left is not None, done.stdout[-2000:]
+    return json.loads(unquote(left.group(1)))
+
+
+CLICKS = """
+const rows = () => [...document.querySelectorAll("#scores tbody tr")].filter(row => !row.hidden);
+const names = () => rows().map(row => row.cells[0].textContent.trim());
+const column = title => [...document.querySelectorAll("#scores th button")].find(b => b.textContent === title);
+const points = () => [...document.querySelectorAll("#scatter .points circle")].map(c => Number(c.getAttribute("cy")));
+out.push(names());
+column("dice").click(); out.push(names());
+column("dice").click(); out.push(names());
+column("configuration").click(); out.push(names());
+const filter = document.querySelector("input[data-table=scores]");
+const type = text => { filter.value = text; filter.dispatchEvent(new Event("input")); };
+type("LR=0.2"); out.push(names(), filter.nextElementSibling.textContent);
+type(""); out.push(names().length);
+const before = points(), [across, up] = document.querySelectorAll("#scatter select");
+up.value = "2"; up.dispatchEvent(new Event("change"));
+out.push(before, points(), document.getElementById("balance").textContent);
+out.push([...document.querySelectorAll("#scatter .name")].map(text => text.textContent));
+across.value = "2"; across.dispatchEvent(new Event("change")); out.push(document.getElementById("balance").textContent);
+out.push(document.querySelector("#scatter .points title").textContent);
+"""
+
+
+def test_the_page_can_be_clicked_through(chromium: str, runs: Path) -> None:
+    page(runs)
+    first, rising, falling, by_name, filtered, said, all_, before, after, balance, titles, even, point, wrong = seen(
+        chromium, runs, CLICKS
+    )
+    assert first == by_name == ["lr=0.1", "lr=0.2", "lr=0.3"]
+    assert rising == ["lr=0.1", "lr=0.3", "lr=0.2"] and falling == rising[::-1]
+    assert (filtered, said, all_) == (["lr=0.2"], "1 of 3", 3)
+    assert len(before) == len(after) == 24 and all(low > high for low, high in zip(after, before, strict=True))
+    assert balance == "24 images higher up, 0 higher across; mean difference +0.1000"
+    assert titles == ["lr=0.1", "lr=0.3"]
+    assert even == "0 images higher up, 0 higher across; mean difference +0.0000"
+    assert re.fullmatch(r"image0: (0\.\d{4}), \1", point)
+    assert wrong == []
+
+
+def test_points_are_drawn_alike_with_and_without_script(chromium: str, runs: Path) -> None:
+    page(runs)
+    script = """
+    const place = point => ["cx", "cy"].map(name => Number(point.getAttribute(name)));
+    const told = () => [...document.querySelectorAll("#scatter circle")].map(place);
+    const balance = () => document.getElementById("balance").textContent;
+    out.push(told(), balance());
+    document.getElementById("up").dispatchEvent(new Event("change"));
+    out.push(told(), balance());
+    """
+    before, said, after, says, wrong = seen(chromium, runs, script)
+    assert said == says and wrong == []
+    assert after == [pytest.approx(place, abs=0.06) for place in before]
+
+
+def test_hostile_names_run_nothing_in_a_browser(chromium: str, hostile: Path) -> None:
+    page(hostile)
+    script = """
+    const up = document.getElementById("up"); up.value = "0"; up.dispatchEvent(new Event("change"));
+    const count = which => document.querySelectorAll(which).length;
+    out.push(count("img[src=x]"), count("#scatter circle"), count("#runs tbody tr"));
+    out.push(document.querySelector("#scatter circle title").textContent);
+    """
+    images, points, rows, title, wrong = seen(chromium, hostile, script)
+    assert (images, points, rows, wrong) == (0, len(IDS), 3, [])
+    assert title.startswith(sorted(IDS)[0])
