@@ -39,8 +39,9 @@ class Gaze(Mode):
         weight: Weight of the consistency of each level against its loss; 3 is published.
         init: `independent` networks (the paper) or `copied` from the first (the release).
         ensemble: The prediction is the mean of the levels' `logits` (published), which one collapsed level takes with
-            it; of their `probabilities`, which it lowers by its share (one of two: below 0.5); or `quality`, the mean
-            of probabilities weighted by how well each level has learnt its own pseudo-mask: a collapsed one counts 0.
+            it; of their `probabilities`, which it lowers by its share (of two levels the mask stays that of `logits`);
+            or `quality`, the mean of probabilities weighted by how well each level has learnt its own pseudo-mask: a
+            collapsed one counts 0.
         window: Steps that `quality` and the warning of a collapse look back on.
         kernel_size: Side of the window of the propagation.
         dilation: Distance of neighbours in that window.
