@@ -112,7 +112,8 @@ class Segmenter(pl.LightningModule):
     def on_train_start(self) -> None:
         """Go on with the random numbers where the checkpoint was written."""
         if self.random:
-            set_random_state({device: states[self.global_rank] for device, states in self.random.items()})
+            # Copied, since torch reads a view of a tensor from the wrong place, and past its end.
+            set_random_state({device: states[self.global_rank].clone() for device, states in self.random.items()})
 
     def _gathered(self, states: dict[str, Tensor]) -> dict[str, Tensor]:
         """States [n] of this process as those of all [processes, n]."""
