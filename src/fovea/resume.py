@@ -13,9 +13,11 @@ from fovea.runtime.errors import FoveaError, first_few
 FREE = (
     "callbacks.best",
     "callbacks.last",
+    "callbacks.preemption",
     "callbacks.progress",
     "callbacks.rate",
     "ckpt_path",
+    "compute",
     "data.cache",
     "data.num_workers",
     "evaluate",
