@@ -4,10 +4,10 @@ BIN := .venv/bin
 SETUP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup crf eyes demo test lint type fmt bench lock clean
+.PHONY: help setup crf eyes demo test test-slurm lint type fmt bench lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(SETUP) ## make .venv with the exact versions of requirements.lock
 
@@ -30,6 +30,9 @@ demo: setup ## the main job end to end on generated data, under 3 minutes
 
 test: setup ## the test suite
 	$(BIN)/python -m pytest -n 2 -q
+
+test-slurm: setup ## the tests on a SLURM of one node that they start (needs slurm-wlm and munge)
+	$(BIN)/python -m pytest -q tests/slurm
 
 lint: setup ## ruff (format and check) and the type checker
 	$(BIN)/ruff format --check .

@@ -231,7 +231,7 @@ def test_every_logger_keeps_the_csv(logger: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("callbacks", choices("callbacks"))
 def test_every_set_of_callbacks_is_built(callbacks: str, tmp_path: Path) -> None:
     config = training(tmp_path, f"callbacks={callbacks}")["callbacks"]
-    assert {"best", "last", "rate", "progress"} <= set(config)
+    assert {"best", "last", "preemption", "rate", "progress"} <= set(config)
     assert all(instantiate(each).state_key for each in config.values())
 
 
@@ -252,6 +252,25 @@ def test_the_trainer_and_its_callbacks_are_built(tmp_path: Path) -> None:
     assert trainer.max_steps == 5000
     assert callbacks["best"].monitor == "val/dice"
     assert callbacks["last"].path == tmp_path / "checkpoints" / "last.ckpt"
+
+
+@pytest.mark.parametrize("compute", choices("compute"))
+def test_every_place_to_compute_is_composed(compute: str, tmp_path: Path) -> None:
+    config = training(tmp_path, f"compute={compute}")
+    slurm = compute.startswith("slurm")
+    assert config["ckpt_path"] == ("auto" if slurm else None)
+    assert config["trainer"]["strategy"] == ("ddp" if compute.endswith("ddp") else "auto")
+    assert composed("prepare", tmp_path, f"compute={compute}")["gaze"]["shard"] is None
+
+
+def test_processes_gpus_and_devices_of_a_slurm_job_are_as_many(tmp_path: Path) -> None:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        given = ["compute=slurm_ddp", "compute.devices=4", "compute.nodes=2", "compute.requeues=3"]
+        config = compose("train", overrides=["data.root=DIR", *given], return_hydra_config=True)
+    launcher = config.hydra.launcher
+    assert launcher.tasks_per_node == launcher.gpus_per_node == config.trainer.devices == 4
+    assert launcher.nodes == config.trainer.num_nodes == 2
+    assert launcher.max_num_timeout == 3 and config.hydra.mode.name == "MULTIRUN"
 
 
 @pytest.mark.parametrize("scoring", choices("scoring"))

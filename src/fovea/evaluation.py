@@ -26,6 +26,7 @@ from fovea.report.evaluation_sheet import ranked, tiles
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_csv, write_json
 from fovea.runtime.instantiate import instantiate
+from fovea.runtime.processes import leave_signals_alone
 from fovea.supervision.reading import labels
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,9 @@ def evaluate(
     ids = plan.split(split)
     spacing, unit = common_spacing(plan.dataset, ids)
     samples = EvaluationSamples(plan, ids, settings.size, settings.normalize, settings.threshold)
-    loader: DataLoader[dict[str, Any]] = DataLoader(samples, batch_size=1, num_workers=settings.num_workers)
+    loader: DataLoader[dict[str, Any]] = DataLoader(
+        samples, batch_size=1, num_workers=settings.num_workers, worker_init_fn=leave_signals_alone
+    )
     calibration = CalibrationError(settings.scoring.calibration_bins)
     rows: dict[str, dict[str, dict[str, float]]] = {}
     for batch in tqdm(loader, desc=f"evaluate {split}", unit="image"):

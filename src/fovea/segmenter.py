@@ -112,7 +112,8 @@ class Segmenter(pl.LightningModule):
     def on_train_start(self) -> None:
         """Go on with the random numbers where the checkpoint was written."""
         if self.random:
-            set_random_state({device: states[self.global_rank] for device, states in self.random.items()})
+            # Copied, since torch reads a view of a tensor from the wrong place, and past its end.
+            set_random_state({device: states[self.global_rank].clone() for device, states in self.random.items()})
 
     def on_train_batch_start(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         """Have Lightning log under the right step: its own count may be one short in a run that is gone on with."""

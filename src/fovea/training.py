@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fovea.checkpoint import load
 from fovea.data.module import DataModule
@@ -20,7 +21,7 @@ from fovea.runtime.checkpoint_io import WholeCheckpoints
 from fovea.runtime.files import remove_abandoned, write_json
 from fovea.runtime.instantiate import instantiate
 from fovea.runtime.loggers import close, rewind
-from fovea.runtime.processes import first, one_job
+from fovea.runtime.processes import first, one_job, restarted
 from fovea.segmenter import Segmenter
 from fovea.supervision.build import build
 
@@ -30,6 +31,7 @@ NOISE = (
     r".*is smaller than the logging interval.*",  # a short epoch is no mistake
     r".*does not have many workers.*",  # data.num_workers=0 was chosen
     r".*Total length of `DataLoader` across ranks is zero.*",  # no val images; we say so ourselves
+    r".*`srun` command is available.*",  # compute=local on a cluster's machine was chosen
     r".*Checkpoint directory .* exists and is not empty.*",  # a run goes on
     r".*`srun` command is available.*",  # a login node, say
 )
@@ -70,8 +72,12 @@ def train(config: dict[str, Any], plan: Plan, parameters: dict[str, Any]) -> Non
 def fit(config: dict[str, Any], segmenter: Segmenter, data: DataModule) -> pl.Trainer:
     """Fit, from the start or from a checkpoint, and leave `checkpoints/` and `training.json` in the run folder."""
     run = Path(config["run_dir"])
-    resume = resume_from(config["ckpt_path"], run, config, segmenter.supervision)
+    last = run / "checkpoints" / "last.ckpt"
+    choice = "auto" if restarted() and last.exists() else config["ckpt_path"]  # whatever it first started from
+    resume = resume_from(choice, run, config, segmenter.supervision)
     path, step = resume if resume is not None else (None, None)
+    if path is not None:
+        log.info("goes on from step %d of %s", step, path)
     if first():
         remove_abandoned(run / "checkpoints")
         rewind(run, step)
@@ -82,8 +88,11 @@ def fit(config: dict[str, Any], segmenter: Segmenter, data: DataModule) -> pl.Tr
     started = time.perf_counter()
     try:
         trainer.fit(segmenter, datamodule=data, ckpt_path=path, weights_only=True)
-    except SystemExit as error:  # how Lightning answers Ctrl-C
-        raise KeyboardInterrupt from error
+    except SystemExit as error:
+        # How Lightning answers SIGTERM and Ctrl-C; else a job that is requeued ends so.
+        if isinstance(error, SIGTERMException) or isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
     finally:
         close(trainer.loggers)
     if trainer.is_global_zero and trainer.global_step > (step or 0):  # else there was nothing left to do

@@ -245,6 +245,15 @@ def test_only_what_is_missing_or_made_of_something_else_is_made(root: Path, monk
     assert made[9:] == [0, 1, 2]
 
 
+def test_shards_and_a_last_call_make_what_one_call_makes(root: Path) -> None:
+    assert [run(root, shards=4, shard=shard).done for shard in range(4)] == [1, 1, 1, 0]
+    assert len(list((root / "store" / "maps").iterdir())) == 3 and not (root / "store" / "manifest.json").exists()
+    made = {path.name: path.stat().st_mtime_ns for path in (root / "store" / "maps").iterdir()}
+    assert run(root).done == 3
+    assert made == {path.name: path.stat().st_mtime_ns for path in (root / "store" / "maps").iterdir()}
+    assert files(root / "store") == files_of_a_fresh_run(root)
+
+
 def test_a_run_of_other_parameters_into_the_same_store_meanwhile_is_told(root: Path) -> None:
     class Disturbed(Folder):
         def image(self, name: str) -> np.ndarray:
@@ -260,6 +269,8 @@ def test_a_run_of_other_parameters_into_the_same_store_meanwhile_is_told(root: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"shards": 0}, "gaze.shards: 0 is not possible"),
+        ({"shards": 4, "shard": 4}, "with gaze.shards=4 set 0 to 3, or null"),
         ({"workers": 0}, r"gaze\.workers: 0"),
         ({"workers": -2}, r"gaze\.workers: -2"),
         ({"quality": "eyes"}, r"gaze\.quality: 'eyes' is not offered; choose none or gaze or masks"),

@@ -42,8 +42,7 @@ class Last(Checkpoint):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save a training that ended before its last step, say for lack of progress."""
-        if trainer.global_step > self.saved:
-            self._save(trainer)
+        self.save(trainer)
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -51,15 +50,17 @@ class Last(Checkpoint):
         """What was loaded need not be saved."""
         self.saved = int(checkpoint["global_step"])
 
+    def save(self, trainer: pl.Trainer) -> None:
+        """Save, unless this step is saved already."""
+        if trainer.global_step > self.saved:
+            flush(trainer)
+            self.saved, self.unflushed = trainer.global_step, True
+            trainer.save_checkpoint(self.path, weights_only=False)  # with the optimiser
+
     def _save_if_due(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step  # stays the same while gradients are accumulated
-        if step > self.saved and (step % self.every == 0 or step == trainer.estimated_stepping_batches):
-            self._save(trainer)
-
-    def _save(self, trainer: pl.Trainer) -> None:
-        flush(trainer)
-        self.saved, self.unflushed = trainer.global_step, True
-        trainer.save_checkpoint(self.path, weights_only=False)  # with the optimiser
+        if step % self.every == 0 or step == trainer.estimated_stepping_batches:
+            self.save(trainer)
 
 
 def flush(trainer: pl.Trainer) -> None:

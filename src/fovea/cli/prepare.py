@@ -28,8 +28,12 @@ def main(config: Config) -> None:
         thresholds=gaze["thresholds"],
         quality_masks=gaze["quality_masks"],
         page=write_quality_page,
+        shards=gaze["shards"],
+        shard=gaze["shard"],
     )
     log.info("%d maps in %s", report.done, gaze["store"])
+    if gaze["shard"] is not None:
+        log.info("shard %d of %d: run once more without gaze.shard when all are done", gaze["shard"], gaze["shards"])
     log.info("fixations: %s", ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in report.table.items()))
     if report.without_fixations:
         unseen = report.without_fixations

@@ -13,6 +13,7 @@ from fovea.data.loader import EpochBatches, Shard, TrainingLoader
 from fovea.data.plan import Plan, make_plan
 from fovea.data.samples import Arrays, EvaluationSamples, Resized, TrainingSamples, Transform
 from fovea.runtime.errors import FoveaError
+from fovea.runtime.processes import leave_signals_alone
 
 
 class DataModule(pl.LightningDataModule):
@@ -107,6 +108,7 @@ class DataModule(pl.LightningDataModule):
     def _workers(self) -> dict[str, Any]:
         return {
             "num_workers": self.num_workers,
+            "worker_init_fn": leave_signals_alone,
             "persistent_workers": self.num_workers > 0,
             "pin_memory": pl.accelerators.CUDAAccelerator.is_available(),
         }

@@ -72,12 +72,15 @@ def prepare(
     thresholds: Sequence[float] = (0.5, 0.3),
     quality_masks: int | None = None,
     page: Page | None = None,
+    shards: int = 1,
+    shard: int | None = None,
 ) -> Report:
     """Make the maps of all images that somebody looked at.
 
     Maps are written one by one, each with a record of what it was made of; the manifest, without which nothing trains
     on them, comes last. Started again, it makes only what is missing or was made of something else, and ends with the
-    same bytes; several processes may work on one store. An image that cannot be read does not stop the others.
+    same bytes; several processes may work on one store. Each may have a shard of the images: then it makes their maps
+    alone, and a last call without a shard writes the rest. An image that cannot be read does not stop the others.
 
     Args:
         dataset: the images.
@@ -89,12 +92,15 @@ def prepare(
         thresholds: of the levels, where the quality is measured.
         quality_masks: number of masks to open, drawn from those there are; None opens all.
         page: writes `quality.html` where there is a quality, see `fovea.report.quality_page`.
+        shards: parts that the images are divided into.
+        shard: the part to work on, from 0; None for all images and the manifest.
 
     Raises:
         FoveaError: an argument or the CSV is bad, the store holds maps of other parameters, a file cannot be
             written, or not one map could be made.
     """
     _check_arguments(dataset, parameters, workers, quality, thresholds)
+    _check_shard(shards, shard)
     drawn((), quality_masks)  # refuses a bad number before anything is written
     target = Store(store)
     target.refuse_mixture(parameters.flat())
@@ -102,13 +108,17 @@ def prepare(
     seen = [image_id for image_id in dataset.ids if len(table.of(image_id))]
     if not seen:
         raise FoveaError(f"{fixations}: {table}; there is nothing to work on, check the coordinates and durations")
+    unseen = sorted(set(dataset.ids) - set(seen))
+    if shard is not None:
+        seen, quality = seen[shard::shards], "none"
     target.start()
     masked = frozenset(drawn(filter(dataset.has_mask, seen), quality_masks) if quality == "masks" else ())
     job = Job(dataset, target, parameters, versions(_PACKAGES), tuple(thresholds) if quality != "none" else None)
     done, failures = _run(job, [Look(image_id, table.of(image_id), image_id in masked) for image_id in seen], workers)
-    if not done:
+    if seen and not done:
         raise FoveaError(f"none of {len(seen)} maps could be made; the first: {failures[seen[0]]}")
-    unseen = sorted(set(dataset.ids) - set(seen))
+    if shard is not None:
+        return Report(len(done), failures, unseen, table.summary(), None)
     survey = None
     if rows := {image_id: result.quality for image_id, result in done.items() if result.quality}:
         survey = Survey(rows, thresholds, unseen, table.summary(), failures)
@@ -130,6 +140,15 @@ def _check_arguments(
         raise FoveaError(f"gaze.quality: {quality} needs gaze.thresholds to measure at; name one at least")
     if quality == "masks" and not any(map(dataset.has_mask, dataset.ids)):
         raise FoveaError(f"gaze.quality: no image of {dataset.root} has a mask; add masks or set gaze.quality=none")
+
+
+def _check_shard(shards: int, shard: int | None) -> None:
+    if not isinstance(shards, int) or shards < 1:
+        raise FoveaError(f"gaze.shards: {shards} is not possible; set a number of parts from 1 on")
+    if shard is not None and (not isinstance(shard, int) or not 0 <= shard < shards):
+        raise FoveaError(
+            f"gaze.shard: {shard} is not possible; with gaze.shards={shards} set 0 to {shards - 1}, or null"
+        )
 
 
 def _write_quality(job: Job, survey: Survey, table: FixationTable, page: Page | None) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 FREE = (
     "callbacks.best",
     "callbacks.last",
+    "callbacks.preemption",
     "callbacks.progress",
     "callbacks.rate",
     "ckpt_path",
+    "compute",
     "data.cache",
     "data.num_workers",
     "evaluate",

@@ -17,7 +17,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_text
-from fovea.runtime.processes import joined
+from fovea.runtime.processes import first, joined
 from fovea.runtime.provenance import write_provenance
 from fovea.runtime.repeat import write_recipe
 
@@ -39,7 +39,10 @@ def command(name: str) -> Callable[[Callable[[Config], None]], Callable[[], None
         def job(composed: DictConfig) -> None:
             try:
                 config = resolve(composed)
-                record(name, module, config, composed)
+                if first():
+                    record(name, module, config, composed)
+                else:  # started by SLURM or torchrun: the first says it all
+                    logging.disable(logging.WARNING)
                 run(config)
             except Exception as error:
                 # Raised in a single run, Hydra would add lines of its own. In a multirun it must be raised, since
@@ -129,6 +132,11 @@ def one_line(error: BaseException) -> str:
         return _joined(text.rpartition("FoveaError: ")[2] if "Original Traceback" in text else text)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _of_configuration(error)
+    if type(error).__name__ == "FailedJobError" and "sbatch: error:" in str(error):
+        said = _joined(str(error).replace("sbatch: error: ", ""))
+        return f"sbatch does not take the job: {said}; see sinfo, and the keys compute.* (or hydra.launcher.*)"
+    if "srun" in str(error) and "slurm cluster" in str(error):
+        return "there is no SLURM here (sbatch is not found): start from a node of the cluster, or set compute=local"
     if isinstance(error, OSError) and error.filename is not None:
         return (
             f"{error.filename}: {(error.strerror or str(error)).lower()}; check the path, its rights and the free space"

@@ -1,6 +1,7 @@
 """The processes of one training: the others join the job of the first, and leave nothing for the next job."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,16 @@ RANKS = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
 def first() -> bool:
     """Whether this is the first process of its job: the one that writes what all of them would write."""
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
+
+
+def restarted() -> bool:
+    """Whether this is a job that SLURM started before: preempted, out of time, or requeued by hand."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+
+
+def leave_signals_alone(worker: int) -> None:
+    """For a process that loads data: it would take a signal that the scheduler sends to all as its own end."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def joined() -> Path | None:

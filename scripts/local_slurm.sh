@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# A SLURM of one node on this machine's loopback, to try compute=slurm on. Needs Debian's packages slurm-wlm and munge.
+#
+#   scripts/local_slurm.sh start [DIR]    start it; everything of it is in DIR (default: a new temporary folder)
+#   scripts/local_slurm.sh stop DIR       stop it and remove DIR
+#
+# The last line that `start` prints is what a shell needs to use it: eval "$(scripts/local_slurm.sh start)".
+# It shares nothing with a SLURM of the machine: own key, sockets and ports; it stops only what it started itself.
+# Partitions: work (the default), and urgent, whose jobs take the place of those in work: these are sent the signal
+# that they asked for and are requeued.
+set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+
+fail() {
+  echo "local_slurm.sh: $1" >&2
+  exit 1
+}
+
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+write_configuration() {
+  local user host
+  user=$(id -un)
+  host=$(hostname -s)
+  cat > "$1/slurm.conf" <<CONF
+ClusterName=local
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=$(free_port)
+SlurmdPort=$(free_port)
+SlurmUser=$user
+SlurmdUser=$user
+AuthType=auth/munge
+AuthInfo=socket=$1/munge.socket
+CredType=cred/munge
+StateSaveLocation=$1/state
+SlurmdSpoolDir=$1/spool
+SlurmctldPidFile=$1/slurmctld.pid
+SlurmdPidFile=$1/slurmd.pid
+SlurmctldLogFile=$1/slurmctld.log
+SlurmdLogFile=$1/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SwitchType=switch/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
+ReturnToService=2
+KillWait=5
+SlurmdParameters=config_overrides
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SlurmctldParameters=preempt_send_user_signal
+NodeName=$host NodeAddr=127.0.0.1 CPUs=4 RealMemory=64000 State=UNKNOWN
+PartitionName=work Nodes=$host Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes=$host MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
+CONF
+}
+
+start() {
+  local dir=$1 program
+  for program in munged slurmctld slurmd sbatch; do
+    command -v "$program" > /dev/null || fail "$program is missing: apt-get install slurm-wlm munge"
+  done
+  chmod 755 "$dir"
+  mkdir -p "$dir/state" "$dir/spool"
+  (umask 077 && head -c 128 /dev/urandom > "$dir/munge.key")
+  munged --force --key-file "$dir/munge.key" --socket "$dir/munge.socket" --pid-file "$dir/munged.pid" \
+    --log-file "$dir/munged.log" --seed-file "$dir/munge.seed" > /dev/null 2>&1 || fail "munged: see $dir/munged.log"
+  write_configuration "$dir"
+  export SLURM_CONF=$dir/slurm.conf
+  slurmctld -i -f "$SLURM_CONF" > "$dir/start.log" 2>&1 || fail "slurmctld: see $dir/slurmctld.log"
+  slurmd -f "$SLURM_CONF" >> "$dir/start.log" 2>&1 || fail "slurmd: see $dir/slurmd.log"
+  for _ in $(seq 60); do
+    if sinfo --noheader --format=%T 2> /dev/null | grep -q idle; then
+      echo "export SLURM_CONF=$SLURM_CONF"
+      return
+    fi
+    sleep 0.5
+  done
+  fail "the node does not come up: see $dir/slurmctld.log and $dir/slurmd.log"
+}
+
+stop() {
+  local dir=$1 name pid
+  [ -f "$dir/slurm.conf" ] || fail "$dir is no folder that 'start' made"
+  SLURM_CONF=$dir/slurm.conf timeout 10 scancel --user "$(id -un)" 2> /dev/null || true
+  for name in slurmd slurmctld munged; do
+    [ -s "$dir/$name.pid" ] || continue
+    pid=$(cat "$dir/$name.pid")
+    # Not a process that got the number since.
+    grep -qs "$name" "/proc/$pid/comm" || continue
+    kill "$pid"
+    for _ in $(seq 40); do
+      kill -0 "$pid" 2> /dev/null || break
+      sleep 0.25
+    done
+  done
+  rm -rf "$dir"
+}
+
+case ${1:-} in
+  start)
+    folder=${2:-$(mktemp -d)}
+    mkdir -p "$folder"
+    start "$(cd "$folder" && pwd)"
+    ;;
+  stop) stop "$(cd "${2:?name the folder that start was given}" && pwd)" ;;
+  *) fail "say start [DIR] or stop DIR" ;;
+esac

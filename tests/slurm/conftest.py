@@ -1,0 +1,28 @@
+"""A SLURM of one node, started for the tests and stopped after them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The environment names the SLURM; without its programs the test is skipped."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", "/sbin"])
+    if missing := [name for name in ("sbatch", "slurmctld", "slurmd", "munged") if not shutil.which(name, path=path)]:
+        pytest.skip(f"no {missing[0]} here: apt-get install slurm-wlm munge")
+    folder = tmp_path_factory.mktemp("slurm")
+    started = subprocess.run([SCRIPTS / "local_slurm.sh", "start", folder], capture_output=True, text=True)
+    assert started.returncode == 0, started.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", started.stdout.strip().removeprefix("export SLURM_CONF="))
+        patch.setenv("PATH", path)
+        yield
+    subprocess.run([SCRIPTS / "local_slurm.sh", "stop", folder], check=True)
