@@ -112,7 +112,7 @@ class Segmenter(pl.LightningModule):
     def on_train_start(self) -> None:
         """Go on with the random numbers where the checkpoint was written."""
         if self.random:
-            # Copied, since torch reads a view of a tensor from the wrong place, and past its end.
+            # Copied, since torch does not take the row of a larger tensor.
             set_random_state({device: states[self.global_rank].clone() for device, states in self.random.items()})
 
     def on_train_batch_start(self, batch: Mapping[str, Any], batch_idx: int) -> None:

@@ -33,7 +33,6 @@ NOISE = (
     r".*Total length of `DataLoader` across ranks is zero.*",  # no val images; we say so ourselves
     r".*`srun` command is available.*",  # compute=local on a cluster's machine was chosen
     r".*Checkpoint directory .* exists and is not empty.*",  # a run goes on
-    r".*`srun` command is available.*",  # a login node, say
 )
 
 
