@@ -1,6 +1,6 @@
 """The sweeper behind `sweep=optuna`; Hydra takes sweepers from this package alone, and imports it at every start."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -23,7 +23,6 @@ class FoveaOptuna(Sweeper):
         self.settings = settings
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
-        self.sampler: Callable[..., Any] | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra, before `sweep`."""
