@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
+RUNS := logs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup crf eyes demo test test-slurm lint type fmt bench lock clean
+.PHONY: help setup crf eyes demo test test-slurm lint type fmt bench wandb-sync lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,6 +49,10 @@ fmt: setup ## format and mend what ruff can mend
 
 bench: setup ## the benchmarks, each against a plain baseline in the same run
 	@for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+wandb-sync: setup ## upload what was recorded for Weights & Biases offline, in all run folders of RUNS=logs
+	@find -L "$(RUNS)" -type f -path '*/wandb/offline-run-*/run-*.wandb' | sort | while IFS= read -r run; do \
+		test -e "$$run.synced" || $(BIN)/wandb sync "$$(dirname "$$run")" || exit 1; done
 
 lock: ## resolve requirements.lock anew (hashes, no index addresses)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

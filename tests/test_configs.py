@@ -80,15 +80,34 @@ def test_every_command_composes_for_every_data_set(command: str, tmp_path: Path)
 def test_the_default_store_is_named_after_what_its_maps_depend_on(tmp_path: Path) -> None:
     stores = {
         composed("prepare", tmp_path, *overrides)["gaze"]["store"]
-        for overrides in ([], ["gaze.sigma=50"], ["gaze.crf.compat=3"], ["gaze.crf.backend=none"], ["data=synthetic"])
+        for overrides in (
+            [],
+            ["gaze.sigma=50"],
+            ["gaze.dose=0.5"],
+            ["gaze.crf.compat=3"],
+            ["gaze.crf.backend=none"],
+            ["data=synthetic"],
+        )
     }
-    assert len(stores) == 5
+    assert len(stores) == 6
     assert composed("prepare", tmp_path)["gaze"]["store"] == training(tmp_path)["gaze"]["store"]
 
 
 def test_every_file_of_every_group_is_reached_by_a_test() -> None:
     tested = {"data", "gaze", "backbone", "supervision", "loss", "optimizer", "scheduler", "augmentation", "trainer"}
-    watched = {"callbacks", "logger", "experiment", "observer", "format", "scoring", "tta", "compute", "cache"}
+    watched = {
+        "callbacks",
+        "logger",
+        "experiment",
+        "observer",
+        "format",
+        "scoring",
+        "tta",
+        "compute",
+        "cache",
+        "sweep",
+        "hydra",
+    }
     assert set(GROUPS) == tested | watched
     assert choices("gaze") == choices("data")
 
@@ -226,6 +245,35 @@ def test_every_cache_serves_the_data_module(cache: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("logger", choices("logger"))
 def test_every_logger_keeps_the_csv(logger: str, tmp_path: Path) -> None:
     assert "csv" in training(tmp_path, f"logger={logger}")["logger"]
+
+
+@pytest.mark.parametrize("sweep", choices("sweep"))
+def test_every_sweep_is_one_of_keys_that_exist(sweep: str, tmp_path: Path) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose("train", overrides=[f"sweep={sweep}"], return_hydra_config=True)
+    assert config.hydra.mode.name == "MULTIRUN" and config.ckpt_path == "auto"
+    given = [f"{key}={value}" for key, value in config.hydra.sweeper.params.items()]
+    swept = OverridesParser.create().parse_overrides(given)
+    assert swept and all(each.is_sweep_override() for each in swept)
+    for each in swept:
+        values = list(each.sweep_string_iterator()) if each.is_discrete_sweep() else ["0.01"]
+        assert len(values) == len(set(values)) and all(
+            training(tmp_path, f"sweep={sweep}", f"{each.get_key_element()}={value}") for value in values
+        )
+
+
+def test_the_sweeper_of_optuna_is_built() -> None:
+    from fovea.sweeps.study import Search
+
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose("train", overrides=["sweep=optuna", "hydra.sweep.dir=DIR"], return_hydra_config=True)
+    from hydra.utils import instantiate as build_plugin
+
+    sweeper = build_plugin(config.hydra.sweeper)
+    search = Search(config, None, **sweeper.settings)
+    assert search.storage == "DIR/study.journal" and search.sampler(seed=0).__class__.__name__ == "TPESampler"
 
 
 @pytest.mark.parametrize("callbacks", choices("callbacks"))

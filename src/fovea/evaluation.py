@@ -44,6 +44,7 @@ class Evaluation:
     scoring: Scoring
     sheet_rows: int  # rows of the contact sheet; 0 for none
     fixations: str | None  # CSV to draw on the sheet, if it is there
+    dose: float = 1.0  # share of the gaze that is drawn
 
 
 def evaluate(
@@ -106,6 +107,7 @@ def settings_of(model: dict[str, Any], command: dict[str, Any]) -> Evaluation:
         scoring=instantiate(command["scoring"]),
         sheet_rows=command["sheet_rows"],
         fixations=command["gaze"]["fixations"],
+        dose=command["gaze"]["dose"],
     )
 
 
@@ -141,7 +143,7 @@ def draw_sheet(
 ) -> np.ndarray:
     """A contact sheet, uint8 [H, W, 3], of `settings.sheet_rows` images from the worst Dice to the best."""
     plan = samples.plan
-    table = _fixations(settings.fixations, plan)
+    table = _fixations(settings.fixations, settings.dose, plan)
     chosen = ranked(dice, settings.sheet_rows)
     rows: list[dict[str, np.ndarray]] = []
     for image_id in chosen:
@@ -163,12 +165,12 @@ def draw_sheet(
     return contact_sheet([[row.get(title) for title in titles] for row in rows], titles, labels_)
 
 
-def _fixations(path: str | None, plan: Plan) -> FixationTable | None:
+def _fixations(path: str | None, dose: float, plan: Plan) -> FixationTable | None:
     """The fixations to draw where a store is in use; a sheet without them is still worth having."""
     if plan.store is None or path is None or not Path(path).is_file():
         return None
     try:
-        return read_fixations(Path(path), plan.dataset.ids)
+        return read_fixations(Path(path), plan.dataset.ids).first(dose)
     except FoveaError as error:
         log.warning("the contact sheet shows no fixations: %s", error)
         return None

@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fovea.checkpoint import load
@@ -20,10 +20,11 @@ from fovea.resume import resume_from
 from fovea.runtime.checkpoint_io import WholeCheckpoints
 from fovea.runtime.files import remove_abandoned, write_json
 from fovea.runtime.instantiate import instantiate
-from fovea.runtime.loggers import close, rewind
+from fovea.runtime.loggers import opened, publish, rewind
 from fovea.runtime.processes import first, one_job, restarted
 from fovea.segmenter import Segmenter
 from fovea.supervision.build import build
+from fovea.sweeps.objective import value_of
 
 log = logging.getLogger(__name__)
 NOISE = (
@@ -36,13 +37,16 @@ NOISE = (
 )
 
 
-def train(config: dict[str, Any], plan: Plan, parameters: dict[str, Any]) -> None:
+def train(config: dict[str, Any], plan: Plan, parameters: dict[str, Any]) -> float | None:
     """Train, then evaluate the checkpoint to publish on `config["evaluate"]`.
 
     Args:
         config: `configs/train.yaml`, composed and resolved to plain values.
         plan: Which images train, validate and test.
         parameters: What the pseudo-mask store must have been made with.
+
+    Returns:
+        The value of `config["objective"]`; None where its split was not evaluated.
 
     Raises:
         FoveaError: data, store, configuration or checkpoint are wrong; see the message.
@@ -62,19 +66,24 @@ def train(config: dict[str, Any], plan: Plan, parameters: dict[str, Any]) -> Non
         channels_last=config["channels_last"],
         compile=config["compile"],
     )
-    with one_job(run):
-        trainer = fit(config, segmenter, data)
-    if trainer.is_global_zero:  # the module itself is back on the CPU
-        evaluate_run(config, data.plan, parameters, trainer.strategy.root_device)
+    path, step = begin(config, segmenter)
+    with opened(config) as loggers:
+        with one_job(run):
+            trainer = fit(make_trainer(config, plan, loggers), segmenter, data, path, step)
+        if not trainer.is_global_zero:
+            return None
+        # the module itself is back on the CPU
+        summaries = evaluate_run(config, plan, parameters, trainer.strategy.root_device)
+        publish(loggers, run, summaries)
+    return value_of(config["objective"], summaries)
 
 
-def fit(config: dict[str, Any], segmenter: Segmenter, data: DataModule) -> pl.Trainer:
-    """Fit, from the start or from a checkpoint, and leave `checkpoints/` and `training.json` in the run folder."""
+def begin(config: dict[str, Any], segmenter: Segmenter) -> tuple[Path | None, int | None]:
+    """The checkpoint to go on from, and its step; the run folder is tidied up to there."""
     run = Path(config["run_dir"])
     last = run / "checkpoints" / "last.ckpt"
     choice = "auto" if restarted() and last.exists() else config["ckpt_path"]  # whatever it first started from
-    resume = resume_from(choice, run, config, segmenter.supervision)
-    path, step = resume if resume is not None else (None, None)
+    path, step = resume_from(choice, run, config, segmenter.supervision) or (None, None)
     if path is not None:
         log.info("goes on from step %d of %s", step, path)
     if first():
@@ -83,7 +92,11 @@ def fit(config: dict[str, Any], segmenter: Segmenter, data: DataModule) -> pl.Tr
     else:
         for library in ("lightning_fabric", "pytorch_lightning"):  # the first process says it
             logging.getLogger(library).setLevel(logging.WARNING)
-    trainer = make_trainer(config, data.plan)
+    return path, step
+
+
+def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path | None, step: int | None) -> pl.Trainer:
+    """Fit, from the start or from a checkpoint, and leave `checkpoints/` and `training.json` in the run folder."""
     started = time.perf_counter()
     try:
         trainer.fit(segmenter, datamodule=data, ckpt_path=path, weights_only=True)
@@ -92,15 +105,16 @@ def fit(config: dict[str, Any], segmenter: Segmenter, data: DataModule) -> pl.Tr
         if isinstance(error, SIGTERMException) or isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
-    finally:
-        close(trainer.loggers)
     if trainer.is_global_zero and trainer.global_step > (step or 0):  # else there was nothing left to do
         seconds = time.perf_counter() - started
-        write_json(run / "training.json", {"seconds": round(seconds, 1), "steps": trainer.global_step})
+        write_json(
+            Path(trainer.default_root_dir) / "training.json",
+            {"seconds": round(seconds, 1), "steps": trainer.global_step},
+        )
     return trainer
 
 
-def make_trainer(config: dict[str, Any], plan: Plan) -> pl.Trainer:
+def make_trainer(config: dict[str, Any], plan: Plan, loggers: list[Logger]) -> pl.Trainer:
     """The Trainer of `config["trainer"]`, with the callbacks that have something to watch."""
     callbacks = {name: instantiate(callback) for name, callback in config["callbacks"].items() if callback}
     if not plan.val:
@@ -114,10 +128,6 @@ def make_trainer(config: dict[str, Any], plan: Plan) -> pl.Trainer:
     if in_steps and settings.get("check_val_every_n_epoch") is None:
         # A run shorter than the interval would end without a validation, and so without a best checkpoint.
         settings["val_check_interval"] = min(interval, steps * settings.get("accumulate_grad_batches", 1))
-    loggers = [instantiate(logger) for logger in config["logger"].values() if logger]
-    for logger in loggers:
-        if not isinstance(logger, CSVLogger):  # config.yaml stands beside metrics.csv already
-            logger.log_hyperparams(config)
     return instantiate(settings | {"_partial_": True})(
         logger=loggers,
         callbacks=list(callbacks.values()),
@@ -127,20 +137,24 @@ def make_trainer(config: dict[str, Any], plan: Plan) -> pl.Trainer:
     )
 
 
-def evaluate_run(config: dict[str, Any], plan: Plan, parameters: dict[str, Any], device: torch.device) -> None:
-    """Evaluate the best checkpoint (the last where nothing was chosen on) on each split of `config["evaluate"]`."""
+def evaluate_run(
+    config: dict[str, Any], plan: Plan, parameters: dict[str, Any], device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """Summaries of the best checkpoint (the last where nothing was chosen on) by split of `config["evaluate"]`."""
     run = Path(config["run_dir"])
     best = run / "checkpoints" / "best.ckpt"
     checkpoint = best if best.is_file() and plan.val else run / "checkpoints" / "last.ckpt"
     module, _ = load(checkpoint, device)
+    summaries = {}
     for split in config["evaluate"]:
         if split == "val" and not plan.val:
             log.warning("no val images: nothing to evaluate there (evaluate=[test] reads the test images, once)")
             continue
         at = plan if split == "val" else split_plan(config, split, parameters)
         out = run / "evaluate" / split
-        summary = evaluate(module, at, split, settings_of(config, config), device, checkpoint, out)
-        log.info("%s", headline(summary, out))
+        summaries[split] = evaluate(module, at, split, settings_of(config, config), device, checkpoint, out)
+        log.info("%s", headline(summaries[split], out))
+    return summaries
 
 
 def describe(data: DataModule) -> str:

@@ -136,3 +136,22 @@ def test_unknown_id_opens_nothing(root: Path, name: str) -> None:
 def test_arguments_that_make_no_sense_are_refused(root: Path, arguments: dict[str, object], complaint: str) -> None:
     with pytest.raises(FoveaError, match=complaint):
         Folder(**{"root": root, **arguments})  # type: ignore[arg-type]
+
+
+def test_a_fold_is_carved_out_of_the_training_and_validation_images(root: Path) -> None:
+    write(root, val=[0], test=[1])
+    folds = [Folder(root, fold=[number, 2]).splits() for number in range(2)]
+    pool = sorted(set(Folder(root).ids) - {"i01"})
+    assert sorted(folds[0]["val"] + folds[1]["val"]) == pool
+    assert folds[0]["train"] == folds[1]["val"] and folds[0]["test"] == ["i01"]
+
+
+@pytest.mark.parametrize("fold", [[2, 2], [0, 1], [0], 3, "02", [0.0, 2]])
+def test_a_fold_without_sense_is_refused(root: Path, fold: object) -> None:
+    with pytest.raises(FoveaError, match=r"data\.fold=.* give \[k, n\]"):
+        Folder(root, fold=fold)  # type: ignore[arg-type]
+
+
+def test_a_fold_needs_a_protocol_that_validates(root: Path) -> None:
+    with pytest.raises(FoveaError, match=r"set data\.protocol=clean"):
+        Folder(root, fold=[0, 2], protocol="published")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fovea.data.splits import carve, check_disjoint, published, read_list, same_files
+from fovea.data.splits import carve, carve_fold, check_disjoint, published, read_list, same_files
 from fovea.runtime.errors import FoveaError
 
 IDS = [f"case_{index}" for index in range(50)]
@@ -34,6 +34,26 @@ def test_an_outcome_never_changes() -> None:
 )
 def test_sizes_are_rounded_and_neither_side_is_left_empty(count: int, fraction: float, carved: int) -> None:
     assert [len(part) for part in carve(IDS[:count], fraction, 7)] == [count - carved, carved]
+
+
+def test_each_id_is_carved_out_in_one_fold() -> None:
+    folds = [carve_fold(IDS, number, 4, 0) for number in range(4)]
+    assert sorted(name for _, carved in folds for name in carved) == sorted(IDS)
+    assert all(sorted(kept + carved) == sorted(IDS) for kept, carved in folds)
+    assert {len(carved) for _, carved in folds} == {12, 13}
+    assert carve_fold(IDS[::-1], 1, 4, 0) == folds[1] != carve_fold(IDS, 1, 4, 1)
+
+
+def test_a_patient_is_in_one_fold_whole() -> None:
+    ids = [f"{patient}_{slice}" for patient in "abcdefg" for slice in range(3)]
+    folds = [carve_fold(ids, number, 3, 0, lambda name: name[0])[1] for number in range(3)]
+    patients = [{name[0] for name in carved} for carved in folds]
+    assert sorted(map(len, patients)) == [2, 2, 3] and set().union(*patients) == set("abcdefg")
+
+
+def test_more_folds_than_patients_are_refused() -> None:
+    with pytest.raises(FoveaError, match=r"data\.fold: 3 patients or images cannot make 5 folds"):
+        carve_fold("abc", 0, 5, 0)
 
 
 def test_a_patient_stays_whole() -> None:

@@ -148,3 +148,13 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, mess
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(FoveaError, match=r"gaze\.fixations: cannot read"):
         read_fixations(tmp_path / name, ["a"])
+
+
+@pytest.mark.parametrize(("share", "left"), [(1.0, [100, 200, 100]), (0.5, [100, 100]), (0.25, [100]), (0.1, [40])])
+def test_the_first_share_of_the_gaze_is_kept_by_time(tmp_path: Path, share: float, left: list[float]) -> None:
+    rows = table(tmp_path, "a,2,0.2,0.2,200", "a,1,0.1,0.1,100", "a,3,0.3,0.3,100")
+    whole = read_fixations(rows, ["a"])
+    kept = whole.first(share).of("a")
+    assert kept.duration.tolist() == pytest.approx(left)
+    assert kept.x.tolist() == [0.1, 0.2, 0.3][: len(left)] and len(kept.y) == len(left)
+    assert whole.first(share).summary() == whole.summary()  # it is the file's

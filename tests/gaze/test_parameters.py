@@ -22,6 +22,7 @@ def test_flat_names_every_parameter_by_its_key() -> None:
         "gaze.crf.srgb": 13.0,
         "gaze.crf.sxy": 80.0,
         "gaze.crf.tolerance": 0.001,
+        "gaze.dose": 1.0,
         "gaze.min_duration": 50.0,
         "gaze.sigma": 50.0,
     }
@@ -70,6 +71,8 @@ def test_the_defaults_are_those_of_refine_and_of_the_configuration() -> None:
         ("canvas", 0),
         ("min_duration", -1),
         ("min_duration", True),
+        ("dose", 0),
+        ("dose", 1.5),
     ],
 )
 def test_a_value_without_sense_is_refused(key: str, value: Any) -> None:
@@ -102,5 +105,5 @@ def test_sure_regions_lie_on_both_sides_of_a_half(values: dict[str, float]) -> N
 
 def test_of_reads_a_configuration_with_other_keys() -> None:
     crf = {"backend": "none", "compat": 2.0, "sxy": 1.0, "srgb": 2.0, "iterations": 3}
-    gaze = {"sigma": 5.0, "canvas": 9, "min_duration": 0, "crf": crf, "workers": 4}
-    assert Parameters.of(gaze) == Parameters(5.0, 9, 0, Crf("none", 2.0, 1.0, 2.0, 3))
+    gaze = {"sigma": 5.0, "canvas": 9, "min_duration": 0, "dose": 0.5, "crf": crf, "workers": 4}
+    assert Parameters.of(gaze) == Parameters(5.0, 9, 0, Crf("none", 2.0, 1.0, 2.0, 3), 0.5)

@@ -73,13 +73,3 @@ def test_the_jobs_of_a_sweep_have_folders_of_their_own(run: Run, line: list[str]
     seeds = [json.loads((tmp_path / "sweep" / job / "provenance.json").read_text())["seed"] for job in "01"]
     assert seeds == [0, 1]
     assert steps(tmp_path / "sweep" / "0" / "metrics.csv") == steps(tmp_path / "sweep" / "1" / "metrics.csv")
-
-
-def test_weights_and_biases_records_offline_beside_the_csv(run: Run, line: list[str], tmp_path: Path) -> None:
-    tracked = ["logger=wandb", "logger.wandb.offline=true", "evaluate=[]", "hydra.run.dir=run"]
-    assert run("train", *line, *tracked).status == 0
-    [record] = (tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb")
-    content = record.read_bytes()
-    assert b"val/dice" in content and b"train/loss" in content  # metrics
-    assert b"fovea.supervision.gaze.Gaze" in content  # configuration
-    assert steps(tmp_path / "run" / "metrics.csv") == [0, 1, 2]

@@ -1,13 +1,13 @@
 """A folder of images and masks, and the splits that lie beside them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from fovea.data.images import SUFFIXES, image_files, image_size, read_image, read_mask
-from fovea.data.splits import carve, check_disjoint, read_list
+from fovea.data.splits import carve, carve_fold, check_disjoint, read_list
 from fovea.runtime.errors import FoveaError, first_few
 
 PROTOCOLS = ("clean", "published")
@@ -30,7 +30,9 @@ class Folder:
             leaves the training list whole and validates on nothing.
         val_fraction: share of the training images carved out, in [0, 1).
         test_fraction: share of all images that becomes the test split where there are no lists, in [0, 1).
-        split_seed: seed of both draws.
+        split_seed: seed of these draws.
+        fold: (k, n) makes the validation split the k-th, from 0 on, of n parts of the training and validation images,
+            parted by patient; only with the protocol `clean`.
 
     Raises:
         FoveaError: no such folder, or an argument that makes no sense.
@@ -47,6 +49,7 @@ class Folder:
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         split_seed: int = 0,
+        fold: Sequence[int] | None = None,
     ) -> None:
         self.root = Path(root).expanduser()
         self.channels = channels
@@ -55,6 +58,7 @@ class Folder:
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.split_seed = split_seed
+        self.fold = fold
         if not self.root.is_dir():
             raise FoveaError(f"data.root: no such folder {self.root}; name the folder that holds images/")
         if channels not in (1, 3):
@@ -63,6 +67,8 @@ class Folder:
             raise FoveaError(f"data.classes: {classes} is not between 1 (binary masks) and 256")
         if protocol not in PROTOCOLS:
             raise FoveaError(f"data.protocol: {protocol!r} is not known; use {' or '.join(PROTOCOLS)}")
+        if fold is not None:
+            _check_fold(fold, protocol)
 
     @property
     def ids(self) -> list[str]:
@@ -83,6 +89,9 @@ class Folder:
             train = [name for name in self.ids if name not in named]
         if self.protocol == "published":
             val = []
+        elif self.fold is not None:
+            number, folds = self.fold
+            train, val = carve_fold([*train, *(val or ())], number, folds, self.split_seed, self.patient)
         elif val is None:
             train, val = carve(train, self.val_fraction, self.split_seed, self.patient)
         splits = {"train": train, "val": val, "test": test or []}
@@ -184,6 +193,14 @@ class Folder:
     def _masks(self) -> dict[str, Path]:
         folder = self.root / "masks"
         return image_files(folder) if folder.is_dir() else {}
+
+
+def _check_fold(fold: Sequence[int], protocol: str) -> None:
+    numbers = isinstance(fold, Sequence) and [type(each) for each in fold] == [int, int]
+    if not numbers or fold[1] < 2 or not 0 <= fold[0] < fold[1]:
+        raise FoveaError(f"data.fold={fold} is not possible; give [k, n] with k from 0 to n - 1, as in data.fold=[0,5]")
+    if protocol != "clean":
+        raise FoveaError(f"data.fold: data.protocol={protocol} validates on nothing; set data.protocol=clean for folds")
 
 
 def _listed(path: Path) -> list[str] | None:

@@ -1,6 +1,5 @@
 """The one LightningDataModule."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from fovea.data.folder import Folder
 from fovea.data.loader import EpochBatches, Shard, TrainingLoader
-from fovea.data.plan import Plan, make_plan
+from fovea.data.plan import Plan, digest, make_plan
 from fovea.data.samples import Arrays, EvaluationSamples, Resized, TrainingSamples, Transform
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.processes import leave_signals_alone
@@ -49,13 +48,14 @@ class DataModule(pl.LightningDataModule):
         parameters: dict[str, Any] | None = None,
         cache: Callable[[Resized], Arrays] | None = None,
         duplicates: str = "warn",
+        fold: Sequence[int] | None = None,
         plan: Plan | None = None,
     ) -> None:
         super().__init__()
         for key, value, least in (("size", size, 1), ("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
             if not isinstance(value, int) or value < least:
                 raise FoveaError(f"data.{key}={value} is not possible; give a whole number from {least} on")
-        self.name, self.protocol, self.channels = name, protocol, channels
+        self.name, self.protocol, self.fold, self.channels = name, protocol, fold, channels
         self.plan = plan or make_plan(
             dataset, root, needs, store, parameters or {}, fraction, select_on, seed, duplicates
         )
@@ -112,8 +112,3 @@ class DataModule(pl.LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "pin_memory": pl.accelerators.CUDAAccelerator.is_available(),
         }
-
-
-def digest(ids: Sequence[str]) -> str:
-    """A short name for a list of ids."""
-    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]

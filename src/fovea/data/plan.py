@@ -1,7 +1,8 @@
 """Which images train, validate and test, and what they are scored against; checked without torch."""
 
+import hashlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,11 @@ def evaluation_plan(
     ids, without = _with_map(ids, opened if select_on == "pseudo" else None)
     train, val, test = (ids if name == split else [] for name in ("train", "val", "test"))
     return Plan(data, train, val, test, frozenset(), select_on, opened, without)
+
+
+def digest(ids: Sequence[str]) -> str:
+    """A short name for a list of ids."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
 
 
 def _look_for_duplicates(data: Folder, splits: dict[str, list[str]], choice: str) -> None:

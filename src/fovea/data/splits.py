@@ -35,12 +35,45 @@ def carve(
     if not 0 <= fraction < 1:
         raise FoveaError(f"a split's fraction is {fraction}; it should be at least 0 and below 1")
     of = {name: patient(name) for name in ids}
-    ranked = sorted(set(of.values()), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    ranked = _ranked(of.values(), seed)
     count = round(len(ranked) * fraction)
     if fraction > 0:
         count = min(max(count, 1), max(len(ranked) - 1, 0))
     out = set(ranked[:count])
     return sorted(name for name in of if of[name] not in out), sorted(name for name in of if of[name] in out)
+
+
+def carve_fold(
+    ids: Iterable[str], number: int, folds: int, seed: int, patient: Callable[[str], str] = str
+) -> tuple[list[str], list[str]]:
+    """Part ids into all folds but one, and that one; each id is in exactly one, and a patient's images are together.
+
+    Patients are ranked as in `carve` and dealt out in turn, so that the folds differ by one patient at most.
+
+    Args:
+        ids: distinct ids.
+        number: of the fold to carve out, from 0 on.
+        folds: how many there are, at least 2.
+        seed: any integer.
+        patient: the patient that an id belongs to; by default every image is one.
+
+    Returns:
+        (kept, carved), both sorted.
+
+    Raises:
+        FoveaError: there are fewer patients than folds.
+    """
+    of = {name: patient(name) for name in ids}
+    ranked = _ranked(of.values(), seed)
+    if len(ranked) < folds:
+        raise FoveaError(f"data.fold: {len(ranked)} patients or images cannot make {folds} folds; set fewer")
+    out = set(ranked[number::folds])
+    return sorted(name for name in of if of[name] not in out), sorted(name for name in of if of[name] in out)
+
+
+def _ranked(patients: Iterable[str], seed: int) -> list[str]:
+    """In an order that depends on the seed and their names alone, not on a random generator's version."""
+    return sorted(set(patients), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
 def published(name: str) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -37,6 +38,7 @@ class Synthetic(Folder):
         val_fraction: as for `Folder`.
         test_fraction: as for `Folder`.
         split_seed: as for `Folder`.
+        fold: as for `Folder`.
 
     Raises:
         FoveaError: `root` holds something else, or cannot be written.
@@ -54,6 +56,7 @@ class Synthetic(Folder):
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         split_seed: int = 0,
+        fold: Sequence[int] | None = None,
     ) -> None:
         if images < 1 or image_size < 32 or seed < 0:
             raise FoveaError(
@@ -62,7 +65,7 @@ class Synthetic(Folder):
             )
         parameters = {"images": images, "image_size": image_size, "seed": seed, "version": _VERSION}
         _generate(Path(root).expanduser(), parameters)
-        super().__init__(root, channels, classes, protocol, val_fraction, test_fraction, split_seed)
+        super().__init__(root, channels, classes, protocol, val_fraction, test_fraction, split_seed, fold)
 
 
 def draw(rng: np.random.Generator, image_size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -56,6 +56,15 @@ class Fixations:
     def __len__(self) -> int:
         return len(self.duration)
 
+    def first(self, share: float) -> "Fixations":
+        """The first `share` of the gaze, in (0, 1], by time; the fixation in which that ends is cut short."""
+        if share >= 1:
+            return self
+        before = np.cumsum(self.duration) - self.duration
+        left = np.minimum(self.duration, share * self.duration.sum() - before)
+        used = left > 0
+        return replace(self, x=self.x[used], y=self.y[used], duration=left[used])
+
 
 @dataclass(frozen=True)
 class FixationTable:
@@ -68,6 +77,10 @@ class FixationTable:
     def of(self, image_id: str) -> Fixations:
         """The fixations on an image; empty where there are none."""
         return self.images.get(image_id, _fixations([], Counter()))
+
+    def first(self, share: float) -> "FixationTable":
+        """The table with the first `share` of the gaze on each image, see `Fixations.first`; counts stay the file's."""
+        return replace(self, images={name: fixations.first(share) for name, fixations in self.images.items()})
 
     def summary(self) -> dict[str, int]:
         """Counts: `rows`, `used`, `images` with a usable fixation, and one for each reason in `DROPPED`."""

@@ -61,6 +61,7 @@ class Parameters:
         canvas: side of the canvas in pixels.
         min_duration: shortest fixation used, in milliseconds.
         crf: what draws the heatmap to the image's edges.
+        dose: share of the gaze on each image that is used, by time, from the first fixation on.
 
     Raises:
         FoveaError: a value is not a number, or too small to make sense.
@@ -70,17 +71,21 @@ class Parameters:
     canvas: int = 768
     min_duration: float = 50.0
     crf: Crf = field(default_factory=Crf)
+    dose: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense before any time is spent on them."""
         _check("gaze.sigma", self.sigma)
         _check("gaze.canvas", self.canvas, whole=True)
         _check("gaze.min_duration", self.min_duration, zero=True)
+        _check("gaze.dose", self.dose)
+        if self.dose > 1:
+            raise FoveaError(f"gaze.dose: {self.dose} is not possible; set a share of the gaze in (0, 1]")
 
     @classmethod
     def of(cls, gaze: Mapping[str, Any]) -> "Parameters":
         """Those in a configuration of the `gaze` group, which holds other keys too."""
-        return cls(gaze["sigma"], gaze["canvas"], gaze["min_duration"], Crf(**gaze["crf"]))
+        return cls(gaze["sigma"], gaze["canvas"], gaze["min_duration"], Crf(**gaze["crf"]), gaze["dose"])
 
     def flat(self) -> dict[str, Any]:
         """The parameters by configuration key (`gaze.sigma`, `gaze.crf.compat`, ...), as the manifest keeps them.

@@ -104,7 +104,7 @@ def prepare(
     drawn((), quality_masks)  # refuses a bad number before anything is written
     target = Store(store)
     target.refuse_mixture(parameters.flat())
-    table = read_fixations(Path(fixations), dataset.ids, parameters.min_duration)
+    table = read_fixations(Path(fixations), dataset.ids, parameters.min_duration).first(parameters.dose)
     seen = [image_id for image_id in dataset.ids if len(table.of(image_id))]
     if not seen:
         raise FoveaError(f"{fixations}: {table}; there is nothing to work on, check the coordinates and durations")

@@ -20,36 +20,51 @@ from fovea.runtime.files import write_text
 from fovea.runtime.processes import first, joined
 from fovea.runtime.provenance import write_provenance
 from fovea.runtime.repeat import write_recipe
+from fovea.sweeps.objective import Outcome, Part, mean_of, parts
 
 Config = dict[str, Any]
 log = logging.getLogger(__name__)
 
 
-def command(name: str) -> Callable[[Callable[[Config], None]], Callable[[], None]]:
+def command(
+    name: str, ended: Callable[[Config], Outcome | None] = lambda config: None
+) -> Callable[[Callable[[Config], float | None]], Callable[[], None]]:
     """Make a command out of a function of the resolved configuration (`configs/<name>.yaml`) as plain values.
+
+    What the function returns is the value of a job to a sweep; `ended` says how a run that needs not be done again
+    ended, see `fovea.sweeps.objective`.
 
     Exit status: 0; 1 after one line on stderr; 130 after Ctrl-C. A traceback is shown only where the user
     set `HYDRA_FULL_ERROR=1`. Each run leaves what `record` writes in its folder first.
     """
 
-    def decorate(run: Callable[[Config], None]) -> Callable[[], None]:
+    def decorate(run: Callable[[Config], float | None]) -> Callable[[], None]:
         caught: list[Exception] = []
         module = f"fovea.cli.{Path(run.__code__.co_filename).stem}"  # its name is __main__ under python -m
 
-        def job(composed: DictConfig) -> None:
+        def perform(composed: DictConfig) -> float | None:
+            config = resolve(composed)
+            if (outcome := ended(config)) is not None:
+                log.info("%s: has ended before with this configuration", config["run_dir"])
+                return outcome.value
+            below = parts(config.get("objective"))
+            if first():
+                record(name, module, config, composed)
+            else:  # started by SLURM or torchrun: the first says it all
+                logging.disable(logging.WARNING)
+            if not below:
+                return run(config)
+            return mean_of(Path(config["run_dir"]), {part.folder: perform(part_of(composed, part)) for part in below})
+
+        def job(composed: DictConfig) -> float | None:
             try:
-                config = resolve(composed)
-                if first():
-                    record(name, module, config, composed)
-                else:  # started by SLURM or torchrun: the first says it all
-                    logging.disable(logging.WARNING)
-                run(config)
+                return perform(composed)
             except Exception as error:
                 # Raised in a single run, Hydra would add lines of its own. In a multirun it must be raised, since
                 # a launcher may run the job elsewhere; Hydra raises the first when all jobs have ended.
                 if HydraConfig.get().mode != RunMode.MULTIRUN:
                     caught.append(error)
-                    return
+                    return None
                 log.error("job %s: %s", HydraConfig.get().job.num, one_line(error))
                 raise
 
@@ -111,6 +126,15 @@ def _missing(config: Any, key: str = "") -> Iterator[str]:
     elif isinstance(config, dict):
         for name, value in config.items():
             yield from _missing(value, f"{key}.{name}" if key else str(name))
+
+
+def part_of(composed: DictConfig, part: Part) -> DictConfig:
+    """The configuration of one of the runs of a job, which reaches all keys that are made of those it changes."""
+    changed = composed.copy()
+    folder = str(Path(composed["run_dir"]) / part.folder)
+    for key, value in {**part.keys, "run_dir": folder, "objective.seeds": None, "objective.folds": None}.items():
+        OmegaConf.update(changed, key, value)
+    return changed
 
 
 def record(name: str, module: str, config: Config, composed: DictConfig) -> None:

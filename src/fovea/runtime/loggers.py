@@ -1,14 +1,21 @@
 """Lightning's loggers, tied to the run folder."""
 
 import hashlib
+import json
+import os
+import shutil
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from csv import reader
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
+from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_bytes, write_csv
+from fovea.runtime.instantiate import instantiate
 from fovea.runtime.processes import first
 
 
@@ -46,24 +53,124 @@ def rewind(folder: Path, step: int | None) -> None:
         write_csv(table, header, kept)
 
 
-def wandb(folder: str, project: str, offline: bool, entity: str | None = None, group: str | None = None) -> WandbLogger:
-    """Track in Weights & Biases. The run's id is made of the run folder, so that a resumed job continues its run."""
+def wandb(
+    folder: str,
+    project: str,
+    offline: bool = False,
+    entity: str | None = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    tags: Sequence[str] = (),
+    log_model: bool = False,
+) -> WandbLogger:
+    """Track in Weights & Biases. The run's id is made of the run folder, so that a resumed job continues its run.
+
+    Args:
+        folder: The run folder; `provenance.json` there goes into the run's configuration.
+        project: Of Weights & Biases.
+        offline: Record in the folder alone, for `wandb sync`.
+        entity: User or team; by default the user's.
+        group: Of runs; by default the folder of the sweep, or of the job that trains several.
+        job_type: What made the run.
+        tags: Of the run.
+        log_model: Upload the checkpoints at the end.
+
+    Raises:
+        FoveaError: checkpoints cannot be uploaded offline.
+    """
+    offline = offline or os.environ.get("WANDB_MODE") in ("offline", "dryrun")
+    if log_model and offline:
+        raise FoveaError(
+            "logger.wandb.log_model: checkpoints are uploaded, which offline=true forbids; set one of them"
+        )
     path = Path(folder).resolve()
+    agent = "WANDB_SWEEP_ID" in os.environ  # an agent of W&B has named the run already
     return WandbLogger(
         name="/".join(path.parts[-2:]),
-        id=hashlib.sha256(str(path).encode()).hexdigest()[:16],
-        resume="allow",
+        id=None if agent else hashlib.sha256(str(path).encode()).hexdigest()[:16],
+        resume=None if agent else "allow",
         save_dir=folder,
         project=project,
         entity=entity,
-        group=group,
-        offline=offline,
-        log_model=False,
+        group=group or _group(path),
+        job_type=job_type,
+        tags=list(tags),
+        log_model=log_model,
+        config={"provenance": _provenance(path)},
+        mode="offline" if offline else None,
     )
 
 
-def close(loggers: Iterable[Logger]) -> None:
-    """End the runs of trackers, or the next job of a sweep would go on in this one's."""
+@contextmanager
+def opened(config: Mapping[str, Any]) -> Iterator[list[Logger]]:
+    """The loggers of `config["logger"]`, which end with the block: as failed, if it fails.
+
+    A tracker that stayed open would go on in the next job of a sweep.
+
+    Raises:
+        FoveaError: Weights & Biases cannot start.
+    """
+    loggers = [instantiate(logger) for logger in config["logger"].values() if logger]
+    code = 1
+    try:
+        for logger in loggers:
+            if isinstance(logger, WandbLogger) and first():
+                _start(logger, Path(config["run_dir"]))
+            if not isinstance(logger, CSVLogger):  # config.yaml stands beside metrics.csv already
+                logger.log_hyperparams(config)
+        yield loggers
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+        raise
+    finally:
+        for logger in loggers:
+            if isinstance(logger, WandbLogger) and first():
+                _finish(logger, code)
+
+
+def publish(loggers: Iterable[Logger], run: Path, summaries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give trackers what the evaluations found: the means of the scores, and the contact sheets."""
     for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish()
+        if not isinstance(logger, WandbLogger):
+            continue
+        for split, summary in summaries.items():
+            means = {name: each["mean"] for name, each in summary.items() if isinstance(each, dict) and "mean" in each}
+            logger.experiment.summary.update({f"evaluate/{split}/{name}": mean for name, mean in means.items()})
+            sheet = run / "evaluate" / split / "contact_sheet.png"
+            if sheet.is_file():
+                logger.log_image(f"evaluate/{split}", [str(sheet)], caption=[f"worst to best of {summary['n']} images"])
+
+
+def _start(logger: WandbLogger, run: Path) -> None:
+    from wandb.errors import Error
+
+    try:
+        experiment = logger.experiment
+    except Error as error:
+        reason = " ".join(str(error).split()).partition(". ")[0].rstrip(".")
+        mend = "run `wandb login`, set WANDB_API_KEY, or record offline with logger.wandb.offline=true"
+        raise FoveaError(f"logger=wandb: {reason}; {mend}") from error
+    for name in ("recipe.yaml", "changes.diff"):
+        if (run / name).is_file():
+            copy = shutil.copy(run / name, experiment.dir)  # a link to it would break where the folder is moved
+            experiment.save(str(copy), base_path=experiment.dir, policy="now")
+
+
+def _finish(logger: WandbLogger, code: int) -> None:
+    """End a run that was begun; asking for `experiment` would begin one."""
+    if logger._experiment is not None:
+        logger.experiment.finish(exit_code=code)
+
+
+def _group(run: Path) -> str | None:
+    """The folder of the sweep that a run is a part of, or of the job that trains it beside others."""
+    sweeps = [each for each in run.parents if (each / "multirun.yaml").is_file()]
+    jobs = [each for each in run.parents if (each / "recipe.yaml").is_file()]
+    above = [*sweeps[:1], *jobs[-1:]]
+    return "/".join(above[0].parts[-2:]) if above else None
+
+
+def _provenance(run: Path) -> dict[str, Any]:
+    path = run / "provenance.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
