@@ -115,11 +115,6 @@ class Segmenter(pl.LightningModule):
             # Copied, since torch does not take the row of a larger tensor.
             set_random_state({device: states[self.global_rank].clone() for device, states in self.random.items()})
 
-    def on_train_batch_start(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        """Have Lightning log under the right step: its own count may be one short in a run that is gone on with."""
-        if self.random:
-            self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step
-
     def _gathered(self, states: dict[str, Tensor]) -> dict[str, Tensor]:
         """States [n] of this process as those of all [processes, n]."""
         gathered = {}

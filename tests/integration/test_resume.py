@@ -131,7 +131,9 @@ def test_a_checkpoint_cut_short_is_refused(run: Run, line: list[str], tmp_path: 
     assert run("train", *line).status == 0
     path = tmp_path / "run" / "checkpoints" / "last.ckpt"
     path.write_bytes(path.read_bytes()[:-2000])
-    assert f"{path.relative_to(tmp_path)} is no checkpoint, is cut short" in run("train", *line).refusal("train")
+    assert f"{path.relative_to(tmp_path)} is no checkpoint, is cut short" in run(
+        "train", *line, "trainer.max_steps=12"
+    ).refusal("train")
 
 
 def test_a_finished_run_stays_as_it_is(run: Run, line: list[str], tmp_path: Path) -> None:

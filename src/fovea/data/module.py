@@ -78,6 +78,12 @@ class DataModule(pl.LightningDataModule):
         shard = Shard(len(self.validation), **self._place())
         return DataLoader(self.validation, batch_size=1, sampler=shard, generator=torch.Generator(), **self._workers())
 
+    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Have all that watch a step log it under its number; Lightning's count may be one short after going on."""
+        if self.reached and self.trainer is not None and self.trainer.training:
+            self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.trainer.global_step
+        return batch
+
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Finish training batches where they are used: workers and the bus carry bytes."""
         return batch if "target" in batch else self.training.finish(batch)
