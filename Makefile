@@ -30,7 +30,7 @@ demo: setup ## the main job end to end on generated data, under 3 minutes
 	$(BIN)/python -m fovea.demo
 
 test: setup ## the test suite
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n 2 -q --ignore tests/slurm
 
 test-slurm: setup ## the tests on a SLURM of one node that they start (needs slurm-wlm and munge)
 	$(BIN)/python -m pytest -q tests/slurm

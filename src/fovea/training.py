@@ -98,6 +98,8 @@ def begin(config: dict[str, Any], segmenter: Segmenter) -> tuple[Path | None, in
 def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path | None, step: int | None) -> pl.Trainer:
     """Fit, from the start or from a checkpoint, and leave `checkpoints/` and `training.json` in the run folder."""
     started = time.perf_counter()
+    last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+    kept = last.exists()
     try:
         trainer.fit(segmenter, datamodule=data, ckpt_path=path, weights_only=True)
     except SystemExit as error:
@@ -105,7 +107,10 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
         if isinstance(error, SIGTERMException) or isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
-    if trainer.is_global_zero and trainer.global_step > (step or 0):  # else there was nothing left to do
+    if trainer.global_step == (step or 0):  # there was nothing left to do
+        if not kept:  # another run's checkpoint was given
+            trainer.save_checkpoint(last, weights_only=False)
+    elif trainer.is_global_zero:
         seconds = time.perf_counter() - started
         write_json(
             Path(trainer.default_root_dir) / "training.json",

@@ -1,9 +1,13 @@
 """Options of the training step, of its weights and of its record, through the real commands."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
+
+from fovea.callbacks.last import Last
 
 from .conftest import LIGHT, STEPS, Run, folder, summary
 
@@ -14,9 +18,18 @@ def weights(path: Path, key: str = "state_dict") -> dict[str, torch.Tensor]:
     return {name: value.double() for name, value in torch.load(path, weights_only=True)[key].items()}
 
 
-def test_averaged_weights_are_kept_validated_and_gone_on_beside(run: Run, made: Path, tmp_path: Path) -> None:
-    line = [*folder(made), *FULL, "callbacks.last.every_n_train_steps=1", "callbacks.last.save_top_k=-1"]
-    line += ["callbacks=ema", "callbacks.ema.decay=0.6", "callbacks.last.filename='{step}'"]
+def test_averaged_weights_are_kept_validated_and_gone_on_beside(
+    run: Run, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Last.save
+
+    def keep(self: Last, trainer: Trainer) -> None:
+        save(self, trainer)
+        shutil.copy(self.path, self.path.with_name(f"step={trainer.global_step}.ckpt"))
+
+    monkeypatch.setattr(Last, "save", keep)
+    line = [*folder(made), *FULL, "callbacks.last.every_n_train_steps=1"]
+    line += ["callbacks=ema", "callbacks.ema.decay=0.6"]
     assert run("train", *line).status == 0
     folder_of_run = tmp_path / "run" / "checkpoints"
     each = [weights(folder_of_run / f"step={n}.ckpt", "current_model_state") for n in range(1, STEPS + 1)]

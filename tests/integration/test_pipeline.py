@@ -73,6 +73,7 @@ def test_training_leaves_the_run_folder_of_the_documentation(trained: tuple[Path
         "repeat.sh",
         "train.log",
         "training.json",
+        "outcome.json",
     }
     assert done.complaints == []
 

@@ -92,9 +92,9 @@ def test_quality_weighs_levels_by_their_agreement() -> None:
     torch.testing.assert_close(outputs["prediction"], 0.4 * outputs["level_1"] + 0.6 * outputs["level_2"])
 
 
-def test_checkpoints_hold_the_agreement_only_where_predictions_use_it() -> None:
-    extra = set(build(ensemble="quality").state_dict()) - set(build(ensemble="logits").state_dict())
-    assert extra == {"agreement.running"}
+def test_every_checkpoint_holds_the_agreement() -> None:
+    for ensemble in ("logits", "probabilities", "quality"):
+        assert "agreement.running" in build(ensemble=ensemble).state_dict()
 
 
 def test_a_collapse_is_told_once_and_names_the_level(caplog: pytest.LogCaptureFixture) -> None:

@@ -90,6 +90,8 @@ def command(
                     raise
                 print(f"fovea-{name}: {one_line(error)}", file=sys.stderr)
                 sys.exit(1)
+            finally:
+                logging.disable(logging.NOTSET)
 
         return main
 
