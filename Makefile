@@ -29,7 +29,7 @@ eyes: setup ## add pymovements, to find fixations in samples of gaze
 demo: setup ## the main job end to end on generated data, under 3 minutes
 	$(BIN)/python -m fovea.demo
 
-test: setup ## the test suite
+test: setup ## the test suite, but for the tests on SLURM
 	$(BIN)/python -m pytest -n 2 -q --ignore tests/slurm
 
 test-slurm: setup ## the tests on a SLURM of one node that they start (needs slurm-wlm and munge)

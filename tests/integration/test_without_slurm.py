@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ..integration.conftest import invoke
+from .conftest import invoke
 
 
 def test_a_launcher_without_its_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
