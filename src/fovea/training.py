@@ -21,10 +21,10 @@ from fovea.runtime.checkpoint_io import WholeCheckpoints
 from fovea.runtime.files import remove_abandoned, write_json
 from fovea.runtime.instantiate import instantiate
 from fovea.runtime.loggers import opened, publish, rewind
+from fovea.runtime.objective import value_of
 from fovea.runtime.processes import first, one_job, restarted
 from fovea.segmenter import Segmenter
 from fovea.supervision.build import build
-from fovea.sweeps.objective import value_of
 
 log = logging.getLogger(__name__)
 NOISE = (

@@ -5,8 +5,8 @@ from fovea.gaze.parameters import Parameters
 from fovea.runtime.entry import Config, command
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.instantiate import instantiate, locate
+from fovea.runtime.objective import FILE, Outcome, check_objective, read_outcome, write_outcome
 from fovea.runtime.processes import first
-from fovea.sweeps.objective import FILE, Outcome, check_objective, read_outcome, write_outcome
 
 
 def ended(config: Config) -> Outcome | None:

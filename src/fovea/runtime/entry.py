@@ -17,10 +17,10 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_text
+from fovea.runtime.objective import Outcome, Part, mean_of, parts
 from fovea.runtime.processes import first, joined
 from fovea.runtime.provenance import write_provenance
 from fovea.runtime.repeat import write_recipe
-from fovea.sweeps.objective import Outcome, Part, mean_of, parts
 
 Config = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def command(
     """Make a command out of a function of the resolved configuration (`configs/<name>.yaml`) as plain values.
 
     What the function returns is the value of a job to a sweep; `ended` says how a run that needs not be done again
-    ended, see `fovea.sweeps.objective`.
+    ended, see `fovea.runtime.objective`.
 
     Exit status: 0; 1 after one line on stderr; 130 after Ctrl-C. A traceback is shown only where the user
     set `HYDRA_FULL_ERROR=1`. Each run leaves what `record` writes in its folder first.

@@ -1,1 +1,1 @@
-"""Runs in numbers: what one returns, several in one job, and the search of Optuna."""
+"""A search by Optuna: the study, what it searches, and who works on it."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fovea.runtime.errors import FoveaError
-from fovea.sweeps.objective import (
+from fovea.runtime.objective import (
     FILE,
     Outcome,
     check_objective,
