@@ -4,7 +4,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,25 +42,11 @@ def command(
 
     def decorate(run: Callable[[Config], float | None]) -> Callable[[], None]:
         caught: list[Exception] = []
-        module = f"fovea.cli.{Path(run.__code__.co_filename).stem}"  # its name is __main__ under python -m
-
-        def perform(composed: DictConfig) -> float | None:
-            config = resolve(composed)
-            if (outcome := ended(config)) is not None:
-                log.info("%s: has ended before with this configuration", config["run_dir"])
-                return outcome.value
-            below = parts(config.get("objective"))
-            if first():
-                record(name, module, config, composed)
-            else:  # started by SLURM or torchrun: the first says it all
-                logging.disable(logging.WARNING)
-            if not below:
-                return run(config)
-            return mean_of(Path(config["run_dir"]), {part.folder: perform(part_of(composed, part)) for part in below})
+        task = Task(name, f"fovea.cli.{Path(run.__code__.co_filename).stem}", run, ended)
 
         def job(composed: DictConfig) -> float | None:
             try:
-                return perform(composed)
+                return task.perform(composed)
             except Exception as error:
                 # Raised in a single run, Hydra would add lines of its own. In a multirun it must be raised, since
                 # a launcher may run the job elsewhere; Hydra raises the first when all jobs have ended.
@@ -76,26 +64,54 @@ def command(
             if caught:
                 raise caught.pop()
 
-        def main() -> None:
-            wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback of its own and exits
-            os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network on import
-            try:
-                start()
-            except KeyboardInterrupt:
-                print(f"fovea-{name}: interrupted", file=sys.stderr)
-                sys.exit(130)
-            except Exception as error:
-                if wants_traceback:
-                    raise
-                print(f"fovea-{name}: {one_line(error)}", file=sys.stderr)
-                sys.exit(1)
-            finally:
-                logging.disable(logging.NOTSET)
-
-        return main
+        return partial(end_in_one_line, name, start)
 
     return decorate
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a command does with a composed configuration."""
+
+    name: str
+    module: str  # of the command, for `python -m`; its own name is __main__ there
+    run: Callable[[Config], float | None]
+    ended: Callable[[Config], Outcome | None]
+
+    def perform(self, composed: DictConfig) -> float | None:
+        """Run it, or its parts one after the other, unless it has ended before; the value of its objective."""
+        config = resolve(composed)
+        folder = Path(config["run_dir"])
+        if (outcome := self.ended(config)) is not None:
+            log.info("%s: has ended before with this configuration", folder)
+            return outcome.value
+        below = parts(config.get("objective"))
+        if first():
+            record(self.name, self.module, config, composed)
+        else:  # started by SLURM or torchrun: the first says it all
+            logging.disable(logging.WARNING)
+        if not below:
+            return self.run(config)
+        return mean_of(folder, {part.folder: self.perform(part_of(composed, part)) for part in below})
+
+
+def end_in_one_line(name: str, start: Callable[[], None]) -> None:
+    """Do it, and end with the exit status and the one line that every command owes its user."""
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback of its own and exits
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network on import
+    try:
+        start()
+    except KeyboardInterrupt:
+        print(f"fovea-{name}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if wants_traceback:
+            raise
+        print(f"fovea-{name}: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def config_folder() -> Path:
