@@ -30,7 +30,7 @@ demo: setup ## the main job end to end on generated data, under 3 minutes
 	$(BIN)/python -m fovea.demo
 
 test: setup ## the test suite, but for the tests on SLURM
-	$(BIN)/python -m pytest -n 2 -q --ignore tests/slurm
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm
 
 test-slurm: setup ## the tests on a SLURM of one node that they start (needs slurm-wlm and munge)
 	$(BIN)/python -m pytest -q tests/slurm
