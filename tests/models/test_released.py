@@ -1,5 +1,5 @@
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +25,9 @@ def close(ours: Tensor, theirs: Tensor, share: float = 1e-4) -> bool:
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> dict[str, Tensor]:
+def checkpoint(filled: Callable[[str], dict[str, Tensor]]) -> dict[str, Tensor]:
     """A two-level checkpoint as published, with weights from a formula."""
-    specification = importlib.util.spec_from_file_location("fill", REFERENCE / "fill.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module.fill(json.loads((REFERENCE / "gazemedseg_checkpoint_layout.json").read_text()))
+    return filled("gazemedseg_checkpoint_layout.json")
 
 
 @pytest.fixture(scope="module")

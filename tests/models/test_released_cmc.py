@@ -1,5 +1,4 @@
-import importlib.util
-import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +21,9 @@ def apart(ours: Tensor, theirs: Tensor) -> float:
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> dict[str, Tensor]:
+def checkpoint(filled: Callable[[str], dict[str, Tensor]]) -> dict[str, Tensor]:
     """A checkpoint as published, with weights from a formula."""
-    specification = importlib.util.spec_from_file_location("fill", REFERENCE / "fill.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module.fill(json.loads((REFERENCE / "cmc_checkpoint_layout.json").read_text()))
+    return filled("cmc_checkpoint_layout.json")
 
 
 @pytest.fixture(scope="module")
