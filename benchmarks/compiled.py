@@ -3,7 +3,7 @@
     python benchmarks/compiled.py [BACKBONE ...] [--size PIXELS]
 
 Two levels with propagated consistency on every backbone, small, from the same weights on the same batch, with the code
-that torch.compile generates for this machine (it needs a C++ compiler on a CPU). Dropout draws the same numbers in both.
+that torch.compile generates for this machine (it needs a C++ compiler on a CPU). Dropout draws equal numbers in both.
 """
 
 import argparse

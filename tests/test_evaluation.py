@@ -16,10 +16,16 @@ from fovea.data.folder import Folder
 from fovea.data.images import image_files, read_image
 from fovea.data.plan import evaluation_plan
 from fovea.evaluation import Evaluation, evaluate
+from fovea.kinds.image_split import ImageSplit
 from fovea.metrics.scoring import Scoring
 from fovea.prediction import predict
 
 SCORING = Scoring(2.0, [0.1, 0.2], calibration_bins=10, resamples=100, seed=0)
+
+
+def facts(split: str) -> dict[str, str]:
+    """What a summary states beside scores."""
+    return {"split": split, "select_on": "mask", "checkpoint": "x.ckpt"}
 
 
 class Brightness(nn.Module):
@@ -65,9 +71,9 @@ def root(tmp_path: Path) -> Path:
 
 def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
     plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
-    settings = Evaluation(32, 1, A.Normalize(), 0.5, num_workers=0, scoring=SCORING, sheet_rows=2, fixations=None)
+    held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 2, facts("val"))
     out = tmp_path / "out"
-    summary = evaluate(Brightness(), plan, "val", settings, torch.device("cpu"), Path("x.ckpt"), out)
+    summary = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
     assert json.loads((out / "summary.json").read_text()) == summary
     assert (summary["n"], summary["split"], summary["select_on"]) == (3, "val", "mask")
     with (out / "per_image.csv").open() as file:
@@ -89,8 +95,8 @@ def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
 
 def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path) -> None:
     plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
-    settings = Evaluation(32, 1, A.Normalize(), 0.5, num_workers=0, scoring=SCORING, sheet_rows=0, fixations=None)
-    summary = evaluate(Unsure(), plan, "val", settings, torch.device("cpu"), Path("x.ckpt"), tmp_path / "out")
+    held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
+    summary = evaluate(Unsure(), held_out, settings, torch.device("cpu"), tmp_path / "out")
     pixels = 40 * 60 + 61 * 33 + 50 * 50
     assert summary["calibration_error"] == pytest.approx(0.3 - 800 / pixels)
     assert summary["dice"]["mean"] == pytest.approx(1 / 3)
@@ -99,8 +105,8 @@ def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path)
 
 def test_an_evaluation_in_mm_by_patient(root: Path, tmp_path: Path) -> None:
     plan = evaluation_plan(partial(Scan), str(root), "val", "auto", None, {})
-    settings = Evaluation(32, 1, A.Normalize(), 0.5, num_workers=0, scoring=SCORING, sheet_rows=0, fixations=None)
-    summary = evaluate(Unsure(), plan, "val", settings, torch.device("cpu"), Path("x.ckpt"), tmp_path / "out")
+    held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
+    summary = evaluate(Unsure(), held_out, settings, torch.device("cpu"), tmp_path / "out")
     assert summary["hd95"]["unit"] == summary["surface_dice"]["unit"] == "mm"
     assert summary["hd95"]["mean"] == pytest.approx((np.hypot(20, 120) + np.hypot(30.5, 66)) / 3)
     assert summary["dice"]["ci95"] is None  # three slices of one patient
@@ -114,8 +120,8 @@ def test_real_polyps_in_pixels(real_data: Path, tmp_path: Path) -> None:
     (tmp_path / "val.txt").write_text("\n".join(ids))
     (tmp_path / "train.txt").write_text("")
     plan = evaluation_plan(partial(Folder), str(tmp_path), "val", "auto", None, {})
-    settings = Evaluation(96, 1, A.Normalize(), 0.5, num_workers=0, scoring=SCORING, sheet_rows=0, fixations=None)
-    summary = evaluate(Brightness(), plan, "val", settings, torch.device("cpu"), Path("x.ckpt"), tmp_path / "out")
+    held_out, settings = ImageSplit(plan, plan.val, 96, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
+    summary = evaluate(Brightness(), held_out, settings, torch.device("cpu"), tmp_path / "out")
     sizes = [plan.dataset.mask(image_id).astype(bool).mean() for image_id in ids]
     assert summary["size"]["mean"] == pytest.approx(np.mean(sizes))
     assert summary["hd95"]["unit"] == "px" and summary["hd95"]["mean"] > 10

@@ -1,124 +1,80 @@
 """Scores of a trained model on one split: a table by image, a summary, and a sheet of pictures."""
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from fovea.data.images import write_image
-from fovea.data.plan import Plan, evaluation_plan
-from fovea.data.samples import EvaluationSamples, Transform
-from fovea.data.spacing import common_spacing
-from fovea.gaze.fixations import FixationTable, read_fixations
+from fovea.kinds.kind import HeldOut, Read
 from fovea.metrics.calibration import CalibrationError
 from fovea.metrics.image import scores_of_image
 from fovea.metrics.scoring import Scoring
-from fovea.metrics.summary import summary_of, table
+from fovea.metrics.summary import Rows, summary_of, table
 from fovea.report.contact_sheet import contact_sheet
-from fovea.report.evaluation_sheet import ranked, tiles
-from fovea.runtime.errors import FoveaError
+from fovea.report.evaluation_sheet import ranked
+from fovea.runtime.device import moved
 from fovea.runtime.files import write_csv, write_json
-from fovea.runtime.instantiate import instantiate
 from fovea.runtime.processes import leave_signals_alone
 from fovea.supervision.reading import labels
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How to evaluate, apart from the model: what stands in `configs/evaluate.yaml`."""
+    """How to evaluate, whatever the data and the model."""
 
-    size: int  # side of the model's input, in pixels
     classes: int
-    normalize: Transform
-    threshold: float  # of a pseudo-mask that is scored against
-    num_workers: int
     scoring: Scoring
+    num_workers: int
     sheet_rows: int  # rows of the contact sheet; 0 for none
-    fixations: str | None  # CSV to draw on the sheet, if it is there
-    dose: float = 1.0  # share of the gaze that is drawn
+    facts: Mapping[str, Any]  # that the summary states: the split, the checkpoint, …
 
 
-def evaluate(
-    module: nn.Module, plan: Plan, split: str, settings: Evaluation, device: torch.device, checkpoint: Path, out: Path
-) -> dict[str, Any]:
+def evaluate(read: Read, held_out: HeldOut, settings: Evaluation, device: torch.device, out: Path) -> dict[str, Any]:
     """Write `per_image.csv`, `summary.json` and `contact_sheet.png` into `out`, and return the summary.
 
     Args:
-        module: A supervision module in evaluation mode on `device`.
-        plan: The images and what they are scored against.
-        split: `train`, `val` or `test`.
+        read: Whole images to probabilities: a supervision module in evaluation mode on `device`, or what reads with it.
+        held_out: The images and what they are scored against.
         settings: See `Evaluation`.
         device: Where the module is.
-        checkpoint: Named in the summary.
         out: Folder, made if need be.
 
     Raises:
-        FoveaError: the split is empty, a file cannot be read, or `out` cannot be written.
+        FoveaError: a file cannot be read, or `out` cannot be written.
     """
-    ids = plan.split(split)
-    spacing, unit = common_spacing(plan.dataset, ids)
-    samples = EvaluationSamples(plan, ids, settings.size, settings.normalize, settings.threshold)
     loader: DataLoader[dict[str, Any]] = DataLoader(
-        samples, batch_size=1, num_workers=settings.num_workers, worker_init_fn=leave_signals_alone
+        held_out,  # type: ignore[arg-type]  # torch asks for a class where a mapping of numbers to samples will do
+        batch_size=1,
+        num_workers=settings.num_workers,
+        worker_init_fn=leave_signals_alone,
     )
     calibration = CalibrationError(settings.scoring.calibration_bins)
     rows: dict[str, dict[str, dict[str, float]]] = {}
-    for batch in tqdm(loader, desc=f"evaluate {split}", unit="image"):
-        outputs = predict_batch(module, batch["image"].to(device), batch["target"].shape[1:])
+    for batch in tqdm(loader, desc=f"evaluate {settings.facts['split']}", unit="image"):
+        outputs = probabilities(read, batch, device)
         truth, image_id = batch["target"][0].numpy(), batch["id"][0]
         calibration.update(outputs["prediction"][0].cpu().numpy(), truth)
-        masks = {name: label_map(probability) for name, probability in outputs.items()}
-        rows[image_id] = scores_of_image(
-            masks, truth, settings.classes, spacing[image_id], settings.scoring.surface_tolerance
-        )
-    patients = [plan.dataset.patient(image_id) for image_id in rows]
-    summary = summary_of(rows, patients, unit, settings.scoring) | {
-        "calibration_error": calibration.compute(),
-        "n": len(rows),
-        "split": split,
-        "select_on": plan.select_on,
-        "checkpoint": str(checkpoint),
-    }
+        masks = label_maps(outputs)
+        spacing, tolerance = held_out.spacing(image_id), settings.scoring.surface_tolerance
+        rows[image_id] = scores_of_image(masks, truth, settings.classes, spacing, tolerance, held_out.classes)
+    patients = [held_out.patient(image_id) for image_id in rows]
+    summary = summary_of(rows, patients, held_out.unit, settings.scoring, held_out.classes, held_out.groups())
+    summary |= {"calibration_error": calibration.compute(), "n": len(rows), **settings.facts}
     write_csv(out / "per_image.csv", *table(rows))
     write_json(out / "summary.json", summary)
     if settings.sheet_rows:
-        dice = {image_id: row["prediction"]["dice"] for image_id, row in rows.items()}
-        write_image(out / "contact_sheet.png", draw_sheet(module, samples, dice, settings, device))
+        write_image(out / "contact_sheet.png", draw_sheet(read, held_out, rows, settings.sheet_rows, device))
     return summary
 
 
-def settings_of(model: dict[str, Any], command: dict[str, Any]) -> Evaluation:
-    """What belongs to the model from the configuration that it was trained with, the rest from the command's."""
-    return Evaluation(
-        size=model["data"]["size"],
-        classes=model["data"]["classes"],
-        normalize=instantiate(model["data"]["normalize"]),
-        threshold=command["data"]["select_threshold"],
-        num_workers=command["data"]["num_workers"],
-        scoring=instantiate(command["scoring"]),
-        sheet_rows=command["sheet_rows"],
-        fixations=command["gaze"]["fixations"],
-        dose=command["gaze"]["dose"],
-    )
-
-
-def split_plan(command: dict[str, Any], split: str, parameters: dict[str, Any]) -> Plan:
-    """What an evaluation of `split` reads, from the `data` and `gaze` groups of the command's configuration."""
-    data = command["data"]
-    dataset = instantiate(data["dataset"])
-    return evaluation_plan(dataset, data["root"], split, data["select_on"], command["gaze"]["store"], parameters)
-
-
-def headline(summary: dict[str, Any], out: Path) -> str:
+def headline(summary: Mapping[str, Any], out: Path) -> str:
     """One line on an evaluation."""
     return (
         f"{summary['split']}: Dice {summary['dice']['mean']:.4f} ± {summary['dice']['std']:.4f}, "
@@ -127,50 +83,25 @@ def headline(summary: dict[str, Any], out: Path) -> str:
 
 
 @torch.inference_mode()
-def predict_batch(module: nn.Module, image: torch.Tensor, size: Sequence[int]) -> dict[str, torch.Tensor]:
-    """Probabilities [B, K, *size] by name: the prediction's and, where the mode has them, its levels'."""
-    outputs: dict[str, torch.Tensor] = module(image, size)
-    return outputs
+def probabilities(read: Read, batch: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
+    """Probabilities [1, K, *size] by name at the size of the target: the prediction's and its levels', if any."""
+    return dict(read(moved(batch["image"], device), batch["target"].shape[1:]))
 
 
-def label_map(probability: torch.Tensor) -> np.ndarray:
-    """Labels [H, W] of the first image of probabilities [B, K, H, W]."""
-    return labels(probability)[0].cpu().numpy()
+def label_maps(outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Labels of the one image of each of some probabilities [1, K, ...]."""
+    return {name: labels(probability)[0].cpu().numpy() for name, probability in outputs.items()}
 
 
-def draw_sheet(
-    module: nn.Module, samples: EvaluationSamples, dice: dict[str, float], settings: Evaluation, device: torch.device
-) -> np.ndarray:
-    """A contact sheet, uint8 [H, W, 3], of `settings.sheet_rows` images from the worst Dice to the best."""
-    plan = samples.plan
-    table = _fixations(settings.fixations, settings.dose, plan)
-    chosen = ranked(dice, settings.sheet_rows)
-    rows: list[dict[str, np.ndarray]] = []
+def draw_sheet(read: Read, held_out: HeldOut, rows: Rows, count: int, device: torch.device) -> np.ndarray:
+    """A contact sheet, uint8 [H, W, 3], of `count` images from the worst Dice to the best."""
+    dice = {image_id: row["prediction"]["dice"] for image_id, row in rows.items()}
+    chosen = ranked(dice, count)
+    drawn: list[dict[str, np.ndarray]] = []
     for image_id in chosen:
-        sample = samples[samples.ids.index(image_id)]
-        target = sample["target"].numpy() > 0
-        outputs = predict_batch(module, sample["image"][None].to(device), target.shape)
-        rows.append(
-            tiles(
-                plan.dataset.image(image_id),
-                table.of(image_id) if table is not None else None,
-                plan.store.read(image_id) if plan.store is not None and plan.store.has(image_id) else None,
-                {name: label_map(value) > 0 for name, value in outputs.items()},
-                target,
-                "truth" if plan.select_on == "mask" else "pseudo-mask",
-            )
-        )
-    titles = max((list(row) for row in rows), key=len)
-    labels_ = [f"{image_id}\nDice {dice[image_id]:.2f}" for image_id in chosen]
-    return contact_sheet([[row.get(title) for title in titles] for row in rows], titles, labels_)
-
-
-def _fixations(path: str | None, dose: float, plan: Plan) -> FixationTable | None:
-    """The fixations to draw where a store is in use; a sheet without them is still worth having."""
-    if plan.store is None or path is None or not Path(path).is_file():
-        return None
-    try:
-        return read_fixations(Path(path), plan.dataset.ids).first(dose)
-    except FoveaError as error:
-        log.warning("the contact sheet shows no fixations: %s", error)
-        return None
+        sample = held_out[held_out.ids.index(image_id)]
+        batch = next(iter(DataLoader([sample], batch_size=1)))  # type: ignore[arg-type]  # a list is a data set
+        drawn.append(held_out.tiles(sample, label_maps(probabilities(read, batch, device))))
+    titles = max((list(row) for row in drawn), key=len)
+    sides = [f"{image_id}\nDice {dice[image_id]:.2f}" for image_id in chosen]
+    return contact_sheet([[row.get(title) for title in titles] for row in drawn], titles, sides)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from fovea.checkpoint import KEY
+from fovea.kinds.kind import Read
 from fovea.metrics.per_image import PerImage
 from fovea.models.layout import compile_networks, put_channels_last
 from fovea.resume import count_epochs_anew
@@ -28,6 +29,7 @@ class Segmenter(pl.LightningModule):
         scheduler: Factory: optimiser, `max_steps` and `steps_per_epoch` to a schedule stepped after every step.
         classes: Classes of a prediction, K; 1 is one foreground class.
         config: The resolved configuration as plain values; the checkpoints carry it.
+        whole: What reads whole images with the mode; None: the mode itself.
         channels_last: Keep the weights of convolutions with the channels last. The activations follow.
         compile: Compile the mode's networks with torch.compile. Names of weights stay, and validation does not use
             it, so that a checkpoint's scores are those of the evaluation.
@@ -42,6 +44,7 @@ class Segmenter(pl.LightningModule):
         scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
         classes: int,
         config: Mapping[str, Any],
+        whole: Callable[[Mode], Read] | None = None,
         channels_last: bool = False,
         compile: bool = False,
     ) -> None:
@@ -55,6 +58,7 @@ class Segmenter(pl.LightningModule):
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.config = dict(config)
+        self.whole = whole
         self.scores = PerImage(classes=classes)
         self.random: Mapping[str, Tensor] = {}  # the random states of the checkpoint that is gone on from
 
@@ -80,7 +84,8 @@ class Segmenter(pl.LightningModule):
         """One image at its native size, so that scores are those of the evaluation."""
         target = batch["target"]
         with torch.compiler.set_stance("force_eager") if self.compiled else nullcontext():
-            prediction = labels(self.supervision(batch["image"], target.shape[1:])["prediction"])
+            read = self.supervision if self.whole is None else self.whole(self.supervision)
+            prediction = labels(read(batch["image"], target.shape[1:])["prediction"])
         self.scores.update(prediction, target, batch["index"])
 
     def on_validation_epoch_end(self) -> None:

@@ -14,8 +14,8 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fovea.checkpoint import load
 from fovea.data.module import DataModule
-from fovea.data.plan import Plan
-from fovea.evaluation import evaluate, headline, settings_of, split_plan
+from fovea.evaluation import Evaluation, evaluate, headline
+from fovea.kinds.kind import Kind, Plan
 from fovea.resume import resume_from
 from fovea.runtime.checkpoint_io import WholeCheckpoints
 from fovea.runtime.files import remove_abandoned, write_json
@@ -37,13 +37,13 @@ NOISE = (
 )
 
 
-def train(config: dict[str, Any], plan: Plan, parameters: dict[str, Any]) -> float | None:
+def train(config: dict[str, Any], kind: Kind, plan: Plan) -> float | None:
     """Train, then evaluate the checkpoint to publish on `config["evaluate"]`.
 
     Args:
         config: `configs/train.yaml`, composed and resolved to plain values.
+        kind: The data of `config["data"]`.
         plan: Which images train, validate and test.
-        parameters: What the pseudo-mask store must have been made with.
 
     Returns:
         The value of `config["objective"]`; None where its split was not evaluated.
@@ -55,14 +55,15 @@ def train(config: dict[str, Any], plan: Plan, parameters: dict[str, Any]) -> flo
         warnings.filterwarnings("ignore", message=message)
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     run = Path(config["run_dir"])
-    data: DataModule = instantiate(config["data"])(plan=plan)
-    log.info("%s", describe(data))
+    data = kind.module(plan)
+    log.info("%s", kind.describe(plan))
     segmenter = Segmenter(
         build(config),
         optimizer=instantiate(config["optimizer"]),
         scheduler=instantiate(config["scheduler"]),
         classes=config["data"]["classes"],
         config=config,
+        whole=kind.whole,
         channels_last=config["channels_last"],
         compile=config["compile"],
     )
@@ -73,7 +74,7 @@ def train(config: dict[str, Any], plan: Plan, parameters: dict[str, Any]) -> flo
         if not trainer.is_global_zero:
             return None
         # the module itself is back on the CPU
-        summaries = evaluate_run(config, plan, parameters, trainer.strategy.root_device)
+        summaries = evaluate_run(config, kind, plan, trainer.strategy.root_device)
         publish(loggers, run, summaries)
     return value_of(config["objective"], summaries)
 
@@ -142,9 +143,7 @@ def make_trainer(config: dict[str, Any], plan: Plan, loggers: list[Logger]) -> p
     )
 
 
-def evaluate_run(
-    config: dict[str, Any], plan: Plan, parameters: dict[str, Any], device: torch.device
-) -> dict[str, dict[str, Any]]:
+def evaluate_run(config: dict[str, Any], kind: Kind, plan: Plan, device: torch.device) -> dict[str, dict[str, Any]]:
     """Summaries of the best checkpoint (the last where nothing was chosen on) by split of `config["evaluate"]`."""
     run = Path(config["run_dir"])
     best = run / "checkpoints" / "best.ckpt"
@@ -155,18 +154,13 @@ def evaluate_run(
         if split == "val" and not plan.val:
             log.warning("no val images: nothing to evaluate there (evaluate=[test] reads the test images, once)")
             continue
-        at = plan if split == "val" else split_plan(config, split, parameters)
+        at = plan if split == "val" else kind.split_plan(split, config["gaze"])
+        facts = {"split": split, "select_on": at.select_on, "checkpoint": str(checkpoint)}
+        settings = Evaluation(
+            kind.classes, instantiate(config["scoring"]), config["data"]["num_workers"], config["sheet_rows"], facts
+        )
         out = run / "evaluate" / split
-        summaries[split] = evaluate(module, at, split, settings_of(config, config), device, checkpoint, out)
+        held_out = kind.held_out(at, split, config["gaze"])
+        summaries[split] = evaluate(kind.whole(module), held_out, settings, device, out)
         log.info("%s", headline(summaries[split], out))
     return summaries
-
-
-def describe(data: DataModule) -> str:
-    """One line on what is trained on, and what val is scored against."""
-    plan = data.plan
-    left_out = f" ({len(plan.without_fixations)} without fixations left out)" if plan.without_fixations else ""
-    return (
-        f"{data.name}: trains on {', '.join(sorted(plan.needs))} of {len(plan.train)} images{left_out}; "
-        f"{len(plan.val)} val images scored against their {plan.select_on} files"
-    )

@@ -16,7 +16,7 @@ from PIL import Image
 
 from fovea.data.cache import Files, Memory, fingerprint
 from fovea.data.folder import Folder
-from fovea.data.loader import EpochBatches, TrainingLoader
+from fovea.data.loader import EpochBatches, Order, TrainingLoader
 from fovea.data.plan import make_plan
 from fovea.data.samples import Resized, TrainingSamples
 from fovea.data.store import Store
@@ -62,14 +62,14 @@ def disk(root: Path) -> Callable:
 
 def epochs(made: TrainingSamples, workers: int, count: int = 3) -> list[dict]:
     """All batches of some epochs."""
-    order = EpochBatches(len(made), 2, False, 0)
+    order = EpochBatches({"all": Order(len(made), 2, False, 0)})
     loader = TrainingLoader(
-        made, order, num_workers=workers, persistent_workers=workers > 0, timeout=60 if workers else 0
+        {"all": made}, order, num_workers=workers, persistent_workers=workers > 0, timeout=60 if workers else 0
     )
     batches = []
     for epoch in range(count):
         order.set_epoch(epoch)
-        batches += [made.finish(batch) for batch in loader]
+        batches += [made.finish(batch["all"]) for batch in loader]
     return batches
 
 

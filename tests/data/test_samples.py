@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from fovea.data.folder import Folder
-from fovea.data.loader import EpochBatches, TrainingLoader
+from fovea.data.loader import EpochBatches, Order, TrainingLoader
 from fovea.data.plan import Plan, evaluation_plan, make_plan
 from fovea.data.samples import EvaluationSamples, TrainingSamples, gathered, look_up, lookup, to_tensor
 from fovea.data.store import Store
@@ -51,8 +51,8 @@ def training(root: Path, *needs: str, augment: dict | None = None, seed: int = 0
 
 def sample(samples: TrainingSamples, epoch: int, index: int) -> dict:
     """One sample as the network takes it."""
-    [batch] = TrainingLoader(samples, Only(epoch, index))
-    batch = samples.finish(batch)
+    [batch] = TrainingLoader({"all": samples}, Only(epoch, index))
+    batch = samples.finish(batch["all"])
     return {name: batch[name][0] for name in batch}
 
 
@@ -60,10 +60,10 @@ class Only(EpochBatches):
     """One batch of one sample."""
 
     def __init__(self, epoch: int, index: int) -> None:
-        super().__init__(1, 1, False, 0)
-        self.key = epoch, index
+        super().__init__({"all": Order(1, 1, False, 0)})
+        self.key = "all", epoch, index
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[str, int, int]]]:
         yield [self.key]
 
 
@@ -167,6 +167,6 @@ def test_workers_start_in_a_process_that_has_used_opencv(root: Path) -> None:
 
     cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (1000, 1000))  # with threads, if it were allowed any
     samples = training(root, "mask", augment=STRONG)
-    batches = EpochBatches(len(samples), 1, False, 0)
-    loader = TrainingLoader(samples, batches, num_workers=2, timeout=60)
-    assert sorted(batch["id"][0] for batch in loader) == samples.plan.train
+    batches = EpochBatches({"all": Order(len(samples), 1, False, 0)})
+    loader = TrainingLoader({"all": samples}, batches, num_workers=2, timeout=60)
+    assert sorted(batch["all"]["id"][0] for batch in loader) == samples.plan.train

@@ -19,6 +19,7 @@ from fovea.supervision.cross_modality import CrossModality
 from fovea.supervision.cross_pseudo import CrossPseudo
 from fovea.supervision.full import Full
 from fovea.supervision.gaze import Gaze
+from fovea.supervision.labeled_only import LabeledOnly
 from fovea.supervision.mean_teacher import MeanTeacher
 from fovea.supervision.reading import labels, probabilities
 
@@ -142,9 +143,9 @@ MODES = {
     "plain teacher": (lambda: PlainTeacher(TinyVolumes, nn.CrossEntropyLoss()), two_streams, volumes, (10, 8, 9), 3),
     "cmc": by_modality(CrossModality, streams.cross, start=0.0),
     "cmc, overlap": by_modality(CrossModality, streams.own, start=0.0, anatomical="overlap"),
-    "cmc, supervised": by_modality(CrossModality, streams.cross, channel_weight=0.0, anatomical_weight=0.0),
-    "each modality": by_modality(CrossModality, streams.each, channel_weight=0.0, anatomical_weight=0.0),
-    "early fusion": by_modality(CrossModality, streams.early, channel_weight=0.0, anatomical_weight=0.0),
+    "labeled only": by_modality(LabeledOnly, streams.cross),
+    "each modality": by_modality(LabeledOnly, streams.each),
+    "early fusion": by_modality(LabeledOnly, streams.early),
     "mean teacher": by_modality(MeanTeacher, streams.cross, weight=1.0, decay=0.9, noise=0.05),
     "cross pseudo": by_modality(CrossPseudo, streams.early, weight=0.5),
 }
@@ -159,7 +160,7 @@ def mode(request):
 
 def test_needs_are_known_without_building(mode) -> None:
     build = mode[0]
-    assert type(build()).needs <= {"mask", "pseudo", "box", "points", "scribble"}
+    assert type(build()).needs <= {"mask", "pseudo", "unlabeled", "box", "points", "scribble"}
 
 
 def test_every_term_is_a_finite_scalar_and_loss_is_one(mode) -> None:

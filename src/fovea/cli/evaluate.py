@@ -24,22 +24,29 @@ def main(config: Config) -> None:
 def score(config: Config) -> None:
     """Write `per_image.csv`, `summary.json` and `contact_sheet.png` into `out`."""
     from fovea.checkpoint import load
-    from fovea.evaluation import evaluate, headline, settings_of, split_plan
-    from fovea.gaze.parameters import Parameters
+    from fovea.evaluation import Evaluation, evaluate, headline
     from fovea.runtime.device import pick
-    from fovea.runtime.instantiate import instantiate
+    from fovea.runtime.instantiate import instantiate, locate
 
-    parameters = Parameters.of(config["gaze"]).flat()
-    plan = split_plan(config, config["split"], parameters)
+    split, data = config["split"], config["data"]
+    instantiate(data).split_plan(split, config["gaze"])  # before the weights are read
     checkpoint, device = Path(config["checkpoint"]), pick(config["device"])
     module, trained_with = load(checkpoint, device)
+    if trained_with["data"]["_target_"] != data["_target_"]:
+        raise FoveaError(f"data={data['name']} is of another kind than {checkpoint} was trained on; choose that data=…")
+    of_model = {key: trained_with["data"].get(key) for key in locate(data["_target_"], "data._target_").of_model}
     for key in ("channels", "classes"):
-        if (own := trained_with["data"][key]) != config["data"][key]:
-            raise FoveaError(f"data.{key}={config['data'][key]} but {checkpoint} has {own}; add data.{key}={own}")
+        if of_model[key] != data[key]:
+            own = of_model[key]
+            raise FoveaError(f"data.{key}={data[key]} but {checkpoint} has {own}; add data.{key}={own}")
+    kind = instantiate(data | of_model)
+    plan = kind.split_plan(split, config["gaze"])
+    facts = {"split": split, "select_on": plan.select_on, "checkpoint": str(checkpoint)}
+    scoring = instantiate(config["scoring"])
+    settings = Evaluation(kind.classes, scoring, data["num_workers"], config["sheet_rows"], facts)
     out = Path(config["out"])
-    settings = settings_of(trained_with, config)
-    module = instantiate(config["tta"])(module)
-    summary = evaluate(module, plan, config["split"], settings, device, checkpoint, out)
+    read = kind.whole(instantiate(config["tta"])(module))
+    summary = evaluate(read, kind.held_out(plan, split, config["gaze"]), settings, device, out)
     log.info("%s", headline(summary, out))
 
 

@@ -1,7 +1,6 @@
 """`fovea-train`: from a data set (and a store of pseudo-masks) to a run folder."""
 
-from fovea.data.plan import Plan, digest, evaluation_plan, make_plan
-from fovea.gaze.parameters import Parameters
+from fovea.kinds.kind import Kind, Plan
 from fovea.runtime.entry import Config, command
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.instantiate import instantiate, locate
@@ -16,7 +15,7 @@ def ended(config: Config) -> Outcome | None:
         FoveaError: it was trained on other images.
     """
     outcome = read_outcome(config)
-    if outcome is not None and outcome.images != digest(plan_of(config).train):
+    if outcome is not None and outcome.images != plan_of(instantiate(config["data"]), config).digest:
         raise FoveaError(
             f"{config['run_dir']}/{FILE}: the run trained on other images than data.root lists now; "
             "restore them or start afresh in another folder"
@@ -27,34 +26,27 @@ def ended(config: Config) -> Outcome | None:
 @command("train", ended)
 def main(config: Config) -> float | None:
     """Check what can be checked in a second, then import Lightning and train; return the value of the objective."""
-    data = config["data"]
     check_objective(config["objective"])
-    plan = plan_of(config)
-    parameters = Parameters.of(config["gaze"]).flat()
+    kind: Kind = instantiate(config["data"])
+    plan = plan_of(kind, config)
     for split in set(config["evaluate"]) - {"val"}:
-        dataset, store = instantiate(data["dataset"]), config["gaze"]["store"]
-        evaluation_plan(dataset, data["root"], split, data["select_on"], store, parameters)
+        kind.split_plan(split, config["gaze"])
     instantiate(config["scoring"])  # a wrong value would otherwise show after the training
     from fovea.runtime import numerics  # torch, which `--help` does without
 
     numerics.check(config)
     from fovea.training import train
 
-    value = train(config, plan, parameters)
+    value = train(config, kind, plan)
     if first():
-        write_outcome(config, Outcome(value, digest(plan.train)))
+        write_outcome(config, Outcome(value, plan.digest))
     return value
 
 
-def plan_of(config: Config) -> Plan:
-    """Which images go where, and which files may be opened for them; see `make_plan` for what is refused."""
-    data, gaze = config["data"], config["gaze"]
+def plan_of(kind: Kind, config: Config) -> Plan:
+    """Which images go where, and which files may be opened for them; see `Kind.plan` for what is refused."""
     needs = sorted(locate(config["supervision"]["_target_"], "supervision._target_").needs)
-    dataset, parameters = instantiate(data["dataset"]), Parameters.of(gaze).flat()
-    fraction, select_on, duplicates = data["fraction"], data["select_on"], data["duplicates"]
-    return make_plan(
-        dataset, data["root"], needs, gaze["store"], parameters, fraction, select_on, config["seed"], duplicates
-    )
+    return kind.plan(needs, config["gaze"])
 
 
 if __name__ == "__main__":

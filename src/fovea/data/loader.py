@@ -1,23 +1,23 @@
 """The training loader: its order is a pure function of seed and epoch, and it can go on in the middle of an epoch."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of pairs (epoch, index), each index once an epoch over all processes.
+class Order:
+    """The batches of one stream of samples, without end: pass after pass, each index once a pass over all processes.
 
-    A process takes every n-th index of the epoch's order. Where the indices do not divide, the first of the order are
+    A process takes every n-th index of the order of a pass. Where the indices do not divide, the first of the order are
     seen twice, so that every process takes as many steps.
 
     Args:
         length: Number of samples.
         batch_size: Samples of a batch, on each process.
-        drop_last: Leave out the last batch of an epoch if it is short.
+        drop_last: Leave out the last batch of a pass if it is short.
         seed: Of the order.
         rank: Number of this process, from 0.
         processes: Number of processes.
@@ -28,6 +28,39 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     ) -> None:
         self.length, self.batch_size, self.drop_last, self.seed = length, batch_size, drop_last, seed
         self.rank, self.processes = rank, processes
+        self.drawn: tuple[int, np.ndarray] | None = None  # the pass that is under way, and this process's part of it
+
+    @property
+    def share(self) -> int:
+        """Samples of a pass on each process."""
+        return -(-self.length // self.processes)
+
+    def __len__(self) -> int:
+        """Batches of a pass."""
+        return self.share // self.batch_size if self.drop_last else -(-self.share // self.batch_size)
+
+    def batch(self, number: int) -> list[tuple[int, int]]:
+        """The pairs (pass, index) of a batch, counted from the first of all passes."""
+        turn, place = divmod(number, len(self))
+        if self.drawn is None or self.drawn[0] != turn:
+            order = np.random.default_rng([self.seed, turn]).permutation(self.length)
+            self.drawn = turn, np.resize(order, self.share * self.processes)[self.rank :: self.processes]
+        first = place * self.batch_size
+        return [(turn, int(index)) for index in self.drawn[1][first : first + self.batch_size]]
+
+
+class EpochBatches(Sampler[list[tuple[str, int, int]]]):
+    """Batches of triples (stream, pass, index), one batch of every stream at each step.
+
+    An epoch is one pass over the longest stream; the shorter ones go on with their passes, from epoch to epoch, so
+    that each of their samples is seen as often as any other of them.
+
+    Args:
+        streams: The order of each stream, by name.
+    """
+
+    def __init__(self, streams: Mapping[str, Order]) -> None:
+        self.streams = dict(streams)
         self.epoch = 0
         self.start = 0  # batches of this epoch that are done already
 
@@ -36,21 +69,14 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         """Where Lightning looks for `set_epoch`."""
         return self
 
-    @property
-    def share(self) -> int:
-        """Samples of an epoch on each process."""
-        return -(-self.length // self.processes)
-
     def __len__(self) -> int:
         """Batches of a whole epoch, wherever it starts."""
-        return self.share // self.batch_size if self.drop_last else -(-self.share // self.batch_size)
+        return max(map(len, self.streams.values()))
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        mine = np.resize(order, self.share * self.processes)[self.rank :: self.processes]
-        for batch in range(self.start, len(self)):
-            first = batch * self.batch_size
-            yield [(self.epoch, int(index)) for index in mine[first : first + self.batch_size]]
+    def __iter__(self) -> Iterator[list[tuple[str, int, int]]]:
+        before = self.epoch * len(self)
+        for batch in range(before + self.start, before + len(self)):
+            yield [(name, *key) for name, order in self.streams.items() for key in order.batch(batch)]
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch; a place that was loaded holds for its own epoch alone."""
@@ -58,29 +84,54 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
             self.epoch, self.start = epoch, 0
 
 
+class Training(Sized, Protocol):
+    """Training samples by (pass, index), as arrays for a worker's pipe, and what makes a batch of them ready."""
+
+    def __getitem__(self, key: tuple[int, int], /) -> dict[str, Any]: ...
+
+    def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A batch of samples, stacked as tensors on the device of the network, as a supervision mode takes it."""
+
+
+class Streams(Dataset[Any]):
+    """Samples of several streams by (stream, pass, index), with the name of their stream."""
+
+    def __init__(self, streams: Mapping[str, Training]) -> None:
+        self.streams = dict(streams)
+
+    def __getitem__(self, key: tuple[str, int, int]) -> tuple[str, dict[str, Any]]:
+        stream, turn, index = key
+        return stream, self.streams[stream][turn, index]
+
+
 class TrainingLoader(DataLoader[dict[str, Any]]):
     """A DataLoader that knows its place in the epoch, so that a killed run can go on from there.
 
+    It gives one batch by stream: a mapping of arrays, numbers and names.
+
     Args:
-        samples: Samples by (epoch, index), of arrays, numbers and names.
-        batches: Which ones make up a batch.
+        samples: Those of each stream.
+        batches: Which ones make up a step.
         **options: Further arguments of `DataLoader`.
     """
 
-    def __init__(self, samples: Dataset[dict[str, Any]], batches: EpochBatches, **options: Any) -> None:
+    def __init__(self, samples: Mapping[str, Training], batches: EpochBatches, **options: Any) -> None:
         # A generator of its own: DataLoader draws a number from it whenever an epoch starts, and would draw it from
         # the one that the network's random layers use, so that theirs would depend on how often a run was started.
         generator = torch.Generator().manual_seed(0)
-        super().__init__(samples, batch_sampler=batches, generator=generator, collate_fn=stacked, **options)
+        super().__init__(Streams(samples), batch_sampler=batches, generator=generator, collate_fn=by_stream, **options)
         self.batches = batches
         self.done = 0  # batches of this epoch that were given out
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # DataLoader promises a class of its own
         # As a generator, since Lightning asks for the iterator before it says which epoch it is.
         self.done = self.batches.start
-        for arrays in super().__iter__():
+        for streams in super().__iter__():
             self.done += 1
-            yield {name: self._tensor(value) for name, value in arrays.items()}
+            yield {
+                stream: {name: self._tensor(value) for name, value in batch.items()}
+                for stream, batch in streams.items()
+            }
 
     def _tensor(self, value: Any) -> Any:
         if not isinstance(value, np.ndarray):
@@ -97,6 +148,14 @@ class TrainingLoader(DataLoader[dict[str, Any]]):
         over = state["batches"] >= len(self.batches)
         self.batches.epoch = state["epoch"] + over
         self.batches.start = self.done = 0 if over else state["batches"]
+
+
+def by_stream(samples: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """The samples of each stream as a batch."""
+    streams: dict[str, list[dict[str, Any]]] = {}
+    for stream, sample in samples:
+        streams.setdefault(stream, []).append(sample)
+    return {stream: stacked(each) for stream, each in streams.items()}
 
 
 def stacked(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """The outcome of all checks: which ids go where and which files may be opened for them."""
+    """The outcome of all checks on images: which ids go where and which files may be opened for them."""
 
     dataset: Folder
     train: list[str]
@@ -28,6 +28,11 @@ class Plan:
     select_on: str  # "mask" or "pseudo": what val is scored against
     store: Store | None
     without_fixations: list[str]  # ids that training leaves out
+
+    @property
+    def digest(self) -> str:
+        """A short name for the list of training images."""
+        return digest(self.train)
 
     def split(self, name: str) -> list[str]:
         """The ids of `train`, `val` or `test`.

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from fovea.data.plan import Plan
+from fovea.runtime.files import sha256
 
 # Loaders' workers are the parallelism, and OpenCV's own threads do not survive the fork that makes them: a worker of
 # a process that has used them hangs.
@@ -34,6 +35,7 @@ class Resized:
 
     def __init__(self, plan: Plan, size: int) -> None:
         self.plan, self.size = plan, size
+        self.ids = plan.train
         self.kinds = ("image", *sorted(plan.needs))
 
     def read(self, kind: str, index: int) -> np.ndarray:
@@ -49,6 +51,31 @@ class Resized:
             return resize_labels(self.plan.dataset.mask(image_id), self.size)
         assert self.plan.store is not None
         return resize_map(self.plan.store.read(image_id), self.size)
+
+    def layout(self, kind: str) -> tuple[list[tuple[int, ...]], np.dtype]:
+        """The shape of each array of a kind, which is that of the first, and the type of all."""
+        model = self.read(kind, 0)
+        return [model.shape] * len(self.ids), model.dtype
+
+    def made_of(self, kind: str) -> dict[str, Any]:
+        """See `fovea.data.cache.Source`."""
+        plan, dataset = self.plan, self.plan.dataset
+        files = [dataset.image_path(image_id) for image_id in self.ids]
+        manifest = None
+        if kind == "mask":  # and the images, whose sizes the masks are held against
+            files += [path for path in map(dataset.mask_path, self.ids) if path is not None]
+        if kind == "pseudo":
+            assert plan.store is not None
+            files = [plan.store.path / "maps" / f"{image_id}.png" for image_id in self.ids]
+            manifest = sha256(plan.store.path / "manifest.json")
+        return {
+            "size": self.size,
+            "dataset": {key: value for key, value in vars(dataset).items() if not key.startswith("_")},
+            "root": str(dataset.root.resolve()),
+            "manifest": manifest,
+            "files": files,
+            "code": [type(dataset), Resized, type(plan.store)],
+        }
 
 
 class TrainingSamples(Dataset[dict[str, Any]]):

@@ -9,10 +9,17 @@ from fovea.metrics.lesion_size import by_size
 from fovea.metrics.scoring import Scoring
 
 Rows = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Scores by id, output (`prediction`, `level_1`, …) and name; every image has the same outputs and names."""
+"""Scores by id, output (`prediction`, `level_1`, …, or a class) and name; every image has the same."""
 
 
-def summary_of(rows: Rows, patients: Sequence[str], unit: str, scoring: Scoring) -> dict[str, Any]:
+def summary_of(
+    rows: Rows,
+    patients: Sequence[str],
+    unit: str,
+    scoring: Scoring,
+    classes: Sequence[str] = (),
+    groups: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
     """All that a summary says of the scores: their means, how sure that of Dice is, and Dice by the lesion's size.
 
     Args:
@@ -20,20 +27,31 @@ def summary_of(rows: Rows, patients: Sequence[str], unit: str, scoring: Scoring)
         patients: The patient of each image, in the order of the rows.
         unit: `mm` or `px`, of the distances.
         scoring: How the scores were made.
+        classes: Outputs of the rows that are single classes.
+        groups: Ids of images whose means are also taken among themselves, by name.
     """
-    summary = summarise(rows)
+    summary = summarise(rows, classes)
     dice, sizes = column(rows, "prediction", "dice"), column(rows, "prediction", "size")
     summary["dice"]["ci95"] = mean_interval(dice, patients, scoring.resamples, scoring.seed)
     summary["hd95"]["unit"] = unit
     summary["surface_dice"] |= {"unit": unit, "tolerance": scoring.surface_tolerance}
+    if groups:
+        summary["groups"] = {
+            name: summarise({image_id: rows[image_id] for image_id in ids}, classes) for name, ids in groups.items()
+        }
     return summary | {"dice_by_size": by_size(sizes, dice, scoring.size_bounds)}
 
 
-def summarise(rows: Rows) -> dict[str, Any]:
-    """Mean and standard deviation over images (of the population) of each score, the levels under `levels`."""
+def summarise(rows: Rows, classes: Sequence[str] = ()) -> dict[str, Any]:
+    """Mean and standard deviation over images (of the population) of each score.
+
+    Those of the levels stand under `levels`, and those of single classes, where there are any, under `classes`.
+    """
     first = next(iter(rows.values()))
     means = {output: {name: _mean_std(column(rows, output, name)) for name in first[output]} for output in first}
-    return means.pop("prediction") | {"levels": means}
+    found = means.pop("prediction")
+    single = {name: means.pop(name) for name in classes}
+    return found | {"levels": means} | ({"classes": single} if single else {})
 
 
 def column(rows: Rows, output: str, name: str) -> list[float]:
@@ -42,7 +60,7 @@ def column(rows: Rows, output: str, name: str) -> list[float]:
 
 
 def table(rows: Rows) -> tuple[list[str], list[list[object]]]:
-    """Header and rows by id: the prediction's scores, then each level's as `level_1_dice`."""
+    """Header and rows by id: the prediction's scores, then those of each level or class as `level_1_dice`."""
     first = next(iter(rows.values()))
     names = [
         (output, name)

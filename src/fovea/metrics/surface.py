@@ -24,9 +24,9 @@ def surface_scores(
     A pair of empty masks has distance 0 and surface Dice 1; where one is empty they are the image's diagonal and 0.
 
     Args:
-        prediction: bool or integers [H, W]; what is not 0 is foreground.
+        prediction: bool or integers [H, W] or [D, H, W]; what is not 0 is foreground.
         truth: the same shape.
-        spacing: height and width of a pixel, in the unit of the result.
+        spacing: the sides of a pixel or voxel, in the unit of the result.
         tolerance: distance at which two borders still agree, in the same unit.
     """
     prediction, truth = prediction.astype(bool), truth.astype(bool)
@@ -45,12 +45,16 @@ def surface_scores(
 
 
 def border(mask: np.ndarray) -> np.ndarray:
-    """Rows and columns [N, 2] of the pixels of a mask [H, W] that have a side in common with something outside it.
+    """Coordinates [N, axes] of the pixels of a mask that have a side in common with something outside it.
 
     Beyond the image is outside: where its edge cuts a lesion, the border follows the edge.
+
+    Args:
+        mask: bool [H, W] or [D, H, W].
     """
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
-        return np.empty((0, 2), np.intp)
-    inside = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.argwhere(inside & ~binary_erosion(inside)) + np.array([rows[0], columns[0]])
+    axes = range(mask.ndim)
+    occupied = [np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
+    if not len(occupied[0]):
+        return np.empty((0, mask.ndim), np.intp)
+    inside = mask[tuple(slice(places[0], places[-1] + 1) for places in occupied)]
+    return np.argwhere(inside & ~binary_erosion(inside)) + np.array([places[0] for places in occupied])

@@ -108,7 +108,8 @@ def gazemedseg_config(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "backbone": backbone | {"_partial_": True},
         "loss": {"_target_": "torch.nn.BCEWithLogitsLoss"},
         "supervision": supervision | {"_partial_": True},
-        "data": {"channels": channels, "classes": 1, "size": SIZE} | PUBLISHED_DATA[channels],
+        "data": {"_target_": "fovea.kinds.images.Images", "channels": channels, "classes": 1, "size": SIZE}
+        | PUBLISHED_DATA[channels],
     }
 
 

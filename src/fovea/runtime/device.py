@@ -1,5 +1,8 @@
 """Where evaluation and prediction run."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from fovea.runtime.errors import FoveaError
@@ -19,3 +22,10 @@ def pick(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise FoveaError(f"device={name} is not on this machine; use device=auto or device=cpu") from error
     return device
+
+
+def moved(image: Any, device: torch.device) -> Any:
+    """A tensor, or a mapping of tensors, on a device."""
+    if isinstance(image, Mapping):
+        return {name: each.to(device) for name, each in image.items()}
+    return image.to(device)

@@ -17,6 +17,7 @@ TRUSTED = (
     "fovea.callbacks.",
     "fovea.data.",
     "fovea.gaze.importers.",
+    "fovea.kinds.",
     "fovea.losses.",
     "fovea.metrics.",
     "fovea.models.",
@@ -25,6 +26,7 @@ TRUSTED = (
     "fovea.supervision.",
     "monai.losses.",
     "monai.networks.",
+    "monai.transforms.",
     "pytorch_lightning.",
     "segmentation_models_pytorch.",
     "torch.nn.",
@@ -96,13 +98,14 @@ def locate(target: str, key: str = "_target_") -> Any:
 
 
 def targets(config: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Each `_target_` in nested mappings and lists, with the dotted key it stands under."""
+    """Each `_target_` that is going to be built, in nested mappings and lists, with the dotted key it stands under."""
     if isinstance(config, Mapping):
+        whole = config.get("_recursive_", True)
         for name, value in config.items():
             below = f"{key}.{name}" if key else str(name)
             if name == "_target_":
                 yield below, str(value)
-            else:
+            elif whole:
                 yield from targets(value, below)
     elif isinstance(config, list | tuple):
         for number, value in enumerate(config):

@@ -26,8 +26,7 @@ class CrossModality(Mode):
         backbone: Factory of a `fovea.models.by_modality.ByModality`, called once.
         loss: Takes logits [B, K, D, H, W] and labels [B, D, H, W].
         channel_weight: Of the channel-wise semantic consistency, times its ramp.
-        anatomical_weight: Of the anatomical consistency, times its ramp. With both weights 0 the unlabelled stream is
-            not read.
+        anatomical_weight: Of the anatomical consistency, times its ramp.
         anatomical: `prototype`, indifferent to how volumes lie to each other, or `overlap`, for aligned ones.
         start: The part of training after which the unlabelled terms set in, in [0, 1).
         side: Cells of a channel's descriptor along each axis.
@@ -37,7 +36,7 @@ class CrossModality(Mode):
         FoveaError: an argument makes no sense, or the network is of another kind.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"mask"})
+    needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
 
     def __init__(
         self,
@@ -55,11 +54,10 @@ class CrossModality(Mode):
         self.network = network_of(backbone)
         self.loss = loss
         self.weights = {"channel": channel_weight, "anatomical": anatomical_weight}
-        self.unlabelled = any(self.weights.values())
-        if self.unlabelled and not (self.network.separate and len(self.network.modalities) > 1):
+        if not (self.network.separate and len(self.network.modalities) > 1):
             raise FoveaError(
                 "supervision: this backbone has not features of several modalities to compare; choose "
-                "backbone=cross_modality, or supervision=cmc_supervised"
+                "backbone=cross_modality, or supervision=labeled_only"
             )
         self.anatomical = anatomical
         self.start = start
@@ -71,8 +69,6 @@ class CrossModality(Mode):
         labeled = stream(batch, "labeled")
         supervised = supervised_loss(self.loss, self.network(labeled["image"]).logits, labeled["mask"])
         terms = {"supervised": supervised}
-        if not self.unlabelled:
-            return {"loss": supervised} | terms
         image = stream(batch, "unlabeled")["image"]
         if progress < self.start:
             nothing = supervised.new_zeros(())

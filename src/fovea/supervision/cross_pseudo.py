@@ -30,7 +30,7 @@ class CrossPseudo(Mode):
         FoveaError: the weight is negative, or the network is of another kind.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"mask"})
+    needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
 
     def __init__(self, backbone: Callable[[], nn.Module], loss: nn.Module, weight: float) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ class MeanTeacher(Mode):
         FoveaError: an argument makes no sense, or the network is of another kind.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"mask"})
+    needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
 
     def __init__(
         self, backbone: Callable[[], nn.Module], loss: nn.Module, weight: float, decay: float, noise: float

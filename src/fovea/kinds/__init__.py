@@ -1,0 +1,1 @@
+"""The kinds of data: what the commands need of each, from a plan to pictures."""
