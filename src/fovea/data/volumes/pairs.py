@@ -58,6 +58,10 @@ class Pairs:
         self.labeled_fraction = labeled_fraction
         self.split_seed = split_seed
         self.misalignment = misalignment
+        if misalignment is not None and misalignment.modality not in self.modalities:
+            raise FoveaError(
+                f"data.dataset.misalignment.modality={misalignment.modality}: there is {', '.join(self.modalities)}"
+            )
         content = _content(self.path)
         self.labels = _labels(content, classes, self.path)
         self.cases = _cases(content, self.path)
@@ -110,7 +114,7 @@ class Pairs:
 
     def volume(self, case: str, modality: str) -> np.ndarray:
         """A volume, float32 [D, H, W] in RAS; see `fovea.data.volumes.nifti.read_volume` for errors."""
-        return self._moved(read_volume(self.image_path(case, modality)), case, modality, order=1)
+        return self._moved(read_volume(self.image_path(case, modality)), case, modality)
 
     def mask(self, case: str, modality: str) -> np.ndarray:
         """The labels of a volume, uint8 of its shape.
@@ -127,7 +131,7 @@ class Pairs:
                     f"{self.mask_path(case, modality)} has {present[modality]}, {self.mask_path(case, name)} {values}"
                 )
                 raise FoveaError(f"{case}: its masks have different labels: {paths}; mend one, or leave the case out")
-        return self._moved(labels[modality], case, modality, order=0)
+        return self._moved(labels[modality], case, modality)
 
     def check(self, cases: Iterable[str], masks: bool) -> None:
         """Make sure that all files that a command is going to read are there, and that their headers make sense.
@@ -157,10 +161,12 @@ class Pairs:
     def _mask(self, case: str, modality: str) -> np.ndarray:
         return read_labels(self.mask_path(case, modality), self.classes)
 
-    def _moved(self, volume: np.ndarray, case: str, modality: str, order: int) -> np.ndarray:
-        if self.misalignment is None:
+    def _moved(self, volume: np.ndarray, case: str, modality: str) -> np.ndarray:
+        """A volume, or its labels, where the misalignment puts it."""
+        if self.misalignment is None or self.misalignment.modality != modality:
             return volume
-        return self.misalignment(volume, self.header(case, modality).spacing, case, modality, order)
+        move = self.misalignment.mask if volume.dtype == np.uint8 else self.misalignment.image
+        return move(volume, self.header(case, modality).spacing, case)
 
     def _check_keys(self, case: Mapping[str, Any]) -> None:
         if missing := [name for name in self.modalities if f"img_{name}" not in case]:
