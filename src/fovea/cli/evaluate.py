@@ -3,8 +3,12 @@
 import logging
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
+from fovea.report.runs import TRAINED
 from fovea.runtime.entry import Config, command
 from fovea.runtime.errors import FoveaError
+from fovea.runtime.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +26,7 @@ def main(config: Config) -> None:
 
 
 def score(config: Config) -> None:
-    """Write `per_image.csv`, `summary.json` and `contact_sheet.png` into `out`."""
+    """Write `per_image.csv`, `summary.json` and `contact_sheet.png` into `out`, for the report what was trained."""
     from fovea.checkpoint import load
     from fovea.evaluation import Evaluation, evaluate, headline
     from fovea.runtime.device import pick
@@ -46,6 +50,7 @@ def score(config: Config) -> None:
     settings = Evaluation(kind.classes, scoring, data["num_workers"], config["sheet_rows"], facts)
     out = Path(config["out"])
     read = kind.whole(instantiate(config["tta"])(module))
+    write_text(Path(config["run_dir"]) / TRAINED, OmegaConf.to_yaml(OmegaConf.create(trained_with)))
     summary = evaluate(read, kind.held_out(plan, split, config["gaze"]), settings, device, out)
     log.info("%s", headline(summary, out))
 

@@ -8,6 +8,7 @@ from fovea.gaze.importers.detection import Detection
 from fovea.gaze.importers.geometry import Place, Screen
 from fovea.gaze.importers.task import Task
 from fovea.gaze.parameters import Parameters
+from fovea.kinds.images import folder_of
 from fovea.runtime.entry import Config, command, config_folder
 from fovea.runtime.errors import FoveaError, first_few
 from fovea.runtime.instantiate import instantiate
@@ -26,7 +27,7 @@ def main(config: Config) -> None:
         Task(
             source=Path(config["source"]).expanduser(),
             out=Path(config["out"]),
-            dataset=partial(instantiate(data["dataset"]), root=data["root"]) if data["root"] is not None else None,
+            dataset=partial(folder_of(data), root=data["root"]) if data["root"] is not None else None,
             screen=Screen(**config["screen"]),
             place=Place(**config["image"], fit=config["fit"]),
             detection=Detection(**config["detection"]),

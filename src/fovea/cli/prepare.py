@@ -5,10 +5,10 @@ from pathlib import Path
 
 from fovea.gaze.parameters import Parameters
 from fovea.gaze.stage import prepare
+from fovea.kinds.images import folder_of
 from fovea.report.quality_page import write_quality_page
 from fovea.runtime.entry import Config, command
 from fovea.runtime.errors import FoveaError, first_few
-from fovea.runtime.instantiate import instantiate
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def main(config: Config) -> None:
     """Write `gaze.store` for the images of `data.root` from `gaze.fixations`."""
     gaze = config["gaze"]
-    dataset = instantiate(config["data"]["dataset"])(root=config["data"]["root"])
+    dataset = folder_of(config["data"])(root=config["data"]["root"])
     report = prepare(
         dataset,
         Path(gaze["fixations"]),

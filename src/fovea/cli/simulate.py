@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 
 from fovea.gaze.simulate import Observer, simulate_folder
+from fovea.kinds.images import folder_of
 from fovea.runtime.entry import Config, command
-from fovea.runtime.instantiate import instantiate
 
 log = logging.getLogger(__name__)
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 @command("simulate")
 def main(config: Config) -> None:
     """Write `out`, a fixation CSV, for every image of the data set that has a mask."""
-    dataset = instantiate(config["data"]["dataset"])(root=config["data"]["root"])
+    dataset = folder_of(config["data"])(root=config["data"]["root"])
     out = Path(config["out"])
     count = simulate_folder(dataset, out, Observer(**config["observer"]), config["seed"])
     log.info("%d fixations on %d images in %s", count, len(dataset.ids), out)

@@ -1,6 +1,6 @@
 """Images and their masks or maps: two dimensions, one square size for the network."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
     from fovea.data.module import DataModule
     from fovea.kinds.image_split import ImageSplit
+
+
+def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
+    """Factory of the data set of images that the group `data` describes, for the commands about gaze.
+
+    Raises:
+        FoveaError: it is one of another kind.
+    """
+    kind = locate(data["dataset"]["_target_"], "data.dataset._target_")
+    if not issubclass(kind, Folder):
+        raise FoveaError(f"data={data['name']} has no images to look at; gaze goes with data=kvasir, folder, …")
+    factory: Callable[..., Folder] = instantiate(data["dataset"])
+    return factory
 
 
 class Images:

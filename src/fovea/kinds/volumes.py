@@ -43,6 +43,7 @@ class Volumes:
         intensity: Mapping[str, Any],
         labeled_fraction: float | None,
         crops: int,
+        misalignment: Mapping[str, Any],
         augment: Mapping[str, Any],
         overlap: float,
         windows: int,

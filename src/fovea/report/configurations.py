@@ -1,12 +1,11 @@
 """Runs that differ in nothing but their seed, as one configuration, named by what sets it apart from the others."""
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fovea.report.runs import Run
+from fovea.report.runs import Run, words
 from fovea.runtime.configuration import FREE, is_under
 
 SAME = (
@@ -82,12 +81,7 @@ def _relative(value: Any, places: Sequence[tuple[Any, str]]) -> Any:
 
 def overrides(run: Run) -> dict[str, str]:
     """What was given on the command line of a run, by key."""
-    try:
-        words = shlex.split(str(run.provenance.get("command", "")))[1:]
-    except ValueError:  # an open quote
-        return {}
-    pairs = (word.lstrip("+~").partition("=") for word in words if not word.startswith("-"))
-    return {key.partition("@")[0]: value for key, _, value in pairs}
+    return words(run.provenance)
 
 
 def _choices(groups: Sequence[Sequence[Run]]) -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +16,15 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from fovea.comparison import Evaluated, read_evaluation
-from fovea.runtime.configuration import flat
+from fovea.runtime.configuration import flat, is_under
 from fovea.runtime.errors import FoveaError
 
 FINISHED, INCOMPLETE, FAILED = "finished", "incomplete", "failed"
 CURVES = ("val/dice", "train/loss")
 """The columns of metrics.csv that are read."""
+
+TRAINED = "trained.yaml"
+"""In a run folder of `fovea-evaluate`: what the checkpoint was trained with."""
 
 _INSIDE = ("checkpoints", "evaluate")  # folders of a run, where no other run is looked for
 _MOST_LOG = 4096  # bytes of a log's end that are read
@@ -98,6 +102,8 @@ def read_run(folder: Path, split: str, score: str) -> Run | None:
     try:
         config = dict(flat(_config(folder / "config.yaml")))
         provenance = _json(folder / "provenance.json")
+        if (folder / TRAINED).is_file():
+            return _evaluation(folder, config, provenance, split, score)
         if not any(key.startswith("trainer.") for key in config):
             return None
         training = _json(folder / "training.json") if (folder / "training.json").exists() else {}
@@ -112,6 +118,32 @@ def read_run(folder: Path, split: str, score: str) -> Run | None:
         return Run(folder, FINISHED, odd, evaluated=read_evaluation(folder, split, score), **about)
     except FoveaError as error:
         return Run(folder, INCOMPLETE, "; ".join(filter(None, (_about_evaluation(error, split), odd))), **about)
+
+
+def _evaluation(
+    folder: Path, config: Mapping[str, Any], provenance: Mapping[str, Any], split: str, score: str
+) -> Run | None:
+    """An evaluation of its own, as a run that trained as its checkpoint did, but for what its command line says."""
+    trained = dict(flat(_config(folder / TRAINED)))
+    given = [key for key in words(provenance) if key not in ("data", "gaze")]  # the groups say what was there already
+    changed = {key: value for key, value in config.items() if key in trained or key.startswith("tta.")}
+    merged = trained | {key: value for key, value in changed.items() if is_under(key, given)}
+    try:
+        return Run(
+            folder, FINISHED, config=merged, provenance=provenance, evaluated=read_evaluation(folder, split, score)
+        )
+    except FoveaError:
+        return None  # of another split, or cut short: its network is another folder's
+
+
+def words(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """What was given on a command line, by key."""
+    try:
+        given = shlex.split(str(provenance.get("command", "")))[1:]
+    except ValueError:  # an open quote
+        return {}
+    pairs = (word.lstrip("+~").partition("=") for word in given if not word.startswith("-"))
+    return {key.partition("@")[0]: value for key, _, value in pairs}
 
 
 def _about_evaluation(error: FoveaError, split: str) -> str:

@@ -18,7 +18,7 @@ class Misalignment:
     greater amounts move it further the same way.
 
     Args:
-        modality: the name of the modality to move.
+        modality: the name of the modality to move; None: the last one.
         shift: length in mm.
         rotation: angle in degrees, at most 180.
         seed: of the directions.
@@ -27,7 +27,7 @@ class Misalignment:
         FoveaError: an amount or the seed makes no sense.
     """
 
-    def __init__(self, modality: str, shift: float = 0.0, rotation: float = 0.0, seed: int = 0) -> None:
+    def __init__(self, modality: str | None, shift: float = 0.0, rotation: float = 0.0, seed: int = 0) -> None:
         if not (0 <= shift < math.inf and 0 <= rotation <= 180 and seed >= 0):
             raise FoveaError(
                 f"data.misalignment: shift={shift} rotation={rotation} seed={seed}; give a shift of 0 mm or more, a "

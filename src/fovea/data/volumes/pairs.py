@@ -58,10 +58,9 @@ class Pairs:
         self.labeled_fraction = labeled_fraction
         self.split_seed = split_seed
         self.misalignment = misalignment
-        if misalignment is not None and misalignment.modality not in self.modalities:
-            raise FoveaError(
-                f"data.dataset.misalignment.modality={misalignment.modality}: there is {', '.join(self.modalities)}"
-            )
+        self.moved = (misalignment.modality if misalignment else None) or self.modalities[-1]
+        if self.moved not in self.modalities:
+            raise FoveaError(f"data.misalignment.modality={self.moved}: there is {', '.join(self.modalities)}")
         content = _content(self.path)
         self.labels = _labels(content, classes, self.path)
         self.cases = _cases(content, self.path)
@@ -163,7 +162,7 @@ class Pairs:
 
     def _moved(self, volume: np.ndarray, case: str, modality: str) -> np.ndarray:
         """A volume, or its labels, where the misalignment puts it."""
-        if self.misalignment is None or self.misalignment.modality != modality:
+        if self.misalignment is None or modality != self.moved:
             return volume
         move = self.misalignment.mask if volume.dtype == np.uint8 else self.misalignment.image
         return move(volume, self.header(case, modality).spacing, case)
