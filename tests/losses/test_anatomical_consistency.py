@@ -1,5 +1,6 @@
 import pytest
 import torch
+from monai.losses import DiceLoss
 from torch import Tensor
 
 from fovea.losses.anatomical_consistency import overlap_consistency, prototype_consistency
@@ -60,10 +61,53 @@ def test_overlap_equals_the_definition_written_out(modalities: int) -> None:
 
     ours, theirs = overlap_consistency(probabilities), naive_overlap(probabilities)
 
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)  # MONAI's is smoothed by 1e-5
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)  # ours is smoothed by 1e-5
     gradients = zip(torch.autograd.grad(ours, probabilities), torch.autograd.grad(theirs, probabilities), strict=True)
     for mine, expected in gradients:
         torch.testing.assert_close(mine, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 10.0, 200.0])
+def test_overlap_equals_the_dice_loss_of_monai(scale: float) -> None:
+    first, second = classes(0, scale), classes(1, scale)
+
+    ours = overlap_consistency([first, second])
+    theirs = DiceLoss(include_background=False, squared_pred=True)(first, second)
+
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(torch.autograd.grad(ours, [first, second]), torch.autograd.grad(theirs, [first, second]))
+
+
+def test_overlap_has_the_gradient_of_its_values_for_those_who_want_one() -> None:
+    first, second, third = (classes(seed).detach() for seed in range(3))
+
+    assert torch.autograd.gradcheck(lambda a, b: overlap_consistency([a, second, b]), (first.requires_grad_(), third))
+    assert torch.autograd.grad(overlap_consistency([first, second]), first)[0].any()
+
+
+def test_overlap_keeps_nothing_of_the_size_of_its_inputs_but_themselves() -> None:
+    given = [classes(0), classes(1)]
+    kept: list[Tensor] = []
+
+    def keep(each: Tensor) -> Tensor:
+        kept.append(each)
+        return each
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda each: each):
+        overlap_consistency(given)
+
+    large = [each.data_ptr() for each in kept if each.numel() > 100]
+    assert sorted(large) == sorted(each.data_ptr() for each in given)
+
+
+def test_overlap_is_never_of_half_precision() -> None:
+    first, second = classes(0).float(), classes(1).float()
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = overlap_consistency([first, second])
+
+    torch.testing.assert_close(mixed, overlap_consistency([first, second]), atol=0, rtol=0)
+    assert overlap_consistency([first.bfloat16(), second.bfloat16()]).dtype == torch.float32
 
 
 @pytest.mark.parametrize("modalities", [2, 3])
@@ -116,3 +160,8 @@ def test_refuses_one_modality_and_one_class(given: list[Tensor]) -> None:
         overlap_consistency(given)
     with pytest.raises(ValueError, match="are needed"):
         prototype_consistency([torch.rand(1, 3, 2, 2, 2)] * len(given), given)
+
+
+def test_refuses_volumes_of_several_shapes() -> None:
+    with pytest.raises(ValueError, match="of one shape"):
+        overlap_consistency([torch.rand(1, 3, 4, 4, 4), torch.rand(1, 3, 4, 4, 8)])

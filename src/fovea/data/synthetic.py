@@ -1,12 +1,9 @@
 """Generated endoscopy-like images with lesions: every command runs on them before real data is at hand."""
 
-import json
 import math
-import os
-import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -14,18 +11,16 @@ from PIL import Image
 from tqdm import tqdm
 
 from fovea.data.folder import Folder
+from fovea.data.generated import draw_once
 from fovea.runtime.errors import FoveaError
-from fovea.runtime.files import make_folder, unwritable, write_json
 
-_PARAMETERS = "synthetic.json"
 _VERSION = 1
 
 
 class Synthetic(Folder):
     """A `Folder` that draws itself into `root` when it is first used: PNG images, 1-bit PNG masks.
 
-    `synthetic.json` beside them names the parameters. The folder appears whole or not at all, so that jobs that
-    start together do not disturb one another: the first to finish wins, and all drew the same.
+    The folder appears whole or not at all, see `fovea.data.generated.draw_once`.
 
     Args:
         root: the folder to draw into, or one drawn before with the same parameters.
@@ -64,7 +59,8 @@ class Synthetic(Folder):
                 "at least 1 image, 32 pixels and seed 0 are needed"
             )
         parameters = {"images": images, "image_size": image_size, "seed": seed, "version": _VERSION}
-        _generate(Path(root).expanduser(), parameters)
+        fill = partial(_fill, images=images, image_size=image_size, seed=seed)
+        draw_once(Path(root).expanduser(), parameters, fill)
         super().__init__(root, channels, classes, protocol, val_fraction, test_fraction, split_seed, fold)
 
 
@@ -153,40 +149,11 @@ def _blob(rng: np.random.Generator, y: np.ndarray, x: np.ndarray, area: float) -
     return inside, relief
 
 
-def _generate(root: Path, parameters: dict[str, int]) -> None:
-    """Draw the data set into `root` unless it stands there already."""
-    if _stands(root, parameters):
-        return
-    temporary = make_folder(root.parent) / f".{root.name}.{uuid4().hex}.tmp"
-    try:
-        for kind in ("images", "masks"):
-            (temporary / kind).mkdir(parents=True)
-        for index in tqdm(range(parameters["images"]), desc="draw", unit="image", delay=2):
-            image, mask = draw(np.random.default_rng([parameters["seed"], index]), parameters["image_size"])
-            Image.fromarray(image).save(temporary / "images" / f"image_{index:04d}.png")
-            Image.fromarray(mask * 255).convert("1").save(temporary / "masks" / f"image_{index:04d}.png")
-        write_json(temporary / _PARAMETERS, parameters)
-        os.rename(temporary, root)  # noqa: PTH104 (fails where another job has filled root; an empty one is replaced)
-    except OSError as error:
-        if not _stands(root, parameters):
-            raise unwritable(root, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _stands(root: Path, parameters: dict[str, int]) -> bool:
-    """Whether `root` holds this data set; False where there is nothing.
-
-    Raises:
-        FoveaError: something else is there.
-    """
-    mend = "choose another data.root or delete that folder"
-    try:
-        if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-            return False
-        found = json.loads((root / _PARAMETERS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FoveaError(f"data.root: {root} exists and holds no generated images; {mend}") from error
-    if found != parameters:
-        raise FoveaError(f"data.root: {root} was generated with {found}, not {parameters}; {mend}")
-    return True
+def _fill(folder: Path, images: int, image_size: int, seed: int) -> None:
+    """Write images and masks into an empty folder."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir()
+    for index in tqdm(range(images), desc="draw", unit="image", delay=2):
+        image, mask = draw(np.random.default_rng([seed, index]), image_size)
+        Image.fromarray(image).save(folder / "images" / f"image_{index:04d}.png")
+        Image.fromarray(mask * 255).convert("1").save(folder / "masks" / f"image_{index:04d}.png")
