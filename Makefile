@@ -5,7 +5,7 @@ SETUP := .venv/.installed
 RUNS := logs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup crf eyes demo test test-slurm lint type fmt bench wandb-sync lock clean
+.PHONY: help setup crf eyes demo demo-multimodal test test-slurm lint type fmt bench wandb-sync lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ eyes: setup ## add pymovements, to find fixations in samples of gaze
 
 demo: setup ## the main job end to end on generated data, under 3 minutes
 	$(BIN)/python -m fovea.demo
+
+demo-multimodal: setup ## two modalities, few labels, end to end on generated volumes, under 3 minutes
+	$(BIN)/python -m fovea.demo_multimodal
 
 test: setup ## the test suite, but for the tests on SLURM
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm

@@ -8,6 +8,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
+from fovea.kinds.volumes import transform_of
 from fovea.runtime.entry import config_folder, resolve
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.instantiate import instantiate
@@ -17,6 +18,8 @@ from fovea.supervision.build import build
 NETWORKS_BY_MODALITY = ["cross_modality", "early_fusion", "each_modality"]
 BY_MODALITY = ["cmc", "cross_pseudo", "labeled_only", "mean_teacher"]
 OF_LABEL_MAPS = ["dice_ce"]
+VOLUMES = ["paired_synthetic", "paired_volumes"]
+GIVEN = ["data.modalities=[ct,mri]", "data.classes=3"]  # what data=paired_volumes leaves to its user
 GROUPS = sorted(folder.name for folder in config_folder().iterdir() if folder.is_dir())
 
 
@@ -70,11 +73,12 @@ def test_every_command_composes_for_every_data_set(command: str, tmp_path: Path)
     }
     for data in choices("data") if command not in ("predict", "report") else [None]:
         overrides = [f"data={data}", "data.root=DIR"] if data else []
+        overrides += GIVEN if data == "paired_volumes" else []
         config = composed(command, tmp_path, *overrides, *given.get(command, []))
         assert config["run_dir"] == str(tmp_path)
         if data:
             assert config["data"]["name"] == data
-            assert config["gaze"]["fixations"].startswith("DIR/")
+            assert data in VOLUMES or config["gaze"]["fixations"].startswith("DIR/")
 
 
 def test_the_default_store_is_named_after_what_its_maps_depend_on(tmp_path: Path) -> None:
@@ -129,7 +133,7 @@ def test_every_backbone_serves_every_supervision(backbone: str, supervision: str
 
 def paired(run: Path, *overrides: str) -> dict:
     """A training configuration of two modalities, three classes and one channel."""
-    data = ["+data.modalities=[ct,mri]", "data.channels=1", "data.classes=3", "loss=dice_ce"]
+    data = ["data=paired_volumes", *GIVEN, "loss=dice_ce"]
     return tiny(training(run, *data, *overrides))
 
 
@@ -137,7 +141,7 @@ def paired(run: Path, *overrides: str) -> dict:
 @pytest.mark.parametrize("supervision", BY_MODALITY)
 def test_every_backbone_by_modality_serves_its_supervision(backbone: str, supervision: str, tmp_path: Path) -> None:
     config = paired(tmp_path, f"backbone={backbone}", f"supervision={supervision}")
-    if (backbone, supervision) == ("early_fusion", "cmc"):
+    if (backbone, supervision) == ("early_fusion", "cmc"):  # it has no features of each modality
         with pytest.raises(FoveaError, match="choose backbone=cross_modality"):
             build(config)
         return
@@ -230,6 +234,34 @@ def test_every_augmentation_keeps_shapes_and_changes_what_it_says(augmentation: 
     assert all(each["image"].shape == image.shape and each["image"].dtype == np.uint8 for each in seen)
     assert all(set(np.unique(each["mask"])) <= {0, 1} for each in seen)
     assert any(not np.array_equal(each["image"], image) for each in seen) == (augmentation != "none")
+
+
+@pytest.mark.parametrize("data", VOLUMES)
+@pytest.mark.parametrize("augmentation", ["volumes", "none"])
+def test_volumes_are_augmented_as_their_masks_are(data: str, augmentation: str, tmp_path: Path) -> None:
+    given = GIVEN if data == "paired_volumes" else []
+    config = training(tmp_path, f"data={data}", *given, f"augmentation={augmentation}", "loss=dice_ce")["data"]
+    names = config["modalities"]
+    kinds = [f"{kind} {name}" for kind in ("image", "mask") for name in names]
+    groups = [config["augment"].get(group, {}).values() for group in ("spatial", "intensity")]
+    spatial, intensity = ([transform_of(each, kinds) for each in group] for group in groups)
+    assert (len(spatial) > 0) == (augmentation == "volumes") == (len(intensity) > 0)
+    mask = torch.arange(4**3).reshape(1, 4, 4, 4).float()
+    given_arrays = {kind: mask.clone() for kind in kinds}
+    for transform in spatial:
+        transform.set_random_state(0)
+        given_arrays = transform(given_arrays)
+    assert all(
+        torch.equal(torch.as_tensor(each), torch.as_tensor(given_arrays[kinds[0]])) for each in given_arrays.values()
+    )
+    assert all(instantiate(config["intensity"][name])(mask).shape == mask.shape for name in names)
+
+
+def test_a_transform_that_interpolates_takes_masks_by_the_nearest_voxel() -> None:
+    affine = {"_target_": "monai.transforms.RandAffined", "prob": 1.0, "rotate_range": [0.5, 0.0, 0.0]}
+    made = transform_of(affine, ["image ct", "mask ct"])
+    moved = made({kind: torch.randint(3, (1, 8, 8, 8)).float() for kind in ("image ct", "mask ct")})
+    assert set(moved["mask ct"].unique().tolist()) <= {0.0, 1.0, 2.0} and len(moved["image ct"].unique()) > 3
 
 
 @pytest.mark.parametrize("cache", choices("cache"))

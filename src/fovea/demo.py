@@ -1,4 +1,4 @@
-"""`make demo`: every command once on generated data, then one table and one sheet of pictures.
+"""`make demo`: every command once on generated images, then one table and one sheet of pictures.
 
 The commands are real and run as a user would run them; this file only calls them and reads what they wrote.
 """

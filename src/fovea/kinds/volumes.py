@@ -82,7 +82,7 @@ class Volumes:
         from fovea.kinds.volume_split import VolumeSplit
 
         spatial, intensity = (
-            [partial(_transform, each) for each in (self.augment.get(group) or {}).values()]
+            [partial(transform_of, each) for each in (self.augment.get(group) or {}).values()]
             for group in ("spatial", "intensity")
         )
         streams = {"labeled": plan.train} | ({"unlabeled": plan.unlabeled} if plan.unlabeled else {})
@@ -134,7 +134,7 @@ class Volumes:
         return made
 
 
-def _transform(config: Mapping[str, Any], kinds: Sequence[str]) -> Callable[..., Any]:
+def transform_of(config: Mapping[str, Any], kinds: Sequence[str]) -> Callable[..., Any]:
     """A transform of MONAI for some kinds of arrays; masks by the nearest voxel where it would interpolate."""
     taken = signature(locate(config["_target_"], "data.augment")).parameters
     modes = ["nearest" if kind.startswith("mask") else "bilinear" for kind in kinds]

@@ -9,9 +9,12 @@ from typing import Any
 from fovea.comparison import Comparison, compare
 from fovea.report.configurations import Configuration, configurations, shown
 from fovea.report.runs import FINISHED, Run
-from fovea.runtime.configuration import flat
+from fovea.runtime.configuration import flat, is_under
 from fovea.runtime.errors import FoveaError, first_few
 from fovea.runtime.files import write_csv
+
+MOVING = ("data.misalignment",)
+"""Keys that move the truth with its image, part of it out of the volume, so that its size says nothing."""
 
 _TOLERANCE = 1e-4  # of the share of an image that its lesion covers, which is written with six digits
 
@@ -121,6 +124,8 @@ def check_same_data(runs: Sequence[Run]) -> None:
                 f"runs: {len(unshared)} images were evaluated in only one of two runs ({first_few(unshared, 3)}): "
                 f"{roots}{other.folder}; {mend}"
             )
+        if any(is_under(key, MOVING) and first.config.get(key) != value for key, value in other.config.items()):
+            continue
         theirs = _sizes(other)
         if moved := [name for name in sizes.keys() & theirs.keys() if abs(sizes[name] - theirs[name]) > _TOLERANCE]:
             raise FoveaError(
