@@ -52,6 +52,18 @@ def test_warmup_rises_linearly_to_the_full_rate() -> None:
     assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
 
 
+def test_warmup_of_epochs_is_that_of_their_steps() -> None:
+    of_epochs = cosine_with_warmup(optimizer(1.0), 100, steps_per_epoch=10, warmup_steps=1, warmup_epochs=2)
+    of_steps = cosine_with_warmup(optimizer(1.0), 100, steps_per_epoch=10, warmup_steps=21)
+
+    assert walk(of_epochs, 100) == walk(of_steps, 100)
+
+
+def test_warmup_of_more_epochs_than_the_training_has_is_refused() -> None:
+    with pytest.raises(FoveaError, match=r"scheduler\.warmup_epochs=10 of 10 steps: give less than the 100 steps"):
+        cosine_with_warmup(optimizer(1.0), 100, steps_per_epoch=10, warmup_steps=0, warmup_epochs=10)
+
+
 def test_cosine_after_the_warmup_ends_at_the_minimum() -> None:
     schedule = cosine_with_warmup(optimizer(1.0), max_steps=24, steps_per_epoch=10, warmup_steps=4, minimum=0.2)
 

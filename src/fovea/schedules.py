@@ -39,29 +39,39 @@ def cosine_per_epoch(optimizer: Optimizer, max_steps: int, steps_per_epoch: int,
 
 
 def cosine_with_warmup(
-    optimizer: Optimizer, max_steps: int, steps_per_epoch: int, warmup_steps: int, minimum: float = 0.0
+    optimizer: Optimizer,
+    max_steps: int,
+    steps_per_epoch: int,
+    warmup_steps: int,
+    minimum: float = 0.0,
+    warmup_epochs: int = 0,
 ) -> LambdaLR:
-    """Rise linearly to `optimizer.lr` over `warmup_steps`, then fall along half a cosine, step by step.
+    """Rise linearly to `optimizer.lr` over a warm-up, then fall along half a cosine, step by step.
 
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017 (without restarts).
 
     Args:
         optimizer: Whose rates rise to their own `lr`.
         max_steps: Steps of the whole training, the warm-up included.
-        steps_per_epoch: Not read; every schedule takes it.
+        steps_per_epoch: Steps of the optimiser in one epoch.
         warmup_steps: Steps until the full rate.
         minimum: The rate after the last step, and the one that the warm-up rises from.
+        warmup_epochs: Epochs until the full rate, on top of those steps.
 
     Raises:
         FoveaError: a number of steps or a rate makes no sense.
     """
-    if not 0 <= warmup_steps < max_steps:
-        raise FoveaError(f"scheduler.warmup_steps={warmup_steps}: give less than the {max_steps} steps of the training")
+    rise = warmup_steps + warmup_epochs * steps_per_epoch
+    if warmup_steps < 0 or warmup_epochs < 0 or rise >= max_steps:
+        given = f"scheduler.warmup_steps={warmup_steps}"
+        if warmup_epochs:
+            given += f" and scheduler.warmup_epochs={warmup_epochs} of {steps_per_epoch} steps"
+        raise FoveaError(f"{given}: give less than the {max_steps} steps of the training")
 
     def share(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / warmup_steps
-        return _half_cosine((step - warmup_steps) / (max_steps - warmup_steps))
+        if step < rise:
+            return (step + 1) / rise
+        return _half_cosine((step - rise) / (max_steps - rise))
 
     return _schedule(optimizer, max_steps, steps_per_epoch, share, minimum)
 

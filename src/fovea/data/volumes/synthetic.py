@@ -225,7 +225,7 @@ def _check(parameters: dict[str, Any], counts: dict[str, int]) -> None:
     if (
         not 1 <= len(names) <= len(CONTRASTS)
         or len(set(names)) < len(names)
-        or not all(re.fullmatch(r"[A-Za-z0-9-]+", str(name)) for name in names)
+        or not all(re.fullmatch(r"[A-Za-z0-9_-]+", str(name)) for name in names)
     ):
         raise FoveaError(f"data.dataset: modalities={names}; give one to three different names of letters and digits")
     if min(counts.values()) < 0 or not counts["labeled"]:
