@@ -19,7 +19,9 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from PIL import Image
+from pytorch_lightning import Trainer
 
+from fovea.callbacks.last import Last
 from fovea.data.synthetic import draw
 
 SPLITS = {"train": "abcdef", "val": "gh", "test": "ij"}
@@ -205,3 +207,22 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command in this process, in a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
     return invoke
+
+
+class KilledError(RuntimeError):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture
+def kill(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Give it numbers of steps, and the run dies before the step after so many."""
+    at: list[int] = []
+    start = Last.on_train_batch_start
+
+    def start_or_die(self: Last, trainer: Trainer, *args: object) -> None:
+        start(self, trainer, *args)
+        if trainer.global_step in at:
+            raise KilledError
+
+    monkeypatch.setattr(Last, "on_train_batch_start", start_or_die)
+    return at

@@ -5,17 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
-
-from fovea.callbacks.last import Last
 
 from .conftest import LIGHT, Run, folder, gaze
 
 STEPS = 9  # of which two make an epoch: six images, batches of four and of two
-
-
-class KilledError(RuntimeError):
-    """Stands for the end of the process."""
 
 
 @pytest.fixture
@@ -32,21 +25,6 @@ def line(made: Path, store: Path) -> list[str]:
         "callbacks.last.every_n_train_steps=1",
         "ckpt_path=auto",
     ]
-
-
-@pytest.fixture
-def kill(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Give it numbers of steps, and the run dies before the step after so many."""
-    at: list[int] = []
-    start = Last.on_train_batch_start
-
-    def start_or_die(self: Last, trainer: Trainer, *args: object) -> None:
-        start(self, trainer, *args)
-        if trainer.global_step in at:
-            raise KilledError
-
-    monkeypatch.setattr(Last, "on_train_batch_start", start_or_die)
-    return at
 
 
 def state(run: Path) -> dict:

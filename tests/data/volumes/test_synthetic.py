@@ -21,12 +21,12 @@ ARGUMENTS: dict[str, Any] = {
     "unlabeled": 1,
     "validation": 1,
     "testing": 1,
-    "size": [24, 20, 8],
-    "spacing": [2.0, 2.0, 5.0],
-    "misalignment": 0.0,
+    "shape": [24, 20, 8],
+    "voxel": [2.0, 2.0, 5.0],
+    "shift": 0.0,
     "seed": 0,
 }
-GRID: dict[str, Any] = {"size": (64, 64, 16), "spacing": (1.5, 1.5, 5.0)}
+GRID: dict[str, Any] = {"shape": (64, 64, 16), "voxel": (1.5, 1.5, 5.0)}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_modalities_differ_in_spacing_slices_and_orientation(root: Path) -> None
 
 def test_aligned_modalities_show_the_structures_at_the_same_place() -> None:
     for case in range(3):
-        first, second, third = (centres(*draw([0, case], place, **GRID, misalignment=0.0)[1:]) for place in range(3))
+        first, second, third = (centres(*draw([0, case], place, **GRID, shift=0.0)[1:]) for place in range(3))
         for other in (second, third):
             assert (np.abs(other - first) < (2.0, 2.0, 5.0)).all()  # a slice more or less at the end of the field
 
@@ -92,9 +92,7 @@ def test_aligned_modalities_show_the_structures_at_the_same_place() -> None:
 def test_misalignment_moves_all_but_the_first_modality_with_its_mask() -> None:
     moves = []
     for case in range(6):
-        still, moved = (
-            [draw([0, case], place, **GRID, misalignment=amount) for place in (0, 1)] for amount in (0.0, 15.0)
-        )
+        still, moved = ([draw([0, case], place, **GRID, shift=amount) for place in (0, 1)] for amount in (0.0, 15.0))
         np.testing.assert_array_equal(still[0][0], moved[0][0])
         moves.append(np.linalg.norm(centres(*moved[1][1:]) - centres(*still[1][1:]), axis=1).mean())
         image, mask = moved[1][:2]
@@ -111,8 +109,8 @@ def test_no_contrast_only_rises_or_falls_with_another() -> None:
 
 
 def test_modalities_show_their_contrast() -> None:
-    image, mask, _ = draw([0, 0], 0, **GRID, misalignment=0.0)
-    other, its, _ = draw([0, 0], 1, **GRID, misalignment=0.0)
+    image, mask, _ = draw([0, 0], 0, **GRID, shift=0.0)
+    other, its, _ = draw([0, 0], 1, **GRID, shift=0.0)
     assert np.median(image[mask == 3]) > np.median(image[mask == 1]) > np.median(image[mask == 2])
     assert np.median(other[its == 2]) > np.median(other[its == 3]) > np.median(other[its == 1])
 
@@ -120,7 +118,7 @@ def test_modalities_show_their_contrast() -> None:
 def test_no_range_of_brightness_gives_the_structures_away() -> None:
     best = []
     for case in range(5):
-        image, mask, _ = draw([1, case], case % 3, **GRID, misalignment=0.0)
+        image, mask, _ = draw([1, case], case % 3, **GRID, shift=0.0)
         levels = np.quantile(image, np.linspace(0, 1, 21))
         for label in (1, 2, 3):
             inside = np.histogram(image[mask == label], levels)[0].cumsum()
@@ -133,9 +131,7 @@ def test_no_range_of_brightness_gives_the_structures_away() -> None:
 
 
 def test_structures_are_neither_tiny_nor_large() -> None:
-    shares = [
-        (draw([2, case], 0, **GRID, misalignment=0.0)[1][..., None] == (1, 2, 3)).mean((0, 1, 2)) for case in range(8)
-    ]
+    shares = [(draw([2, case], 0, **GRID, shift=0.0)[1][..., None] == (1, 2, 3)).mean((0, 1, 2)) for case in range(8)]
     assert np.min(shares) > 0.004 and np.max(shares) < 0.09
     assert np.ptp(shares, axis=0).min() > 0.005
 
@@ -179,13 +175,13 @@ def test_a_part_of_a_folder_is_refused_and_kept(tmp_path: Path) -> None:
 
 
 def test_second_use_leaves_the_files_alone_and_other_arguments_are_refused(tmp_path: Path) -> None:
-    small = {**ARGUMENTS, "labeled": 1, "unlabeled": 0, "validation": 0, "testing": 0, "size": (16, 16, 4)}
+    small = {**ARGUMENTS, "labeled": 1, "unlabeled": 0, "validation": 0, "testing": 0, "shape": (16, 16, 4)}
     generate(tmp_path / "set", **small)
     (tmp_path / "set" / "images" / "labeled_000_ct.nii.gz").write_bytes(b"mine")
     generate(tmp_path / "set", **small)
     assert (tmp_path / "set" / "images" / "labeled_000_ct.nii.gz").read_bytes() == b"mine"
     with pytest.raises(FoveaError, match=r"data\.root: .*was generated with .*choose another data\.root or delete"):
-        generate(tmp_path / "set", **{**small, "misalignment": 1.0})
+        generate(tmp_path / "set", **{**small, "shift": 1.0})
 
 
 def test_jobs_that_start_together_agree(tmp_path: Path, root: Path) -> None:
@@ -204,10 +200,10 @@ def test_jobs_that_start_together_agree(tmp_path: Path, root: Path) -> None:
         ({"modalities": ["a", "b", "c", "d"]}, "one to three"),
         ({"labeled": 0}, "at least 1 labelled"),
         ({"testing": -1}, "at least 1 labelled"),
-        ({"size": [64, 64]}, "three numbers of voxels"),
-        ({"size": [64, 8, 16]}, "three numbers of voxels"),
-        ({"spacing": [1.0, 0.0, 1.0]}, "three lengths"),
-        ({"misalignment": float("nan")}, "give 0 or more"),
+        ({"shape": [64, 64]}, "three numbers of voxels"),
+        ({"shape": [64, 8, 16]}, "three numbers of voxels"),
+        ({"voxel": [1.0, 0.0, 1.0]}, "three lengths"),
+        ({"shift": float("nan")}, "give 0 or more"),
         ({"seed": -1}, "give 0 or more"),
     ],
 )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fovea.data.samples import Arrays
 from fovea.data.volumes.prepared import Prepared, centred, common_shape
+from fovea.runtime.errors import FoveaError
 
 Factory = Callable[[Sequence[str]], Any]  # of a dictionary transform of MONAI for some kinds of arrays
 FOREGROUND = "foreground"
@@ -60,7 +61,11 @@ class Crops:
         return len(self.prepared.ids)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """The crops of (pass, index): `image <modality>` float32 [crops, 1, *size], `mask <modality>` uint8, `id`."""
+        """The crops of (pass, index): `image <modality>` float32 [crops, 1, *size], `mask <modality>` uint8, `id`.
+
+        Raises:
+            FoveaError: a file cannot be read, or a transform changes the shape of a crop.
+        """
         turn, index = key
         given = {kind: torch.from_numpy(self.arrays.read(kind, index))[None] for kind in self.prepared.kinds}
         shape = common_shape([tuple(each.shape[1:]) for each in given.values()], self.size)
@@ -70,6 +75,12 @@ class Crops:
             padded[FOREGROUND] = torch.stack(masks).any(dim=0)
         self.transform.set_random_state(int(np.random.SeedSequence([self.seed, turn, index]).generate_state(1)[0]))
         crops = self.transform(padded)
+        for crop in crops:
+            if (found := crop[self.prepared.kinds[0]].shape[1:]) != self.size:
+                raise FoveaError(
+                    f"data.augment: a crop of {self.size} became one of {tuple(found)}; give data.size equal sides "
+                    "where crops are turned, or leave the turns out: '~data.augment.spatial.turn'"
+                )
         stacked = {kind: np.stack([np.asarray(crop[kind]) for crop in crops]) for kind in self.prepared.kinds}
         return stacked | {"index": index, "id": self.prepared.ids[index]}
 

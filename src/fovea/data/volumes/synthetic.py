@@ -45,9 +45,9 @@ def generate(
     unlabeled: int,
     validation: int,
     testing: int,
-    size: Sequence[int],
-    spacing: Sequence[float],
-    misalignment: float,
+    shape: Sequence[int],
+    voxel: Sequence[float],
+    shift: float,
     seed: int,
 ) -> None:
     """Draw pairs of volumes into `root` unless they stand there: `dataset.json`, `images/`, `masks/`, NIfTI files.
@@ -64,9 +64,9 @@ def generate(
         unlabeled: number of unlabelled ones.
         validation: number of labelled cases to choose on.
         testing: number of labelled cases to test on.
-        size: voxels of the first modality along x, y and z, the slices; theirs vary by one.
-        spacing: mm between them; the other modalities differ from it by up to a quarter.
-        misalignment: the second and further modalities are shifted by up to so many mm in any direction, and turned in
+        shape: voxels of the first modality along x, y and z, the slices; theirs vary by one.
+        voxel: mm between them; the other modalities differ from it by up to a quarter.
+        shift: the second and further modalities are shifted by up to so many mm in any direction, and turned in
             plane by up to as many degrees, with their masks.
         seed: of the drawing.
 
@@ -76,9 +76,9 @@ def generate(
     counts = {"labeled": labeled, "unlabeled": unlabeled, "validation": validation, "testing": testing}
     parameters: dict[str, Any] = counts | {
         "modalities": list(modalities),
-        "size": list(size),
-        "spacing": list(spacing),
-        "misalignment": misalignment,
+        "shape": list(shape),
+        "voxel": list(voxel),
+        "shift": shift,
         "seed": seed,
     }
     _check(parameters, counts)
@@ -86,28 +86,28 @@ def generate(
 
 
 def draw(
-    key: Sequence[int], modality: int, size: Sequence[int], spacing: Sequence[float], misalignment: float
+    key: Sequence[int], modality: int, shape: Sequence[int], voxel: Sequence[float], shift: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one volume of a case.
 
     Args:
         key: seeds of the case; its anatomy depends on nothing else.
         modality: its place among the modalities, 0 to 2.
-        size: as for `generate`.
-        spacing: as for `generate`.
-        misalignment: as for `generate`; the first modality has none.
+        shape: as for `generate`.
+        voxel: as for `generate`.
+        shift: as for `generate`; the first modality has none.
 
     Returns:
         (image int16, mask uint8 with the places in `LABELS`, affine to RAS in mm [4, 4]), both volumes by x, y, z.
     """
     rng = np.random.default_rng([*key, 1 + modality])
     across, slices = _GRIDS[modality]
-    steps = np.array(spacing, float) * (across, across, slices)
-    extent = np.array(size) * spacing
-    shape = np.maximum(np.round(extent / steps).astype(int) + np.array([0, 0, rng.integers(-1, 2)]), 1)
-    axes = [(np.arange(count) - (count - 1) / 2) * step for count, step in zip(shape, steps, strict=True)]
+    steps = np.array(voxel, float) * (across, across, slices)
+    extent = np.array(shape) * voxel
+    counts = np.maximum(np.round(extent / steps).astype(int) + np.array([0, 0, rng.integers(-1, 2)]), 1)
+    axes = [(np.arange(count) - (count - 1) / 2) * step for count, step in zip(counts, steps, strict=True)]
     places = np.meshgrid(*axes, indexing="ij", sparse=True)
-    moved = _back(rng, places, misalignment if modality else 0.0)
+    moved = _back(rng, places, shift if modality else 0.0)
     half = min(extent[:2]) / 2
     tissue = _anatomy(np.random.default_rng([*key, 0]), moved[0] / half, moved[1] / half, 2 * moved[2] / extent[2])
     image, mask = _scan(rng, tissue, CONTRASTS[modality]), _LABEL[tissue]
@@ -202,7 +202,7 @@ def _fill(folder: Path, parameters: dict[str, Any]) -> None:
         entry = {}
         for place, name in enumerate(names):
             key = [parameters["seed"], list(_GROUPS).index(group), index]
-            image, mask, affine = draw(key, place, *(parameters[each] for each in ("size", "spacing", "misalignment")))
+            image, mask, affine = draw(key, place, *(parameters[each] for each in ("shape", "voxel", "shift")))
             for kind, volume in [("img", image)] + ([("mask", mask)] if group != "unlabeled" else []):
                 path = f"{'images' if kind == 'img' else 'masks'}/{group}_{index:03d}_{name}.nii.gz"
                 _write(folder / path, volume, affine)
@@ -221,7 +221,7 @@ def _write(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:
 
 def _check(parameters: dict[str, Any], counts: dict[str, int]) -> None:
     """Refuse arguments that make no sense."""
-    names, size, spacing = (parameters[key] for key in ("modalities", "size", "spacing"))
+    names, size, spacing = (parameters[key] for key in ("modalities", "shape", "voxel"))
     if (
         not 1 <= len(names) <= len(CONTRASTS)
         or len(set(names)) < len(names)
@@ -231,10 +231,8 @@ def _check(parameters: dict[str, Any], counts: dict[str, int]) -> None:
     if min(counts.values()) < 0 or not counts["labeled"]:
         raise FoveaError(f"data.dataset: {counts}; give at least 1 labelled case and 0 of the others")
     if len(size) != 3 or min(size[:2]) < 16 or size[2] < 4 or max(size) > 1024:
-        raise FoveaError(f"data.dataset: size={size}; give three numbers of voxels: 16, 16 and 4 to 1024 each")
+        raise FoveaError(f"data.dataset: shape={size}; give three numbers of voxels: 16, 16 and 4 to 1024 each")
     if len(spacing) != 3 or not all(0 < step < math.inf for step in spacing):
-        raise FoveaError(f"data.dataset: spacing={spacing}; give three lengths above 0 in mm")
-    if not 0 <= parameters["misalignment"] < math.inf or parameters["seed"] < 0:
-        raise FoveaError(
-            f"data.dataset: misalignment={parameters['misalignment']} seed={parameters['seed']}; give 0 or more"
-        )
+        raise FoveaError(f"data.dataset: voxel={spacing}; give three lengths above 0 in mm")
+    if not 0 <= parameters["shift"] < math.inf or parameters["seed"] < 0:
+        raise FoveaError(f"data.dataset: shift={parameters['shift']} seed={parameters['seed']}; give 0 or more")

@@ -13,6 +13,7 @@ class SyntheticPairs(Pairs):
 
     Args:
         root: The folder to draw into, or one drawn before with the same numbers.
+        drawn: Names of one to three modalities, each with a contrast of its own.
         labeled: Cases under `training`.
         unlabeled: Under `unlabeled_training`, without masks.
         validation: Of that name.
@@ -22,7 +23,7 @@ class SyntheticPairs(Pairs):
         shift: How far the other modalities lie elsewhere at most, in mm; they are turned in proportion.
         seed: Of the drawing.
         list: As for `Pairs`.
-        modalities: As for `Pairs`; each has a contrast of its own.
+        modalities: As for `Pairs`, of those that are drawn.
         classes: As for `Pairs`; there are 4.
         labeled_fraction: As for `Pairs`.
         split_seed: As for `Pairs`.
@@ -35,6 +36,7 @@ class SyntheticPairs(Pairs):
     def __init__(
         self,
         root: str | Path,
+        drawn: Sequence[str],
         labeled: int,
         unlabeled: int,
         validation: int,
@@ -52,14 +54,14 @@ class SyntheticPairs(Pairs):
     ) -> None:
         generate(
             Path(root).expanduser(),
-            modalities=modalities,
+            modalities=drawn,
             labeled=labeled,
             unlabeled=unlabeled,
             validation=validation,
             testing=testing,
-            size=shape,
-            spacing=voxel,
-            misalignment=shift,
+            shape=shape,
+            voxel=voxel,
+            shift=shift,
             seed=seed,
         )
         super().__init__(root, list, modalities, classes, labeled_fraction, split_seed, misalignment)
