@@ -33,14 +33,13 @@ def score(config: Config) -> None:
     from fovea.runtime.instantiate import instantiate, locate
 
     split, data = config["split"], config["data"]
-    instantiate(data).split_plan(split, config["gaze"])  # before the weights are read
     checkpoint, device = Path(config["checkpoint"]), pick(config["device"])
     module, trained_with = load(checkpoint, device)
     if trained_with["data"]["_target_"] != data["_target_"]:
         raise FoveaError(f"data={data['name']} is of another kind than {checkpoint} was trained on; choose that data=…")
     of_model = {key: trained_with["data"].get(key) for key in locate(data["_target_"], "data._target_").of_model}
     for key in ("channels", "classes"):
-        if of_model[key] != data[key]:
+        if data[key] is not None and of_model[key] != data[key]:
             own = of_model[key]
             raise FoveaError(f"data.{key}={data[key]} but {checkpoint} has {own}; add data.{key}={own}")
     kind = instantiate(data | of_model)

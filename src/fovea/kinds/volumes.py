@@ -6,6 +6,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fovea.data.volumes.pairs import Pairs
 from fovea.data.volumes.plan import VolumePlan, make_plan, split_plan
 from fovea.kinds.kind import Read
 from fovea.runtime.errors import FoveaError
@@ -53,6 +54,9 @@ class Volumes:
         seed: int,
         cache: Mapping[str, Any] | None = None,
     ) -> None:
+        for key, value in (("modalities", modalities), ("classes", classes)):
+            if value is None:
+                raise FoveaError(f"data.{key} is not given: add data.{key}=…, as docs/volumes.md says")
         _check(modalities, channels, size, spacing, intensity, crops, overlap, windows, augment)
         self.name, self.root, self.dataset = name, root, dataset
         self.modalities, self.classes, self.size, self.spacing = modalities, classes, size, spacing
@@ -62,11 +66,11 @@ class Volumes:
 
     def plan(self, needs: Collection[str], gaze: Mapping[str, Any]) -> VolumePlan:
         """See `fovea.data.volumes.plan.make_plan`."""
-        return make_plan(instantiate(self.dataset), self.root, needs)
+        return make_plan(self._dataset(), self.root, needs)
 
     def split_plan(self, split: str, gaze: Mapping[str, Any]) -> VolumePlan:
         """See `fovea.data.volumes.plan.split_plan`."""
-        return split_plan(instantiate(self.dataset), self.root, split)
+        return split_plan(self._dataset(), self.root, split)
 
     def describe(self, plan: VolumePlan) -> str:
         """One line on what is trained on."""
@@ -120,6 +124,9 @@ class Volumes:
         intensity = {name: instantiate(each) for name, each in trained["intensity"].items()}
         read = SlidingWindow(module, trained["size"], trained["overlap"], trained["windows"])
         return predict_volumes(read, source, trained["modalities"], trained["spacing"], intensity, device, out)
+
+    def _dataset(self) -> Callable[..., Pairs]:
+        return partial(instantiate(self.dataset), modalities=self.modalities, classes=self.classes)
 
     def _prepared(self, plan: VolumePlan, cases: Sequence[str], masks: bool) -> "Prepared":
         from fovea.data.volumes.prepared import Prepared
