@@ -17,10 +17,11 @@ from fovea.data.plan import Plan, evaluation_plan
 from fovea.data.samples import EvaluationSamples, Transform
 from fovea.data.spacing import common_spacing
 from fovea.gaze.fixations import FixationTable, read_fixations
+from fovea.gaze.levels import GRID, dice_at, quantised
 from fovea.metrics.calibration import CalibrationError
 from fovea.metrics.image import scores_of_image
 from fovea.metrics.scoring import Scoring
-from fovea.metrics.summary import summary_of, table
+from fovea.metrics.summary import Rows, summary_of, table
 from fovea.report.contact_sheet import contact_sheet
 from fovea.report.evaluation_sheet import ranked, tiles
 from fovea.runtime.errors import FoveaError
@@ -45,12 +46,13 @@ class Evaluation:
     sheet_rows: int  # rows of the contact sheet; 0 for none
     fixations: str | None  # CSV to draw on the sheet, if it is there
     dose: float = 1.0  # share of the gaze that is drawn
+    flips: Sequence[int] = ()  # axes that the module takes the mean of flips along; written into the summary
 
 
 def evaluate(
     module: nn.Module, plan: Plan, split: str, settings: Evaluation, device: torch.device, checkpoint: Path, out: Path
 ) -> dict[str, Any]:
-    """Write `per_image.csv`, `summary.json` and `contact_sheet.png` into `out`, and return the summary.
+    """Write the tables of `write_scores` and `contact_sheet.png` into `out`, and return the summary.
 
     Args:
         module: A supervision module in evaluation mode on `device`.
@@ -70,16 +72,18 @@ def evaluate(
     loader: DataLoader[dict[str, Any]] = DataLoader(
         samples, batch_size=1, num_workers=settings.num_workers, worker_init_fn=leave_signals_alone
     )
-    calibration = CalibrationError(settings.scoring.calibration_bins)
+    calibration, tolerance = CalibrationError(settings.scoring.calibration_bins), settings.scoring.surface_tolerance
     rows: dict[str, dict[str, dict[str, float]]] = {}
+    curves: list[np.ndarray] = []
     for batch in tqdm(loader, desc=f"evaluate {split}", unit="image"):
         outputs = predict_batch(module, batch["image"].to(device), batch["target"].shape[1:])
         truth, image_id = batch["target"][0].numpy(), batch["id"][0]
-        calibration.update(outputs["prediction"][0].cpu().numpy(), truth)
-        masks = {name: label_map(probability) for name, probability in outputs.items()}
-        rows[image_id] = scores_of_image(
-            masks, truth, settings.classes, spacing[image_id], settings.scoring.surface_tolerance
-        )
+        probability = outputs["prediction"][0].cpu().numpy()
+        calibration.update(probability, truth)
+        if settings.classes == 1:
+            curves.append(dice_at(quantised(np.nan_to_num(probability[0])), truth, GRID))
+        masks = {name: label_map(each) for name, each in outputs.items()}
+        rows[image_id] = scores_of_image(masks, truth, settings.classes, spacing[image_id], tolerance)
     patients = [plan.dataset.patient(image_id) for image_id in rows]
     summary = summary_of(rows, patients, unit, settings.scoring) | {
         "calibration_error": calibration.compute(),
@@ -87,13 +91,29 @@ def evaluate(
         "split": split,
         "select_on": plan.select_on,
         "checkpoint": str(checkpoint),
+        "tta": list(settings.flips),
     }
-    write_csv(out / "per_image.csv", *table(rows))
-    write_json(out / "summary.json", summary)
+    write_scores(out, rows, summary, curves)
     if settings.sheet_rows:
         dice = {image_id: row["prediction"]["dice"] for image_id, row in rows.items()}
         write_image(out / "contact_sheet.png", draw_sheet(module, samples, dice, settings, device))
     return summary
+
+
+def write_scores(out: Path, rows: Rows, summary: dict[str, Any], curves: Sequence[np.ndarray]) -> None:
+    """Write `per_image.csv`, `summary.json` and, of images' Dice by threshold, `thresholds.csv` with the means.
+
+    Args:
+        out: Folder, made if need be.
+        rows: Scores of each image.
+        summary: Of all.
+        curves: Dice at each threshold of `fovea.gaze.levels.GRID`, an array an image; none with several classes.
+    """
+    write_csv(out / "per_image.csv", *table(rows))
+    write_json(out / "summary.json", summary)
+    if curves:
+        means = zip(GRID, np.mean(curves, axis=0), strict=True)
+        write_csv(out / "thresholds.csv", ["threshold", "dice"], [(each, f"{dice:.6f}") for each, dice in means])
 
 
 def settings_of(model: dict[str, Any], command: dict[str, Any]) -> Evaluation:
@@ -108,6 +128,7 @@ def settings_of(model: dict[str, Any], command: dict[str, Any]) -> Evaluation:
         sheet_rows=command["sheet_rows"],
         fixations=command["gaze"]["fixations"],
         dose=command["gaze"]["dose"],
+        flips=command.get("tta", {}).get("axes", ()),
     )
 
 

@@ -22,7 +22,7 @@ def main(config: Config) -> None:
 
 
 def score(config: Config) -> None:
-    """Write `per_image.csv`, `summary.json` and `contact_sheet.png` into `out`."""
+    """Write `per_image.csv`, `summary.json`, `thresholds.csv` and `contact_sheet.png` into `out`."""
     from fovea.checkpoint import load
     from fovea.evaluation import evaluate, headline, settings_of, split_plan
     from fovea.gaze.parameters import Parameters
