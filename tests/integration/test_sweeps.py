@@ -73,9 +73,7 @@ def test_optuna_searches_over_seeds_and_goes_on(run: Run, line: list[str], tmp_p
     assert "has other values: objective.seeds=[0,1]" in run("train", *wrong).refusal("train")
 
 
-def test_a_search_killed_in_a_trial_is_finished_by_the_same_command(
-    run: Run, line: list[str], tmp_path: Path
-) -> None:
+def test_a_search_killed_in_a_trial_is_finished_by_the_same_command(run: Run, line: list[str], tmp_path: Path) -> None:
     line = [each for each in line if not each.startswith(("optimizer.lr", "trainer.max_steps"))]
     steps = ["trainer.max_steps=40", "callbacks.last.every_n_train_steps=2", "hydra.sweeper.n_trials=2"]
     searched = [*line, *steps, "sweep=optuna", "hydra.sweep.dir=study"]
