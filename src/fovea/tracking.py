@@ -47,7 +47,7 @@ def _log_thresholds(logger: Tracker, name: str, table: Path) -> None:
     """
     if not table.is_file():
         return
-    logger.experiment.define_metric(f"{name}/threshold", hidden=True)
+    logger.experiment.define_metric(f"{name}/threshold", hidden=True, summary="none")
     logger.experiment.define_metric(f"{name}/dice", step_metric=f"{name}/threshold", summary="max")
     with table.open(newline="", encoding="utf-8") as file:
         for row in DictReader(file):
