@@ -105,6 +105,30 @@ def test_what_is_not_alike_is_not_compared(change: dict, message: str) -> None:
         compare({"a": [run("a", 0.8, 1)], "b": [other]}, "dice", 0.05, 500, seed=0)
 
 
+def test_distances_of_other_units_or_tolerances_are_not_compared(tmp_path: Path) -> None:
+    given = {
+        "mm": {"hd95": {"mean": 1.0, "unit": "mm"}, "surface_dice": {"unit": "mm", "tolerance": 2.0}},
+        "px": {"hd95": {"mean": 1.0, "unit": "px"}, "surface_dice": {"unit": "mm", "tolerance": 1.0}},
+        "old": {},
+    }
+    for name, scores_ in given.items():
+        folder = written(tmp_path / name, scores(0.8, 1))
+        table = (folder / "per_image.csv").read_text().replace("level_1_dice", "level_1_dice,hd95,surface_dice")
+        (folder / "per_image.csv").write_text(table.replace(",0.5\n", ",0.5,2.0,0.9\n"))
+        summary = json.loads((folder / "summary.json").read_text()) | scores_
+        (folder / "summary.json").write_text(json.dumps(summary))
+    for name, column, line in (
+        ("px", "hd95", "distances are in mm in .*mm but in px in .*px; evaluate both alike"),
+        ("px", "surface_dice", r"in mm within 2\.0 in .* but in mm within 1\.0 in"),
+        ("old", "hd95", "in mm in .* but of no known unit in .*old"),
+    ):
+        runs = read_runs([str(tmp_path / "mm"), str(tmp_path / name)], "test", column)
+        with pytest.raises(FoveaError, match=line):
+            compare(runs, column, 0.05, 500, seed=0)
+    runs = read_runs([str(tmp_path / "mm"), str(tmp_path / "px")], "test", "dice")
+    assert len(compare(runs, "dice", 0.05, 500, seed=0).rows) == 2
+
+
 def test_one_image_is_not_enough() -> None:
     runs = {name: [Evaluated(Path(name), "test", "mask", {"i": 0.5})] for name in "ab"}
     with pytest.raises(FoveaError, match="a has 1 images"):

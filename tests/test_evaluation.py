@@ -103,6 +103,22 @@ def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path)
     assert summary["hd95"]["mean"] == pytest.approx((np.hypot(40, 60) + np.hypot(61, 33)) / 3)
 
 
+def test_dice_against_the_threshold_is_that_of_each_threshold(root: Path, tmp_path: Path) -> None:
+    plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
+    held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
+    out = tmp_path / "out"
+    summary = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
+    with (out / "thresholds.csv").open() as file:
+        curve = {float(row["threshold"]): float(row["dice"]) for row in csv.DictReader(file)}
+    assert len(curve) == 49 and curve[0.5] == pytest.approx(summary["dice"]["mean"], abs=1e-6)
+    evaluate(Unsure(), held_out, settings, torch.device("cpu"), out)
+    with (out / "thresholds.csv").open() as file:
+        dice = [float(row["dice"]) for row in csv.DictReader(file)]
+    everything = (2 * 400 / (2400 + 400) + 2 * 400 / (2013 + 400)) / 3
+    assert dice[:14] == pytest.approx([everything] * 14, abs=1e-6)  # thresholds up to 0.28: all is predicted
+    assert dice[15:] == pytest.approx([1 / 3] * 34, abs=1e-6)  # from 0.32 on: nothing is
+
+
 def test_an_evaluation_in_mm_by_patient(root: Path, tmp_path: Path) -> None:
     plan = evaluation_plan(partial(Scan), str(root), "val", "auto", None, {})
     held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))

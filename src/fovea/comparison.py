@@ -26,6 +26,7 @@ class Evaluated:
     split: str
     select_on: str  # what it was scored against: mask or pseudo
     scores: dict[str, float]  # one column of per_image.csv, by id
+    measure: str = ""  # of a distance: its unit, and the tolerance of one that has it
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def check_alike(runs: Sequence[Evaluated]) -> None:
     """Make sure that evaluations can be compared image by image.
 
     Raises:
-        FoveaError: they are of different splits, targets or images, of fewer than two images, or one is there twice.
+        FoveaError: they are of different splits, targets, units or images, of fewer than two images, or one is there
+            twice.
     """
     first, *others = runs
     for other in others:
@@ -143,6 +145,11 @@ def check_alike(runs: Sequence[Evaluated]) -> None:
                 raise FoveaError(
                     f"compare: {key} is {ours} in {first.folder} but {theirs} in {other.folder}; evaluate both alike"
                 )
+        if first.measure != other.measure:
+            raise FoveaError(
+                f"compare: distances are {first.measure or 'of no known unit'} in {first.folder} but "
+                f"{other.measure or 'of no known unit'} in {other.folder}; evaluate both alike"
+            )
         if unshared := sorted(first.scores.keys() ^ other.scores.keys()):
             raise FoveaError(
                 f"compare: {len(unshared)} ids are in only one of {first.folder} and {other.folder} "
@@ -205,10 +212,17 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
                 f"compare: no {path.name} in {folder} or {inside}; give a folder that fovea-evaluate wrote, or split=…"
             )
     summary = _read_summary(table.with_name("summary.json"))
-    return Evaluated(table.parent, summary["split"], summary["select_on"], _read_scores(table, column))
+    scores, measure = _read_scores(table, column), _measure(summary.get(column))
+    return Evaluated(table.parent, summary["split"], summary["select_on"], scores, measure)
 
 
-def _read_summary(path: Path) -> dict[str, str]:
+def _measure(score: Any) -> str:
+    """What a score is measured in, of its entry in the summary: `in mm`, `in mm within 2.0`, or nothing."""
+    unit, tolerance = (score.get(key) if isinstance(score, dict) else None for key in ("unit", "tolerance"))
+    return "" if unit is None else f"in {unit}" + ("" if tolerance is None else f" within {tolerance}")
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -216,7 +230,7 @@ def _read_summary(path: Path) -> dict[str, str]:
     keys = ("split", "select_on")
     if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in keys):
         raise FoveaError(f"{path}: no split or no select_on in it; evaluate again")
-    return {key: content[key] for key in keys}
+    return content
 
 
 def _read_scores(path: Path, column: str) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Scores of a trained model on one split: a table by image, a summary, and a sheet of pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from fovea.data.images import write_image
+from fovea.gaze.levels import GRID, dice_at, quantised
 from fovea.kinds.kind import HeldOut, Read
 from fovea.metrics.calibration import CalibrationError
 from fovea.metrics.image import scores_of_image
@@ -37,7 +38,7 @@ class Evaluation:
 
 
 def evaluate(read: Read, held_out: HeldOut, settings: Evaluation, device: torch.device, out: Path) -> dict[str, Any]:
-    """Write `per_image.csv`, `summary.json` and `contact_sheet.png` into `out`, and return the summary.
+    """Write the tables of `write_scores` and `contact_sheet.png` into `out`, and return the summary.
 
     Args:
         read: Whole images to probabilities: a supervision module in evaluation mode on `device`, or what reads with it.
@@ -55,23 +56,41 @@ def evaluate(read: Read, held_out: HeldOut, settings: Evaluation, device: torch.
         num_workers=settings.num_workers,
         worker_init_fn=leave_signals_alone,
     )
-    calibration = CalibrationError(settings.scoring.calibration_bins)
+    calibration, tolerance = CalibrationError(settings.scoring.calibration_bins), settings.scoring.surface_tolerance
     rows: dict[str, dict[str, dict[str, float]]] = {}
+    curves: list[np.ndarray] = []
     for batch in tqdm(loader, desc=f"evaluate {settings.facts['split']}", unit="image"):
         outputs = probabilities(read, batch, device)
         truth, image_id = batch["target"][0].numpy(), batch["id"][0]
-        calibration.update(outputs["prediction"][0].cpu().numpy(), truth)
-        masks = label_maps(outputs)
-        spacing, tolerance = held_out.spacing(image_id), settings.scoring.surface_tolerance
+        probability = outputs["prediction"][0].cpu().numpy()
+        calibration.update(probability, truth)
+        if settings.classes == 1:
+            curves.append(dice_at(quantised(np.nan_to_num(probability[0])), truth, GRID))
+        masks, spacing = label_maps(outputs), held_out.spacing(image_id)
         rows[image_id] = scores_of_image(masks, truth, settings.classes, spacing, tolerance, held_out.classes)
     patients = [held_out.patient(image_id) for image_id in rows]
     summary = summary_of(rows, patients, held_out.unit, settings.scoring, held_out.classes, held_out.groups())
     summary |= {"calibration_error": calibration.compute(), "n": len(rows), **settings.facts}
-    write_csv(out / "per_image.csv", *table(rows))
-    write_json(out / "summary.json", summary)
+    write_scores(out, rows, summary, curves)
     if settings.sheet_rows:
         write_image(out / "contact_sheet.png", draw_sheet(read, held_out, rows, settings.sheet_rows, device))
     return summary
+
+
+def write_scores(out: Path, rows: Rows, summary: dict[str, Any], curves: Sequence[np.ndarray]) -> None:
+    """Write `per_image.csv`, `summary.json` and, of images' Dice by threshold, `thresholds.csv` with the means.
+
+    Args:
+        out: Folder, made if need be.
+        rows: Scores of each image.
+        summary: Of all.
+        curves: Dice at each threshold of `fovea.gaze.levels.GRID`, an array an image; none with several classes.
+    """
+    write_csv(out / "per_image.csv", *table(rows))
+    write_json(out / "summary.json", summary)
+    if curves:
+        means = zip(GRID, np.mean(curves, axis=0), strict=True)
+        write_csv(out / "thresholds.csv", ["threshold", "dice"], [(each, f"{dice:.6f}") for each, dice in means])
 
 
 def headline(summary: Mapping[str, Any], out: Path) -> str:

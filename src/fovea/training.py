@@ -20,11 +20,12 @@ from fovea.resume import resume_from
 from fovea.runtime.checkpoint_io import WholeCheckpoints
 from fovea.runtime.files import remove_abandoned, write_json
 from fovea.runtime.instantiate import instantiate
-from fovea.runtime.loggers import opened, publish, rewind
+from fovea.runtime.loggers import opened, rewind
 from fovea.runtime.objective import value_of
 from fovea.runtime.processes import first, one_job, restarted
 from fovea.segmenter import Segmenter
 from fovea.supervision.build import build
+from fovea.tracking import publish
 
 log = logging.getLogger(__name__)
 NOISE = (
@@ -70,12 +71,16 @@ def train(config: dict[str, Any], kind: Kind, plan: Plan) -> float | None:
     path, step = begin(config, segmenter)
     with opened(config) as loggers:
         with one_job(run):
-            trainer = fit(make_trainer(config, plan, loggers), segmenter, data, path, step)
+            trainer = make_trainer(config, plan, loggers)
+            if first():
+                log.info("%s", describe_step(trainer, data))
+            fit(trainer, segmenter, data, path, step)
         if not trainer.is_global_zero:
             return None
+        checkpoint = chosen(run, plan)
         # the module itself is back on the CPU
-        summaries = evaluate_run(config, kind, plan, trainer.strategy.root_device)
-        publish(loggers, run, summaries)
+        summaries = evaluate_run(config, kind, plan, checkpoint, trainer.strategy.root_device)
+        publish(loggers, run, checkpoint, summaries)
     return value_of(config["objective"], summaries)
 
 
@@ -96,7 +101,7 @@ def begin(config: dict[str, Any], segmenter: Segmenter) -> tuple[Path | None, in
     return path, step
 
 
-def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path | None, step: int | None) -> pl.Trainer:
+def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path | None, step: int | None) -> None:
     """Fit, from the start or from a checkpoint, and leave `checkpoints/` and `training.json` in the run folder."""
     started = time.perf_counter()
     last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
@@ -115,9 +120,8 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
         seconds = time.perf_counter() - started
         write_json(
             Path(trainer.default_root_dir) / "training.json",
-            {"seconds": round(seconds, 1), "steps": trainer.global_step},
+            {"seconds": round(seconds, 1), "steps": trainer.global_step} | images_of_step(trainer, data),
         )
-    return trainer
 
 
 def make_trainer(config: dict[str, Any], plan: Plan, loggers: list[Logger]) -> pl.Trainer:
@@ -143,11 +147,17 @@ def make_trainer(config: dict[str, Any], plan: Plan, loggers: list[Logger]) -> p
     )
 
 
-def evaluate_run(config: dict[str, Any], kind: Kind, plan: Plan, device: torch.device) -> dict[str, dict[str, Any]]:
-    """Summaries of the best checkpoint (the last where nothing was chosen on) by split of `config["evaluate"]`."""
-    run = Path(config["run_dir"])
+def chosen(run: Path, plan: Plan) -> Path:
+    """The checkpoint that is the result of a run: the best, or the last where nothing was chosen on."""
     best = run / "checkpoints" / "best.ckpt"
-    checkpoint = best if best.is_file() and plan.val else run / "checkpoints" / "last.ckpt"
+    return best if best.is_file() and plan.val else best.with_name("last.ckpt")
+
+
+def evaluate_run(
+    config: dict[str, Any], kind: Kind, plan: Plan, checkpoint: Path, device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """Summaries of a checkpoint by split of `config["evaluate"]`."""
+    run = Path(config["run_dir"])
     module, _ = load(checkpoint, device)
     summaries = {}
     for split in config["evaluate"]:
@@ -155,7 +165,7 @@ def evaluate_run(config: dict[str, Any], kind: Kind, plan: Plan, device: torch.d
             log.warning("no val images: nothing to evaluate there (evaluate=[test] reads the test images, once)")
             continue
         at = plan if split == "val" else kind.split_plan(split, config["gaze"])
-        facts = {"split": split, "select_on": at.select_on, "checkpoint": str(checkpoint)}
+        facts = {"split": split, "select_on": at.select_on, "checkpoint": str(checkpoint), "tta": []}
         settings = Evaluation(
             kind.classes, instantiate(config["scoring"]), config["data"]["num_workers"], config["sheet_rows"], facts
         )
@@ -164,3 +174,20 @@ def evaluate_run(config: dict[str, Any], kind: Kind, plan: Plan, device: torch.d
         summaries[split] = evaluate(kind.whole(module), held_out, settings, device, out)
         log.info("%s", headline(summaries[split], out))
     return summaries
+
+
+def images_of_step(trainer: pl.Trainer, data: DataModule) -> dict[str, int]:
+    """How many images a step of the optimiser sees, the last of an epoch perhaps fewer, and on how many processes."""
+    processes = trainer.num_devices * trainer.num_nodes
+    images = data.batch_size * processes * trainer.accumulate_grad_batches
+    return {"images_per_step": images, "processes": processes}
+
+
+def describe_step(trainer: pl.Trainer, data: DataModule) -> str:
+    """One line on what a step sees; the rate is the configured one however many images that are."""
+    images, processes = images_of_step(trainer, data).values()
+    if images == data.batch_size:
+        return f"{images} images a step"
+    accumulated = f", {trainer.accumulate_grad_batches} accumulated" if trainer.accumulate_grad_batches > 1 else ""
+    parts = f"batches of {data.batch_size} on each of {processes} processes{accumulated}"
+    return f"{images} images a step: {parts}; optimizer.lr is taken as it is"

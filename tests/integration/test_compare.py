@@ -35,6 +35,7 @@ def runs(trained: tuple[Path, Outcome], evaluated: Path, tmp_path: Path) -> Path
 def test_runs_are_compared_with_the_first(run: Run, runs: Path) -> None:
     done = run("evaluate", "compare={as trained: [a, b], flips: flips}", "compare_resamples=200", "out=out")
     assert done.status == 0 and done.complaints == []
+    assert [summary(runs / name / "evaluate" / "val")["tta"] for name in ("a", "flips")] == [[], [-2, -1]]
     with (runs / "out" / "comparison.csv").open() as file:
         first, second = csv.DictReader(file)
     means = [summary(runs / name / "evaluate" / "val")["dice"]["mean"] for name in ("a", "flips")]

@@ -67,6 +67,7 @@ def test_training_leaves_the_run_folder_of_the_documentation(trained: tuple[Path
         "evaluate/val/contact_sheet.png",
         "evaluate/val/per_image.csv",
         "evaluate/val/summary.json",
+        "evaluate/val/thresholds.csv",
         "metrics.csv",
         "provenance.json",
         "recipe.yaml",

@@ -1,5 +1,6 @@
 """Real processes: killed by SIGKILL, two that train as one, and sweeps of such."""
 
+import csv
 import hashlib
 import json
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from .conftest import LIGHT, finished, folder, process
+from .conftest import LIGHT, Run, finished, folder, process
 
 STEPS = 40
 TWO = ["compute=ddp", "trainer.devices=2"]
@@ -68,6 +69,31 @@ def test_a_sweep_killed_and_started_again_ends_with_the_same_weights(line: list[
     assert again.status == 0, again
     for job in "01":
         assert weights(tmp_path / "whole" / job) == weights(tmp_path / "killed" / job)
+
+
+def test_half_a_batch_on_each_of_two_processes_is_a_batch_on_one(run: Run, line: list[str], tmp_path: Path) -> None:
+    """`data.batch_size` is that of each process, and no learning rate depends on how many there are."""
+    kept = [each for each in line if not each.startswith(("data.batch_size", "trainer.max_steps"))]
+    steps = [*kept, "trainer.max_steps=4", "optimizer=sgd", "optimizer.lr=0.05"]
+    two = finished(process("train", *steps, *TWO, "data.batch_size=2", "hydra.run.dir=two", cwd=tmp_path))
+    assert two.status == 0, two
+    assert "4 images a step: batches of 2 on each of 2 processes; optimizer.lr is taken as it is" in two.stdout
+    one = run("train", *steps, "data.batch_size=4", "hydra.run.dir=one")
+    assert one.status == 0 and "4 images a step\n" in one.stdout
+    ends = [torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("one", "two")]
+    assert [each["epoch"] for each in ends] == [1, 1]  # 6 images, so that the second batch has 1 on each process, or 2
+    for name, tensor in ends[0]["state_dict"].items():
+        torch.testing.assert_close(ends[1]["state_dict"][name], tensor, rtol=1e-4, atol=1e-6)
+    told = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("one", "two")]
+    assert [(each["images_per_step"], each["processes"], each["steps"]) for each in told] == [(4, 1, 4), (4, 2, 4)]
+    rates = [csv_column(tmp_path / name / "metrics.csv", "lr-SGD") for name in ("one", "two")]
+    assert rates[0] == rates[1] == [0.05] * 4
+
+
+def csv_column(path: Path, name: str) -> list[float]:
+    """The numbers in a column of a table."""
+    with path.open() as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row[name]]
 
 
 def test_two_processes_train_as_one_job_and_go_on_exactly(line: list[str], tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Sweeps: chosen by name, killed and started again, and searched by Optuna over several seeds."""
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from .conftest import LIGHT, Run, folder, gaze
+from .conftest import LIGHT, Run, folder, gaze, process
+from .test_processes import kill_when
 
 QUICK = [*LIGHT, "sheet_rows=0"]
 
@@ -68,6 +71,22 @@ def test_optuna_searches_over_seeds_and_goes_on(run: Run, line: list[str], tmp_p
     assert set(told["best"]["parameters"]) == {"optimizer.lr", "optimizer.weight_decay"}
     wrong = [each for each in searched if not each.startswith("objective")]
     assert "has other values: objective.seeds=[0,1]" in run("train", *wrong).refusal("train")
+
+
+def test_a_search_killed_in_a_trial_is_finished_by_the_same_command(run: Run, line: list[str], tmp_path: Path) -> None:
+    line = [each for each in line if not each.startswith(("optimizer.lr", "trainer.max_steps"))]
+    steps = ["trainer.max_steps=40", "callbacks.last.every_n_train_steps=2", "hydra.sweeper.n_trials=2"]
+    searched = [*line, *steps, "sweep=optuna", "hydra.sweep.dir=study"]
+    study = tmp_path / "study"
+    kill_when(process("train", *searched, cwd=tmp_path), study / "0" / "checkpoints" / "last.ckpt")
+    begun = OmegaConf.load(study / "0" / "config.yaml").optimizer
+    again = run("train", *searched)
+    assert again.status == 0 and "goes on from step" in again.stdout, again
+    with (study / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["trial"], row["state"]) for row in rows] == [("0", "complete"), ("1", "complete")]
+    assert float(rows[0]["optimizer.lr"]) == begun.lr != float(rows[1]["optimizer.lr"])
+    assert not list(study.glob("*.lock")) and not list(study.glob(".*.lock"))
 
 
 def test_a_dose_of_gaze_has_a_store_of_its_own(run: Run, made: Path, tmp_path: Path) -> None:

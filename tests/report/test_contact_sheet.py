@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fovea.report.contact_sheet import contact_sheet
+from fovea.report.contact_sheet import contact_sheet, rows_of_sheet
 
 RED = np.full((50, 50, 3), (255, 0, 0), np.uint8)
 
@@ -54,3 +54,15 @@ def test_sheet_without_rows_has_its_titles() -> None:
 def test_rows_must_fit_titles_and_labels(titles: list[str], labels: list[str]) -> None:
     with pytest.raises(ValueError, match="do not fit"):
         contact_sheet([[RED, RED]], titles, labels)
+
+
+@pytest.mark.parametrize("tile", [40, 160])
+def test_a_row_of_a_sheet_is_the_sheet_of_that_row(tile: int) -> None:
+    blue = np.full((50, 50, 3), (0, 0, 255), np.uint8)
+    sheet = contact_sheet([[RED, None], [blue, RED]], ["a", "b"], ["row"] * 2, tile=tile)
+    rows = rows_of_sheet(sheet, tile)
+    assert [
+        (row == contact_sheet([[one, other]], ["a", "b"], ["row"], tile=tile)).all()
+        for row, one, other in ((rows[0], RED, None), (rows[1], blue, RED))
+    ] == [True, True]
+    assert len(rows) == 2 and rows_of_sheet(sheet[:-1], tile) == []

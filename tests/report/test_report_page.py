@@ -105,8 +105,10 @@ def test_what_makes_figures_weaker_is_said(make_run: MakeRun, tmp_path: Path) ->
     make_run("c", {"optimizer.lr": 0.5})
     text = page(tmp_path)
     assert "lr=0.01: seed 0 is there more than once" in text
-    assert "lr=0.01: its runs are of different code (01234567, fedcba (changed))" in text
+    assert "Of different code within one configuration: lr=0.01 (01234567, fedcba (changed))." in text
     assert "spread over seeds is not known: lr=0.5." in text
+    assert "(changes.diff in the run folder): 1 of 3 runs." in text
+    assert "no other is worse beyond chance" in text
 
 
 @pytest.mark.parametrize(

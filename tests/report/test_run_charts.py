@@ -77,6 +77,13 @@ def test_a_dose_is_at_its_value_and_its_spread_around_it() -> None:
     assert float(bar.get("y1", 0)) - float(bar.get("y2", 0)) == pytest.approx(axes.y(0.3) - axes.y(0.5), abs=0.2)
 
 
+def test_series_at_one_value_stand_beside_each_other() -> None:
+    rows = [row("a", 0.4, 0.1), row("b", 0.4, 0.1)]
+    root = ElementTree.fromstring(dose_chart([Dose(n, i, [0.1], [rows[i]]) for i, n in enumerate("ab")], "k", "dice"))
+    shifts = [group.get("transform") for group in root.iter("g")]
+    assert shifts == ["translate(-3.5 0)", "translate(3.5 0)"]
+
+
 @pytest.mark.parametrize(("values", "even"), [([0.001, 0.01, 0.1], True), ([0.0, 0.01, 0.1], False)])
 def test_a_key_over_decades_has_a_logarithmic_axis(values: list[float], even: bool) -> None:
     rows = [row(str(value), 0.5) for value in values]

@@ -214,6 +214,34 @@ def test_a_file_that_is_no_storage_is_refused(tmp_path: Path) -> None:
         search(tmp_path, Jobs(score)).run(SPACE)
 
 
+def test_a_lock_that_a_killed_process_left_is_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fovea.sweeps.study.ABANDONED", 3)
+    jobs = Jobs(score)
+    search(Path("study"), jobs, n_trials=1).run(SPACE)
+    Path("study/study.journal.lock").symlink_to(tmp_path / "study" / "study.journal")
+    started = time.monotonic()
+    search(Path("study"), jobs, n_trials=2).run(SPACE)
+    assert len(jobs.seen) == 2 and 3 < time.monotonic() - started < 30
+    assert not [path for path in Path("study").iterdir() if path.name.startswith("study.journal.")]
+
+
+def test_a_line_cut_short_costs_no_study_and_another_file_is_left_as_it_is(tmp_path: Path) -> None:
+    jobs, journal, other = Jobs(score), tmp_path / "study.journal", tmp_path / "notes.txt"
+    search(tmp_path, jobs, n_trials=1).run(SPACE)
+    whole = journal.read_bytes()
+    for torn in (whole + whole.splitlines()[-1][:25], whole + b'{"op'):
+        journal.write_bytes(torn)
+        search(tmp_path, jobs, n_trials=1).run(SPACE)
+        assert journal.read_bytes().startswith(whole)
+    search(tmp_path, jobs, n_trials=2).run(SPACE)
+    assert len(jobs.seen) == 2
+    other.write_text("mine\nand no journal")
+    with pytest.raises(FoveaError, match=r"notes\.txt: cannot be used"):
+        search(tmp_path, jobs, storage=str(other)).run(SPACE)
+    assert other.read_text().startswith("mine\nand no journal")
+
+
 def test_a_locked_database_is_refused(tmp_path: Path) -> None:
     place = f"sqlite:///{tmp_path}/study.db?timeout=0.1"
     search(tmp_path, Jobs(score), storage=place, n_trials=1).run(SPACE)

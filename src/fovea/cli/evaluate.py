@@ -26,7 +26,7 @@ def main(config: Config) -> None:
 
 
 def score(config: Config) -> None:
-    """Write `per_image.csv`, `summary.json` and `contact_sheet.png` into `out`, for the report what was trained."""
+    """Write what an evaluation finds into `out`, and for the report what the checkpoint was trained with."""
     from fovea.checkpoint import load
     from fovea.evaluation import Evaluation, evaluate, headline
     from fovea.runtime.device import pick
@@ -45,6 +45,7 @@ def score(config: Config) -> None:
     kind = instantiate(data | of_model)
     plan = kind.split_plan(split, config["gaze"])
     facts = {"split": split, "select_on": plan.select_on, "checkpoint": str(checkpoint)}
+    facts["tta"] = config["tta"].get("axes", [])
     scoring = instantiate(config["scoring"])
     settings = Evaluation(kind.classes, scoring, data["num_workers"], config["sheet_rows"], facts)
     out = Path(config["out"])

@@ -33,12 +33,9 @@ def contact_sheet(
         raise ValueError(
             f"{len(labels)} labels and {len(titles)} titles do not fit rows of {[len(row) for row in rows]}"
         )
-    gap = max(2, tile // 20)
-    height = max(9, tile / 11)
+    gap, height, line, top = _measures(tile)
     font = ImageFont.load_default(height)
-    line = round(1.5 * height)
     left = 2 * gap + round(max((font.getlength(text) for label in labels for text in label.splitlines()), default=0))
-    top = 2 * gap + line
     size = (left + gap + len(titles) * (tile + gap), top + len(rows) * (tile + gap))
     sheet = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -51,6 +48,31 @@ def contact_sheet(
         for x, picture in zip(columns, row, strict=True):
             sheet.paste(_fit(picture, tile), (x, y))
     return np.array(sheet)
+
+
+def rows_of_sheet(sheet: np.ndarray, tile: int = 160) -> list[np.ndarray]:
+    """The rows of a sheet, each with the titles above it.
+
+    Args:
+        sheet: uint8 RGB [H, W, 3] of `contact_sheet`; of another picture there are no rows.
+        tile: the side that it was made with.
+
+    Returns:
+        uint8 RGB [h, W, 3], from the first row on.
+    """
+    gap, _, _, top = _measures(tile)
+    count, rest = divmod(len(sheet) - top, tile + gap)
+    if rest:
+        return []
+    places = [top + index * (tile + gap) for index in range(count)]
+    return [np.concatenate([sheet[:top], sheet[place : place + tile + gap]]) for place in places]
+
+
+def _measures(tile: int) -> tuple[int, float, int, int]:
+    """The gap between squares, the height of the type, that of a line, and that of all above the first row."""
+    gap, height = max(2, tile // 20), max(9, tile / 11)
+    line = round(1.5 * height)
+    return gap, height, line, 2 * gap + line
 
 
 def _write_label(

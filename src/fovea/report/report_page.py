@@ -91,10 +91,12 @@ def headline(study: Study) -> tuple[str, str]:
         return "alone", f"{best.name}: {column} {best.mean:.4f}{spread}"
     if best.versus is None:
         worse = sum(row.versus is not None and row.versus.verdict == "worse" for row in rows)
-        return "baseline", (
-            f"The baseline {best.name} has the best mean, {column} {best.mean:.4f}{spread}; "
-            f"{worse} of {len(rows) - 1} others are worse beyond chance"
-        )
+        others = f"{worse} of {len(rows) - 1} others are worse beyond chance"
+        if worse == 0:
+            others = "no other is worse beyond chance"
+        elif len(rows) == 2:
+            others = "the other is worse beyond chance"
+        return "baseline", f"The baseline {best.name} has the best mean, {column} {best.mean:.4f}{spread}; {others}"
     says = {"better": "a difference beyond chance", "worse": "a difference beyond chance"}
     sure = says.get(best.versus.verdict, "no difference shown")
     return ("better" if sure in says.values() else "unsure"), (
@@ -142,7 +144,7 @@ def _set_anywhere(study: Study, key: str) -> bool:
     return len({shown(key, each.values[key]) for each in study.configurations} - {ABSENT}) > 0
 
 
-def _learning(study: Study) -> list[tuple[str, str]]:
+def _learning(study: Study) -> list[str]:
     charts = []
     for column in CURVES:
         listed = []
@@ -158,7 +160,7 @@ def _learning(study: Study) -> list[tuple[str, str]]:
             finished = [run.curves[column] for run in runs if run.status == FINISHED]
             listed.append(Curves(each.name, place, titled, finished))
         if any(each.runs for each in listed):
-            charts.append((column, learning_chart([each for each in listed if each.runs], column)))
+            charts.append(learning_chart([each for each in listed if each.runs], column))
     return charts
 
 

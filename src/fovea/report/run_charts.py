@@ -13,6 +13,7 @@ from fovea.report.runs import Curve
 _MOST_POINTS = 200  # of one line; a page of many runs stays small
 _MOST_NAME = 60  # characters of a name beside an axis
 _COLOURS, _DASHES = 8, 3
+_APART, _MOST_APART = 7.0, 28.0  # between the bars of two series at one value, and of all of them, in units
 _LOGARITHMIC = 20.0  # an axis whose largest value is this many times the least is logarithmic
 
 
@@ -98,10 +99,12 @@ def dose_chart(listed: Sequence[Dose], key: str, score: str) -> str:
     heights = [row.mean + sign * (row.std or 0) for each in listed for row in each.rows for sign in (-1, 1)]
     axes = plot(ends, span(heights), logarithmic=logarithmic)
     parts = [frame(axes, key, score, values)]
-    for each in listed:
+    apart = min(_APART, _MOST_APART / len(listed))
+    for place, each in enumerate(listed):
         drawn = [f'<polyline class="mean" points="{axes.path(each.x, [row.mean for row in each.rows])}"/>']
         drawn += [_dose_point(axes, x, row) for x, row in zip(each.x, each.rows, strict=True)]
-        parts.append(f'<g class="{style(each.style)}">{"".join(drawn)}</g>')
+        beside = f'transform="translate({(place - (len(listed) - 1) / 2) * apart:g} 0)"'  # or bars would hide bars
+        parts.append(f'<g class="{style(each.style)}" {beside}>{"".join(drawn)}</g>')
     return axes.svg(parts, f"{score} against {key}")
 
 

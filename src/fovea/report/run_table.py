@@ -59,20 +59,23 @@ def version_rows(study: Study) -> list[tuple[str, list[tuple[str, int]]]]:
 def warnings(study: Study) -> list[str]:
     """What may make the figures of the table say less than they seem to, a sentence each."""
     found = []
-    lone = []
+    lone, mixed = [], []
     for each in study.configurations:
         runs = [run for run in each.runs if run.status == FINISHED]
         seeds = [run.seed for run in runs]
         if twice := sorted({str(seed) for seed in seeds if seeds.count(seed) > 1}):
             found.append(f"{each.name}: seed {first_few(twice)} is there more than once, and counts each time.")
         if len(commits := sorted({_commit(run) for run in runs})) > 1:
-            found.append(f"{each.name}: its runs are of different code ({first_few(commits)}).")
+            mixed.append(f"{each.name} ({first_few(commits)})")
         lone += [each.name] if len(runs) == 1 else []
     every = [_commit(run) for each in study.configurations for run in each.runs if run.status == FINISHED]
+    if mixed:
+        found.append(f"Of different code within one configuration: {'; '.join(mixed[:6])}{' …' * (len(mixed) > 6)}.")
     if len(set(every)) > 1:
         found.append(f"The runs are of {len(set(every))} states of the code: see where they come from, below.")
     if changed := sum(text.endswith("(changed)") for text in every):
-        found.append(f"{changed} runs are of a checkout that differed from its commit (changes.diff in their folders).")
+        of = f"{changed} of {len(every)} runs"
+        found.append(f"Of a checkout that differed from its commit (changes.diff in the run folder): {of}.")
     if lone and len(study.configurations) > 1:
         found.append(
             f"Of one seed, so that the spread over seeds is not known: {'; '.join(lone[:6])}{' …' * (len(lone) > 6)}."

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from csv import reader
 from pathlib import Path
@@ -53,6 +53,17 @@ def rewind(folder: Path, step: int | None) -> None:
         write_csv(table, header, kept)
 
 
+class Tracker(WandbLogger):
+    """Lightning's logger, which is told whether the run's checkpoint goes with it.
+
+    Its own `log_model` knows the checkpoints that are chosen on a score: under `data.protocol=published` there is none.
+    """
+
+    def __init__(self, log_checkpoint: bool, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.log_checkpoint = log_checkpoint
+
+
 def wandb(
     folder: str,
     project: str,
@@ -62,7 +73,7 @@ def wandb(
     job_type: str | None = None,
     tags: Sequence[str] = (),
     log_model: bool = False,
-) -> WandbLogger:
+) -> Tracker:
     """Track in Weights & Biases. The run's id is made of the run folder, so that a resumed job continues its run.
 
     Args:
@@ -73,19 +84,12 @@ def wandb(
         group: Of runs; by default the folder of the sweep, or of the job that trains several.
         job_type: What made the run.
         tags: Of the run.
-        log_model: Upload the checkpoints at the end.
-
-    Raises:
-        FoveaError: checkpoints cannot be uploaded offline.
+        log_model: Upload the run's checkpoint at the end, as an artefact.
     """
-    offline = offline or os.environ.get("WANDB_MODE") in ("offline", "dryrun")
-    if log_model and offline:
-        raise FoveaError(
-            "logger.wandb.log_model: checkpoints are uploaded, which offline=true forbids; set one of them"
-        )
     path = Path(folder).resolve()
     agent = "WANDB_SWEEP_ID" in os.environ  # an agent of W&B has named the run already
-    return WandbLogger(
+    return Tracker(
+        log_checkpoint=log_model,
         name="/".join(path.parts[-2:]),
         id=None if agent else hashlib.sha256(str(path).encode()).hexdigest()[:16],
         resume=None if agent else "allow",
@@ -95,7 +99,6 @@ def wandb(
         group=group or _group(path),
         job_type=job_type,
         tags=list(tags),
-        log_model=log_model,
         config={"provenance": _provenance(path)},
         mode="offline" if offline else None,
     )
@@ -127,19 +130,6 @@ def opened(config: Mapping[str, Any]) -> Iterator[list[Logger]]:
         for logger in loggers:
             if isinstance(logger, WandbLogger) and first():
                 _finish(logger, code)
-
-
-def publish(loggers: Iterable[Logger], run: Path, summaries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give trackers what the evaluations found: the means of the scores, and the contact sheets."""
-    for logger in loggers:
-        if not isinstance(logger, WandbLogger):
-            continue
-        for split, summary in summaries.items():
-            means = {name: each["mean"] for name, each in summary.items() if isinstance(each, dict) and "mean" in each}
-            logger.experiment.summary.update({f"evaluate/{split}/{name}": mean for name, mean in means.items()})
-            sheet = run / "evaluate" / split / "contact_sheet.png"
-            if sheet.is_file():
-                logger.log_image(f"evaluate/{split}", [str(sheet)], caption=[f"worst to best of {summary['n']} images"])
 
 
 def _start(logger: WandbLogger, run: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -14,7 +15,7 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,6 +37,9 @@ FREE = (
     "trainer.accelerator",
 )
 """Overrides that may differ between the processes that work on a study: they change no value."""
+ABANDONED = 30
+"""Seconds without a word from whoever has locked a journal, after which the lock is taken for a killed process's."""
+_ENTRY = b'{"op_code"'  # how each line of a journal begins
 log = logging.getLogger(__name__)
 
 
@@ -193,9 +197,24 @@ def _value(end: JobReturn) -> float:
 def _open_storage(place: str) -> BaseStorage:
     if "://" in place:
         return RDBStorage(place)
-    path = Path(place)
+    path = Path(place).resolve()  # the lock is a link to it: a relative one dangles, and is waited for without end
     path.parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(path)))
+    lock = JournalFileSymlinkLock(str(path), ABANDONED)
+    if path.is_file():
+        _cut_torn_line(path, lock)
+    return JournalStorage(JournalFileBackend(str(path), lock))
+
+
+def _cut_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
+    """Drop a last line that a full disk or a crash left unfinished: the next would be written onto it."""
+    lock.acquire()
+    try:
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if content[whole:] and content[whole:].startswith(_ENTRY[: len(content) - whole]):
+            os.truncate(path, whole)
+    finally:
+        lock.release()
 
 
 @contextmanager
