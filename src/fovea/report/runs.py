@@ -126,7 +126,7 @@ def _evaluation(
     """An evaluation of its own, as a run that trained as its checkpoint did, but for what its command line says."""
     trained = dict(flat(_config(folder / TRAINED)))
     given = [key for key in words(provenance) if key not in ("data", "gaze")]  # the groups say what was there already
-    changed = {key: value for key, value in config.items() if key in trained or key.startswith("tta.")}
+    changed = {key: value for key, value in config.items() if is_under(key, ("data", "gaze", "scoring", "tta"))}
     merged = trained | {key: value for key, value in changed.items() if is_under(key, given)}
     try:
         return Run(
