@@ -86,15 +86,6 @@ def test_unlabelled_volumes_count_from_the_start_on() -> None:
     assert after["channel"] > 0 and after["anatomical"] > 0 and after["loss"] > after["supervised"]
 
 
-@pytest.mark.parametrize("backbone", [streams.cross, streams.each, streams.early])
-def test_without_the_terms_it_is_supervised_alone(backbone: partial) -> None:
-    module = mode(backbone, channel_weight=0.0, anatomical_weight=0.0)
-
-    terms = module.losses({"labeled": streams.two_streams()["labeled"]}, progress=1.0)
-
-    assert terms.keys() == {"loss", "supervised"}
-
-
 def test_the_supervised_term_is_the_mean_over_modalities() -> None:
     module, labeled = mode(), streams.two_streams()["labeled"]
     logits = module.network(labeled["image"]).logits

@@ -1,6 +1,7 @@
 """Mean teacher: a moving average of the network says what the network should say of unlabelled volumes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -24,7 +25,7 @@ class MeanTeacher(Mode):
         backbone: Factory of a `fovea.models.by_modality.ByModality`, called once.
         loss: Takes logits [B, K, D, H, W] and labels [B, D, H, W].
         weight: Of the consistency, times its ramp.
-        decay: Of the average, at each step; it starts as the weights after the first.
+        decay: Of the average, at each step; less at first, so that it is the plain mean of all weights until then.
         noise: Standard deviation of the noise on either's volumes, in units of the normalised volume.
 
     Raises:
@@ -43,7 +44,7 @@ class MeanTeacher(Mode):
                 "decay from 0 to below 1"
             )
         self.student = network_of(backbone)
-        self.teacher = AveragedModel(self.student, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        self.teacher = AveragedModel(self.student, multi_avg_fn=partial(follow, decay), use_buffers=True)
         self.teacher.requires_grad_(False)
         self.loss = loss
         self.weight = weight
@@ -72,3 +73,16 @@ class MeanTeacher(Mode):
     def after_step(self, progress: float) -> None:
         """Let the teacher follow."""
         self.teacher.update_parameters(self.student)
+
+
+def follow(decay: float, averaged: Sequence[Tensor], current: Sequence[Tensor], number: Tensor | int) -> None:
+    """Move averages in place towards the weights of today, as in the released code of mean teachers.
+
+    Args:
+        decay: What is kept of the average, once it is an average of many.
+        averaged: The averages.
+        current: The weights.
+        number: Weights that have gone into the averages so far, n; no more than n / (n + 1) is kept.
+    """
+    known = int(number)
+    get_ema_multi_avg_fn(min(decay, known / (known + 1)))(averaged, current, number)
