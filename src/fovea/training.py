@@ -14,8 +14,9 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fovea.checkpoint import load
 from fovea.data.module import DataModule
+from fovea.data.protocols import Plan
 from fovea.evaluation import Evaluation, evaluate, headline
-from fovea.kinds.kind import Kind, Plan
+from fovea.kinds.kind import Kind
 from fovea.resume import resume_from
 from fovea.runtime.checkpoint_io import WholeCheckpoints
 from fovea.runtime.files import remove_abandoned, write_json

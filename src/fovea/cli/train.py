@@ -1,6 +1,7 @@
 """`fovea-train`: from a data set (and a store of pseudo-masks) to a run folder."""
 
-from fovea.kinds.kind import Kind, Plan
+from fovea.data.protocols import Plan
+from fovea.kinds.kind import Kind
 from fovea.runtime.entry import Config, command
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.instantiate import instantiate, locate

@@ -1,11 +1,13 @@
 """The training loader: its order is a pure function of seed and epoch, and it can go on in the middle of an epoch."""
 
-from collections.abc import Iterator, Mapping, Sequence, Sized
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from fovea.data.protocols import Training
 
 
 class Order:
@@ -82,15 +84,6 @@ class EpochBatches(Sampler[list[tuple[str, int, int]]]):
         """Called by Lightning before each epoch; a place that was loaded holds for its own epoch alone."""
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
-
-
-class Training(Sized, Protocol):
-    """Training samples by (pass, index), as arrays for a worker's pipe, and what makes a batch of them ready."""
-
-    def __getitem__(self, key: tuple[int, int], /) -> dict[str, Any]: ...
-
-    def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """A batch of samples, stacked as tensors on the device of the network, as a supervision mode takes it."""
 
 
 class Streams(Dataset[Any]):

@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from fovea.data.loader import EpochBatches, Order, Shard, Training, TrainingLoader
-from fovea.kinds.kind import Plan, Samples
+from fovea.data.loader import EpochBatches, Order, Shard, TrainingLoader
+from fovea.data.protocols import Plan, Samples, Training
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.processes import leave_signals_alone
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from fovea.data.protocols import Plan, Samples
+
 if TYPE_CHECKING:  # `--help` and the checks before a training do without them
     import torch
     from torch import nn
@@ -14,35 +16,6 @@ if TYPE_CHECKING:  # `--help` and the checks before a training do without them
 
 Read = Callable[[Any, Sequence[int]], Mapping[str, "torch.Tensor"]]
 """An image and a size to probabilities [B, K, *size] by name: a mode, or what reads whole volumes with one."""
-
-
-class Plan(Protocol):
-    """Which cases go where, and what held-out ones are scored against: the outcome of all checks."""
-
-    @property
-    def train(self) -> list[str]:
-        """The cases that are trained on, with targets."""
-
-    @property
-    def val(self) -> list[str]:
-        """The cases that checkpoints are chosen on."""
-
-    @property
-    def select_on(self) -> str:
-        """What held-out cases are scored against: `mask` or `pseudo`."""
-
-    @property
-    def digest(self) -> str:
-        """A short name for the cases that are trained on."""
-
-
-class Samples(Protocol):
-    """Images one by one, with what they are scored against."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """`image`, `index`, `id` and `target`, the labels [H, W] or [D, H, W] at native size (int64)."""
 
 
 class HeldOut(Samples, Protocol):
