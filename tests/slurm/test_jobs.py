@@ -73,11 +73,15 @@ def wait_for(happens: Callable[[], object], name: str, seconds: int = 900) -> No
 
 
 def preempt(name: str, run: Path) -> None:
-    """Once the job of that name waits, take its place for a moment; SLURM would then hold it for two minutes."""
+    """Once the job of that name waits, take its place for a moment.
+
+    SLURM would then hold it for two minutes. It may be let go sooner, but not in the second in which its node was taken
+    from it: in that one the node holds the new start for the old ("Job credential revoked"), and the job fails.
+    """
     wait_for((run / "waiting").exists, name)
     say("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=true")
     wait_for(lambda: jobs(name)[0][1:] == ["PENDING", "BeginTime"], name)
-    say("scontrol", "update", f"JobId={jobs(name)[0][0]}", "StartTime=now")
+    say("scontrol", "update", f"JobId={jobs(name)[0][0]}", "StartTime=now+3")
 
 
 def check(whole: Path, run: Path, saved: int) -> None:
