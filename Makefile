@@ -35,7 +35,7 @@ demo-multimodal: setup ## two modalities, few labels, end to end on generated vo
 test: setup ## the test suite, but for the tests on SLURM
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm
 
-test-slurm: setup ## the tests on a SLURM of one node that they start (needs slurm-wlm and munge)
+test-slurm: setup ## the tests on a SLURM of two nodes that they start (needs slurm-wlm and munge)
 	$(BIN)/python -m pytest -q tests/slurm
 
 lint: setup ## ruff (format and check) and the type checker

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# A SLURM of one node on this machine's loopback, to try compute=slurm on. Needs Debian's packages slurm-wlm and munge.
+# A SLURM on this machine's loopback, to try compute=slurm on. Needs Debian's packages slurm-wlm and munge.
 #
 #   scripts/local_slurm.sh start [DIR]    start it; everything of it is in DIR (default: a new temporary folder)
 #   scripts/local_slurm.sh stop DIR       stop it and remove DIR
+#
+# It has one node of four processors, or NODES=2 of them, which all are this machine and no faster for being several.
 #
 # The last line that `start` prints is what a shell needs to use it: eval "$(scripts/local_slurm.sh start)".
 # It shares nothing with a SLURM of the machine: own key, sockets and ports; it stops only what it started itself.
@@ -20,26 +22,31 @@ free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
+# Processes look up the first of them, in the order of the alphabet, to find one another: it has the machine's name.
+nodes() {
+  hostname -s
+  for number in $(seq 2 "${NODES:-1}"); do echo "$(hostname -s)-$number"; done
+}
+
 write_configuration() {
-  local user host
+  local user host node
   user=$(id -un)
   host=$(hostname -s)
   cat > "$1/slurm.conf" <<CONF
 ClusterName=local
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$(free_port)
-SlurmdPort=$(free_port)
 SlurmUser=$user
 SlurmdUser=$user
 AuthType=auth/munge
 AuthInfo=socket=$1/munge.socket
 CredType=cred/munge
 StateSaveLocation=$1/state
-SlurmdSpoolDir=$1/spool
+SlurmdSpoolDir=$1/spool.%n
 SlurmctldPidFile=$1/slurmctld.pid
-SlurmdPidFile=$1/slurmd.pid
+SlurmdPidFile=$1/slurmd.%n.pid
 SlurmctldLogFile=$1/slurmctld.log
-SlurmdLogFile=$1/slurmd.log
+SlurmdLogFile=$1/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
@@ -55,50 +62,58 @@ SlurmdParameters=config_overrides
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
-NodeName=$host NodeAddr=127.0.0.1 CPUs=4 RealMemory=64000 State=UNKNOWN
-PartitionName=work Nodes=$host Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
-PartitionName=urgent Nodes=$host MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
+PartitionName=work Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
 CONF
+  for node in $(nodes); do
+    # NodeHostname: of one name only one node may be.
+    echo "NodeName=$node NodeHostname=$node NodeAddr=127.0.0.1 Port=$(free_port) CPUs=4 RealMemory=64000 State=UNKNOWN"
+  done >> "$1/slurm.conf"
 }
 
 start() {
-  local dir=$1 program
+  local dir=$1 program node
   for program in munged slurmctld slurmd sbatch; do
     command -v "$program" > /dev/null || fail "$program is missing: apt-get install slurm-wlm munge"
   done
   chmod 755 "$dir"
-  mkdir -p "$dir/state" "$dir/spool"
+  mkdir -p "$dir/state"
   (umask 077 && head -c 128 /dev/urandom > "$dir/munge.key")
   munged --force --key-file "$dir/munge.key" --socket "$dir/munge.socket" --pid-file "$dir/munged.pid" \
     --log-file "$dir/munged.log" --seed-file "$dir/munge.seed" > /dev/null 2>&1 || fail "munged: see $dir/munged.log"
   write_configuration "$dir"
   export SLURM_CONF=$dir/slurm.conf
   slurmctld -i -f "$SLURM_CONF" > "$dir/start.log" 2>&1 || fail "slurmctld: see $dir/slurmctld.log"
-  slurmd -f "$SLURM_CONF" >> "$dir/start.log" 2>&1 || fail "slurmd: see $dir/slurmd.log"
-  for _ in $(seq 60); do
-    if sinfo --noheader --format=%T 2> /dev/null | grep -q idle; then
+  for node in $(nodes); do
+    mkdir -p "$dir/spool.$node"
+    slurmd -N "$node" -f "$SLURM_CONF" >> "$dir/start.log" 2>&1 || fail "slurmd: see $dir/slurmd.$node.log"
+  done
+  for _ in $(seq 120); do
+    if [ "$(sinfo --noheader --partition=work --states=idle --format=%D 2> /dev/null)" = "${NODES:-1}" ]; then
       echo "export SLURM_CONF=$SLURM_CONF"
       return
     fi
     sleep 0.5
   done
-  fail "the node does not come up: see $dir/slurmctld.log and $dir/slurmd.log"
+  fail "the nodes do not come up: see $dir/slurmctld.log and $dir/slurmd.*.log"
 }
 
 stop() {
-  local dir=$1 name pid
+  local dir=$1 file name pid
   [ -f "$dir/slurm.conf" ] || fail "$dir is no folder that 'start' made"
   SLURM_CONF=$dir/slurm.conf timeout 10 scancel --user "$(id -un)" 2> /dev/null || true
-  for name in slurmd slurmctld munged; do
-    [ -s "$dir/$name.pid" ] || continue
-    pid=$(cat "$dir/$name.pid")
+  for file in "$dir"/slurmd.*.pid "$dir/slurmctld.pid" "$dir/munged.pid"; do
+    [ -s "$file" ] || continue
+    pid=$(cat "$file")
+    name=$(basename "$file")
     # Not a process that got the number since.
-    grep -qs "$name" "/proc/$pid/comm" || continue
+    grep -qs "^${name%%.*}$" "/proc/$pid/comm" || continue
     kill "$pid"
-    for _ in $(seq 40); do
-      kill -0 "$pid" 2> /dev/null || break
+    for _ in $(seq 80); do
+      kill -0 "$pid" 2> /dev/null || continue 2
       sleep 0.25
     done
+    kill -KILL "$pid"
   done
   rm -rf "$dir"
 }

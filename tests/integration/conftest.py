@@ -132,7 +132,7 @@ def environment() -> dict[str, str]:
 
 def finished(started: subprocess.Popen[str]) -> Outcome:
     """Wait for such a process to end."""
-    out, err = started.communicate(timeout=240)
+    out, err = started.communicate(timeout=600)
     return Outcome(started.returncode, out, err)
 
 

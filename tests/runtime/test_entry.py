@@ -2,6 +2,7 @@
 
 import pytest
 from omegaconf import OmegaConf
+from submitit.core.utils import UncompletedJobError
 
 from fovea.runtime.entry import config_folder, one_line, resolve
 from fovea.runtime.errors import FoveaError
@@ -32,3 +33,12 @@ def test_every_other_error_is_one_line_too(error: Exception) -> None:
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(FoveaError, match=r"^data.root is not given: add data.root=… to the command line$"):
         resolve(OmegaConf.create({"data": {"root": "???"}}))
+
+
+def test_a_job_that_was_killed_is_named_with_its_state_and_log() -> None:
+    error = UncompletedJobError(
+        "Job 4_1 (task: 0) with path /s/.submitit/4_1/4_1_0_result.pkl\n"
+        "has not produced any output (state: OUT_OF_MEMORY)\nError stream produced:\n-----\nslurmstepd: oom-kill"
+    )
+    line = "job 4_1 ended without a result, state OUT_OF_MEMORY; see /s/.submitit/4_1/4_1_0_log.err, and sacct -j 4_1"
+    assert one_line(error) == line

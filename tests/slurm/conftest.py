@@ -1,4 +1,4 @@
-"""A SLURM of one node, started for the tests and stopped after them."""
+"""A SLURM of two nodes, started for the tests and stopped after them."""
 
 import os
 import shutil
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+HERE = Path(__file__).parent
+SCRIPTS = HERE.parents[1] / "scripts"
 
 
 @pytest.fixture(scope="session")
@@ -19,10 +20,16 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     if missing := [name for name in ("sbatch", "slurmctld", "slurmd", "munged") if not shutil.which(name, path=path)]:
         pytest.skip(f"no {missing[0]} here: apt-get install slurm-wlm munge")
     folder = tmp_path_factory.mktemp("slurm")
-    started = subprocess.run([SCRIPTS / "local_slurm.sh", "start", folder], capture_output=True, text=True)
-    assert started.returncode == 0, started.stderr
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLURM_CONF", started.stdout.strip().removeprefix("export SLURM_CONF="))
         patch.setenv("PATH", path)
-        yield
-    subprocess.run([SCRIPTS / "local_slurm.sh", "stop", folder], check=True)
+        patch.setenv("NODES", "2")
+        patch.setenv("OMP_NUM_THREADS", "1")  # for jobs that sbatch starts: another number sums in another order
+        patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
+        patch.setenv("FOVEA_TRUSTED", "waiting")
+        started = subprocess.run([SCRIPTS / "local_slurm.sh", "start", folder], capture_output=True, text=True)
+        try:
+            assert started.returncode == 0, started.stderr
+            patch.setenv("SLURM_CONF", started.stdout.strip().removeprefix("export SLURM_CONF="))
+            yield
+        finally:
+            subprocess.run([SCRIPTS / "local_slurm.sh", "stop", folder], check=True)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,12 +21,14 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_text
 from fovea.runtime.objective import Outcome, Part, mean_of, parts
-from fovea.runtime.processes import first, joined
+from fovea.runtime.processes import end_as_failed, first, joined
 from fovea.runtime.provenance import write_provenance
 from fovea.runtime.repeat import write_recipe
 
 Config = dict[str, Any]
 log = logging.getLogger(__name__)
+# How submitit says that a job was killed, with all that it wrote on the lines that follow.
+LOST = re.compile(r"Job (?P<job>\S+) .*with path (?P<path>.+)_result\.pkl\nhas not .*\(state: (?P<state>.*)\)")
 
 
 def command(
@@ -54,6 +57,7 @@ def command(
                     caught.append(error)
                     return None
                 log.error("job %s: %s", HydraConfig.get().job.num, one_line(error))
+                end_as_failed()
                 raise
 
         def start() -> None:
@@ -177,6 +181,9 @@ def one_line(error: BaseException) -> str:
     if type(error).__name__ == "FailedJobError" and "sbatch: error:" in str(error):
         said = _joined(str(error).replace("sbatch: error: ", ""))
         return f"sbatch does not take the job: {said}; see sinfo, and the keys compute.* (or hydra.launcher.*)"
+    if type(error).__name__ == "UncompletedJobError" and (job := LOST.match(str(error))):
+        what = f"job {job['job']} ended without a result, state {job['state']}"
+        return f"{what}; see {job['path']}_log.err, and sacct -j {job['job']}"
     if "srun" in str(error) and "slurm cluster" in str(error):
         return "there is no SLURM here (sbatch is not found): start from a node of the cluster, or set compute=local"
     if isinstance(error, OSError) and error.filename is not None:

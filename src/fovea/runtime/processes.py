@@ -1,7 +1,9 @@
 """The processes of one training: the others join the job of the first, and leave nothing for the next job."""
 
+import atexit
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 CONFIG = "FOVEA_CONFIG"
 """Names the resolved configuration that a process started by another takes, instead of composing one."""
 
+OTHERS = 10
+"""Seconds that a process which failed leaves the others of its job, before SLURM ends them, to say why they did."""
 
 RANKS = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
 """Where launchers put the number of a process, from 0; the first of a job has 0 in all that are set."""
@@ -22,6 +26,22 @@ def first() -> bool:
 def restarted() -> bool:
     """Whether this is a job that SLURM started before: preempted, out of time, or requeued by hand."""
     return os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+
+
+def end_as_failed() -> None:
+    """Have SLURM see this job of a sweep as failed, once its error is on its way to the command that waits for it.
+
+    submitit writes down how a job ended and then ends well, whatever that was. To the programs of SLURM, and those it
+    writes to, the job would be a success.
+    """
+    if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
+        atexit.register(_end_as_failed)
+
+
+def _end_as_failed() -> None:
+    if os.environ.get("SLURM_NTASKS", "1") != "1":
+        time.sleep(OTHERS)
+    os._exit(1)
 
 
 def leave_signals_alone(worker: int) -> None:
