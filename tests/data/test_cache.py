@@ -108,7 +108,7 @@ def test_weak_labels_open_no_mask(root: Path, monkeypatch: pytest.MonkeyPatch) -
     for cache in (partial(Memory, limit=1.0), disk(root)):
         epochs(samples(root, cache, "pseudo"), workers=0, count=2)
     assert opened == []
-    assert sorted(path.name.split("-")[2] for path in (root / "cache").iterdir()) == ["image", "pseudo"]
+    assert sorted(path.name.split("-")[1] for path in (root / "cache").iterdir()) == ["image", "pseudo"]
 
 
 def test_a_set_that_is_too_large_is_not_kept_and_the_log_says_so(root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -237,5 +237,5 @@ def test_images_of_another_kind_are_refused(root: Path, monkeypatch: pytest.Monk
     source = resized(root, "mask")
     usual = Resized.read
     monkeypatch.setattr(Resized, "read", lambda self, kind, index: usual(self, kind, index)[..., : 3 - index])
-    with pytest.raises(FoveaError, match=r"i1: .* but i0 is uint8 \[16, 16, 3\]; .*cache=none"):
+    with pytest.raises(FoveaError, match=r"i1: .*, but uint8 \[16, 16, 3\] was expected; .*cache=none"):
         disk(root)(source)

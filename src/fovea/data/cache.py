@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -146,9 +147,10 @@ def _state(path: Path) -> tuple[str, int, int]:
     return str(path.resolve()), status.st_size, status.st_mtime_ns
 
 
-def _code(kinds: Iterable[type]) -> list[Path]:
-    """The source files of some classes and of those that they are made of: a data set class is the user's to change."""
-    written = {inspect.getmodule(base) for kind in kinds for base in kind.__mro__}
+def _code(parts: Iterable[type | ModuleType]) -> list[Path]:
+    """The source files of modules, of classes and of their bases: a class of data is the user's to change."""
+    bases = [base for part in parts for base in (part.__mro__ if isinstance(part, type) else [part])]
+    written = {inspect.getmodule(base) for base in bases}
     files = [getattr(module, "__file__", None) for module in written]  # built-in ones have none
     return sorted({Path(file) for file in files if file is not None})
 

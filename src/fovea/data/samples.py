@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from fovea.data import images
 from fovea.data.plan import Plan
+from fovea.data.store import Store
 from fovea.runtime.files import sha256
 
 # Loaders' workers are the parallelism, and OpenCV's own threads do not survive the fork that makes them: a worker of
@@ -74,7 +76,7 @@ class Resized:
             "root": str(dataset.root.resolve()),
             "manifest": manifest,
             "files": files,
-            "code": [type(dataset), Resized, type(plan.store)],
+            "code": [type(dataset), Resized, images, *([Store] if kind == "pseudo" else [])],
         }
 
 
