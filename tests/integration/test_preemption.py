@@ -9,8 +9,8 @@ from pytorch_lightning import Trainer
 
 from fovea.callbacks.last import Last
 
-from .conftest import Run
-from .test_resume import STEPS, KilledError, check, line, state
+from .conftest import KilledError, Run
+from .test_resume import STEPS, check, line, state
 
 __all__ = ["line"]  # a fixture
 SELDOM = "callbacks.last.every_n_train_steps=1000"
