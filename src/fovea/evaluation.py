@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from fovea.data.images import write_image
+from fovea.data.protocols import Plan
 from fovea.gaze.levels import GRID, dice_at, quantised
-from fovea.kinds.kind import HeldOut, Read
+from fovea.kinds.kind import HeldOut, Kind, Read
 from fovea.metrics.calibration import CalibrationError
 from fovea.metrics.image import scores_of_image
 from fovea.metrics.scoring import Scoring
@@ -22,6 +23,7 @@ from fovea.report.contact_sheet import contact_sheet
 from fovea.report.evaluation_sheet import ranked
 from fovea.runtime.device import moved
 from fovea.runtime.files import write_csv, write_json
+from fovea.runtime.instantiate import instantiate
 from fovea.runtime.processes import leave_signals_alone
 from fovea.supervision.reading import labels
 
@@ -35,6 +37,14 @@ class Evaluation:
     num_workers: int
     sheet_rows: int  # rows of the contact sheet; 0 for none
     facts: Mapping[str, Any]  # that the summary states: the split, the checkpoint, …
+
+
+def settings_of(config: Mapping[str, Any], kind: Kind, plan: Plan, split: str, checkpoint: Path) -> Evaluation:
+    """How a command that was configured so evaluates a checkpoint on a split."""
+    facts = {"split": split, "select_on": plan.select_on, "checkpoint": str(checkpoint)}
+    facts |= {"tta": config.get("tta", {}).get("axes", [])}
+    scoring = instantiate(config["scoring"])
+    return Evaluation(kind.classes, scoring, config["data"]["num_workers"], config["sheet_rows"], facts)
 
 
 def evaluate(read: Read, held_out: HeldOut, settings: Evaluation, device: torch.device, out: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from fovea.checkpoint import load
 from fovea.data.module import DataModule
 from fovea.data.protocols import Plan
-from fovea.evaluation import Evaluation, evaluate, headline
+from fovea.evaluation import evaluate, headline, settings_of
 from fovea.kinds.kind import Kind
 from fovea.resume import resume_from
 from fovea.runtime.checkpoint_io import WholeCheckpoints
@@ -166,10 +166,7 @@ def evaluate_run(
             log.warning("no val images: nothing to evaluate there (evaluate=[test] reads the test images, once)")
             continue
         at = plan if split == "val" else kind.split_plan(split, config["gaze"])
-        facts = {"split": split, "select_on": at.select_on, "checkpoint": str(checkpoint), "tta": []}
-        settings = Evaluation(
-            kind.classes, instantiate(config["scoring"]), config["data"]["num_workers"], config["sheet_rows"], facts
-        )
+        settings = settings_of(config, kind, at, split, checkpoint)
         out = run / "evaluate" / split
         held_out = kind.held_out(at, split, config["gaze"])
         summaries[split] = evaluate(kind.whole(module), held_out, settings, device, out)

@@ -61,33 +61,32 @@ def predict_volumes(
                     images[name] = torch.from_numpy(prepare_volume(path, spacing, intensity[name]))[None, None]
                 except FoveaError as error:
                     failures[f"{case}_{name}"] = str(error)
-                    log.error("%s", error)
             for name in images:
                 try:
-                    predict_one(read, images, name, paths[name], f"{case}_{name}", device, out)
-                except FoveaError as error:
-                    failures[f"{case}_{name}"] = str(error)
-                    log.error("%s: %s", paths[name], error)
-                progress.update()
+                    prediction = predicted(read, images, name, paths[name], device)
+                except FoveaError as error:  # the network cannot do without one that is missing
+                    failures[f"{case}_{name}"] = f"{paths[name]}: {error}"
+                else:
+                    write_prediction(prediction, paths[name], out, f"{case}_{name}")
+            progress.update(len(paths))
+    for reason in failures.values():
+        log.error("%s", reason)
     return count, failures
 
 
-def predict_one(
-    read: Read,
-    images: Mapping[str, torch.Tensor],
-    modality: str,
-    path: Path,
-    name: str,
-    device: torch.device,
-    out: Path,
-) -> None:
-    """Predict one modality of a case, whose volumes [1, 1, D, H, W] are given by modality."""
+def predicted(
+    read: Read, images: Mapping[str, torch.Tensor], modality: str, path: Path, device: torch.device
+) -> np.ndarray:
+    """Labels, uint8 [D, H, W] on the grid of a file in RAS, of one modality of volumes [1, 1, D, H, W] by modality."""
     ordered = {modality: images[modality]} | {other: each for other, each in images.items() if other != modality}
-    header = read_header(path)
-    probability = read(moved(ordered, device), header.shape)["prediction"]
-    prediction = labels(probability)[0].cpu().numpy().astype(np.uint8)
+    probability = read(moved(ordered, device), read_header(path).shape)["prediction"]
+    return labels(probability)[0].cpu().numpy().astype(np.uint8)
+
+
+def write_prediction(prediction: np.ndarray, path: Path, out: Path, name: str) -> None:
+    """Write the labels of a volume that was read from `path`, and a picture of them."""
     write_labels(out / "masks" / f"{name}.nii.gz", prediction, path)
-    write_image(out / "overlays" / f"{name}.png", overlay_of(read_volume(path), prediction, header.spacing))
+    write_image(out / "overlays" / f"{name}.png", overlay_of(read_volume(path), prediction, read_header(path).spacing))
 
 
 def found_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, Path]]:

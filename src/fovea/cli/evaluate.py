@@ -28,7 +28,7 @@ def main(config: Config) -> None:
 def score(config: Config) -> None:
     """Write what an evaluation finds into `out`, and for the report what the checkpoint was trained with."""
     from fovea.checkpoint import load
-    from fovea.evaluation import Evaluation, evaluate, headline
+    from fovea.evaluation import evaluate, headline, settings_of
     from fovea.runtime.device import pick
     from fovea.runtime.instantiate import instantiate, locate
 
@@ -44,10 +44,7 @@ def score(config: Config) -> None:
             raise FoveaError(f"data.{key}={data[key]} but {checkpoint} has {own}; add data.{key}={own}")
     kind = instantiate(data | of_model)
     plan = kind.split_plan(split, config["gaze"])
-    facts = {"split": split, "select_on": plan.select_on, "checkpoint": str(checkpoint)}
-    facts["tta"] = config["tta"].get("axes", [])
-    scoring = instantiate(config["scoring"])
-    settings = Evaluation(kind.classes, scoring, data["num_workers"], config["sheet_rows"], facts)
+    settings = settings_of(config, kind, plan, split, checkpoint)
     out = Path(config["out"])
     read = kind.whole(instantiate(config["tta"])(module))
     write_text(Path(config["run_dir"]) / TRAINED, OmegaConf.to_yaml(OmegaConf.create(trained_with)))

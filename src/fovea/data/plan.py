@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,15 +40,8 @@ class Plan:
         Raises:
             FoveaError: another name, or a split without images.
         """
-        ids = {"train": self.train, "val": self.val, "test": self.test}.get(name)
-        if ids is None:
-            raise FoveaError(f"split={name} is not a split; choose train, val or test")
-        if not ids:
-            raise FoveaError(
-                f"split={name}: {self.dataset.root} has no {name} images; "
-                f"list them in {name}.txt or set data.protocol=clean"
-            )
-        return ids
+        missing = f"{self.dataset.root} has no {name} images; list them in {name}.txt or set data.protocol=clean"
+        return named({"train": self.train, "val": self.val, "test": self.test}, name, missing)
 
 
 def make_plan(
@@ -120,6 +113,19 @@ def evaluation_plan(
     ids, without = _with_map(ids, opened if select_on == "pseudo" else None)
     train, val, test = (ids if name == split else [] for name in ("train", "val", "test"))
     return Plan(data, train, val, test, frozenset(), select_on, opened, without)
+
+
+def named(splits: Mapping[str, list[str]], name: str, missing: str) -> list[str]:
+    """The ids of a split by its name.
+
+    Raises:
+        FoveaError: another name; or, in the words of `missing`, a split without ids.
+    """
+    if name not in splits:
+        raise FoveaError(f"split={name} is not a split; choose {', '.join(splits)}")
+    if not splits[name]:
+        raise FoveaError(f"split={name}: {missing}")
+    return splits[name]
 
 
 def digest(ids: Sequence[str]) -> str:

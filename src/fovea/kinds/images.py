@@ -67,6 +67,7 @@ class Images:
     ) -> None:
         if not isinstance(size, int) or size < 1:
             raise FoveaError(f"data.size={size} is not possible; give a whole number from 1 on")
+        # channels, protocol and fold are the data set's, which has them by interpolation
         self.name, self.root, self.dataset, self.classes = name, root, dataset, classes
         self.size, self.normalize, self.augment, self.cache = size, normalize, augment, cache
         self.batch_size, self.num_workers, self.drop_last, self.seed = batch_size, num_workers, drop_last, seed

@@ -43,7 +43,7 @@ def content(tmp_path: Path) -> dict:
         key: [draw(tmp_path, name * 3, key != "unlabeled_training", ord(name)) for name in names]
         for key, names in groups.items()
     }
-    return {"labels": LABELS, "modalities": [*SHAPES], **entries}
+    return {"labels": dict(LABELS), "modalities": [*SHAPES], **entries}
 
 
 @pytest.fixture

@@ -119,8 +119,8 @@ class Pairs:
         """The labels of a volume, uint8 of its shape.
 
         Raises:
-            FoveaError: see `fovea.data.volumes.nifti.read_labels`; also, it is on another grid than the volume, or has
-                other labels than the masks of the other modalities.
+            FoveaError: see `fovea.data.volumes.nifti.read_labels`; also, the masks of the other modalities have other
+                labels.
         """
         labels = {name: self._mask(case, name) for name in self.modalities}
         present = {name: np.unique(each).tolist() for name, each in labels.items()}
@@ -220,6 +220,11 @@ def _labels(content: Mapping[str, Any], classes: int, path: Path) -> dict[int, s
         labels = {}
     if sorted(labels) != [*range(len(labels))] or len(set(labels.values())) < len(labels) or len(labels) < 2:
         raise FoveaError(f'{path}: labels: {given}; give different names by number, as {{"0": "background", "1": …}}')
+    # Tables have the columns of a class and of an output side by side.
+    if taken := [name for name in labels.values() if name == "prediction" or name.startswith("level_")]:
+        raise FoveaError(
+            f"{path}: labels: {taken[0]} is what a table calls an output of the network; name it otherwise"
+        )
     if len(labels) != classes:
         raise FoveaError(
             f"data.classes={classes}, but {path} names {len(labels)} labels; set data.classes={len(labels)}"
@@ -253,7 +258,8 @@ def _cases(content: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
 def _inside(value: Any, path: Path) -> str:
     """A path of the list, which must not lead out of its folder."""
     given = PurePosixPath(str(value).replace("\\", "/"))
-    if not isinstance(value, str) or not value or given.is_absolute() or ".." in given.parts or ":" in given.parts[0]:
+    parts = given.parts  # none of ".", which is the folder itself
+    if not isinstance(value, str) or not parts or given.is_absolute() or ".." in parts or ":" in parts[0]:
         raise FoveaError(f"{path}: {value!r} leads out of the folder of the list; give paths below it")
     return str(given)
 

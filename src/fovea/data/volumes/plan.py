@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from fovea.data.plan import digest
+from fovea.data.plan import digest, named
 from fovea.data.volumes.pairs import Pairs
 from fovea.runtime.errors import FoveaError, first_few
 
@@ -32,14 +32,8 @@ class VolumePlan:
         Raises:
             FoveaError: another name, or a split without cases.
         """
-        found = {"train": self.train, "val": self.val, "test": self.test}.get(name)
-        if found is None:
-            raise FoveaError(f"split={name} is not a split; choose train, val or test")
-        if not found:
-            raise FoveaError(
-                f"split={name}: {self.dataset.path} lists no such cases; add some, or choose another split"
-            )
-        return found
+        missing = f"{self.dataset.path} lists no such cases; add some, or choose another split"
+        return named({"train": self.train, "val": self.val, "test": self.test}, name, missing)
 
 
 def make_plan(dataset: Callable[..., Pairs], root: str, needs: Collection[str]) -> VolumePlan:
