@@ -27,10 +27,10 @@ eyes: setup ## add pymovements, to find fixations in samples of gaze
 	$(BIN)/uv pip install --python $(BIN)/python "pymovements>=0.28"
 
 demo: setup ## the main job end to end on generated data, under 3 minutes
-	$(BIN)/python -m fovea.demo
+	$(BIN)/python examples/demo.py
 
 demo-multimodal: setup ## two modalities, few labels, end to end on generated volumes, under 3 minutes
-	$(BIN)/python -m fovea.demo_multimodal
+	$(BIN)/python examples/demo_multimodal.py
 
 test: setup ## the test suite, but for the tests on SLURM
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm

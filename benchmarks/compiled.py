@@ -19,7 +19,7 @@ from torch._inductor import config
 from fovea.models.basic_unet import BasicUNet2d
 from fovea.models.layout import compile_networks
 from fovea.models.smp import SmpBackbone
-from fovea.supervision.gaze import Gaze
+from fovea.supervision.multi_level import Gaze
 
 LIGHT = "tu-mobilenetv3_small_100"
 BACKBONES = {

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from _machine import processor
 
-from fovea.data.images import read_image
-from fovea.data.synthetic import draw
-from fovea.gaze.crf import refine
-from fovea.gaze.heatmap import heatmap
+from fovea.data.images.files import read_image
+from fovea.data.images.synthetic import draw
+from fovea.prepare.labels.heatmap import heatmap
+from fovea.prepare.refiners.crf import refine
 
 SETTINGS = {"compat 1": (1.0, 3), "compat 3": (3.0, 3), "grey, compat 1": (1.0, 1)}
 """Weight of the pairwise term, and channels."""

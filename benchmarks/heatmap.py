@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from fovea.gaze.heatmap import heatmap
+from fovea.prepare.labels.heatmap import heatmap
 
 CANVAS, SIGMA, FIXATIONS = 768, 70.0, 30
 

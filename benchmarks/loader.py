@@ -23,10 +23,10 @@ import torch
 from _machine import machine
 
 from fovea.data.cache import Files, Memory
-from fovea.data.kvasir import Kvasir
-from fovea.data.module import DataModule
+from fovea.data.images.kvasir import Kvasir
+from fovea.data.images.synthetic import Synthetic
 from fovea.data.store import Store
-from fovea.data.synthetic import Synthetic
+from fovea.engine.datamodule import DataModule
 
 FLIPS = {"horizontal": A.HorizontalFlip(p=0.5), "vertical": A.VerticalFlip(p=0.5)}
 FORMS = ("decoded each time", "cache=ram", "cache=disk")

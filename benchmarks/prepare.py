@@ -21,12 +21,12 @@ import numpy as np
 from _machine import machine
 from scipy.ndimage import gaussian_filter
 
-from fovea.data.folder import Folder
-from fovea.data.synthetic import Synthetic
-from fovea.gaze.crf import refine
-from fovea.gaze.fixations import Fixations, read_fixations
-from fovea.gaze.simulate import Observer, simulate_folder
-from fovea.gaze.stage import Parameters, prepare
+from fovea.data.fixations import Fixations, read_fixations
+from fovea.data.images.folder import Folder
+from fovea.data.images.synthetic import Synthetic
+from fovea.prepare.refiners.crf import refine
+from fovea.prepare.stage import Parameters, prepare
+from fovea.simulate.gaze import Observer, simulate_folder
 
 CANVAS, SIGMA = 768, 70.0
 

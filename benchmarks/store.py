@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from _machine import machine
 
-from fovea.data.synthetic import draw
-from fovea.gaze.crf import refine
-from fovea.gaze.heatmap import heatmap
+from fovea.data.images.synthetic import draw
+from fovea.prepare.labels.heatmap import heatmap
+from fovea.prepare.refiners.crf import refine
 
 STRATEGIES = {name: getattr(cv2, f"IMWRITE_PNG_STRATEGY_{name}") for name in ("DEFAULT", "HUFFMAN_ONLY", "RLE")}
 FILTERS = {

@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fovea.models.basic_unet import BasicUNet2d
-from fovea.supervision.gaze import Gaze
+from fovea.supervision.multi_level import Gaze
 
 FORMS = (
     "unfolded",

@@ -8,11 +8,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
-from fovea.kinds.volumes import transform_of
-from fovea.runtime.entry import config_folder, resolve
+from fovea.data.volumes.source import transform_of
+from fovea.engine.build import build
+from fovea.runtime.app import config_folder, resolve
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.instantiate import instantiate
-from fovea.supervision.build import build
 
 # What reads volumes by modality, and the loss of label maps; the others are of images with one structure.
 NETWORKS_BY_MODALITY = ["cross_modality", "early_fusion", "each_modality"]
@@ -368,7 +368,7 @@ def test_scoring_is_the_same_for_both_commands_that_evaluate(scoring: str, tmp_p
 
 @pytest.mark.parametrize("observer", choices("observer"))
 def test_every_observer_is_built(observer: str, tmp_path: Path) -> None:
-    from fovea.gaze.simulate import Observer
+    from fovea.simulate.gaze import Observer
 
     config = composed("simulate", tmp_path, "out=F", f"observer={observer}")
     assert Observer(**config["observer"])

@@ -23,5 +23,5 @@ def test_the_wheel_has_the_code_its_data_and_the_configurations(tmp_path: Path) 
     assert {"fovea/configs/train.yaml", "hydra_plugins/fovea_optuna.py", "fovea/report/report.html.jinja"} <= inside
     scripts = [line.split(" = ")[0] for line in commands.splitlines() if " = " in line]
     assert sorted(path.stem for path in (ROOT / "src/fovea/cli").glob("[!_]*.py")) == sorted(
-        name.removeprefix("fovea-").replace("import", "importing") for name in scripts
+        name.removeprefix("fovea-").replace("import", "import_") for name in scripts
     )

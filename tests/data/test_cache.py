@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from fovea.data.cache import Files, Memory, fingerprint
-from fovea.data.folder import Folder
+from fovea.data.images.folder import Folder
+from fovea.data.images.plan import make_plan
+from fovea.data.images.samples import Resized, TrainingSamples
 from fovea.data.loader import EpochBatches, Order, TrainingLoader
-from fovea.data.plan import make_plan
-from fovea.data.samples import Resized, TrainingSamples
 from fovea.data.store import Store
 from fovea.runtime.errors import FoveaError
 

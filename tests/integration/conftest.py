@@ -21,8 +21,8 @@ from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 from pytorch_lightning import Trainer
 
-from fovea.callbacks.last import Last
-from fovea.data.synthetic import draw
+from fovea.data.images.synthetic import draw
+from fovea.engine.callbacks.last import Last
 
 SPLITS = {"train": "abcdef", "val": "gh", "test": "ij"}
 STEPS = 3

@@ -27,7 +27,7 @@ def test_from_a_recording_to_a_model(run: Run, root: Path, tmp_path: Path) -> No
     (tmp_path / "recordings").mkdir()
     for file, names in {"one": "abcd", "two": "efgh"}.items():
         (tmp_path / "recordings" / f"{file}.asc").write_text(asc(names))
-    imported = run("importing", "format=eyelink_asc", "source=recordings", *folder(root), "fit=contain", "out=mine.csv")
+    imported = run("import_", "format=eyelink_asc", "source=recordings", *folder(root), "fit=contain", "out=mine.csv")
     assert imported.status == 0 and imported.complaints == [], imported
     assert "24 fixations on 8 images (0 off the image, 0 without a position) of 2 files in mine.csv" in imported.stdout
     prepared = run("prepare", *folder(root), *gaze(tmp_path / "mine"), "gaze.fixations=mine.csv")
@@ -44,9 +44,7 @@ def test_from_published_maps_to_a_model(run: Run, root: Path, tmp_path: Path) ->
         with Image.open(path) as image:
             eight = image.point(lambda value: value / 257).convert("L")
         eight.save(root / "gaze" / "heatmap" / f"{path.stem}.jpg", quality=95)
-    imported = run(
-        "importing", "format=maps", f"source={root}", *folder(root), "gaze.crf.backend=none", "out=published"
-    )
+    imported = run("import_", "format=maps", f"source={root}", *folder(root), "gaze.crf.backend=none", "out=published")
     assert imported.status == 0 and "10 maps in published" in imported.stdout, imported
     trained = run("train", *folder(root), *gaze(tmp_path / "published"), *LIGHT, "supervision=gaze")
     assert trained.status == 0, trained
@@ -60,9 +58,7 @@ def test_a_missing_map_is_told_and_the_rest_is_written(run: Run, root: Path, tmp
         with Image.open(path) as image:
             image.convert("L").save(root / "maps" / path.name)
     (root / "maps" / "c.png").unlink()
-    done = run(
-        "importing", "format=maps", f"source={root / 'maps'}", *folder(root), "gaze.crf.backend=none", "out=store"
-    )
+    done = run("import_", "format=maps", f"source={root / 'maps'}", *folder(root), "gaze.crf.backend=none", "out=store")
     assert done.refusal("import") == "1 could not be imported (c), all others are in store: no map of c in maps"
     assert len(list((tmp_path / "store" / "maps").iterdir())) == 9
 
@@ -72,7 +68,7 @@ def test_a_bad_recording_is_told_and_the_rest_is_written(run: Run, tmp_path: Pat
     (tmp_path / "recordings" / "good.asc").write_text(asc("ab"))
     (tmp_path / "recordings" / "silent.asc").write_text(asc("a").replace("IMGLOAD", "DRAW"))
     place = ["image.left=0", "image.top=0", "image.width=400", "image.height=300"]
-    done = run("importing", "format=eyelink_asc", "source=recordings", *place, "out=mine.csv")
+    done = run("import_", "format=eyelink_asc", "source=recordings", *place, "out=mine.csv")
     assert "1 could not be imported (silent.asc), all others are in mine.csv" in done.refusal("import")
     assert "no message names an image by format.message=" in done.refusal("import")
     assert len((tmp_path / "mine.csv").read_text().splitlines()) == 1 + 6
@@ -97,12 +93,12 @@ def test_a_bad_recording_is_told_and_the_rest_is_written(run: Run, tmp_path: Pat
 )
 def test_bad_input_is_one_line(run: Run, tmp_path: Path, given: list[str], message: str) -> None:
     (tmp_path / "x.asc").write_text(asc("a"))
-    assert message in run("importing", *given, "out=out.csv").refusal("import")
+    assert message in run("import_", *given, "out=out.csv").refusal("import")
     assert not (tmp_path / "out.csv").exists()
 
 
 def test_an_unwritable_place(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.asc").write_text(asc("a"))
     place = ["image.left=0", "image.top=0", "image.width=400", "image.height=300"]
-    line = run("importing", "format=eyelink_asc", "source=x.asc", *place, "out=x.asc/mine.csv").refusal("import")
+    line = run("import_", "format=eyelink_asc", "source=x.asc", *place, "out=x.asc/mine.csv").refusal("import")
     assert "cannot write x.asc" in line

@@ -7,7 +7,7 @@ import pytest
 import torch
 from pytorch_lightning import Trainer
 
-from fovea.callbacks.last import Last
+from fovea.engine.callbacks.last import Last
 
 from .conftest import LIGHT, STEPS, Run, folder, summary
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pytorch_lightning import Trainer
 
-from fovea.callbacks.last import Last
+from fovea.engine.callbacks.last import Last
 
 from .conftest import KilledError, Run
 from .test_resume import STEPS, check, line, state
@@ -71,7 +71,7 @@ def test_nonsense_is_refused(run: Run, line: list[str], key: str, value: str) ->
 def test_another_rank_of_slurm_writes_nothing_of_its_own(
     run: Run, line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fovea.runtime import entry
+    from fovea.runtime import app as entry
 
     monkeypatch.setattr(entry, "first", lambda: False)
     done = run("train", *line, "data.root=nowhere", "hydra.run.dir=run")

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from fovea.data.samples import resize_image, to_tensor
+from fovea.data.images.samples import resize_image, to_tensor
 from fovea.models import released
 from fovea.models.released import load_gazemedseg
 

@@ -77,11 +77,11 @@ def test_other_commands_are_repeated_too(run: Run, made: Path, tmp_path: Path) -
     assert (tmp_path / "made_again.csv").read_bytes() == (tmp_path / "made.csv").read_bytes()
 
 
-@pytest.mark.parametrize("command", ["simulate", "importing", "prepare", "train", "evaluate", "predict"])
+@pytest.mark.parametrize("command", ["simulate", "import_", "prepare", "train", "evaluate", "predict"])
 def test_every_command_names_the_module_that_repeats_it(run: Run, command: str, tmp_path: Path) -> None:
     given = {
         "simulate": ["out=F"],
-        "importing": ["source=D", "out=F", "format=maps"],
+        "import_": ["source=D", "out=F", "format=maps"],
         "evaluate": ["checkpoint=F"],
         "predict": ["checkpoint=F", "input=D", "out=D"],
     }

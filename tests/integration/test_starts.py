@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import LIGHT, Outcome, environment, finished, folder, gaze, process
 
-COMMANDS = ("simulate", "importing", "prepare", "train", "evaluate", "predict", "report")
+COMMANDS = ("simulate", "import_", "prepare", "train", "evaluate", "predict", "report")
 # A fixation table of our own, read as somebody's.
 OWN_TABLE = [
     "format=generic",
@@ -49,7 +49,7 @@ def several(lines: list[list[str]], cwd: Path) -> tuple[str, set[str]]:
 def test_help_simulate_import_and_prepare_start_without_torch(root: Path, tmp_path: Path) -> None:
     lines = [[command, "--help"] for command in COMMANDS]
     lines.append(["simulate", *folder(root), "out=simulated.csv"])
-    lines.append(["importing", "source=simulated.csv", *OWN_TABLE, "out=fixations.csv"])
+    lines.append(["import_", "source=simulated.csv", *OWN_TABLE, "out=fixations.csv"])
     lines.append(["prepare", *folder(root), *gaze(tmp_path / "store"), "gaze.fixations=fixations.csv"])
     said, heavy = several(lines, tmp_path)
     assert said.count("== Configuration groups ==") == len(COMMANDS) == said.count("status 0")
@@ -89,7 +89,7 @@ def test_the_command_runs_as_a_process(
     checkpoint = f"checkpoint={trained[0] / 'checkpoints' / 'best.ckpt'}"
     arguments = {
         "simulate": [*folder(made), "out=out"],
-        "importing": [f"source={made / 'fixations.csv'}", *OWN_TABLE, "out=out"],
+        "import_": [f"source={made / 'fixations.csv'}", *OWN_TABLE, "out=out"],
         "prepare": [*folder(made), *gaze(tmp_path / "out")],
         "train": [*folder(made), *gaze(store), *LIGHT, "hydra.run.dir=out"],
         "evaluate": [checkpoint, *folder(made), *gaze(store), "data.num_workers=0", "out=out"],

@@ -21,7 +21,7 @@ from PIL import Image
 from wandb.proto.wandb_internal_pb2 import Record
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from fovea.runtime.entry import config_folder
+from fovea.runtime.app import config_folder
 
 from .conftest import LIGHT, STEPS, Run, environment, finished, folder, gaze, process
 
@@ -95,7 +95,7 @@ def test_an_offline_run_holds_config_history_scores_and_pictures(run: Run, line:
     here = ["hydra.run.dir=run", "logger.wandb.tags=[first]", "sheet_rows=2"]
     assert run("train", *line, *TRACKED, *here).status == 0
     told = read(tmp_path / "run")
-    assert told["config"]["supervision"]["_target_"] == "fovea.supervision.gaze.Gaze"
+    assert told["config"]["supervision"]["_target_"] == "fovea.supervision.multi_level.Gaze"
     assert told["config"]["provenance"]["git"].keys() >= {"commit", "state"}
     assert (told["job_type"], told["tags"], told["run_group"], told["exit"]) == ("train", ["first"], "", 0)
     losses = [row["train/loss"] for row in told["history"] if "train/loss" in row]

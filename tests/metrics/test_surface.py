@@ -113,7 +113,7 @@ def test_classes_are_averaged_without_the_background() -> None:
 
 
 def test_a_shift_of_a_real_lesion(real_data) -> None:
-    from fovea.data.images import image_files, read_mask
+    from fovea.data.images.files import image_files, read_mask
 
     path = sorted(image_files(real_data / "Kvasir-SEG" / "masks").items())[0][1]
     mask = read_mask(path, 1)[::4, ::4] > 0  # all pairs of the whole would take a minute

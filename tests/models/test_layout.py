@@ -11,13 +11,13 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
+from fovea.engine.build import build
 from fovea.models.backbone import Backbone
 from fovea.models.basic_unet import BasicUNet2d
 from fovea.models.layout import compile_networks, put_channels_last
 from fovea.models.smp import SmpBackbone
 from fovea.runtime.errors import FoveaError
-from fovea.supervision.build import build
-from fovea.supervision.gaze import Gaze
+from fovea.supervision.multi_level import Gaze
 
 LIGHT = "tu-mobilenetv3_small_100"
 BACKBONES = {

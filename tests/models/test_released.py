@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fovea.data.folder import Folder
+from fovea.data.images.folder import Folder
 from fovea.losses.consistency import cross_level_consistency
 from fovea.models.propagation import propagate
 from fovea.models.released import PUBLISHED_DATA, gazemedseg_config, holds_gazemedseg, load_gazemedseg

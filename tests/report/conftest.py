@@ -74,7 +74,11 @@ def settings(folder: Path, seed: int) -> Any:
                 "fraction": 1.0,
                 "seed": seed,
             },
-            "supervision": {"_target_": "fovea.gaze.Gaze", "thresholds": [0.5, 0.3], "consistency": "prop"},
+            "supervision": {
+                "_target_": "fovea.supervision.multi_level.Gaze",
+                "thresholds": [0.5, 0.3],
+                "consistency": "prop",
+            },
             "gaze": {"sigma": 70.0, "store": "stores/sigma70.0", "workers": 1},
             "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.01},
             "callbacks": {"last": {"dirpath": f"{folder}/checkpoints"}, "other": {"at": f"{folder}/here"}},

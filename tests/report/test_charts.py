@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from fovea.gaze.levels import GRID, Curve
+from fovea.metrics.thresholds import GRID, Curve
 from fovea.report.charts import curve_chart, histogram
 
 

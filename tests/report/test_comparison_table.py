@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fovea.comparison import Comparison, Row, Versus
+from fovea.report.comparison import Comparison, Row, Versus
 from fovea.report.comparison_table import HEADER, note, table, write_comparison
 
 ROWS = [

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fovea.gaze.fixations import Fixations
-from fovea.gaze.quality import measure
-from fovea.gaze.verdict import Survey
-from fovea.report.overlay import TRUTH
+from fovea.data.fixations import Fixations
+from fovea.pictures.overlay import TRUTH
+from fovea.prepare.quality import measure
+from fovea.prepare.verdict import Survey
 from fovea.report.quality_page import MAX_ROWS, quality_pictures, ranking, write_page
 from fovea.runtime.errors import FoveaError
 

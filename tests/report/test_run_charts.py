@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from fovea.comparison import Row
+from fovea.report.comparison import Row
 from fovea.report.plot import plot, span, ticks
 from fovea.report.run_charts import (
     Curves,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fovea.comparison import compare, read_runs
+from fovea.report.comparison import compare, read_runs
 from fovea.report.runs import find_runs
 from fovea.report.study import Study, keep, study, write_runs
 from fovea.runtime.errors import FoveaError

@@ -27,9 +27,9 @@ def test_a_partial_is_called_later() -> None:
         "torch.load",
         "torch.hub.load",
         "torch.nn.modules.module.torch.load",  # a stranger's function through a trusted module
-        "fovea.data.images.os.scandir",
+        "fovea.data.images.files.os.scandir",
         "fovea.runtime.files.write_bytes",
-        "fovea.data.images.write_image",  # ours, but a function that writes
+        "fovea.data.images.files.write_image",  # ours, but a function that writes
         "segmentation_models_pytorch.from_pretrained",
         "fovea.data.store.Store.write",
         "hydra.utils.instantiate",

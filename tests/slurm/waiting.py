@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from fovea.callbacks.preemption import Preemption
+from fovea.engine.callbacks.preemption import Preemption
 from fovea.runtime.processes import first, restarted
 
 

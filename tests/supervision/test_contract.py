@@ -11,17 +11,17 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from fovea.engine.schedules import constant
+from fovea.engine.segmenter import Segmenter
 from fovea.models.backbone import Backbone
-from fovea.schedules import constant
-from fovea.segmenter import Segmenter
 from fovea.supervision.band import Band
 from fovea.supervision.cross_modality import CrossModality
 from fovea.supervision.cross_pseudo import CrossPseudo
 from fovea.supervision.full import Full
-from fovea.supervision.gaze import Gaze
 from fovea.supervision.labeled_only import LabeledOnly
 from fovea.supervision.mean_teacher import MeanTeacher
-from fovea.supervision.reading import labels, probabilities
+from fovea.supervision.multi_level import Gaze
+from fovea.supervision.outputs import labels, probabilities
 
 from . import streams
 

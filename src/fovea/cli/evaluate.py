@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from fovea.report.runs import TRAINED
-from fovea.runtime.entry import Config, command
+from fovea.runtime.app import Config, command
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_text
 
@@ -27,8 +27,8 @@ def main(config: Config) -> None:
 
 def score(config: Config) -> None:
     """Write what an evaluation finds into `out`, and for the report what the checkpoint was trained with."""
-    from fovea.checkpoint import load
-    from fovea.evaluation import evaluate, headline, settings_of
+    from fovea.engine.checkpoint import load
+    from fovea.engine.evaluate import evaluate, headline, settings_of
     from fovea.runtime.device import pick
     from fovea.runtime.instantiate import instantiate, locate
 
@@ -54,7 +54,7 @@ def score(config: Config) -> None:
 
 def compare(config: Config) -> None:
     """Write `comparison.csv`, `comparison.md` and `comparison.json` into `out`; neither torch nor data are needed."""
-    from fovea.comparison import compare, read_runs
+    from fovea.report.comparison import compare, read_runs
     from fovea.report.comparison_table import note, table, write_comparison
 
     column, out = config["compare_on"], Path(config["out"])

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from fovea.runtime.entry import Config, command
+from fovea.runtime.app import Config, command
 from fovea.runtime.errors import FoveaError, first_few
 
 log = logging.getLogger(__name__)
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 @command("predict")
 def main(config: Config) -> None:
     """Write masks, and pictures of them, into `out` for every image of `input`."""
-    from fovea.checkpoint import load
+    from fovea.engine.checkpoint import load
     from fovea.runtime.device import pick
     from fovea.runtime.instantiate import instantiate, locate
 

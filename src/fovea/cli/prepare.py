@@ -3,11 +3,11 @@
 import logging
 from pathlib import Path
 
-from fovea.gaze.parameters import Parameters
-from fovea.gaze.stage import prepare
-from fovea.kinds.images import folder_of
+from fovea.data.images.source import folder_of
+from fovea.data.parameters import Parameters
+from fovea.prepare.stage import prepare
 from fovea.report.quality_page import write_quality_page
-from fovea.runtime.entry import Config, command
+from fovea.runtime.app import Config, command
 from fovea.runtime.errors import FoveaError, first_few
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from fovea.runtime.entry import Config, command
+from fovea.runtime.app import Config, command
 
 log = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from fovea.gaze.simulate import Observer, simulate_folder
-from fovea.kinds.images import folder_of
-from fovea.runtime.entry import Config, command
+from fovea.data.images.source import folder_of
+from fovea.runtime.app import Config, command
+from fovea.simulate.gaze import Observer, simulate_folder
 
 log = logging.getLogger(__name__)
 

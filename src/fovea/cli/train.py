@@ -1,8 +1,8 @@
 """`fovea-train`: from a data set (and a store of pseudo-masks) to a run folder."""
 
 from fovea.data.protocols import Plan
-from fovea.kinds.kind import Kind
-from fovea.runtime.entry import Config, command
+from fovea.data.source import Kind
+from fovea.runtime.app import Config, command
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.instantiate import instantiate, locate
 from fovea.runtime.objective import FILE, Outcome, check_objective, read_outcome, write_outcome
@@ -33,10 +33,10 @@ def main(config: Config) -> float | None:
     for split in set(config["evaluate"]) - {"val"}:
         kind.split_plan(split, config["gaze"])
     instantiate(config["scoring"])  # a wrong value would otherwise show after the training
-    from fovea.runtime import numerics  # torch, which `--help` does without
+    from fovea.engine import numerics  # torch, which `--help` does without
 
     numerics.check(config)
-    from fovea.training import train
+    from fovea.engine.train import train
 
     value = train(config, kind, plan)
     if first():

@@ -75,7 +75,7 @@ class Memory:
         return Memory, (self.source, self.limit)
 
     def read(self, kind: str, index: int) -> np.ndarray:
-        """See `fovea.data.samples.Arrays`."""
+        """See `fovea.data.images.samples.Arrays`."""
         if not self.values:
             return self.source.read(kind, index)
         if not self.seen[kind][index]:
@@ -121,7 +121,7 @@ class Files:
         return Files, (self.source, self.folder, self.threads)  # another process maps them itself
 
     def read(self, kind: str, index: int) -> np.ndarray:
-        """See `fovea.data.samples.Arrays`."""
+        """See `fovea.data.images.samples.Arrays`."""
         return np.array(self.values[kind][index])
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path, PurePath
 
-from fovea.data.images import SUFFIXES
+from fovea.data.images.files import SUFFIXES
 from fovea.runtime.errors import FoveaError, first_few
 from fovea.runtime.files import sha256
 

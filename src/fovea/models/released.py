@@ -17,9 +17,12 @@ FIRST_LAYER = re.compile(r"model\.(\d+)\.encoder\.conv_0\.conv_0\.conv\.weight")
 SIZE = 224  # side of the published networks' images, in pixels
 # How images are read and normalised, by their number of channels.
 PUBLISHED_DATA: dict[int, dict[str, Any]] = {
-    3: {"dataset": {"_target_": "fovea.data.kvasir.Kvasir"}, "normalize": {"_target_": "albumentations.Normalize"}},
+    3: {
+        "dataset": {"_target_": "fovea.data.images.kvasir.Kvasir"},
+        "normalize": {"_target_": "albumentations.Normalize"},
+    },
     1: {
-        "dataset": {"_target_": "fovea.data.nci_isbi.NciIsbi"},
+        "dataset": {"_target_": "fovea.data.images.nci_isbi.NciIsbi"},
         "normalize": {"_target_": "albumentations.Normalize", "normalization": "image"},
     },
 }
@@ -103,12 +106,12 @@ def gazemedseg_config(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         raise FoveaError(f"checkpoint: a GazeMedSeg network of {channels} channels; the published ones take 3 or 1")
     backbone = {"_target_": "fovea.models.basic_unet.BasicUNet2d", "in_channels": channels, "classes": 1}
     # The thresholds matter in training alone; here they say how many levels there are.
-    supervision = {"_target_": "fovea.supervision.gaze.Gaze", "thresholds": [0.5] * levels}
+    supervision = {"_target_": "fovea.supervision.multi_level.Gaze", "thresholds": [0.5] * levels}
     return {
         "backbone": backbone | {"_partial_": True},
         "loss": {"_target_": "torch.nn.BCEWithLogitsLoss"},
         "supervision": supervision | {"_partial_": True},
-        "data": {"_target_": "fovea.kinds.images.Images", "channels": channels, "classes": 1, "size": SIZE}
+        "data": {"_target_": "fovea.data.images.source.Images", "channels": channels, "classes": 1, "size": SIZE}
         | PUBLISHED_DATA[channels],
     }
 

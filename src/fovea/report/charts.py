@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fovea.gaze.levels import Curve
+from fovea.metrics.thresholds import Curve
 
 
 @dataclass(frozen=True)

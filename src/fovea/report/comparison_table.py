@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from fovea.comparison import Comparison, Interval, Row
+from fovea.report.comparison import Comparison, Interval, Row
 from fovea.runtime.files import write_csv, write_json, write_text
 
 _VERSUS = ("difference", "difference_low", "difference_high", "p", "p_holm", "verdict")

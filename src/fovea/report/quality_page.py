@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fovea.gaze.fixations import Fixations
-from fovea.gaze.job import View
-from fovea.gaze.levels import Curve
-from fovea.gaze.quality import INSIDE, Rows, column, curve, dice_key
-from fovea.gaze.verdict import Survey
+from fovea.data.fixations import Fixations
+from fovea.metrics.thresholds import Curve
+from fovea.pictures.overlay import TRUTH, outline, overlay
+from fovea.pictures.panels import fixation_panel, map_panel
+from fovea.prepare.job import View
+from fovea.prepare.quality import INSIDE, Rows, column, curve, dice_key
+from fovea.prepare.verdict import Survey
 from fovea.report.charts import curve_chart, histogram
-from fovea.report.overlay import TRUTH, outline, overlay
 from fovea.report.pages import data_uri, render
-from fovea.report.panels import fixation_panel, map_panel
 from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_text
 

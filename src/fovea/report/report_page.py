@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fovea.comparison import Row, lower_is_better
+from fovea.report.comparison import Row, lower_is_better
 from fovea.report.comparison_table import note
 from fovea.report.configurations import ABSENT, Configuration, number, short_keys, shown
 from fovea.report.pages import data_uri, render

@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from fovea.comparison import Row
+from fovea.report.comparison import Row
 from fovea.report.plot import Axis, Plot, frame, plot, span
 from fovea.report.runs import Curve
 

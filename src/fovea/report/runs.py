@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from fovea.comparison import Evaluated, read_evaluation
+from fovea.report.comparison import Evaluated, read_evaluation
 from fovea.runtime.configuration import flat, is_under
 from fovea.runtime.errors import FoveaError
 

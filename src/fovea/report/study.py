@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fovea.comparison import Comparison, compare
+from fovea.report.comparison import Comparison, compare
 from fovea.report.configurations import Configuration, configurations, shown
 from fovea.report.runs import FINISHED, Run
 from fovea.runtime.configuration import flat, is_under
@@ -37,7 +37,7 @@ def study(
     score: str,
     seed: int,
 ) -> Study:
-    """Group the runs and compare the groups, by `fovea.comparison.compare`, which has the other arguments.
+    """Group the runs and compare the groups, by `fovea.report.comparison.compare`, which has the other arguments.
 
     Args:
         runs: As they were found; only finished ones are compared.

@@ -14,15 +14,14 @@ from fovea.runtime.errors import FoveaError
 # classes that build networks, losses, transforms and training parts, and do nothing else when called.
 TRUSTED = (
     "albumentations.",
-    "fovea.callbacks.",
     "fovea.data.",
-    "fovea.gaze.importers.",
-    "fovea.kinds.",
+    "fovea.engine.callbacks.",
+    "fovea.engine.loggers.",
+    "fovea.engine.schedules.",
+    "fovea.importers.",
     "fovea.losses.",
     "fovea.metrics.",
     "fovea.models.",
-    "fovea.runtime.loggers.",
-    "fovea.schedules.",
     "fovea.supervision.",
     "monai.losses.",
     "monai.networks.",
@@ -34,7 +33,7 @@ TRUSTED = (
     "torchmetrics.",
 )
 # Of other people's packages only classes are called: among their functions are some that fetch or load files.
-FUNCTIONS_ALLOWED = ("fovea.schedules.", "fovea.runtime.loggers.")
+FUNCTIONS_ALLOWED = ("fovea.engine.schedules.", "fovea.engine.loggers.")
 
 
 def instantiate(config: Mapping[str, Any]) -> Any:

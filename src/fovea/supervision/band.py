@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from fovea.losses.certain import on_certain
 from fovea.supervision.deep import Deep
 from fovea.supervision.mode import Mode
-from fovea.supervision.reading import probabilities
+from fovea.supervision.outputs import probabilities
 from fovea.supervision.thresholds import Thresholds
 
 

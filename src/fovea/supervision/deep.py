@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fovea.models.backbone import Backbone
 from fovea.runtime.errors import FoveaError
-from fovea.supervision.reading import resize
+from fovea.supervision.outputs import resize
 
 
 class Deep(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fovea.supervision.deep import Deep
 from fovea.supervision.mode import Mode
-from fovea.supervision.reading import probabilities
+from fovea.supervision.outputs import probabilities
 
 
 class Full(Mode):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fovea.runtime.errors import FoveaError
-from fovea.supervision.reading import probabilities
+from fovea.supervision.outputs import probabilities
 
 
 def stream(batch: Mapping[str, Any], name: str) -> Mapping[str, Any]:

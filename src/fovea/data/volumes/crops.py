@@ -8,7 +8,7 @@ import torch
 from monai.transforms import Compose, RandCropByPosNegLabeld, Randomizable, RandSpatialCropSamplesd, SelectItemsd
 from torch import Tensor
 
-from fovea.data.samples import Arrays
+from fovea.data.images.samples import Arrays
 from fovea.data.volumes.prepared import Prepared, centred, common_shape
 from fovea.runtime.errors import FoveaError
 

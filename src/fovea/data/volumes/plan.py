@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from fovea.data.plan import digest, named
+from fovea.data.images.plan import digest, named
 from fovea.data.volumes.pairs import Pairs
 from fovea.runtime.errors import FoveaError, first_few
 

@@ -1,0 +1,1 @@
+"""Images: folders and data sets, training samples, splits that are scored."""

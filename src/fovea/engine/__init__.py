@@ -1,0 +1,1 @@
+"""Training, evaluation and checkpoints; the only folder that imports Lightning."""

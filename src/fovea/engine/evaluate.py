@@ -1,0 +1,136 @@
+"""Scores of a trained model on one split: a table by image, a summary, and a sheet of pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from fovea.data.images.files import write_image
+from fovea.data.protocols import Plan
+from fovea.data.source import HeldOut, Kind, Read
+from fovea.metrics.calibration import CalibrationError
+from fovea.metrics.image import scores_of_image
+from fovea.metrics.scoring import Scoring
+from fovea.metrics.summary import Rows, summary_of, table
+from fovea.metrics.thresholds import GRID, dice_at, quantised
+from fovea.pictures.contact_sheet import contact_sheet
+from fovea.pictures.evaluation_sheet import ranked
+from fovea.runtime.device import moved
+from fovea.runtime.files import write_csv, write_json
+from fovea.runtime.instantiate import instantiate
+from fovea.runtime.processes import leave_signals_alone
+from fovea.supervision.outputs import labels
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How to evaluate, whatever the data and the model."""
+
+    classes: int
+    scoring: Scoring
+    num_workers: int
+    sheet_rows: int  # rows of the contact sheet; 0 for none
+    facts: Mapping[str, Any]  # that the summary states: the split, the checkpoint, …
+
+
+def settings_of(config: Mapping[str, Any], kind: Kind, plan: Plan, split: str, checkpoint: Path) -> Evaluation:
+    """How a command that was configured so evaluates a checkpoint on a split."""
+    facts = {"split": split, "select_on": plan.select_on, "checkpoint": str(checkpoint)}
+    facts |= {"tta": config.get("tta", {}).get("axes", [])}
+    scoring = instantiate(config["scoring"])
+    return Evaluation(kind.classes, scoring, config["data"]["num_workers"], config["sheet_rows"], facts)
+
+
+def evaluate(read: Read, held_out: HeldOut, settings: Evaluation, device: torch.device, out: Path) -> dict[str, Any]:
+    """Write the tables of `write_scores` and `contact_sheet.png` into `out`, and return the summary.
+
+    Args:
+        read: Whole images to probabilities: a supervision module in evaluation mode on `device`, or what reads with it.
+        held_out: The images and what they are scored against.
+        settings: See `Evaluation`.
+        device: Where the module is.
+        out: Folder, made if need be.
+
+    Raises:
+        FoveaError: a file cannot be read, or `out` cannot be written.
+    """
+    loader: DataLoader[dict[str, Any]] = DataLoader(
+        held_out,  # type: ignore[arg-type]  # torch asks for a class where a mapping of numbers to samples will do
+        batch_size=1,
+        num_workers=settings.num_workers,
+        worker_init_fn=leave_signals_alone,
+    )
+    calibration, tolerance = CalibrationError(settings.scoring.calibration_bins), settings.scoring.surface_tolerance
+    rows: dict[str, dict[str, dict[str, float]]] = {}
+    curves: list[np.ndarray] = []
+    for batch in tqdm(loader, desc=f"evaluate {settings.facts['split']}", unit="image"):
+        outputs = probabilities(read, batch, device)
+        truth, image_id = batch["target"][0].numpy(), batch["id"][0]
+        probability = outputs["prediction"][0].cpu().numpy()
+        calibration.update(probability, truth)
+        if settings.classes == 1:
+            curves.append(dice_at(quantised(np.nan_to_num(probability[0])), truth, GRID))
+        masks, spacing = label_maps(outputs), held_out.spacing(image_id)
+        rows[image_id] = scores_of_image(masks, truth, settings.classes, spacing, tolerance, held_out.classes)
+    patients = [held_out.patient(image_id) for image_id in rows]
+    summary = summary_of(rows, patients, held_out.unit, settings.scoring, held_out.classes, held_out.groups())
+    summary |= {"calibration_error": calibration.compute(), "n": len(rows), **settings.facts}
+    write_scores(out, rows, summary, curves)
+    if settings.sheet_rows:
+        write_image(out / "contact_sheet.png", draw_sheet(read, held_out, rows, settings.sheet_rows, device))
+    return summary
+
+
+def write_scores(out: Path, rows: Rows, summary: dict[str, Any], curves: Sequence[np.ndarray]) -> None:
+    """Write `per_image.csv`, `summary.json` and, of images' Dice by threshold, `thresholds.csv` with the means.
+
+    Args:
+        out: Folder, made if need be.
+        rows: Scores of each image.
+        summary: Of all.
+        curves: Dice at each threshold of `fovea.metrics.thresholds.GRID`, an array an image; none with several classes.
+    """
+    write_csv(out / "per_image.csv", *table(rows))
+    write_json(out / "summary.json", summary)
+    if curves:
+        means = zip(GRID, np.mean(curves, axis=0), strict=True)
+        write_csv(out / "thresholds.csv", ["threshold", "dice"], [(each, f"{dice:.6f}") for each, dice in means])
+
+
+def headline(summary: Mapping[str, Any], out: Path) -> str:
+    """One line on an evaluation."""
+    return (
+        f"{summary['split']}: Dice {summary['dice']['mean']:.4f} ± {summary['dice']['std']:.4f}, "
+        f"IoU {summary['iou']['mean']:.4f} over {summary['n']} images against {summary['select_on']} files; {out}"
+    )
+
+
+@torch.inference_mode()
+def probabilities(read: Read, batch: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
+    """Probabilities [1, K, *size] by name at the size of the target: the prediction's and its levels', if any."""
+    return dict(read(moved(batch["image"], device), batch["target"].shape[1:]))
+
+
+def label_maps(outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Labels of the one image of each of some probabilities [1, K, ...]."""
+    return {name: labels(probability)[0].cpu().numpy() for name, probability in outputs.items()}
+
+
+def draw_sheet(read: Read, held_out: HeldOut, rows: Rows, count: int, device: torch.device) -> np.ndarray:
+    """A contact sheet, uint8 [H, W, 3], of `count` images from the worst Dice to the best."""
+    dice = {image_id: row["prediction"]["dice"] for image_id, row in rows.items()}
+    chosen = ranked(dice, count)
+    drawn: list[dict[str, np.ndarray]] = []
+    for image_id in chosen:
+        sample = held_out[held_out.ids.index(image_id)]
+        batch = next(iter(DataLoader([sample], batch_size=1)))  # type: ignore[arg-type]  # a list is a data set
+        drawn.append(held_out.tiles(sample, label_maps(probabilities(read, batch, device))))
+    titles = max((list(row) for row in drawn), key=len)
+    sides = [f"{image_id}\nDice {dice[image_id]:.2f}" for image_id in chosen]
+    return contact_sheet([[row.get(title) for title in titles] for row in drawn], titles, sides)

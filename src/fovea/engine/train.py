@@ -1,0 +1,191 @@
+"""One training run: from a resolved configuration to a run folder with checkpoints and an evaluation."""
+
+import logging
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from fovea.data.protocols import Plan
+from fovea.data.source import Kind
+from fovea.engine.build import build
+from fovea.engine.checkpoint import load
+from fovea.engine.checkpoint_io import WholeCheckpoints
+from fovea.engine.datamodule import DataModule
+from fovea.engine.evaluate import evaluate, headline, settings_of
+from fovea.engine.loggers import opened, rewind
+from fovea.engine.resume import resume_from
+from fovea.engine.segmenter import Segmenter
+from fovea.engine.tracking import publish
+from fovea.runtime.files import remove_abandoned, write_json
+from fovea.runtime.instantiate import instantiate
+from fovea.runtime.objective import value_of
+from fovea.runtime.processes import first, one_job, restarted
+
+log = logging.getLogger(__name__)
+NOISE = (
+    r".*isinstance\(treespec, LeafSpec\).*",  # between Lightning and torch
+    r".*is smaller than the logging interval.*",  # a short epoch is no mistake
+    r".*does not have many workers.*",  # data.num_workers=0 was chosen
+    r".*Total length of `DataLoader` across ranks is zero.*",  # no val images; we say so ourselves
+    r".*`srun` command is available.*",  # compute=local on a cluster's machine was chosen
+    r".*Checkpoint directory .* exists and is not empty.*",  # a run goes on
+)
+
+
+def train(config: dict[str, Any], kind: Kind, plan: Plan) -> float | None:
+    """Train, then evaluate the checkpoint to publish on `config["evaluate"]`.
+
+    Args:
+        config: `configs/train.yaml`, composed and resolved to plain values.
+        kind: The data of `config["data"]`.
+        plan: Which images train, validate and test.
+
+    Returns:
+        The value of `config["objective"]`; None where its split was not evaluated.
+
+    Raises:
+        FoveaError: data, store, configuration or checkpoint are wrong; see the message.
+    """
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    run = Path(config["run_dir"])
+    data = kind.module(plan)
+    log.info("%s", kind.describe(plan))
+    segmenter = Segmenter(
+        build(config),
+        optimizer=instantiate(config["optimizer"]),
+        scheduler=instantiate(config["scheduler"]),
+        classes=config["data"]["classes"],
+        config=config,
+        whole=kind.whole,
+        channels_last=config["channels_last"],
+        compile=config["compile"],
+    )
+    path, step = begin(config, segmenter)
+    with opened(config) as loggers:
+        with one_job(run):
+            trainer = make_trainer(config, plan, loggers)
+            if first():
+                log.info("%s", describe_step(trainer, data))
+            fit(trainer, segmenter, data, path, step)
+        if not trainer.is_global_zero:
+            return None
+        checkpoint = chosen(run, plan)
+        # the module itself is back on the CPU
+        summaries = evaluate_run(config, kind, plan, checkpoint, trainer.strategy.root_device)
+        publish(loggers, run, checkpoint, summaries)
+    return value_of(config["objective"], summaries)
+
+
+def begin(config: dict[str, Any], segmenter: Segmenter) -> tuple[Path | None, int | None]:
+    """The checkpoint to go on from, and its step; the run folder is tidied up to there."""
+    run = Path(config["run_dir"])
+    last = run / "checkpoints" / "last.ckpt"
+    choice = "auto" if restarted() and last.exists() else config["ckpt_path"]  # whatever it first started from
+    path, step = resume_from(choice, run, config, segmenter.supervision) or (None, None)
+    if path is not None:
+        log.info("goes on from step %d of %s", step, path)
+    if first():
+        remove_abandoned(run / "checkpoints")
+        rewind(run, step)
+    else:
+        for library in ("lightning_fabric", "pytorch_lightning"):  # the first process says it
+            logging.getLogger(library).setLevel(logging.WARNING)
+    return path, step
+
+
+def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path | None, step: int | None) -> None:
+    """Fit, from the start or from a checkpoint, and leave `checkpoints/` and `training.json` in the run folder."""
+    started = time.perf_counter()
+    last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+    kept = last.exists()
+    try:
+        trainer.fit(segmenter, datamodule=data, ckpt_path=path, weights_only=True)
+    except SystemExit as error:
+        # How Lightning answers SIGTERM and Ctrl-C; else a job that is requeued ends so.
+        if isinstance(error, SIGTERMException) or isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
+    if trainer.global_step == (step or 0):  # there was nothing left to do
+        if not kept:  # another run's checkpoint was given
+            trainer.save_checkpoint(last, weights_only=False)
+    elif trainer.is_global_zero:
+        seconds = time.perf_counter() - started
+        write_json(
+            Path(trainer.default_root_dir) / "training.json",
+            {"seconds": round(seconds, 1), "steps": trainer.global_step} | images_of_step(trainer, data),
+        )
+
+
+def make_trainer(config: dict[str, Any], plan: Plan, loggers: list[Logger]) -> pl.Trainer:
+    """The Trainer of `config["trainer"]`, with the callbacks that have something to watch."""
+    callbacks = {name: instantiate(callback) for name, callback in config["callbacks"].items() if callback}
+    if not plan.val:
+        log.warning("no val images (data.protocol=published): nothing is chosen on; the last checkpoint is the result")
+        callbacks = {name: each for name, each in callbacks.items() if getattr(each, "monitor", None) is None}
+    settings = dict(config["trainer"])
+    # Without a bar of ours, Lightning would add one of its own.
+    settings.setdefault("enable_progress_bar", any(isinstance(each, ProgressBar) for each in callbacks.values()))
+    interval, steps = settings.get("val_check_interval"), settings.get("max_steps", -1)
+    in_steps = isinstance(interval, int) and isinstance(steps, int) and steps > 0
+    if in_steps and settings.get("check_val_every_n_epoch") is None:
+        # A run shorter than the interval would end without a validation, and so without a best checkpoint.
+        settings["val_check_interval"] = min(interval, steps * settings.get("accumulate_grad_batches", 1))
+    return instantiate(settings | {"_partial_": True})(
+        logger=loggers,
+        callbacks=list(callbacks.values()),
+        plugins=[WholeCheckpoints()],
+        default_root_dir=config["run_dir"],
+        use_distributed_sampler=False,  # our loaders give each process its share
+    )
+
+
+def chosen(run: Path, plan: Plan) -> Path:
+    """The checkpoint that is the result of a run: the best, or the last where nothing was chosen on."""
+    best = run / "checkpoints" / "best.ckpt"
+    return best if best.is_file() and plan.val else best.with_name("last.ckpt")
+
+
+def evaluate_run(
+    config: dict[str, Any], kind: Kind, plan: Plan, checkpoint: Path, device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """Summaries of a checkpoint by split of `config["evaluate"]`."""
+    run = Path(config["run_dir"])
+    module, _ = load(checkpoint, device)
+    summaries = {}
+    for split in config["evaluate"]:
+        if split == "val" and not plan.val:
+            log.warning("no val images: nothing to evaluate there (evaluate=[test] reads the test images, once)")
+            continue
+        at = plan if split == "val" else kind.split_plan(split, config["gaze"])
+        settings = settings_of(config, kind, at, split, checkpoint)
+        out = run / "evaluate" / split
+        held_out = kind.held_out(at, split, config["gaze"])
+        summaries[split] = evaluate(kind.whole(module), held_out, settings, device, out)
+        log.info("%s", headline(summaries[split], out))
+    return summaries
+
+
+def images_of_step(trainer: pl.Trainer, data: DataModule) -> dict[str, int]:
+    """How many images a step of the optimiser sees, the last of an epoch perhaps fewer, and on how many processes."""
+    processes = trainer.num_devices * trainer.num_nodes
+    images = data.batch_size * processes * trainer.accumulate_grad_batches
+    return {"images_per_step": images, "processes": processes}
+
+
+def describe_step(trainer: pl.Trainer, data: DataModule) -> str:
+    """One line on what a step sees; the rate is the configured one however many images that are."""
+    images, processes = images_of_step(trainer, data).values()
+    if images == data.batch_size:
+        return f"{images} images a step"
+    accumulated = f", {trainer.accumulate_grad_batches} accumulated" if trainer.accumulate_grad_batches > 1 else ""
+    parts = f"batches of {data.batch_size} on each of {processes} processes{accumulated}"
+    return f"{images} images a step: {parts}; optimizer.lr is taken as it is"

@@ -1,1 +1,0 @@
-"""From fixations to pseudo-masks; nothing here imports torch."""

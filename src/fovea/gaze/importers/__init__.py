@@ -1,1 +1,0 @@
-"""Reading what others have recorded or published: one file a format, all called alike (see `task`)."""

@@ -1,0 +1,1 @@
+"""Formats of other people: eye trackers, published maps, raw data sets."""

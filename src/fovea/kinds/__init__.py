@@ -1,1 +1,0 @@
-"""The kinds of data: what the commands need of each, from a plan to pictures."""

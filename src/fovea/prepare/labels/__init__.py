@@ -1,0 +1,1 @@
+"""One file a kind of label: from annotations of an image to a map."""

@@ -1,0 +1,1 @@
+"""One file a refiner: from an image and a map to a map."""

@@ -1,0 +1,281 @@
+"""The loops of `lattice.py`, compiled by Numba at the first call and cached on disk.
+
+Shapes: N pixels of a chunk or of the image, S simplices, V vertices.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, DIMENSIONS, ORDERS
+
+_BLOCK = 256  # pixels whose coordinates stay in the first-level cache, in loops that the compiler vectorises
+_ROUND = np.float32(1.5 * 2**23)  # added and taken away again, it rounds a float32 half to even
+_SIDE = np.float32(CORNERS)
+_SHARE = np.float32(1 / CORNERS)
+_ONE, _HALF, _ZERO = np.float32(1), np.float32(0.5), np.float32(0)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, of Fibonacci hashing
+_ALL_RANKS = sum(range(CORNERS))
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    # Without the GIL: threads that hand work to other processes go on meanwhile.
+    try:
+        return njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # Numba finds no folder to keep its work in: each process compiles anew
+        return njit(nogil=True)(function)
+
+
+@_compiled
+def _find(slots: np.ndarray, keys: np.ndarray, key: int) -> np.int64:
+    """The slot that holds a key's number, or where it belongs."""
+    spread = np.uint64(key) * _GOLDEN
+    slot = np.int64(((spread >> np.uint64(32)) * np.uint64(slots.size)) >> np.uint64(32))
+    while slots[slot] >= 0 and keys[slots[slot]] != key:
+        slot = (slot + 1) & (slots.size - 1)
+    return slot
+
+
+@_compiled
+def refill(slots: np.ndarray, keys: np.ndarray) -> None:
+    """Enter the numbers of all keys into empty slots."""
+    for each in range(keys.size):
+        slots[_find(slots, keys, keys[each])] = each
+
+
+@_compiled
+def place(
+    pixels: np.ndarray,
+    first: int,
+    across: np.ndarray,
+    down: np.ndarray,
+    shade: np.ndarray,
+    radix: np.ndarray,
+    offset: int,
+    codes: np.ndarray,
+    weights: np.ndarray,
+) -> None:
+    """Code of the simplex and barycentric weights of each pixel, block by block."""
+    point = np.empty((CORNERS, _BLOCK), np.float32)
+    base = np.empty((CORNERS, _BLOCK), np.int32)
+    rank = np.empty((CORNERS, _BLOCK), np.int32)
+    excess = np.empty(_BLOCK, np.int32)
+    for start in range(0, codes.size, _BLOCK):
+        size = min(_BLOCK, codes.size - start)
+        stop = start + size
+        _elevate(pixels[start:stop], first + start, across, down, shade, point)
+        _enclose(point, base, rank, excess, size)
+        _encode(base, rank, radix, offset, codes[start:stop])
+        _weigh(point, weights[start:stop])
+
+
+@_compiled
+def _elevate(
+    pixels: np.ndarray, first: int, across: np.ndarray, down: np.ndarray, shade: np.ndarray, point: np.ndarray
+) -> None:
+    """Coordinates of the pixels on the lattice's hyperplane (p. 5 of Adams et al.)."""
+    y = first // across.size
+    x = first - y * across.size
+    for k in range(len(pixels)):
+        total = shade[pixels[k, 2], 2]
+        point[5, k] = np.float32(-5) * total
+        feature = shade[pixels[k, 1], 1]
+        point[4, k] = total - np.float32(4) * feature
+        total += feature
+        feature = shade[pixels[k, 0], 0]
+        point[3, k] = total - np.float32(3) * feature
+        total += feature
+        feature = down[y]
+        point[2, k] = total - np.float32(2) * feature
+        total += feature
+        feature = across[x]
+        point[1, k] = total - feature
+        point[0, k] = total + feature
+        x += 1
+        if x == across.size:
+            x = 0
+            y += 1
+
+
+@_compiled
+def _enclose(point: np.ndarray, base: np.ndarray, rank: np.ndarray, excess: np.ndarray, size: int) -> None:
+    """The simplex around each point: its first vertex in steps of `CORNERS`, and the order of what is left over.
+
+    Leaves the remainders, in the same steps, in `point`.
+    """
+    excess[:size] = 0
+    for i in range(CORNERS):
+        for k in range(size):
+            nearest = (point[i, k] * _SHARE + _ROUND) - _ROUND
+            point[i, k] -= nearest * _SIDE
+            base[i, k] = np.int32(nearest)
+            excess[k] += np.int32(nearest)
+            rank[i, k] = 0
+    for i in range(DIMENSIONS):
+        for j in range(i + 1, CORNERS):
+            for k in range(size):
+                less = np.int32(point[i, k] < point[j, k])
+                rank[i, k] += less
+                rank[j, k] += np.int32(1) - less
+    # Rounding may leave the hyperplane by as many steps as `excess`: step back where that costs least.
+    for i in range(CORNERS):
+        for k in range(size):
+            moved = rank[i, k] + excess[k]
+            turn = np.int32(moved < 0) - np.int32(moved >= CORNERS)
+            rank[i, k] = moved + turn * np.int32(CORNERS)
+            base[i, k] += turn
+            point[i, k] = (point[i, k] - _SIDE * np.float32(turn)) * _SHARE
+
+
+@_compiled
+def _encode(base: np.ndarray, rank: np.ndarray, radix: np.ndarray, offset: int, codes: np.ndarray) -> None:
+    codes[:] = offset // CORNERS
+    for i in range(DIMENSIONS):
+        for k in range(codes.size):
+            codes[k] += base[i, k] * radix[i]
+    for k in range(codes.size):
+        order = rank[0, k]
+        for i in range(1, DIMENSIONS):
+            order = order * np.int32(CORNERS) + rank[i, k]
+        codes[k] = codes[k] * ORDERS + order
+
+
+@_compiled
+def _weigh(point: np.ndarray, weights: np.ndarray) -> None:
+    """Barycentric coordinates (p. 10 of Adams et al.): differences of the sorted remainders."""
+    size = len(weights)
+    # A sorting network for six, largest first; the pixels are sorted side by side.
+    for low, high in ((0, 5), (1, 3), (2, 4), (1, 2), (3, 4), (0, 3), (2, 5), (0, 1), (2, 3), (4, 5), (1, 2), (3, 4)):
+        for k in range(size):
+            one, other = point[low, k], point[high, k]
+            point[low, k] = max(one, other)
+            point[high, k] = min(one, other)
+    for k in range(size):
+        weights[k, 0] = point[5, k] + (_ONE - point[0, k])
+        for corner in range(1, CORNERS):
+            weights[k, corner] = point[5 - corner, k] - point[6 - corner, k]
+
+
+@_compiled
+def number(
+    codes: np.ndarray,
+    done: int,
+    radix: np.ndarray,
+    simplex: np.ndarray,
+    corners: np.ndarray,
+    slots: np.ndarray,
+    keys: np.ndarray,
+    used: int,
+    vertex_slots: np.ndarray,
+    vertex_keys: np.ndarray,
+    vertices: int,
+) -> tuple[int, int, int]:
+    """Numbers of the simplices of `codes` from `done` on, in the order of their appearance, and of their vertices.
+
+    Stops where a table is full, for the caller to grow it: arrays that change in the loop would cost as much as the
+    rest. Returns how far it came, and how many simplices and vertices there are.
+    """
+    last_code, last = np.int64(-1), np.int32(-1)
+    step = radix.sum()
+    fall = np.zeros(CORNERS, np.int64)
+    for k in range(done, codes.size):
+        code = codes[k]
+        if code != last_code:
+            slot = _find(slots, keys, code)
+            last = slots[slot]
+            if last < 0:
+                if used + CORNERS > keys.size or vertices + CORNERS > vertex_keys.size:
+                    return k, used, vertices
+                last = np.int32(used)
+                slots[slot], keys[used] = last, code
+                # From a vertex to the next, every coordinate grows by one, but the one whose turn it is falls by 5.
+                key, order = code // ORDERS, code % ORDERS
+                key *= CORNERS
+                unplaced = _ALL_RANKS
+                for i in range(DIMENSIONS - 1, -1, -1):
+                    rank = order % CORNERS
+                    order //= CORNERS
+                    fall[rank] = CORNERS * radix[i]
+                    unplaced -= rank
+                fall[unplaced] = 0
+                for corner in range(CORNERS):
+                    if corner > 0:
+                        key += step - fall[CORNERS - corner]
+                    slot = _find(vertex_slots, vertex_keys, key)
+                    if vertex_slots[slot] < 0:
+                        vertex_slots[slot], vertex_keys[vertices] = vertices, key
+                        vertices += 1
+                    corners[used, corner] = vertex_slots[slot]
+                used += 1
+            last_code = code
+        simplex[k] = last
+    return codes.size, used, vertices
+
+
+@_compiled
+def meet(slots: np.ndarray, keys: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Both neighbours of each vertex along each axis, int32 [6, V, 2]; V stands for a neighbour that is not there."""
+    neighbours = np.full((CORNERS, keys.size, 2), keys.size, np.int32)
+    for axis in range(CORNERS):
+        for vertex in range(keys.size):
+            other = slots[_find(slots, keys, keys[vertex] + steps[axis])]
+            if other >= 0:
+                neighbours[axis, vertex, 0] = other
+                neighbours[axis, other, 1] = vertex
+    return neighbours
+
+
+@_compiled
+def splat(
+    simplex: np.ndarray,
+    weights: np.ndarray,
+    corners: np.ndarray,
+    values: np.ndarray,
+    vertices: int,
+    spread: np.ndarray,
+) -> np.ndarray:
+    """Values of the pixels on the vertices, with a zero for the one that is not there."""
+    spread[:] = _ZERO
+    for k in range(simplex.size):
+        mine, value = simplex[k], values[k]
+        for corner in range(CORNERS):
+            spread[mine, corner] += weights[k, corner] * value
+    held = np.zeros(vertices + 1, np.float32)
+    for each in range(len(corners)):
+        for corner in range(CORNERS):
+            held[corners[each, corner]] += spread[each, corner]
+    return held
+
+
+@_compiled
+def blur(held: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+    """Weights 1/2, 1, 1/2 along each axis in turn."""
+    blurred = np.zeros_like(held)
+    for axis in range(CORNERS):
+        for vertex in range(held.size - 1):
+            one, other = neighbours[axis, vertex]
+            blurred[vertex] = held[vertex] + _HALF * (held[one] + held[other])
+        held, blurred = blurred, held
+    return held
+
+
+@_compiled
+def interpolate(
+    simplex: np.ndarray,
+    weights: np.ndarray,
+    corners: np.ndarray,
+    held: np.ndarray,
+    spread: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Values of the vertices at the pixels, into `out`: the barycentric mean of the simplex around each."""
+    for each in range(len(corners)):
+        for corner in range(CORNERS):
+            spread[each, corner] = held[corners[each, corner]]
+    for k in range(simplex.size):
+        total = _ZERO
+        for corner in range(CORNERS):
+            total += weights[k, corner] * spread[simplex[k], corner]
+        out[k] = total

@@ -1,0 +1,1 @@
+"""Simulated observers: labels made from masks."""

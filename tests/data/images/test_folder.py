@@ -1,0 +1,157 @@
+"""A user's folder: splits, images and masks, and what is said when something is missing."""
+
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fovea.data.images.folder import Folder
+from fovea.runtime.errors import FoveaError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Twenty images of 6 x 8 pixels, the first ten with masks."""
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for index in range(20):
+        image = np.full((6, 8, 3), index, np.uint8)
+        Image.fromarray(image).save(tmp_path / "images" / f"i{index:02}.png")
+        if index < 10:
+            Image.fromarray(image[..., 0] // 9 * 255).save(tmp_path / "masks" / f"i{index:02}.png")
+    return tmp_path
+
+
+def write(root: Path, **lists: list[int]) -> None:
+    for split, indices in lists.items():
+        (root / f"{split}.txt").write_text("".join(f"i{index:02}\n" for index in indices))
+
+
+def sizes(folder: Folder) -> tuple[int, ...]:
+    return tuple(len(ids) for ids in folder.splits().values())
+
+
+def test_image_and_mask_come_as_arrays(root: Path) -> None:
+    folder = Folder(root)
+    assert (folder.image("i09").shape, int(folder.image("i09").max())) == ((6, 8, 3), 9)
+    assert (folder.mask("i09").shape, int(folder.mask("i09").min())) == ((6, 8), 1)
+
+
+def test_grey_images_have_one_channel(root: Path) -> None:
+    assert Folder(root, channels=1).image("i03").shape == (6, 8, 1)
+
+
+def test_size_is_height_then_width(root: Path) -> None:
+    assert Folder(root).size("i00") == (6, 8)
+
+
+def test_splits_without_lists_are_drawn(root: Path) -> None:
+    folder = Folder(root)
+    assert sizes(folder) == (14, 2, 4)
+    assert sorted(chain(*folder.splits().values())) == folder.ids
+
+
+def test_splits_depend_on_their_seed_alone(root: Path) -> None:
+    assert Folder(root, split_seed=3).splits() == Folder(root, split_seed=3).splits()
+    assert Folder(root, split_seed=3).splits() != Folder(root, split_seed=0).splits()
+
+
+@pytest.mark.parametrize(
+    ("lists", "clean", "published"),
+    [
+        ({"train": range(15), "val": [15], "test": [16, 17]}, (15, 1, 2), (15, 0, 2)),
+        ({"train": range(10)}, (9, 1, 0), (10, 0, 0)),
+        ({"train": range(10), "val": [10, 11]}, (10, 2, 0), (10, 0, 0)),
+        ({"train": range(10), "val": []}, (10, 0, 0), (10, 0, 0)),
+        ({"test": range(10)}, (9, 1, 10), (10, 0, 10)),
+        ({}, (14, 2, 4), (16, 0, 4)),
+    ],
+)
+def test_lists_decide_the_splits(
+    root: Path, lists: dict[str, list[int]], clean: tuple[int, ...], published: tuple[int, ...]
+) -> None:
+    write(root, **lists)
+    assert sizes(Folder(root)) == clean
+    assert sizes(Folder(root, protocol="published")) == published
+
+
+def test_id_in_two_lists_is_refused(root: Path) -> None:
+    write(root, train=[0, 1, 2], val=[3], test=[2])
+    with pytest.raises(FoveaError, match="both in train and in test: i02"):
+        Folder(root).splits()
+
+
+def test_listed_image_that_is_missing_is_named(root: Path) -> None:
+    write(root, train=[1, 98, 99])
+    folder = Folder(root, val_fraction=0.0)
+    with pytest.raises(FoveaError, match=r"2 images are missing from .*images: i98, i99;"):
+        folder.check(folder.splits()["train"], masks=False)
+
+
+def test_missing_masks_are_named(root: Path) -> None:
+    with pytest.raises(FoveaError, match=r"10 masks are missing from .*masks: i10, i11, i12, i13, i14 and 5 more;"):
+        Folder(root).check([f"i{index:02}" for index in range(20)], masks=True)
+
+
+def test_images_alone_are_enough_where_no_mask_is_asked_for(root: Path) -> None:
+    for mask in (root / "masks").iterdir():
+        mask.unlink()
+    (root / "masks").rmdir()
+    (root / "masks").touch()  # looking into it would fail
+    folder = Folder(root)
+    folder.check(chain(*folder.splits().values()), masks=False)
+    assert folder.image("i00").shape == (6, 8, 3)
+
+
+def test_image_without_a_mask_says_so(root: Path) -> None:
+    folder = Folder(root)
+    assert (folder.has_mask("i09"), folder.has_mask("i10"), folder.mask_path("i10")) == (True, False, None)
+    with pytest.raises(FoveaError, match=r"1 mask is missing from .*masks: i10"):
+        folder.mask("i10")
+
+
+def test_mask_of_another_size_is_refused(root: Path) -> None:
+    Image.new("L", (6, 8)).save(root / "masks" / "i00.png")
+    with pytest.raises(FoveaError, match=r"masks/i00\.png is 6 x 8 pixels, but .*images/i00\.png is 8 x 6"):
+        Folder(root).mask("i00")
+
+
+@pytest.mark.parametrize("name", ["nobody", "../i00", "i00.png"])
+def test_unknown_id_opens_nothing(root: Path, name: str) -> None:
+    with pytest.raises(FoveaError, match="1 image is missing"):
+        Folder(root).image(name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"root": "nowhere/at/all"}, r"data\.root: no such folder nowhere/at/all"),
+        ({"channels": 4}, r"data\.channels: 4"),
+        ({"classes": 0}, r"data\.classes: 0"),
+        ({"protocol": "dirty"}, r"data\.protocol: 'dirty'.*clean or published"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(root: Path, arguments: dict[str, object], complaint: str) -> None:
+    with pytest.raises(FoveaError, match=complaint):
+        Folder(**{"root": root, **arguments})  # type: ignore[arg-type]
+
+
+def test_a_fold_is_carved_out_of_the_training_and_validation_images(root: Path) -> None:
+    write(root, val=[0], test=[1])
+    folds = [Folder(root, fold=[number, 2]).splits() for number in range(2)]
+    pool = sorted(set(Folder(root).ids) - {"i01"})
+    assert sorted(folds[0]["val"] + folds[1]["val"]) == pool
+    assert folds[0]["train"] == folds[1]["val"] and folds[0]["test"] == ["i01"]
+
+
+@pytest.mark.parametrize("fold", [[2, 2], [0, 1], [0], 3, "02", [0.0, 2]])
+def test_a_fold_without_sense_is_refused(root: Path, fold: object) -> None:
+    with pytest.raises(FoveaError, match=r"data\.fold=.* give \[k, n\]"):
+        Folder(root, fold=fold)  # type: ignore[arg-type]
+
+
+def test_a_fold_needs_a_protocol_that_validates(root: Path) -> None:
+    with pytest.raises(FoveaError, match=r"set data\.protocol=clean"):
+        Folder(root, fold=[0, 2], protocol="published")

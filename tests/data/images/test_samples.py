@@ -1,0 +1,172 @@
+"""From files to tensors."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import albumentations as A
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fovea.data.images.folder import Folder
+from fovea.data.images.plan import Plan, evaluation_plan, make_plan
+from fovea.data.images.samples import EvaluationSamples, TrainingSamples, gathered, look_up, lookup, to_tensor
+from fovea.data.loader import EpochBatches, Order, TrainingLoader
+from fovea.data.store import Store
+
+STRONG = {"flip": A.HorizontalFlip(p=0.5), "turn": A.Affine(rotate=(-30, 30), p=1.0), "noise": A.GaussNoise(p=0.5)}
+NORMALIZE = A.Normalize()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Images of different sizes, each with a mask of its left half and a map that rises from left to right."""
+    rng = np.random.default_rng(0)
+    store = Store(tmp_path / "store")
+    store.start()
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for number in range(6):
+        height, width = 20 + 2 * number, 30
+        image = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        mask = np.zeros((height, width), np.uint8)
+        mask[:, : width // 2] = 255
+        Image.fromarray(image).save(tmp_path / "images" / f"{number}.png")
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{number}.png")
+        store.write(str(number), np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1)))
+    images = {str(number): {} for number in range(6)}
+    store.finish({"parameters": {}, "images": images, "without_fixations": [], "failures": {}})
+    return tmp_path
+
+
+def plan(root: Path, *needs: str) -> Plan:
+    return make_plan(partial(Folder), str(root), needs, str(root / "store"), {}, 1.0, "auto", 0)
+
+
+def training(root: Path, *needs: str, augment: dict | None = None, seed: int = 0) -> TrainingSamples:
+    return TrainingSamples(plan(root, *needs), 16, 1, NORMALIZE, augment or {}, seed)
+
+
+def sample(samples: TrainingSamples, epoch: int, index: int) -> dict:
+    """One sample as the network takes it."""
+    [batch] = TrainingLoader({"all": samples}, Only(epoch, index))
+    batch = samples.finish(batch["all"])
+    return {name: batch[name][0] for name in batch}
+
+
+class Only(EpochBatches):
+    """One batch of one sample."""
+
+    def __init__(self, epoch: int, index: int) -> None:
+        super().__init__({"all": Order(1, 1, False, 0)})
+        self.key = "all", epoch, index
+
+    def __iter__(self) -> Iterator[list[tuple[str, int, int]]]:
+        yield [self.key]
+
+
+def test_a_sample_has_the_targets_asked_for_and_no_others(root: Path) -> None:
+    both = sample(training(root, "mask", "pseudo"), 0, 0)
+    assert both["image"].shape == (3, 16, 16)
+    assert both["mask"].shape == both["pseudo"].shape == (1, 16, 16)
+    assert both["mask"].unique().tolist() == [0.0, 1.0]
+    assert 0 <= both["pseudo"].min() < 0.1 and 0.9 < both["pseudo"].max() <= 1
+    assert set(sample(training(root, "pseudo"), 0, 0)) == {"image", "index", "id", "pseudo"}
+
+
+def test_weak_labels_never_open_a_mask(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    monkeypatch.setattr(Folder, "mask", lambda self, name: opened.append(name))
+    samples = training(root, "pseudo", augment=STRONG)
+    assert [samples[0, index]["id"] for index in range(len(samples))] == samples.plan.train
+    assert opened == []
+
+
+def test_image_is_normalised_after_all_else(root: Path) -> None:
+    samples = training(root, "mask")
+    image = np.array(Image.open(root / "images" / f"{samples.plan.train[0]}.png"))
+    centre = (image.astype(np.float64).mean(axis=(0, 1)) / 255 - NORMALIZE.mean) / NORMALIZE.std
+    np.testing.assert_allclose(sample(samples, 0, 0)["image"].mean(dim=(1, 2)), centre, atol=0.15)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mean", [(0.485, 0.456, 0.406), (0.5, 0.5, 0.5)])
+def test_normalising_by_lookup_gives_the_same_bits(channels: int, mean: tuple[float, ...]) -> None:
+    normalize = A.Normalize(mean=mean[:channels], std=(0.229, 0.224, 0.225)[:channels])
+    image = np.random.default_rng(0).integers(0, 256, (31, 40, channels), dtype=np.uint8)
+    table = lookup(normalize, channels)
+    assert table is not None
+    planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    assert torch.equal(look_up(planes[None], table)[0], to_tensor(image, normalize))
+
+
+def test_every_device_looks_up_the_same() -> None:
+    images = torch.randint(0, 256, (2, 3, 5, 4), dtype=torch.uint8)
+    table = np.random.default_rng(0).random((3, 256), dtype=np.float32)
+    found = look_up(images, table)
+    assert found[1, 2, 3, 0] == table[2, int(images[1, 2, 3, 0])]
+    assert torch.equal(found, gathered(images, torch.from_numpy(table)))
+
+
+def test_what_depends_on_other_pixels_is_not_looked_up() -> None:
+    assert lookup(A.Normalize(normalization="image"), 1) is None
+    assert lookup(A.Normalize(p=0.5), 3) is None
+    assert lookup(lambda image: {"image": image}, 3) is None
+
+
+def test_augmentation_is_a_pure_function_of_seed_epoch_and_index(root: Path) -> None:
+    first, second = (training(root, "mask", augment=STRONG) for _ in range(2))
+    for key in [(3, 1), (0, 2), (3, 1)]:  # in any order, as often as you like
+        torch.testing.assert_close(sample(first, *key)["image"], sample(second, *key)["image"], rtol=0, atol=0)
+    seen = [
+        sample(first, 0, 1)["image"],
+        sample(first, 1, 1)["image"],
+        sample(training(root, "mask", augment=STRONG, seed=1), 0, 1)["image"],
+    ]
+    assert not any(torch.equal(a, b) for a, b in zip(seen, seen[1:] + seen[:1], strict=True))
+
+
+def test_image_mask_and_map_move_together(root: Path) -> None:
+    flip = {"flip": A.HorizontalFlip(p=1.0)}
+    plain, flipped = (
+        sample(training(root, "mask", "pseudo"), 0, 0),
+        sample(training(root, "mask", "pseudo", augment=flip), 0, 0),
+    )
+    for name in ("image", "mask", "pseudo"):
+        torch.testing.assert_close(flipped[name], plain[name].flip(-1), rtol=0, atol=0)
+
+
+def test_a_target_of_evaluation_has_the_native_size(root: Path) -> None:
+    at = evaluation_plan(partial(Folder), str(root), "train", "auto", None, {})
+    for index, image_id in enumerate(at.train):
+        sample = EvaluationSamples(at, at.train, 16, NORMALIZE, 0.5)[index]
+        assert sample["image"].shape == (3, 16, 16)
+        assert tuple(sample["target"].shape) == at.dataset.size(image_id)
+        assert sample["target"][:, :15].all() and not sample["target"][:, 15:].any()
+
+
+def test_a_pseudo_mask_is_scored_against_at_the_threshold(root: Path) -> None:
+    at = evaluation_plan(partial(Folder), str(root), "train", "pseudo", str(root / "store"), {})
+    shares = [EvaluationSamples(at, at.train, 16, NORMALIZE, t)[0]["target"].float().mean() for t in (0.2, 0.5, 0.8)]
+    np.testing.assert_allclose(shares, [0.8, 0.5, 0.2], atol=0.02)
+
+
+def test_a_grey_image_has_one_channel(root: Path) -> None:
+    grey = make_plan(partial(Folder, channels=1), str(root), ["mask"], None, {}, 1.0, "auto", 0)
+    normalize = A.Normalize(normalization="image")
+    image = sample(TrainingSamples(grey, 16, 1, normalize, {"flip": A.HorizontalFlip(p=1.0)}, 0), 0, 0)["image"]
+    assert image.shape == (1, 16, 16)
+    assert image.mean().abs() < 1e-3
+    assert image.std().item() == pytest.approx(1.0, abs=0.01)
+
+
+def test_workers_start_in_a_process_that_has_used_opencv(root: Path) -> None:
+    import cv2
+
+    cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (1000, 1000))  # with threads, if it were allowed any
+    samples = training(root, "mask", augment=STRONG)
+    batches = EpochBatches({"all": Order(len(samples), 1, False, 0)})
+    loader = TrainingLoader({"all": samples}, batches, num_workers=2, timeout=60)
+    assert sorted(batch["all"]["id"][0] for batch in loader) == samples.plan.train

@@ -1,0 +1,151 @@
+"""A checkpoint is data: rebuilt, compared, and never run."""
+
+import os
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fovea.engine.build import build
+from fovea.engine.checkpoint import load, read, without_downloads
+from fovea.runtime.errors import FoveaError
+
+CPU = torch.device("cpu")
+CONFIG = {
+    "backbone": {
+        "_target_": "fovea.models.basic_unet.BasicUNet2d",
+        "_partial_": True,
+        "in_channels": 3,
+        "classes": 1,
+        "features": [4, 4, 8, 8, 8, 4],
+    },
+    "loss": {"_target_": "torch.nn.BCEWithLogitsLoss"},
+    "supervision": {"_target_": "fovea.supervision.multi_level.Gaze", "_partial_": True, "thresholds": [0.5, 0.3]},
+}
+
+
+def saved(path: Path, config: object = CONFIG, **more: object) -> Path:
+    """A checkpoint as Lightning would write it."""
+    state = {f"supervision.{key}": value for key, value in build(CONFIG).state_dict().items()}
+    torch.save({"state_dict": state, "fovea": {"config": config}} | more, path)
+    return path
+
+
+def rename(path: Path, old: str, new: str) -> None:
+    """Change the name of a module in a checkpoint, as if another version had written it."""
+    with zipfile.ZipFile(path) as file:
+        content = {each: file.read(each) for each in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for each, data in content.items():
+            file.writestr(each, data.replace(f"c{old}\n".encode(), f"c{new}\n".encode()))
+
+
+def test_a_loaded_model_predicts_as_the_saved_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = build(CONFIG).eval()
+    state = {f"supervision.{key}": value for key, value in module.state_dict().items()}
+    torch.save({"state_dict": state, "fovea": {"config": CONFIG}}, tmp_path / "a.ckpt")
+    again, config = load(tmp_path / "a.ckpt", CPU)
+    image = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(again(image, (32, 32)), module(image, (32, 32)), rtol=0, atol=0)
+    assert config == CONFIG
+    assert not again.training
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FoveaError, match="no such file"):
+        load(tmp_path / "none.ckpt", CPU)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short"])
+def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(FoveaError, match="is no checkpoint") as caught:
+        load(path, CPU)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_cut_short_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.ckpt")
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(FoveaError, match="cut short"):
+        load(path, CPU)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+    class Attack:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "attacked"),)
+
+    path = tmp_path / "a.ckpt"
+    torch.save({"state_dict": {}, "fovea": {"config": {}}, "x": Attack()}, path)
+    with pytest.raises(FoveaError, match="holds code"):
+        load(path, CPU)
+    path.write_bytes(pickle.dumps(Attack()))
+    with pytest.raises(FoveaError):
+        load(path, CPU)
+    assert not (tmp_path / "attacked").exists()
+
+
+@pytest.mark.parametrize("group", ["backbone", "loss", "supervision"])
+def test_a_target_that_is_not_trusted_is_not_called(group: str, tmp_path: Path) -> None:
+    attack = {"_target_": "os.mkdir", "path": str(tmp_path / "attacked")}
+    with pytest.raises(FoveaError, match=r"os\.mkdir is not trusted"):
+        load(saved(tmp_path / "a.ckpt", CONFIG | {group: attack}), CPU)
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_an_interpolation_is_refused(tmp_path: Path) -> None:
+    config = CONFIG | {"name": "${oc.env:HOME}"}
+    with pytest.raises(FoveaError, match="interpolation"):
+        load(saved(tmp_path / "a.ckpt", config), CPU)
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}}, {"fovea": {"config": CONFIG}}, {"fovea": 1, "state_dict": {}}])
+def test_another_projects_checkpoint_is_refused(content: dict, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "a.ckpt")
+    with pytest.raises(FoveaError, match="carries no configuration of fovea"):
+        read(tmp_path / "a.ckpt")
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    wider = CONFIG | {"backbone": CONFIG["backbone"] | {"features": [8, 8, 8, 8, 8, 8]}}
+    with pytest.raises(FoveaError, match=re.compile(r"is of another model: \d+ weights differ")):
+        load(saved(tmp_path / "a.ckpt", wider), CPU)
+    one = CONFIG | {"supervision": CONFIG["supervision"] | {"thresholds": [0.5]}}
+    with pytest.raises(FoveaError, match=r"levels\.1"):
+        load(saved(tmp_path / "a.ckpt", one), CPU)
+
+
+def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
+    config = {key: value for key, value in CONFIG.items() if key != "loss"}
+    with pytest.raises(FoveaError, match="loss is not in the configuration"):
+        load(saved(tmp_path / "a.ckpt", config), CPU)
+
+
+@pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"])
+def test_numbers_of_either_numpy_are_read(module: str, tmp_path: Path) -> None:
+    numbers = [np.float64(0.25), np.float32(-1.5), np.int64(7), np.bool_(True), np.uint8(200)]
+    saved(tmp_path / "a.ckpt", numbers=numbers)
+    rename(tmp_path / "a.ckpt", np.float64(0).__reduce__()[0].__module__, module)
+    found = read(tmp_path / "a.ckpt")["numbers"]
+    assert found == numbers
+    assert [type(each) for each in found] == [type(each) for each in numbers]
+
+
+@pytest.mark.parametrize("value", [np.zeros(2), np.array([{}], dtype=object), np.str_("x"), np.datetime64("2020")])
+def test_nothing_else_of_numpy_is_read(value: object, tmp_path: Path) -> None:
+    with pytest.raises(FoveaError, match="holds code"):
+        read(saved(tmp_path / "a.ckpt", value=value))
+
+
+def test_rebuilding_downloads_nothing() -> None:
+    config = {"backbone": {"encoder_weights": "imagenet", "options": [{"pretrained": "x", "depth": 3}]}}
+    assert without_downloads(config) == {
+        "backbone": {"encoder_weights": None, "options": [{"pretrained": None, "depth": 3}]}
+    }

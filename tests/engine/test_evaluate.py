@@ -1,0 +1,162 @@
+"""The plain loop around a model whose answers are known."""
+
+import csv
+import json
+from functools import partial
+from pathlib import Path
+
+import albumentations as A
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from fovea.data.images.files import image_files, read_image
+from fovea.data.images.folder import Folder
+from fovea.data.images.held_out import ImageSplit
+from fovea.data.images.plan import evaluation_plan
+from fovea.data.images.predict import predict
+from fovea.engine.evaluate import Evaluation, evaluate
+from fovea.metrics.scoring import Scoring
+
+SCORING = Scoring(2.0, [0.1, 0.2], calibration_bins=10, resamples=100, seed=0)
+
+
+def facts(split: str) -> dict[str, str]:
+    """What a summary states beside scores."""
+    return {"split": split, "select_on": "mask", "checkpoint": "x.ckpt"}
+
+
+class Brightness(nn.Module):
+    """Says that what is bright is the target; its one level says that nothing is."""
+
+    def forward(self, image, size):
+        grey = nn.functional.interpolate(image.mean(dim=1, keepdim=True), size=tuple(size), mode="bilinear")
+        return {"prediction": (20 * grey).sigmoid(), "level_1": torch.zeros_like(grey)}
+
+
+class Unsure(nn.Module):
+    """Says of every pixel that it is the target with a probability of 0.3."""
+
+    def forward(self, image, size):
+        return {"prediction": torch.full((1, 1, *size), 0.3)}
+
+
+class Scan(Folder):
+    """Slices of one patient, of pixels half a millimetre high and two wide."""
+
+    def patient(self, name):
+        return "p"
+
+    def spacing(self, name):
+        return 0.5, 2.0
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Images of odd sizes whose bright square is the mask; nothing is bright in the last."""
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for number, size in enumerate([(40, 60), (61, 33), (50, 50)]):
+        mask = np.zeros(size, np.uint8)
+        if number < 2:
+            mask[5:25, 6:26] = 255
+        Image.fromarray(mask).save(tmp_path / "masks" / f"i{number}.png")
+        Image.fromarray(np.stack([mask] * 3, axis=2)).save(tmp_path / "images" / f"i{number}.png")
+    (tmp_path / "train.txt").write_text("")
+    (tmp_path / "val.txt").write_text("i2\ni0\ni1\n")
+    return tmp_path
+
+
+def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
+    plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
+    held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 2, facts("val"))
+    out = tmp_path / "out"
+    summary = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
+    assert json.loads((out / "summary.json").read_text()) == summary
+    assert (summary["n"], summary["split"], summary["select_on"]) == (3, "val", "mask")
+    with (out / "per_image.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ["i0", "i1", "i2"]
+    assert all(0.8 < float(row["dice"]) <= 1 for row in rows)
+    assert float(rows[2]["dice"]) == 1.0  # nothing there, nothing found
+    assert [float(row["level_1_dice"]) for row in rows] == [0.0, 0.0, 1.0]
+    assert summary["levels"]["level_1"]["dice"]["mean"] == pytest.approx(1 / 3)
+    assert Image.open(out / "contact_sheet.png").width > 300
+    assert list(rows[0])[:8] == ["id", "dice", "iou", "precision", "recall", "hd95", "surface_dice", "size"]
+    assert [float(row["size"]) for row in rows] == pytest.approx([400 / 2400, 400 / 2013, 0], abs=1e-6)
+    assert [float(row["hd95"]) < 3 for row in rows] == [True] * 3
+    assert (summary["hd95"]["unit"], summary["surface_dice"]["tolerance"]) == ("px", 2.0)
+    assert summary["dice"]["ci95"][0] <= summary["dice"]["mean"] <= summary["dice"]["ci95"][1]
+    assert summary["dice_by_size"]["empty"] == {"n": 1, "mean": 1.0}
+    assert [each["n"] for each in summary["dice_by_size"]["bins"]] == [0, 2, 0]
+
+
+def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path) -> None:
+    plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
+    held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
+    summary = evaluate(Unsure(), held_out, settings, torch.device("cpu"), tmp_path / "out")
+    pixels = 40 * 60 + 61 * 33 + 50 * 50
+    assert summary["calibration_error"] == pytest.approx(0.3 - 800 / pixels)
+    assert summary["dice"]["mean"] == pytest.approx(1 / 3)
+    assert summary["hd95"]["mean"] == pytest.approx((np.hypot(40, 60) + np.hypot(61, 33)) / 3)
+
+
+def test_dice_against_the_threshold_is_that_of_each_threshold(root: Path, tmp_path: Path) -> None:
+    plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
+    held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
+    out = tmp_path / "out"
+    summary = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
+    with (out / "thresholds.csv").open() as file:
+        curve = {float(row["threshold"]): float(row["dice"]) for row in csv.DictReader(file)}
+    assert len(curve) == 49 and curve[0.5] == pytest.approx(summary["dice"]["mean"], abs=1e-6)
+    evaluate(Unsure(), held_out, settings, torch.device("cpu"), out)
+    with (out / "thresholds.csv").open() as file:
+        dice = [float(row["dice"]) for row in csv.DictReader(file)]
+    everything = (2 * 400 / (2400 + 400) + 2 * 400 / (2013 + 400)) / 3
+    assert dice[:14] == pytest.approx([everything] * 14, abs=1e-6)  # thresholds up to 0.28: all is predicted
+    assert dice[15:] == pytest.approx([1 / 3] * 34, abs=1e-6)  # from 0.32 on: nothing is
+
+
+def test_an_evaluation_in_mm_by_patient(root: Path, tmp_path: Path) -> None:
+    plan = evaluation_plan(partial(Scan), str(root), "val", "auto", None, {})
+    held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
+    summary = evaluate(Unsure(), held_out, settings, torch.device("cpu"), tmp_path / "out")
+    assert summary["hd95"]["unit"] == summary["surface_dice"]["unit"] == "mm"
+    assert summary["hd95"]["mean"] == pytest.approx((np.hypot(20, 120) + np.hypot(30.5, 66)) / 3)
+    assert summary["dice"]["ci95"] is None  # three slices of one patient
+
+
+def test_real_polyps_in_pixels(real_data: Path, tmp_path: Path) -> None:
+    source = real_data / "Kvasir-SEG"
+    ids = sorted(image_files(source / "images"))[:3]
+    for kind in ("images", "masks"):
+        (tmp_path / kind).symlink_to(source / kind)
+    (tmp_path / "val.txt").write_text("\n".join(ids))
+    (tmp_path / "train.txt").write_text("")
+    plan = evaluation_plan(partial(Folder), str(tmp_path), "val", "auto", None, {})
+    held_out, settings = ImageSplit(plan, plan.val, 96, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
+    summary = evaluate(Brightness(), held_out, settings, torch.device("cpu"), tmp_path / "out")
+    sizes = [plan.dataset.mask(image_id).astype(bool).mean() for image_id in ids]
+    assert summary["size"]["mean"] == pytest.approx(np.mean(sizes))
+    assert summary["hd95"]["unit"] == "px" and summary["hd95"]["mean"] > 10
+    assert 0 < summary["surface_dice"]["mean"] < 0.5 and 0 < summary["calibration_error"] < 1
+
+
+def test_a_prediction_has_the_size_of_its_image_and_bad_images_are_passed_over(root: Path, tmp_path: Path) -> None:
+    (root / "images" / "bad.png").write_bytes((root / "images" / "i0.png").read_bytes()[:60])
+    images, out = image_files(root / "images"), tmp_path / "out"
+    failures = predict(
+        Brightness(), images, partial(read_image, channels=3), 32, A.Normalize(), torch.device("cpu"), out
+    )
+    assert list(failures) == ["bad"]
+    assert "bad.png" in failures["bad"]
+    for name in ("i0", "i1", "i2"):
+        mask = np.array(Image.open(out / "masks" / f"{name}.png"))
+        truth = np.array(Image.open(root / "masks" / f"{name}.png"))
+        assert mask.shape == truth.shape
+        assert set(np.unique(mask)) <= {0, 255}
+        assert (mask != truth).mean() < 0.1
+        assert Image.open(out / "overlays" / f"{name}.png").mode == "RGB"
+    assert sorted(path.name for path in (out / "masks").iterdir()) == ["i0.png", "i1.png", "i2.png"]

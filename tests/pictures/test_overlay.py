@@ -1,0 +1,59 @@
+"""Predictions over images."""
+
+import numpy as np
+import pytest
+
+from fovea.pictures.overlay import PREDICTION, TRUTH, overlay
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.full((40, 60, 3), 100, np.uint8)
+
+
+@pytest.fixture
+def square() -> np.ndarray:
+    mask = np.zeros((40, 60), bool)
+    mask[10:30, 10:30] = True
+    return mask
+
+
+def has(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return (np.abs(picture - np.array(colour, float)) < 40).all(axis=2)  # lines are smoothed
+
+
+def test_prediction_is_outlined_and_tinted(image: np.ndarray, square: np.ndarray) -> None:
+    picture = overlay(image, square)
+    assert has(picture, PREDICTION)[10, 10:30].all()
+    np.testing.assert_allclose(picture[20, 20], 0.7 * 100 + 0.3 * np.array(PREDICTION), atol=1)
+
+
+def test_pixels_outside_stay_as_they_were(image: np.ndarray, square: np.ndarray) -> None:
+    np.testing.assert_array_equal(overlay(image, square)[:, 35:], image[:, 35:])
+
+
+def test_truth_is_outlined_in_its_own_colour(image: np.ndarray, square: np.ndarray) -> None:
+    picture = overlay(image, square, np.roll(square, 25, axis=1))
+    assert has(picture, TRUTH)[10, 36:54].all()
+    np.testing.assert_array_equal(picture[20, 45], image[20, 45])
+
+
+def test_holes_are_outlined_too(image: np.ndarray, square: np.ndarray) -> None:
+    square[15:25, 15:25] = False
+    assert has(overlay(image, square), PREDICTION)[14:26, 14:26].any()
+
+
+def test_empty_masks_change_nothing(image: np.ndarray) -> None:
+    nothing = np.zeros((40, 60), bool)
+    np.testing.assert_array_equal(overlay(image, nothing, nothing), image)
+
+
+def test_the_image_itself_is_left_alone(image: np.ndarray, square: np.ndarray) -> None:
+    overlay(image, square, square)
+    assert (image == 100).all()
+
+
+def test_lines_grow_with_the_image(square: np.ndarray) -> None:
+    large = np.kron(square, np.ones((20, 20), bool))
+    line = has(overlay(np.zeros((*large.shape, 3), np.uint8), large), PREDICTION)
+    assert line[:, 400].sum() >= 2 * 5

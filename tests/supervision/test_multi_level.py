@@ -1,0 +1,143 @@
+"""What is particular to multi-level gaze supervision."""
+
+import pytest
+import torch
+from torch import nn
+
+from fovea.runtime.errors import FoveaError
+from fovea.supervision.multi_level import Gaze
+
+
+class Linear(nn.Module):
+    """A 1x1 convolution as a backbone; its features are the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 1, 1)
+
+    def features(self, image):
+        return image
+
+    def classify(self, features):
+        return self.head(features)
+
+    def forward(self, image):
+        return self.classify(self.features(image))
+
+
+def build(**options) -> Gaze:
+    torch.manual_seed(0)
+    return Gaze(Linear, nn.BCEWithLogitsLoss(), **({"thresholds": [0.5, 0.3]} | options))
+
+
+def batch() -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    return {"image": torch.randn(2, 3, 8, 8), "pseudo": torch.rand(2, 1, 8, 8)}
+
+
+def test_each_level_learns_its_own_threshold() -> None:
+    mode, data = build(consistency="none"), batch()
+    terms = mode.losses(data, 0.0)
+    for k, threshold in enumerate([0.5, 0.3]):
+        target = (data["pseudo"] >= threshold).float()
+        expected = nn.functional.binary_cross_entropy_with_logits(mode.levels[k](data["image"]), target)
+        torch.testing.assert_close(terms[f"supervised_{k + 1}"], expected)
+
+
+@pytest.mark.parametrize("consistency", ["prop", "pure"])
+def test_the_loss_is_the_weighted_sum_of_its_terms(consistency: str) -> None:
+    terms = build(consistency=consistency, weight=2.0).losses(batch(), 0.0)
+    supervised = terms["supervised_1"] + terms["supervised_2"]
+    torch.testing.assert_close(terms["loss"], supervised + 2.0 * (terms["consistency_1"] + terms["consistency_2"]))
+
+
+def test_one_level_or_no_weight_has_no_consistency() -> None:
+    first, second = {"supervised_1", "agreement_1"}, {"supervised_2", "agreement_2"}
+    assert set(build(thresholds=[0.5]).losses(batch(), 0.0)) == {"loss"} | first
+    assert set(build(weight=0.0).losses(batch(), 0.0)) == {"loss"} | first | second
+
+
+def test_copied_levels_start_equal_and_independent_ones_do_not() -> None:
+    first, second = (level.head.weight for level in build(init="copied").levels)
+    assert torch.equal(first, second)
+    assert first.data_ptr() != second.data_ptr()
+    first, second = (level.head.weight for level in build(init="independent").levels)
+    assert not torch.equal(first, second)
+
+
+def collapsed(**options) -> Gaze:
+    """The first level says background everywhere, the second foreground."""
+    mode = build(**options)
+    for level, bias in zip(mode.levels, (-100.0, 5.0), strict=True):
+        level.head.weight.data.zero_()
+        level.head.bias.data.fill_(bias)
+    return mode
+
+
+def test_a_collapsed_level_takes_the_mean_of_logits_with_it_and_halves_that_of_probabilities_alone() -> None:
+    means = {}
+    for ensemble in ("logits", "probabilities", "quality"):
+        mode = collapsed(ensemble=ensemble)
+        mode.losses(batch(), 0.0)
+        means[ensemble] = mode(torch.randn(1, 3, 8, 8), (8, 8))["prediction"].mean().item()
+    assert means["logits"] < 1e-6
+    assert means["probabilities"] == pytest.approx(0.4966, abs=1e-3)
+    assert means["quality"] == pytest.approx(0.9933, abs=1e-3)
+
+
+def test_quality_weighs_levels_by_their_agreement() -> None:
+    mode, image = build(ensemble="quality"), torch.randn(1, 3, 8, 8)
+    mode.agreement.running.copy_(torch.tensor([[0.2, 0.4], [0.2, 0.4], [0.1, 0.3]]))  # Dice 1/2 and 3/4
+    outputs = mode(image, (8, 8))
+    torch.testing.assert_close(outputs["prediction"], 0.4 * outputs["level_1"] + 0.6 * outputs["level_2"])
+
+
+def test_every_checkpoint_holds_the_agreement() -> None:
+    for ensemble in ("logits", "probabilities", "quality"):
+        assert "agreement.running" in build(ensemble=ensemble).state_dict()
+
+
+def test_a_collapse_is_told_once_and_names_the_level(caplog: pytest.LogCaptureFixture) -> None:
+    mode = collapsed(window=5)
+    for _ in range(15):
+        mode.losses(batch(), 0.0)
+        mode.after_step(0.0)
+    (line,) = [record.message for record in caplog.records]
+    assert line.startswith("level 1 (threshold 0.5) predicts next to nothing: 0.0 % of its pseudo-mask's area")
+    assert "supervision.ensemble=quality" in line
+
+
+def test_quality_and_one_level_are_not_advised_to_use_quality(caplog: pytest.LogCaptureFixture) -> None:
+    mode = collapsed(window=1, ensemble="quality")
+    mode.losses(batch(), 0.0)
+    mode.after_step(0.0)
+    assert len(caplog.records) == 1
+    assert "ensemble" not in caplog.text
+
+
+def test_a_range_is_drawn_for_each_batch() -> None:
+    mode, data = build(thresholds=[[0.1, 0.9], 0.3], consistency="none"), batch()
+    found = [mode.losses(data, 0.0) for _ in range(4)]
+    assert len({terms["supervised_1"].item() for terms in found}) > 1
+    assert len({terms["supervised_2"].item() for terms in found}) == 1
+
+
+def test_levels_are_read_beside_the_ensemble() -> None:
+    outputs = build(thresholds=[0.5, 0.3, 0.4])(torch.randn(1, 3, 8, 8), (16, 12))
+    assert list(outputs) == ["prediction", "level_1", "level_2", "level_3"]
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"consistency": "propagate"}, "supervision.consistency=propagate"),
+        ({"init": "same"}, "supervision.init=same"),
+        ({"ensemble": "votes"}, "supervision.ensemble=votes"),
+        ({"thresholds": []}, "supervision.thresholds"),
+        ({"thresholds": [0.5, 1.5]}, "supervision.thresholds"),
+        ({"window": 0}, "supervision.window=0"),
+    ],
+)
+def test_bad_choices_are_refused_by_name(options: dict, key: str) -> None:
+    with pytest.raises(FoveaError, match=key):
+        build(**options)
