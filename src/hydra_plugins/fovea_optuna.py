@@ -33,7 +33,7 @@ class FoveaOptuna(Sweeper):
         """Make trials until the study has as many as it should.
 
         Raises:
-            FoveaError: the storage is of no use, the search makes no sense, or trials failed.
+            ValueError: the storage is of no use, the search makes no sense, or trials failed.
         """
         from fovea.sweeps.study import Search  # Optuna, which nothing else needs
 

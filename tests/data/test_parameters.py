@@ -10,7 +10,6 @@ import yaml
 from fovea.data.parameters import Crf, Parameters
 from fovea.prepare.refiners.crf import BACKENDS, refine
 from fovea.runtime.app import config_folder
-from fovea.runtime.errors import FoveaError
 
 
 def test_flat_names_every_parameter_by_its_key() -> None:
@@ -76,7 +75,7 @@ def test_the_defaults_are_those_of_refine_and_of_the_configuration() -> None:
     ],
 )
 def test_a_value_without_sense_is_refused(key: str, value: Any) -> None:
-    with pytest.raises(FoveaError, match=rf"gaze\.{key}: .* is not possible"):
+    with pytest.raises(ValueError, match=rf"gaze\.{key}: .* is not possible"):
         Parameters(**{key: value})
 
 
@@ -93,13 +92,13 @@ def test_a_value_without_sense_is_refused(key: str, value: Any) -> None:
     ],
 )
 def test_a_crf_value_without_sense_is_refused(key: str, value: Any) -> None:
-    with pytest.raises(FoveaError, match=rf"gaze\.crf\.{key}: .* is not possible"):
+    with pytest.raises(ValueError, match=rf"gaze\.crf\.{key}: .* is not possible"):
         Crf(**{key: value})
 
 
 @pytest.mark.parametrize("values", [{"background": 0.5}, {"foreground": 0.5}, {"background": 0.6, "foreground": 0.7}])
 def test_sure_regions_lie_on_both_sides_of_a_half(values: dict[str, float]) -> None:
-    with pytest.raises(FoveaError, match=r"gaze\.crf\.background=.*, gaze\.crf\.foreground=.*not possible"):
+    with pytest.raises(ValueError, match=r"gaze\.crf\.background=.*, gaze\.crf\.foreground=.*not possible"):
         Crf(**values)
 
 

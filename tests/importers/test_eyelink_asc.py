@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from fovea.importers.eyelink_asc import EyelinkAsc
-from fovea.runtime.errors import FoveaError
 
 from . import exports
 from .conftest import importer
@@ -19,19 +18,19 @@ def reader() -> EyelinkAsc:
 
 def test_no_message_names_an_image(tmp_path: Path) -> None:
     path = exports.asc(tmp_path / "s.asc")
-    with pytest.raises(FoveaError, match=r"s\.asc: no message names an image by format\.message=STIMULUS .*name=file"):
+    with pytest.raises(ValueError, match=r"s\.asc: no message names an image by format\.message=STIMULUS .*name=file"):
         importer("eyelink_asc", message=r"STIMULUS (\S+)").read(path)
 
 
 def test_an_eye_that_was_not_recorded(tmp_path: Path) -> None:
-    with pytest.raises(FoveaError, match=r"nothing of the left eye; set format\.eye=right"):
+    with pytest.raises(ValueError, match=r"nothing of the left eye; set format\.eye=right"):
         importer("eyelink_asc", eye="left").read(exports.asc(tmp_path / "s.asc", "R"))
 
 
 @pytest.mark.parametrize("content", ["", "hello\n", "MSG 1 !V IMGLOAD CENTER a.png\n"])
 def test_a_file_without_an_eye(reader: EyelinkAsc, tmp_path: Path, content: str) -> None:
     (tmp_path / "s.asc").write_text(content)
-    with pytest.raises(FoveaError, match="neither fixations"):
+    with pytest.raises(ValueError, match="neither fixations"):
         reader.read(tmp_path / "s.asc")
 
 

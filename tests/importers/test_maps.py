@@ -14,7 +14,6 @@ from fovea.data.parameters import Crf, Parameters
 from fovea.data.store import Store
 from fovea.importers.maps import Maps
 from fovea.importers.task import Task
-from fovea.runtime.errors import FoveaError
 
 SIZE = (40, 60)
 HEATMAPS = Parameters(crf=Crf(backend="none"))
@@ -94,7 +93,7 @@ def test_the_parameters_choose_the_folder(task: Task) -> None:
 def test_a_folder_of_other_parameters_is_refused(
     task: Task, root: Path, source: str, parameters: Parameters, message: str
 ) -> None:
-    with pytest.raises(FoveaError, match=message):
+    with pytest.raises(ValueError, match=message):
         IMPORT(replace(task, source=root / source, parameters=parameters))
     assert not task.out.exists()
 
@@ -125,7 +124,7 @@ def test_bad_maps_do_not_stop_the_others(task: Task, root: Path) -> None:
 def test_no_good_map_leaves_no_store(task: Task, root: Path) -> None:
     for path in (root / "gaze" / "heatmap").iterdir():
         Image.fromarray(ramp((9, 8))).save(path)
-    with pytest.raises(FoveaError, match=r"none of 6 maps could be used; the first: a\.png is 8 x 9"):
+    with pytest.raises(ValueError, match=r"none of 6 maps could be used; the first: a\.png is 8 x 9"):
         IMPORT(task)
     assert not (task.out / "manifest.json").exists()
 
@@ -137,12 +136,12 @@ def test_maps_of_no_image_are_left_out_with_a_word(task: Task, root: Path) -> No
 
 
 def test_the_images_are_asked_for(task: Task) -> None:
-    with pytest.raises(FoveaError, match=r"data\.root is not given"):
+    with pytest.raises(ValueError, match=r"data\.root is not given"):
         IMPORT(replace(task, dataset=None))
 
 
 def test_a_store_of_other_parameters_is_not_overwritten(task: Task) -> None:
     IMPORT(task)
-    with pytest.raises(FoveaError, match=r"gaze\.sigma is 50\.0 here but the store has 70\.0; name another store"):
+    with pytest.raises(ValueError, match=r"gaze\.sigma is 50\.0 here but the store has 70\.0; name another store"):
         IMPORT(replace(task, parameters=replace(HEATMAPS, sigma=50.0)))
     Store(task.out).check(HEATMAPS.flat())

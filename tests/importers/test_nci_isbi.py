@@ -14,7 +14,6 @@ from fovea.data.images.files import read_mask
 from fovea.data.images.nci_isbi import NciIsbi
 from fovea.importers.nci_isbi import NciIsbiRaw
 from fovea.importers.task import Outcome, Task
-from fovea.runtime.errors import FoveaError
 
 ROWS, COLUMNS = 12, 10
 CASE, OTHER = "Prostate3T-01-0003", "Prostate3T-03-0002"
@@ -120,8 +119,8 @@ def test_a_bad_series_is_named_and_the_others_are_done(raw: Path, numbers: list[
     write_case(raw, "ProstateDx-01-0001", numbers)
     outcome, out = bring(raw)
     assert list(outcome.failures) == ["ProstateDx-01-0001"]
-    with pytest.raises(FoveaError, match=message):
-        raise FoveaError(outcome.failures["ProstateDx-01-0001"])
+    with pytest.raises(ValueError, match=message):
+        raise ValueError(outcome.failures["ProstateDx-01-0001"])
     assert len(list((out / "images").iterdir())) == 6 and not list(out.glob("*/ProstateDx*"))
 
 
@@ -151,13 +150,13 @@ def test_a_mask_that_points_at_another_file_is_refused(raw: Path) -> None:
 def test_a_line_that_leads_out_of_the_download_is_refused(raw: Path, case: str, location: str) -> None:
     table = next(raw.glob("*Training/*/metadata.csv"))
     table.write_text(f"Subject ID,File Location\n{case},{location}\n")
-    with pytest.raises(FoveaError, match=r"metadata\.csv: .* leads out of its folder"):
+    with pytest.raises(ValueError, match=r"metadata\.csv: .* leads out of its folder"):
         bring(raw)
     assert not (raw.parent / "out").exists()
 
 
 def test_a_folder_that_is_no_download(tmp_path: Path) -> None:
-    with pytest.raises(FoveaError, match=r"source: no metadata\.csv below"):
+    with pytest.raises(ValueError, match=r"source: no metadata\.csv below"):
         bring(tmp_path / "nowhere")
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from fovea.metrics.overlap import NAMES, dice, iou, precision, recall, scores
-from fovea.runtime.errors import FoveaError
 
 PREDICTION = np.array([[1, 1, 1, 0], [0, 0, 0, 0]], dtype=bool)
 TRUTH = np.array([[0, 1, 1, 0], [1, 1, 0, 0]], dtype=bool)
@@ -37,7 +36,7 @@ def test_keys_come_in_the_order_of_the_names() -> None:
 
 
 def test_different_shapes_are_refused() -> None:
-    with pytest.raises(FoveaError, match=r"\(2, 4\) and \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"\(2, 4\) and \(4, 2\)"):
         scores(PREDICTION, TRUTH.T)
 
 

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from fovea.metrics.overlap import scores
 from fovea.metrics.per_image import PerImage
-from fovea.runtime.errors import FoveaError
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
@@ -96,7 +95,7 @@ def test_reset_forgets() -> None:
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_no_image_has_no_mean() -> None:
-    with pytest.raises(FoveaError, match="no image was scored"):
+    with pytest.raises(ValueError, match="no image was scored"):
         PerImage().compute()
 
 

@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from fovea.models.basic_unet import BasicUNet2d
-from fovea.runtime.errors import FoveaError
 
 NARROW = (4, 4, 8, 8, 16, 12)
 
@@ -34,10 +33,10 @@ def test_every_parameter_learns() -> None:
 
 @pytest.mark.parametrize("features", [(4, 4, 4, 4, 4), (4, 4, 4, 4, 4, 6), (0, 4, 4, 4, 4, 4)])
 def test_refuses_widths_that_the_groups_do_not_divide(features: tuple[int, ...]) -> None:
-    with pytest.raises(FoveaError, match=r"backbone\.features"):
+    with pytest.raises(ValueError, match=r"backbone\.features"):
         BasicUNet2d(in_channels=1, classes=1, features=features)
 
 
 def test_refuses_images_that_vanish_on_the_way_down() -> None:
-    with pytest.raises(FoveaError, match=r"data\.size: images of 15 x 64 px"):
+    with pytest.raises(ValueError, match=r"data\.size: images of 15 x 64 px"):
         BasicUNet2d(in_channels=1, classes=1, features=NARROW)(torch.rand(1, 1, 15, 64))

@@ -6,7 +6,6 @@ import torch
 
 from fovea.models.pretrained import load_halves, our_name
 from fovea.models.unet3d import DynUNet3d, UNet3d
-from fovea.runtime.errors import FoveaError
 
 
 def tiny(classes: int = 3, **options) -> UNet3d:
@@ -86,12 +85,12 @@ def test_published_names_are_ours() -> None:
     ],
 )
 def test_files_of_something_else_are_refused(content: object, message: str, tmp_path: Path) -> None:
-    with pytest.raises(FoveaError, match=message):
+    with pytest.raises(ValueError, match=message):
         tiny(pretrained=saved(content, tmp_path))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FoveaError, match="nowhere: no such file"):
+    with pytest.raises(ValueError, match="nowhere: no such file"):
         tiny(pretrained=str(tmp_path / "nowhere"))
 
 

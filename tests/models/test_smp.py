@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import save_file
 
 from fovea.models.smp import SmpBackbone
-from fovea.runtime.errors import FoveaError
 
 SHALLOW = {"encoder_depth": 3, "decoder_channels": [16, 8, 8]}
 NETWORKS = [
@@ -47,7 +46,7 @@ def test_unet_takes_any_size() -> None:
 def test_refuses_sizes_that_the_strides_do_not_divide() -> None:
     backbone = SmpBackbone(smp.Segformer, "mit_b0", None, in_channels=3, classes=1)
 
-    with pytest.raises(FoveaError, match=r"data\.size: 64 x 50 px .* multiples of 32"):
+    with pytest.raises(ValueError, match=r"data\.size: 64 x 50 px .* multiples of 32"):
         backbone.features(torch.rand(1, 3, 64, 50))
 
 
@@ -63,7 +62,7 @@ def test_refuses_sizes_that_the_strides_do_not_divide() -> None:
     ],
 )
 def test_says_which_key_is_wrong(options: dict, message: str) -> None:
-    with pytest.raises(FoveaError, match=message) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         small(**options)
 
     assert "\n" not in str(caught.value)
@@ -80,7 +79,7 @@ def test_weights_out_of_reach_name_their_place(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
 
-    with pytest.raises(FoveaError) as caught:
+    with pytest.raises(ValueError) as caught:
         small(encoder_name=encoder, encoder_weights="imagenet")
 
     assert f"copy its cache folder to {tmp_path / folder}" in str(caught.value)

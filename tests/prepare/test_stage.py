@@ -20,7 +20,6 @@ from fovea.prepare.job import make_map
 from fovea.prepare.quality import drawn
 from fovea.prepare.stage import Report, prepare
 from fovea.report.quality_page import write_quality_page
-from fovea.runtime.errors import FoveaError
 
 SMALL = Parameters(sigma=6.0, canvas=64, crf=Crf(backend="none"))
 
@@ -133,7 +132,7 @@ def test_a_bad_image_does_not_stop_the_others(root: Path) -> None:
 def test_nothing_but_bad_images_is_an_error_and_leaves_no_manifest(root: Path) -> None:
     for path in (root / "images").iterdir():
         path.write_bytes(b"broken")
-    with pytest.raises(FoveaError, match="none of 3 maps could be made; the first: "):
+    with pytest.raises(ValueError, match="none of 3 maps could be made; the first: "):
         run(root)
     assert not (root / "store" / "manifest.json").exists()
 
@@ -185,7 +184,7 @@ def test_quality_of_other_maps_does_not_stay(root: Path) -> None:
 def test_maps_of_other_parameters_are_not_overwritten(root: Path) -> None:
     run(root)
     before = files(root / "store")
-    with pytest.raises(FoveaError, match=r"gaze\.sigma is 7\.0 here but the store has 6\.0; name another store"):
+    with pytest.raises(ValueError, match=r"gaze\.sigma is 7\.0 here but the store has 6\.0; name another store"):
         run(root, parameters=replace(SMALL, sigma=7.0))
     assert files(root / "store") == before
 
@@ -261,7 +260,7 @@ def test_a_run_of_other_parameters_into_the_same_store_meanwhile_is_told(root: P
                 prepare(Folder(root), root / "fixations.csv", root / "store", replace(SMALL, sigma=5.0))
             return super().image(name)
 
-    with pytest.raises(FoveaError, match=r"another process wrote other maps there meanwhile \(a, b\)"):
+    with pytest.raises(ValueError, match=r"another process wrote other maps there meanwhile \(a, b\)"):
         prepare(Disturbed(root), root / "fixations.csv", root / "store", SMALL)
     assert not (root / "store" / "manifest.json").exists()
 
@@ -280,26 +279,26 @@ def test_a_run_of_other_parameters_into_the_same_store_meanwhile_is_told(root: P
     ],
 )
 def test_a_bad_argument_is_refused_before_anything_is_written(root: Path, options: dict, message: str) -> None:
-    with pytest.raises(FoveaError, match=message):
+    with pytest.raises(ValueError, match=message):
         run(root, **options)
     assert not (root / "store").exists()
 
 
 def test_quality_without_a_single_mask_is_refused(root: Path) -> None:
     shutil.rmtree(root / "masks")
-    with pytest.raises(FoveaError, match=r"gaze\.quality: no image of .* has a mask"):
+    with pytest.raises(ValueError, match=r"gaze\.quality: no image of .* has a mask"):
         run(root, quality="masks")
 
 
 def test_a_table_without_a_usable_fixation_is_refused(root: Path) -> None:
     write_fixations(root / "fixations.csv", [("a.jpg", 1, 0.5, 0.5, 10, 0, 0, 20, 30)])
-    with pytest.raises(FoveaError, match="0 of 1 fixations used on 0 images; dropped 1 too short"):
+    with pytest.raises(ValueError, match="0 of 1 fixations used on 0 images; dropped 1 too short"):
         run(root)
 
 
 def test_a_store_that_cannot_be_written_is_one_line(root: Path) -> None:
     (root / "store").write_text("a file")
-    with pytest.raises(FoveaError, match="cannot write"):
+    with pytest.raises(ValueError, match="cannot write"):
         run(root)
 
 

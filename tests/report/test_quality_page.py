@@ -12,7 +12,6 @@ from fovea.pictures.overlay import TRUTH
 from fovea.prepare.quality import measure
 from fovea.prepare.verdict import Survey
 from fovea.report.quality_page import MAX_ROWS, quality_pictures, ranking, write_page
-from fovea.runtime.errors import FoveaError
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&amp;</script>"
 PARAMETERS = {"gaze.sigma": 70.0, "gaze.crf.backend": "none"}
@@ -78,7 +77,7 @@ def test_one_image_is_enough(tmp_path: Path) -> None:
 
 def test_images_whose_files_are_gone_are_not_shown(tmp_path: Path) -> None:
     def gone(image_id: str) -> Mapping[str, np.ndarray]:
-        raise FoveaError(f"cannot read {image_id}")
+        raise ValueError(f"cannot read {image_id}")
 
     write_page(tmp_path / "quality.html", survey(5), gone, PARAMETERS)
     assert '<figure class="example">' not in (tmp_path / "quality.html").read_text()

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from fovea.report.runs import FAILED, FINISHED, INCOMPLETE, find_runs, last_line
-from fovea.runtime.errors import FoveaError
 
 MakeRun = Callable[..., Path]
 
@@ -104,13 +103,13 @@ def test_folders_may_be_listed_and_overlap(make_run: MakeRun, tmp_path: Path) ->
     ],
 )
 def test_what_is_no_folder_is_refused(given: object, message: str) -> None:
-    with pytest.raises(FoveaError, match=message):
+    with pytest.raises(ValueError, match=message):
         find_runs(given, "val", "dice")
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FoveaError, match=r"no run of fovea-train in .*config\.yaml and provenance\.json"):
+    with pytest.raises(ValueError, match=r"no run of fovea-train in .*config\.yaml and provenance\.json"):
         find_runs(str(tmp_path), "val", "dice")
 
 

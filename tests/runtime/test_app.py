@@ -5,7 +5,6 @@ from omegaconf import OmegaConf
 from submitit.core.utils import UncompletedJobError
 
 from fovea.runtime.app import config_folder, one_line, resolve
-from fovea.runtime.errors import FoveaError
 
 
 def test_the_configuration_is_found() -> None:
@@ -13,15 +12,15 @@ def test_the_configuration_is_found() -> None:
 
 
 def test_our_errors_are_shown_as_they_are() -> None:
-    assert one_line(FoveaError("mask.png is empty; draw one")) == "mask.png is empty; draw one"
+    assert one_line(ValueError("mask.png is empty; draw one")) == "mask.png is empty; draw one"
 
 
 def test_the_traceback_of_a_loader_worker_is_taken_off() -> None:
     text = (
-        "Caught FoveaError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
-        '  File "x.py", line 1, in f\nfovea.runtime.errors.FoveaError: cannot decode a.jpg: truncated; replace it\n'
+        "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+        '  File "x.py", line 1, in f\nfovea.runtime.errors.ValueError: cannot decode a.jpg: truncated; replace it\n'
     )
-    assert one_line(FoveaError(text)) == "cannot decode a.jpg: truncated; replace it"
+    assert one_line(ValueError(text)) == "cannot decode a.jpg: truncated; replace it"
 
 
 @pytest.mark.parametrize("error", [ValueError("two\nlines"), KeyError("k"), OSError(28, "No space left", "x.png")])
@@ -31,7 +30,7 @@ def test_every_other_error_is_one_line_too(error: Exception) -> None:
 
 
 def test_a_missing_key_is_named() -> None:
-    with pytest.raises(FoveaError, match=r"^data.root is not given: add data.root=… to the command line$"):
+    with pytest.raises(ValueError, match=r"^data.root is not given: add data.root=… to the command line$"):
         resolve(OmegaConf.create({"data": {"root": "???"}}))
 
 

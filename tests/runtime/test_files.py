@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder, sha256, write_bytes, write_csv, write_json
 
 
@@ -42,9 +42,9 @@ def test_a_table_is_quoted_as_csv(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here already")
-    with pytest.raises(FoveaError, match=r"cannot write .*file.*choose another folder"):
+    with pytest.raises(ValueError, match=r"cannot write .*file.*choose another folder"):
         make_folder(tmp_path / "file")
-    with pytest.raises(FoveaError, match="cannot write"):
+    with pytest.raises(ValueError, match="cannot write"):
         write_bytes(tmp_path / "file" / "below", b"")
     assert (tmp_path / "file").read_text() == "here already"
 
@@ -58,7 +58,7 @@ def test_a_full_disk_is_one_line_and_the_old_file_stays(tmp_path: Path, monkeypa
         return open("/dev/full", mode, buffering=0)  # noqa: PTH123 (stands in for os.fdopen)
 
     monkeypatch.setattr("fovea.runtime.files.os.fdopen", full)
-    with pytest.raises(FoveaError, match="no space left on device"):
+    with pytest.raises(ValueError, match="no space left on device"):
         write_bytes(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.pool import each
 
 ORPHANS = """
@@ -44,7 +43,7 @@ def process_of(item: int) -> int:
 
 def refuse(item: int) -> int:
     if item == 3:
-        raise FoveaError(f"item {item}")
+        raise ValueError(f"item {item}")
     return item
 
 
@@ -96,18 +95,18 @@ def test_items_are_taken_a_few_at_a_time() -> None:
 
 
 def test_an_error_of_the_job_is_raised() -> None:
-    with pytest.raises(FoveaError, match="item 3"):
+    with pytest.raises(ValueError, match="item 3"):
         list(each(refuse, range(9), 2, nothing))
 
 
 def test_a_process_that_dies_is_told() -> None:
-    with pytest.raises(FoveaError, match="a worker process died"):
+    with pytest.raises(ValueError, match="a worker process died"):
         list(each(die, range(9), 2, nothing))
 
 
 @pytest.mark.parametrize("workers", [0, -1, True, "two", 1.0])
 def test_a_number_of_workers_that_makes_no_sense_is_refused(workers: object) -> None:
-    with pytest.raises(FoveaError, match="set a number of processes from 1 on"):
+    with pytest.raises(ValueError, match="set a number of processes from 1 on"):
         list(each(square, range(3), workers, nothing))  # type: ignore[arg-type]
 
 

@@ -16,7 +16,6 @@ from fovea.data.images.folder import Folder
 from fovea.data.images.kvasir import Kvasir
 from fovea.prepare.labels.heatmap import heatmap
 from fovea.prepare.quality import column, fixations_inside, means, measure
-from fovea.runtime.errors import FoveaError
 from fovea.simulate.gaze import Observer, Trial, rows, simulate, simulate_folder
 
 EXACT = Observer(accuracy=0.0, precision=0.0)
@@ -121,7 +120,7 @@ def test_the_number_of_fixations_is_the_mean_asked_for() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), "far", True])
 def test_an_observer_without_sense_is_refused(value: object) -> None:
-    with pytest.raises(FoveaError, match=r"observer\.precision: .* is not possible"):
+    with pytest.raises(ValueError, match=r"observer\.precision: .* is not possible"):
         Observer(precision=value)  # type: ignore[arg-type]
 
 
@@ -155,7 +154,7 @@ def test_an_image_without_a_mask_is_left_out(folder: Folder) -> None:
 
 def test_a_folder_without_masks_is_refused(folder: Folder) -> None:
     shutil.rmtree(folder.root / "masks")
-    with pytest.raises(FoveaError, match="no image has a mask"):
+    with pytest.raises(ValueError, match="no image has a mask"):
         simulate_folder(Folder(folder.root), folder.root / "out.csv", Observer())
 
 

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.cross_pseudo import CrossPseudo, crossed
 
 from . import streams
@@ -46,5 +45,5 @@ def test_the_networks_begin_apart_and_the_first_predicts() -> None:
 
 
 def test_a_negative_weight_is_refused() -> None:
-    with pytest.raises(FoveaError, match="give 0 or more"):
+    with pytest.raises(ValueError, match="give 0 or more"):
         mode(weight=-1.0)

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from fovea.losses.certain import on_certain
 from fovea.models.basic_unet import BasicUNet2d
 from fovea.models.smp import SmpBackbone
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.band import Band
 from fovea.supervision.full import Full
 
@@ -73,7 +72,7 @@ def test_heads_exist_only_where_they_are_asked_for() -> None:
 def test_backbones_without_scales_and_bad_weights_are_refused_by_name() -> None:
     for network in (smp.UnetPlusPlus, smp.DeepLabV3Plus):
         backbone = partial(SmpBackbone, network, "resnet18", None, 3, 1)
-        with pytest.raises(FoveaError, match=r"supervision\.deep: .* choose backbone="):
+        with pytest.raises(ValueError, match=r"supervision\.deep: .* choose backbone="):
             Full(backbone, nn.BCEWithLogitsLoss(), deep=0.5)
-    with pytest.raises(FoveaError, match=r"supervision\.deep=-1"):
+    with pytest.raises(ValueError, match=r"supervision\.deep=-1"):
         Full(basic_unet, nn.BCEWithLogitsLoss(), deep=-1)

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.multi_level import Gaze
 
 
@@ -139,5 +138,5 @@ def test_levels_are_read_beside_the_ensemble() -> None:
     ],
 )
 def test_bad_choices_are_refused_by_name(options: dict, key: str) -> None:
-    with pytest.raises(FoveaError, match=key):
+    with pytest.raises(ValueError, match=key):
         build(**options)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.thresholds import Thresholds
 
 
@@ -33,5 +32,5 @@ def test_the_seed_of_the_run_is_that_of_the_draws() -> None:
 
 @pytest.mark.parametrize("given", [[], [0.0], [1.5], [[0.4, 0.2]], [[0.0, 0.2]], [[0.2, 1.2]], [[0.2]], ["0.5"]])
 def test_others_are_refused_with_an_example(given: list) -> None:
-    with pytest.raises(FoveaError, match=r"supervision\.thresholds=.*\[0\.4, 0\.6\]"):
+    with pytest.raises(ValueError, match=r"supervision\.thresholds=.*\[0\.4, 0\.6\]"):
         Thresholds(given)

@@ -7,7 +7,6 @@ from omegaconf import OmegaConf
 
 from fovea.report.runs import TRAINED
 from fovea.runtime.app import Config, command
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_text
 
 log = logging.getLogger(__name__)
@@ -18,7 +17,7 @@ def main(config: Config) -> None:
     """Score `checkpoint`, or compare the evaluations that `compare` names; either writes into `out`."""
     if (config["checkpoint"] is None) == (config["compare"] is None):
         given = "checkpoint is not given" if config["compare"] is None else "checkpoint and compare are both given"
-        raise FoveaError(f"{given}: checkpoint=FILE evaluates one, 'compare=[RUN,RUN]' compares evaluations")
+        raise ValueError(f"{given}: checkpoint=FILE evaluates one, 'compare=[RUN,RUN]' compares evaluations")
     if config["compare"] is None:
         score(config)
     else:
@@ -36,12 +35,12 @@ def score(config: Config) -> None:
     checkpoint, device = Path(config["checkpoint"]), pick(config["device"])
     module, trained_with = load(checkpoint, device)
     if trained_with["data"]["_target_"] != data["_target_"]:
-        raise FoveaError(f"data={data['name']} is of another kind than {checkpoint} was trained on; choose that data=…")
+        raise ValueError(f"data={data['name']} is of another kind than {checkpoint} was trained on; choose that data=…")
     of_model = {key: trained_with["data"].get(key) for key in locate(data["_target_"], "data._target_").of_model}
     for key in ("channels", "classes"):
         if data[key] is not None and of_model[key] != data[key]:
             own = of_model[key]
-            raise FoveaError(f"data.{key}={data[key]} but {checkpoint} has {own}; add data.{key}={own}")
+            raise ValueError(f"data.{key}={data[key]} but {checkpoint} has {own}; add data.{key}={own}")
     kind = instantiate(data | of_model)
     plan = kind.split_plan(split, config["gaze"])
     settings = settings_of(config, kind, plan, split, checkpoint)

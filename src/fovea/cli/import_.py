@@ -10,7 +10,7 @@ from fovea.importers.detection import Detection
 from fovea.importers.geometry import Place, Screen
 from fovea.importers.task import Task
 from fovea.runtime.app import Config, command, config_folder
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 from fovea.runtime.instantiate import instantiate
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ def main(config: Config) -> None:
     """Write `out` from `source`, as the format has it."""
     if "format" not in config:
         choices = sorted(path.stem for path in (config_folder() / "format").glob("*.yaml"))
-        raise FoveaError(f"format is not given: add format=… ({', '.join(choices)})")
+        raise ValueError(f"format is not given: add format=… ({', '.join(choices)})")
     data = config["data"]
     outcome = instantiate(config["format"])(
         Task(
@@ -39,7 +39,7 @@ def main(config: Config) -> None:
     for line in outcome.warnings:
         log.warning("%s", line)
     if failures := outcome.failures:
-        raise FoveaError(
+        raise ValueError(
             f"{len(failures)} could not be imported ({first_few(failures)}), all others are in {config['out']}: "
             f"{first_few(failures.values(), 2)}"
         )

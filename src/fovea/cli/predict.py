@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from fovea.runtime.app import Config, command
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def main(config: Config) -> None:
     count, failures = kind.predict(data, module, Path(config["input"]), out, device)
     log.info("%d masks in %s", count - len(failures), out)
     if failures:
-        raise FoveaError(
+        raise ValueError(
             f"{len(failures)} of {count} images failed, the others are in {out}: {first_few(failures.values(), 2)}"
         )
 

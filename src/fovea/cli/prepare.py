@@ -8,7 +8,7 @@ from fovea.data.parameters import Parameters
 from fovea.prepare.stage import prepare
 from fovea.report.quality_page import write_quality_page
 from fovea.runtime.app import Config, command
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def main(config: Config) -> None:
         log.info("quality: %s", report.verdict)
         log.info("page: %s", Path(gaze["store"]) / "quality.html")
     if report.failures:
-        raise FoveaError(
+        raise ValueError(
             f"{len(report.failures)} images failed, the other {report.done} are in {gaze['store']}: "
             f"{first_few(report.failures.values(), 2)}"
         )

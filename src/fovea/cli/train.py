@@ -3,7 +3,6 @@
 from fovea.data.protocols import Plan
 from fovea.data.source import Kind
 from fovea.runtime.app import Config, command
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.instantiate import instantiate, locate
 from fovea.runtime.objective import FILE, Outcome, check_objective, read_outcome, write_outcome
 from fovea.runtime.processes import first
@@ -13,11 +12,11 @@ def ended(config: Config) -> Outcome | None:
     """How the run in this folder ended, where `ckpt_path=auto` would find nothing left to do.
 
     Raises:
-        FoveaError: it was trained on other images.
+        ValueError: it was trained on other images.
     """
     outcome = read_outcome(config)
     if outcome is not None and outcome.images != plan_of(instantiate(config["data"]), config).digest:
-        raise FoveaError(
+        raise ValueError(
             f"{config['run_dir']}/{FILE}: the run trained on other images than data.root lists now; "
             "restore them or start afresh in another folder"
         )

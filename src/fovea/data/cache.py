@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import make_folder, remove_abandoned, sha256, whole_file
 from fovea.runtime.provenance import versions
 
@@ -103,12 +102,12 @@ class Files:
         threads: That decode while a file is built.
 
     Raises:
-        FoveaError: the folder cannot be written, the disk is full, or a file of the data set is damaged.
+        ValueError: the folder cannot be written, the disk is full, or a file of the data set is damaged.
     """
 
     def __init__(self, source: Source, folder: str, threads: int) -> None:
         if threads < 1:
-            raise FoveaError(f"data.cache.threads={threads} is not possible; give a whole number from 1 on")
+            raise ValueError(f"data.cache.threads={threads} is not possible; give a whole number from 1 on")
         self.source, self.folder, self.threads = source, folder, threads
         place = Path(folder).expanduser()
         self.paths = {kind: _file(source, kind, place, threads) for kind in source.kinds}
@@ -143,7 +142,7 @@ def _state(path: Path) -> tuple[str, int, int]:
         status = path.stat()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise FoveaError(f"cannot read {path}: {reason}; restore the file or its permissions") from error
+        raise ValueError(f"cannot read {path}: {reason}; restore the file or its permissions") from error
     return str(path.resolve()), status.st_size, status.st_mtime_ns
 
 
@@ -214,7 +213,7 @@ def _shared(length: int, dtype: np.dtype) -> np.ndarray:
 def _alike(array: np.ndarray, shape: Sequence[int], dtype: np.dtype, source: Source, index: int) -> np.ndarray:
     """The array, if it is of the shape and type that it was said to have."""
     if array.shape != tuple(shape) or array.dtype != dtype:
-        raise FoveaError(
+        raise ValueError(
             f"{source.ids[index]}: {array.dtype} {list(array.shape)} after resizing, but {dtype} {list(shape)} was "
             "expected; the cache needs one kind (cache=none)"
         )

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_csv
 
 COLUMNS = (
@@ -108,7 +108,7 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
         min_duration: shortest fixation used, in milliseconds.
 
     Raises:
-        FoveaError: the file is missing, empty, not UTF-8, lacks a column, holds text in place of a number (the line
+        ValueError: the file is missing, empty, not UTF-8, lacks a column, holds text in place of a number (the line
             and column are named), or no row belongs to any image.
     """
     known = frozenset(ids)
@@ -125,7 +125,7 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
         else:
             kept.setdefault(image_id, []).append((row.index, row.x, row.y, row.duration))
     if not kept and not lost:
-        raise FoveaError(_no_match(path, sum(dropped.values()), known))
+        raise ValueError(_no_match(path, sum(dropped.values()), known))
     images = {name: _fixations(kept.get(name, []), lost.get(name, Counter())) for name in sorted({*kept, *lost})}
     return FixationTable(images, sum(map(len, kept.values())), dropped)
 
@@ -163,24 +163,24 @@ def _rows(path: Path) -> Iterator[_Row]:
                     yield _row(path, reader.line_num, cells, places)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise FoveaError(f"gaze.fixations: cannot read {path}: {reason}; name the fixation CSV") from error
+        raise ValueError(f"gaze.fixations: cannot read {path}: {reason}; name the fixation CSV") from error
     except UnicodeDecodeError as error:
-        raise FoveaError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from error
+        raise ValueError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from error
     except csv.Error as error:
-        raise FoveaError(f"{path}: no CSV ({error}); save the table as CSV in UTF-8") from error
+        raise ValueError(f"{path}: no CSV ({error}); save the table as CSV in UTF-8") from error
 
 
 def _places(path: Path, header: Sequence[str]) -> list[int]:
     if not any(header):
-        raise FoveaError(f"{path}: empty, or without a header; its first line should name {', '.join(NEEDED)}")
+        raise ValueError(f"{path}: empty, or without a header; its first line should name {', '.join(NEEDED)}")
     if absent := [name for name in NEEDED if name not in header]:
-        raise FoveaError(f"{path}: no column {', '.join(absent)}; the header names {first_few(header, 9)}")
+        raise ValueError(f"{path}: no column {', '.join(absent)}; the header names {first_few(header, 9)}")
     return [header.index(name) for name in NEEDED]
 
 
 def _row(path: Path, line: int, cells: Sequence[str], places: Sequence[int]) -> _Row:
     if len(cells) <= max(places):
-        raise FoveaError(f"{path}: line {line} has only {len(cells)} cells; complete or delete it")
+        raise ValueError(f"{path}: line {line} has only {len(cells)} cells; complete or delete it")
     image = cells[places[0]].strip()
     index, x, y, duration = (
         _number(path, line, name, cells[place]) for name, place in zip(NEEDED[1:], places[1:], strict=True)
@@ -194,7 +194,7 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
     with suppress(ValueError):
         number = math.nan if cell.strip() in _MISSING else float(cell)
     if number is None or (ordering and not math.isfinite(number)):
-        raise FoveaError(f"{path}: line {line}, column {column}: {cell[:40]!r} is no number; mend or delete the line")
+        raise ValueError(f"{path}: line {line}, column {column}: {cell[:40]!r} is no number; mend or delete the line")
     return number
 
 

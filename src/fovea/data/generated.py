@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import make_folder, unwritable, write_json
 
 _PARAMETERS = "synthetic.json"
@@ -25,7 +24,7 @@ def draw_once(root: Path, parameters: Mapping[str, Any], draw: Callable[[Path], 
         draw: writes the data set into an empty folder that it is given.
 
     Raises:
-        FoveaError: `root` holds something else, or cannot be written.
+        ValueError: `root` holds something else, or cannot be written.
     """
     if _stands(root, parameters):
         return
@@ -46,7 +45,7 @@ def _stands(root: Path, parameters: Mapping[str, Any]) -> bool:
     """Whether `root` holds this data set; False where there is nothing.
 
     Raises:
-        FoveaError: something else is there.
+        ValueError: something else is there.
     """
     mend = "choose another data.root or delete that folder"
     try:
@@ -54,7 +53,7 @@ def _stands(root: Path, parameters: Mapping[str, Any]) -> bool:
             return False
         found = json.loads((root / _PARAMETERS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise FoveaError(f"data.root: {root} exists and holds no generated images; {mend}") from error
+        raise ValueError(f"data.root: {root} exists and holds no generated images; {mend}") from error
     if found != parameters:
-        raise FoveaError(f"data.root: {root} was generated with {found}, not {parameters}; {mend}")
+        raise ValueError(f"data.root: {root} was generated with {found}, not {parameters}; {mend}")
     return True

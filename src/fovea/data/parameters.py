@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fovea.runtime.errors import FoveaError
-
 _LATTICE = ("compat", "sxy", "srgb", "iterations", "tolerance")
 
 BACKENDS: Mapping[str, tuple[str, ...]] = {
@@ -27,7 +25,7 @@ class Crf:
     Whether the backend can be used here is not looked at: training compares parameters, but refines nothing.
 
     Raises:
-        FoveaError: a value is not a number, or too small or too large to make sense.
+        ValueError: a value is not a number, or too small or too large to make sense.
     """
 
     backend: str = "lattice"
@@ -53,7 +51,7 @@ class Crf:
         _check("gaze.crf.background", self.background, zero=True)
         _check("gaze.crf.foreground", self.foreground)
         if self.background >= 0.5 or self.foreground <= 0.5:
-            raise FoveaError(
+            raise ValueError(
                 f"gaze.crf.background={self.background}, gaze.crf.foreground={self.foreground}: not possible; "
                 "GrabCut starts with what is from .5 on, so set them below and above"
             )
@@ -75,7 +73,7 @@ class Parameters:
         dose: share of the gaze on each image that is used, by time, from the first fixation on.
 
     Raises:
-        FoveaError: a value is not a number, or too small to make sense.
+        ValueError: a value is not a number, or too small to make sense.
     """
 
     sigma: float = 70.0
@@ -91,7 +89,7 @@ class Parameters:
         _check("gaze.min_duration", self.min_duration, zero=True)
         _check("gaze.dose", self.dose)
         if self.dose > 1:
-            raise FoveaError(f"gaze.dose: {self.dose} is not possible; set a share of the gaze in (0, 1]")
+            raise ValueError(f"gaze.dose: {self.dose} is not possible; set a share of the gaze in (0, 1]")
 
     @classmethod
     def of(cls, gaze: Mapping[str, Any]) -> "Parameters":
@@ -115,4 +113,4 @@ def _check(key: str, value: object, zero: bool = False, whole: bool = False) -> 
     bound = "of at least 0" if zero else "above 0"
     number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):  # type: ignore[arg-type, operator]
-        raise FoveaError(f"{key}: {value!r} is not possible; set {kind} {bound}")
+        raise ValueError(f"{key}: {value!r} is not possible; set {kind} {bound}")

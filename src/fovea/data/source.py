@@ -42,7 +42,7 @@ class Kind(Protocol):
     """A kind of data as a configuration describes it: its constructor takes the keys of `configs/data/`.
 
     Raises:
-        FoveaError: a key makes no sense.
+        ValueError: a key makes no sense.
     """
 
     of_model: ClassVar[tuple[str, ...]]
@@ -58,7 +58,7 @@ class Kind(Protocol):
             gaze: The group of that name.
 
         Raises:
-            FoveaError: the data cannot serve it.
+            ValueError: the data cannot serve it.
         """
 
     def split_plan(self, split: str, gaze: Mapping[str, Any]) -> Plan:
@@ -93,5 +93,5 @@ class Kind(Protocol):
             The number of images, and the reason by name for each that failed.
 
         Raises:
-            FoveaError: `source` has no images, or `out` cannot be written.
+            ValueError: `source` has no images, or `out` cannot be written.
         """

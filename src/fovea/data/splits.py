@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 
 from fovea.data.images.files import SUFFIXES
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
 
 
@@ -30,10 +30,10 @@ def carve(
         (kept, carved), both sorted.
 
     Raises:
-        FoveaError: the fraction is outside [0, 1).
+        ValueError: the fraction is outside [0, 1).
     """
     if not 0 <= fraction < 1:
-        raise FoveaError(f"a split's fraction is {fraction}; it should be at least 0 and below 1")
+        raise ValueError(f"a split's fraction is {fraction}; it should be at least 0 and below 1")
     of = {name: patient(name) for name in ids}
     ranked = _ranked(of.values(), seed)
     count = round(len(ranked) * fraction)
@@ -61,12 +61,12 @@ def carve_fold(
         (kept, carved), both sorted.
 
     Raises:
-        FoveaError: there are fewer patients than folds.
+        ValueError: there are fewer patients than folds.
     """
     of = {name: patient(name) for name in ids}
     ranked = _ranked(of.values(), seed)
     if len(ranked) < folds:
-        raise FoveaError(f"data.fold: {len(ranked)} patients or images cannot make {folds} folds; set fewer")
+        raise ValueError(f"data.fold: {len(ranked)} patients or images cannot make {folds} folds; set fewer")
     out = set(ranked[number::folds])
     return sorted(name for name in of if of[name] not in out), sorted(name for name in of if of[name] in out)
 
@@ -89,20 +89,20 @@ def read_list(path: Path) -> list[str]:
     """The ids in a list: one a line, the suffix of an image file tolerated, blank lines and `#` lines skipped.
 
     Raises:
-        FoveaError: the file cannot be read, names an id twice, or names what is no file's stem.
+        ValueError: the file cannot be read, names an id twice, or names what is no file's stem.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise FoveaError(f"{path}: cannot be read as text; it should hold an id a line") from error
+        raise ValueError(f"{path}: cannot be read as text; it should hold an id a line") from error
     entries = [entry for entry in map(str.strip, lines) if entry and not entry.startswith("#")]
     for entry in entries:
         if any(part in entry for part in ("/", "\\", "..", "\0")):
-            raise FoveaError(f"{path}: {entry!r} is a path; list the names of images without folders")
+            raise ValueError(f"{path}: {entry!r} is a path; list the names of images without folders")
     ids = [_stem(entry) for entry in entries]
     if len(set(ids)) < len(ids):
         twice = dict.fromkeys(name for name in ids if ids.count(name) > 1)
-        raise FoveaError(f"{path}: listed more than once: {first_few(twice)}; keep one line of each")
+        raise ValueError(f"{path}: listed more than once: {first_few(twice)}; keep one line of each")
     return ids
 
 
@@ -110,7 +110,7 @@ def check_disjoint(splits: Mapping[str, Sequence[str]], patient: Callable[[str],
     """Make sure that no patient stands in two splits; `patient` is that of an id, by default every image is one.
 
     Raises:
-        FoveaError: one does.
+        ValueError: one does.
     """
     home: dict[str, str] = {}
     for split, ids in splits.items():
@@ -119,7 +119,7 @@ def check_disjoint(splits: Mapping[str, Sequence[str]], patient: Callable[[str],
         if shared:
             others = " and ".join(dict.fromkeys(home[name] for name in shared))
             mend = "list each image, and all images of a patient, in one split"
-            raise FoveaError(f"both in {others} and in {split}: {first_few(shared)}; {mend}")
+            raise ValueError(f"both in {others} and in {split}: {first_few(shared)}; {mend}")
 
 
 def same_files(splits: Mapping[str, Iterable[Path]]) -> list[list[tuple[str, Path]]]:

@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import make_folder, remove_abandoned, unwritable, write_bytes, write_json
 
 _DEPTH = 65535
@@ -49,18 +48,18 @@ class Store:
         """What `finish` wrote: `parameters`, `images` by id, `without_fixations`, `failures`, hashes and versions.
 
         Raises:
-            FoveaError: it is missing, unreadable or not a manifest.
+            ValueError: it is missing, unreadable or not a manifest.
         """
         path = self._manifest_path
         mend = f"run fovea-prepare gaze.store={self.path}"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise FoveaError(f"no manifest.json in {self.path}: {mend} (or name another gaze.store)") from error
+            raise ValueError(f"no manifest.json in {self.path}: {mend} (or name another gaze.store)") from error
         except (OSError, ValueError) as error:
-            raise FoveaError(f"{path}: damaged or unreadable; {mend} again") from error
+            raise ValueError(f"{path}: damaged or unreadable; {mend} again") from error
         if not _is_manifest(content):
-            raise FoveaError(f"{path}: not the manifest of a store; {mend} again")
+            raise ValueError(f"{path}: not the manifest of a store; {mend} again")
         for image_id in [*content["images"], *content["without_fixations"]]:
             self._map_path(image_id)
         return content
@@ -83,25 +82,25 @@ class Store:
         """The map of an image, float32 [H, W] in [0, 1].
 
         Raises:
-            FoveaError: it is missing or damaged.
+            ValueError: it is missing or damaged.
         """
         path = self._map_path(image_id)
         mend = f"run fovea-prepare gaze.store={self.path} again"
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise FoveaError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; {mend}") from error
+            raise ValueError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; {mend}") from error
         whole = data.endswith(_LAST_CHUNK)
         levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
         if levels is None or levels.dtype != np.uint16 or levels.ndim != 2:
-            raise FoveaError(f"{path}: {'not a 16-bit grey PNG' if whole else 'truncated'}; {mend}")
+            raise ValueError(f"{path}: {'not a 16-bit grey PNG' if whole else 'truncated'}; {mend}")
         return levels.astype(np.float32) / np.float32(_DEPTH)
 
     def write(self, image_id: str, values: np.ndarray, record: Mapping[str, Any] | None = None) -> None:
         """Write the map of an image, [H, W] in [0, 1], in steps of 1/65535, with a record of plain values.
 
         Raises:
-            FoveaError: it cannot be written.
+            ValueError: it cannot be written.
         """
         levels = np.rint(np.clip(values, 0.0, 1.0) * _DEPTH).astype(np.uint16)
         png = cv2.imencode(".png", levels, _ENCODING)[1].tobytes()
@@ -126,11 +125,11 @@ class Store:
         """Make sure that the maps were made with these parameters.
 
         Raises:
-            FoveaError: they were not; each difference is named. See `manifest` for more.
+            ValueError: they were not; each difference is named. See `manifest` for more.
         """
         if differences := self.differences(parameters):
             wanted = " ".join(f"{name}={parameters[name]}" for name in differences if name in parameters)
-            raise FoveaError(
+            raise ValueError(
                 f"{self.path}: {', '.join(differences.values())}; "
                 f"run fovea-prepare {wanted} gaze.store=ANOTHER_FOLDER and use that, or set what this store has"
             )
@@ -139,14 +138,14 @@ class Store:
         """Before writing: make sure that what lies there was not made with other parameters.
 
         Raises:
-            FoveaError: it was. Without a manifest, or with a damaged one, whatever lies there is made anew.
+            ValueError: it was. Without a manifest, or with a damaged one, whatever lies there is made anew.
         """
         try:
             differences = self.differences(parameters)
-        except FoveaError:
+        except ValueError:
             return
         if differences:
-            raise FoveaError(f"{self.path}: {', '.join(differences.values())}; name another store, or remove this one")
+            raise ValueError(f"{self.path}: {', '.join(differences.values())}; name another store, or remove this one")
 
     def differences(self, parameters: Mapping[str, object]) -> dict[str, str]:
         """The parameters in which the store differs, each with a phrase that says how; see `manifest` for errors."""
@@ -161,7 +160,7 @@ class Store:
         """Make the folder, and remove what killed processes left half-written.
 
         Raises:
-            FoveaError: the folder cannot be written.
+            ValueError: the folder cannot be written.
         """
         make_folder(self.path / "maps")
         try:
@@ -178,7 +177,7 @@ class Store:
             manifest: see `manifest`; plain values only.
 
         Raises:
-            FoveaError: a file cannot be written.
+            ValueError: a file cannot be written.
         """
         for image_id in manifest["images"]:
             self._map_path(image_id)
@@ -201,7 +200,7 @@ class Store:
     def _map_path(self, image_id: str) -> Path:
         """Where the map of an id lies; ids come from outside and may not lead out of the folder."""
         if not image_id or image_id.startswith(".") or any(character in image_id for character in "/\\\0"):
-            raise FoveaError(f"{self.path}: {image_id!r} is no image id; ids are file stems without a folder")
+            raise ValueError(f"{self.path}: {image_id!r} is no image id; ids are file stems without a folder")
         return self.path / "maps" / f"{image_id}.png"
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.instantiate import instantiate
 from fovea.supervision.mode import Mode
 
@@ -15,11 +14,11 @@ def build(config: Mapping[str, Any]) -> Mode:
     """Build the mode of `config["supervision"]` from a backbone factory and a loss.
 
     Raises:
-        FoveaError: a part is missing from the configuration or cannot be built.
+        ValueError: a part is missing from the configuration or cannot be built.
     """
     missing = [part for part in ("backbone", "loss", "supervision") if part not in config]
     if missing:
-        raise FoveaError(f"{missing[0]} is not in the configuration; add {missing[0]}=… or load a checkpoint of fovea")
+        raise ValueError(f"{missing[0]} is not in the configuration; add {missing[0]}=… or load a checkpoint of fovea")
     backbone = instantiate(config["backbone"])
     loss = instantiate(config["loss"])
     loss.register_forward_pre_hook(_in_float32)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.serialization import safe_globals
 
 from fovea.engine.build import build
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 KEY = "fovea"  # where a checkpoint carries our configuration
 BEGINNINGS = ("encoder_weights", "pretrained")  # keys of weights that a training begins with
@@ -34,7 +34,7 @@ def load(path: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
     A published checkpoint of GazeMedSeg has none; `fovea.models.released` states what it was trained with.
 
     Raises:
-        FoveaError: no such file, no checkpoint of either kind, an untrusted target, or weights of another model.
+        ValueError: no such file, no checkpoint of either kind, an untrusted target, or weights of another model.
     """
     content = _content(path)
     published = None if KEY in content else _published(content)
@@ -48,7 +48,7 @@ def read(path: Path) -> dict[str, Any]:
     """The content of a checkpoint file that `fovea-train` wrote: tensors and plain values alone.
 
     Raises:
-        FoveaError: no such file, or not such a checkpoint.
+        ValueError: no such file, or not such a checkpoint.
     """
     return _checked(_content(path), path)
 
@@ -74,12 +74,12 @@ def _published(content: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, torch
 def _content(path: Path) -> dict[Any, Any]:
     """The content of any checkpoint file: tensors, plain values and NumPy's numbers alone."""
     if not path.is_file():
-        raise FoveaError(f"checkpoint: no such file {path}; a run folder has checkpoints/best.ckpt and last.ckpt")
+        raise ValueError(f"checkpoint: no such file {path}; a run folder has checkpoints/best.ckpt and last.ckpt")
     try:
         with safe_globals(NUMPY_NUMBERS), warnings.catch_warnings(action="ignore"):  # how a file was pickled
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the reader raises whatever a damaged file leads it into
-        raise FoveaError(f"checkpoint: {path} is no checkpoint, is cut short, or holds code; {_MEND}") from error
+        raise ValueError(f"checkpoint: {path} is no checkpoint, is cut short, or holds code; {_MEND}") from error
     return dict(content) if isinstance(content, Mapping) else {}
 
 
@@ -87,9 +87,9 @@ def _checked(content: dict[Any, Any], path: Path) -> dict[str, Any]:
     """The same content where it carries a configuration of ours and weights."""
     own = content.get(KEY)
     if not isinstance(own, Mapping) or not isinstance(own.get("config"), Mapping) or "state_dict" not in content:
-        raise FoveaError(f"checkpoint: {path} carries no configuration of fovea; {_MEND}")
+        raise ValueError(f"checkpoint: {path} carries no configuration of fovea; {_MEND}")
     if "${" in str(own["config"]):  # OmegaConf would read the environment for it
-        raise FoveaError(f"checkpoint: {path} has an interpolation in its configuration; {_MEND}")
+        raise ValueError(f"checkpoint: {path} has an interpolation in its configuration; {_MEND}")
     return content
 
 
@@ -97,13 +97,13 @@ def fill(module: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> 
     """Load weights into a module, all of them.
 
     Raises:
-        FoveaError: names or shapes differ.
+        ValueError: names or shapes differ.
     """
     own = module.state_dict()
     wrong = [key for key, value in own.items() if key not in weights or weights[key].shape != value.shape]
     wrong += [key for key in weights if key not in own]
     if wrong:
-        raise FoveaError(
+        raise ValueError(
             f"checkpoint: {path} is of another model: {len(wrong)} weights differ in name or shape "
             f"({first_few(wrong, 2)}); train and load with the same backbone and supervision"
         )

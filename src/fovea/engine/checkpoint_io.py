@@ -21,7 +21,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write a checkpoint.
 
         Raises:
-            FoveaError: the folder cannot be written, or the disk is full.
+            ValueError: the folder cannot be written, or the disk is full.
         """
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)

@@ -9,7 +9,6 @@ from torch.utils.data import DataLoader
 
 from fovea.data.loader import EpochBatches, Order, Shard, TrainingLoader
 from fovea.data.protocols import Plan, Samples, Training
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.processes import leave_signals_alone
 
 ALONE = ""  # the name of a stream that has no others beside it: its batch is the batch
@@ -28,7 +27,7 @@ class DataModule(pl.LightningDataModule):
         seed: Of the order.
 
     Raises:
-        FoveaError: a number makes no sense.
+        ValueError: a number makes no sense.
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         for key, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
             if not isinstance(value, int) or value < least:
-                raise FoveaError(f"data.{key}={value} is not possible; give a whole number from {least} on")
+                raise ValueError(f"data.{key}={value} is not possible; give a whole number from {least} on")
         self.plan, self.training, self.validation = plan, dict(training), validation
         self.batch_size, self.num_workers, self.drop_last, self.seed = batch_size, num_workers, drop_last, seed
         self.loader: TrainingLoader | None = None
@@ -88,10 +87,10 @@ class DataModule(pl.LightningDataModule):
         """Go on from there.
 
         Raises:
-            FoveaError: the training images are not those of the checkpoint.
+            ValueError: the training images are not those of the checkpoint.
         """
         if state_dict["images"] != self.plan.digest:
-            raise FoveaError(
+            raise ValueError(
                 f"ckpt_path: the run trained on other images than the {len(self.plan.train)} that data.root lists now; "
                 "restore them or start afresh in another folder"
             )

@@ -58,7 +58,7 @@ def evaluate(read: Read, held_out: HeldOut, settings: Evaluation, device: torch.
         out: Folder, made if need be.
 
     Raises:
-        FoveaError: a file cannot be read, or `out` cannot be written.
+        ValueError: a file cannot be read, or `out` cannot be written.
     """
     loader: DataLoader[dict[str, Any]] = DataLoader(
         held_out,  # type: ignore[arg-type]  # torch asks for a class where a mapping of numbers to samples will do

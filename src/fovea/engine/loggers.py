@@ -13,7 +13,6 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_bytes, write_csv
 from fovea.runtime.instantiate import instantiate
 from fovea.runtime.processes import first
@@ -111,7 +110,7 @@ def opened(config: Mapping[str, Any]) -> Iterator[list[Logger]]:
     A tracker that stayed open would go on in the next job of a sweep.
 
     Raises:
-        FoveaError: Weights & Biases cannot start.
+        ValueError: Weights & Biases cannot start.
     """
     loggers = [instantiate(logger) for logger in config["logger"].values() if logger]
     code = 1
@@ -140,7 +139,7 @@ def _start(logger: WandbLogger, run: Path) -> None:
     except Error as error:
         reason = " ".join(str(error).split()).partition(". ")[0].rstrip(".")
         mend = "run `wandb login`, set WANDB_API_KEY, or record offline with logger.wandb.offline=true"
-        raise FoveaError(f"logger=wandb: {reason}; {mend}") from error
+        raise ValueError(f"logger=wandb: {reason}; {mend}") from error
     for name in ("recipe.yaml", "changes.diff"):
         if (run / name).is_file():
             copy = shutil.copy(run / name, experiment.dir)  # a link to it would break where the folder is moved

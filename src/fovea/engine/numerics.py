@@ -6,8 +6,6 @@ from typing import Any
 
 import torch
 
-from fovea.runtime.errors import FoveaError
-
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
 
 
@@ -18,11 +16,11 @@ def check(config: Mapping[str, Any]) -> None:
         config: `trainer.precision`, `trainer.accelerator`, `channels_last` and `compile`, as in `configs/train.yaml`.
 
     Raises:
-        FoveaError: see the message.
+        ValueError: see the message.
     """
     for key in ("channels_last", "compile"):
         if not isinstance(config[key], bool):
-            raise FoveaError(f"{key}={config[key]} is neither true nor false; give one of the two")
+            raise ValueError(f"{key}={config[key]} is neither true nor false; give one of the two")
     device = device_type(config["trainer"].get("accelerator", "auto"))
     check_precision(config["trainer"].get("precision"), device)
     if config["compile"]:
@@ -42,14 +40,14 @@ def check_precision(precision: str | None, device: str) -> None:
     """Refuse a precision that is misspelt, or that a kind of device cannot do.
 
     Raises:
-        FoveaError: see the message.
+        ValueError: see the message.
     """
     if precision is None:  # Lightning's default
         return
     if precision not in PRECISIONS:
-        raise FoveaError(f"trainer.precision={precision} is unknown; choose {', '.join(PRECISIONS)}")
+        raise ValueError(f"trainer.precision={precision} is unknown; choose {', '.join(PRECISIONS)}")
     if precision == "16-mixed" and device == "cpu":
-        raise FoveaError(
+        raise ValueError(
             "trainer.precision=16-mixed needs a GPU (on a CPU, Lightning would take bfloat16 in its place); "
             "set trainer.precision=bf16-mixed or 32-true"
         )
@@ -60,7 +58,7 @@ def check_precision(precision: str | None, device: str) -> None:
         and not torch.cuda.is_bf16_supported(including_emulation=False)
     ):
         name = torch.cuda.get_device_name()
-        raise FoveaError(
+        raise ValueError(
             f"trainer.precision={precision}: {name} has no bfloat16; set trainer.precision=16-mixed or 32-true"
         )
 
@@ -69,7 +67,7 @@ def check_compiler(device: str) -> None:
     """Compile one line, since what torch.compile wants of a machine is best known to itself.
 
     Raises:
-        FoveaError: something is missing: a C++ compiler for a CPU, Triton and a C compiler for a GPU.
+        ValueError: something is missing: a C++ compiler for a CPU, Triton and a C compiler for a GPU.
     """
     logging.getLogger("torch._inductor.utils").setLevel(logging.ERROR)  # it would tell where it left its attempt
     trial = torch.compile(_trial, options={"force_disable_caches": True})  # a cached one would need no compiler
@@ -77,7 +75,7 @@ def check_compiler(device: str) -> None:
         trial(torch.ones(8, device=device))
     except Exception as error:
         reason = str(error).strip().splitlines() or [""]
-        raise FoveaError(
+        raise ValueError(
             f"compile=true: torch.compile does not work here on {device} ({reason[0]}); install what is missing "
             "(a C++ compiler such as g++, or the variable CXX with the path of one; for a GPU also Triton), "
             "or set compile=false"

@@ -8,7 +8,7 @@ from torch import nn
 
 from fovea.engine.checkpoint import KEY, PREFIX, fill, read
 from fovea.runtime.configuration import FREE, flat, is_under
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 LONG = 40  # characters of a value that an error shows
 
@@ -23,7 +23,7 @@ def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module
         module: The supervision module that the weights should fit.
 
     Raises:
-        FoveaError: the file is missing, is no checkpoint, or is of another model or another configuration.
+        ValueError: the file is missing, is no checkpoint, or is of another model or another configuration.
     """
     if choice is None:
         return None
@@ -32,7 +32,7 @@ def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module
         return None
     content = read(path)
     if different := sorted(differences(content[KEY]["config"], config)):
-        raise FoveaError(
+        raise ValueError(
             f"ckpt_path: {path} is of a run with another configuration: {first_few(different, 4)}; "
             "give the same values, or start afresh in another folder"
         )

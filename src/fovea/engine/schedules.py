@@ -6,8 +6,6 @@ from collections.abc import Callable
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from fovea.runtime.errors import FoveaError
-
 
 def constant(optimizer: Optimizer, max_steps: int, steps_per_epoch: int) -> LambdaLR:
     """Keep `optimizer.lr` throughout."""
@@ -28,7 +26,7 @@ def cosine_per_epoch(optimizer: Optimizer, max_steps: int, steps_per_epoch: int,
         minimum: The rate of the last epoch.
 
     Raises:
-        FoveaError: a number of steps or a rate makes no sense.
+        ValueError: a number of steps or a rate makes no sense.
     """
 
     def share(step: int) -> float:
@@ -59,14 +57,14 @@ def cosine_with_warmup(
         warmup_epochs: Epochs until the full rate, on top of those steps.
 
     Raises:
-        FoveaError: a number of steps or a rate makes no sense.
+        ValueError: a number of steps or a rate makes no sense.
     """
     rise = warmup_steps + warmup_epochs * steps_per_epoch
     if warmup_steps < 0 or warmup_epochs < 0 or rise >= max_steps:
         given = f"scheduler.warmup_steps={warmup_steps}"
         if warmup_epochs:
             given += f" and scheduler.warmup_epochs={warmup_epochs} of {steps_per_epoch} steps"
-        raise FoveaError(f"{given}: give less than the {max_steps} steps of the training")
+        raise ValueError(f"{given}: give less than the {max_steps} steps of the training")
 
     def share(step: int) -> float:
         if step < rise:
@@ -92,10 +90,10 @@ def polynomial(
         minimum: The rate after the last step.
 
     Raises:
-        FoveaError: a number of steps, a rate or the power makes no sense.
+        ValueError: a number of steps, a rate or the power makes no sense.
     """
     if not 0 < power < math.inf:
-        raise FoveaError(f"scheduler.power={power}: give a positive number, such as 0.9")
+        raise ValueError(f"scheduler.power={power}: give a positive number, such as 0.9")
 
     def share(step: int) -> float:
         return max(1 - step / max_steps, 0.0) ** power
@@ -114,10 +112,10 @@ def _schedule(
     """Set each rate to minimum + (lr - minimum) share(step), for parameter groups of whatever rates."""
     for key, value in {"trainer.max_steps": max_steps, "steps per epoch": steps_per_epoch}.items():
         if value < 1:
-            raise FoveaError(f"{key}={value}: a schedule needs 1 or more")
+            raise ValueError(f"{key}={value}: a schedule needs 1 or more")
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     if not all(0 <= minimum <= rate and rate > 0 for rate in rates):
-        raise FoveaError(f"optimizer.lr={min(rates)}: give a positive rate, at least scheduler.minimum={minimum}")
+        raise ValueError(f"optimizer.lr={min(rates)}: give a positive rate, at least scheduler.minimum={minimum}")
 
     def factor(rate: float) -> Callable[[int], float]:
         return lambda step: (minimum + (rate - minimum) * share(step)) / rate

@@ -51,7 +51,7 @@ def train(config: dict[str, Any], kind: Kind, plan: Plan) -> float | None:
         The value of `config["objective"]`; None where its split was not evaluated.
 
     Raises:
-        FoveaError: data, store, configuration or checkpoint are wrong; see the message.
+        ValueError: data, store, configuration or checkpoint are wrong; see the message.
     """
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)

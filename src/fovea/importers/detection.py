@@ -11,7 +11,6 @@ import numpy as np
 
 from fovea.importers.geometry import Screen
 from fovea.importers.trials import Trial
-from fovea.runtime.errors import FoveaError
 
 METHODS = ("idt", "ivt")
 UNITS = ("deg", "px")
@@ -32,7 +31,7 @@ class Detection:
         min_duration: of a fixation in milliseconds.
 
     Raises:
-        FoveaError: a value is not one of those offered, or not a number above 0.
+        ValueError: a value is not one of those offered, or not a number above 0.
     """
 
     method: str = "idt"
@@ -45,11 +44,11 @@ class Detection:
         """Refuse what makes no sense."""
         for key, value, offered in (("method", self.method, METHODS), ("unit", self.unit, UNITS)):
             if value not in offered:
-                raise FoveaError(f"detection.{key}: {value!r} is not offered; choose {' or '.join(offered)}")
+                raise ValueError(f"detection.{key}: {value!r} is not offered; choose {' or '.join(offered)}")
         for key in ("dispersion", "velocity", "min_duration"):
             value = getattr(self, key)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise FoveaError(f"detection.{key}: {value!r} is not possible; set a number above 0")
+                raise ValueError(f"detection.{key}: {value!r} is not possible; set a number above 0")
 
     def fixations(self, trial: Trial, screen: Screen) -> Trial:
         """The fixations in a trial of samples. A position is the mean of the samples, a duration from first to last.
@@ -59,7 +58,7 @@ class Detection:
             screen: its geometry, for thresholds in degrees.
 
         Raises:
-            FoveaError: pymovements is not installed, or the geometry is not given.
+            ValueError: pymovements is not installed, or the geometry is not given.
         """
         found = [part for piece in _pieces(trial.start) for part in self._detect(trial, piece, screen)]
         parts = [slice(first, last) for first, last in found]
@@ -104,7 +103,7 @@ def _pymovements() -> Any:
     try:
         import pymovements
     except ImportError as error:
-        raise FoveaError(
+        raise ValueError(
             "this export holds samples and no fixations, and finding them needs pymovements: "
             "pip install 'pymovements>=0.28', or export fixations"
         ) from error

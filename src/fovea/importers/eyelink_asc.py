@@ -15,7 +15,6 @@ import numpy as np
 from fovea.importers.recordings import import_recordings
 from fovea.importers.task import Outcome, Task
 from fovea.importers.trials import Recording, Trial, check_choice, file_name, name_from_file, pattern_of
-from fovea.runtime.errors import FoveaError
 
 EYES = ("left", "right", "both")
 
@@ -39,7 +38,7 @@ class EyelinkAsc:
         patterns: of the files that are read in a folder.
 
     Raises:
-        FoveaError: an argument makes no sense.
+        ValueError: an argument makes no sense.
     """
 
     def __init__(
@@ -59,18 +58,18 @@ class EyelinkAsc:
         """Read one file.
 
         Raises:
-            FoveaError: it cannot be read, no message names an image, or it holds nothing of the eye.
+            ValueError: it cannot be read, no message names an image, or it holds nothing of the eye.
         """
         events = self._events(path)
         if not events.fixations and not events.eyes:
-            raise FoveaError(f"{path}: neither fixations (EFIX) nor samples; convert the recording with edf2asc")
+            raise ValueError(f"{path}: neither fixations (EFIX) nor samples; convert the recording with edf2asc")
         if not events.shows:
             mend = "mend that pattern, or set format.name=file"
-            raise FoveaError(f"{path}: no message names an image by format.message={self.message.pattern}; {mend}")
+            raise ValueError(f"{path}: no message names an image by format.message={self.message.pattern}; {mend}")
         recorded = {eye for eye, _ in events.fixations} or set(events.eyes)
         if self.eye != "both" and self.eye not in recorded:
             other = " and ".join(sorted(recorded))
-            raise FoveaError(f"{path}: nothing of the {self.eye} eye; set format.eye={other}")
+            raise ValueError(f"{path}: nothing of the {self.eye} eye; set format.eye={other}")
         eyes = ("left", "right") if self.eye == "both" else (self.eye,)
         if events.fixations:
             table = _binocular(*(np.array([row for of, row in events.fixations if of == eye]) for eye in eyes))
@@ -97,7 +96,7 @@ class EyelinkAsc:
             try:
                 self._event(events, line, image)
             except (ValueError, IndexError) as error:
-                raise FoveaError(
+                raise ValueError(
                     f"{path}: {line[:60]!r} is cut short or damaged; convert the recording again"
                 ) from error
         return events
@@ -164,7 +163,7 @@ def _lines(path: Path) -> Iterator[str]:
         with path.open(encoding="utf-8", errors="replace") as file:
             yield from (line for line in file if line.strip())
     except OSError as error:
-        raise FoveaError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check its rights") from error
+        raise ValueError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check its rights") from error
 
 
 def _samples(path: Path, recorded: Sequence[str], eyes: Sequence[str]) -> np.ndarray:

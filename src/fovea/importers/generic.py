@@ -9,7 +9,6 @@ from fovea.importers.recordings import import_recordings
 from fovea.importers.tables import read_table, runs
 from fovea.importers.task import Outcome, Task
 from fovea.importers.trials import TIME_UNITS, UNITS, Recording, Trial, check_choice, file_name, name_from_file
-from fovea.runtime.errors import FoveaError
 
 NEEDED = ("x", "y")
 COLUMNS = ("image", "x", "y", "start", "duration", "pupil")
@@ -31,7 +30,7 @@ class Generic:
         patterns: of the files that are read in a folder.
 
     Raises:
-        FoveaError: an argument makes no sense.
+        ValueError: an argument makes no sense.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class Generic:
             *([] if self.columns["duration"] else ["start"]),
         ):
             if self.columns[key] is None:
-                raise FoveaError(f"format.columns.{key} is not given: name the column of the table that holds it")
+                raise ValueError(f"format.columns.{key} is not given: name the column of the table that holds it")
         self.unit, self.scale, self.name = unit, TIME_UNITS[time_unit], name
         self.file, self.delimiter, self.patterns = file, delimiter, patterns
 
@@ -66,7 +65,7 @@ class Generic:
         """Read one file.
 
         Raises:
-            FoveaError: it cannot be read, lacks a column, or its coordinates are in another unit.
+            ValueError: it cannot be read, lacks a column, or its coordinates are in another unit.
         """
         table = read_table(path, self.delimiter)
         if self.name == "file":
@@ -92,16 +91,16 @@ def check_unit(path: Path, x: np.ndarray, y: np.ndarray, unit: str) -> None:
     """Make sure that coordinates can be in this unit.
 
     Raises:
-        FoveaError: they are called fractions and most are above 1, or pixels and none is.
+        ValueError: they are called fractions and most are above 1, or pixels and none is.
     """
     known = np.isfinite(x) & np.isfinite(y)
     above = (x[known] > 1) | (y[known] > 1)
     if unit != "px" and len(above) and above.mean() > 0.5:
-        raise FoveaError(
+        raise ValueError(
             f"{path}: most coordinates are above 1, so they are pixels and no fractions; set format.unit=px"
         )
     if unit == "px" and len(above) and not above.any() and np.ptp(x[known]) > 0:
-        raise FoveaError(
+        raise ValueError(
             f"{path}: no coordinate is above 1, so they are fractions and no pixels; "
             "set format.unit=fraction (of the image) or screen"
         )

@@ -5,8 +5,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from fovea.runtime.errors import FoveaError
-
 FITS = ("contain", "native")
 """`contain`: centred, as large as the screen takes at the image's own ratio; `native`: centred, a pixel a pixel."""
 
@@ -23,7 +21,7 @@ class Screen:
         distance_cm: from the eye, in centimetres.
 
     Raises:
-        FoveaError: a value is not a number above 0.
+        ValueError: a value is not a number above 0.
     """
 
     width: float | None = None
@@ -41,20 +39,20 @@ class Screen:
         """Width and height in pixels.
 
         Raises:
-            FoveaError: they are not given.
+            ValueError: they are not given.
         """
         if self.width is None or self.height is None:
-            raise FoveaError("screen.width and screen.height are not given: add the size of the screen in pixels")
+            raise ValueError("screen.width and screen.height are not given: add the size of the screen in pixels")
         return self.width, self.height
 
     def centimetres(self) -> tuple[float, float, float]:
         """Width, height and distance in centimetres.
 
         Raises:
-            FoveaError: they are not given.
+            ValueError: they are not given.
         """
         if self.width_cm is None or self.height_cm is None or self.distance_cm is None:
-            raise FoveaError(
+            raise ValueError(
                 "screen.width_cm, screen.height_cm and screen.distance_cm are not given: "
                 "thresholds in degrees need them; add them or set detection.unit=px"
             )
@@ -73,7 +71,7 @@ class Place:
         fit: one of `FITS` instead of the rectangle.
 
     Raises:
-        FoveaError: the rectangle is not complete, given beside a rule, or makes no sense.
+        ValueError: the rectangle is not complete, given beside a rule, or makes no sense.
     """
 
     left: float | None = None
@@ -88,9 +86,9 @@ class Place:
             _check(f"image.{name}", getattr(self, name), positive=name in ("width", "height"))
         given = [value is not None for value in (self.left, self.top, self.width, self.height)]
         if self.fit is not None and self.fit not in FITS:
-            raise FoveaError(f"fit: {self.fit!r} is not offered; choose {' or '.join(FITS)}, or give image.left, …")
+            raise ValueError(f"fit: {self.fit!r} is not offered; choose {' or '.join(FITS)}, or give image.left, …")
         if any(given) and (self.fit is not None or not all(given)):
-            raise FoveaError("image: give all of image.left, .top, .width and .height, or fit and none of them")
+            raise ValueError("image: give all of image.left, .top, .width and .height, or fit and none of them")
 
     def rectangle(self, screen: Screen, size: tuple[int, int] | None) -> tuple[float, float, float, float]:
         """Left, top, width and height in pixels of the screen.
@@ -100,17 +98,17 @@ class Place:
             size: the image's own height and width in pixels; None where it is not known.
 
         Raises:
-            FoveaError: something that is needed was not given.
+            ValueError: something that is needed was not given.
         """
         if self.left is not None and self.top is not None and self.width is not None and self.height is not None:
             return self.left, self.top, self.width, self.height
         if self.fit is None:
-            raise FoveaError(
+            raise ValueError(
                 "the place of the image is not given: add image.left, image.top, image.width and image.height "
                 "in pixels of the screen, or fit=contain with data.root"
             )
         if size is None:
-            raise FoveaError(f"fit={self.fit} needs the size of each image: add data.root, or image.left, …")
+            raise ValueError(f"fit={self.fit} needs the size of each image: add data.root, or image.left, …")
         screen_width, screen_height = screen.pixels()
         height, width = size
         scale = 1.0 if self.fit == "native" else min(screen_width / width, screen_height / height)
@@ -131,4 +129,4 @@ def _check(key: str, value: object, positive: bool) -> None:
         return
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not number or (positive and value <= 0):  # type: ignore[operator]
-        raise FoveaError(f"{key}: {value!r} is not possible; give a number{' above 0' if positive else ''}")
+        raise ValueError(f"{key}: {value!r} is not possible; give a number{' above 0' if positive else ''}")

@@ -12,7 +12,7 @@ from fovea.data.images.folder import Folder
 from fovea.data.parameters import Crf, Parameters
 from fovea.data.store import Store
 from fovea.importers.task import Outcome, Task
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
 from fovea.runtime.provenance import versions
 
@@ -41,10 +41,10 @@ class Maps:
         among the manifest's failures and does not stop the others.
 
         Raises:
-            FoveaError: no data set is given, there is no such folder, it is of other parameters, or no map is good.
+            ValueError: no data set is given, there is no such folder, it is of other parameters, or no map is good.
         """
         if task.dataset is None:
-            raise FoveaError("data.root is not given: maps are matched to images; add data=… data.root=DIR")
+            raise ValueError("data.root is not given: maps are matched to images; add data=… data.root=DIR")
         dataset, store = task.dataset(), Store(task.out)
         folder = self._folder(task.source, task.parameters.crf)
         maps = image_files(folder)
@@ -61,7 +61,7 @@ class Maps:
             except _BadMapError as error:
                 failures[name] = str(error)
         if not images:
-            raise FoveaError(f"{folder}: none of {len(wanted)} maps could be used; the first: {failures[wanted[0]]}")
+            raise ValueError(f"{folder}: none of {len(wanted)} maps could be used; the first: {failures[wanted[0]]}")
         store.finish(_manifest(task.parameters, folder, images, failures))
         surplus = sorted(set(maps) - set(dataset.ids))
         line = f"{len(surplus)} maps belong to no image of data.root and are left out: {first_few(surplus)}"
@@ -71,18 +71,18 @@ class Maps:
         name = "heatmap" if crf.backend == "none" else f"crf_compat{crf.compat:g}"
         folder = next((each for part in self.folders if (each := source / part / name).is_dir()), source)
         if not folder.is_dir():
-            raise FoveaError(f"source: no such folder {source}; name the data set's folder, or that of the maps")
+            raise ValueError(f"source: no such folder {source}; name the data set's folder, or that of the maps")
         published = folder.name == "heatmap" or _CRF_FOLDER.fullmatch(folder.name)
         if published and folder.name != name:
-            raise FoveaError(f"{folder}: {_mismatch(folder.name, crf)}")
+            raise ValueError(f"{folder}: {_mismatch(folder.name, crf)}")
         if folder is source and not published and any((source / part).is_dir() for part in ("gaze", "images")):
-            raise FoveaError(
+            raise ValueError(
                 f"{source}: no folder {name} in it or in its gaze/; name the folder of maps, or mend gaze.crf"
             )
         return folder
 
 
-class _BadMapError(FoveaError):
+class _BadMapError(ValueError):
     """A map that cannot be used; a store that cannot be written is another thing, and ends the import."""
 
 
@@ -93,7 +93,7 @@ def _copy(dataset: Folder, store: Store, name: str, path: Path | None, folder: P
     try:
         values = read_image(path, channels=1)[:, :, 0].astype(np.float32) / np.float32(255)
         size = dataset.size(name)
-    except FoveaError as error:
+    except ValueError as error:
         raise _BadMapError(str(error).replace(f"{folder}/", "").replace(f"{dataset.root}/", "")) from error
     if values.shape != size:
         (rows, columns), (height, width) = values.shape, size

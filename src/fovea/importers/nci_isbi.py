@@ -14,7 +14,7 @@ from fovea.data.images.files import write_image
 from fovea.data.images.nci_isbi import read_header
 from fovea.data.splits import published
 from fovea.importers.task import Outcome, Task
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder, write_bytes, write_text
 
 _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
@@ -22,7 +22,7 @@ _COLUMNS = ("Subject ID", "File Location")
 _SPLITS = ("train", "test")
 
 
-class _CountsDifferError(FoveaError):
+class _CountsDifferError(ValueError):
     """A mask of fewer or more slices than the series: known of the download, and no damage."""
 
 
@@ -39,12 +39,12 @@ class NciIsbiRaw:
         """Read the download `task.source` and write the data root `task.out`; a bad case does not stop the others.
 
         Raises:
-            FoveaError: there is no metadata.csv or no mask, no case could be read, or a file cannot be written.
+            ValueError: there is no metadata.csv or no mask, no case could be read, or a file cannot be written.
         """
         series, masks = _series(task.source), _masks(task.source)
         cases = sorted({*series} & {*masks})
         if not cases:
-            raise FoveaError(f"{task.source}: no case has a DICOM series and an NRRD mask; unpack both downloads there")
+            raise ValueError(f"{task.source}: no case has a DICOM series and an NRRD mask; unpack both downloads there")
         out = make_folder(task.out.expanduser())
         written: list[str] = []
         warnings, failures = _unmatched(series, masks), {}
@@ -54,14 +54,14 @@ class NciIsbiRaw:
             except _CountsDifferError as error:
                 warnings.append(f"left out {case}: {error}")
                 continue
-            except FoveaError as error:
+            except ValueError as error:
                 failures[case] = str(error)
                 continue
             for each in slices:
                 each.write(out)
                 written.append(each.name)
         if not written:
-            raise FoveaError(f"no case could be used; the first: {next(iter([*failures.values(), *warnings]))}")
+            raise ValueError(f"no case could be used; the first: {next(iter([*failures.values(), *warnings]))}")
         counts = [f"{split} {count} of {total}" for split, count, total in _write_lists(out, written)]
         patients = len({name.rpartition("_")[0] for name in written})
         line = f"{len(written)} slices of {patients} cases in {out}; of the published lists {', '.join(counts)}"
@@ -85,13 +85,13 @@ def _series(source: Path) -> dict[str, list[Path]]:
     """The folders of each case's series, from every `metadata.csv`; none of them leads out of its download."""
     tables = sorted(source.rglob("metadata.csv")) if source.is_dir() else []
     if not tables:
-        raise FoveaError(f"source: no metadata.csv below {source}; name the folder that the download was unpacked into")
+        raise ValueError(f"source: no metadata.csv below {source}; name the folder that the download was unpacked into")
     found: dict[str, list[Path]] = {}
     for table in tables:
         for case, location in _metadata(table):
             folder = table.parent / PureWindowsPath(location).as_posix()  # the NBIA retriever writes either slash
             if not folder.resolve().is_relative_to(table.parent.resolve()) or not _CASE.fullmatch(case):
-                raise FoveaError(f"{table}: {case!r} at {location!r} leads out of its folder; mend or delete the line")
+                raise ValueError(f"{table}: {case!r} at {location!r} leads out of its folder; mend or delete the line")
             found.setdefault(case, []).append(folder)
     return found
 
@@ -101,11 +101,11 @@ def _metadata(table: Path) -> Iterator[tuple[str, str]]:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             if absent := [name for name in _COLUMNS if name not in (reader.fieldnames or ())]:
-                raise FoveaError(f"{table}: no column {', '.join(absent)}; download it again")
+                raise ValueError(f"{table}: no column {', '.join(absent)}; download it again")
             for row in reader:
                 yield (row["Subject ID"] or "").strip(), (row["File Location"] or "").strip()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FoveaError(f"{table}: cannot be read as CSV in UTF-8; download it again") from error
+        raise ValueError(f"{table}: cannot be read as CSV in UTF-8; download it again") from error
 
 
 def _masks(source: Path) -> dict[str, list[Path]]:
@@ -128,11 +128,11 @@ def _match(case: str, folders: list[Path], masks: list[Path]) -> list[_Slice]:
     """The slices of a case in which the prostate is present.
 
     Raises:
-        FoveaError: a file is bad, or the two do not belong together.
+        ValueError: a file is bad, or the two do not belong together.
     """
     for kind, paths in (("series", folders), ("masks", masks)):
         if len(paths) > 1:
-            raise FoveaError(
+            raise ValueError(
                 f"{case} has {len(paths)} {kind}: {first_few(sorted(each.name for each in paths))}; keep one"
             )
     labels = _read_mask(masks[0])
@@ -142,12 +142,12 @@ def _match(case: str, folders: list[Path], masks: list[Path]) -> list[_Slice]:
     matched = []
     for index in range(labels.shape[2]):
         if index + 1 not in slices:
-            raise FoveaError(f"{folders[0]}: no slice has InstanceNumber {index + 1}; download the series again")
+            raise ValueError(f"{folders[0]}: no slice has InstanceNumber {index + 1}; download the series again")
         path, size = slices[index + 1]
         mask = labels[:, :, index].T >= 1
         if mask.shape != size:
             (height, width), (rows, columns) = size, mask.shape
-            raise FoveaError(
+            raise ValueError(
                 f"{masks[0]} is {columns} x {rows} pixels, but {path.name} is {width} x {height}; replace one"
             )
         if mask.any():
@@ -161,12 +161,12 @@ def _numbered(folder: Path) -> dict[int, tuple[Path, tuple[int, int]]]:
     for path in sorted(folder.glob("*.dcm")):
         header = read_header(path)
         if (number := header.get("InstanceNumber")) is None:
-            raise FoveaError(f"{path}: no InstanceNumber, so its mask is not known; download the series again")
+            raise ValueError(f"{path}: no InstanceNumber, so its mask is not known; download the series again")
         if int(number) in found:
-            raise FoveaError(f"{path} and {found[int(number)][0].name} both have InstanceNumber {number}; remove one")
+            raise ValueError(f"{path} and {found[int(number)][0].name} both have InstanceNumber {number}; remove one")
         found[int(number)] = (path, (int(header.Rows), int(header.Columns)))
     if not found:
-        raise FoveaError(f"{folder}: no .dcm file; download the series again")
+        raise ValueError(f"{folder}: no .dcm file; download the series again")
     return found
 
 
@@ -179,11 +179,11 @@ def _read_mask(path: Path) -> np.ndarray:
         labels = None if elsewhere else nrrd.read(str(path))[0]
     except Exception as error:  # pynrrd raises whatever a damaged file leads it into
         reason = " ".join(str(error).split())[:80] or type(error).__name__
-        raise FoveaError(f"{path}: not an NRRD file, or damaged ({reason}); {mend}") from error
+        raise ValueError(f"{path}: not an NRRD file, or damaged ({reason}); {mend}") from error
     if labels is None:
-        raise FoveaError(f"{path}: its pixels are in another file; save it as one NRRD file")
+        raise ValueError(f"{path}: its pixels are in another file; save it as one NRRD file")
     if labels.ndim != 3:
-        raise FoveaError(f"{path}: {labels.ndim} axes, a mask has 3; {mend}")
+        raise ValueError(f"{path}: {labels.ndim} axes, a mask has 3; {mend}")
     return labels
 
 

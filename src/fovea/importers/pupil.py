@@ -9,7 +9,6 @@ from fovea.importers.recordings import import_recordings
 from fovea.importers.tables import Table, read_table, runs
 from fovea.importers.task import Outcome, Task
 from fovea.importers.trials import Recording, Trial, check_choice, file_name, name_from_file
-from fovea.runtime.errors import FoveaError
 
 SURFACES = {"image": "fraction", "screen": "screen"}
 """What the normalised coordinates are fractions of, and the unit of the recording that makes."""
@@ -36,7 +35,7 @@ class Pupil:
         patterns: of the files that are read in a folder.
 
     Raises:
-        FoveaError: an argument makes no sense.
+        ValueError: an argument makes no sense.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class Pupil:
         """Read one file: fixations where it has durations, else samples.
 
         Raises:
-            FoveaError: it cannot be read, or lacks a column.
+            ValueError: it cannot be read, or lacks a column.
         """
         table = read_table(path)
         start = table.numbers(_first(table, _TIME)) * 1000.0
@@ -102,5 +101,5 @@ def _mean(values: np.ndarray) -> float:
 def _first(table: Table, names: Sequence[str]) -> str:
     found = next((name for name in names if name in table.header), None)
     if found is None:
-        raise FoveaError(f"{table.path}: no column {' or '.join(names)}; is this an export of Pupil Player?")
+        raise ValueError(f"{table.path}: no column {' or '.join(names)}; is this an export of Pupil Player?")
     return found

@@ -12,7 +12,7 @@ from fovea.data.images.folder import Folder
 from fovea.importers.geometry import Screen, to_fractions
 from fovea.importers.task import Outcome, Task
 from fovea.importers.trials import Recording, Trial
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder
 
 Row = tuple[object, ...]
@@ -31,7 +31,7 @@ def import_recordings(task: Task, read: Callable[[Path], Recording], patterns: S
         patterns: of the files that count in a folder; the first that any file matches is the one used.
 
     Raises:
-        FoveaError: there is no such source, no file could be read, or no fixation is in any.
+        ValueError: there is no such source, no file could be read, or no fixation is in any.
     """
     files = recordings(task.source, patterns)
     make_folder(task.out.expanduser().parent)
@@ -40,13 +40,13 @@ def import_recordings(task: Task, read: Callable[[Path], Recording], patterns: S
     for path in tqdm(files, desc="fovea-import", unit="file"):
         try:
             table.add(read(path))
-        except FoveaError as error:
+        except ValueError as error:
             failures[path.name if path == task.source else str(path.relative_to(task.source))] = str(error)
     if len(failures) == len(files):
         first = next(iter(failures.values()))
-        raise FoveaError(first if len(files) == 1 else f"none of {len(files)} files could be read; the first: {first}")
+        raise ValueError(first if len(files) == 1 else f"none of {len(files)} files could be read; the first: {first}")
     if not table.rows:
-        raise FoveaError(f"{task.source}: {table.none()}")
+        raise ValueError(f"{task.source}: {table.none()}")
     write_fixations(task.out.expanduser(), table.rows)
     return Outcome([f"{table} of {len(files) - len(failures)} files in {task.out}"], table.warnings(), failures)
 
@@ -55,16 +55,16 @@ def recordings(source: Path, patterns: Sequence[str]) -> list[Path]:
     """The file itself, or the files below a folder that match the first pattern that any matches, sorted.
 
     Raises:
-        FoveaError: there is none.
+        ValueError: there is none.
     """
     if source.is_file():
         return [source]
     if not source.is_dir():
-        raise FoveaError(f"source: no such file or folder {source}; name the export")
+        raise ValueError(f"source: no such file or folder {source}; name the export")
     for pattern in patterns:
         if found := sorted(path for path in source.rglob(pattern) if path.is_file()):
             return found
-    raise FoveaError(
+    raise ValueError(
         f"source: no file in {source} is named {' or '.join(patterns)}; name a file or mend format.patterns"
     )
 

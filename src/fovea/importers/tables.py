@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 _UNIT = re.compile(r"\s*[\[(]([^\])]*)[\])]\s*$")
@@ -52,10 +52,10 @@ class Table:
         """The cells of a column.
 
         Raises:
-            FoveaError: there is no such column.
+            ValueError: there is no such column.
         """
         if column not in self.header:
-            raise FoveaError(f"{self.path}: no column {column}; the header names {first_few(self.header, 9)}")
+            raise ValueError(f"{self.path}: no column {column}; the header names {first_few(self.header, 9)}")
         place = list(self.header).index(column)
         return [row[place].strip() for row in self.rows]
 
@@ -68,7 +68,7 @@ class Table:
         """The numbers of a column, float64 [N], NaN where one was lost and everywhere without a column.
 
         Raises:
-            FoveaError: there is no such column, or a cell holds text.
+            ValueError: there is no such column, or a cell holds text.
         """
         if column is None:
             return np.full(len(self), math.nan)
@@ -80,7 +80,7 @@ class Table:
         try:
             return float(cell if self.delimiter == "," else cell.replace(",", "."))
         except ValueError as error:
-            raise FoveaError(
+            raise ValueError(
                 f"{self.path}: line {self.lines[place]}, column {column}: {cell[:40]!r} is no number; "
                 "mend the line, or name another column"
             ) from error
@@ -100,7 +100,7 @@ def read_table(path: Path, delimiter: str | None = None) -> Table:
         delimiter: between cells; by default that of tab, semicolon and comma which the header has most of.
 
     Raises:
-        FoveaError: it cannot be read, is no text, has no row, or a row is shorter than the header.
+        ValueError: it cannot be read, is no text, has no row, or a row is shorter than the header.
     """
     text = _text(path)
     first = text.partition("\n")[0]
@@ -114,13 +114,13 @@ def read_table(path: Path, delimiter: str | None = None) -> Table:
                 continue
             if len(cells) < len(header):
                 wrong = f"line {reader.line_num} has {len(cells)} cells, the header {len(header)}"
-                raise FoveaError(f"{path}: {wrong}; complete or delete it")
+                raise ValueError(f"{path}: {wrong}; complete or delete it")
             rows.append(cells)
             lines.append(reader.line_num)
     except (csv.Error, TypeError) as error:
-        raise FoveaError(f"{path}: no table ({error}); export it again as CSV or TSV") from error
+        raise ValueError(f"{path}: no table ({error}); export it again as CSV or TSV") from error
     if not rows:
-        raise FoveaError(f"{path}: no row below the header; export it again")
+        raise ValueError(f"{path}: no row below the header; export it again")
     return Table(path, header, rows, lines, delimiter)
 
 
@@ -128,12 +128,12 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise FoveaError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check its rights") from error
+        raise ValueError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check its rights") from error
     encoding = next((name for start, name in _BOMS.items() if data.startswith(start)), "utf-8")
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise FoveaError(f"{path}: not {encoding.upper()} text; export it again in UTF-8") from error
+        raise ValueError(f"{path}: not {encoding.upper()} text; export it again in UTF-8") from error
 
 
 def runs(*columns: Sequence[object]) -> list[slice]:

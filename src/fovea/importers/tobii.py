@@ -9,7 +9,6 @@ from fovea.importers.recordings import import_recordings
 from fovea.importers.tables import Table, read_table, runs, unit_of
 from fovea.importers.task import Outcome, Task
 from fovea.importers.trials import TIME_UNITS, Recording, Trial, check_choice, file_name, name_from_file
-from fovea.runtime.errors import FoveaError
 
 _PIXELS = ("DACS px", "px")  # of the display; coordinates of the media ("MCS") are another thing
 
@@ -28,7 +27,7 @@ class Tobii:
         patterns: of the files that are read in a folder.
 
     Raises:
-        FoveaError: an argument makes no sense.
+        ValueError: an argument makes no sense.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class Tobii:
         """Read one file.
 
         Raises:
-            FoveaError: it cannot be read, or lacks a column.
+            ValueError: it cannot be read, or lacks a column.
         """
         table = _of_the_eye(read_table(path))
         time = _needed(table, "Recording timestamp", tuple(TIME_UNITS))
@@ -59,7 +58,7 @@ class Tobii:
         kinds = table.texts(kind) if kind else []
         trials = _fixations(table, images, start, kinds) if "Fixation" in kinds else _samples(table, images, start)
         if not trials:
-            raise FoveaError(
+            raise ValueError(
                 f"{path}: no row names an image in {self.column}; export that column, or set format.name=file"
             )
         return Recording(trials, "px")

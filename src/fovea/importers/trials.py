@@ -7,8 +7,6 @@ from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
-from fovea.runtime.errors import FoveaError
-
 UNITS = ("px", "screen", "fraction")
 """Of coordinates: pixels of the screen, fractions of the screen, fractions of the image; 0 is left and top in all."""
 
@@ -66,12 +64,12 @@ def name_from_file(path: Path, pattern: str) -> str:
         pattern: a regular expression; its first group that matched is the name. It sees `<folder>/<file>`.
 
     Raises:
-        FoveaError: it does not match.
+        ValueError: it does not match.
     """
     found = pattern_of("format.file", pattern).search(f"{path.absolute().parent.name}/{path.name}")
     name = file_name(next(filter(None, found.groups()), "")) if found else ""
     if not name:
-        raise FoveaError(f"{path}: its name holds no image's name by format.file={pattern}; mend that, or format.name")
+        raise ValueError(f"{path}: its name holds no image's name by format.file={pattern}; mend that, or format.name")
     return name
 
 
@@ -79,18 +77,18 @@ def pattern_of(key: str, pattern: str) -> re.Pattern[str]:
     """A regular expression with at least one group.
 
     Raises:
-        FoveaError: it is none.
+        ValueError: it is none.
     """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise FoveaError(f"{key}: {pattern!r} is no regular expression ({error}); mend it") from error
+        raise ValueError(f"{key}: {pattern!r} is no regular expression ({error}); mend it") from error
     if not compiled.groups:
-        raise FoveaError(f"{key}: {pattern!r} has no group; put brackets around the name of the image")
+        raise ValueError(f"{key}: {pattern!r} has no group; put brackets around the name of the image")
     return compiled
 
 
 def check_choice(key: str, value: object, offered: Sequence[str]) -> None:
     """Refuse a value that is not one of those offered."""
     if value not in offered:
-        raise FoveaError(f"{key}: {value!r} is not offered; choose {' or '.join(offered)}")
+        raise ValueError(f"{key}: {value!r} is not offered; choose {' or '.join(offered)}")

@@ -3,7 +3,6 @@
 import numpy as np
 
 from fovea.metrics.per_class import mean_over_classes
-from fovea.runtime.errors import FoveaError
 
 NAMES = ("dice", "iou", "precision", "recall")
 """The keys of `scores`, in the order of a table's columns."""
@@ -23,10 +22,10 @@ def scores(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         `dice`, `iou`, `precision` (of the predicted pixels) and `recall` (of the true ones), each in [0, 1].
 
     Raises:
-        FoveaError: the shapes differ.
+        ValueError: the shapes differ.
     """
     if prediction.shape != truth.shape:
-        raise FoveaError(f"masks of {prediction.shape} and {truth.shape} pixels cannot be compared; resize one of them")
+        raise ValueError(f"masks of {prediction.shape} and {truth.shape} pixels cannot be compared; resize one of them")
     prediction, truth = prediction.astype(bool), truth.astype(bool)
     both = int(np.count_nonzero(prediction & truth))
     predicted, true = int(np.count_nonzero(prediction)), int(np.count_nonzero(truth))

@@ -6,7 +6,6 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from fovea.metrics.overlap import NAMES, scores_of_labels
-from fovea.runtime.errors import FoveaError
 
 
 class PerImage(Metric):
@@ -64,10 +63,10 @@ class PerImage(Metric):
         """The mean of each score over the images, float64 scalars.
 
         Raises:
-            FoveaError: no image was scored.
+            ValueError: no image was scored.
         """
         if len(self.index) == 0:
-            raise FoveaError("no image was scored; check that the split lists images and that data.root holds them")
+            raise ValueError("no image was scored; check that the split lists images and that data.root holds them")
         by_image = dict(zip(dim_zero_cat(self.index).tolist(), dim_zero_cat(self.rows), strict=True))
         # Sorted, so that the mean does not depend on which process saw an image.
         rows = torch.stack([by_image[number] for number in sorted(by_image)])

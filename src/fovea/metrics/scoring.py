@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from fovea.runtime.errors import FoveaError
-
 
 @dataclass(frozen=True)
 class Scoring:
@@ -19,7 +17,7 @@ class Scoring:
         seed: Seed of the resampling.
 
     Raises:
-        FoveaError: a value is out of range.
+        ValueError: a value is out of range.
     """
 
     surface_tolerance: float
@@ -30,13 +28,13 @@ class Scoring:
 
     def __post_init__(self) -> None:
         if not _number(self.surface_tolerance) or not 0 <= self.surface_tolerance < float("inf"):
-            raise FoveaError(f"scoring.surface_tolerance={self.surface_tolerance}: give a distance, 0 or more")
+            raise ValueError(f"scoring.surface_tolerance={self.surface_tolerance}: give a distance, 0 or more")
         for key, least in {"calibration_bins": 1, "resamples": 0, "seed": 0}.items():
             value = getattr(self, key)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise FoveaError(f"scoring.{key}={value}: give a whole number, {least} or more")
+                raise ValueError(f"scoring.{key}={value}: give a whole number, {least} or more")
         if self.size_bounds is not None and not _bounds(self.size_bounds):
-            raise FoveaError(
+            raise ValueError(
                 f"scoring.size_bounds={self.size_bounds}: give shares of the image that rise, as in [0.02,0.1], or null"
             )
 

@@ -5,8 +5,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fovea.runtime.errors import FoveaError
-
 
 class Backbone(nn.Module):
     """A network in two calls, so that operators on features, such as propagation, work with any of them."""
@@ -30,9 +28,9 @@ class Backbone(nn.Module):
         """The modules whose outputs are the decoder's coarser scales, and the channels of these, coarsest first.
 
         Raises:
-            FoveaError: the decoder of this backbone has none.
+            ValueError: the decoder of this backbone has none.
         """
-        raise FoveaError(
+        raise ValueError(
             "supervision.deep: this backbone has no coarser scales; choose backbone=smp_unet or basic_unet"
         )
 

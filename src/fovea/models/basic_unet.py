@@ -8,7 +8,6 @@ from monai.networks.nets.basic_unet import UpCat
 from torch import Tensor, nn
 
 from fovea.models.backbone import Backbone
-from fovea.runtime.errors import FoveaError
 
 STRIDE = 16  # four halvings
 
@@ -26,7 +25,7 @@ class BasicUNet2d(Backbone):
         groups: Groups of each normalisation; each width is a multiple.
 
     Raises:
-        FoveaError: `features` are not six multiples of `groups`.
+        ValueError: `features` are not six multiples of `groups`.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class BasicUNet2d(Backbone):
     ) -> None:
         super().__init__()
         if len(features) != 6 or groups < 1 or any(width < 1 or width % groups for width in features):
-            raise FoveaError(f"backbone.features={list(features)}: give six multiples of backbone.groups={groups}")
+            raise ValueError(f"backbone.features={list(features)}: give six multiples of backbone.groups={groups}")
         self.classes = classes
         self.widths = list(features)
         self.encoder = BasicUNet(
@@ -55,14 +54,14 @@ class BasicUNet2d(Backbone):
         """Features [B, C, H, W] of an image [B, in_channels, H, W], C the last of the widths.
 
         Raises:
-            FoveaError: a side of the image is below 16 pixels, or, if compiled, no multiple of 16.
+            ValueError: a side of the image is below 16 pixels, or, if compiled, no multiple of 16.
         """
         height, width = image.shape[2:]
         if min(height, width) < STRIDE:
-            raise FoveaError(f"data.size: images of {height} x {width} px are too small; give {STRIDE} or more")
+            raise ValueError(f"data.size: images of {height} x {width} px are too small; give {STRIDE} or more")
         pads = height % STRIDE > 0 or width % STRIDE > 0
         if pads and self.compiled:  # torch 2.15 fails on the gradient of the padding
-            raise FoveaError(f"data.size: compile=true needs multiples of {STRIDE}, not {height} x {width} px")
+            raise ValueError(f"data.size: compile=true needs multiples of {STRIDE}, not {height} x {width} px")
         for block in self.encoder.children():
             if isinstance(block, UpCat):
                 block.is_pad = pads  # else MONAI pads by nothing, which is a copy

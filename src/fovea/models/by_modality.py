@@ -5,8 +5,6 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from fovea.runtime.errors import FoveaError
-
 
 class Outputs(NamedTuple):
     """What a network says of volumes, by modality."""
@@ -26,7 +24,7 @@ class ByModality(nn.Module):
         least: Modalities that there must be.
 
     Raises:
-        FoveaError: too few modalities, one named twice, or no class beside the background.
+        ValueError: too few modalities, one named twice, or no class beside the background.
     """
 
     separate: ClassVar[bool] = True
@@ -38,12 +36,12 @@ class ByModality(nn.Module):
         super().__init__()
         names = [] if modalities is None or isinstance(modalities, str) else list(modalities)
         if len(names) < least or len({*names}) < len(names):
-            raise FoveaError(
+            raise ValueError(
                 f"backbone.modalities={modalities}: give {least} or more different names, as [ct,mri], or choose data "
                 "that has them"
             )
         if classes < 2:
-            raise FoveaError(f"data.classes={classes}: the background counts; give 2 for one structure")
+            raise ValueError(f"data.classes={classes}: the background counts; give 2 for one structure")
         self.modalities = names
         self.classes = classes
 
@@ -60,18 +58,18 @@ class ByModality(nn.Module):
         """The modalities that are there, in the network's order.
 
         Raises:
-            FoveaError: it is no mapping by modality, has none or an unknown one, or sides that do not suit the network.
+            ValueError: it is no mapping by modality, has none or an unknown one, or sides that do not suit the network.
         """
         known = ", ".join(self.modalities)
         if not isinstance(image, Mapping):
-            raise FoveaError(f"backbone: this network reads volumes by modality ({known}); choose data of that kind")
+            raise ValueError(f"backbone: this network reads volumes by modality ({known}); choose data of that kind")
         unknown = sorted(image.keys() - {*self.modalities})
         if unknown or not image:
-            raise FoveaError(f"image: there is {', '.join(unknown) or 'no modality'}; this network reads {known}")
+            raise ValueError(f"image: there is {', '.join(unknown) or 'no modality'}; this network reads {known}")
         for name, volume in image.items():
             sides = volume.shape[2:]
             if volume.dim() != 5 or any(side % self.stride or side < 2 * self.stride for side in sides):
-                raise FoveaError(
+                raise ValueError(
                     f"data.size: {name} of {' x '.join(map(str, sides))} voxels does not suit this backbone; "
                     f"give three multiples of {self.stride} from {2 * self.stride} on"
                 )
@@ -81,12 +79,12 @@ class ByModality(nn.Module):
         """The same, where volumes of the modalities are put together.
 
         Raises:
-            FoveaError: see `present`; also, their shapes differ.
+            ValueError: see `present`; also, their shapes differ.
         """
         names = self.present(image)
         shapes = {name: tuple(image[name].shape) for name in names}
         if len({*shapes.values()}) > 1:
-            raise FoveaError(f"image: the shapes of {shapes} differ; crop the modalities to one size")
+            raise ValueError(f"image: the shapes of {shapes} differ; crop the modalities to one size")
         return names
 
 
@@ -94,11 +92,11 @@ def network_of(backbone: Callable[[], nn.Module]) -> ByModality:
     """Build a network for a mode that trains on several modalities.
 
     Raises:
-        FoveaError: the network is of another kind.
+        ValueError: the network is of another kind.
     """
     network = backbone()
     if not isinstance(network, ByModality):
-        raise FoveaError(
+        raise ValueError(
             "backbone: this supervision reads volumes by modality; choose backbone=cross_modality, each_modality or "
             "early_fusion"
         )

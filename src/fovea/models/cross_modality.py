@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from fovea.models.by_modality import ByModality, Outputs
 from fovea.models.unet3d import Halves, Norm, convolution
-from fovea.runtime.errors import FoveaError
 
 
 class ChannelAwareness(nn.Module):
@@ -56,7 +55,7 @@ class CrossModalityNet(ByModality):
         shared_decoder: The same of the decoder.
 
     Raises:
-        FoveaError: see `ByModality`; also, `groups` do not fit.
+        ValueError: see `ByModality`; also, `groups` do not fit.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class CrossModalityNet(ByModality):
         self.decoders = nn.ModuleList(each.decoder for each in halves[: 1 if shared_decoder else number])
         self.stride, width = halves[0].stride, halves[0].width
         if groups < 1 or 2 * width % groups:
-            raise FoveaError(f"backbone.groups={groups} does not divide 2 x {width}, the deepest width; give {width}")
+            raise ValueError(f"backbone.groups={groups} does not divide 2 x {width}, the deepest width; give {width}")
         self.awareness = ChannelAwareness()
         fused = convolution(number * width, width, norm), convolution(width, width, norm)
         self.fusion = nn.Sequential(*fused, nn.Sigmoid())

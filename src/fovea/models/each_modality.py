@@ -20,7 +20,7 @@ class EachModality(ByModality):
         unet: Factory of `fovea.models.unet3d.Halves` from `in_channels` and `classes`, called for each modality.
 
     Raises:
-        FoveaError: see `ByModality`.
+        ValueError: see `ByModality`.
     """
 
     def __init__(

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from fovea.models.by_modality import ByModality, Outputs
 from fovea.models.unet3d import Halves
-from fovea.runtime.errors import FoveaError
 
 
 class EarlyFusion(ByModality):
@@ -23,7 +22,7 @@ class EarlyFusion(ByModality):
         unet: Factory of `fovea.models.unet3d.Halves` from `in_channels` and `classes`, each times the modalities.
 
     Raises:
-        FoveaError: see `ByModality`.
+        ValueError: see `ByModality`.
     """
 
     separate: ClassVar[bool] = False
@@ -40,12 +39,12 @@ class EarlyFusion(ByModality):
         """Logits [B, K, D, H, W] of volumes [B, C, D, H, W] by modality, and no features.
 
         Raises:
-            FoveaError: a modality is missing; see also `ByModality.fitting`.
+            ValueError: a modality is missing; see also `ByModality.fitting`.
         """
         names = self.fitting(image)
         missing = [name for name in self.modalities if name not in image]
         if missing:
-            raise FoveaError(
+            raise ValueError(
                 f"image: early fusion needs every modality, and {', '.join(missing)} is missing; give it, or train "
                 "with backbone=cross_modality or each_modality"
             )

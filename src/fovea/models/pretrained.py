@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 log = logging.getLogger(__name__)
 # Published names of Models Genesis, which the cross-modality network took over with a prefix, and what we call them.
@@ -54,7 +54,7 @@ def load_halves(network: nn.Module, path: str) -> str:
         The report.
 
     Raises:
-        FoveaError: no such file, no weights in it, or none that match.
+        ValueError: no such file, no weights in it, or none that match.
     """
     given = {our_name(name): value for name, value in _tensors(path).items()}
     own = network.state_dict()
@@ -65,7 +65,7 @@ def load_halves(network: nn.Module, path: str) -> str:
         if name in given and name not in matched
     ]
     if not matched:
-        raise FoveaError(
+        raise ValueError(
             f"backbone.unet.pretrained={path}: none of its {len(given)} weights is one of this network "
             f"({first_few(misfits or given, 2)}); give a file of the same network and widths"
         )
@@ -85,11 +85,11 @@ def load_halves(network: nn.Module, path: str) -> str:
 def _tensors(path: str) -> dict[str, Tensor]:
     """The weights of a file, wherever in it they stand: the mapping that has most tensors."""
     if not Path(path).is_file():
-        raise FoveaError(f"backbone.unet.pretrained={path}: no such file; give a file of weights, or null")
+        raise ValueError(f"backbone.unet.pretrained={path}: no such file; give a file of weights, or null")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the reader raises whatever a damaged file leads it into
-        raise FoveaError(
+        raise ValueError(
             f"backbone.unet.pretrained={path} is no file of weights, is cut short, or holds code; save the state dict "
             "alone with torch.save"
         ) from error

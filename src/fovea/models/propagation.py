@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from fovea.models import propagation_torch
-from fovea.runtime.errors import FoveaError
 
 
 def propagate(
@@ -40,14 +39,14 @@ def propagate(
         Propagated features [B, C, H, W], in the precision of `features`. They can be differentiated once.
 
     Raises:
-        FoveaError: `kernel_size` is even or not positive, `dilation` is not positive, or `similarity` is unknown.
+        ValueError: `kernel_size` is even or not positive, `dilation` is not positive, or `similarity` is unknown.
     """
     if kernel_size < 1 or kernel_size % 2 == 0:
-        raise FoveaError(f"kernel_size={kernel_size} has no centre; give an odd number such as 5")
+        raise ValueError(f"kernel_size={kernel_size} has no centre; give an odd number such as 5")
     if dilation < 1:
-        raise FoveaError(f"dilation={dilation} is no distance; give 1 or more")
+        raise ValueError(f"dilation={dilation} is no distance; give 1 or more")
     if similarity not in ("dot", "cosine"):
-        raise FoveaError(f"similarity={similarity} is unknown; choose dot or cosine")
+        raise ValueError(f"similarity={similarity} is unknown; choose dot or cosine")
     values = features.to(torch.promote_types(features.dtype, torch.float32)).contiguous()
     output, _ = _forward(values, kernel_size, dilation, similarity == "cosine")
     return output.to(features.dtype)

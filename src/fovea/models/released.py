@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fovea.models.basic_unet import BasicUNet2d
 from fovea.models.released_cmc import load_cmc as load_cmc  # the published networks are all had from here
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 UNUSED = re.compile(r"model\.\d+\.head\.[02]\.(weight|bias)")
 FIRST_LAYER = re.compile(r"model\.(\d+)\.encoder\.conv_0\.conv_0\.conv\.weight")
@@ -59,7 +59,7 @@ def load_gazemedseg(state_dict: Mapping[str, Any]) -> ReleasedGazeMedSeg:
         The network in evaluation mode; `levels` holds one `BasicUNet2d` for each.
 
     Raises:
-        FoveaError: names are missing or unknown, or shapes differ from the published ones.
+        ValueError: names are missing or unknown, or shapes differ from the published ones.
     """
     weights = gazemedseg_weights(state_dict)
     network = _gazemedseg(weights)
@@ -77,7 +77,7 @@ def gazemedseg_weights(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     given = {name: value for name, value in _tensors(state_dict).items() if not UNUSED.fullmatch(name)}
     first = given.get("model.0.encoder.conv_0.conv_0.conv.weight")
     if first is None or first.dim() != 4:
-        raise FoveaError(
+        raise ValueError(
             "checkpoint: no GazeMedSeg network in it (model.0.encoder.conv_0.conv_0.conv.weight is not there); "
             "give the state dict of a published model"
         )
@@ -99,11 +99,11 @@ def gazemedseg_config(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         The groups `backbone`, `loss`, `supervision` and `data`, of the last what evaluation and prediction read.
 
     Raises:
-        FoveaError: the network takes another number of channels.
+        ValueError: the network takes another number of channels.
     """
     levels, channels = _shape(weights)
     if channels not in PUBLISHED_DATA:
-        raise FoveaError(f"checkpoint: a GazeMedSeg network of {channels} channels; the published ones take 3 or 1")
+        raise ValueError(f"checkpoint: a GazeMedSeg network of {channels} channels; the published ones take 3 or 1")
     backbone = {"_target_": "fovea.models.basic_unet.BasicUNet2d", "in_channels": channels, "classes": 1}
     # The thresholds matter in training alone; here they say how many levels there are.
     supervision = {"_target_": "fovea.supervision.multi_level.Gaze", "thresholds": [0.5] * levels}
@@ -146,7 +146,7 @@ def _tensors(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     found = _innermost(state_dict)
     strangers = [name for name, value in found.items() if not isinstance(value, Tensor)]
     if strangers:
-        raise FoveaError(f"checkpoint: {first_few(strangers)} hold no tensor; give the state dict of a published model")
+        raise ValueError(f"checkpoint: {first_few(strangers)} hold no tensor; give the state dict of a published model")
     return {_bare(name): value for name, value in found.items()}
 
 
@@ -163,6 +163,6 @@ def _compare(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
         if names
     ]
     if found:
-        raise FoveaError(
+        raise ValueError(
             f"checkpoint: not the published GazeMedSeg network ({'; '.join(found)}); give an unchanged one"
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fovea.models.cross_modality import CrossModalityNet
 from fovea.models.pretrained import STATISTICS, our_name
 from fovea.models.unet3d import UNet3d
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 FIRST, LAST = "encoders.0.stages.0.1.conv.weight", "decoders.0.head.weight"
 NORM = ("batch", {"track_running_stats": False})
@@ -52,14 +52,14 @@ def load_cmc(state_dict: Mapping[str, Any]) -> ReleasedCmc:
         The network in evaluation mode.
 
     Raises:
-        FoveaError: names are missing or unknown, or shapes differ from the published ones.
+        ValueError: names are missing or unknown, or shapes differ from the published ones.
     """
     published = _tensors(state_dict)
     weights = {_our_name(name): value for name, value in published.items() if not name.endswith(STATISTICS)}
     names = {_our_name(name): name for name in published}
     first, last = weights.get(FIRST), weights.get(LAST)
     if first is None or last is None or first.dim() != 5 or len(last) < 2:
-        raise FoveaError(
+        raise ValueError(
             "checkpoint: no CMC network in it (image_encoder.down_tr64.ops.0.conv1.weight or "
             "decoder.out_tr.conv.conv.weight is not there); give the state dict of a published model"
         )
@@ -75,7 +75,7 @@ def load_cmc(state_dict: Mapping[str, Any]) -> ReleasedCmc:
         f"{what}: {first_few(sorted(names.get(n, n) for n in wrong))}" for what, wrong in problems.items() if wrong
     ]
     if found:
-        raise FoveaError(f"checkpoint: not the published CMC network ({'; '.join(found)}); give an unchanged one")
+        raise ValueError(f"checkpoint: not the published CMC network ({'; '.join(found)}); give an unchanged one")
     network.to_empty(device="cpu").network.load_state_dict(weights)
     return network.eval()
 
@@ -85,7 +85,7 @@ def _tensors(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     inner = next((state_dict[key] for key in ("state_dict", "model", "net") if key in state_dict), state_dict)
     strangers = [name for name, value in inner.items() if not isinstance(value, Tensor)]
     if strangers:
-        raise FoveaError(f"checkpoint: {first_few(strangers)} hold no tensor; give the state dict of a published model")
+        raise ValueError(f"checkpoint: {first_few(strangers)} hold no tensor; give the state dict of a published model")
     return {str(name).removeprefix("module."): value for name, value in inner.items()}
 
 

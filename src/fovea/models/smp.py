@@ -13,7 +13,6 @@ from segmentation_models_pytorch.encoders import encoders
 from torch import Tensor, nn
 
 from fovea.models.backbone import Backbone
-from fovea.runtime.errors import FoveaError
 
 
 class SmpBackbone(Backbone):
@@ -30,7 +29,7 @@ class SmpBackbone(Backbone):
             also those of timm's model.
 
     Raises:
-        FoveaError: an unknown encoder or option, weights that cannot be fetched, or options that do not fit together.
+        ValueError: an unknown encoder or option, weights that cannot be fetched, or options that do not fit together.
     """
 
     def __init__(
@@ -53,18 +52,18 @@ class SmpBackbone(Backbone):
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             shown = ", ".join(f"{key}={value}" for key, value in arguments.items())
             reason = " ".join(str(error).split())
-            raise FoveaError(f"backbone: these arguments do not fit together: {shown}: {reason}") from error
+            raise ValueError(f"backbone: these arguments do not fit together: {shown}: {reason}") from error
 
     def features(self, image: Tensor) -> Tensor:
         """The decoder's output [B, C, h, w] of an image [B, in_channels, H, W].
 
         Raises:
-            FoveaError: the sides of the image are not multiples of what the network needs.
+            ValueError: the sides of the image are not multiples of what the network needs.
         """
         stride = self.network.encoder.output_stride if self.network.requires_divisible_input_shape else 1
         height, width = image.shape[2:]
         if height % stride or width % stride:
-            raise FoveaError(f"data.size: {height} x {width} px do not suit this backbone; give multiples of {stride}")
+            raise ValueError(f"data.size: {height} x {width} px do not suit this backbone; give multiples of {stride}")
         return self.network.decoder(self.network.encoder(image))
 
     def classify(self, features: Tensor) -> Tensor:
@@ -75,7 +74,7 @@ class SmpBackbone(Backbone):
         """The blocks of a U-Net's decoder but the last.
 
         Raises:
-            FoveaError: the network's decoder is no such chain of blocks.
+            ValueError: the network's decoder is no such chain of blocks.
         """
         blocks = getattr(self.network.decoder, "blocks", None)
         if not isinstance(blocks, nn.ModuleList) or not all(isinstance(block, UnetDecoderBlock) for block in blocks):
@@ -98,20 +97,20 @@ def _check_names(
     if encoder_name.partition(".")[0] not in known:
         close = difflib.get_close_matches(encoder_name, known, n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(close)}?" if close else "choose an encoder of segmentation-models-pytorch"
-        raise FoveaError(f"backbone.encoder_name={encoder_name} is unknown; {hint}")
+        raise ValueError(f"backbone.encoder_name={encoder_name} is unknown; {hint}")
     if timms:
         return
     offered = ["null", *encoders[encoder_name]["pretrained_settings"]]
     if encoder_weights is not None and encoder_weights not in offered:
-        raise FoveaError(f"backbone.encoder_weights={encoder_weights} is unknown; choose {' or '.join(offered)}")
+        raise ValueError(f"backbone.encoder_weights={encoder_weights} is unknown; choose {' or '.join(offered)}")
     # The library passes unknown options on to timm, and drops them where the encoder is not timm's.
     taken = inspect.signature(network).parameters
     for option in options:
         if option not in taken:
-            raise FoveaError(f"backbone.{option} is no option of this network; choose among {', '.join(taken)}")
+            raise ValueError(f"backbone.{option} is no option of this network; choose among {', '.join(taken)}")
 
 
-def _unfetched(encoder_name: str, encoder_weights: str, error: OSError) -> FoveaError:
+def _unfetched(encoder_name: str, encoder_weights: str, error: OSError) -> ValueError:
     """The line for weights that are neither in the local cache nor within reach."""
     if encoder_name.startswith("tu-"):
         settings = timm.get_pretrained_cfg(encoder_name.removeprefix("tu-"))
@@ -120,7 +119,7 @@ def _unfetched(encoder_name: str, encoder_weights: str, error: OSError) -> Fovea
         settings = encoders[encoder_name]["pretrained_settings"][encoder_weights]
         repository, revision = settings["repo_id"], f" --revision {settings['revision']}"
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
-    return FoveaError(
+    return ValueError(
         f"backbone.encoder_weights={encoder_weights}: {repository} cannot be fetched ({type(error).__name__}); "
         f"run `hf download {repository}{revision}` where there is a network and copy its cache folder to {folder}, "
         "or set backbone.encoder_weights=null"

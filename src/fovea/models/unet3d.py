@@ -10,7 +10,6 @@ from monai.networks.nets import DynUNet
 from torch import Tensor, nn
 
 from fovea.models.pretrained import load_halves
-from fovea.runtime.errors import FoveaError
 
 Norm = str | Sequence[Any]
 """A normalisation as MONAI names it: `instance`, or `[group, {num_groups: 8}]`."""
@@ -76,7 +75,7 @@ class UNet3d(Halves):
         pretrained: A file of weights to begin with; see `fovea.models.pretrained.load_halves`.
 
     Raises:
-        FoveaError: the widths are fewer than two or odd; the file cannot be read or is of another network.
+        ValueError: the widths are fewer than two or odd; the file cannot be read or is of another network.
     """
 
     def __init__(
@@ -113,7 +112,7 @@ class DynUNet3d(Halves):
         pretrained: A file of weights to begin with, of a network of this class; see `UNet3d`.
 
     Raises:
-        FoveaError: see `UNet3d`; there must be three widths.
+        ValueError: see `UNet3d`; there must be three widths.
     """
 
     def __init__(
@@ -176,4 +175,4 @@ def _with_scale(norm: Norm) -> str | tuple[Any, ...]:
 
 def _check(features: Sequence[int], least: int = 2) -> None:
     if len(features) < least or any(width < 2 or width % 2 for width in features):
-        raise FoveaError(f"backbone.unet.features={list(features)}: give {least} or more even numbers")
+        raise ValueError(f"backbone.unet.features={list(features)}: give {least} or more even numbers")

@@ -15,7 +15,6 @@ from fovea.data.store import Store
 from fovea.prepare.labels.heatmap import heatmap
 from fovea.prepare.quality import measure
 from fovea.prepare.refiners.crf import refine
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import sha256
 
 
@@ -77,7 +76,7 @@ class Job:
         """Make and write one map; a line where the image is bad.
 
         Raises:
-            FoveaError: the store cannot be written, which stops everything.
+            ValueError: the store cannot be written, which stops everything.
         """
         refined = None
         try:
@@ -87,13 +86,13 @@ class Job:
             if record is None or record.get("made_of") != made_of:
                 _, refined = make_map(self.dataset.image(look.image_id), look.fixations, self.parameters)
                 record = {"made_of": made_of, **_figures(refined)}
-        except (FoveaError, OSError) as error:
+        except (ValueError, OSError) as error:
             return self._line(error)
         if refined is not None:
             self.store.write(look.image_id, refined, record)
         try:
             quality = self._quality(look) if self.thresholds else None
-        except FoveaError as error:
+        except ValueError as error:
             return self._line(error)
         return Done({"sha256": digest, **_counts(look.fixations), **record}, quality)
 
@@ -101,7 +100,7 @@ class Job:
         """Everything about an image whose map is in the store.
 
         Raises:
-            FoveaError: a file is gone or damaged.
+            ValueError: a file is gone or damaged.
         """
         refined = self.store.read(look.image_id)
         return View(

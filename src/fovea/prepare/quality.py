@@ -10,7 +10,6 @@ import numpy as np
 from fovea.data.fixations import Fixations
 from fovea.metrics.overlap import dice
 from fovea.metrics.thresholds import GRID, Curve, dice_at, quantised
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_csv
 
 Rows = Mapping[str, Mapping[str, float]]
@@ -49,11 +48,11 @@ def measure(
         `GRID` (`curve_heatmap@<t>`, `curve_map@<t>`).
 
     Raises:
-        FoveaError: heatmap, map and mask are not of one size.
+        ValueError: heatmap, map and mask are not of one size.
     """
     if heat.shape != refined.shape or (mask is not None and mask.shape != refined.shape):
         found = "missing" if mask is None else mask.shape
-        raise FoveaError(f"heatmap {heat.shape}, map {refined.shape} and mask {found} differ; replace the wrong one")
+        raise ValueError(f"heatmap {heat.shape}, map {refined.shape} and mask {found} differ; replace the wrong one")
     level = refined >= thresholds[0]
     row = {
         "fixations": float(len(fixations)),
@@ -121,10 +120,10 @@ def drawn(ids: Iterable[str], count: int | None) -> list[str]:
     The draw depends on the ids alone, and another image changes it by one image at most.
 
     Raises:
-        FoveaError: the count is neither None nor a whole number from 1 on.
+        ValueError: the count is neither None nor a whole number from 1 on.
     """
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-        raise FoveaError(f"gaze.quality_masks: {count!r} is not possible; set a number of images, or null for all")
+        raise ValueError(f"gaze.quality_masks: {count!r} is not possible; set a number of images, or null for all")
     return sorted(sorted(ids, key=lambda image_id: (crc32(os.fsencode(image_id)), image_id))[:count])
 
 

@@ -19,7 +19,7 @@ from fovea.prepare.job import Done, Job, Look, View
 from fovea.prepare.quality import INSIDE, drawn, means, write_quality
 from fovea.prepare.refiners.crf import check_backend
 from fovea.prepare.verdict import Survey, Verdict
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
 from fovea.runtime.pool import each
 from fovea.runtime.provenance import versions
@@ -96,7 +96,7 @@ def prepare(
         shard: the part to work on, from 0; None for all images and the manifest.
 
     Raises:
-        FoveaError: an argument or the CSV is bad, the store holds maps of other parameters, a file cannot be
+        ValueError: an argument or the CSV is bad, the store holds maps of other parameters, a file cannot be
             written, or not one map could be made.
     """
     _check_arguments(dataset, parameters, workers, quality, thresholds)
@@ -107,7 +107,7 @@ def prepare(
     table = read_fixations(Path(fixations), dataset.ids, parameters.min_duration).first(parameters.dose)
     seen = [image_id for image_id in dataset.ids if len(table.of(image_id))]
     if not seen:
-        raise FoveaError(f"{fixations}: {table}; there is nothing to work on, check the coordinates and durations")
+        raise ValueError(f"{fixations}: {table}; there is nothing to work on, check the coordinates and durations")
     unseen = sorted(set(dataset.ids) - set(seen))
     if shard is not None:
         seen, quality = seen[shard::shards], "none"
@@ -116,7 +116,7 @@ def prepare(
     job = Job(dataset, target, parameters, versions(_PACKAGES), tuple(thresholds) if quality != "none" else None)
     done, failures = _run(job, [Look(image_id, table.of(image_id), image_id in masked) for image_id in seen], workers)
     if seen and not done:
-        raise FoveaError(f"none of {len(seen)} maps could be made; the first: {failures[seen[0]]}")
+        raise ValueError(f"none of {len(seen)} maps could be made; the first: {failures[seen[0]]}")
     if shard is not None:
         return Report(len(done), failures, unseen, table.summary(), None)
     survey = None
@@ -133,20 +133,20 @@ def _check_arguments(
 ) -> None:
     check_backend(parameters.crf.backend)
     if not isinstance(workers, int) or workers < 1:
-        raise FoveaError(f"gaze.workers: {workers} is not possible; set a number of processes from 1 on")
+        raise ValueError(f"gaze.workers: {workers} is not possible; set a number of processes from 1 on")
     if quality not in QUALITY:
-        raise FoveaError(f"gaze.quality: {quality!r} is not offered; choose {' or '.join(QUALITY)}")
+        raise ValueError(f"gaze.quality: {quality!r} is not offered; choose {' or '.join(QUALITY)}")
     if quality != "none" and not thresholds:
-        raise FoveaError(f"gaze.quality: {quality} needs gaze.thresholds to measure at; name one at least")
+        raise ValueError(f"gaze.quality: {quality} needs gaze.thresholds to measure at; name one at least")
     if quality == "masks" and not any(map(dataset.has_mask, dataset.ids)):
-        raise FoveaError(f"gaze.quality: no image of {dataset.root} has a mask; add masks or set gaze.quality=none")
+        raise ValueError(f"gaze.quality: no image of {dataset.root} has a mask; add masks or set gaze.quality=none")
 
 
 def _check_shard(shards: int, shard: int | None) -> None:
     if not isinstance(shards, int) or shards < 1:
-        raise FoveaError(f"gaze.shards: {shards} is not possible; set a number of parts from 1 on")
+        raise ValueError(f"gaze.shards: {shards} is not possible; set a number of parts from 1 on")
     if shard is not None and (not isinstance(shard, int) or not 0 <= shard < shards):
-        raise FoveaError(
+        raise ValueError(
             f"gaze.shard: {shard} is not possible; with gaze.shards={shards} set 0 to {shards - 1}, or null"
         )
 
@@ -174,7 +174,7 @@ def _refuse_disturbance(store: Store, images: Mapping[str, Mapping[str, Any]]) -
     """Before the manifest says so: the maps are those of this run, not of another that writes to the same store."""
     strange = [name for name, known in images.items() if (store.record(name) or {}).get("made_of") != known["made_of"]]
     if strange:
-        raise FoveaError(
+        raise ValueError(
             f"{store.path}: another process wrote other maps there meanwhile ({first_few(strange, 2)}); "
             "give each set of parameters a gaze.store of its own and run again"
         )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fovea.metrics.paired import holm, interval, sign_flip_test
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 LOWER_IS_BETTER = ("hd95",)  # a distance; of all other scores more is better
 _FORMS = "give 'compare=[A,B]' or 'compare={name: [A0,A1], other: [B0,B1]}', the first is the baseline"
@@ -85,12 +85,12 @@ def compare(
         seed: Of both.
 
     Raises:
-        FoveaError: evaluations of different images, splits or targets; or a number is out of range.
+        ValueError: evaluations of different images, splits or targets; or a number is out of range.
     """
     if not 0 < alpha < 1:
-        raise FoveaError(f"compare_alpha={alpha}: give a chance of error in (0, 1), say 0.05")
+        raise ValueError(f"compare_alpha={alpha}: give a chance of error in (0, 1), say 0.05")
     if not isinstance(resamples, int) or resamples < 100:
-        raise FoveaError(f"compare_resamples={resamples}: give 100 or more, say 10000")
+        raise ValueError(f"compare_resamples={resamples}: give 100 or more, say 10000")
     check_alike([run for each in runs.values() for run in each])
     baseline = next(iter(runs))
     first = runs[baseline][0]
@@ -134,7 +134,7 @@ def check_alike(runs: Sequence[Evaluated]) -> None:
     """Make sure that evaluations can be compared image by image.
 
     Raises:
-        FoveaError: they are of different splits, targets, units or images, of fewer than two images, or one is there
+        ValueError: they are of different splits, targets, units or images, of fewer than two images, or one is there
             twice.
     """
     first, *others = runs
@@ -142,25 +142,25 @@ def check_alike(runs: Sequence[Evaluated]) -> None:
         for key in ("split", "select_on"):
             ours, theirs = getattr(first, key), getattr(other, key)
             if ours != theirs:
-                raise FoveaError(
+                raise ValueError(
                     f"compare: {key} is {ours} in {first.folder} but {theirs} in {other.folder}; evaluate both alike"
                 )
         if first.measure != other.measure:
-            raise FoveaError(
+            raise ValueError(
                 f"compare: distances are {first.measure or 'of no known unit'} in {first.folder} but "
                 f"{other.measure or 'of no known unit'} in {other.folder}; evaluate both alike"
             )
         if unshared := sorted(first.scores.keys() ^ other.scores.keys()):
-            raise FoveaError(
+            raise ValueError(
                 f"compare: {len(unshared)} ids are in only one of {first.folder} and {other.folder} "
                 f"({first_few(unshared, 3)}); evaluate both on the same images"
             )
     if len(first.scores) < 2:
-        raise FoveaError(f"compare: {first.folder} has {len(first.scores)} images; evaluate on two or more")
+        raise ValueError(f"compare: {first.folder} has {len(first.scores)} images; evaluate on two or more")
     seen: set[Path] = set()
     for run in runs:
         if (real := run.folder.resolve()) in seen:
-            raise FoveaError(f"compare: {run.folder} is given twice; give each run once")
+            raise ValueError(f"compare: {run.folder} is given twice; give each run once")
         seen.add(real)
 
 
@@ -173,20 +173,20 @@ def read_runs(given: Any, split: str, column: str) -> dict[str, list[Evaluated]]
         column: The score to read.
 
     Raises:
-        FoveaError: `given` has another form, or a folder cannot be read.
+        ValueError: `given` has another form, or a folder cannot be read.
     """
     if isinstance(given, Sequence) and not isinstance(given, str):
         folders = [str(folder) for folder in given]
         if twice := sorted({folder for folder in folders if folders.count(folder) > 1}):
-            raise FoveaError(f"compare: {twice[0]} is given twice; give each run once")
+            raise ValueError(f"compare: {twice[0]} is given twice; give each run once")
         given = {folder: [folder] for folder in folders}
     if not isinstance(given, Mapping) or len(given) < 2:
-        raise FoveaError(f"compare={given} is nothing to compare; {_FORMS}")
+        raise ValueError(f"compare={given} is nothing to compare; {_FORMS}")
     runs = {}
     for name, folders in given.items():
         listed = [folders] if isinstance(folders, str) else folders
         if not isinstance(listed, Sequence) or not listed:
-            raise FoveaError(f"compare: {name} names no folders; {_FORMS}")
+            raise ValueError(f"compare: {name} names no folders; {_FORMS}")
         runs[str(name)] = [read_evaluation(Path(str(folder)), split, column) for folder in listed]
     return runs
 
@@ -200,7 +200,7 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
         column: Of `per_image.csv`.
 
     Raises:
-        FoveaError: a file is missing or damaged; the column is missing; an id is there twice; a score is no number.
+        ValueError: a file is missing or damaged; the column is missing; an id is there twice; a score is no number.
     """
     inside = folder / "evaluate" / split
     table = folder / "per_image.csv"
@@ -208,7 +208,7 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
         table = inside / "per_image.csv"
     for path in (table, table.with_name("summary.json")):
         if not path.is_file():
-            raise FoveaError(
+            raise ValueError(
                 f"compare: no {path.name} in {folder} or {inside}; give a folder that fovea-evaluate wrote, or split=…"
             )
     summary = _read_summary(table.with_name("summary.json"))
@@ -226,10 +226,10 @@ def _read_summary(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise FoveaError(f"{path}: not JSON ({error}); evaluate again") from error
+        raise ValueError(f"{path}: not JSON ({error}); evaluate again") from error
     keys = ("split", "select_on")
     if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in keys):
-        raise FoveaError(f"{path}: no split or no select_on in it; evaluate again")
+        raise ValueError(f"{path}: no split or no select_on in it; evaluate again")
     return content
 
 
@@ -242,13 +242,13 @@ def _read_scores(path: Path, column: str) -> dict[str, float]:
             if "id" not in columns or column not in columns or column == "id":
                 others = [each for each in columns if each != "id"]
                 wanted = column if "id" in columns else "id"
-                raise FoveaError(f"{path}: no column {wanted} of scores; it has {first_few(others, 12)} (compare_on=…)")
+                raise ValueError(f"{path}: no column {wanted} of scores; it has {first_few(others, 12)} (compare_on=…)")
             for row in reader:
                 if row["id"] in scores:
-                    raise FoveaError(f"{path}, line {reader.line_num}: {row['id']} is there twice; evaluate again")
+                    raise ValueError(f"{path}, line {reader.line_num}: {row['id']} is there twice; evaluate again")
                 scores[row["id"]] = _number(row[column], f"{path}, line {reader.line_num}: {column}")
     except (UnicodeDecodeError, csv.Error) as error:
-        raise FoveaError(f"{path}: no table ({error}); evaluate again") from error
+        raise ValueError(f"{path}: no table ({error}); evaluate again") from error
     return scores
 
 
@@ -258,5 +258,5 @@ def _number(text: str | None, where: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise FoveaError(f"{where} is {text!r}, not a number; evaluate again, or choose another column (compare_on=…)")
+        raise ValueError(f"{where} is {text!r}, not a number; evaluate again, or choose another column (compare_on=…)")
     return value

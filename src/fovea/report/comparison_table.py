@@ -20,7 +20,7 @@ def write_comparison(comparison: Comparison, out: Path, stem: str = "comparison"
         stem: Of the names of the files.
 
     Raises:
-        FoveaError: `out` cannot be written.
+        ValueError: `out` cannot be written.
     """
     write_csv(out / f"{stem}.csv", HEADER, [_cells(row, comparison.images) for row in comparison.rows])
     write_text(out / f"{stem}.md", f"{table(comparison)}\n\n{note(comparison)}\n")

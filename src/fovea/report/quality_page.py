@@ -16,7 +16,6 @@ from fovea.prepare.quality import INSIDE, Rows, column, curve, dice_key
 from fovea.prepare.verdict import Survey
 from fovea.report.charts import curve_chart, histogram
 from fovea.report.pages import data_uri, render
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_text
 
 MAX_ROWS = 1000
@@ -39,7 +38,7 @@ _COLUMNS = {
 }
 
 Pictures = Callable[[str], Mapping[str, np.ndarray]]
-"""From an image's id to its pictures by title, uint8 RGB [H, W, 3]; FoveaError where its files are gone."""
+"""From an image's id to its pictures by title, uint8 RGB [H, W, 3]; ValueError where its files are gone."""
 
 
 def write_quality_page(
@@ -64,7 +63,7 @@ def write_page(path: Path, survey: Survey, pictures: Pictures, parameters: Mappi
         parameters: of the maps, by configuration key.
 
     Raises:
-        FoveaError: the file cannot be written.
+        ValueError: the file cannot be written.
     """
     content = _content(survey, pictures) | {"parameters": parameters}
     write_text(path, render("quality.html.jinja", content))
@@ -233,7 +232,7 @@ def _examples(ids: Sequence[str], survey: Survey, pictures: Pictures) -> list[di
     for image_id in ids:
         try:
             titled = pictures(image_id)
-        except FoveaError:
+        except ValueError:
             continue  # its files were taken away since it was measured; the figures are in the table
         images = [(title, data_uri(Image.fromarray(picture), _SIDE)) for title, picture in titled.items()]
         shown.append({"id": image_id, "facts": _facts(survey.rows, image_id, survey.thresholds), "images": images})

@@ -45,7 +45,7 @@ def write_report_page(path: Path, study: Study, megabytes: float) -> None:
         megabytes: Of pictures at most.
 
     Raises:
-        FoveaError: the file cannot be written.
+        ValueError: the file cannot be written.
     """
     write_text(path, render("report.html.jinja", _content(study, megabytes)))
 

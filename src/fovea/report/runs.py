@@ -17,7 +17,6 @@ from yaml import YAMLError
 
 from fovea.report.comparison import Evaluated, read_evaluation
 from fovea.runtime.configuration import flat, is_under
-from fovea.runtime.errors import FoveaError
 
 FINISHED, INCOMPLETE, FAILED = "finished", "incomplete", "failed"
 CURVES = ("val/dice", "train/loss")
@@ -64,19 +63,19 @@ def find_runs(given: Any, split: str, score: str) -> list[Run]:
         In the order of the folders, 2 before 10.
 
     Raises:
-        FoveaError: `given` is no folder, or has no run in it.
+        ValueError: `given` is no folder, or has no run in it.
     """
     roots = [given] if isinstance(given, str) else given
     if not isinstance(roots, Sequence) or not roots or not all(isinstance(root, str) for root in roots):
-        raise FoveaError(f"runs={given}: give a folder, or several: 'runs=[logs/train/A,logs/train/B]'")
+        raise ValueError(f"runs={given}: give a folder, or several: 'runs=[logs/train/A,logs/train/B]'")
     found: dict[Path, Run] = {}
     for root in map(Path, roots):
         if not root.is_dir():
-            raise FoveaError(f"runs: {root} is no folder; give run folders of fovea-train, or a folder of them")
+            raise ValueError(f"runs: {root} is no folder; give run folders of fovea-train, or a folder of them")
         here = {path.resolve(): read_run(path, split, score) for path in run_folders(root)}
         trained = {path: run for path, run in here.items() if run is not None}
         if not trained:
-            raise FoveaError(
+            raise ValueError(
                 f"runs: no run of fovea-train in {root}: none with config.yaml and provenance.json; "
                 "give its run folders, or a folder of them"
             )
@@ -108,7 +107,7 @@ def read_run(folder: Path, split: str, score: str) -> Run | None:
             return None
         training = _json(folder / "training.json") if (folder / "training.json").exists() else {}
         curves, odd = _curves(folder / "metrics.csv")
-    except FoveaError as error:
+    except ValueError as error:
         return Run(folder, FAILED, str(error))
     about: dict[str, Any] = {"config": config, "provenance": provenance, "training": training, "curves": curves}
     if not training:
@@ -116,7 +115,7 @@ def read_run(folder: Path, split: str, score: str) -> Run | None:
         return Run(folder, status, "; ".join(filter(None, (why, odd))), **about)
     try:
         return Run(folder, FINISHED, odd, evaluated=read_evaluation(folder, split, score), **about)
-    except FoveaError as error:
+    except ValueError as error:
         return Run(folder, INCOMPLETE, "; ".join(filter(None, (_about_evaluation(error, split), odd))), **about)
 
 
@@ -132,7 +131,7 @@ def _evaluation(
         return Run(
             folder, FINISHED, config=merged, provenance=provenance, evaluated=read_evaluation(folder, split, score)
         )
-    except FoveaError:
+    except ValueError:
         return None  # of another split, or cut short: its network is another folder's
 
 
@@ -146,7 +145,7 @@ def words(provenance: Mapping[str, Any]) -> dict[str, str]:
     return {key.partition("@")[0]: value for key, _, value in pairs}
 
 
-def _about_evaluation(error: FoveaError, split: str) -> str:
+def _about_evaluation(error: ValueError, split: str) -> str:
     text = str(error).removeprefix("compare: ")
     return f"trained, not evaluated on {split}: fovea-evaluate split={split}" if text.startswith("no per_im") else text
 
@@ -176,11 +175,11 @@ def _config(path: Path) -> dict[str, Any]:
     try:
         content = OmegaConf.to_container(OmegaConf.load(path))
     except FileNotFoundError as error:
-        raise FoveaError(f"no {path.name}") from error
+        raise ValueError(f"no {path.name}") from error
     except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
-        raise FoveaError(f"{path.name} cannot be read ({type(error).__name__})") from error
+        raise ValueError(f"{path.name} cannot be read ({type(error).__name__})") from error
     if not isinstance(content, dict):
-        raise FoveaError(f"{path.name} is no configuration")
+        raise ValueError(f"{path.name} is no configuration")
     return {str(key): value for key, value in content.items()}
 
 
@@ -188,11 +187,11 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise FoveaError(f"no {path.name}") from error
+        raise ValueError(f"no {path.name}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise FoveaError(f"{path.name} cannot be read ({type(error).__name__})") from error
+        raise ValueError(f"{path.name} cannot be read ({type(error).__name__})") from error
     if not isinstance(content, dict):
-        raise FoveaError(f"{path.name} is no mapping")
+        raise ValueError(f"{path.name} is no mapping")
     return content
 
 

@@ -10,7 +10,7 @@ from fovea.report.comparison import Comparison, compare
 from fovea.report.configurations import Configuration, configurations, shown
 from fovea.report.runs import FINISHED, Run
 from fovea.runtime.configuration import flat, is_under
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_csv
 
 MOVING = ("data.misalignment",)
@@ -49,12 +49,12 @@ def study(
         seed: See `compare`.
 
     Raises:
-        FoveaError: no run is finished, runs are of different data, or `baseline` is none or several.
+        ValueError: no run is finished, runs are of different data, or `baseline` is none or several.
     """
     finished = [run for run in runs if run.status == FINISHED]
     if not finished:
         folder, note = runs[0].folder, runs[0].note
-        raise FoveaError(f"runs: none of {len(runs)} is finished ({folder}: {note}); train and evaluate first")
+        raise ValueError(f"runs: none of {len(runs)} is finished ({folder}: {note}); train and evaluate first")
     check_same_data(finished)
     grouped = [each for each in configurations([run for run in runs if run.config], ignore) if _finished(each)]
     first = _baseline(grouped, baseline)
@@ -78,17 +78,17 @@ def _baseline(grouped: Sequence[Configuration], wanted: str | None) -> Configura
         if len(found) == 1:
             return found[0]
     names = "; ".join(each.name for each in grouped[:8]) + ("; …" if len(grouped) > 8 else "")
-    raise FoveaError(f"baseline={wanted}: not one of the configurations; give a run folder, or of these: {names}")
+    raise ValueError(f"baseline={wanted}: not one of the configurations; give a run folder, or of these: {names}")
 
 
 def keep(runs: Sequence[Run], only: Any) -> list[Run]:
     """The runs whose configuration has the values of a mapping; those without a configuration stay, to be listed.
 
     Raises:
-        FoveaError: none is left, or `only` is neither a mapping nor None.
+        ValueError: none is left, or `only` is neither a mapping nor None.
     """
     if not isinstance(only, Mapping | None):
-        raise FoveaError(f"only={only}: give keys with their values: 'only={{data.name: kvasir}}'")
+        raise ValueError(f"only={only}: give keys with their values: 'only={{data.name: kvasir}}'")
     wanted = {key: shown(key, value) for key, value in flat(only or {})}
     kept = [
         run
@@ -96,7 +96,7 @@ def keep(runs: Sequence[Run], only: Any) -> list[Run]:
         if not run.config or all(shown("", run.config.get(key)) == value for key, value in wanted.items())
     ]
     if not any(run.config for run in kept):
-        raise FoveaError(f"only={only}: no run has these values; give keys as in config.yaml: data.name, …")
+        raise ValueError(f"only={only}: no run has these values; give keys as in config.yaml: data.name, …")
     return kept
 
 
@@ -107,7 +107,7 @@ def check_same_data(runs: Sequence[Run]) -> None:
     the size of each true lesion where the evaluation has it.
 
     Raises:
-        FoveaError: they were not.
+        ValueError: they were not.
     """
     first, *others = runs
     mend = "give runs of one data set, or 'only={data.name: …}', and report each by itself"
@@ -116,11 +116,11 @@ def check_same_data(runs: Sequence[Run]) -> None:
         for key in ("data.name", "data.channels", "data.classes"):
             ours, theirs = first.config.get(key), other.config.get(key)
             if ours != theirs:
-                raise FoveaError(f"runs: {key} is {ours} in {first.folder} but {theirs} in {other.folder}; {mend}")
+                raise ValueError(f"runs: {key} is {ours} in {first.folder} but {theirs} in {other.folder}; {mend}")
         assert first.evaluated is not None and other.evaluated is not None
         roots = f"data.root is {first.config.get('data.root')} in {first.folder}, {other.config.get('data.root')} in "
         if unshared := sorted(first.evaluated.scores.keys() ^ other.evaluated.scores.keys()):
-            raise FoveaError(
+            raise ValueError(
                 f"runs: {len(unshared)} images were evaluated in only one of two runs ({first_few(unshared, 3)}): "
                 f"{roots}{other.folder}; {mend}"
             )
@@ -128,7 +128,7 @@ def check_same_data(runs: Sequence[Run]) -> None:
             continue
         theirs = _sizes(other)
         if moved := [name for name in sizes.keys() & theirs.keys() if abs(sizes[name] - theirs[name]) > _TOLERANCE]:
-            raise FoveaError(
+            raise ValueError(
                 f"runs: {len(moved)} images have other masks in two runs ({first_few(sorted(moved), 3)}): "
                 f"{roots}{other.folder}; {mend}"
             )
@@ -148,7 +148,7 @@ def write_runs(path: Path, found: Study) -> None:
     """A row a run, of whatever status, with the keys in which configurations differ.
 
     Raises:
-        FoveaError: it cannot be written.
+        ValueError: it cannot be written.
     """
     keys = list(found.configurations[0].values)
     of = {run.folder: each for each in found.configurations for run in each.runs}

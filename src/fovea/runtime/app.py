@@ -18,7 +18,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_text
 from fovea.runtime.objective import Outcome, Part, mean_of, parts
 from fovea.runtime.processes import end_as_failed, first, joined
@@ -129,16 +128,16 @@ def resolve(composed: DictConfig) -> Config:
     """The configuration as plain values, every interpolation resolved and every mandatory key given.
 
     Raises:
-        FoveaError: a mandatory key (`???`) was left out, or the seed is no seed.
+        ValueError: a mandatory key (`???`) was left out, or the seed is no seed.
     """
     # OmegaConf's own search for missing keys fails on an interpolation of one, and names that instead.
     if missing := sorted(_missing(OmegaConf.to_container(composed))):
-        raise FoveaError(f"{missing[0]} is not given: add {missing[0]}=… to the command line")
+        raise ValueError(f"{missing[0]} is not given: add {missing[0]}=… to the command line")
     plain = OmegaConf.to_container(composed, resolve=True)
     assert isinstance(plain, dict)
     seed = plain.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-        raise FoveaError(f"seed={seed} is not possible; give a whole number from 0 on")
+        raise ValueError(f"seed={seed} is not possible; give a whole number from 0 on")
     return {str(key): value for key, value in plain.items()}
 
 
@@ -172,12 +171,12 @@ def record(name: str, module: str, config: Config, composed: DictConfig) -> None
 
 def one_line(error: BaseException) -> str:
     """An error as one line for a person: what, where, how to mend it."""
-    if isinstance(error, FoveaError):
-        # A data loader's worker sends its error as a whole traceback; the message is on the last line.
-        text = str(error)
-        return _joined(text.rpartition("FoveaError: ")[2] if "Original Traceback" in text else text)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _of_configuration(error)
+    if isinstance(error, ValueError):
+        # A data loader's worker sends its error as a whole traceback; the message is on the last line.
+        text = str(error)
+        return _joined(text.rpartition("ValueError: ")[2] if "Original Traceback" in text else text)
     if type(error).__name__ == "FailedJobError" and "sbatch: error:" in str(error):
         said = _joined(str(error).replace("sbatch: error: ", ""))
         return f"sbatch does not take the job: {said}; see sinfo, and the keys compute.* (or hydra.launcher.*)"

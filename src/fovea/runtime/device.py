@@ -5,14 +5,12 @@ from typing import Any
 
 import torch
 
-from fovea.runtime.errors import FoveaError
-
 
 def pick(name: str) -> torch.device:
     """The device of a name; `auto` is a GPU where there is one.
 
     Raises:
-        FoveaError: the device does not exist on this machine.
+        ValueError: the device does not exist on this machine.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -20,7 +18,7 @@ def pick(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise FoveaError(f"device={name} is not on this machine; use device=auto or device=cpu") from error
+        raise ValueError(f"device={name} is not on this machine; use device=auto or device=cpu") from error
     return device
 
 

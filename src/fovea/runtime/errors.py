@@ -1,11 +1,7 @@
-"""The one error that users see as a line and not as a traceback."""
+"""Parts of error messages."""
 
 from collections.abc import Iterable
 from itertools import islice
-
-
-class FoveaError(Exception):
-    """Bad input. The message is one line: which file or key, what is wrong, how to mend it."""
 
 
 def first_few(names: Iterable[object], limit: int = 5) -> str:

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from fovea.runtime.errors import FoveaError
-
 _TEMPORARY = re.compile(r"\.(?P<host>.+)-(?P<process>\d+)-[^-]+\.tmp")  # who writes it, so that rubbish can be told
 
 
@@ -23,7 +21,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which stands at `path` once the block has ended well, and never before.
 
     Raises:
-        FoveaError: the folder cannot be made or written, or the disk is full.
+        ValueError: the folder cannot be made or written, or the disk is full.
     """
     temporary = None
     try:
@@ -79,7 +77,7 @@ def make_folder(path: Path) -> Path:
     """Make a folder and its parents, and try that a file can be written there.
 
     Raises:
-        FoveaError: it cannot be made or written.
+        ValueError: it cannot be made or written.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -90,10 +88,10 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def unwritable(path: Path, error: OSError) -> FoveaError:
+def unwritable(path: Path, error: OSError) -> ValueError:
     """The line for a file that could not be written."""
     reason = (error.strerror or str(error)).lower()
-    return FoveaError(f"cannot write {path}: {reason}; free space there or choose another folder")
+    return ValueError(f"cannot write {path}: {reason}; free space there or choose another folder")
 
 
 def sha256(path: Path) -> str:

@@ -9,7 +9,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_json
 
 SCORES = ("dice", "iou", "surface_dice", "hd95")
@@ -41,12 +40,12 @@ def check_objective(objective: Mapping[str, Any]) -> None:
     """Refuse an objective that makes no sense.
 
     Raises:
-        FoveaError: it names no score, or would choose on test images.
+        ValueError: it names no score, or would choose on test images.
     """
     if objective["score"] not in SCORES:
-        raise FoveaError(f"objective.score={objective['score']} is not a choice; choose {', '.join(SCORES)}")
+        raise ValueError(f"objective.score={objective['score']} is not a choice; choose {', '.join(SCORES)}")
     if objective["split"] not in ("train", "val"):
-        raise FoveaError(
+        raise ValueError(
             f"objective.split={objective['split']} is not a choice; choose val or train, since what is chosen on the "
             "test images is not tested by them any more"
         )
@@ -56,13 +55,13 @@ def parts(objective: Mapping[str, Any] | None) -> list[Part]:
     """The runs of one job: one for each fold and seed that the objective lists, and none where it lists neither.
 
     Raises:
-        FoveaError: the lists make no sense.
+        ValueError: the lists make no sense.
     """
     seeds, folds = (objective.get(key) if objective else None for key in ("seeds", "folds"))
     if seeds is not None and (not _whole_numbers(seeds) or len(set(seeds)) < len(seeds) or not seeds):
-        raise FoveaError(f"objective.seeds={seeds}: give different whole numbers, as in objective.seeds=[0,1,2]")
+        raise ValueError(f"objective.seeds={seeds}: give different whole numbers, as in objective.seeds=[0,1,2]")
     if folds is not None and (type(folds) is not int or folds < 2):
-        raise FoveaError(f"objective.folds={folds}: give a whole number from 2 on, or null")
+        raise ValueError(f"objective.folds={folds}: give a whole number from 2 on, or null")
     by_fold = [(f"fold_{k}", {"data.fold": [k, folds]}) for k in range(folds or 0)] or [("", {})]
     by_seed = [(f"seed_{seed}", {"seed": seed}) for seed in seeds or []] or [("", {})]
     found = [Part("/".join(filter(None, (f, s))), {**k, **n}) for (f, k), (s, n) in product(by_fold, by_seed)]

@@ -11,8 +11,6 @@ from multiprocessing import connection, get_context, parent_process
 from threading import Thread
 from typing import Any, TypeVar
 
-from fovea.runtime.errors import FoveaError
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _AHEAD = 4  # items that wait for each process: enough to keep it busy, and memory does not grow with their number
@@ -31,10 +29,10 @@ def each(
         begin: called first in each of them.
 
     Raises:
-        FoveaError: `workers` is not a number from 1 on, or a process died.
+        ValueError: `workers` is not a number from 1 on, or a process died.
     """
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-        raise FoveaError(f"workers={workers!r} is not possible; set a number of processes from 1 on")
+        raise ValueError(f"workers={workers!r} is not possible; set a number of processes from 1 on")
     begin()
     if workers == 1:
         for item in items:
@@ -59,7 +57,7 @@ def each(
             for future in [one for one in running if one.done()]:
                 yield running.pop(future), future.result()
     except BrokenProcessPool as error:
-        raise FoveaError("a worker process died, most likely of too little memory; set fewer workers") from error
+        raise ValueError("a worker process died, most likely of too little memory; set fewer workers") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -89,7 +89,7 @@ def write_provenance(folder: Path, command: str, overrides: Sequence[str], seed:
     A difference of more than 10 MB is not written; its hash is in `provenance.json` all the same.
 
     Raises:
-        FoveaError: the folder cannot be written.
+        ValueError: the folder cannot be written.
     """
     found = git_state(Path(__file__).parent)
     state, difference = found if found is not None else (None, b"")

@@ -51,7 +51,7 @@ def write_recipe(folder: Path, module: str, composed: DictConfig, hydra: Any) ->
         hydra: What `HydraConfig.get()` gives in the run.
 
     Raises:
-        FoveaError: the folder cannot be written.
+        ValueError: the folder cannot be written.
     """
     recipe = OmegaConf.to_container(composed)
     assert isinstance(recipe, dict)

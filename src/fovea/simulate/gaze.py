@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 from fovea.data.fixations import write_fixations
 from fovea.data.images.folder import Folder
-from fovea.runtime.errors import FoveaError
 
 _SACCADE = 45.0  # mean ms from one fixation to the next
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
@@ -35,7 +34,7 @@ class Observer:
         shortest: floor of the duration in milliseconds.
 
     Raises:
-        FoveaError: a value is not a number of at least 0.
+        ValueError: a value is not a number of at least 0.
     """
 
     accuracy: float = 0.026
@@ -52,9 +51,9 @@ class Observer:
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < np.inf:
-                raise FoveaError(f"observer.{each.name}: {value!r} is not possible; set a number of at least 0")
+                raise ValueError(f"observer.{each.name}: {value!r} is not possible; set a number of at least 0")
         if self.duration <= 0:
-            raise FoveaError("observer.duration: 0 is not possible; set milliseconds above 0")
+            raise ValueError("observer.duration: 0 is not possible; set milliseconds above 0")
 
 
 @dataclass(frozen=True)
@@ -124,11 +123,11 @@ def simulate_folder(dataset: Folder, out: Path, observer: Observer, seed: int = 
     """Write the fixation CSV of all images that have a mask; the number of its rows.
 
     Raises:
-        FoveaError: no image has a mask, a mask cannot be read, or the CSV cannot be written.
+        ValueError: no image has a mask, a mask cannot be read, or the CSV cannot be written.
     """
     ids = [image_id for image_id in dataset.ids if dataset.has_mask(image_id)]
     if not ids:
-        raise FoveaError(f"{dataset.root}: no image has a mask to simulate fixations from; add masks")
+        raise ValueError(f"{dataset.root}: no image has a mask to simulate fixations from; add masks")
     table: list[tuple[object, ...]] = []
     for image_id in tqdm(ids, desc="fovea-simulate", unit="image"):
         file = dataset.image_path(image_id).name

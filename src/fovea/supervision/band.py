@@ -26,7 +26,7 @@ class Band(Mode):
         deep: Weight of the loss of the decoder's coarser scales, for backbones that have some; 0 for none.
 
     Raises:
-        FoveaError: no threshold, or one outside (0, 1]; see also `fovea.supervision.deep.Deep`.
+        ValueError: no threshold, or one outside (0, 1]; see also `fovea.supervision.deep.Deep`.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from fovea.losses.anatomical_consistency import overlap_consistency, prototype_consistency
 from fovea.losses.semantic_consistency import semantic_consistency
 from fovea.models.by_modality import Outputs, network_of
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.mode import Mode
 from fovea.supervision.ramps import ramp_down, ramp_up
 from fovea.supervision.two_streams import predict_first, stream, supervised_loss
@@ -33,7 +32,7 @@ class CrossModality(Mode):
         temperature: Of the contrasts.
 
     Raises:
-        FoveaError: an argument makes no sense, or the network is of another kind.
+        ValueError: an argument makes no sense, or the network is of another kind.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
@@ -55,7 +54,7 @@ class CrossModality(Mode):
         self.loss = loss
         self.weights = {"channel": channel_weight, "anatomical": anatomical_weight}
         if not (self.network.separate and len(self.network.modalities) > 1):
-            raise FoveaError(
+            raise ValueError(
                 "supervision: this backbone has not features of several modalities to compare; choose "
                 "backbone=cross_modality, or supervision=labeled_only"
             )
@@ -100,13 +99,13 @@ class CrossModality(Mode):
 def _check(channel: float, anatomical: float, form: str, start: float, side: int, temperature: float) -> None:
     """Refuse values that would show late, or not at all."""
     if channel < 0 or anatomical < 0:
-        raise FoveaError(f"supervision: weights of {channel} and {anatomical}; give 0 or more")
+        raise ValueError(f"supervision: weights of {channel} and {anatomical}; give 0 or more")
     if form not in ("prototype", "overlap"):
-        raise FoveaError(f"supervision.anatomical={form} is unknown; choose prototype or overlap")
+        raise ValueError(f"supervision.anatomical={form} is unknown; choose prototype or overlap")
     if not 0 <= start < 1:
-        raise FoveaError(f"supervision.start={start} is no part of the training; give 0 or more, below 1")
+        raise ValueError(f"supervision.start={start} is no part of the training; give 0 or more, below 1")
     if side < 2 or temperature <= 0:
-        raise FoveaError(
+        raise ValueError(
             f"supervision.side={side}, supervision.temperature={temperature}: give a side of 2 or more and a "
             "temperature above 0"
         )

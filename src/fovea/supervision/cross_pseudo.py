@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fovea.models.by_modality import network_of
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.mode import Mode
 from fovea.supervision.ramps import ramp_up
 from fovea.supervision.two_streams import predict_first, stream, supervised_loss
@@ -27,7 +26,7 @@ class CrossPseudo(Mode):
         weight: Of the cross pseudo supervision, times its ramp.
 
     Raises:
-        FoveaError: the weight is negative, or the network is of another kind.
+        ValueError: the weight is negative, or the network is of another kind.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
@@ -35,7 +34,7 @@ class CrossPseudo(Mode):
     def __init__(self, backbone: Callable[[], nn.Module], loss: nn.Module, weight: float) -> None:
         super().__init__()
         if weight < 0:
-            raise FoveaError(f"supervision.weight={weight} is no weight; give 0 or more")
+            raise ValueError(f"supervision.weight={weight} is no weight; give 0 or more")
         self.networks = nn.ModuleList([network_of(backbone), network_of(backbone)])
         self.loss = loss
         self.weight = weight

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from fovea.models.backbone import Backbone
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.outputs import resize
 
 
@@ -22,13 +21,13 @@ class Deep(nn.Module):
         weight: Weight of the mean loss of the coarser scales; 0 leaves them out, and there is nothing to train here.
 
     Raises:
-        FoveaError: the weight is negative, or the network has no coarser scales.
+        ValueError: the weight is negative, or the network has no coarser scales.
     """
 
     def __init__(self, network: nn.Module, weight: float) -> None:
         super().__init__()
         if weight < 0:
-            raise FoveaError(f"supervision.deep={weight} is no weight; give 0 or more")
+            raise ValueError(f"supervision.deep={weight} is no weight; give 0 or more")
         self.weight = weight
         self.heads = nn.ModuleList()
         if weight:

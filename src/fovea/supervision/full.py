@@ -19,7 +19,7 @@ class Full(Mode):
         deep: Weight of the loss of the decoder's coarser scales, for backbones that have some; 0 for none.
 
     Raises:
-        FoveaError: see `fovea.supervision.deep.Deep`.
+        ValueError: see `fovea.supervision.deep.Deep`.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask"})

@@ -18,7 +18,7 @@ class LabeledOnly(Mode):
         loss: Takes logits [B, K, D, H, W] and labels [B, D, H, W].
 
     Raises:
-        FoveaError: the network is of another kind.
+        ValueError: the network is of another kind.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask"})

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fovea.models.by_modality import network_of
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.mode import Mode
 from fovea.supervision.ramps import ramp_up
 from fovea.supervision.two_streams import predict_first, stream, supervised_loss
@@ -29,7 +28,7 @@ class MeanTeacher(Mode):
         noise: Standard deviation of the noise on either's volumes, in units of the normalised volume.
 
     Raises:
-        FoveaError: an argument makes no sense, or the network is of another kind.
+        ValueError: an argument makes no sense, or the network is of another kind.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
@@ -39,7 +38,7 @@ class MeanTeacher(Mode):
     ) -> None:
         super().__init__()
         if weight < 0 or noise < 0 or not 0 <= decay < 1:
-            raise FoveaError(
+            raise ValueError(
                 f"supervision: weight={weight}, noise={noise}, decay={decay}; give the first two 0 or more, and a "
                 "decay from 0 to below 1"
             )

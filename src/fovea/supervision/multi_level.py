@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from fovea.losses.consistency import cross_level_consistency
 from fovea.models.backbone import Backbone
 from fovea.models.propagation import propagate
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.agreement import Agreement
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import activate, resize
@@ -48,7 +47,7 @@ class Gaze(Mode):
         similarity: `dot` (the release) or `cosine` (the paper).
 
     Raises:
-        FoveaError: no threshold, one outside (0, 1], no window, or an unknown choice.
+        ValueError: no threshold, one outside (0, 1], no window, or an unknown choice.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})
@@ -70,9 +69,9 @@ class Gaze(Mode):
         super().__init__()
         for key, value in {"consistency": consistency, "init": init, "ensemble": ensemble}.items():
             if value not in CHOICES[key]:
-                raise FoveaError(f"supervision.{key}={value} is not a choice; choose {', '.join(CHOICES[key])}")
+                raise ValueError(f"supervision.{key}={value} is not a choice; choose {', '.join(CHOICES[key])}")
         if window < 1:
-            raise FoveaError(f"supervision.window={window} is no number of steps; give 1 or more")
+            raise ValueError(f"supervision.window={window} is no number of steps; give 1 or more")
         self.thresholds = Thresholds(thresholds)
         self.levels = nn.ModuleList([backbone() for _ in thresholds])
         if init == "copied":

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import torch
 
-from fovea.runtime.errors import FoveaError
-
 
 class Thresholds:
     """Thresholds of a map in [0, 1]; one that is given as a range is drawn anew for each training batch.
@@ -17,14 +15,14 @@ class Thresholds:
         given: Numbers in (0, 1], or pairs `[low, high]` of such.
 
     Raises:
-        FoveaError: nothing is given, or something else.
+        ValueError: nothing is given, or something else.
     """
 
     def __init__(self, given: Sequence[float | Sequence[float]]) -> None:
         self.given = list(given)
         self.ranges = [tuple(each) if isinstance(each, Sequence) else (each, each) for each in given]
         if not self.ranges or not all(len(pair) == 2 and 0 < pair[0] <= pair[1] <= 1 for pair in self.ranges):
-            raise FoveaError(
+            raise ValueError(
                 f"supervision.thresholds={self.given}: give one or more numbers in (0, 1], or ranges such as [0.4, 0.6]"
             )
 

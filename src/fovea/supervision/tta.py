@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fovea.runtime.errors import FoveaError
-
 
 class MeanOverFlips(nn.Module):
     """A supervision module that is read as the mean of its probabilities over flips of the image.
@@ -22,13 +20,13 @@ class MeanOverFlips(nn.Module):
             and -3 the depth of a volume.
 
     Raises:
-        FoveaError: an axis is none of these, or given twice.
+        ValueError: an axis is none of these, or given twice.
     """
 
     def __init__(self, module: nn.Module, axes: Sequence[int]) -> None:
         super().__init__()
         if len({*axes}) < len(axes) or not {*axes} <= {-1, -2, -3}:
-            raise FoveaError(f"tta.axes={list(axes)}: give each of -1 (width), -2 (height) and -3 (depth) at most once")
+            raise ValueError(f"tta.axes={list(axes)}: give each of -1 (width), -2 (height) and -3 (depth) at most once")
         self.module = module
         self.flips = [chosen for number in range(len(axes) + 1) for chosen in combinations(axes, number)]
 
@@ -36,7 +34,7 @@ class MeanOverFlips(nn.Module):
         """Probabilities [B, K, *size] by name, of an image [B, C, (D,) H, W] or a mapping of such by modality.
 
         Raises:
-            FoveaError: the image has no such axis.
+            ValueError: the image has no such axis.
         """
         total: dict[str, Tensor] = {}
         for axes in self.flips:
@@ -52,5 +50,5 @@ def _flipped(image: Any, axes: Sequence[int]) -> Any:
     if not axes:
         return image
     if -min(axes) > image.dim() - 2:  # it would be the channels
-        raise FoveaError(f"tta.axes: an image of {image.dim() - 2} axes has no axis {min(axes)}; leave it out")
+        raise ValueError(f"tta.axes: an image of {image.dim() - 2} axes has no axis {min(axes)}; leave it out")
     return torch.flip(image, dims=tuple(axes))

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.outputs import probabilities
 
 
@@ -14,10 +13,10 @@ def stream(batch: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The batch of a stream, `labeled` or `unlabeled`.
 
     Raises:
-        FoveaError: the batch has no such stream.
+        ValueError: the batch has no such stream.
     """
     if name not in batch:
-        raise FoveaError(f"data: this supervision trains on two streams, and {name} is missing; choose data of pairs")
+        raise ValueError(f"data: this supervision trains on two streams, and {name} is missing; choose data of pairs")
     return batch[name]
 
 
@@ -25,20 +24,20 @@ def supervised_loss(loss: nn.Module, logits: Mapping[str, Tensor], masks: Mappin
     """The mean over modalities of a loss of logits [B, K, D, H, W] and labels [B, D, H, W] (int64).
 
     Raises:
-        FoveaError: the loss takes no such labels.
+        ValueError: the loss takes no such labels.
     """
     try:
         return torch.stack([loss(logits[name], masks[name]) for name in logits]).mean()
     except (AssertionError, ValueError) as error:  # what losses raise at shapes that they do not take
         reason = " ".join(str(error).split())
-        raise FoveaError(f"loss: {type(loss).__name__} takes no label maps ({reason}); choose loss=dice_ce") from error
+        raise ValueError(f"loss: {type(loss).__name__} takes no label maps ({reason}); choose loss=dice_ce") from error
 
 
 def predict_first(network: nn.Module, image: Mapping[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
     """The probabilities [B, K, *size] of the first modality of a mapping; the others, where given, help.
 
     Raises:
-        FoveaError: see `fovea.models.by_modality.ByModality.present`.
+        ValueError: see `fovea.models.by_modality.ByModality.present`.
     """
     first = next(iter(image), "") if isinstance(image, Mapping) else ""
     return {"prediction": probabilities(network(image, [first]).logits[first], size)}

@@ -14,8 +14,6 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from fovea.runtime.errors import FoveaError
-
 
 @dataclass(frozen=True)
 class Space:
@@ -37,12 +35,12 @@ def space(arguments: Sequence[str]) -> Space:
     """Read overrides: choices, `range`, `interval` and `tag(log, interval)` are searched; of one key the last counts.
 
     Raises:
-        FoveaError: nothing is searched, or a key in a way that makes no sense.
+        ValueError: nothing is searched, or a key in a way that makes no sense.
     """
     last = {each.get_key_element(): each for each in OverridesParser.create().parse_overrides(list(arguments))}
     searched = {key: _distribution(key, each) for key, each in last.items() if each.is_sweep_override()}
     if not searched:
-        raise FoveaError("hydra.sweeper.params: nothing to search; give a key several values or an interval")
+        raise ValueError("hydra.sweeper.params: nothing to search; give a key several values or an interval")
     return Space(searched, [str(each.input_line) for each in last.values() if not each.is_sweep_override()])
 
 
@@ -62,7 +60,7 @@ def _distribution(key: str, override: Override) -> BaseDistribution:
     if isinstance(value, IntervalSweep):
         low, high, log = value.start, value.end, "log" in value.tags
         if low is None or high is None or low > high or (log and low <= 0):
-            raise FoveaError(
+            raise ValueError(
                 f"{key}: the interval from {low} to {high} is not possible; a logarithmic one starts above 0"
             )
         whole = isinstance(low, int) and isinstance(high, int)

@@ -20,7 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 from fovea.sweeps.importance import write_findings
 from fovea.sweeps.owner import OWNER, Owner
 from fovea.sweeps.space import Space, plain, space
@@ -61,7 +61,7 @@ class Search:
         sampler: Makes an Optuna sampler from a seed.
 
     Raises:
-        FoveaError: a number or the direction makes no sense.
+        ValueError: a number or the direction makes no sense.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Search:
     ) -> None:
         for key, value, least in (("n_trials", n_trials, 1), ("n_jobs", n_jobs, 1), ("seed", seed, 0)):
             if type(value) is not int or value < least:
-                raise FoveaError(f"hydra.sweeper.{key}={value} is not possible; give a whole number from {least} on")
+                raise ValueError(f"hydra.sweeper.{key}={value} is not possible; give a whole number from {least} on")
         if direction not in ("maximize", "minimize"):
-            raise FoveaError(f"hydra.sweeper.direction={direction} is not a choice; choose maximize or minimize")
+            raise ValueError(f"hydra.sweeper.direction={direction} is not a choice; choose maximize or minimize")
         self.folder = Path(config.hydra.sweep.dir)
         self.launcher, self.storage, self.study_name, self.direction = launcher, storage, study_name, direction
         self.n_trials, self.n_jobs, self.seed, self.sampler = n_trials, n_jobs, seed, sampler
@@ -93,7 +93,7 @@ class Search:
             arguments: Overrides, see `fovea.sweeps.space.space`.
 
         Raises:
-            FoveaError: storage or search are of no use, or trials failed, which are named when all have ended.
+            ValueError: storage or search are of no use, or trials failed, which are named when all have ended.
         """
         searched = space(arguments)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -107,7 +107,7 @@ class Search:
             write_findings(study, self.folder)
         if self.failed:
             number, error = next(iter(self.failed.items()))
-            raise FoveaError(f"{len(self.failed)} trials failed; {self.folder / str(number)}: {error}") from error
+            raise ValueError(f"{len(self.failed)} trials failed; {self.folder / str(number)}: {error}") from error
 
     def _open(self, searched: Space) -> optuna.Study:
         """The study, made if need be, and checked to be of this search."""
@@ -120,16 +120,16 @@ class Search:
         here = f"hydra.sweeper.storage={self.storage}: the study {self.study_name}"
         mend = "go on as it was begun, or name another hydra.sweeper.study_name and hydra.sweep.dir"
         if (there := study.direction.name.lower()) != self.direction:
-            raise FoveaError(f"{here} is to {there}, not to {self.direction}; {mend}")
+            raise ValueError(f"{here} is to {there}, not to {self.direction}; {mend}")
         fixed = sorted(each for each in searched.fixed if not each.lstrip("+~").startswith(FREE))
         for name, value in {SPACE: searched.described(), FIXED: fixed}.items():
             known = study.user_attrs.get(name)
             if known is None and not study.trials:
                 study.set_user_attr(name, value)
             elif name == SPACE and known != value:
-                raise FoveaError(f"{here} searches {plain(known or {})}, not {plain(searched.described())}; {mend}")
+                raise ValueError(f"{here} searches {plain(known or {})}, not {plain(searched.described())}; {mend}")
             elif known != value:
-                raise FoveaError(f"{here} has other values: {first_few(sorted({*(known or ())} ^ {*value}))}; {mend}")
+                raise ValueError(f"{here} has other values: {first_few(sorted({*(known or ())} ^ {*value}))}; {mend}")
         return study
 
     def _next(self, study: optuna.Study, searched: Space, owner: Owner) -> list[Trial]:
@@ -190,7 +190,7 @@ def _value(end: JobReturn) -> float:
         raise end._return_value  # asked for by its public name, Hydra would print it too
     value = end.return_value
     if not isinstance(value, float) or not math.isfinite(value):
-        raise FoveaError(f"it returned {value} in place of a score; have evaluate=[…] hold objective.split")
+        raise ValueError(f"it returned {value} in place of a score; have evaluate=[…] hold objective.split")
     return value
 
 
@@ -226,7 +226,7 @@ def _storage_errors(place: str, *others: type[Exception]) -> Iterator[None]:
     except expected as error:
         cause = error.__cause__ or error
         reason = str(getattr(cause, "orig", None) or cause).splitlines() or [type(cause).__name__]
-        raise FoveaError(
+        raise ValueError(
             f"hydra.sweeper.storage={place}: cannot be used: {reason[0]}; "
             "end what locks it, mend it or name another (a file, or a URL such as sqlite:///FILE)"
         ) from error

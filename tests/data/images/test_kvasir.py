@@ -7,7 +7,6 @@ import pytest
 
 from fovea.data.images.kvasir import Kvasir
 from fovea.data.splits import published
-from fovea.runtime.errors import FoveaError
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def test_training_images_are_all_there(kvasir: Kvasir) -> None:
 def test_only_splits_that_are_asked_for_need_images(kvasir: Kvasir) -> None:
     if len(kvasir.ids) > 900:
         pytest.skip("the test images are on disk")
-    with pytest.raises(FoveaError, match="100 images are missing"):
+    with pytest.raises(ValueError, match="100 images are missing"):
         kvasir.check(kvasir.splits()["test"], masks=False)
 
 

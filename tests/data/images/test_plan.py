@@ -11,7 +11,6 @@ from PIL import Image
 from fovea.data.images.folder import Folder
 from fovea.data.images.plan import evaluation_plan, make_plan
 from fovea.data.store import Store
-from fovea.runtime.errors import FoveaError
 
 PARAMETERS = {"gaze.sigma": 70.0}
 
@@ -100,7 +99,7 @@ def test_one_image_under_two_names_in_two_splits_is_named(root: Path, caplog: py
     for copy, original in (("i01", "i00"), ("i05", "i02")):  # the first pair stands in one split
         (root / "images" / f"{copy}.png").write_bytes((root / "images" / f"{original}.png").read_bytes())
     message = "1 image stands in two splits under different names: i02.png in train = i05.png in test"
-    with pytest.raises(FoveaError, match=f"{message}.*data.duplicates=warn"):
+    with pytest.raises(ValueError, match=f"{message}.*data.duplicates=warn"):
         plan(root, {"mask"}, duplicates="refuse")
     for choice, said in (("warn", True), ("ignore", False)):
         caplog.clear()
@@ -141,7 +140,7 @@ def test_what_cannot_work_is_refused(root: Path, change: dict, options: dict, me
     options = dict(options)
     needs, store = options.pop("needs"), options.pop("store", None)
     store = store.replace("STORE", str(root / "STORE")) if store else None
-    with pytest.raises(FoveaError, match=message) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         plan(root, needs, store, **options)
     assert "\n" not in str(caught.value)
 
@@ -149,5 +148,5 @@ def test_what_cannot_work_is_refused(root: Path, change: dict, options: dict, me
 def test_an_empty_split_or_an_unknown_one_is_refused(root: Path) -> None:
     (root / "train.txt").write_text("i00\ni01\n")
     for split, message in (("test", "has no test images"), ("tset", "split=tset is not a split")):
-        with pytest.raises(FoveaError, match=message):
+        with pytest.raises(ValueError, match=message):
             evaluation_plan(partial(Folder), str(root), split, "auto", None, PARAMETERS)

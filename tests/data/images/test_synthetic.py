@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from fovea.data.images.synthetic import Synthetic, draw
-from fovea.runtime.errors import FoveaError
 
 PARAMETERS: dict[str, Any] = {"images": 5, "image_size": 48, "seed": 0}
 
@@ -95,7 +94,7 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
 
 def test_other_parameters_are_refused(tmp_path: Path) -> None:
     root = Synthetic(tmp_path / "set", **PARAMETERS).root
-    with pytest.raises(FoveaError, match=r"data\.root: .*set was generated with .*choose another data\.root or delete"):
+    with pytest.raises(ValueError, match=r"data\.root: .*set was generated with .*choose another data\.root or delete"):
         Synthetic(root, **{**PARAMETERS, "seed": 1})
 
 
@@ -104,22 +103,22 @@ def test_a_folder_of_something_else_is_refused_and_kept(tmp_path: Path, text: st
     (tmp_path / "thesis.txt").write_text("mine")
     if text:
         (tmp_path / "synthetic.json").write_text(text)
-    with pytest.raises(FoveaError, match=r"data\.root: .* holds no generated images"):
+    with pytest.raises(ValueError, match=r"data\.root: .* holds no generated images"):
         Synthetic(tmp_path, **PARAMETERS)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(FoveaError, match="file"):
+    with pytest.raises(ValueError, match="file"):
         Synthetic(tmp_path / "file", **PARAMETERS)
-    with pytest.raises(FoveaError, match="cannot write"):
+    with pytest.raises(ValueError, match="cannot write"):
         Synthetic(tmp_path / "file" / "set", **PARAMETERS)
 
 
 @pytest.mark.parametrize("wrong", [{"images": 0}, {"image_size": 8}, {"seed": -1}])
 def test_impossible_parameters_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
-    with pytest.raises(FoveaError, match=r"data\.dataset: "):
+    with pytest.raises(ValueError, match=r"data\.dataset: "):
         Synthetic(tmp_path / "set", **{**PARAMETERS, **wrong})
 
 

@@ -7,7 +7,6 @@ import pytest
 from scipy.ndimage import center_of_mass
 
 from fovea.data.volumes.misalignment import Misalignment
-from fovea.runtime.errors import FoveaError
 
 EVEN = (1.0, 1.0, 1.0)
 
@@ -125,7 +124,7 @@ def test_what_comes_in_is_the_least_value_and_background() -> None:
     "wrong", [{"shift": -1.0}, {"shift": float("nan")}, {"rotation": 181.0}, {"rotation": -1.0}, {"seed": -1}]
 )
 def test_amounts_without_sense_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(FoveaError, match=r"^data\.misalignment: .*give a shift of 0 mm or more"):
+    with pytest.raises(ValueError, match=r"^data\.misalignment: .*give a shift of 0 mm or more"):
         Misalignment("mri", **wrong)
 
 

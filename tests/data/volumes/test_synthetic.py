@@ -13,7 +13,6 @@ from scipy.stats import rankdata
 
 from fovea.data.volumes import synthetic
 from fovea.data.volumes.synthetic import CONTRASTS, LABELS, draw, generate
-from fovea.runtime.errors import FoveaError
 
 ARGUMENTS: dict[str, Any] = {
     "modalities": ["ct", "mri"],
@@ -160,7 +159,7 @@ def test_a_drawing_that_was_stopped_leaves_nothing_and_is_begun_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(synthetic, "_write", full)
-        with pytest.raises(FoveaError, match=r"cannot write .*no space left"):
+        with pytest.raises(ValueError, match=r"cannot write .*no space left"):
             generate(tmp_path / "set", **ARGUMENTS)
     assert not list(tmp_path.iterdir())
     generate(tmp_path / "set", **ARGUMENTS)
@@ -169,7 +168,7 @@ def test_a_drawing_that_was_stopped_leaves_nothing_and_is_begun_again(
 
 def test_a_part_of_a_folder_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    with pytest.raises(FoveaError, match=r"data\.root: .* holds no generated images; choose another"):
+    with pytest.raises(ValueError, match=r"data\.root: .* holds no generated images; choose another"):
         generate(tmp_path, **ARGUMENTS)
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
@@ -180,7 +179,7 @@ def test_second_use_leaves_the_files_alone_and_other_arguments_are_refused(tmp_p
     (tmp_path / "set" / "images" / "labeled_000_ct.nii.gz").write_bytes(b"mine")
     generate(tmp_path / "set", **small)
     assert (tmp_path / "set" / "images" / "labeled_000_ct.nii.gz").read_bytes() == b"mine"
-    with pytest.raises(FoveaError, match=r"data\.root: .*was generated with .*choose another data\.root or delete"):
+    with pytest.raises(ValueError, match=r"data\.root: .*was generated with .*choose another data\.root or delete"):
         generate(tmp_path / "set", **{**small, "shift": 1.0})
 
 
@@ -208,6 +207,6 @@ def test_jobs_that_start_together_agree(tmp_path: Path, root: Path) -> None:
     ],
 )
 def test_impossible_arguments_are_refused(tmp_path: Path, wrong: dict[str, Any], line: str) -> None:
-    with pytest.raises(FoveaError, match=rf"^data\.dataset: .*{line}"):
+    with pytest.raises(ValueError, match=rf"^data\.dataset: .*{line}"):
         generate(tmp_path / "set", **{**ARGUMENTS, **wrong})
     assert not list(tmp_path.iterdir())

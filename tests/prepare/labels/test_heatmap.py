@@ -6,7 +6,6 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from fovea.prepare.labels.heatmap import heatmap
-from fovea.runtime.errors import FoveaError
 
 
 def plain(x, y, duration, size, canvas, sigma) -> np.ndarray:
@@ -68,5 +67,5 @@ def test_nothing_to_tell_places_apart_gives_zeros(points, sigma: float) -> None:
 
 
 def test_arrays_of_different_length_are_refused() -> None:
-    with pytest.raises(FoveaError, match="2 x, 1 y and 1 durations"):
+    with pytest.raises(ValueError, match="2 x, 1 y and 1 durations"):
         heatmap([0.1, 0.2], [0.1], [100.0], (4, 4))

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from fovea.prepare.refiners.crf import BACKENDS, check_backend, refine
-from fovea.runtime.errors import FoveaError
 
 HALVES = np.zeros((24, 32, 3), np.uint8)
 HALVES[:, 16:] = 200
@@ -157,13 +156,13 @@ def test_backend_none_returns_a_copy() -> None:
 
 def test_unknown_backend_names_the_choices() -> None:
     choices = ", ".join(BACKENDS)
-    with pytest.raises(FoveaError, match=rf"gaze\.crf\.backend: 'magic' is not known; use one of {choices}"):
+    with pytest.raises(ValueError, match=rf"gaze\.crf\.backend: 'magic' is not known; use one of {choices}"):
         check_backend("magic")
 
 
 def test_missing_library_names_the_remedies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fovea.prepare.refiners.crf.find_spec", lambda name: None)
-    with pytest.raises(FoveaError, match=r"make crf.*gaze\.crf\.backend=lattice"):
+    with pytest.raises(ValueError, match=r"make crf.*gaze\.crf\.backend=lattice"):
         check_backend("pydensecrf")
 
 
@@ -171,11 +170,11 @@ def test_missing_library_names_the_remedies(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(("sxy", "srgb"), [(1e-3, 13.0), (80.0, 1e-4), (1e-300, 1e-300)])
 def test_a_kernel_too_narrow_to_number_its_lattice_is_refused(backend: str, sxy: float, srgb: float) -> None:
     image, target = scene(300, 400)
-    with pytest.raises(FoveaError, match=r"gaze\.crf\.sxy=.*gaze\.crf\.srgb=.*too small for an image of 400 x 300"):
+    with pytest.raises(ValueError, match=r"gaze\.crf\.sxy=.*gaze\.crf\.srgb=.*too small for an image of 400 x 300"):
         refine(image, target, 1.0, sxy, srgb, backend=backend)
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 5), np.uint8), np.zeros((5, 4, 3), np.uint8)])
 def test_image_and_map_of_different_size_are_refused(image: np.ndarray) -> None:
-    with pytest.raises(FoveaError, match="do not belong together"):
+    with pytest.raises(ValueError, match="do not belong together"):
         refine(image, np.zeros((4, 5), np.float32), backend="none")

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_bytes
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -36,13 +35,13 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
         uint8 [H, W, channels].
 
     Raises:
-        FoveaError: the file is missing, cannot be decoded, or holds more than 8 bits a channel.
+        ValueError: the file is missing, cannot be decoded, or holds more than 8 bits a channel.
     """
     if channels not in _MODES:
-        raise FoveaError(f"data.channels: {channels} is not possible for image files; use 3 (RGB) or 1 (grey)")
+        raise ValueError(f"data.channels: {channels} is not possible for image files; use 3 (RGB) or 1 (grey)")
     with _opened(path) as image:
         if image.mode not in _EIGHT_BIT:
-            raise FoveaError(
+            raise ValueError(
                 f"{path}: pixels of more than 8 bits ({image.mode}); convert the image to 8 bits a channel"
             )
         pixels = np.array(image.convert(_MODES[channels]))
@@ -64,19 +63,20 @@ def read_mask(path: Path, classes: int = 1) -> np.ndarray:
         uint8 [H, W], values below max(classes, 2).
 
     Raises:
-        FoveaError: the file is missing or cannot be decoded; a binary mask's values tell no foreground; labels are
+        ValueError: the file is missing or cannot be decoded; a binary mask's values tell no foreground; labels are
             in colour, in a lossy file, or not below `classes`.
     """
     with _opened(path) as image:
-        lossy = image.format in {"JPEG", "MPO"}
-        if classes > 1:
-            return _labels(path, image, classes, lossy)
-        grey = np.asarray(image if image.mode in _LABELS - {"1", "P"} else image.convert("L"))
+        lossy, mode = image.format in {"JPEG", "MPO"}, image.mode
+        as_stored = classes > 1 or mode in _LABELS - {"1", "P"}
+        grey = np.asarray(image if as_stored else image.convert("L"))
+    if classes > 1:
+        return _labels(path, grey, mode, classes, lossy)
     brightest = int(grey.max())
     if lossy or brightest > _HALF:
         return (grey > _HALF).astype(np.uint8)
     if brightest > 1:
-        raise FoveaError(
+        raise ValueError(
             f"{path}: a binary mask's values are 0 and 255 (or 0 and 1), here they end at {brightest}; "
             "save it so, or set data.classes if these are labels"
         )
@@ -87,7 +87,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """Height and width of an image in pixels, read from the file's header alone.
 
     Raises:
-        FoveaError: the file is missing or is no image.
+        ValueError: the file is missing or is no image.
     """
     with _opened(path) as image:
         return image.height, image.width
@@ -101,20 +101,20 @@ def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str,
         suffixes: of the files that count, in lower case.
 
     Raises:
-        FoveaError: no such folder, no image in it, or two images of one stem.
+        ValueError: no such folder, no image in it, or two images of one stem.
     """
     files: dict[str, Path] = {}
     try:
         with os.scandir(folder) as entries:
             found = sorted(entry.name for entry in entries if _is_image(entry, suffixes))
     except OSError as error:
-        raise FoveaError(f"{folder}: {_reason(error)}; a folder of images should stand there") from error
+        raise ValueError(f"{folder}: {_reason(error)}; a folder of images should stand there") from error
     for path in (Path(folder) / name for name in found):
         if path.stem in files:
-            raise FoveaError(f"{files[path.stem]} and {path.name} share the stem {path.stem}; rename or remove one")
+            raise ValueError(f"{files[path.stem]} and {path.name} share the stem {path.stem}; rename or remove one")
         files[path.stem] = path
     if not files:
-        raise FoveaError(f"{folder}: no image in this folder; it should hold {', '.join(sorted(suffixes))} files")
+        raise ValueError(f"{folder}: no image in this folder; it should hold {', '.join(sorted(suffixes))} files")
     return dict(sorted(files.items()))
 
 
@@ -122,7 +122,7 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
     """Write uint8 pixels, [H, W] or [H, W, 3], as a PNG file that is whole or absent.
 
     Raises:
-        FoveaError: the folder cannot be written, or the disk is full.
+        ValueError: the folder cannot be written, or the disk is full.
     """
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
@@ -133,16 +133,15 @@ def _is_image(entry: os.DirEntry[str], suffixes: Collection[str]) -> bool:
     return not entry.name.startswith(".") and Path(entry.name).suffix.lower() in suffixes and entry.is_file()
 
 
-def _labels(path: Path, image: Image.Image, classes: int, lossy: bool) -> np.ndarray:
+def _labels(path: Path, labels: np.ndarray, mode: str, classes: int, lossy: bool) -> np.ndarray:
     if lossy:
-        raise FoveaError(f"{path}: JPEG does not keep labels; save the mask of {classes} classes as PNG")
-    if image.mode not in _LABELS:
-        raise FoveaError(f"{path}: a colour mask ({image.mode}) names no labels; save it as integers below {classes}")
-    labels = np.asarray(image)
+        raise ValueError(f"{path}: JPEG does not keep labels; save the mask of {classes} classes as PNG")
+    if mode not in _LABELS:
+        raise ValueError(f"{path}: a colour mask ({mode}) names no labels; save it as integers below {classes}")
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0 or highest >= classes:
         wrong = lowest if lowest < 0 else highest
-        raise FoveaError(f"{path}: label {wrong} is outside 0 to {classes - 1}; mend the mask or data.classes")
+        raise ValueError(f"{path}: label {wrong} is outside 0 to {classes - 1}; mend the mask or data.classes")
     return labels.astype(np.uint8)
 
 
@@ -151,14 +150,16 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     """Open an image file; whatever Pillow raises on it, while it is decoded too, becomes one line."""
     try:
         with Image.open(path) as image:
-            if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
-                raise FoveaError(f"{path}: a TIFF of several pages; save every page as an image of its own")
-            yield image
+            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+            if pages == 1:
+                yield image
+                return
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise FoveaError(f"cannot read {path}: {_reason(error)}; restore the file or its permissions") from error
+        raise ValueError(f"cannot read {path}: {_reason(error)}; restore the file or its permissions") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         mend = "replace the file or remove its id from the split lists"
-        raise FoveaError(f"cannot decode {path}: {_reason(error)}; {mend}") from error
+        raise ValueError(f"cannot decode {path}: {_reason(error)}; {mend}") from error
+    raise ValueError(f"{path}: a TIFF of several pages; save every page as an image of its own")
 
 
 def _reason(error: Exception) -> str:

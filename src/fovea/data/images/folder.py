@@ -8,7 +8,7 @@ import numpy as np
 
 from fovea.data.images.files import SUFFIXES, image_files, image_size, read_image, read_mask
 from fovea.data.splits import carve, carve_fold, check_disjoint, read_list
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 PROTOCOLS = ("clean", "published")
 """`clean` chooses checkpoints on a validation split; `published` trains on the whole list and keeps the last one."""
@@ -35,7 +35,7 @@ class Folder:
             parted by patient; only with the protocol `clean`.
 
     Raises:
-        FoveaError: no such folder, or an argument that makes no sense.
+        ValueError: no such folder, or an argument that makes no sense.
     """
 
     image_suffixes = SUFFIXES  # of the files in `images/`; whoever changes them reads them too: `decode` and `size`
@@ -60,13 +60,13 @@ class Folder:
         self.split_seed = split_seed
         self.fold = fold
         if not self.root.is_dir():
-            raise FoveaError(f"data.root: no such folder {self.root}; name the folder that holds images/")
+            raise ValueError(f"data.root: no such folder {self.root}; name the folder that holds images/")
         if channels not in (1, 3):
-            raise FoveaError(f"data.channels: {channels} is not possible for image files; use 3 (RGB) or 1 (grey)")
+            raise ValueError(f"data.channels: {channels} is not possible for image files; use 3 (RGB) or 1 (grey)")
         if not 1 <= classes <= 256:
-            raise FoveaError(f"data.classes: {classes} is not between 1 (binary masks) and 256")
+            raise ValueError(f"data.classes: {classes} is not between 1 (binary masks) and 256")
         if protocol not in PROTOCOLS:
-            raise FoveaError(f"data.protocol: {protocol!r} is not known; use {' or '.join(PROTOCOLS)}")
+            raise ValueError(f"data.protocol: {protocol!r} is not known; use {' or '.join(PROTOCOLS)}")
         if fold is not None:
             _check_fold(fold, protocol)
 
@@ -79,7 +79,7 @@ class Folder:
         """The ids of `train`, `val` and `test`, whether or not their images are on disk (`check` looks).
 
         Raises:
-            FoveaError: a list cannot be read, or a patient is in two of them.
+            ValueError: a list cannot be read, or a patient is in two of them.
         """
         train, val, test = self._lists()
         if train is None and val is None and test is None:
@@ -106,7 +106,7 @@ class Folder:
         """The image of an id, uint8 [H, W, channels].
 
         Raises:
-            FoveaError: there is none, or it cannot be decoded.
+            ValueError: there is none, or it cannot be decoded.
         """
         return self.decode(self.image_path(name), self.channels)
 
@@ -119,7 +119,7 @@ class Folder:
         """The mask of an id, uint8 [H, W]: 0 and 1, or labels below `classes`.
 
         Raises:
-            FoveaError: there is none, it cannot be decoded, or its size is not that of the image.
+            ValueError: there is none, it cannot be decoded, or its size is not that of the image.
         """
         path = self.mask_path(name)
         if path is None:
@@ -127,7 +127,7 @@ class Folder:
         mask = read_mask(path, self.classes)
         if mask.shape != self.size(name):
             (height, width), (rows, columns) = self.size(name), mask.shape
-            raise FoveaError(
+            raise ValueError(
                 f"{path} is {columns} x {rows} pixels, but {self.image_path(name)} is {width} x {height}; "
                 "replace the one that is wrong"
             )
@@ -145,7 +145,7 @@ class Folder:
         """Where the image of an id lies.
 
         Raises:
-            FoveaError: there is none.
+            ValueError: there is none.
         """
         if name not in self._images:
             raise self._missing("image", [name])
@@ -167,7 +167,7 @@ class Folder:
             masks: whether their masks will be read too.
 
         Raises:
-            FoveaError: images or masks are missing; the first few are named.
+            ValueError: images or masks are missing; the first few are named.
         """
         ids = list(ids)
         if absent := [name for name in ids if name not in self._images]:
@@ -180,10 +180,10 @@ class Folder:
         train, val, test = (self.root / f"{split}.txt" for split in ("train", "val", "test"))
         return _listed(train), _listed(val), _listed(test)
 
-    def _missing(self, kind: str, names: list[str]) -> FoveaError:
+    def _missing(self, kind: str, names: list[str]) -> ValueError:
         count = f"{len(names)} {kind}s are" if len(names) > 1 else f"1 {kind} is"
         mend = "add them or shorten the split lists"
-        return FoveaError(f"{count} missing from {self.root / f'{kind}s'}: {first_few(names)}; {mend}")
+        return ValueError(f"{count} missing from {self.root / f'{kind}s'}: {first_few(names)}; {mend}")
 
     @cached_property
     def _images(self) -> dict[str, Path]:
@@ -198,9 +198,9 @@ class Folder:
 def _check_fold(fold: Sequence[int], protocol: str) -> None:
     numbers = isinstance(fold, Sequence) and [type(each) for each in fold] == [int, int]
     if not numbers or fold[1] < 2 or not 0 <= fold[0] < fold[1]:
-        raise FoveaError(f"data.fold={fold} is not possible; give [k, n] with k from 0 to n - 1, as in data.fold=[0,5]")
+        raise ValueError(f"data.fold={fold} is not possible; give [k, n] with k from 0 to n - 1, as in data.fold=[0,5]")
     if protocol != "clean":
-        raise FoveaError(f"data.fold: data.protocol={protocol} validates on nothing; set data.protocol=clean for folds")
+        raise ValueError(f"data.fold: data.protocol={protocol} validates on nothing; set data.protocol=clean for folds")
 
 
 def _listed(path: Path) -> list[str] | None:

@@ -13,7 +13,6 @@ from fovea.data.images.plan import Plan
 from fovea.data.images.samples import EvaluationSamples, Transform
 from fovea.data.images.spacing import common_spacing
 from fovea.pictures.evaluation_sheet import tiles
-from fovea.runtime.errors import FoveaError
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ class ImageSplit(EvaluationSamples):
         dose: Share of the gaze that is drawn.
 
     Raises:
-        FoveaError: the header of an image cannot be read.
+        ValueError: the header of an image cannot be read.
     """
 
     def __init__(
@@ -81,6 +80,6 @@ class ImageSplit(EvaluationSamples):
             return None
         try:
             return read_fixations(Path(self.fixations), self.plan.dataset.ids).first(self.dose)
-        except FoveaError as error:
+        except ValueError as error:
             log.warning("the contact sheet shows no fixations: %s", error)
             return None

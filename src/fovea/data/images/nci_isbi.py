@@ -8,7 +8,6 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from fovea.data.images.folder import Folder
-from fovea.runtime.errors import FoveaError
 
 
 class NciIsbi(Folder):
@@ -55,14 +54,14 @@ def read_slice(path: Path) -> np.ndarray:
         uint8 [H, W].
 
     Raises:
-        FoveaError: the file is missing, is no DICOM image, or holds several frames or colours.
+        ValueError: the file is missing, is no DICOM image, or holds several frames or colours.
     """
     try:
         stored = pydicom.dcmread(path).pixel_array
     except Exception as error:  # pydicom and its decoders raise whatever a damaged file leads them into
         raise _undecodable(path, error) from error
     if stored.ndim != 2:
-        raise FoveaError(f"{path}: {stored.ndim} axes of pixels; save each frame as a grey DICOM file of its own")
+        raise ValueError(f"{path}: {stored.ndim} axes of pixels; save each frame as a grey DICOM file of its own")
     pixels = stored.astype(np.float64)
     spread = np.ptp(pixels)
     return ((pixels - pixels.min()) / (spread or 1.0) * 255).astype(np.uint8)
@@ -72,7 +71,7 @@ def read_header(path: Path) -> Dataset:
     """The header of a DICOM image, with `Rows` and `Columns`; the pixels are not read.
 
     Raises:
-        FoveaError: the file is missing, or is no DICOM image.
+        ValueError: the file is missing, or is no DICOM image.
     """
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True)
@@ -82,8 +81,8 @@ def read_header(path: Path) -> Dataset:
     return header
 
 
-def _undecodable(path: Path, error: Exception) -> FoveaError:
+def _undecodable(path: Path, error: Exception) -> ValueError:
     if isinstance(error, OSError) and error.strerror:
-        return FoveaError(f"cannot read {path}: {error.strerror.lower()}; restore the file or its permissions")
+        return ValueError(f"cannot read {path}: {error.strerror.lower()}; restore the file or its permissions")
     reason = " ".join(str(error).split()) or "no size"
-    return FoveaError(f"cannot decode {path}: {reason[:120]}; replace the file or remove its id from the split lists")
+    return ValueError(f"cannot decode {path}: {reason[:120]}; replace the file or remove its id from the split lists")

@@ -10,7 +10,7 @@ from typing import Any
 from fovea.data.images.folder import Folder
 from fovea.data.splits import carve, same_files
 from fovea.data.store import Store
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 SERVED = ("mask", "pseudo")  # the targets that a data set of images can give
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Plan:
         """The ids of `train`, `val` or `test`.
 
         Raises:
-            FoveaError: another name, or a split without images.
+            ValueError: another name, or a split without images.
         """
         missing = f"{self.dataset.root} has no {name} images; list them in {name}.txt or set data.protocol=clean"
         return named({"train": self.train, "val": self.val, "test": self.test}, name, missing)
@@ -69,20 +69,20 @@ def make_plan(
         duplicates: What equal files in two splits lead to: `warn`, `refuse` or `ignore`.
 
     Raises:
-        FoveaError: the data cannot serve this mode, or a value is out of range; see the message.
+        ValueError: the data cannot serve this mode, or a value is out of range; see the message.
     """
     needs = frozenset(needs)
     if unknown := sorted(needs - set(SERVED)):
-        raise FoveaError(
+        raise ValueError(
             f"supervision trains on {first_few(unknown)}, which this data set does not serve "
             f"(it has {', '.join(SERVED)}); choose another supervision=… or data=…"
         )
     if not 0 < fraction <= 1:
-        raise FoveaError(f"data.fraction={fraction}: give a part of the training images in (0, 1]")
+        raise ValueError(f"data.fraction={fraction}: give a part of the training images in (0, 1]")
     data = dataset(root=root)
     splits = data.splits()
     if not splits["train"]:
-        raise FoveaError(f"data.root: {root} has no training images; add some or mend train.txt")
+        raise ValueError(f"data.root: {root} has no training images; add some or mend train.txt")
     data.check(splits["train"], masks="mask" in needs)
     data.check(splits["val"], masks=select_on == "mask")
     _look_for_duplicates(data, splits, duplicates)
@@ -101,7 +101,7 @@ def evaluation_plan(
     """The plan of an evaluation of one split: nothing is trained on, so nothing but that split is checked.
 
     Raises:
-        FoveaError: the split is empty or lacks files that it is to be scored against.
+        ValueError: the split is empty or lacks files that it is to be scored against.
     """
     data = dataset(root=root)
     splits = data.splits()
@@ -119,12 +119,12 @@ def named(splits: Mapping[str, list[str]], name: str, missing: str) -> list[str]
     """The ids of a split by its name.
 
     Raises:
-        FoveaError: another name; or, in the words of `missing`, a split without ids.
+        ValueError: another name; or, in the words of `missing`, a split without ids.
     """
     if name not in splits:
-        raise FoveaError(f"split={name} is not a split; choose {', '.join(splits)}")
+        raise ValueError(f"split={name} is not a split; choose {', '.join(splits)}")
     if not splits[name]:
-        raise FoveaError(f"split={name}: {missing}")
+        raise ValueError(f"split={name}: {missing}")
     return splits[name]
 
 
@@ -136,7 +136,7 @@ def digest(ids: Sequence[str]) -> str:
 def _look_for_duplicates(data: Folder, splits: dict[str, list[str]], choice: str) -> None:
     """Say where one image stands in two splits under different names; `check_disjoint` has seen to ids and patients."""
     if choice not in ("warn", "refuse", "ignore"):
-        raise FoveaError(f"data.duplicates={choice} is not a choice; choose warn, refuse or ignore")
+        raise ValueError(f"data.duplicates={choice} is not a choice; choose warn, refuse or ignore")
     if choice == "ignore":
         return
     there = set(data.ids)  # the images of a split that is not read may be absent
@@ -148,13 +148,13 @@ def _look_for_duplicates(data: Folder, splits: dict[str, list[str]], choice: str
     count = f"{len(found)} images stand" if len(found) > 1 else "1 image stands"
     message = f"{data.root}: {count} in two splits under different names: {named}; scores there are too good"
     if choice == "refuse":
-        raise FoveaError(f"{message}: take them out of one list, or set data.duplicates=warn")
+        raise ValueError(f"{message}: take them out of one list, or set data.duplicates=warn")
     log.warning("%s (data.duplicates=refuse would stop here, ignore would say nothing)", message)
 
 
 def _select_on(choice: str, data: Folder, ids: list[str], needs: frozenset[str]) -> str:
     if choice not in ("auto", "mask", "pseudo"):
-        raise FoveaError(f"data.select_on={choice} is not a choice; choose auto, mask or pseudo")
+        raise ValueError(f"data.select_on={choice} is not a choice; choose auto, mask or pseudo")
     if choice != "auto":
         return choice
     masked = all(data.has_mask(image_id) for image_id in ids)
@@ -165,7 +165,7 @@ def _select_on(choice: str, data: Folder, ids: list[str], needs: frozenset[str])
 
 def _open_store(path: str | None, parameters: dict[str, Any]) -> Store:
     if path is None:
-        raise FoveaError("gaze.store is not given; run fovea-prepare and give its store")
+        raise ValueError("gaze.store is not given; run fovea-prepare and give its store")
     store = Store(Path(path))
     store.check(parameters)
     return store
@@ -175,7 +175,7 @@ def _optional_store(path: str | None, parameters: dict[str, Any]) -> Store | Non
     """The store for the contact sheet alone: without one, or with another's maps, the sheet has a column less."""
     try:
         return _open_store(path, parameters)
-    except FoveaError:
+    except ValueError:
         return None
 
 
@@ -183,7 +183,7 @@ def _with_map(ids: list[str], store: Store | None) -> tuple[list[str], list[str]
     """Those that have a map and those that have none, if maps are asked for.
 
     Raises:
-        FoveaError: none has one, so the store is another data set's.
+        ValueError: none has one, so the store is another data set's.
     """
     if store is None:
         return ids, []
@@ -191,7 +191,7 @@ def _with_map(ids: list[str], store: Store | None) -> tuple[list[str], list[str]
     kept = [image_id for image_id in ids if image_id in known]
     without = [image_id for image_id in ids if image_id not in known]
     if ids and not kept:
-        raise FoveaError(
+        raise ValueError(
             f"gaze.store: {store.path} has a map of none of these {len(ids)} images ({first_few(ids, 2)}); "
             "give the store of this data set or run fovea-prepare for it"
         )

@@ -13,7 +13,6 @@ from tqdm import tqdm
 from fovea.data.images.files import write_image
 from fovea.data.images.samples import Transform, resize_image, to_tensor
 from fovea.pictures.overlay import overlay
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.outputs import labels
 
 log = logging.getLogger(__name__)
@@ -46,13 +45,13 @@ def predict(
         The reason, by name, for each image that could not be read; the others are done.
 
     Raises:
-        FoveaError: `out` cannot be written.
+        ValueError: `out` cannot be written.
     """
     failures = {}
     for name, path in tqdm(images.items(), desc="predict", unit="image"):
         try:
             image = decode(path)
-        except FoveaError as error:
+        except ValueError as error:
             failures[name] = str(error)
             log.error("%s", error)
             continue

@@ -44,7 +44,7 @@ class Resized:
         """`image` uint8 [size, size, C], `mask` uint8 [size, size] or `pseudo` float32 [size, size].
 
         Raises:
-            FoveaError: the file is missing or damaged.
+            ValueError: the file is missing or damaged.
         """
         image_id = self.plan.train[index]
         if kind == "image":

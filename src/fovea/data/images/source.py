@@ -10,7 +10,6 @@ from fovea.data.images.folder import Folder
 from fovea.data.images.plan import Plan, evaluation_plan, make_plan
 from fovea.data.parameters import Parameters
 from fovea.data.source import Read
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.instantiate import instantiate, locate
 
 if TYPE_CHECKING:
@@ -25,11 +24,11 @@ def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
     """Factory of the data set of images that the group `data` describes, for the commands about gaze.
 
     Raises:
-        FoveaError: it is one of another kind.
+        ValueError: it is one of another kind.
     """
     kind = locate(data["dataset"]["_target_"], "data.dataset._target_")
     if not issubclass(kind, Folder):
-        raise FoveaError(f"data={data['name']} has no images to look at; gaze goes with data=kvasir, folder, …")
+        raise ValueError(f"data={data['name']} has no images to look at; gaze goes with data=kvasir, folder, …")
     factory: Callable[..., Folder] = instantiate(data["dataset"])
     return factory
 
@@ -38,7 +37,7 @@ class Images:
     """Any torch-free data set of images; what each key means stands in `configs/data/base.yaml`.
 
     Raises:
-        FoveaError: a number makes no sense.
+        ValueError: a number makes no sense.
     """
 
     of_model: ClassVar[tuple[str, ...]] = ("channels", "classes", "normalize", "size")
@@ -66,7 +65,7 @@ class Images:
         fold: Sequence[int] | None = None,
     ) -> None:
         if not isinstance(size, int) or size < 1:
-            raise FoveaError(f"data.size={size} is not possible; give a whole number from 1 on")
+            raise ValueError(f"data.size={size} is not possible; give a whole number from 1 on")
         # channels, protocol and fold are the data set's, which has them by interpolation
         self.name, self.root, self.dataset, self.classes = name, root, dataset, classes
         self.size, self.normalize, self.augment, self.cache = size, normalize, augment, cache
@@ -128,7 +127,7 @@ class Images:
 
         kind = locate(trained["dataset"]["_target_"], "checkpoint: data.dataset._target_")
         if not issubclass(kind, Folder):
-            raise FoveaError(
+            raise ValueError(
                 f"checkpoint: {kind.__name__} is no data set of images; give a file that fovea-train wrote"
             )
         images = image_files(source, kind.image_suffixes)

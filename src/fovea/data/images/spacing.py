@@ -15,7 +15,7 @@ def common_spacing(dataset: Folder, ids: Sequence[str]) -> tuple[dict[str, tuple
     Millimetres of some images and pixels of others would have no mean.
 
     Raises:
-        FoveaError: an image's header cannot be read.
+        ValueError: an image's header cannot be read.
     """
     known = {image_id: spacing for image_id in ids if (spacing := dataset.spacing(image_id)) is not None}
     if len(known) == len(ids):

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from fovea.data.generated import draw_once
 from fovea.data.images.folder import Folder
-from fovea.runtime.errors import FoveaError
 
 _VERSION = 1
 
@@ -36,7 +35,7 @@ class Synthetic(Folder):
         fold: as for `Folder`.
 
     Raises:
-        FoveaError: `root` holds something else, or cannot be written.
+        ValueError: `root` holds something else, or cannot be written.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class Synthetic(Folder):
         fold: Sequence[int] | None = None,
     ) -> None:
         if images < 1 or image_size < 32 or seed < 0:
-            raise FoveaError(
+            raise ValueError(
                 f"data.dataset: images={images} image_size={image_size} seed={seed}; "
                 "at least 1 image, 32 pixels and seed 0 are needed"
             )

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from fovea.data.images.samples import Arrays
 from fovea.data.volumes.prepared import Prepared, centred, common_shape
-from fovea.runtime.errors import FoveaError
 
 Factory = Callable[[Sequence[str]], Any]  # of a dictionary transform of MONAI for some kinds of arrays
 FOREGROUND = "foreground"
@@ -64,7 +63,7 @@ class Crops:
         """The crops of (pass, index): `image <modality>` float32 [crops, 1, *size], `mask <modality>` uint8, `id`.
 
         Raises:
-            FoveaError: a file cannot be read, or a transform changes the shape of a crop.
+            ValueError: a file cannot be read, or a transform changes the shape of a crop.
         """
         turn, index = key
         given = {kind: torch.from_numpy(self.arrays.read(kind, index))[None] for kind in self.prepared.kinds}
@@ -77,7 +76,7 @@ class Crops:
         crops = self.transform(padded)
         for crop in crops:
             if (found := crop[self.prepared.kinds[0]].shape[1:]) != self.size:
-                raise FoveaError(
+                raise ValueError(
                     f"data.augment: a crop of {self.size} became one of {tuple(found)}; give data.size equal sides "
                     "where crops are turned, or leave the turns out: '~data.augment.spatial.turn'"
                 )

@@ -7,8 +7,6 @@ from zlib import crc32
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from fovea.runtime.errors import FoveaError
-
 
 class Misalignment:
     """Shifts and turns the volumes of one modality by set amounts, each case in a direction of its own.
@@ -24,12 +22,12 @@ class Misalignment:
         seed: of the directions.
 
     Raises:
-        FoveaError: an amount or the seed makes no sense.
+        ValueError: an amount or the seed makes no sense.
     """
 
     def __init__(self, modality: str | None, shift: float = 0.0, rotation: float = 0.0, seed: int = 0) -> None:
         if not (0 <= shift < math.inf and 0 <= rotation <= 180 and seed >= 0):
-            raise FoveaError(
+            raise ValueError(
                 f"data.misalignment: shift={shift} rotation={rotation} seed={seed}; give a shift of 0 mm or more, a "
                 "rotation of 0 to 180 degrees, and a seed of 0 or more"
             )

@@ -11,7 +11,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
 
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_bytes
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -32,7 +32,7 @@ def read_header(path: Path) -> Header:
     """The header of a volume, without its voxels.
 
     Raises:
-        FoveaError: the file is missing or damaged, has not three axes, or its affine is singular.
+        ValueError: the file is missing or damaged, has not three axes, or its affine is singular.
     """
     image = _opened(path)
     return _header(image, path)
@@ -42,11 +42,11 @@ def read_volume(path: Path) -> np.ndarray:
     """A volume in RAS, float32 [D, H, W], in the units of the file.
 
     Raises:
-        FoveaError: see `read_header`; also, a voxel is no finite number.
+        ValueError: see `read_header`; also, a voxel is no finite number.
     """
     volume = _voxels(path).astype(np.float32, copy=False)
     if not np.isfinite(volume).all():
-        raise FoveaError(f"{path}: some voxels are no finite numbers; replace them")
+        raise ValueError(f"{path}: some voxels are no finite numbers; replace them")
     return volume
 
 
@@ -54,16 +54,16 @@ def read_labels(path: Path, classes: int) -> np.ndarray:
     """A mask in RAS, uint8 [D, H, W]: 0 the background, labels below `classes`.
 
     Raises:
-        FoveaError: see `read_header`; also, a value is no whole number, or no label.
+        ValueError: see `read_header`; also, a value is no whole number, or no label.
     """
     values = _voxels(path)
     labels = np.unique(values)
     if not np.array_equal(labels, np.round(labels)):
         odd = labels[labels != np.round(labels)]
-        raise FoveaError(f"{path}: a mask holds whole numbers, here is {odd[0]:g}; save labels, not probabilities")
+        raise ValueError(f"{path}: a mask holds whole numbers, here is {odd[0]:g}; save labels, not probabilities")
     if labels[0] < 0 or labels[-1] >= classes:
         unknown = labels[(labels < 0) | (labels >= classes)].astype(int).tolist()
-        raise FoveaError(
+        raise ValueError(
             f"{path}: unknown label {first_few(unknown, 3)}; labels are 0 to {classes - 1}: mend it, or data.classes"
         )
     return values.astype(np.uint8)
@@ -73,7 +73,7 @@ def write_labels(path: Path, labels: np.ndarray, like: Path) -> None:
     """Write labels in RAS, [D, H, W], as a NIfTI file on the grid of another file, in its orientation, whole or absent.
 
     Raises:
-        FoveaError: it cannot be written.
+        ValueError: it cannot be written.
     """
     header = read_header(like)
     turned = apply_orientation(labels, ornt_transform(io_orientation(np.eye(4)), io_orientation(header.affine)))
@@ -83,11 +83,11 @@ def write_labels(path: Path, labels: np.ndarray, like: Path) -> None:
 
 def _opened(path: Path) -> nib.spatialimages.SpatialImage:
     if not path.name.endswith(SUFFIXES):
-        raise FoveaError(f"{path}: not a NIfTI file by its name; it should end in {' or '.join(SUFFIXES)}")
+        raise ValueError(f"{path}: not a NIfTI file by its name; it should end in {' or '.join(SUFFIXES)}")
     try:
         image = nib.load(path)
     except FileNotFoundError as error:
-        raise FoveaError(f"{path}: no such file; restore it, or take its entry out of the list") from error
+        raise ValueError(f"{path}: no such file; restore it, or take its entry out of the list") from error
     except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
         raise _damaged(path, error) from error
     assert isinstance(image, nib.spatialimages.SpatialImage)
@@ -98,10 +98,10 @@ def _header(image: nib.spatialimages.SpatialImage, path: Path) -> Header:
     affine = np.asarray(image.affine, np.float64)
     sides = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
     if (sides < LEAST).any() or abs(np.linalg.det(affine[:3, :3] / sides)) < LEAST:
-        raise FoveaError(f"{path}: its affine is singular, so that nobody knows where its voxels lie; mend the header")
+        raise ValueError(f"{path}: its affine is singular, so that nobody knows where its voxels lie; mend the header")
     shape = image.shape[:3] if image.shape[3:] in ((), (1,)) else ()
     if len(shape) != 3 or 0 in shape:
-        raise FoveaError(f"{path}: {len(image.shape)} axes, {image.shape}; a volume has three, one channel")
+        raise ValueError(f"{path}: {len(image.shape)} axes, {image.shape}; a volume has three, one channel")
     places = io_orientation(affine)[:, 0].astype(int)
     turned = {int(place): (shape[axis], float(sides[axis])) for axis, place in enumerate(places)}
     (depth, first), (height, second), (width, third) = (turned[axis] for axis in range(3))
@@ -119,8 +119,8 @@ def _voxels(path: Path) -> np.ndarray:
     return np.ascontiguousarray(apply_orientation(values, io_orientation(header.affine)))
 
 
-def _damaged(path: Path, error: Exception) -> FoveaError:
+def _damaged(path: Path, error: Exception) -> ValueError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return FoveaError(
+    return ValueError(
         f"{path}: cannot be read as NIfTI ({reason}); replace the file, or take its entry out of the list"
     )

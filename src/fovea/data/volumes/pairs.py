@@ -12,7 +12,7 @@ import numpy as np
 from fovea.data.splits import carve, check_disjoint
 from fovea.data.volumes.misalignment import Misalignment
 from fovea.data.volumes.nifti import Header, read_header, read_labels, read_volume
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 KEYS = {"train": "training", "unlabeled": "unlabeled_training", "val": "validation", "test": "testing"}
 """Of the list, by split."""
@@ -38,7 +38,7 @@ class Pairs:
         misalignment: Moves the volumes of a modality as they are read.
 
     Raises:
-        FoveaError: the list cannot be read, names a path outside its folder, or fits neither modalities nor classes.
+        ValueError: the list cannot be read, names a path outside its folder, or fits neither modalities nor classes.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Pairs:
         self.misalignment = misalignment
         self.moved = (misalignment.modality if misalignment else None) or self.modalities[-1]
         if self.moved not in self.modalities:
-            raise FoveaError(f"data.misalignment.modality={self.moved}: there is {', '.join(self.modalities)}")
+            raise ValueError(f"data.misalignment.modality={self.moved}: there is {', '.join(self.modalities)}")
         content = _content(self.path)
         self.labels = _labels(content, classes, self.path)
         self.cases = _cases(content, self.path)
@@ -71,7 +71,7 @@ class Pairs:
         """The ids of `train` (labelled), `unlabeled`, `val` and `test`.
 
         Raises:
-            FoveaError: a patient or a file is in two of them, or no labelled case is left.
+            ValueError: a patient or a file is in two of them, or no labelled case is left.
         """
         found = {split: [case for case, each in self.cases.items() if each["split"] == split] for split in KEYS}
         if self.labeled_fraction is not None:
@@ -82,7 +82,7 @@ class Pairs:
         for split, cases in held.items():
             for path in (self.image_path(case, name) for case in cases for name in self.modalities):
                 if homes.setdefault(path, split) != split:
-                    raise FoveaError(f"{self.path}: {path.name} is both in {homes[path]} and in {split}; list it once")
+                    raise ValueError(f"{self.path}: {path.name} is both in {homes[path]} and in {split}; list it once")
         return found
 
     def patient(self, case: str) -> str:
@@ -101,10 +101,10 @@ class Pairs:
         """Where a mask lies.
 
         Raises:
-            FoveaError: the case has none.
+            ValueError: the case has none.
         """
         if f"mask_{modality}" not in self.cases[case]:
-            raise FoveaError(f"{self.path}: {case} has no mask_{modality}; add it, or move the case to another split")
+            raise ValueError(f"{self.path}: {case} has no mask_{modality}; add it, or move the case to another split")
         return self.root / self.cases[case][f"mask_{modality}"]
 
     def header(self, case: str, modality: str) -> Header:
@@ -119,7 +119,7 @@ class Pairs:
         """The labels of a volume, uint8 of its shape.
 
         Raises:
-            FoveaError: see `fovea.data.volumes.nifti.read_labels`; also, the masks of the other modalities have other
+            ValueError: see `fovea.data.volumes.nifti.read_labels`; also, the masks of the other modalities have other
                 labels.
         """
         labels = {name: self._mask(case, name) for name in self.modalities}
@@ -129,7 +129,7 @@ class Pairs:
                 paths = (
                     f"{self.mask_path(case, modality)} has {present[modality]}, {self.mask_path(case, name)} {values}"
                 )
-                raise FoveaError(f"{case}: its masks have different labels: {paths}; mend one, or leave the case out")
+                raise ValueError(f"{case}: its masks have different labels: {paths}; mend one, or leave the case out")
         return self._moved(labels[modality], case, modality)
 
     def check(self, cases: Iterable[str], masks: bool) -> None:
@@ -140,7 +140,7 @@ class Pairs:
             masks: Whether their masks are going to be read too; else these are left alone.
 
         Raises:
-            FoveaError: see `header` and `mask_path`; also, a mask is on another grid than its volume.
+            ValueError: see `header` and `mask_path`; also, a mask is on another grid than its volume.
         """
         for case in cases:
             for name in self.modalities:
@@ -152,7 +152,7 @@ class Pairs:
         path = self.mask_path(case, modality)
         mask = read_header(path)
         if mask.shape != image.shape or np.abs(mask.affine - image.affine).max() > SAME * max(image.shape):
-            raise FoveaError(
+            raise ValueError(
                 f"{path}: of {mask.shape} voxels, on another grid than {self.image_path(case, modality)} of "
                 f"{image.shape}; resample the mask to its volume"
             )
@@ -170,7 +170,7 @@ class Pairs:
     def _check_keys(self, case: Mapping[str, Any]) -> None:
         if missing := [name for name in self.modalities if f"img_{name}" not in case]:
             known = [key.removeprefix("img_") for key in case if key.startswith("img_")]
-            raise FoveaError(
+            raise ValueError(
                 f"{self.path}: {case['id']} has no img_{missing[0]}; it has {', '.join(known) or 'no modality'} "
                 "(data.modalities=…)"
             )
@@ -180,11 +180,11 @@ class Pairs:
         fraction = self.labeled_fraction
         assert fraction is not None
         if not 0 < fraction < 1:
-            raise FoveaError(f"data.labeled_fraction={fraction}: give a part in (0, 1), or null for the list's own")
+            raise ValueError(f"data.labeled_fraction={fraction}: give a part in (0, 1), or null for the list's own")
         pool = [case for case in (*labeled, *unlabeled) if self.has_masks(case)]
         patients = len({self.patient(case) for case in pool})
         if round(fraction * patients) < 1:
-            raise FoveaError(
+            raise ValueError(
                 f"data.labeled_fraction={fraction} of {patients} cases with masks leaves no labelled one; give "
                 f"{1 / max(patients, 1):.2g} or more"
             )
@@ -201,13 +201,13 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise FoveaError(
+        raise ValueError(
             f"data.root: no {path.name} in {path.parent}; docs/volumes.md says how to write one"
         ) from error
     except (OSError, ValueError) as error:
-        raise FoveaError(f"{path}: cannot be read as JSON ({error}); docs/volumes.md has an example") from error
+        raise ValueError(f"{path}: cannot be read as JSON ({error}); docs/volumes.md has an example") from error
     if not isinstance(content, dict):
-        raise FoveaError(f"{path}: a list of cases is a JSON object; docs/volumes.md has an example")
+        raise ValueError(f"{path}: a list of cases is a JSON object; docs/volumes.md has an example")
     return content
 
 
@@ -219,14 +219,14 @@ def _labels(content: Mapping[str, Any], classes: int, path: Path) -> dict[int, s
     except ValueError:
         labels = {}
     if sorted(labels) != [*range(len(labels))] or len(set(labels.values())) < len(labels) or len(labels) < 2:
-        raise FoveaError(f'{path}: labels: {given}; give different names by number, as {{"0": "background", "1": …}}')
+        raise ValueError(f'{path}: labels: {given}; give different names by number, as {{"0": "background", "1": …}}')
     # Tables have the columns of a class and of an output side by side.
     if taken := [name for name in labels.values() if name == "prediction" or name.startswith("level_")]:
-        raise FoveaError(
+        raise ValueError(
             f"{path}: labels: {taken[0]} is what a table calls an output of the network; name it otherwise"
         )
     if len(labels) != classes:
-        raise FoveaError(
+        raise ValueError(
             f"data.classes={classes}, but {path} names {len(labels)} labels; set data.classes={len(labels)}"
         )
     return labels
@@ -236,20 +236,20 @@ def _cases(content: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
     """All cases by id, with their split."""
     entries = [(split, entry) for split, key in KEYS.items() for entry in content.get(key) or []]
     if not any(split == "train" for split, _ in entries) and not any(split == "unlabeled" for split, _ in entries):
-        raise FoveaError(f"{path}: no case under training; docs/volumes.md has an example")
+        raise ValueError(f"{path}: no case under training; docs/volumes.md has an example")
     for _, entry in entries:
         if not isinstance(entry, dict):
-            raise FoveaError(f"{path}: {entry!r} is no case; write an object with img_<modality>")
+            raise ValueError(f"{path}: {entry!r} is no case; write an object with img_<modality>")
     names = [str(entry["id"]) if "id" in entry else _prefix(entry) for _, entry in entries]
     if len(set(names)) < len(names) or not all(names):
         names = [str(entry["id"]) if "id" in entry else "+".join(_stems(entry)) for _, entry in entries]
     if len(set(names)) < len(names):
         twice = [name for name in names if names.count(name) > 1]
-        raise FoveaError(f"{path}: {first_few(dict.fromkeys(twice))}: listed twice; give each case an id of its own")
+        raise ValueError(f"{path}: {first_few(dict.fromkeys(twice))}: listed twice; give each case an id of its own")
     cases = {}
     for name, (split, entry) in zip(names, entries, strict=True):
         if not name or name.startswith(".") or any(character in name for character in '/\\\0"'):
-            raise FoveaError(f"{path}: {name!r} is no id of a case; ids are names without a folder")
+            raise ValueError(f"{path}: {name!r} is no id of a case; ids are names without a folder")
         files = {key: _inside(value, path) for key, value in entry.items() if key.startswith(("img_", "mask_"))}
         cases[name] = {**entry, **files, "id": name, "split": split}
     return cases
@@ -260,7 +260,7 @@ def _inside(value: Any, path: Path) -> str:
     given = PurePosixPath(str(value).replace("\\", "/"))
     parts = given.parts  # none of ".", which is the folder itself
     if not isinstance(value, str) or not parts or given.is_absolute() or ".." in parts or ":" in parts[0]:
-        raise FoveaError(f"{path}: {value!r} leads out of the folder of the list; give paths below it")
+        raise ValueError(f"{path}: {value!r} leads out of the folder of the list; give paths below it")
     return str(given)
 
 

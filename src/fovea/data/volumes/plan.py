@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fovea.data.images.plan import digest, named
 from fovea.data.volumes.pairs import Pairs
-from fovea.runtime.errors import FoveaError, first_few
+from fovea.runtime.errors import first_few
 
 SERVED = ("mask", "unlabeled")
 
@@ -30,7 +30,7 @@ class VolumePlan:
         """The cases of `train`, `val` or `test`.
 
         Raises:
-            FoveaError: another name, or a split without cases.
+            ValueError: another name, or a split without cases.
         """
         missing = f"{self.dataset.path} lists no such cases; add some, or choose another split"
         return named({"train": self.train, "val": self.val, "test": self.test}, name, missing)
@@ -45,19 +45,19 @@ def make_plan(dataset: Callable[..., Pairs], root: str, needs: Collection[str]) 
         needs: `mask`, and `unlabeled` where the supervision learns from unlabelled cases too.
 
     Raises:
-        FoveaError: the data cannot serve this supervision; see the message.
+        ValueError: the data cannot serve this supervision; see the message.
     """
     if unknown := sorted(set(needs) - set(SERVED)):
-        raise FoveaError(
+        raise ValueError(
             f"supervision trains on {first_few(unknown)}, which volumes do not serve; choose supervision=cmc, "
             "labeled_only, mean_teacher or cross_pseudo"
         )
     data = dataset(root=root)
     splits = data.splits()
     if not splits["train"]:
-        raise FoveaError(f"{data.path}: no labelled case to train on; list some under training")
+        raise ValueError(f"{data.path}: no labelled case to train on; list some under training")
     if "unlabeled" in needs and not splits["unlabeled"]:
-        raise FoveaError(
+        raise ValueError(
             f"{data.path}: no unlabelled case; list some under unlabeled_training, set data.labeled_fraction, or "
             "choose supervision=labeled_only"
         )
@@ -72,7 +72,7 @@ def split_plan(dataset: Callable[..., Pairs], root: str, split: str) -> VolumePl
     """The plan of an evaluation of one split, of which alone the files are looked at.
 
     Raises:
-        FoveaError: the split is empty or lacks files that it is to be scored against.
+        ValueError: the split is empty or lacks files that it is to be scored against.
     """
     data = dataset(root=root)
     splits = data.splits()

@@ -14,7 +14,6 @@ from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_l
 from fovea.data.volumes.prepared import Intensity, prepare_volume
 from fovea.pictures.volume_sheet import overlay_of
 from fovea.runtime.device import moved
-from fovea.runtime.errors import FoveaError
 from fovea.supervision.outputs import labels
 
 log = logging.getLogger(__name__)
@@ -48,7 +47,7 @@ def predict_volumes(
         The number of volumes, and the reason by name for each that could not be predicted; the others are done.
 
     Raises:
-        FoveaError: there are no such files, or `out` cannot be written.
+        ValueError: there are no such files, or `out` cannot be written.
     """
     cases = found_cases(source, modalities)
     failures: dict[str, str] = {}
@@ -59,12 +58,12 @@ def predict_volumes(
             for name, path in paths.items():
                 try:
                     images[name] = torch.from_numpy(prepare_volume(path, spacing, intensity[name]))[None, None]
-                except FoveaError as error:
+                except ValueError as error:
                     failures[f"{case}_{name}"] = str(error)
             for name in images:
                 try:
                     prediction = predicted(read, images, name, paths[name], device)
-                except FoveaError as error:  # the network cannot do without one that is missing
+                except ValueError as error:  # the network cannot do without one that is missing
                     failures[f"{case}_{name}"] = f"{paths[name]}: {error}"
                 else:
                     write_prediction(prediction, paths[name], out, f"{case}_{name}")
@@ -93,10 +92,10 @@ def found_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, 
     """The volumes of a folder by case and modality.
 
     Raises:
-        FoveaError: no such folder, no such file in it, or a case and modality twice.
+        ValueError: no such folder, no such file in it, or a case and modality twice.
     """
     if not source.is_dir():
-        raise FoveaError(f"input: no such folder {source}; name one of <case>_<modality>.nii.gz files")
+        raise ValueError(f"input: no such folder {source}; name one of <case>_<modality>.nii.gz files")
     cases: dict[str, dict[str, Path]] = {}
     for path in sorted(source.iterdir()):
         suffix = next((each for each in reversed(SUFFIXES) if path.name.endswith(each)), None)
@@ -107,9 +106,9 @@ def found_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, 
             if stem.endswith(f"_{modality}"):
                 case = cases.setdefault(stem.removesuffix(f"_{modality}"), {})
                 if modality in case:
-                    raise FoveaError(f"input: {case[modality]} and {path.name} are one volume; remove one of them")
+                    raise ValueError(f"input: {case[modality]} and {path.name} are one volume; remove one of them")
                 case[modality] = path
     if not cases:
         names = ", ".join(f"<case>_{name}.nii.gz" for name in modalities)
-        raise FoveaError(f"input: no volume in {source} that is named {names}; rename your files, or link to them")
+        raise ValueError(f"input: no volume in {source} that is named {names}; rename your files, or link to them")
     return cases

@@ -46,7 +46,7 @@ class Prepared:
         """The array of a kind of a case.
 
         Raises:
-            FoveaError: the file is missing, damaged, or of another shape than its header says.
+            ValueError: the file is missing, damaged, or of another shape than its header says.
         """
         what, _, modality = kind.partition(" ")
         case = self.ids[index]

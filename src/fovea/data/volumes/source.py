@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fovea.data.source import Read
 from fovea.data.volumes.pairs import Pairs
 from fovea.data.volumes.plan import VolumePlan, make_plan, split_plan
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.instantiate import instantiate, locate
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class Volumes:
     """Cases of several modalities; what each key means stands in `configs/data/paired_volumes.yaml`.
 
     Raises:
-        FoveaError: a number makes no sense.
+        ValueError: a number makes no sense.
     """
 
     of_model: ClassVar[tuple[str, ...]] = ("channels", "classes", "intensity", "modalities", "size", "spacing")
@@ -56,7 +55,7 @@ class Volumes:
     ) -> None:
         for key, value in (("modalities", modalities), ("classes", classes)):
             if value is None:
-                raise FoveaError(f"data.{key} is not given: add data.{key}=…, as docs/volumes.md says")
+                raise ValueError(f"data.{key} is not given: add data.{key}=…, as docs/volumes.md says")
         _check(modalities, channels, size, spacing, intensity, crops, overlap, windows, augment)
         self.name, self.root, self.dataset = name, root, dataset
         self.modalities, self.classes, self.size, self.spacing = modalities, classes, size, spacing
@@ -146,7 +145,7 @@ def transform_of(config: Mapping[str, Any], kinds: Sequence[str]) -> Callable[..
     taken = signature(locate(config["_target_"], "data.augment")).parameters
     modes = ["nearest" if kind.startswith("mask") else "bilinear" for kind in kinds]
     if "keys" not in taken:
-        raise FoveaError(
+        raise ValueError(
             f"data.augment: {config['_target_']} takes no keys; name the one of dictionaries, which ends in d"
         )
     built: Callable[..., Any] = instantiate(
@@ -168,22 +167,22 @@ def _check(
 ) -> None:
     """Refuse values that would show late, or not at all."""
     if isinstance(modalities, str) or len(modalities) < 1 or len({*modalities}) < len(modalities):
-        raise FoveaError(f"data.modalities={modalities}: give different names, as in [ct,mri]")
+        raise ValueError(f"data.modalities={modalities}: give different names, as in [ct,mri]")
     if missing := [name for name in modalities if name not in intensity]:
-        raise FoveaError(f"data.intensity: nothing for {missing[0]}; add a transform of its intensities")
+        raise ValueError(f"data.intensity: nothing for {missing[0]}; add a transform of its intensities")
     if channels != 1:
-        raise FoveaError(f"data.channels={channels}: a volume has one channel; set data.channels=1")
+        raise ValueError(f"data.channels={channels}: a volume has one channel; set data.channels=1")
     three = not isinstance(size, str | int) and len(size) == 3 and all(type(side) is int and side > 0 for side in size)
     if not three:
-        raise FoveaError(f"data.size={size}: give three whole numbers of voxels, as in [128,128,128]")
+        raise ValueError(f"data.size={size}: give three whole numbers of voxels, as in [128,128,128]")
     if spacing is not None and (
         len(spacing) != 3 or any(side is not None and not 0 < side < float("inf") for side in spacing)
     ):
-        raise FoveaError(f"data.spacing={spacing}: give three sides in mm, null for one that stays, or null for all")
+        raise ValueError(f"data.spacing={spacing}: give three sides in mm, null for one that stays, or null for all")
     if type(crops) is not int or crops < 1 or type(windows) is not int or windows < 1 or not 0 <= overlap < 1:
-        raise FoveaError(
+        raise ValueError(
             f"data.crops={crops} data.windows={windows} data.overlap={overlap}: give whole numbers from 1 on, and an "
             "overlap in [0, 1)"
         )
     if unknown := sorted({*augment} - {"spatial", "intensity"}):
-        raise FoveaError(f"data.augment.{unknown[0]} is for images; choose augmentation=volumes (or none)")
+        raise ValueError(f"data.augment.{unknown[0]} is for images; choose augmentation=volumes (or none)")

@@ -13,7 +13,6 @@ from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
 from fovea.data.generated import draw_once
-from fovea.runtime.errors import FoveaError
 from fovea.runtime.files import write_json
 
 LABELS = ("background", "crescent", "ring", "ball")
@@ -71,7 +70,7 @@ def generate(
         seed: of the drawing.
 
     Raises:
-        FoveaError: an argument makes no sense, `root` holds something else, or cannot be written.
+        ValueError: an argument makes no sense, `root` holds something else, or cannot be written.
     """
     counts = {"labeled": labeled, "unlabeled": unlabeled, "validation": validation, "testing": testing}
     parameters: dict[str, Any] = counts | {
@@ -227,12 +226,12 @@ def _check(parameters: dict[str, Any], counts: dict[str, int]) -> None:
         or len(set(names)) < len(names)
         or not all(re.fullmatch(r"[A-Za-z0-9_-]+", str(name)) for name in names)
     ):
-        raise FoveaError(f"data.dataset: modalities={names}; give one to three different names of letters and digits")
+        raise ValueError(f"data.dataset: modalities={names}; give one to three different names of letters and digits")
     if min(counts.values()) < 0 or not counts["labeled"]:
-        raise FoveaError(f"data.dataset: {counts}; give at least 1 labelled case and 0 of the others")
+        raise ValueError(f"data.dataset: {counts}; give at least 1 labelled case and 0 of the others")
     if len(size) != 3 or min(size[:2]) < 16 or size[2] < 4 or max(size) > 1024:
-        raise FoveaError(f"data.dataset: shape={size}; give three numbers of voxels: 16, 16 and 4 to 1024 each")
+        raise ValueError(f"data.dataset: shape={size}; give three numbers of voxels: 16, 16 and 4 to 1024 each")
     if len(spacing) != 3 or not all(0 < step < math.inf for step in spacing):
-        raise FoveaError(f"data.dataset: voxel={spacing}; give three lengths above 0 in mm")
+        raise ValueError(f"data.dataset: voxel={spacing}; give three lengths above 0 in mm")
     if not 0 <= parameters["shift"] < math.inf or parameters["seed"] < 0:
-        raise FoveaError(f"data.dataset: shift={parameters['shift']} seed={parameters['seed']}; give 0 or more")
+        raise ValueError(f"data.dataset: shift={parameters['shift']} seed={parameters['seed']}; give 0 or more")

@@ -30,7 +30,7 @@ class SyntheticPairs(Pairs):
         misalignment: As for `Pairs`; it comes on top of `shift`.
 
     Raises:
-        FoveaError: `root` holds something else, or cannot be written; see also `Pairs`.
+        ValueError: `root` holds something else, or cannot be written; see also `Pairs`.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class SlidingWindow:
         """Probabilities [1, K, *size] by name, of the first modality of volumes [1, 1, D, H, W] by modality.
 
         Raises:
-            FoveaError: the module cannot do without a modality that is missing.
+            ValueError: the module cannot do without a modality that is missing.
         """
         names = list(image)
         shapes = [tuple(volume.shape[2:]) for volume in image.values()]

@@ -11,7 +11,6 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from fovea.engine.callbacks.last import Last, validation_follows
-from fovea.runtime.errors import FoveaError
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +31,17 @@ class Preemption(Checkpoint):
             stop for; a process on its own looks after each.
 
     Raises:
-        FoveaError: there is no such signal, or the number is none from 1 on.
+        ValueError: there is no such signal, or the number is none from 1 on.
     """
 
     def __init__(self, signals: Sequence[str], agree_every_n_steps: int) -> None:
         known = signal.Signals.__members__
         if unknown := [name for name in signals if f"SIG{name}" not in known]:
-            raise FoveaError(
+            raise ValueError(
                 f"callbacks.preemption.signals: no signal is called {unknown[0]}; say [USR2] or [USR2, TERM]"
             )
         if agree_every_n_steps < 1:
-            raise FoveaError(f"callbacks.preemption.agree_every_n_steps={agree_every_n_steps}: give 1 or more")
+            raise ValueError(f"callbacks.preemption.agree_every_n_steps={agree_every_n_steps}: give 1 or more")
         self.signals = [known[f"SIG{name}"] for name in signals]
         self.every = agree_every_n_steps
         self.received = 0  # number of the signal that this process got

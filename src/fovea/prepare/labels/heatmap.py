@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from fovea.runtime.errors import FoveaError
-
 _FAINT = 0.5  # share of the greatest heat that the range should have for float32 to be exact enough
 
 
@@ -37,10 +35,10 @@ def heatmap(
         float32 [H, W] in [0, 1]; zeros where there is nothing to tell places apart (no fixation, no duration).
 
     Raises:
-        FoveaError: the three arrays are not of one length.
+        ValueError: the three arrays are not of one length.
     """
     if not len(x) == len(y) == len(duration):
-        raise FoveaError(f"{len(x)} x, {len(y)} y and {len(duration)} durations are not one fixation each")
+        raise ValueError(f"{len(x)} x, {len(y)} y and {len(duration)} durations are not one fixation each")
     places = _pixels(y, canvas), _pixels(x, canvas), np.asarray(duration, np.float64)
     heat = _product(*places, _impulse_responses(canvas, sigma, np.float32))
     lowest, highest = heat.min(), heat.max()

@@ -5,7 +5,6 @@ from importlib.util import find_spec
 import numpy as np
 
 from fovea.data.parameters import BACKENDS
-from fovea.runtime.errors import FoveaError
 
 _FLOOR = 1e-5  # of the probabilities, so that no label is ever impossible
 
@@ -50,12 +49,12 @@ def refine(
         float32 [H, W] in [0, 1], the probability of the target.
 
     Raises:
-        FoveaError: the backend is unknown or not installed, the image and the map differ in size, or `sxy` or `srgb`
+        ValueError: the backend is unknown or not installed, the image and the map differ in size, or `sxy` or `srgb`
             is too small for the image.
     """
     _check_name(backend)
     if image.ndim != 3 or image.shape[:2] != probability.shape:
-        raise FoveaError(f"an image of {image.shape} and a map of {probability.shape} do not belong together")
+        raise ValueError(f"an image of {image.shape} and a map of {probability.shape} do not belong together")
     target = np.array(probability, np.float32)
     colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     match backend:
@@ -84,11 +83,11 @@ def check_backend(backend: str) -> None:
     """Make sure that a backend can be used here; nothing is loaded for it.
 
     Raises:
-        FoveaError: it is unknown, or its package is not installed.
+        ValueError: it is unknown, or its package is not installed.
     """
     _check_name(backend)
     if backend == "pydensecrf" and find_spec("pydensecrf") is None:
-        raise FoveaError(
+        raise ValueError(
             "gaze.crf.backend: pydensecrf is not installed; install it with `make crf` (needs a C++ compiler) "
             "or set gaze.crf.backend=lattice, which gives the same maps"
         )
@@ -103,7 +102,7 @@ def unary(target: np.ndarray) -> np.ndarray:
 
 def _check_name(backend: str) -> None:
     if backend not in BACKENDS:
-        raise FoveaError(f"gaze.crf.backend: {backend!r} is not known; use one of {', '.join(BACKENDS)}")
+        raise ValueError(f"gaze.crf.backend: {backend!r} is not known; use one of {', '.join(BACKENDS)}")
 
 
 def _mean_field(

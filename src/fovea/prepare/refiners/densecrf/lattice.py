@@ -21,7 +21,7 @@ class Lattice:
         srgb: standard deviation of the kernel in grey levels.
 
     Raises:
-        FoveaError: see `fovea.prepare.refiners.densecrf.permutohedral.embed`.
+        ValueError: see `fovea.prepare.refiners.densecrf.permutohedral.embed`.
     """
 
     def __init__(self, image: np.ndarray, sxy: float, srgb: float) -> None:

@@ -39,7 +39,7 @@ def mean_field(
         float32 [H, W], the probability of the target.
 
     Raises:
-        FoveaError: see `fovea.prepare.refiners.densecrf.permutohedral.embed`.
+        ValueError: see `fovea.prepare.refiners.densecrf.permutohedral.embed`.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     lattice = Lattice(image, sxy, srgb, device)
@@ -63,7 +63,7 @@ class Lattice:
         device: where to compute.
 
     Raises:
-        FoveaError: see `fovea.prepare.refiners.densecrf.permutohedral.embed`.
+        ValueError: see `fovea.prepare.refiners.densecrf.permutohedral.embed`.
     """
 
     def __init__(self, image: np.ndarray, sxy: float, srgb: float, device: torch.device) -> None:

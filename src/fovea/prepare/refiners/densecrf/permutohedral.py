@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fovea.runtime.errors import FoveaError
-
 DIMENSIONS = 5
 CORNERS = DIMENSIONS + 1
 """Vertices of a simplex, and coordinates of a point."""
@@ -59,7 +57,7 @@ def embed(height: int, width: int, sxy: float, srgb: float) -> Embedding:
         srgb: standard deviation of the kernel in grey levels.
 
     Raises:
-        FoveaError: the deviations are so small that the lattice has more points than an int64 can number.
+        ValueError: the deviations are so small that the lattice has more points than an int64 can number.
     """
     deviation = np.float32(math.sqrt(2 / 3) * CORNERS)  # of the lattice's own filter
     scale = [np.float32(float(deviation) / math.sqrt((i + 1) * (i + 2))) for i in range(DIMENSIONS)]
@@ -68,7 +66,7 @@ def embed(height: int, width: int, sxy: float, srgb: float) -> Embedding:
     lowest = [-i * reach[i - 1] if i else 0.0 for i in range(DIMENSIONS)]
     extent = [sum(reach[i:]) - low + 2 * _MARGIN for i, low in enumerate(lowest)]
     if not math.prod(extent) * ORDERS / CORNERS < 2**62:
-        raise FoveaError(
+        raise ValueError(
             f"gaze.crf.sxy={sxy:g}, gaze.crf.srgb={srgb:g}: too small for an image of {width} x {height} pixels; "
             "set larger ones (published: 80 and 13)"
         )

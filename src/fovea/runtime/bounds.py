@@ -1,0 +1,76 @@
+"""Types with bounds for the arguments of constructors; `instantiate` checks a configuration against them.
+
+A constructor annotates an argument, e.g. `weight: NonNegative`, and needs no check of its own. Booleans, strings and
+values that are not finite are never numbers here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+NonNegativeInt = Annotated[int, Field(strict=True, ge=0)]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
+"""In [0, 1]."""
+PositiveFraction = Annotated[float, Field(strict=True, gt=0, le=1)]
+"""In (0, 1]."""
+Progress = Annotated[float, Field(strict=True, ge=0, lt=1)]
+"""In [0, 1): a part of the training."""
+
+_PHRASES = {
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "literal_error": "one of {expected}",
+    "list_type": "a list",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "none_required": "null",
+}
+
+
+def check(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> None:
+    """Check the values of arguments against the bounds in the annotations of `target`.
+
+    Args:
+        target: A class or function. Arguments without metadata in their annotation are not checked.
+        values: Plain values by argument.
+        key: The configuration key of the object, which stands in front of the argument's name.
+
+    Raises:
+        ValueError: a value is outside its bounds; one line with key, bound and value.
+    """
+    called: Any = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
+    hints = get_type_hints(called, include_extras=True)
+    for name in values.keys() & hints.keys():
+        if (adapter := _adapter(hints[name])) is None:
+            continue
+        try:
+            adapter.validate_python(values[name])
+        except ValidationError as error:
+            first = error.errors()[-1]  # of a union, the last choice is the most general
+            place = "".join(f"[{each}]" for each in first["loc"] if isinstance(each, int))
+            wanted = _PHRASES.get(first["type"], first["msg"]).format(**first.get("ctx", {}))
+            dotted = f"{key}.{name}" if key else name
+            raise ValueError(f"{dotted}{place} must be {wanted}, got {first['input']!r}") from None
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any] | None:
+    """What checks a value of an annotation with bounds; None for all other annotations."""
+    if "Annotated[" not in str(hint) and "Literal[" not in str(hint):
+        return None
+    try:
+        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
+        return None
