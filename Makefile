@@ -59,7 +59,7 @@ wandb-sync: setup ## upload what was recorded for Weights & Biases offline, in a
 
 lock: ## resolve requirements.lock anew (hashes, no index addresses)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
+		--no-header --no-annotate --extra dev --extra docs pyproject.toml -o requirements.lock
 
 clean: ## remove what can be made again (data/ and logs/ stay)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache dist build
