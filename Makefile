@@ -1,13 +1,15 @@
-# Every target works on a machine with Python 3.11 or later and nothing else.
+# Every target needs Python 3.11 or later, and what its description names.
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
 RUNS := logs
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup crf eyes demo demo-multimodal test test-slurm lint type fmt bench wandb-sync lock clean
+.PHONY: help setup crf eyes demo demo-multimodal test test-slow test-all test-slurm docs lint type fmt bench wandb-sync \
+	lock clean
 
-help: ## show this list
+help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(SETUP) ## make .venv with the exact versions of requirements.lock
@@ -20,47 +22,56 @@ $(SETUP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-crf: setup ## add pydensecrf2, to compare our dense CRF with (needs a C++ compiler)
+crf: setup ## add pydensecrf2, which the dense CRF is compared with (needs a C++ compiler)
 	$(BIN)/uv pip install --python $(BIN)/python "pydensecrf2>=1.1"
 
-eyes: setup ## add pymovements, to find fixations in samples of gaze
+eyes: setup ## add pymovements, which detects fixations in gaze samples
 	$(BIN)/uv pip install --python $(BIN)/python "pymovements>=0.28"
 
-demo: setup ## the main job end to end on generated data, under 3 minutes
+demo: setup ## run every stage on generated images, under 3 minutes
 	$(BIN)/python examples/demo.py
 
-demo-multimodal: setup ## two modalities, few labels, end to end on generated volumes, under 3 minutes
+demo-multimodal: setup ## run every stage on generated volumes of two modalities, under 3 minutes
 	$(BIN)/python examples/demo_multimodal.py
 
-test: setup ## the test suite, but for the tests on SLURM
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm
+test: setup ## run the fast tests, under 2 minutes
+	$(PYTEST) -m "not slow"
 
-test-slurm: setup ## the tests on a SLURM of two nodes that they start (needs slurm-wlm and munge)
+test-slow: setup ## run the slow tests: processes, restarts, W&B, the browser
+	$(PYTEST) -m slow
+
+test-all: setup ## run the fast and the slow tests in one go
+	$(PYTEST)
+
+test-slurm: setup ## run the tests on a local SLURM of two nodes (needs slurm-wlm and munge)
 	$(BIN)/python -m pytest -q tests/slurm
 
-lint: setup ## ruff (format and check) and the type checker
+docs: setup ## build the documentation site in site/, and fail on a broken link
+	$(BIN)/mkdocs build --quiet --strict
+
+lint: setup ## check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-type: setup ## the type checker alone
+type: setup ## check types alone
 	$(BIN)/mypy
 
-fmt: setup ## format and mend what ruff can mend
+fmt: setup ## format, and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## the benchmarks, each against a plain baseline in the same run
+bench: setup ## run the benchmarks, each against a plain baseline
 	@for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-wandb-sync: setup ## upload what was recorded for Weights & Biases offline, in all run folders of RUNS=logs
+wandb-sync: setup ## upload the offline W&B records of all run folders in RUNS=logs
 	@find -L "$(RUNS)" -type f -path '*/wandb/offline-run-*/run-*.wandb' | sort | while IFS= read -r run; do \
 		test -e "$$run.synced" || $(BIN)/wandb sync "$$(dirname "$$run")" || exit 1; done
 
-lock: ## resolve requirements.lock anew (hashes, no index addresses)
+lock: ## resolve requirements.lock again (hashes, no index addresses)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --extra dev --extra docs pyproject.toml -o requirements.lock
 
-clean: ## remove what can be made again (data/ and logs/ stay)
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache dist build
+clean: ## remove what can be made again (keeps data/ and logs/)
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache dist build site
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
