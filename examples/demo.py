@@ -36,9 +36,9 @@ def main() -> None:
     """Run the demo; exit with the status of the first command that fails."""
     started = time.perf_counter()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    gaze = [f"gaze.fixations={FOLDER / 'fixations.csv'}", f"gaze.store={FOLDER / 'store'}"]
+    gaze = [f"labels.path={FOLDER / 'fixations.csv'}", f"store={FOLDER / 'store'}"]
     run("simulate", *DATA, f"out={FOLDER / 'fixations.csv'}")
-    run("prepare", *DATA, *gaze, "gaze.quality=masks", "gaze.workers=2")
+    run("prepare", *DATA, *gaze, "quality=masks", "workers=2")
     stamp = run("train", "-m", "supervision=full,gaze", *DATA, *gaze, *LIGHT)
     jobs = sorted(path.parent for path in (Path("logs/train") / stamp).glob("*/config.yaml"))
     best = jobs[-1] / "checkpoints" / "best.ckpt"

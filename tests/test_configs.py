@@ -78,27 +78,38 @@ def test_every_command_composes_for_every_data_set(command: str, tmp_path: Path)
         assert config["run_dir"] == str(tmp_path)
         if data:
             assert config["data"]["name"] == data
-            assert data in VOLUMES or config["gaze"]["fixations"].startswith("DIR/")
+            assert data in VOLUMES or config["labels"]["path"].startswith("DIR/")
 
 
 def test_the_default_store_is_named_after_what_its_maps_depend_on(tmp_path: Path) -> None:
     stores = {
-        composed("prepare", tmp_path, *overrides)["gaze"]["store"]
+        composed("prepare", tmp_path, *overrides)["store"]
         for overrides in (
             [],
-            ["gaze.sigma=50"],
-            ["gaze.dose=0.5"],
-            ["gaze.crf.compat=3"],
-            ["gaze.crf.backend=none"],
+            ["labels.sigma=50"],
+            ["labels.dose=0.5"],
+            ["refine.compat=3"],
+            ["refine=none"],
             ["data=synthetic"],
         )
     }
     assert len(stores) == 6
-    assert composed("prepare", tmp_path)["gaze"]["store"] == training(tmp_path)["gaze"]["store"]
+    assert composed("prepare", tmp_path)["store"] == training(tmp_path)["store"]
 
 
 def test_every_file_of_every_group_is_reached_by_a_test() -> None:
-    tested = {"data", "gaze", "backbone", "supervision", "loss", "optimizer", "scheduler", "augmentation", "trainer"}
+    tested = {
+        "data",
+        "labels",
+        "refine",
+        "backbone",
+        "supervision",
+        "loss",
+        "optimizer",
+        "scheduler",
+        "augmentation",
+        "trainer",
+    }
     watched = {
         "callbacks",
         "logger",
@@ -113,7 +124,6 @@ def test_every_file_of_every_group_is_reached_by_a_test() -> None:
         "hydra",
     }
     assert set(GROUPS) == tested | watched
-    assert choices("gaze") == choices("data")
 
 
 @pytest.mark.parametrize("backbone", choices("backbone", but=NETWORKS_BY_MODALITY))
@@ -271,7 +281,7 @@ def test_every_cache_serves_the_data_module(cache: str, tmp_path: Path) -> None:
     settings = [f"data.cache.folder={tmp_path / 'cache'}"] if cache == "disk" else []
     config = training(tmp_path, *small, "data.size=16", f"cache={cache}", *settings)
     kind = instantiate(config["data"])
-    data = kind.module(kind.plan(["mask"], config["gaze"]))
+    data = kind.module(kind.plan(["mask"]))
     assert data.training[""][0, 1]["image"].shape == (3, 16, 16)
     assert len(list((tmp_path / "cache").glob("set-*.npy"))) == (2 if cache == "disk" else 0)
 
@@ -344,7 +354,7 @@ def test_every_place_to_compute_is_composed(compute: str, tmp_path: Path) -> Non
     slurm = compute.startswith("slurm")
     assert config["ckpt_path"] == ("auto" if slurm else None)
     assert config["trainer"]["strategy"] == ("ddp" if compute.endswith("ddp") else "auto")
-    assert composed("prepare", tmp_path, f"compute={compute}")["gaze"]["shard"] is None
+    assert composed("prepare", tmp_path, f"compute={compute}")["shard"] is None
 
 
 def test_processes_gpus_and_devices_of_a_slurm_job_are_as_many(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, mess
 
 @pytest.mark.parametrize("name", ["absent.csv", "."])
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r"gaze\.fixations: cannot read"):
+    with pytest.raises(ValueError, match=r"labels\.path: cannot read"):
         read_fixations(tmp_path / name, ["a"])
 
 

@@ -17,7 +17,7 @@ HOSTILE = ["../a", "/etc/a", "a/b", "a\\b", "..", ".a", "", "a\0b"]
 
 
 def content(**changes: Any) -> dict[str, Any]:
-    manifest = {"parameters": {"gaze.sigma": 50.0}, "images": {"a": {}}, "without_fixations": ["b"], "failures": {}}
+    manifest = {"parameters": {"labels.sigma": 50.0}, "images": {"a": {}}, "without_fixations": ["b"], "failures": {}}
     return manifest | changes
 
 
@@ -56,7 +56,7 @@ def test_has_a_map(store: Store) -> None:
 
 
 def test_a_missing_map_says_how_to_make_it(store: Store) -> None:
-    with pytest.raises(ValueError, match=r"cannot read .*b\.png: .*; run fovea-prepare gaze\.store="):
+    with pytest.raises(ValueError, match=r"cannot read .*b\.png: .*; run fovea-prepare store="):
         store.read("b")
 
 
@@ -106,20 +106,20 @@ def test_a_damaged_manifest_is_told(store: Store, text: str) -> None:
 
 def test_equal_parameters_pass(store: Store) -> None:
     store.finish(content())
-    store.check({"gaze.sigma": 50})
-    assert store.differences({"gaze.sigma": 50}) == {}
+    store.check({"labels.sigma": 50})
+    assert store.differences({"labels.sigma": 50}) == {}
 
 
 def test_a_different_parameter_is_named_with_the_command(store: Store) -> None:
     store.finish(content())
-    message = r"gaze\.sigma is 70\.0 here but the store has 50\.0; run fovea-prepare gaze\.sigma=70\.0 gaze\.store="
+    message = r"labels\.sigma is 70\.0 here but the store has 50\.0; run fovea-prepare labels\.sigma=70\.0 store="
     with pytest.raises(ValueError, match=message):
-        store.check({"gaze.sigma": 70.0})
+        store.check({"labels.sigma": 70.0})
 
 
 def test_a_parameter_the_store_knows_nothing_of_is_a_difference(store: Store) -> None:
     store.finish(content())
-    assert list(store.differences({"gaze.sigma": 50.0, "gaze.canvas": 768})) == ["gaze.canvas"]
+    assert list(store.differences({"labels.sigma": 50.0, "labels.canvas": 768})) == ["labels.canvas"]
 
 
 def test_a_file_that_the_manifest_does_not_list_is_left_alone_and_not_served(store: Store) -> None:

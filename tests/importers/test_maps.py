@@ -83,9 +83,9 @@ def test_the_parameters_choose_the_folder(task: Task) -> None:
 @pytest.mark.parametrize(
     ("source", "parameters", "message"),
     [
-        ("gaze/heatmap", Parameters(), r"set gaze\.crf\.backend=none"),
+        ("gaze/heatmap", Parameters(), r"set refine=none"),
         ("gaze/crf_compat1", HEATMAPS, "went through a CRF"),
-        ("gaze/crf_compat1", Parameters(crf=Crf(compat=3)), r"of another weight than gaze\.crf\.compat=3"),
+        ("gaze/crf_compat1", Parameters(crf=Crf(compat=3)), r"of another weight than refine\.compat=3"),
         (".", Parameters(crf=Crf(compat=3)), r"no folder crf_compat3 in it or in its gaze/"),
         ("nowhere", HEATMAPS, "no such folder"),
     ],
@@ -142,6 +142,6 @@ def test_the_images_are_asked_for(task: Task) -> None:
 
 def test_a_store_of_other_parameters_is_not_overwritten(task: Task) -> None:
     IMPORT(task)
-    with pytest.raises(ValueError, match=r"gaze\.sigma is 50\.0 here but the store has 70\.0; name another store"):
+    with pytest.raises(ValueError, match=r"labels\.sigma is 50\.0 here but the store has 70\.0; name another store"):
         IMPORT(replace(task, parameters=replace(HEATMAPS, sigma=50.0)))
     Store(task.out).check(HEATMAPS.flat())

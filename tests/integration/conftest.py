@@ -138,7 +138,7 @@ def finished(started: subprocess.Popen[str]) -> Outcome:
 
 def gaze(store: Path) -> list[str]:
     """The overrides that name a store of heatmaps."""
-    return ["gaze.crf.backend=none", f"gaze.store={store}"]
+    return ["refine=none", f"store={store}"]
 
 
 def folder(root: Path) -> list[str]:

@@ -113,13 +113,13 @@ def test_a_typo_in_a_key(run: Run, root: Path, typo: str, named: str) -> None:
 
 
 def test_a_mode_that_the_data_cannot_serve(run: Run, root: Path) -> None:
-    line = run("train", *folder(root), *LIGHT, "supervision=gaze", "gaze.store=nowhere").refusal("train")
+    line = run("train", *folder(root), *LIGHT, "supervision=gaze", "store=nowhere").refusal("train")
     assert "no manifest.json in nowhere: run fovea-prepare" in line
 
 
 def test_a_store_made_with_other_parameters(run: Run, root: Path, store: Path) -> None:
-    line = run("train", *folder(root), *gaze(store), *LIGHT, "supervision=gaze", "gaze.sigma=50").refusal("train")
-    assert "gaze.sigma is 50.0 here but the store has 70.0; run fovea-prepare" in line
+    line = run("train", *folder(root), *gaze(store), *LIGHT, "supervision=gaze", "labels.sigma=50").refusal("train")
+    assert "labels.sigma is 50.0 here but the store has 70.0; run fovea-prepare" in line
 
 
 def test_a_checkpoint_of_another_model(run: Run, root: Path, trained: tuple[Path, Outcome]) -> None:

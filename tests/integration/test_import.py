@@ -30,7 +30,7 @@ def test_from_a_recording_to_a_model(run: Run, root: Path, tmp_path: Path) -> No
     imported = run("import_", "format=eyelink_asc", "source=recordings", *folder(root), "fit=contain", "out=mine.csv")
     assert imported.status == 0 and imported.complaints == [], imported
     assert "24 fixations on 8 images (0 off the image, 0 without a position) of 2 files in mine.csv" in imported.stdout
-    prepared = run("prepare", *folder(root), *gaze(tmp_path / "mine"), "gaze.fixations=mine.csv")
+    prepared = run("prepare", *folder(root), *gaze(tmp_path / "mine"), "labels.path=mine.csv")
     assert prepared.status == 0, prepared
     assert "8 maps in" in prepared.stdout
     trained = run("train", *folder(root), *gaze(tmp_path / "mine"), *LIGHT, "supervision=gaze")
@@ -44,12 +44,12 @@ def test_from_published_maps_to_a_model(run: Run, root: Path, tmp_path: Path) ->
         with Image.open(path) as image:
             eight = image.point(lambda value: value / 257).convert("L")
         eight.save(root / "gaze" / "heatmap" / f"{path.stem}.jpg", quality=95)
-    imported = run("import_", "format=maps", f"source={root}", *folder(root), "gaze.crf.backend=none", "out=published")
+    imported = run("import_", "format=maps", f"source={root}", *folder(root), "refine=none", "out=published")
     assert imported.status == 0 and "10 maps in published" in imported.stdout, imported
     trained = run("train", *folder(root), *gaze(tmp_path / "published"), *LIGHT, "supervision=gaze")
     assert trained.status == 0, trained
-    refused = run("train", *folder(root), *gaze(tmp_path / "published"), *LIGHT, "gaze.sigma=50").refusal("train")
-    assert "gaze.sigma is 50.0 here but the store has 70.0" in refused
+    refused = run("train", *folder(root), *gaze(tmp_path / "published"), *LIGHT, "labels.sigma=50").refusal("train")
+    assert "labels.sigma is 50.0 here but the store has 70.0" in refused
 
 
 def test_a_missing_map_is_told_and_the_rest_is_written(run: Run, root: Path, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_missing_map_is_told_and_the_rest_is_written(run: Run, root: Path, tmp
         with Image.open(path) as image:
             image.convert("L").save(root / "maps" / path.name)
     (root / "maps" / "c.png").unlink()
-    done = run("import_", "format=maps", f"source={root / 'maps'}", *folder(root), "gaze.crf.backend=none", "out=store")
+    done = run("import_", "format=maps", f"source={root / 'maps'}", *folder(root), "refine=none", "out=store")
     assert done.refusal("import") == "1 could not be imported (c), all others are in store: no map of c in maps"
     assert len(list((tmp_path / "store" / "maps").iterdir())) == 9
 

@@ -51,7 +51,7 @@ def test_prepare_leaves_a_map_of_every_image_at_its_size(made: Path, store: Path
 
 
 def test_prepare_gives_the_same_bytes_again_with_workers(run: Run, made: Path, store: Path, tmp_path: Path) -> None:
-    assert run("prepare", *folder(made), *gaze(tmp_path / "again"), "gaze.workers=2").status == 0
+    assert run("prepare", *folder(made), *gaze(tmp_path / "again"), "workers=2").status == 0
     files = sorted(path.relative_to(store) for path in store.rglob("*") if path.is_file())
     assert len(files) == 11
     assert all((store / each).read_bytes() == (tmp_path / "again" / each).read_bytes() for each in files)
@@ -190,7 +190,7 @@ def test_training_under_gaze_opens_no_mask(run: Run, root: Path, store: Path, tm
 
 
 def test_training_on_masks_opens_no_store(run: Run, made: Path, tmp_path: Path) -> None:
-    done = run("train", *folder(made), *LIGHT, "supervision=full", "gaze.store=nowhere", "hydra.run.dir=run")
+    done = run("train", *folder(made), *LIGHT, "supervision=full", "store=nowhere", "hydra.run.dir=run")
     assert done.status == 0
     found = summary(tmp_path / "run" / "evaluate" / "val")
     assert found["select_on"] == "mask" and found["levels"] == {}

@@ -28,7 +28,7 @@ def many(root: Path) -> Path:
 
 def start(many: Path, store: Path, workers: int) -> subprocess.Popen[str]:
     """`fovea-prepare`, in a process of its own."""
-    line = [f"gaze.store={store}", f"gaze.workers={workers}", "gaze.quality=gaze", f"hydra.run.dir={store}_run"]
+    line = [f"store={store}", f"workers={workers}", "quality=labels", f"hydra.run.dir={store}_run"]
     return process("prepare", *folder(many), *line, cwd=store.parent)
 
 

@@ -50,7 +50,7 @@ def test_help_simulate_import_and_prepare_start_without_torch(root: Path, tmp_pa
     lines = [[command, "--help"] for command in COMMANDS]
     lines.append(["simulate", *folder(root), "out=simulated.csv"])
     lines.append(["import_", "source=simulated.csv", *OWN_TABLE, "out=fixations.csv"])
-    lines.append(["prepare", *folder(root), *gaze(tmp_path / "store"), "gaze.fixations=fixations.csv"])
+    lines.append(["prepare", *folder(root), *gaze(tmp_path / "store"), "labels.path=fixations.csv"])
     said, heavy = several(lines, tmp_path)
     assert said.count("== Configuration groups ==") == len(COMMANDS) == said.count("status 0")
     assert (tmp_path / "store" / "manifest.json").is_file()
@@ -74,7 +74,7 @@ def test_training_looks_at_the_data_before_it_imports_lightning(made: Path, tmp_
     lines = [
         ["train", "data=folder", "data.root=nowhere"],
         ["train", "supervision=gazze"],
-        ["train", *folder(made), "gaze.store=nowhere"],
+        ["train", *folder(made), "store=nowhere"],
         ["train", *folder(made), "supervision=full", "evaluate=[nowhere]"],
     ]
     said, heavy = several(lines, tmp_path)

@@ -90,13 +90,13 @@ def test_a_search_killed_in_a_trial_is_finished_by_the_same_command(run: Run, li
 
 
 def test_a_dose_of_gaze_has_a_store_of_its_own(run: Run, made: Path, tmp_path: Path) -> None:
-    prepared = [*folder(made), "gaze.crf.backend=none", "gaze.dose=0.5,1.0", "data.name=made"]
+    prepared = [*folder(made), "refine=none", "labels.dose=0.5,1.0", "data.name=made"]
     assert run("prepare", "-m", *prepared, "hydra.sweep.dir=prepared").status == 0
     stores = sorted((tmp_path / "data" / "stores" / "made").iterdir())
     assert [("dose0.5" in store.name, "dose1.0" in store.name) for store in stores] == [(True, False), (False, True)]
     maps = [(store / "maps" / "a.png").read_bytes() for store in stores]
     assert maps[0] != maps[1]
-    swept = [*prepared, *QUICK, "sweep=gaze_dose", "supervision=gaze", "hydra.sweep.dir=sweep"]
+    swept = [*prepared, *QUICK, "sweep=dose", "supervision=gaze", "hydra.sweep.dir=sweep"]
     assert run("train", *swept).status == 0
     refusal = run("train", *folder(made), *gaze(stores[0]), *QUICK, "supervision=gaze").refusal("train")
-    assert "gaze.dose is 1.0 here but the store has 0.5" in refusal
+    assert "labels.dose is 1.0 here but the store has 0.5" in refusal

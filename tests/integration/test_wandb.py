@@ -31,7 +31,7 @@ HEADER, BLOCK = 7, 32768
 
 @pytest.fixture
 def line(made: Path, store: Path) -> list[str]:
-    return [*folder(made), *gaze(store), *LIGHT, f"gaze.fixations={made / 'fixations.csv'}"]
+    return [*folder(made), *gaze(store), *LIGHT, f"labels.path={made / 'fixations.csv'}"]
 
 
 def records(path: Path) -> Iterator[Record]:

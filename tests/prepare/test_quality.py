@@ -88,7 +88,7 @@ def test_all_masks_are_opened_where_no_more_are_there(count: int | None) -> None
 
 @pytest.mark.parametrize("count", [0, -1, 2.5, True, "all"])
 def test_a_count_without_sense_is_refused(count: object) -> None:
-    with pytest.raises(ValueError, match=r"gaze\.quality_masks: .* set a number of images, or null"):
+    with pytest.raises(ValueError, match=r"quality_masks: .* set a number of images, or null"):
         drawn("abc", count)  # type: ignore[arg-type]
 
 

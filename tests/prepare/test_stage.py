@@ -166,7 +166,7 @@ def test_no_more_masks_are_opened_than_asked_for(root: Path) -> None:
 def test_quality_of_gaze_opens_no_mask(root: Path) -> None:
     for path in (root / "masks").iterdir():
         path.write_bytes(b"broken")
-    report = run(root, quality="gaze")
+    report = run(root, quality="labels")
     assert report.failures == {} and report.verdict is not None and report.verdict.kind == "unknown"
     assert (root / "store" / "quality.html").exists()
 
@@ -184,7 +184,7 @@ def test_quality_of_other_maps_does_not_stay(root: Path) -> None:
 def test_maps_of_other_parameters_are_not_overwritten(root: Path) -> None:
     run(root)
     before = files(root / "store")
-    with pytest.raises(ValueError, match=r"gaze\.sigma is 7\.0 here but the store has 6\.0; name another store"):
+    with pytest.raises(ValueError, match=r"labels\.sigma is 7\.0 here but the store has 6\.0; name another store"):
         run(root, parameters=replace(SMALL, sigma=7.0))
     assert files(root / "store") == before
 
@@ -268,14 +268,14 @@ def test_a_run_of_other_parameters_into_the_same_store_meanwhile_is_told(root: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shards": 0}, "gaze.shards: 0 is not possible"),
-        ({"shards": 4, "shard": 4}, "with gaze.shards=4 set 0 to 3, or null"),
-        ({"workers": 0}, r"gaze\.workers: 0"),
-        ({"workers": -2}, r"gaze\.workers: -2"),
-        ({"quality": "eyes"}, r"gaze\.quality: 'eyes' is not offered; choose none or gaze or masks"),
-        ({"quality": "gaze", "thresholds": ()}, r"gaze\.quality: gaze needs gaze\.thresholds"),
-        ({"quality": "masks", "quality_masks": 0}, r"gaze\.quality_masks: 0"),
-        ({"parameters": replace(SMALL, crf=Crf(backend="magic"))}, r"gaze\.crf\.backend: 'magic'"),
+        ({"shards": 0}, "shards: 0 is not possible"),
+        ({"shards": 4, "shard": 4}, "with shards=4 set 0 to 3, or null"),
+        ({"workers": 0}, r"workers: 0"),
+        ({"workers": -2}, r"workers: -2"),
+        ({"quality": "eyes"}, r"quality: 'eyes' is not offered; choose none or labels or masks"),
+        ({"quality": "labels", "thresholds": ()}, r"quality: labels needs labels\.thresholds"),
+        ({"quality": "masks", "quality_masks": 0}, r"quality_masks: 0"),
+        ({"parameters": replace(SMALL, crf=Crf(backend="magic"))}, r"refine: 'magic'"),
     ],
 )
 def test_a_bad_argument_is_refused_before_anything_is_written(root: Path, options: dict, message: str) -> None:
@@ -286,7 +286,7 @@ def test_a_bad_argument_is_refused_before_anything_is_written(root: Path, option
 
 def test_quality_without_a_single_mask_is_refused(root: Path) -> None:
     shutil.rmtree(root / "masks")
-    with pytest.raises(ValueError, match=r"gaze\.quality: no image of .* has a mask"):
+    with pytest.raises(ValueError, match=r"quality: no image of .* has a mask"):
         run(root, quality="masks")
 
 

@@ -47,7 +47,7 @@ def test_the_weakest_figure_is_named() -> None:
 def test_without_masks_no_quality_is_claimed() -> None:
     verdict = survey({}).verdict()
     assert verdict.kind == "unknown" and "cannot be told without masks" in str(verdict)
-    assert "nothing conspicuous" in str(verdict) and "gaze.quality=masks" in verdict.advice
+    assert "nothing conspicuous" in str(verdict) and "quality=masks" in verdict.advice
 
 
 @pytest.mark.parametrize(

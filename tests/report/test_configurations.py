@@ -27,7 +27,7 @@ def change(folder: Path, key: str, value: object) -> None:
 def test_seeds_and_what_does_not_matter_make_one_configuration(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("a", seed=0)
     other = make_run("b", seed=1)
-    free = {"data.root": "/elsewhere", "logger": "wandb", "gaze.workers": 8, "trainer.log_every_n_steps": 1}
+    free = {"data.root": "/elsewhere", "logger": "wandb", "trainer.log_every_n_steps": 1}
     for key, value in free.items():
         change(other, key, value)
     assert grouped(tmp_path) == {"all runs": 2}
@@ -50,9 +50,9 @@ def test_paths_below_the_data_and_the_run_are_the_same_wherever_they_are(make_ru
     for name, root in {"a": "/data/mine", "b": "/scratch/mine"}.items():
         folder = make_run(name)
         change(folder, "data.root", root)
-        change(folder, "gaze.fixations", f"{root}/fixations.csv")
+        change(folder, "labels.path", f"{root}/fixations.csv")
     assert grouped(tmp_path) == {"all runs": 2}
-    change(folder, "gaze.fixations", "/other/fixations.csv")
+    change(folder, "labels.path", "/other/fixations.csv")
     assert len(grouped(tmp_path)) == 2
 
 
@@ -82,10 +82,10 @@ def test_equal_class_names_are_told_apart(make_run: MakeRun, tmp_path: Path) -> 
 
 def test_all_keys_that_differ_are_kept(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("a")
-    change(make_run("b", {"gaze.sigma": 50.0}), "gaze.store", "stores/sigma50.0")
+    change(make_run("b", {"labels.sigma": 50.0}), "store", "stores/sigma50.0")
     first, second = configurations(find_runs(str(tmp_path), "val", "dice"))
     assert (first.name, second.name) == ("sigma=50", "sigma=70")  # numbers rise
-    assert first.values == {"gaze.sigma": 50, "gaze.store": "stores/sigma50.0"}
+    assert first.values == {"labels.sigma": 50, "store": "stores/sigma50.0"}
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_a_swept_number_makes_a_line_for_each_choice_beside_it(make_run: MakeRun
 
 def test_what_follows_from_a_swept_number_does_not_break_its_line(make_run: MakeRun, tmp_path: Path) -> None:
     for sigma in (30.0, 70.0, 110.0):
-        change(make_run(f"{sigma}", {"gaze.sigma": sigma}), "gaze.store", f"stores/sigma{sigma}")
-    assert lines(tmp_path) == {"gaze.sigma": [["sigma=30", "sigma=70", "sigma=110"]]}
+        change(make_run(f"{sigma}", {"labels.sigma": sigma}), "store", f"stores/sigma{sigma}")
+    assert lines(tmp_path) == {"labels.sigma": [["sigma=30", "sigma=70", "sigma=110"]]}
 
 
 def test_two_choices_that_change_together_make_no_line(make_run: MakeRun, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from fovea.prepare.verdict import Survey
 from fovea.report.quality_page import MAX_ROWS, quality_pictures, ranking, write_page
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&amp;</script>"
-PARAMETERS = {"gaze.sigma": 70.0, "gaze.crf.backend": "none"}
+PARAMETERS = {"labels.sigma": 70.0, "refine": "none"}
 
 
 def row(seed: int, masked: bool) -> dict[str, float]:
@@ -63,7 +63,7 @@ def test_the_verdict_and_the_best_levels_are_said(tmp_path: Path) -> None:
     made = survey(5)
     text = page(tmp_path, made)
     assert made.verdict().headline[1:] in text and made.verdict().advice in text
-    assert "Which levels serve best" in text and "'gaze.thresholds=[" in text.replace("&#39;", "'")
+    assert "Which levels serve best" in text and "'labels.thresholds=[" in text.replace("&#39;", "'")
 
 
 def test_without_masks_no_curve_is_shown(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_an_unknown_partition_is_refused_in_one_line(line: list[str], tmp_path: 
 
 def test_shards_of_the_gaze_stage_and_a_last_call_make_what_one_call_makes(made: Path, tmp_path: Path) -> None:
     line = [*folder(made), *gaze(tmp_path / "store")]
-    shards = ["compute=slurm", *CPU, "gaze.shards=4", "gaze.shard=0,1,2,3", "hydra.sweep.dir=shards"]
+    shards = ["compute=slurm", *CPU, "shards=4", "shard=0,1,2,3", "hydra.sweep.dir=shards"]
     done = finished(process("prepare", *line, *shards, cwd=tmp_path))
     assert done.status == 0, done
     made_by_jobs = files(tmp_path / "store")

@@ -42,12 +42,12 @@ def score(config: Config) -> None:
             own = of_model[key]
             raise ValueError(f"data.{key}={data[key]} but {checkpoint} has {own}; add data.{key}={own}")
     kind = instantiate(data | of_model)
-    plan = kind.split_plan(split, config["gaze"])
+    plan = kind.split_plan(split)
     settings = settings_of(config, kind, plan, split, checkpoint)
     out = Path(config["out"])
     read = kind.whole(instantiate(config["tta"])(module))
     write_text(Path(config["run_dir"]) / TRAINED, OmegaConf.to_yaml(OmegaConf.create(trained_with)))
-    summary = evaluate(read, kind.held_out(plan, split, config["gaze"]), settings, device, out)
+    summary = evaluate(read, kind.held_out(plan, split), settings, device, out)
     log.info("%s", headline(summary, out))
 
 

@@ -31,7 +31,7 @@ def main(config: Config) -> None:
             screen=Screen(**config["screen"]),
             place=Place(**config["image"], fit=config["fit"]),
             detection=Detection(**config["detection"]),
-            parameters=Parameters.of(config["gaze"]),
+            parameters=Parameters.of(config["labels"], config["refine"]),
         )
     )
     for line in outcome.lines:

@@ -15,25 +15,25 @@ log = logging.getLogger(__name__)
 
 @command("prepare")
 def main(config: Config) -> None:
-    """Write `gaze.store` for the images of `data.root` from `gaze.fixations`."""
-    gaze = config["gaze"]
+    """Write `store` for the images of `data.root` from `labels.path`."""
+    labels, shard, shards = config["labels"], config["shard"], config["shards"]
     dataset = folder_of(config["data"])(root=config["data"]["root"])
     report = prepare(
         dataset,
-        Path(gaze["fixations"]),
-        Path(gaze["store"]),
-        Parameters.of(gaze),
-        workers=gaze["workers"],
-        quality=gaze["quality"],
-        thresholds=gaze["thresholds"],
-        quality_masks=gaze["quality_masks"],
+        Path(labels["path"]),
+        Path(config["store"]),
+        Parameters.of(labels, config["refine"]),
+        workers=config["workers"],
+        quality=config["quality"],
+        thresholds=labels["thresholds"],
+        quality_masks=config["quality_masks"],
         page=write_quality_page,
-        shards=gaze["shards"],
-        shard=gaze["shard"],
+        shards=shards,
+        shard=shard,
     )
-    log.info("%d maps in %s", report.done, gaze["store"])
-    if gaze["shard"] is not None:
-        log.info("shard %d of %d: run once more without gaze.shard when all are done", gaze["shard"], gaze["shards"])
+    log.info("%d maps in %s", report.done, config["store"])
+    if shard is not None:
+        log.info("shard %d of %d: run once more without shard when all are done", shard, shards)
     log.info("fixations: %s", ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in report.table.items()))
     if report.without_fixations:
         unseen = report.without_fixations
@@ -42,10 +42,10 @@ def main(config: Config) -> None:
         log.info("means over the images: %s", ", ".join(f"{key} {value:.4f}" for key, value in report.quality.items()))
     if report.verdict is not None:
         log.info("quality: %s", report.verdict)
-        log.info("page: %s", Path(gaze["store"]) / "quality.html")
+        log.info("page: %s", Path(config["store"]) / "quality.html")
     if report.failures:
         raise ValueError(
-            f"{len(report.failures)} images failed, the other {report.done} are in {gaze['store']}: "
+            f"{len(report.failures)} images failed, the other {report.done} are in {config['store']}: "
             f"{first_few(report.failures.values(), 2)}"
         )
 

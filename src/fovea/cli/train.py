@@ -30,7 +30,7 @@ def main(config: Config) -> float | None:
     kind: Kind = instantiate(config["data"])
     plan = plan_of(kind, config)
     for split in set(config["evaluate"]) - {"val"}:
-        kind.split_plan(split, config["gaze"])
+        kind.split_plan(split)
     instantiate(config["scoring"])  # a wrong value would otherwise show after the training
     from fovea.engine import numerics  # torch, which `--help` does without
 
@@ -46,7 +46,7 @@ def main(config: Config) -> float | None:
 def plan_of(kind: Kind, config: Config) -> Plan:
     """Which images go where, and which files may be opened for them; see `Kind.plan` for what is refused."""
     needs = sorted(locate(config["supervision"]["_target_"], "supervision._target_").needs)
-    return kind.plan(needs, config["gaze"])
+    return kind.plan(needs)
 
 
 if __name__ == "__main__":

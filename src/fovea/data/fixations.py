@@ -163,7 +163,7 @@ def _rows(path: Path) -> Iterator[_Row]:
                     yield _row(path, reader.line_num, cells, places)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ValueError(f"gaze.fixations: cannot read {path}: {reason}; name the fixation CSV") from error
+        raise ValueError(f"labels.path: cannot read {path}: {reason}; name the fixation CSV") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from error
     except csv.Error as error:

@@ -41,18 +41,18 @@ class Crf:
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense before any time is spent on them."""
-        _check("gaze.crf.compat", self.compat, zero=True)
-        _check("gaze.crf.sxy", self.sxy)
-        _check("gaze.crf.srgb", self.srgb)
-        _check("gaze.crf.iterations", self.iterations, zero=True, whole=True)
-        _check("gaze.crf.tolerance", self.tolerance, zero=True)
-        _check("gaze.crf.radius", self.radius, whole=True)
-        _check("gaze.crf.epsilon", self.epsilon)
-        _check("gaze.crf.background", self.background, zero=True)
-        _check("gaze.crf.foreground", self.foreground)
+        _check("refine.compat", self.compat, zero=True)
+        _check("refine.sxy", self.sxy)
+        _check("refine.srgb", self.srgb)
+        _check("refine.iterations", self.iterations, zero=True, whole=True)
+        _check("refine.tolerance", self.tolerance, zero=True)
+        _check("refine.radius", self.radius, whole=True)
+        _check("refine.epsilon", self.epsilon)
+        _check("refine.background", self.background, zero=True)
+        _check("refine.foreground", self.foreground)
         if self.background >= 0.5 or self.foreground <= 0.5:
             raise ValueError(
-                f"gaze.crf.background={self.background}, gaze.crf.foreground={self.foreground}: not possible; "
+                f"refine.background={self.background}, refine.foreground={self.foreground}: not possible; "
                 "GrabCut starts with what is from .5 on, so set them below and above"
             )
 
@@ -84,28 +84,31 @@ class Parameters:
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense before any time is spent on them."""
-        _check("gaze.sigma", self.sigma)
-        _check("gaze.canvas", self.canvas, whole=True)
-        _check("gaze.min_duration", self.min_duration, zero=True)
-        _check("gaze.dose", self.dose)
+        _check("labels.sigma", self.sigma)
+        _check("labels.canvas", self.canvas, whole=True)
+        _check("labels.min_duration", self.min_duration, zero=True)
+        _check("labels.dose", self.dose)
         if self.dose > 1:
-            raise ValueError(f"gaze.dose: {self.dose} is not possible; set a share of the gaze in (0, 1]")
+            raise ValueError(f"labels.dose: {self.dose} is not possible; set a share of the gaze in (0, 1]")
 
     @classmethod
-    def of(cls, gaze: Mapping[str, Any]) -> "Parameters":
-        """Those in a configuration of the `gaze` group, which holds other keys too."""
-        return cls(gaze["sigma"], gaze["canvas"], gaze["min_duration"], Crf(**gaze["crf"]), gaze["dose"])
+    def of(cls, labels: Mapping[str, Any], refine: Mapping[str, Any]) -> "Parameters":
+        """Those in the configuration groups `labels` and `refine`."""
+        values = {key: value for key, value in refine.items() if key not in ("_target_", "name", "folder")}
+        crf = Crf(backend=refine["name"], **values)
+        return cls(labels["sigma"], labels["canvas"], labels["min_duration"], crf, labels["dose"])
 
     def flat(self) -> dict[str, Any]:
-        """The parameters by configuration key (`gaze.sigma`, `gaze.crf.compat`, ...), as the manifest keeps them.
+        """The parameters by configuration key (`labels.sigma`, `refine.compat`, ...), as the manifest keeps them.
 
         Those that the backend does not read are left out: changing one of them changes no map.
         """
-        crf = {f"crf.{key}": value for key, value in self.crf.used().items()}
-        values = {key: value for key, value in asdict(self).items() if key != "crf"} | crf
-        exact = ("canvas", "crf.backend", "crf.iterations", "crf.radius")
+        used = self.crf.used()
+        values = {"labels": "gaze"} | {f"labels.{key}": value for key, value in asdict(self).items() if key != "crf"}
+        values |= {"refine": used.pop("backend")} | {f"refine.{key}": value for key, value in used.items()}
+        exact = ("labels", "labels.canvas", "refine", "refine.iterations", "refine.radius")
         # 70 and 70.0 are one parameter, and give one manifest
-        return {f"gaze.{key}": value if key in exact else float(value) for key, value in sorted(values.items())}
+        return {key: value if key in exact else float(value) for key, value in sorted(values.items())}
 
 
 def _check(key: str, value: object, zero: bool = False, whole: bool = False) -> None:

@@ -50,18 +50,17 @@ class Kind(Protocol):
     name: str
     classes: int
 
-    def plan(self, needs: Collection[str], gaze: Mapping[str, Any]) -> Plan:
+    def plan(self, needs: Collection[str]) -> Plan:
         """Check everything that a training reads, without torch.
 
         Args:
             needs: Targets that the supervision trains on.
-            gaze: The group of that name.
 
         Raises:
             ValueError: the data cannot serve it.
         """
 
-    def split_plan(self, split: str, gaze: Mapping[str, Any]) -> Plan:
+    def split_plan(self, split: str) -> Plan:
         """The same for an evaluation of one split, which checks nothing else."""
 
     def describe(self, plan: Any) -> str:
@@ -70,7 +69,7 @@ class Kind(Protocol):
     def module(self, plan: Any) -> "DataModule":
         """The loaders."""
 
-    def held_out(self, plan: Any, split: str, gaze: Mapping[str, Any]) -> HeldOut:
+    def held_out(self, plan: Any, split: str) -> HeldOut:
         """The images of a split. Errors as of `split_plan`."""
 
     def whole(self, module: "nn.Module") -> Read:

@@ -51,18 +51,18 @@ class Store:
             ValueError: it is missing, unreadable or not a manifest.
         """
         path = self._manifest_path
-        mend = f"run fovea-prepare gaze.store={self.path}"
+        mend = f"run fovea-prepare store={self.path}"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise ValueError(f"no manifest.json in {self.path}: {mend} (or name another gaze.store)") from error
+            raise ValueError(f"no manifest.json in {self.path}: {mend} (or name another store)") from error
         except (OSError, ValueError) as error:
             raise ValueError(f"{path}: damaged or unreadable; {mend} again") from error
         if not _is_manifest(content):
             raise ValueError(f"{path}: not the manifest of a store; {mend} again")
         for image_id in [*content["images"], *content["without_fixations"]]:
             self._map_path(image_id)
-        return content
+        return content | {"parameters": renamed(content["parameters"])}
 
     @property
     def ids(self) -> list[str]:
@@ -85,7 +85,7 @@ class Store:
             ValueError: it is missing or damaged.
         """
         path = self._map_path(image_id)
-        mend = f"run fovea-prepare gaze.store={self.path} again"
+        mend = f"run fovea-prepare store={self.path} again"
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -131,7 +131,7 @@ class Store:
             wanted = " ".join(f"{name}={parameters[name]}" for name in differences if name in parameters)
             raise ValueError(
                 f"{self.path}: {', '.join(differences.values())}; "
-                f"run fovea-prepare {wanted} gaze.store=ANOTHER_FOLDER and use that, or set what this store has"
+                f"run fovea-prepare {wanted} store=ANOTHER_FOLDER and use that, or set what this store has"
             )
 
     def refuse_mixture(self, parameters: Mapping[str, object]) -> None:
@@ -221,6 +221,18 @@ def _text(png: bytes) -> dict[str, Any] | None:
             found = json.loads(body[4 + len(_KEYWORD) :])
             return found if isinstance(found, dict) else None
     return None
+
+
+def renamed(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a manifest, by today's keys where it was written with older ones."""
+    if not any(key.startswith("gaze.") for key in parameters):
+        return dict(parameters)
+    new = {"labels": "gaze"}
+    for key, value in parameters.items():
+        name = key.removeprefix("gaze.")
+        crf = name.removeprefix("crf.")
+        new["refine" if crf == "backend" else f"refine.{crf}" if crf != name else f"labels.{name}"] = value
+    return new
 
 
 def _is_manifest(content: object) -> bool:

@@ -165,10 +165,10 @@ def evaluate_run(
         if split == "val" and not plan.val:
             log.warning("no val images: nothing to evaluate there (evaluate=[test] reads the test images, once)")
             continue
-        at = plan if split == "val" else kind.split_plan(split, config["gaze"])
+        at = plan if split == "val" else kind.split_plan(split)
         settings = settings_of(config, kind, at, split, checkpoint)
         out = run / "evaluate" / split
-        held_out = kind.held_out(at, split, config["gaze"])
+        held_out = kind.held_out(at, split)
         summaries[split] = evaluate(kind.whole(module), held_out, settings, device, out)
         log.info("%s", headline(summaries[split], out))
     return summaries

@@ -21,9 +21,9 @@ _CRF_FOLDER = re.compile(r"crf_compat(.+)")
 
 
 class Maps:
-    """A folder of maps named as the images, made into a store that training takes with the same `gaze.*` keys.
+    """A folder of maps named as the images, made into a store that training takes with the same keys.
 
-    Which folder it is follows from `gaze.crf`: `heatmap` with `backend=none`, else `crf_compat<compat>`. Maps of
+    Which folder it is follows from `refine`: `heatmap` with `refine=none`, else `crf_compat<compat>`. Maps of
     images that the data set does not have are left alone. What the keys say of sigma and of the CRF is written into
     the manifest unseen: nothing in the files tells.
 
@@ -77,7 +77,7 @@ class Maps:
             raise ValueError(f"{folder}: {_mismatch(folder.name, crf)}")
         if folder is source and not published and any((source / part).is_dir() for part in ("gaze", "images")):
             raise ValueError(
-                f"{source}: no folder {name} in it or in its gaze/; name the folder of maps, or mend gaze.crf"
+                f"{source}: no folder {name} in it or in its gaze/; name the folder of maps, or fix refine"
             )
         return folder
 
@@ -123,7 +123,7 @@ def _manifest(
 def _mismatch(found: str, crf: Crf) -> str:
     """What the keys say and what the folder is."""
     if found == "heatmap":
-        return f"these are heatmaps, but gaze.crf.backend={crf.backend}; set gaze.crf.backend=none"
+        return f"these are heatmaps, but refine={crf.backend}; set refine=none"
     if crf.backend == "none":
-        return "these went through a CRF, but gaze.crf.backend=none; set gaze.crf.backend=pydensecrf"
-    return f"these are of another weight than gaze.crf.compat={crf.compat:g}; set the one in the folder's name"
+        return "these went through a CRF, but refine=none; set refine=pydensecrf"
+    return f"these are of another weight than refine.compat={crf.compat:g}; set the one in the folder's name"

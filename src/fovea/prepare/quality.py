@@ -123,7 +123,7 @@ def drawn(ids: Iterable[str], count: int | None) -> list[str]:
         ValueError: the count is neither None nor a whole number from 1 on.
     """
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-        raise ValueError(f"gaze.quality_masks: {count!r} is not possible; set a number of images, or null for all")
+        raise ValueError(f"quality_masks: {count!r} is not possible; set a number of images, or null for all")
     return sorted(sorted(ids, key=lambda image_id: (crc32(os.fsencode(image_id)), image_id))[:count])
 
 

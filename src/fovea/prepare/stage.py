@@ -24,7 +24,7 @@ from fovea.runtime.files import sha256
 from fovea.runtime.pool import each
 from fovea.runtime.provenance import versions
 
-QUALITY = ("none", "gaze", "masks")
+QUALITY = ("none", "labels", "masks")
 """What is measured: nothing, what gaze and maps tell alone, or also ground-truth masks (nothing else opens those)."""
 
 Page = Callable[[Path, Survey, Callable[[str], View], Mapping[str, object]], None]
@@ -133,22 +133,20 @@ def _check_arguments(
 ) -> None:
     check_backend(parameters.crf.backend)
     if not isinstance(workers, int) or workers < 1:
-        raise ValueError(f"gaze.workers: {workers} is not possible; set a number of processes from 1 on")
+        raise ValueError(f"workers: {workers} is not possible; set a number of processes from 1 on")
     if quality not in QUALITY:
-        raise ValueError(f"gaze.quality: {quality!r} is not offered; choose {' or '.join(QUALITY)}")
+        raise ValueError(f"quality: {quality!r} is not offered; choose {' or '.join(QUALITY)}")
     if quality != "none" and not thresholds:
-        raise ValueError(f"gaze.quality: {quality} needs gaze.thresholds to measure at; name one at least")
+        raise ValueError(f"quality: {quality} needs labels.thresholds to measure at; name one at least")
     if quality == "masks" and not any(map(dataset.has_mask, dataset.ids)):
-        raise ValueError(f"gaze.quality: no image of {dataset.root} has a mask; add masks or set gaze.quality=none")
+        raise ValueError(f"quality: no image of {dataset.root} has a mask; add masks or set quality=none")
 
 
 def _check_shard(shards: int, shard: int | None) -> None:
     if not isinstance(shards, int) or shards < 1:
-        raise ValueError(f"gaze.shards: {shards} is not possible; set a number of parts from 1 on")
+        raise ValueError(f"shards: {shards} is not possible; set a number of parts from 1 on")
     if shard is not None and (not isinstance(shard, int) or not 0 <= shard < shards):
-        raise ValueError(
-            f"gaze.shard: {shard} is not possible; with gaze.shards={shards} set 0 to {shards - 1}, or null"
-        )
+        raise ValueError(f"shard: {shard} is not possible; with shards={shards} set 0 to {shards - 1}, or null")
 
 
 def _write_quality(job: Job, survey: Survey, table: FixationTable, page: Page | None) -> None:
@@ -176,7 +174,7 @@ def _refuse_disturbance(store: Store, images: Mapping[str, Mapping[str, Any]]) -
     if strange:
         raise ValueError(
             f"{store.path}: another process wrote other maps there meanwhile ({first_few(strange, 2)}); "
-            "give each set of parameters a gaze.store of its own and run again"
+            "give each set of parameters a store of its own and run again"
         )
 
 

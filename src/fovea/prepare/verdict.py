@@ -10,7 +10,7 @@ from fovea.prepare.quality import INSIDE, Rows, column, dice_key
 _NEAR, _FAR = 0.75, 0.25  # on the way from a webcam (0) to an EyeLink (1)
 _OFF_IMAGE, _EMPTY = 0.05, 0.02  # shares above which a recording is conspicuous; the published EyeLink's are near 0
 _FIXATIONS, _SECONDS = 5, 2.0  # medians below which an image was hardly looked at
-_ASK = "Gaze that missed its targets looks the same as gaze that met them: draw about 50 masks, set gaze.quality=masks."
+_ASK = "Gaze that missed its targets looks the same as gaze that met them: draw about 50 masks, set quality=masks."
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ SAME = (
     "data.duplicates",
     "data.root",  # the ids and the true sizes say whether the images are the same
     "data.seed",
-    "gaze.quality",
-    "gaze.quality_masks",
-    "gaze.workers",
+    "data.gaze",  # these repeat labels.*, refine.* and store
+    "data.maps",
+    "labels.folder",
+    "refine.folder",
     "seed",
     "trainer.accelerator",
 )

@@ -124,8 +124,14 @@ def _evaluation(
 ) -> Run | None:
     """An evaluation of its own, as a run that trained as its checkpoint did, but for what its command line says."""
     trained = dict(flat(_config(folder / TRAINED)))
-    given = [key for key in words(provenance) if key not in ("data", "gaze")]  # the groups say what was there already
-    changed = {key: value for key, value in config.items() if is_under(key, ("data", "gaze", "scoring", "tta"))}
+    given = [
+        key for key in words(provenance) if key not in ("data", "labels", "refine")
+    ]  # the groups say what was there already
+    changed = {
+        key: value
+        for key, value in config.items()
+        if is_under(key, ("data", "labels", "refine", "store", "scoring", "tta"))
+    }
     merged = trained | {key: value for key, value in changed.items() if is_under(key, given)}
     try:
         return Run(

@@ -137,5 +137,5 @@ class Gaze(Mode):
         robust = len(self.levels) > 1 and self.ensemble != "quality"
         choices = "supervision.ensemble=quality keeps it out of the prediction; " if robust else ""
         self.agreement.after_step(
-            names, f"{choices}if it lasts, lower its threshold or check the gaze (gaze.quality=gaze)"
+            names, f"{choices}if it lasts, lower its threshold or check the gaze (quality=labels)"
         )

@@ -12,7 +12,7 @@ from fovea.data.images.folder import Folder
 from fovea.data.images.plan import evaluation_plan, make_plan
 from fovea.data.store import Store
 
-PARAMETERS = {"gaze.sigma": 70.0}
+PARAMETERS = {"labels.sigma": 70.0}
 
 
 @pytest.fixture
@@ -118,13 +118,17 @@ def test_a_plan_for_evaluation_checks_its_split_alone(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        ({}, {"needs": {"pseudo"}, "store": None}, "gaze.store is not given"),
+        ({}, {"needs": {"pseudo"}, "store": None}, "store is not given"),
         ({}, {"needs": {"pseudo"}, "store": "STORE/none"}, "no manifest.json in .*run fovea-prepare"),
         ({}, {"needs": {"box"}}, "supervision trains on box, which this data set does not serve"),
         ({}, {"needs": {"mask"}, "fraction": 0.0}, "data.fraction=0.0"),
         ({}, {"needs": {"mask"}, "select_on": "gaze"}, "data.select_on=gaze is not a choice"),
         ({}, {"needs": {"mask"}, "duplicates": "no"}, "data.duplicates=no is not a choice"),
-        ({}, {"needs": {"pseudo"}, "store": "STORE", "parameters": {"gaze.sigma": 50.0}}, "gaze.sigma is 50.0 here"),
+        (
+            {},
+            {"needs": {"pseudo"}, "store": "STORE", "parameters": {"labels.sigma": 50.0}},
+            "labels.sigma is 50.0 here",
+        ),
         ({"other": "store"}, {"needs": {"pseudo"}, "store": "STORE"}, "has a map of none of these"),
         ({"remove": "masks/i05.png"}, {"needs": {"mask"}}, "1 mask is missing from .*masks: i05"),
         ({"list": "train.txt"}, {"needs": {"mask"}}, "1 image is missing from .*images: nobody"),

@@ -156,13 +156,13 @@ def test_backend_none_returns_a_copy() -> None:
 
 def test_unknown_backend_names_the_choices() -> None:
     choices = ", ".join(BACKENDS)
-    with pytest.raises(ValueError, match=rf"gaze\.crf\.backend: 'magic' is not known; use one of {choices}"):
+    with pytest.raises(ValueError, match=rf"refine: 'magic' is not known; use one of {choices}"):
         check_backend("magic")
 
 
 def test_missing_library_names_the_remedies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fovea.prepare.refiners.crf.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"make crf.*gaze\.crf\.backend=lattice"):
+    with pytest.raises(ValueError, match=r"make crf.*refine=lattice"):
         check_backend("pydensecrf")
 
 
@@ -170,7 +170,7 @@ def test_missing_library_names_the_remedies(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(("sxy", "srgb"), [(1e-3, 13.0), (80.0, 1e-4), (1e-300, 1e-300)])
 def test_a_kernel_too_narrow_to_number_its_lattice_is_refused(backend: str, sxy: float, srgb: float) -> None:
     image, target = scene(300, 400)
-    with pytest.raises(ValueError, match=r"gaze\.crf\.sxy=.*gaze\.crf\.srgb=.*too small for an image of 400 x 300"):
+    with pytest.raises(ValueError, match=r"refine\.sxy=.*refine\.srgb=.*too small for an image of 400 x 300"):
         refine(image, target, 1.0, sxy, srgb, backend=backend)
 
 

@@ -165,7 +165,7 @@ def _select_on(choice: str, data: Folder, ids: list[str], needs: frozenset[str])
 
 def _open_store(path: str | None, parameters: dict[str, Any]) -> Store:
     if path is None:
-        raise ValueError("gaze.store is not given; run fovea-prepare and give its store")
+        raise ValueError("store is not given; run fovea-prepare and give its store")
     store = Store(Path(path))
     store.check(parameters)
     return store
@@ -192,7 +192,7 @@ def _with_map(ids: list[str], store: Store | None) -> tuple[list[str], list[str]
     without = [image_id for image_id in ids if image_id not in known]
     if ids and not kept:
         raise ValueError(
-            f"gaze.store: {store.path} has a map of none of these {len(ids)} images ({first_few(ids, 2)}); "
+            f"store: {store.path} has a map of none of these {len(ids)} images ({first_few(ids, 2)}); "
             "give the store of this data set or run fovea-prepare for it"
         )
     if without:

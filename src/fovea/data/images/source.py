@@ -60,29 +60,33 @@ class Images:
         normalize: Mapping[str, Any],
         augment: Mapping[str, Any],
         seed: int,
+        maps: Mapping[str, Any],
+        gaze: Mapping[str, Any] | None = None,
         cache: Mapping[str, Any] | None = None,
         duplicates: str = "warn",
         fold: Sequence[int] | None = None,
     ) -> None:
         if not isinstance(size, int) or size < 1:
             raise ValueError(f"data.size={size} is not possible; give a whole number from 1 on")
-        # channels, protocol and fold are the data set's, which has them by interpolation
+        # other groups read channels, protocol, fold and gaze by interpolation
         self.name, self.root, self.dataset, self.classes = name, root, dataset, classes
         self.size, self.normalize, self.augment, self.cache = size, normalize, augment, cache
         self.batch_size, self.num_workers, self.drop_last, self.seed = batch_size, num_workers, drop_last, seed
-        self.fraction, self.duplicates = fraction, duplicates
+        self.fraction, self.duplicates, self.maps = fraction, duplicates, maps
         self.select_on, self.select_threshold = select_on, select_threshold
 
-    def plan(self, needs: Collection[str], gaze: Mapping[str, Any]) -> Plan:
+    def plan(self, needs: Collection[str]) -> Plan:
         """See `fovea.data.images.plan.make_plan`."""
-        dataset, parameters = instantiate(self.dataset), Parameters.of(gaze).flat()
         rest = (self.fraction, self.select_on, self.seed, self.duplicates)
-        return make_plan(dataset, self.root, needs, gaze["store"], parameters, *rest)
+        return make_plan(instantiate(self.dataset), self.root, needs, self.maps["store"], self._parameters(), *rest)
 
-    def split_plan(self, split: str, gaze: Mapping[str, Any]) -> Plan:
+    def split_plan(self, split: str) -> Plan:
         """See `fovea.data.images.plan.evaluation_plan`."""
-        dataset, parameters = instantiate(self.dataset), Parameters.of(gaze).flat()
-        return evaluation_plan(dataset, self.root, split, self.select_on, gaze["store"], parameters)
+        store, parameters = self.maps["store"], self._parameters()
+        return evaluation_plan(instantiate(self.dataset), self.root, split, self.select_on, store, parameters)
+
+    def _parameters(self) -> dict[str, Any]:
+        return Parameters.of(self.maps["labels"], self.maps["refine"]).flat()
 
     def describe(self, plan: Plan) -> str:
         """One line on what is trained on, and what val is scored against."""
@@ -105,13 +109,13 @@ class Images:
         rest = (self.batch_size, self.num_workers, self.drop_last, self.seed)
         return DataModule(plan, {ALONE: training}, validation, *rest)
 
-    def held_out(self, plan: Plan, split: str, gaze: Mapping[str, Any]) -> "ImageSplit":
+    def held_out(self, plan: Plan, split: str) -> "ImageSplit":
         """The images of a split, with the gaze on them where a store is in use."""
         from fovea.data.images.held_out import ImageSplit
 
-        normalize = instantiate(self.normalize)
+        normalize, labels = instantiate(self.normalize), self.maps["labels"]
         return ImageSplit(
-            plan, plan.split(split), self.size, normalize, self.select_threshold, gaze["fixations"], gaze["dose"]
+            plan, plan.split(split), self.size, normalize, self.select_threshold, labels["path"], labels["dose"]
         )
 
     def whole(self, module: "nn.Module") -> Read:

@@ -63,11 +63,11 @@ class Volumes:
         self.overlap, self.windows = overlap, windows
         self.batch_size, self.num_workers, self.drop_last, self.seed = batch_size, num_workers, drop_last, seed
 
-    def plan(self, needs: Collection[str], gaze: Mapping[str, Any]) -> VolumePlan:
+    def plan(self, needs: Collection[str]) -> VolumePlan:
         """See `fovea.data.volumes.plan.make_plan`."""
         return make_plan(self._dataset(), self.root, needs)
 
-    def split_plan(self, split: str, gaze: Mapping[str, Any]) -> VolumePlan:
+    def split_plan(self, split: str) -> VolumePlan:
         """See `fovea.data.volumes.plan.split_plan`."""
         return split_plan(self._dataset(), self.root, split)
 
@@ -99,7 +99,7 @@ class Volumes:
         rest = (self.batch_size, self.num_workers, self.drop_last, self.seed)
         return DataModule(plan, training, held_out, *rest)
 
-    def held_out(self, plan: VolumePlan, split: str, gaze: Mapping[str, Any]) -> "VolumeSplit":
+    def held_out(self, plan: VolumePlan, split: str) -> "VolumeSplit":
         """The volumes of a split, each modality of each case."""
         from fovea.data.volumes.held_out import VolumeSplit
 

@@ -88,8 +88,8 @@ def check_backend(backend: str) -> None:
     _check_name(backend)
     if backend == "pydensecrf" and find_spec("pydensecrf") is None:
         raise ValueError(
-            "gaze.crf.backend: pydensecrf is not installed; install it with `make crf` (needs a C++ compiler) "
-            "or set gaze.crf.backend=lattice, which gives the same maps"
+            "refine=pydensecrf: the package is not installed; install it with `make crf` (needs a C++ compiler) "
+            "or set refine=lattice, which gives the same maps"
         )
 
 
@@ -102,7 +102,7 @@ def unary(target: np.ndarray) -> np.ndarray:
 
 def _check_name(backend: str) -> None:
     if backend not in BACKENDS:
-        raise ValueError(f"gaze.crf.backend: {backend!r} is not known; use one of {', '.join(BACKENDS)}")
+        raise ValueError(f"refine: {backend!r} is not known; use one of {', '.join(BACKENDS)}")
 
 
 def _mean_field(

@@ -67,7 +67,7 @@ def embed(height: int, width: int, sxy: float, srgb: float) -> Embedding:
     extent = [sum(reach[i:]) - low + 2 * _MARGIN for i, low in enumerate(lowest)]
     if not math.prod(extent) * ORDERS / CORNERS < 2**62:
         raise ValueError(
-            f"gaze.crf.sxy={sxy:g}, gaze.crf.srgb={srgb:g}: too small for an image of {width} x {height} pixels; "
+            f"refine.sxy={sxy:g}, refine.srgb={srgb:g}: too small for an image of {width} x {height} pixels; "
             "set larger ones (published: 80 and 13)"
         )
     radix = np.cumprod([1, *map(math.ceil, extent[:-1])], dtype=np.int64)
