@@ -1,0 +1,51 @@
+"""Every command line in README and docs is composed as the command itself would compose it."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from fovea.runtime.app import config_folder
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINE = re.compile(r"^\s*(?:\$ )?(fovea-[a-z]+ .*)$")
+
+
+def command_lines(page: Path) -> list[str]:
+    """Return the complete command lines of a page, with continued lines joined and comments removed."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [match[1] for line in text.splitlines() if (match := LINE.match(line))]
+    return [line for line in lines if "…" not in line and "<" not in line]
+
+
+COMMANDS = [
+    pytest.param(line, id=f"{page.stem}: {line[:70]}") for page in PAGES for line in dict.fromkeys(command_lines(page))
+]
+
+
+def test_pages_show_commands() -> None:
+    assert len(COMMANDS) > 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command_line_composes(line: str) -> None:
+    for part in line.split("&&"):
+        command, *words = shlex.split(part, comments=True)
+        words = [word for word in words if word != "-m"]
+        assert not [word for word in words if word.startswith("-")], "an option the test does not know"
+        overrides = []
+        for override in OverridesParser.create().parse_overrides(words):
+            if override.is_interval_sweep():
+                continue  # a range for a search; its syntax was parsed
+            if override.is_sweep_override():
+                value = next(iter(override.sweep_string_iterator()))
+                overrides.append(f"{override.key_or_group}={value}")
+            else:
+                overrides.append(str(override.input_line))
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            compose(command.removeprefix("fovea-"), overrides=overrides)
