@@ -1,10 +1,11 @@
-"""The calibration error against counting bin by bin, and against torchmetrics."""
+"""The calibration error, compared with counts by bin and with torchmetrics."""
 
 import numpy as np
 import pytest
 import torch
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
+from fovea.losses import IGNORE
 from fovea.metrics.calibration import CalibrationError
 
 
@@ -22,32 +23,36 @@ def error(images: list[tuple[np.ndarray, np.ndarray]], bins: int = 15) -> float 
     return calibration.compute()
 
 
-def test_the_error_is_that_of_counting_bin_by_bin() -> None:
+def test_counts_by_bin() -> None:
     images = [draw(0), draw(1, shape=(5, 40))]
-    said = np.concatenate([probability.ravel() for probability, _ in images])
+    confidence = np.concatenate([probability.ravel() for probability, _ in images])
     true = np.concatenate([target.ravel() for _, target in images])
     expected = 0.0
     for number in range(10):
-        inside = (said >= number / 10) & (said < (number + 1) / 10)
-        expected += abs(said[inside].mean() - true[inside].mean()) * inside.mean()
+        inside = (confidence >= number / 10) & (confidence < (number + 1) / 10)
+        expected += abs(confidence[inside].mean() - true[inside].mean()) * inside.mean()
     assert error(images, bins=10) == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_error_is_that_of_torchmetrics_for_one_class() -> None:
-    images = [draw(seed) for seed in range(3)]
-    said, true = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*images, strict=True))
-    expected = binary_calibration_error(said.flatten(), true.flatten(), n_bins=15)
+@pytest.mark.parametrize("classes", [1, 4])
+def test_torchmetrics(classes: int) -> None:
+    images = [draw(seed, classes) for seed in range(3)]
+    probability, target = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*images, strict=True))
+    if classes == 1:
+        expected = binary_calibration_error(probability.flatten(), target.flatten(), n_bins=15)
+    else:
+        expected = multiclass_calibration_error(probability.flatten(2), target.flatten(1), num_classes=4, n_bins=15)
     assert error(images) == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_the_error_is_that_of_torchmetrics_for_more() -> None:
-    images = [draw(seed, classes=4) for seed in range(3)]
-    said, true = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*images, strict=True))
-    expected = multiclass_calibration_error(said.flatten(2), true.flatten(1), num_classes=4, n_bins=15)
-    assert error(images) == pytest.approx(expected.item(), rel=1e-5)
+@pytest.mark.parametrize("classes", [1, 3])
+def test_ignored_pixels_are_left_out(classes: int) -> None:
+    probability, target = draw(0, classes)
+    target[:5] = IGNORE
+    assert error([(probability, target)]) == error([(probability[:, 5:], target[5:])])
 
 
-def test_certainty_that_comes_true_has_no_error_and_all_of_it_otherwise() -> None:
+def test_certain_predictions() -> None:
     target = np.array([[0, 1], [1, 0]])
     assert error([(target[None].astype(np.float32), target)]) == 0.0
     assert error([(1 - target[None].astype(np.float32), target)]) == 1.0
@@ -59,11 +64,11 @@ def test_labels_of_255_are_foreground() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_no_number_has_no_error(value: float) -> None:
+def test_not_finite_gives_none(value: float) -> None:
     probability, target = draw(0)
     probability[0, 3, 4] = value
     assert error([(probability, target)]) is None
 
 
-def test_no_image_has_no_error() -> None:
+def test_no_image_gives_none() -> None:
     assert error([]) is None

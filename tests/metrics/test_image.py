@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fovea.losses import IGNORE
 from fovea.metrics.image import scores_of_image
 from fovea.metrics.overlap import NAMES, scores
 from fovea.metrics.surface import surface_scores
@@ -26,3 +27,12 @@ def test_scores_of_several_classes_are_their_means_but_the_size_is_of_all() -> N
     assert found["hd95"] == pytest.approx(np.mean([score["hd95"] for score in each]))
     assert found["surface_dice"] == pytest.approx(np.mean([score["surface_dice"] for score in each]))
     assert found["size"] == pytest.approx((truth > 0).mean())
+
+
+@pytest.mark.parametrize("names", [[], ["one", "two"]])
+def test_ignored_pixels_are_left_out(names: list[str]) -> None:
+    prediction, truth = RNG.integers(0, 3, (2, 9, 12))
+    truth[:, :4] = IGNORE
+    result = scores_of_image({"prediction": prediction}, truth, 3, (1, 1), 1.0, names)["prediction"]
+    cut = scores_of_image({"prediction": prediction[:, 4:]}, truth[:, 4:], 3, (1, 1), 1.0, names)["prediction"]
+    assert result == pytest.approx(cut)

@@ -1,11 +1,12 @@
-"""Distances of borders against looking at every pair of pixels, against MONAI, and their empty cases."""
+"""Surface distances, compared with all pairs of border pixels and with MONAI."""
 
 import math
 
 import numpy as np
 import pytest
 
-from fovea.metrics.per_class import mean_over_classes
+from fovea.losses import IGNORE
+from fovea.metrics.overlap import mean_over_classes
 from fovea.metrics.surface import NAMES, border, surface_scores
 
 EMPTY = np.zeros((30, 40), bool)
@@ -17,8 +18,8 @@ def draw(seed: int, shape: tuple[int, int] = (30, 40)) -> tuple[np.ndarray, np.n
     rows, columns = np.indices(shape)
     masks = []
     for _ in range(2):
-        centres = rng.uniform((0, 0), shape, (3, 2))
-        masks.append(np.any([(rows - r) ** 2 + (columns - c) ** 2 < rng.uniform(4, 60) for r, c in centres], axis=0))
+        centers = rng.uniform((0, 0), shape, (3, 2))
+        masks.append(np.any([(rows - r) ** 2 + (columns - c) ** 2 < rng.uniform(4, 60) for r, c in centers], axis=0))
     return masks[0], masks[1]
 
 
@@ -37,16 +38,16 @@ def naive_border(mask: np.ndarray) -> list[tuple[int, int]]:
 def naive(prediction: np.ndarray, truth: np.ndarray, spacing: tuple[float, float], tolerance: float) -> list[float]:
     borders = naive_border(prediction), naive_border(truth)
     directed = [
-        [min(math.hypot((r - y) * spacing[0], (c - x) * spacing[1]) for y, x in there) for r, c in here]
-        for here, there in (borders, borders[::-1])
+        [min(math.hypot((r - y) * spacing[0], (c - x) * spacing[1]) for y, x in other) for r, c in one]
+        for one, other in (borders, borders[::-1])
     ]
     within = sum(distance <= tolerance for distances in directed for distance in distances)
-    return [max(np.percentile(each, 95) for each in directed), within / sum(map(len, directed))]
+    return [max(np.percentile(distances, 95) for distances in directed), within / sum(map(len, directed))]
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.5, 1.7)], ids=["pixels", "mm"])
 @pytest.mark.parametrize("seed", range(4))
-def test_scores_are_those_of_all_pairs_of_border_pixels(seed: int, spacing: tuple[float, float]) -> None:
+def test_all_pairs_of_border_pixels(seed: int, spacing: tuple[float, float]) -> None:
     pair = draw(seed)
     found = surface_scores(*pair, spacing, 2.0)
     assert tuple(found) == NAMES
@@ -54,7 +55,7 @@ def test_scores_are_those_of_all_pairs_of_border_pixels(seed: int, spacing: tupl
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_scores_are_those_of_monai(seed: int) -> None:
+def test_monai(seed: int) -> None:
     import torch
     from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
@@ -66,7 +67,7 @@ def test_scores_are_those_of_monai(seed: int) -> None:
     assert found == pytest.approx({"hd95": distance.item(), "surface_dice": surface.item()}, rel=1e-5)
 
 
-def test_the_greater_of_the_two_directions_counts() -> None:
+def test_greater_of_both_directions() -> None:
     small, large = EMPTY.copy(), EMPTY.copy()
     small[10, 10] = large[10, 10] = True
     large[10, 20:35] = True
@@ -74,18 +75,18 @@ def test_the_greater_of_the_two_directions_counts() -> None:
     assert there == back > 20  # the small one's only pixel is 0 away from the large one
 
 
-def test_a_pair_of_empty_masks_agrees() -> None:
+def test_two_empty_masks_agree() -> None:
     assert surface_scores(EMPTY, EMPTY, (1, 1), 2.0) == {"hd95": 0.0, "surface_dice": 1.0}
 
 
-def test_one_empty_mask_is_as_far_as_the_image_is_wide() -> None:
+def test_one_empty_mask_gives_the_diagonal() -> None:
     mask = draw(0)[0]
     for pair in ((EMPTY, mask), (mask, EMPTY)):
         assert surface_scores(*pair, (1, 1), 2.0) == {"hd95": 50.0, "surface_dice": 0.0}
         assert surface_scores(*pair, (0.1, 0.1), 2.0) == {"hd95": pytest.approx(5.0), "surface_dice": 0.0}
 
 
-def test_a_shift_within_the_tolerance_is_no_error() -> None:
+def test_shift_within_the_tolerance() -> None:
     mask = EMPTY.copy()
     mask[8:20, 8:30] = True
     shifted = np.roll(mask, 2, axis=1)
@@ -95,12 +96,27 @@ def test_a_shift_within_the_tolerance_is_no_error() -> None:
     assert surface_scores(mask, mask, (1, 1), 0.0) == {"hd95": 0.0, "surface_dice": 1.0}
 
 
-def test_a_border_follows_the_edge_of_the_image() -> None:
+def test_tolerance_has_a_relative_slack() -> None:
+    cube = np.zeros((12, 12, 12), bool)
+    cube[2:8, 2:8, 2:8] = True
+    spacing = np.float32([1.0000001, 1.0000002, 1.0])  # what an affine that is rotated by a few degrees gives
+    assert surface_scores(np.roll(cube, 2, axis=0), cube, spacing, 2.0)["surface_dice"] == 1.0
+
+
+def test_ignored_pixels_are_background_in_both() -> None:
+    prediction, truth = (mask.astype(int) for mask in draw(1))
+    ignored = np.random.default_rng(0).random(truth.shape) < 0.2
+    expected = naive((prediction * ~ignored).astype(bool), (truth * ~ignored).astype(bool), (1, 1), 1.0)
+    found = surface_scores(prediction, np.where(ignored, IGNORE, truth), (1, 1), 1.0)
+    assert list(found.values()) == pytest.approx(expected)
+
+
+def test_border_at_the_edge_of_the_image() -> None:
     assert len(border(np.ones((5, 7), bool))) == 2 * (5 + 7) - 4
     assert len(border(EMPTY)) == 0
 
 
-def test_classes_are_averaged_without_the_background() -> None:
+def test_mean_over_classes() -> None:
     prediction, truth = np.zeros((20, 20), np.int64), np.zeros((20, 20), np.int64)
     prediction[2:8, 2:8] = truth[2:8, 2:8] = 1
     truth[12:15, 12:15] = 2  # missed
@@ -112,7 +128,7 @@ def test_classes_are_averaged_without_the_background() -> None:
     assert found == pytest.approx({"hd95": math.hypot(20, 20) / 2, "surface_dice": 0.5})
 
 
-def test_a_shift_of_a_real_lesion(real_data) -> None:
+def test_shift_of_a_real_lesion(real_data) -> None:
     from fovea.data.images.files import image_files, read_mask
 
     path = sorted(image_files(real_data / "Kvasir-SEG" / "masks").items())[0][1]

@@ -1,4 +1,4 @@
-"""Dice at many thresholds from one count equals Dice at each of them."""
+"""Dice at many thresholds, compared with the Dice of every single one."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fovea.data.store import Store
+from fovea.losses import IGNORE
 from fovea.metrics.overlap import dice
 from fovea.metrics.thresholds import GRID, Curve, dice_at, quantised
 
@@ -17,7 +18,7 @@ def values() -> np.ndarray:
     return np.random.default_rng(0).random((60, 70), dtype=np.float32)
 
 
-def test_it_is_the_dice_of_what_training_thresholds(tmp_path: Path, values: np.ndarray) -> None:
+def test_dice_of_the_stored_map(tmp_path: Path, values: np.ndarray) -> None:
     values[:10, :50] = np.repeat(np.asarray(THRESHOLDS[:5], np.float32), 100).reshape(10, 50)  # exactly on a threshold
     mask = (values + np.random.default_rng(1).normal(0, 0.2, values.shape) > 0.5).astype(np.uint8)
     Store(tmp_path).write("a", values)
@@ -26,12 +27,19 @@ def test_it_is_the_dice_of_what_training_thresholds(tmp_path: Path, values: np.n
     np.testing.assert_array_equal(dice_at(quantised(values), mask, THRESHOLDS), expected)
 
 
-def test_two_empty_masks_agree() -> None:
+def test_ignored_pixels_are_left_out(values: np.ndarray) -> None:
+    mask = (values > 0.4).astype(int)
+    mask[20:] = IGNORE
+    expected = dice_at(quantised(values[:20]), mask[:20], THRESHOLDS)
+    np.testing.assert_array_equal(dice_at(quantised(values), mask, THRESHOLDS), expected)
+
+
+def test_two_empty_masks() -> None:
     nothing = np.zeros((4, 4))
     assert dice_at(quantised(nothing), nothing, (0.5, 0.0)).tolist() == [1.0, 0.0]
 
 
-def test_a_threshold_above_one_leaves_nothing(values: np.ndarray) -> None:
+def test_threshold_above_one(values: np.ndarray) -> None:
     assert dice_at(quantised(values), values > 0.5, (1.5,)).tolist() == [0.0]
 
 
@@ -39,15 +47,15 @@ def made(*rows: list[float]) -> Curve:
     return Curve(np.array([0.2, 0.4, 0.6]), np.array(rows))
 
 
-def test_the_best_level_has_the_highest_mean() -> None:
+def test_best_threshold() -> None:
     assert made([0.1, 0.8, 0.9], [0.5, 0.7, 0.2]).best() == pytest.approx((0.4, 0.75, 0.05 / np.sqrt(2)))
 
 
-def test_the_best_pair_serves_each_image_by_its_better_level() -> None:
+def test_best_pair_takes_the_better_level() -> None:
     assert made([0.9, 0.7, 0.1], [0.1, 0.7, 0.9]).best_pair() == pytest.approx((0.6, 0.2, 0.9))
 
 
-def test_the_best_pair_is_that_of_a_naive_search() -> None:
+def test_best_pair_of_a_naive_search() -> None:
     rng = np.random.default_rng(0)
     curve = Curve(np.arange(8) / 8, rng.random((20, 8)))
     pairs = {(i, j): np.maximum(curve.dice[:, i], curve.dice[:, j]).mean() for i in range(8) for j in range(i)}
@@ -55,6 +63,6 @@ def test_the_best_pair_is_that_of_a_naive_search() -> None:
     assert curve.best_pair() == pytest.approx((high / 8, low / 8, score))
 
 
-def test_a_plateau_is_what_is_as_good_side_by_side() -> None:
+def test_plateau() -> None:
     curve = Curve(np.arange(6) / 10, np.array([[0.798, 0.2, 0.797, 0.8, 0.796, 0.79]]))
     assert curve.plateau() == pytest.approx((0.2, 0.4))

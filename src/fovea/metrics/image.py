@@ -5,9 +5,9 @@ from functools import partial
 
 import numpy as np
 
+from fovea.losses import IGNORE
 from fovea.metrics.lesion_size import lesion_size
-from fovea.metrics.overlap import scores, scores_of_labels
-from fovea.metrics.per_class import mean_over_classes
+from fovea.metrics.overlap import mean_over_classes, scores, scores_of_labels
 from fovea.metrics.surface import surface_scores
 
 
@@ -37,7 +37,8 @@ def scores_of_image(
     surface = partial(surface_scores, spacing=spacing, tolerance=tolerance)
     prediction = outputs["prediction"]
     for label, name in enumerate(names, start=1):
-        mask, true = prediction == label, truth == label
+        labeled = truth != IGNORE
+        mask, true = (prediction == label) & labeled, truth == label
         found[name] = scores(mask, true) | surface(mask, true)
     if names:
         distances = {key: sum(found[name][key] for name in names) / len(names) for key in ("hd95", "surface_dice")}

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from fovea.losses import IGNORE
+
 
 def lesion_size(truth: np.ndarray) -> float:
-    """Share of the image [H, W] that is not background, in [0, 1]."""
-    return float(np.count_nonzero(truth) / truth.size)
+    """Return the share of the labeled pixels that are foreground, in [0, 1]; 0 without a labeled pixel."""
+    labeled = int(np.count_nonzero(truth != IGNORE))
+    return int(np.count_nonzero(truth > 0)) / labeled if labeled else 0.0
 
 
 def by_size(sizes: Sequence[float], scores: Sequence[float], bounds: Sequence[float] | None) -> dict[str, Any]:

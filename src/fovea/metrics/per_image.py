@@ -1,4 +1,4 @@
-"""Scores image by image, each image counted once on however many processes."""
+"""Overlap scores during training: each image counts once, on any number of processes."""
 
 import torch
 from torch import Tensor
@@ -9,14 +9,13 @@ from fovea.metrics.overlap import NAMES, scores_of_labels
 
 
 class PerImage(Metric):
-    """Mean over images of Dice, IoU, precision and recall, by the rules of `fovea.metrics.overlap`.
+    """The mean over images of Dice, IoU, precision and recall, as defined in `fovea.metrics.overlap`.
 
-    Scores are kept by image: a sampler that pads the last batch of a process with images scored elsewhere changes
-    nothing.
+    Scores are kept by image, so images that a sampler repeats to pad a batch do not count twice.
 
     Args:
-        classes: Channels of the network's output. 1: label maps are 0 or not; more: class 0 is the background and an
-            image's score is the mean over the others.
+        classes: Channels of the network's output. For several, class 0 is the background, and the score of an image is
+            the mean over the other classes.
     """
 
     full_state_update = False
@@ -25,7 +24,7 @@ class PerImage(Metric):
     index: list[Tensor]
     rows: list[Tensor]
 
-    def __init__(self, classes: int = 1) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__()
         self.classes = classes
         self.add_state("index", default=[], dist_reduce_fx="cat")
@@ -35,39 +34,33 @@ class PerImage(Metric):
         """Score label maps at native size.
 
         Args:
-            prediction: Integer or boolean labels, [H, W] of one image or [B, ...] of a batch.
-            target: True labels of the same shape.
-            index: Number of each image in its data set, [B], or a scalar for one image.
+            prediction: Integer or boolean labels [B, *size].
+            target: True labels of the same shape; pixels of -1 are left out.
+            index: The position of each image in its split, [B].
 
         Raises:
             ValueError: the shapes or numbers of images differ, or the labels are not whole numbers.
         """
         if prediction.shape != target.shape or prediction.is_floating_point() or target.is_floating_point():
             raise ValueError(
-                f"two label maps of one shape are compared: {prediction.dtype} {tuple(prediction.shape)} "
-                f"and {target.dtype} {tuple(target.shape)}"
+                f"prediction and target must be label maps of one shape, got {prediction.dtype} "
+                f"{tuple(prediction.shape)} and {target.dtype} {tuple(target.shape)}"
             )
-        if prediction.dim() == 2:
-            prediction, target = prediction.unsqueeze(dim=0), target.unsqueeze(dim=0)
-        numbers = torch.as_tensor(index, device=self.device).reshape(-1)
-        pairs = zip(prediction, target, numbers, strict=True)
-        self.rows.append(torch.stack([self._score(guess, truth) for guess, truth, _ in pairs]).to(self.device))
-        self.index.append(numbers)
-
-    def _score(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Scores [4] of one image, float64."""
-        found = scores_of_labels(prediction.cpu().numpy(), target.cpu().numpy(), self.classes)
-        return torch.tensor([found[name] for name in NAMES], dtype=torch.float64)
+        pairs = zip(prediction.cpu().numpy(), target.cpu().numpy(), index, strict=True)
+        scores = [scores_of_labels(labels, truth, self.classes) for labels, truth, _ in pairs]
+        rows = [[values[name] for name in NAMES] for values in scores]
+        self.rows.append(torch.tensor(rows, dtype=torch.float64, device=self.device))
+        self.index.append(index.to(self.device))
 
     def compute(self) -> dict[str, Tensor]:
-        """The mean of each score over the images, float64 scalars.
+        """Return the mean of each score over the images, float64 scalars.
 
         Raises:
             ValueError: no image was scored.
         """
         if len(self.index) == 0:
-            raise ValueError("no image was scored; check that the split lists images and that data.root holds them")
+            raise ValueError("no image was scored; check that the split is not empty")
         by_image = dict(zip(dim_zero_cat(self.index).tolist(), dim_zero_cat(self.rows), strict=True))
-        # Sorted, so that the mean does not depend on which process saw an image.
+        # Sorted, so that the mean does not depend on which process scored an image.
         rows = torch.stack([by_image[number] for number in sorted(by_image)])
         return dict(zip(NAMES, rows.mean(dim=0), strict=True))

@@ -1,4 +1,4 @@
-"""How far the borders of two binary masks lie apart."""
+"""Distances between the borders of two masks."""
 
 import math
 from collections.abc import Sequence
@@ -7,47 +7,53 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 from scipy.spatial import KDTree
 
+from fovea.metrics.overlap import without_ignored
+
 NAMES = ("hd95", "surface_dice")
 """The keys of `surface_scores`, in the order of a table's columns."""
+
+_SLACK = 1e-5  # relative, of the tolerance: an affine that is rotated gives a spacing of 1.0000001
 
 
 def surface_scores(
     prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tolerance: float
 ) -> dict[str, float]:
-    """The 95 % Hausdorff distance and the surface Dice of a pair of masks.
+    """Return the 95 % Hausdorff distance and the surface Dice of a pair of masks.
 
     `hd95` is the greater of the two directed 95th percentiles: of the distances from the predicted border to the true
-    one, and from the true to the predicted (as in MONAI; the percentile of both together would be smaller or equal).
-    `surface_dice` is the share of the pixels of both borders that lie within the tolerance of the other (Nikolov et
-    al., "Clinically Applicable Segmentation of Head and Neck Anatomy", JMIR 2021), each pixel counted once.
+    one, and from the true border to the predicted one (as in MONAI; the percentile of all distances together would be
+    smaller or equal). `surface_dice` is the share of the pixels of both borders within the tolerance of the other
+    border (Nikolov et al., "Clinically Applicable Segmentation of Head and Neck Anatomy", JMIR 2021), every pixel
+    counted once.
 
-    A pair of empty masks has distance 0 and surface Dice 1; where one is empty they are the image's diagonal and 0.
+    Two empty masks have distance 0 and surface Dice 1. One empty mask gives the image's diagonal and 0.
 
     Args:
-        prediction: bool or integers [H, W] or [D, H, W]; what is not 0 is foreground.
-        truth: the same shape.
-        spacing: the sides of a pixel or voxel, in the unit of the result.
-        tolerance: distance at which two borders still agree, in the same unit.
+        prediction: bool or integers [H, W] or [D, H, W]; every value but 0 is foreground.
+        truth: The same shape. Where it is -1, both masks count as background, so a border follows the unlabeled area.
+        spacing: The sides of a pixel or voxel, in the unit of the result.
+        tolerance: The distance up to which two borders agree, in the same unit.
     """
-    prediction, truth = prediction.astype(bool), truth.astype(bool)
+    prediction, truth = (mask.astype(bool) for mask in without_ignored(prediction, truth))
     if not prediction.any() and not truth.any():
         return {"hd95": 0.0, "surface_dice": 1.0}
     if not prediction.any() or not truth.any():
         return {"hd95": math.hypot(*np.multiply(truth.shape, spacing)), "surface_dice": 0.0}
-    ours, theirs = border(prediction) * spacing, border(truth) * spacing
-    # Borders are few pixels: looking up the nearest takes half the time of distance transforms or less.
-    there, back = KDTree(theirs).query(ours)[0], KDTree(ours).query(theirs)[0]
-    within = np.count_nonzero(there <= tolerance) + np.count_nonzero(back <= tolerance)
+    predicted, true = border(prediction) * spacing, border(truth) * spacing
+    # A border has few pixels: a nearest-neighbor search takes at most half the time of distance transforms.
+    forth, back = KDTree(true).query(predicted)[0], KDTree(predicted).query(true)[0]
+    limit = tolerance * (1 + _SLACK)
+    within = np.count_nonzero(forth <= limit) + np.count_nonzero(back <= limit)
     return {
-        "hd95": max(float(np.percentile(there, 95)), float(np.percentile(back, 95))),
-        "surface_dice": float(within / (len(there) + len(back))),
+        "hd95": max(float(np.percentile(forth, 95)), float(np.percentile(back, 95))),
+        "surface_dice": float(within / (len(forth) + len(back))),
     }
 
 
 def border(mask: np.ndarray) -> np.ndarray:
-    """Coordinates [N, axes] of the pixels of a mask that have a side in common with something outside it.
+    """Return the coordinates [N, axes] of the pixels of a mask that share a side with a pixel outside it.
 
-    Beyond the image is outside: where its edge cuts a lesion, the border follows the edge.
+    Everything beyond the image is outside: where the image cuts a lesion, the border follows the edge of the image.
 
     Args:
         mask: bool [H, W] or [D, H, W].

@@ -1,52 +1,47 @@
-"""Which thresholds of a map serve best: Dice at all of them, from one count of the pixels."""
+"""Dice of a map at many thresholds, from one count of its pixels, and the best thresholds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fovea.losses import IGNORE
+
 GRID = tuple(round(0.02 * step, 2) for step in range(1, 50))
 """Thresholds of the curve: 0.02 to 0.98."""
 
-_DEPTH = 65535  # steps of a stored map: what training thresholds is measured, to the last bit
+_DEPTH = 65535  # steps of a stored map, so that the Dice is that of the map that training reads
 _VALUES = np.arange(_DEPTH + 1, dtype=np.float32) / np.float32(_DEPTH)
-_FLAT = 0.005  # Dice that is not worth arguing about
+_FLAT = 0.005  # a difference in Dice that does not matter
 
 
 def quantised(values: np.ndarray) -> np.ndarray:
-    """A map as the store keeps it: whole steps of 1/65535, uint16 [H, W].
-
-    Args:
-        values: [H, W]; what is outside [0, 1] is clipped.
-    """
+    """Return a map [H, W] as the store keeps it: clipped to [0, 1], in steps of 1/65535, uint16."""
     return np.rint(np.clip(values, 0.0, 1.0) * _DEPTH).astype(np.uint16)
 
 
 def dice_at(levels: np.ndarray, mask: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
-    """Dice of `map >= t` with a mask for every threshold t, by counting once how many pixels have each level.
+    """Return the Dice of `map >= t` with a mask for every threshold t, float64 [T].
 
     Two empty masks score 1.
 
     Args:
-        levels: [H, W] as `quantised` makes them.
-        mask: [H, W], 0 is background.
+        levels: uint16 [H, W] of `quantised`.
+        mask: [H, W]; 0 is background, and pixels of -1 are left out.
         thresholds: [T], in any order.
-
-    Returns:
-        float64 [T].
     """
     inside = mask > 0
-    predicted, both = _at_least(levels.ravel()), _at_least(levels[inside])
-    first = np.searchsorted(_VALUES, np.asarray(thresholds, np.float32))  # the lowest level that reaches t
+    predicted, both = _at_least(levels[mask != IGNORE]), _at_least(levels[inside])
+    first = np.searchsorted(_VALUES, np.asarray(thresholds, np.float32))  # the lowest level at or above t
     sizes = predicted[first] + np.count_nonzero(inside)
     return np.where(sizes > 0, 2 * both[first] / np.maximum(sizes, 1), 1.0)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Dice against threshold over the images of a set.
+    """Dice by threshold, of the images of a set.
 
-    Attributes:
+    Args:
         thresholds: [T], rising.
         dice: [N, T], N at least 1.
     """
@@ -56,17 +51,17 @@ class Curve:
 
     @property
     def mean(self) -> np.ndarray:
-        """[T] over the images."""
+        """The mean over the images, [T]."""
         return self.dice.mean(axis=0)
 
     def best(self) -> tuple[float, float, float]:
-        """The level of the highest mean Dice, that Dice, and its standard error; the lower one of equal levels."""
+        """Return the threshold of the highest mean Dice, the lowest of equal ones; that Dice; its standard error."""
         place = int(np.argmax(self.mean))
         error = self.dice[:, place].std() / np.sqrt(len(self.dice))
         return float(self.thresholds[place]), float(self.mean[place]), float(error)
 
     def plateau(self) -> tuple[float, float]:
-        """The lowest and highest level around the best one that are as good, within 0.005 of mean Dice."""
+        """Return the lowest and highest threshold around the best one whose mean Dice is within 0.005 of the best."""
         good = self.mean >= self.mean.max() - _FLAT
         low = high = int(np.argmax(self.mean))
         while low > 0 and good[low - 1]:
@@ -76,9 +71,9 @@ class Curve:
         return float(self.thresholds[low]), float(self.thresholds[high])
 
     def best_pair(self) -> tuple[float, float, float]:
-        """Two levels, the higher first, whose better one has the highest mean Dice, and that Dice.
+        """Return two thresholds, the higher first, and the mean Dice if every image takes the better one of the two.
 
-        Which one is better is looked up for each image, so the Dice bounds from above what the two can give.
+        The pair has the highest such mean. It is an upper bound of what an ensemble of two levels can reach.
         """
         columns = range(len(self.thresholds))
         means = np.array([np.maximum(self.dice, self.dice[:, [column]]).mean(axis=0) for column in columns])
@@ -88,6 +83,6 @@ class Curve:
 
 
 def _at_least(levels: np.ndarray) -> np.ndarray:
-    """[65537]: how many of the levels are k or more, for k from 0 on."""
+    """Return how many of the levels are k or more, [65537], for k from 0."""
     counts = np.bincount(levels, minlength=_DEPTH + 1)
     return np.append(np.cumsum(counts[::-1])[::-1], 0)
