@@ -73,7 +73,7 @@ def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
     plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
     held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 2, facts("val"))
     out = tmp_path / "out"
-    summary = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
+    summary, _ = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
     assert json.loads((out / "summary.json").read_text()) == summary
     assert (summary["n"], summary["split"], summary["select_on"]) == (3, "val", "mask")
     with (out / "per_image.csv").open() as file:
@@ -84,7 +84,7 @@ def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
     assert [float(row["level_1_dice"]) for row in rows] == [0.0, 0.0, 1.0]
     assert summary["levels"]["level_1"]["dice"]["mean"] == pytest.approx(1 / 3)
     assert Image.open(out / "contact_sheet.png").width > 300
-    assert list(rows[0])[:8] == ["id", "dice", "iou", "precision", "recall", "hd95", "surface_dice", "size"]
+    assert list(rows[0])[:9] == ["id", "patient", "dice", "iou", "precision", "recall", "hd95", "surface_dice", "size"]
     assert [float(row["size"]) for row in rows] == pytest.approx([400 / 2400, 400 / 2013, 0], abs=1e-6)
     assert [float(row["hd95"]) < 3 for row in rows] == [True] * 3
     assert (summary["hd95"]["unit"], summary["surface_dice"]["tolerance"]) == ("px", 2.0)
@@ -96,7 +96,7 @@ def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
 def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path) -> None:
     plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
     held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
-    summary = evaluate(Unsure(), held_out, settings, torch.device("cpu"), tmp_path / "out")
+    summary, _ = evaluate(Unsure(), held_out, settings, torch.device("cpu"), tmp_path / "out")
     pixels = 40 * 60 + 61 * 33 + 50 * 50
     assert summary["calibration_error"] == pytest.approx(0.3 - 800 / pixels)
     assert summary["dice"]["mean"] == pytest.approx(1 / 3)
@@ -107,7 +107,7 @@ def test_dice_against_the_threshold_is_that_of_each_threshold(root: Path, tmp_pa
     plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
     held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
     out = tmp_path / "out"
-    summary = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
+    summary, _ = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
     with (out / "thresholds.csv").open() as file:
         curve = {float(row["threshold"]): float(row["dice"]) for row in csv.DictReader(file)}
     assert len(curve) == 49 and curve[0.5] == pytest.approx(summary["dice"]["mean"], abs=1e-6)
@@ -122,7 +122,7 @@ def test_dice_against_the_threshold_is_that_of_each_threshold(root: Path, tmp_pa
 def test_an_evaluation_in_mm_by_patient(root: Path, tmp_path: Path) -> None:
     plan = evaluation_plan(partial(Scan), str(root), "val", "auto", None, {})
     held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
-    summary = evaluate(Unsure(), held_out, settings, torch.device("cpu"), tmp_path / "out")
+    summary, _ = evaluate(Unsure(), held_out, settings, torch.device("cpu"), tmp_path / "out")
     assert summary["hd95"]["unit"] == summary["surface_dice"]["unit"] == "mm"
     assert summary["hd95"]["mean"] == pytest.approx((np.hypot(20, 120) + np.hypot(30.5, 66)) / 3)
     assert summary["dice"]["ci95"] is None  # three slices of one patient
@@ -137,7 +137,7 @@ def test_real_polyps_in_pixels(real_data: Path, tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("")
     plan = evaluation_plan(partial(Folder), str(tmp_path), "val", "auto", None, {})
     held_out, settings = ImageSplit(plan, plan.val, 96, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
-    summary = evaluate(Brightness(), held_out, settings, torch.device("cpu"), tmp_path / "out")
+    summary, _ = evaluate(Brightness(), held_out, settings, torch.device("cpu"), tmp_path / "out")
     sizes = [plan.dataset.mask(image_id).astype(bool).mean() for image_id in ids]
     assert summary["size"]["mean"] == pytest.approx(np.mean(sizes))
     assert summary["hd95"]["unit"] == "px" and summary["hd95"]["mean"] > 10

@@ -63,11 +63,11 @@ def test_a_column_and_the_levels_of_significance_are_keys(run: Run, runs: Path) 
         ([], "checkpoint is not given: checkpoint=FILE evaluates one, 'compare=[RUN,RUN]' compares"),
         (["compare=[a,b]", "checkpoint=x.ckpt"], "checkpoint and compare are both given"),
         (["compare=[a]"], "nothing to compare"),
-        (["compare=[a,nowhere]"], "no per_image.csv in nowhere or nowhere/evaluate/val"),
-        (["compare=[a,b]", "split=test"], "no per_image.csv in a or a/evaluate/test"),
-        (["compare=[a/evaluate/val,flips/evaluate/train]"], "split is val in a/evaluate/val but train in"),
-        (["compare=[a,b]", "compare_on=dise"], "no column dise of scores; it has dice, iou"),
-        (["compare=[a,b]", "compare_alpha=5"], "compare_alpha=5: give a chance of error"),
+        (["compare=[a,nowhere]"], "nowhere: no per_image.csv here or in evaluate/val"),
+        (["compare=[a,b]", "split=test"], "a: no per_image.csv here or in evaluate/test"),
+        (["compare=[a/evaluate/val,flips/evaluate/train]"], "flips/evaluate/train: split is train, but val in"),
+        (["compare=[a,b]", "compare_on=dise"], "no column dise; choose a score of dice, iou"),
+        (["compare=[a,b]", "compare_alpha=5"], "alpha must be in (0, 1), got 5"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_one_line(run: Run, runs: Path, line: list[str], message: str) -> None:

@@ -11,6 +11,7 @@ ROWS = {
 }
 MORE = {"hd95": 4.0, "surface_dice": 0.8, "size": 0.1}
 SCORING = Scoring(2.0, [0.2], calibration_bins=15, resamples=200, seed=0)
+SCORES = ("dice", "iou", "precision", "recall", "hd95", "surface_dice", "size")
 
 
 def with_more(level: bool = False) -> dict:
@@ -25,16 +26,16 @@ def test_a_summary_has_the_mean_and_spread_over_images() -> None:
 
 
 def test_a_table_is_sorted_by_id() -> None:
-    header, body = table(ROWS)
-    assert header == ["id", "dice", "iou", "precision", "recall"]
-    assert [row[0] for row in body] == ["a", "b"]
-    assert body[1][1:] == ["0.500000", "0.300000", "1.000000", "0.400000"]
+    header, body = table(ROWS, ["q", "p"])
+    assert header == ["id", "patient", "dice", "iou", "precision", "recall"]
+    assert [row[:2] for row in body] == [["a", "p"], ["b", "q"]]
+    assert body[1][2:] == ["0.500000", "0.300000", "1.000000", "0.400000"]
 
 
 def test_what_the_prediction_alone_has_comes_before_the_levels() -> None:
-    header, body = table(with_more(level=True))
-    assert header == ["id", "dice", "iou", "precision", "recall", "hd95", "surface_dice", "size", "level_1_dice"]
-    assert body[0][5:] == ["4.000000", "0.800000", "0.100000", "0.200000"]
+    header, body = table(with_more(level=True), ["q", "p"])
+    assert header == ["id", "patient", *SCORES, "level_1_dice"]
+    assert body[0][6:] == ["4.000000", "0.800000", "0.100000", "0.200000"]
     assert summarise(with_more(level=True))["levels"] == {"level_1": {"dice": {"mean": 0.2, "std": 0.0}}}
 
 

@@ -1,9 +1,9 @@
-"""Predictions over images."""
+"""Labels over images."""
 
 import numpy as np
 import pytest
 
-from fovea.pictures.overlay import PREDICTION, TRUTH, overlay
+from fovea.pictures.overlay import COLORS, TRUTH, overlay
 
 
 @pytest.fixture
@@ -18,29 +18,27 @@ def square() -> np.ndarray:
     return mask
 
 
-def has(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    return (np.abs(picture - np.array(colour, float)) < 40).all(axis=2)  # lines are smoothed
+def has(picture: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    return (np.abs(picture - np.array(color, float)) < 40).all(axis=2)  # lines are anti-aliased
 
 
-def test_prediction_is_outlined_and_tinted(image: np.ndarray, square: np.ndarray) -> None:
+def test_a_prediction_is_outlined_and_tinted(image: np.ndarray, square: np.ndarray) -> None:
     picture = overlay(image, square)
-    assert has(picture, PREDICTION)[10, 10:30].all()
-    np.testing.assert_allclose(picture[20, 20], 0.7 * 100 + 0.3 * np.array(PREDICTION), atol=1)
+    assert has(picture, COLORS[0])[10, 10:30].all()
+    np.testing.assert_allclose(picture[20, 20], 0.65 * 100 + 0.35 * np.array(COLORS[0]), atol=1)
+    np.testing.assert_array_equal(picture[:, 35:], image[:, 35:])
+    assert (image == 100).all()
 
 
-def test_pixels_outside_stay_as_they_were(image: np.ndarray, square: np.ndarray) -> None:
-    np.testing.assert_array_equal(overlay(image, square)[:, 35:], image[:, 35:])
-
-
-def test_truth_is_outlined_in_its_own_colour(image: np.ndarray, square: np.ndarray) -> None:
+def test_the_truth_has_a_yellow_outline_only(image: np.ndarray, square: np.ndarray) -> None:
     picture = overlay(image, square, np.roll(square, 25, axis=1))
     assert has(picture, TRUTH)[10, 36:54].all()
     np.testing.assert_array_equal(picture[20, 45], image[20, 45])
 
 
-def test_holes_are_outlined_too(image: np.ndarray, square: np.ndarray) -> None:
+def test_holes_are_outlined(image: np.ndarray, square: np.ndarray) -> None:
     square[15:25, 15:25] = False
-    assert has(overlay(image, square), PREDICTION)[14:26, 14:26].any()
+    assert has(overlay(image, square), COLORS[0])[14:26, 14:26].any()
 
 
 def test_empty_masks_change_nothing(image: np.ndarray) -> None:
@@ -48,12 +46,7 @@ def test_empty_masks_change_nothing(image: np.ndarray) -> None:
     np.testing.assert_array_equal(overlay(image, nothing, nothing), image)
 
 
-def test_the_image_itself_is_left_alone(image: np.ndarray, square: np.ndarray) -> None:
-    overlay(image, square, square)
-    assert (image == 100).all()
-
-
 def test_lines_grow_with_the_image(square: np.ndarray) -> None:
     large = np.kron(square, np.ones((20, 20), bool))
-    line = has(overlay(np.zeros((*large.shape, 3), np.uint8), large), PREDICTION)
+    line = has(overlay(np.zeros((*large.shape, 3), np.uint8), large), COLORS[0])
     assert line[:, 400].sum() >= 2 * 5

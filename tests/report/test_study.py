@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fovea.report.comparison import compare, read_runs
+from fovea.report.comparison import compare_runs
+from fovea.report.evaluations import read_named
 from fovea.report.runs import find_runs
 from fovea.report.study import Study, keep, study, write_runs
 
@@ -21,7 +22,7 @@ def test_rows_are_those_of_the_comparison(make_run: MakeRun, tmp_path: Path) -> 
     low = [make_run(f"low{seed}", {"optimizer.lr": 0.1}, seed=seed, dice=0.4) for seed in (0, 1)]
     high = [make_run(f"high{seed}", {"optimizer.lr": 0.2}, seed=seed, dice=0.6) for seed in (0, 1, 2)]
     named = {"lr=0.1": list(map(str, low)), "lr=0.2": list(map(str, high))}
-    assert studied(tmp_path).comparison == compare(read_runs(named, "val", "dice"), "dice", 0.05, 200, 0)
+    assert studied(tmp_path).comparison == compare_runs(read_named(named, "val", "dice"), "dice", 0.05, 200, 0)
 
 
 def test_a_configuration_by_itself_is_a_table_of_one_row(make_run: MakeRun, tmp_path: Path) -> None:

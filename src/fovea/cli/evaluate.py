@@ -47,20 +47,20 @@ def score(config: Config) -> None:
     out = Path(config["out"])
     read = kind.whole(instantiate(config["tta"])(module))
     write_text(Path(config["run_dir"]) / TRAINED, OmegaConf.to_yaml(OmegaConf.create(trained_with)))
-    summary = evaluate(read, kind.held_out(plan, split), settings, device, out)
+    summary, _ = evaluate(read, kind.held_out(plan, split), settings, device, out)
     log.info("%s", headline(summary, out))
 
 
 def compare(config: Config) -> None:
     """Write `comparison.csv`, `comparison.md` and `comparison.json` into `out`; neither torch nor data are needed."""
-    from fovea.report.comparison import compare, read_runs
-    from fovea.report.comparison_table import note, table, write_comparison
+    from fovea.report.comparison import compare_runs, markdown, note, write_comparison
+    from fovea.report.evaluations import read_named
 
     column, out = config["compare_on"], Path(config["out"])
-    runs = read_runs(config["compare"], config["split"], column)
-    found = compare(runs, column, config["compare_alpha"], config["compare_resamples"], config["seed"])
-    write_comparison(found, out)
-    log.info("%s\n\n%s\n%s", table(found), note(found), out)
+    runs = read_named(config["compare"], config["split"], column)
+    comparison = compare_runs(runs, column, config["compare_alpha"], config["compare_resamples"], config["seed"])
+    write_comparison(comparison, out)
+    log.info("%s\n\n%s\n%s", markdown(comparison), note(comparison), out)
 
 
 if __name__ == "__main__":

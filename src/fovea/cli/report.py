@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 @command("report")
 def main(config: Config) -> None:
     """Write `report.html`, `table.csv`, `table.md`, `table.json` and `runs.csv` into `out`; no torch, no data."""
-    from fovea.report.comparison_table import note, table, write_comparison
+    from fovea.report.comparison import markdown, note, write_comparison
     from fovea.report.report_page import write_report_page
     from fovea.report.runs import FINISHED, find_runs
     from fovea.report.study import keep, study, write_runs
@@ -31,7 +31,7 @@ def main(config: Config) -> None:
     write_comparison(found.comparison, out, "table")
     write_runs(out / "runs.csv", found)
     write_report_page(out / "report.html", found, config["megabytes"])
-    log.info("%s\n\n%s", table(found.comparison), note(found.comparison))
+    log.info("%s\n\n%s", markdown(found.comparison), note(found.comparison))
     for run in (run for run in runs if run.status != FINISHED):
         log.warning("%s: %s: %s", run.status, run.folder, run.note)
     log.info("%s", out / "report.html")

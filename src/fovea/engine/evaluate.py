@@ -17,10 +17,9 @@ from fovea.data.source import HeldOut, Kind, Read
 from fovea.metrics.calibration import CalibrationError
 from fovea.metrics.image import scores_of_image
 from fovea.metrics.scoring import Scoring
-from fovea.metrics.summary import Rows, summary_of, table
+from fovea.metrics.summary import Scores, summary_of, table
 from fovea.metrics.thresholds import GRID, dice_at, quantised
-from fovea.pictures.contact_sheet import contact_sheet
-from fovea.pictures.evaluation_sheet import ranked
+from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked
 from fovea.runtime.device import moved
 from fovea.runtime.files import write_csv, write_json
 from fovea.runtime.instantiate import instantiate
@@ -47,8 +46,10 @@ def settings_of(config: Mapping[str, Any], kind: Kind, plan: Plan, split: str, c
     return Evaluation(kind.classes, scoring, config["data"]["num_workers"], config["sheet_rows"], facts)
 
 
-def evaluate(read: Read, held_out: HeldOut, settings: Evaluation, device: torch.device, out: Path) -> dict[str, Any]:
-    """Write the tables of `write_scores` and `contact_sheet.png` into `out`, and return the summary.
+def evaluate(
+    read: Read, held_out: HeldOut, settings: Evaluation, device: torch.device, out: Path
+) -> tuple[dict[str, Any], list[SheetRow]]:
+    """Write the tables of `write_scores` and `contact_sheet.png` into `out`; return the summary and the sheet's rows.
 
     Args:
         read: Whole images to probabilities: a supervision module in evaluation mode on `device`, or what reads with it.
@@ -81,22 +82,26 @@ def evaluate(read: Read, held_out: HeldOut, settings: Evaluation, device: torch.
     patients = [held_out.patient(image_id) for image_id in rows]
     summary = summary_of(rows, patients, held_out.unit, settings.scoring, held_out.classes, held_out.groups())
     summary |= {"calibration_error": calibration.compute(), "n": len(rows), **settings.facts}
-    write_scores(out, rows, summary, curves)
-    if settings.sheet_rows:
-        write_image(out / "contact_sheet.png", draw_sheet(read, held_out, rows, settings.sheet_rows, device))
-    return summary
+    write_scores(out, rows, patients, summary, curves)
+    sheet = sheet_rows(read, held_out, rows, settings.sheet_rows, device)
+    if sheet:
+        write_image(out / "contact_sheet.png", contact_sheet(sheet))
+    return summary, sheet
 
 
-def write_scores(out: Path, rows: Rows, summary: dict[str, Any], curves: Sequence[np.ndarray]) -> None:
+def write_scores(
+    out: Path, rows: Scores, patients: Sequence[str], summary: dict[str, Any], curves: Sequence[np.ndarray]
+) -> None:
     """Write `per_image.csv`, `summary.json` and, of images' Dice by threshold, `thresholds.csv` with the means.
 
     Args:
         out: Folder, made if need be.
         rows: Scores of each image.
+        patients: The patient of each image.
         summary: Of all.
         curves: Dice at each threshold of `fovea.metrics.thresholds.GRID`, an array an image; none with several classes.
     """
-    write_csv(out / "per_image.csv", *table(rows))
+    write_csv(out / "per_image.csv", *table(rows, patients))
     write_json(out / "summary.json", summary)
     if curves:
         means = zip(GRID, np.mean(curves, axis=0), strict=True)
@@ -122,15 +127,13 @@ def label_maps(outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     return {name: labels(probability)[0].cpu().numpy() for name, probability in outputs.items()}
 
 
-def draw_sheet(read: Read, held_out: HeldOut, rows: Rows, count: int, device: torch.device) -> np.ndarray:
-    """A contact sheet, uint8 [H, W, 3], of `count` images from the worst Dice to the best."""
+def sheet_rows(read: Read, held_out: HeldOut, rows: Scores, count: int, device: torch.device) -> list[SheetRow]:
+    """Return the rows of a contact sheet: at most `count` images from the worst Dice to the best."""
     dice = {image_id: row["prediction"]["dice"] for image_id, row in rows.items()}
-    chosen = ranked(dice, count)
-    drawn: list[dict[str, np.ndarray]] = []
-    for image_id in chosen:
+    drawn = []
+    for image_id in ranked(dice, count):
         sample = held_out[held_out.ids.index(image_id)]
         batch = next(iter(DataLoader([sample], batch_size=1)))  # type: ignore[arg-type]  # a list is a data set
-        drawn.append(held_out.tiles(sample, label_maps(probabilities(read, batch, device))))
-    titles = max((list(row) for row in drawn), key=len)
-    sides = [f"{image_id}\nDice {dice[image_id]:.2f}" for image_id in chosen]
-    return contact_sheet([[row.get(title) for title in titles] for row in drawn], titles, sides)
+        panels = held_out.tiles(sample, label_maps(probabilities(read, batch, device)))
+        drawn.append(SheetRow(f"{image_id}\nDice {dice[image_id]:.2f}", panels))
+    return drawn

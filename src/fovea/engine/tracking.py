@@ -1,42 +1,36 @@
 """What trackers are given when a training has ended: its evaluations as they lie in the run folder, its checkpoint."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from csv import DictReader
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
-from fovea.data.images.files import read_image
 from fovea.engine.loggers import Tracker
-from fovea.pictures.contact_sheet import rows_of_sheet
-from fovea.pictures.evaluation_sheet import ranked
+from fovea.pictures.contact_sheet import SheetRow, contact_sheet
 
 
-def publish(loggers: Iterable[Logger], run: Path, checkpoint: Path, summaries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give trackers the evaluations (means, Dice by threshold, the rows of the contact sheet), and the checkpoint."""
+def publish(
+    loggers: Iterable[Logger],
+    run: Path,
+    checkpoint: Path,
+    evaluations: Mapping[str, tuple[Mapping[str, Any], Sequence[SheetRow]]],
+) -> None:
+    """Send the checkpoint and each evaluation (means, Dice by threshold, rows of the contact sheet) to trackers."""
     for logger in loggers:
         if not isinstance(logger, Tracker):
             continue
-        for split, summary in summaries.items():
+        for split, (summary, sheet) in evaluations.items():
             means = {name: each["mean"] for name, each in summary.items() if isinstance(each, dict) and "mean" in each}
             logger.experiment.summary.update({f"evaluate/{split}/{name}": mean for name, mean in means.items()})
-            _log_pictures(logger, f"evaluate/{split}/images", run / "evaluate" / split)
+            if sheet:
+                pictures = [contact_sheet([row]) for row in sheet]
+                captions = [": ".join(row.label.splitlines()) for row in sheet]
+                logger.log_image(f"evaluate/{split}/images", pictures, caption=captions)
             _log_thresholds(logger, f"evaluate/{split}/thresholds", run / "evaluate" / split / "thresholds.csv")
         if logger.log_checkpoint:
             _log_checkpoint(logger, checkpoint)
-
-
-def _log_pictures(logger: Tracker, name: str, evaluation: Path) -> None:
-    """The rows of the contact sheet, each a picture with its image's id and Dice."""
-    sheet = evaluation / "contact_sheet.png"
-    if not sheet.is_file():
-        return
-    with (evaluation / "per_image.csv").open(newline="", encoding="utf-8") as file:
-        dice = {row["id"]: float(row["dice"]) for row in DictReader(file)}
-    if strips := rows_of_sheet(read_image(sheet, channels=3)):
-        captions = [f"{image_id}: Dice {dice[image_id]:.3f}" for image_id in ranked(dice, len(strips))]
-        logger.log_image(name, strips, caption=captions)
 
 
 def _log_thresholds(logger: Tracker, name: str, table: Path) -> None:

@@ -23,6 +23,7 @@ from fovea.engine.loggers import opened, rewind
 from fovea.engine.resume import resume_from
 from fovea.engine.segmenter import Segmenter
 from fovea.engine.tracking import publish
+from fovea.pictures.contact_sheet import SheetRow
 from fovea.runtime.files import remove_abandoned, write_json
 from fovea.runtime.instantiate import instantiate
 from fovea.runtime.objective import value_of
@@ -80,9 +81,9 @@ def train(config: dict[str, Any], kind: Kind, plan: Plan) -> float | None:
             return None
         checkpoint = chosen(run, plan)
         # the module itself is back on the CPU
-        summaries = evaluate_run(config, kind, plan, checkpoint, trainer.strategy.root_device)
-        publish(loggers, run, checkpoint, summaries)
-    return value_of(config["objective"], summaries)
+        evaluations = evaluate_run(config, kind, plan, checkpoint, trainer.strategy.root_device)
+        publish(loggers, run, checkpoint, evaluations)
+    return value_of(config["objective"], {split: summary for split, (summary, _) in evaluations.items()})
 
 
 def begin(config: dict[str, Any], segmenter: Segmenter) -> tuple[Path | None, int | None]:
@@ -156,11 +157,11 @@ def chosen(run: Path, plan: Plan) -> Path:
 
 def evaluate_run(
     config: dict[str, Any], kind: Kind, plan: Plan, checkpoint: Path, device: torch.device
-) -> dict[str, dict[str, Any]]:
-    """Summaries of a checkpoint by split of `config["evaluate"]`."""
+) -> dict[str, tuple[dict[str, Any], list[SheetRow]]]:
+    """Return what `evaluate` returns for a checkpoint, by split of `config["evaluate"]`."""
     run = Path(config["run_dir"])
     module, _ = load(checkpoint, device)
-    summaries = {}
+    evaluations = {}
     for split in config["evaluate"]:
         if split == "val" and not plan.val:
             log.warning("no val images: nothing to evaluate there (evaluate=[test] reads the test images, once)")
@@ -169,9 +170,9 @@ def evaluate_run(
         settings = settings_of(config, kind, at, split, checkpoint)
         out = run / "evaluate" / split
         held_out = kind.held_out(at, split)
-        summaries[split] = evaluate(kind.whole(module), held_out, settings, device, out)
-        log.info("%s", headline(summaries[split], out))
-    return summaries
+        evaluations[split] = evaluate(kind.whole(module), held_out, settings, device, out)
+        log.info("%s", headline(evaluations[split][0], out))
+    return evaluations
 
 
 def images_of_step(trainer: pl.Trainer, data: DataModule) -> dict[str, int]:

@@ -4,16 +4,16 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fovea.metrics.bootstrap import mean_interval
 from fovea.metrics.lesion_size import by_size
 from fovea.metrics.scoring import Scoring
+from fovea.metrics.statistics import mean_interval
 
-Rows = Mapping[str, Mapping[str, Mapping[str, float]]]
+Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Scores by id, output (`prediction`, `level_1`, …, or a class) and name; every image has the same."""
 
 
 def summary_of(
-    rows: Rows,
+    rows: Scores,
     patients: Sequence[str],
     unit: str,
     scoring: Scoring,
@@ -32,7 +32,8 @@ def summary_of(
     """
     summary = summarise(rows, classes)
     dice, sizes = column(rows, "prediction", "dice"), column(rows, "prediction", "size")
-    summary["dice"]["ci95"] = mean_interval(dice, patients, scoring.resamples, scoring.seed)
+    ends = mean_interval(dice, patients, scoring.resamples, scoring.seed)
+    summary["dice"]["ci95"] = None if ends is None else list(ends)
     summary["hd95"]["unit"] = unit
     summary["surface_dice"] |= {"unit": unit, "tolerance": scoring.surface_tolerance}
     if groups:
@@ -42,7 +43,7 @@ def summary_of(
     return summary | {"dice_by_size": by_size(sizes, dice, scoring.size_bounds)}
 
 
-def summarise(rows: Rows, classes: Sequence[str] = ()) -> dict[str, Any]:
+def summarise(rows: Scores, classes: Sequence[str] = ()) -> dict[str, Any]:
     """Mean and standard deviation over images (of the population) of each score.
 
     Those of the levels stand under `levels`, and those of single classes, where there are any, under `classes`.
@@ -54,23 +55,27 @@ def summarise(rows: Rows, classes: Sequence[str] = ()) -> dict[str, Any]:
     return found | {"levels": means} | ({"classes": single} if single else {})
 
 
-def column(rows: Rows, output: str, name: str) -> list[float]:
+def column(rows: Scores, output: str, name: str) -> list[float]:
     """One score of one output, image by image in the order of the rows."""
     return [row[output][name] for row in rows.values()]
 
 
-def table(rows: Rows) -> tuple[list[str], list[list[object]]]:
-    """Header and rows by id: the prediction's scores, then those of each level or class as `level_1_dice`."""
+def table(rows: Scores, patients: Sequence[str]) -> tuple[list[str], list[list[object]]]:
+    """Return the header and the rows of `per_image.csv`, sorted by id.
+
+    The columns are the id, the patient, the scores of the prediction, then those of levels and classes as
+    `level_1_dice`. `patients` has the order of `rows`.
+    """
     first = next(iter(rows.values()))
     names = [
         (output, name)
         for output in sorted(first, key=lambda each: (each != "prediction", each))
         for name in first[output]
     ]
-    header = ["id"] + [name if output == "prediction" else f"{output}_{name}" for output, name in names]
+    header = ["id", "patient"] + [name if output == "prediction" else f"{output}_{name}" for output, name in names]
     body: list[list[object]] = []
-    for image_id in sorted(rows):
-        body.append([image_id, *(f"{rows[image_id][output][name]:.6f}" for output, name in names)])
+    for image_id, patient in sorted(zip(rows, patients, strict=True)):
+        body.append([image_id, patient, *(f"{rows[image_id][output][name]:.6f}" for output, name in names)])
     return header, body
 
 

@@ -1,40 +1,50 @@
-"""A prediction, and the truth where it is known, drawn over the image."""
+"""Labels drawn over an image."""
 
 import cv2
 import numpy as np
 
-PREDICTION = (86, 180, 233)
-"""Sky blue of the palette of Okabe and Ito, which colour-blind readers tell from `TRUTH`; both stand out on mucosa."""
+COLORS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (0, 114, 178))
+"""Colors of the classes from 1 on, repeated if needed, safe for color-blind readers (palette of Okabe and Ito)."""
 
 TRUTH = (240, 228, 66)
-"""Yellow of the same palette."""
+"""Yellow of the same palette; it stands out on mucosa and on gray slices."""
 
-_OPACITY = 0.3
-_PIXELS_A_LINE = 160  # shorter side of the image that one pixel of line width serves
+IGNORED = (128, 128, 128)
+"""Gray, of the pixels that nobody labeled (-1)."""
+
+_OPACITY = 0.35
+_PIXELS_PER_LINE = 160  # of the shorter side of the image, for one pixel of line width
 
 
-def overlay(image: np.ndarray, prediction: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
-    """Fill the prediction translucently in blue with a blue outline, and outline the truth in yellow.
+def overlay(image: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
+    """Fill each class in a translucent color and outline the truth in yellow. Ignored pixels (-1) are gray.
 
     Args:
-        image: uint8 RGB [H, W, 3]; left as it is.
-        prediction: bool [H, W].
-        truth: bool [H, W], or None.
+        image: uint8 RGB [H, W, 3]; not changed.
+        labels: bool or integer [H, W]; 0 is the background.
+        truth: The same, or None.
 
     Returns:
         uint8 RGB [H, W, 3].
     """
     picture = image.copy()
-    inside = prediction.astype(bool)
-    picture[inside] = (1 - _OPACITY) * picture[inside] + _OPACITY * np.array(PREDICTION)
-    outline(picture, inside, PREDICTION)
+    for label in np.unique(labels[labels > 0]).tolist():
+        color, inside = COLORS[(label - 1) % len(COLORS)], labels == label
+        _tint(picture, image, inside, color)
+        outline(picture, inside, color)
+    _tint(picture, image, (labels < 0) if truth is None else (truth < 0), IGNORED)
     if truth is not None:
-        outline(picture, truth.astype(bool), TRUTH)
+        for label in np.unique(truth[truth > 0]).tolist():
+            outline(picture, truth == label, TRUTH)
     return picture
 
 
-def outline(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
+def outline(picture: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) -> None:
     """Draw the outline of a mask, bool [H, W], into a picture, uint8 RGB [H, W, 3]."""
-    width = max(1, round(min(mask.shape) / _PIXELS_A_LINE))
+    width = max(1, round(min(mask.shape) / _PIXELS_PER_LINE))
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, contours, -1, colour, width, cv2.LINE_AA)
+    cv2.drawContours(picture, contours, -1, color, width, cv2.LINE_AA)
+
+
+def _tint(picture: np.ndarray, image: np.ndarray, inside: np.ndarray, color: tuple[int, int, int]) -> None:
+    picture[inside] = (1 - _OPACITY) * image[inside] + _OPACITY * np.array(color)

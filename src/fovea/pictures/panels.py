@@ -1,21 +1,24 @@
-"""Pictures of single steps: fixations, a continuous map, a mask."""
+"""Single pictures: fixations, a continuous map, labels."""
 
 import cv2
 import numpy as np
 
+from fovea.pictures.overlay import COLORS, IGNORED
+
 _LARGEST = 0.06  # radius of the longest fixation, as a share of the image's longer side
 _OPACITY = 0.55
 _FRACTION_BITS = 4  # OpenCV draws at 1/16 pixel
+_WHITE = (255, 255, 255)
 
 
 def fixation_panel(image: np.ndarray, x: np.ndarray, y: np.ndarray, duration: np.ndarray) -> np.ndarray:
     """Draw fixations over an image: circles whose area is the duration, from dark (first) to bright (last), on a path.
 
     Args:
-        image: uint8 RGB [H, W, 3]; left as it is.
-        x: fractions of the width [N], in time order.
-        y: fractions of the height [N].
-        duration: of each fixation [N], in any unit.
+        image: uint8 RGB [H, W, 3]; not changed.
+        x: Fractions of the width [N], in time order.
+        y: Fractions of the height [N].
+        duration: Durations [N], in any unit.
 
     Returns:
         uint8 RGB [H, W, 3].
@@ -28,38 +31,38 @@ def fixation_panel(image: np.ndarray, x: np.ndarray, y: np.ndarray, duration: np
     points = np.round(np.stack([x * width, y * height], axis=1) * 2**_FRACTION_BITS).astype(np.int32)
     radii = _LARGEST * max(height, width) * np.sqrt(duration / max(float(np.max(duration)), 1e-9))
     steps = np.linspace(40, 255, len(duration)).round().astype(np.uint8)
-    colours = cv2.applyColorMap(steps[:, None], cv2.COLORMAP_PLASMA)[:, 0, ::-1].tolist()
-    cv2.polylines(picture, [points], False, (255, 255, 255), thickness, cv2.LINE_AA, _FRACTION_BITS)
+    colors = cv2.applyColorMap(steps[:, None], cv2.COLORMAP_PLASMA)[:, 0, ::-1].tolist()
+    cv2.polylines(picture, [points], False, _WHITE, thickness, cv2.LINE_AA, _FRACTION_BITS)
     discs = picture.copy()
     circles = [(point, round(radius * 2**_FRACTION_BITS)) for point, radius in zip(points.tolist(), radii, strict=True)]
-    for (centre, radius), colour in zip(circles, colours, strict=True):
-        cv2.circle(discs, centre, radius, colour, cv2.FILLED, cv2.LINE_AA, _FRACTION_BITS)
+    for (center, radius), color in zip(circles, colors, strict=True):
+        cv2.circle(discs, center, radius, color, cv2.FILLED, cv2.LINE_AA, _FRACTION_BITS)
     picture = cv2.addWeighted(discs, _OPACITY, picture, 1 - _OPACITY, 0)
-    for centre, radius in circles:
-        cv2.circle(picture, centre, radius, (255, 255, 255), thickness, cv2.LINE_AA, _FRACTION_BITS)
+    for center, radius in circles:
+        cv2.circle(picture, center, radius, _WHITE, thickness, cv2.LINE_AA, _FRACTION_BITS)
     return picture
 
 
 def map_panel(values: np.ndarray) -> np.ndarray:
-    """Paint a map with a perceptually uniform colour map (inferno), 0 black and 1 pale yellow.
-
-    Args:
-        values: float [H, W]; values outside [0, 1] are clipped.
-
-    Returns:
-        uint8 RGB [H, W, 3].
-    """
+    """Paint a map [H, W] with a perceptually uniform color map (inferno): 0 is black and 1 pale yellow."""
     levels = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
     return np.ascontiguousarray(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1])
 
 
-def mask_panel(mask: np.ndarray) -> np.ndarray:
-    """Paint a mask, white on black.
+def label_panel(labels: np.ndarray, classes: int = 1) -> np.ndarray:
+    """Paint labels on black: white for one class, a color for each of several, gray for ignored pixels (-1).
 
     Args:
-        mask: bool [H, W].
+        labels: bool or integer [H, W].
+        classes: Channels of the network's output; 1: all labels above 0 are one class.
 
     Returns:
         uint8 RGB [H, W, 3].
     """
-    return np.repeat(mask.astype(bool)[..., None], 3, axis=2).astype(np.uint8) * 255
+    picture = np.zeros((*labels.shape, 3), np.uint8)
+    picture[labels > 0] = _WHITE
+    picture[labels < 0] = IGNORED
+    if classes > 1:
+        for label in np.unique(labels[labels > 0]).tolist():
+            picture[labels == label] = COLORS[(label - 1) % len(COLORS)]
+    return picture

@@ -1,37 +1,26 @@
-"""Evaluations of the same images, compared: what differs, and whether it does. No torch, and nothing is written."""
+"""Compare evaluations of the same images: differences, intervals and tests. Neither torch nor data are needed."""
 
-import csv
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fovea.metrics.paired import holm, interval, sign_flip_test
+from fovea.metrics.statistics import holm, mean_interval, sign_flip_test
+from fovea.report.evaluations import Evaluated
 from fovea.runtime.errors import first_few
+from fovea.runtime.files import write_csv, write_json, write_text
 
-LOWER_IS_BETTER = ("hd95",)  # a distance; of all other scores more is better
-_FORMS = "give 'compare=[A,B]' or 'compare={name: [A0,A1], other: [B0,B1]}', the first is the baseline"
-Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """One evaluation, read from its folder."""
-
-    folder: Path
-    split: str
-    select_on: str  # what it was scored against: mask or pseudo
-    scores: dict[str, float]  # one column of per_image.csv, by id
-    measure: str = ""  # of a distance: its unit, and the tolerance of one that has it
+LOWER_IS_BETTER = ("hd95",)
+Interval = tuple[float, float] | None  # None with a single patient
+_VERSUS = ("difference", "difference_low", "difference_high", "p", "p_holm", "verdict")
+HEADER = ("name", "seeds", "images", "mean", "std", "low", "high", *_VERSUS)
+"""The columns of `comparison.csv`; low and high are the ends of the 95 % intervals."""
 
 
 @dataclass(frozen=True)
 class Versus:
-    """The difference of a name's scores to the baseline's, image by image."""
+    """The difference to the baseline, image by image."""
 
     difference: float  # of the means
     interval: Interval
@@ -42,7 +31,7 @@ class Versus:
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of one name: of one run, or of runs that differ in their seed."""
+    """The scores of one name: of one run, or of runs with different seeds."""
 
     name: str
     folders: list[str]
@@ -50,213 +39,195 @@ class Row:
     mean: float  # over images, of the mean over seeds
     std: float | None  # of the runs' means over the seeds (sample); None for one run
     interval: Interval  # of the mean
-    versus: Versus | None  # None: this is the baseline
+    versus: Versus | None  # None for the baseline
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All rows, the baseline first, and how they came about."""
+    """All rows, the baseline first, and how they were made."""
 
     rows: list[Row]
     column: str
     split: str
     select_on: str
     images: int
+    patients: int | None  # None: no evaluation names them, so each image counts as a patient
     alpha: float
     resamples: int
     seed: int
 
 
-def compare(
+def compare_runs(
     runs: Mapping[str, Sequence[Evaluated]], column: str, alpha: float, resamples: int, seed: int
 ) -> Comparison:
-    """Compare each name with the first, on the images that all of them were evaluated on.
+    """Compare each name with the first, on the same images.
 
-    What varies is the image: intervals and tests say whether a difference would hold on other images like these, for
-    these trained networks. Seeds are averaged image by image first. Their spread stands beside: two seeds of one
-    method are two networks, and often differ by this test. Images count as independent, so several slices of one
-    patient make a result look surer than it is.
+    Scores are averaged over seeds image by image first. Intervals and tests draw patients: they tell whether a
+    difference would hold on other patients for these trained networks. The spread over seeds stands beside them, since
+    two seeds of one method are two networks and often differ by this test.
 
     Args:
-        runs: Evaluations by name, the baseline first; those of one name differ in their seed.
+        runs: Evaluations by name, the baseline first. Those of one name differ in their seed.
         column: The score that they were read with.
-        alpha: A difference is called one where its p value, corrected by Holm, is below.
-        resamples: Of the bootstrap, and of the permutation test.
-        seed: Of both.
+        alpha: The level below which a p value, corrected by Holm, is called a difference.
+        resamples: The number of bootstrap and permutation resamples.
+        seed: The seed of both.
 
     Raises:
-        ValueError: evaluations of different images, splits or targets; or a number is out of range.
+        ValueError: the evaluations differ in images, split or target, or a number is out of range.
     """
     if not 0 < alpha < 1:
-        raise ValueError(f"compare_alpha={alpha}: give a chance of error in (0, 1), say 0.05")
+        raise ValueError(f"alpha must be in (0, 1), got {alpha}")
     if not isinstance(resamples, int) or resamples < 100:
-        raise ValueError(f"compare_resamples={resamples}: give 100 or more, say 10000")
-    check_alike([run for each in runs.values() for run in each])
-    baseline = next(iter(runs))
-    first = runs[baseline][0]
-    ids = sorted(first.scores)
-    scores = {name: np.array([[run.scores[each] for each in ids] for run in listed]) for name, listed in runs.items()}
-    by_image = {name: values.mean(axis=0) for name, values in scores.items()}
-    differences = {name: values - by_image[baseline] for name, values in by_image.items() if name != baseline}
-    p_values = {name: sign_flip_test(values, resamples, seed) for name, values in differences.items()}
-    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    versus = {}
-    for name, values in differences.items():
-        mean, p = float(values.mean()), corrected[name]
-        called = verdict(mean, p, alpha, lower_is_better(column))
-        versus[name] = Versus(mean, interval(values, resamples, seed), p_values[name], p, called)
-    rows = [
-        _row(name, listed, scores[name], interval(by_image[name], resamples, seed), versus.get(name))
-        for name, listed in runs.items()
-    ]
-    return Comparison(rows, column, first.split, first.select_on, len(ids), alpha, resamples, seed)
-
-
-def _row(name: str, runs: Sequence[Evaluated], scores: np.ndarray, around: Interval, versus: Versus | None) -> Row:
-    """The row of a name from its scores [S, N], of S runs and N images."""
-    std = float(scores.mean(axis=1).std(ddof=1)) if len(runs) > 1 else None
-    return Row(name, [str(run.folder) for run in runs], len(runs), float(scores.mean()), std, around, versus)
+        raise ValueError(f"resamples must be a whole number of at least 100, got {resamples}")
+    every = [run for named in runs.values() for run in named]
+    check_alike(every)
+    first, ids = every[0], sorted(every[0].scores)
+    owners = next((run.patients for run in every if run.patients), {})
+    patients = [owners.get(image_id, image_id) for image_id in ids]
+    scores = {name: np.array([[run.scores[i] for i in ids] for run in named]) for name, named in runs.items()}
+    means = {name: values.mean(axis=0) for name, values in scores.items()}
+    baseline, *others = means
+    differences = {name: means[name] - means[baseline] for name in others}
+    p_values = {name: sign_flip_test(values, patients, resamples, seed) for name, values in differences.items()}
+    versus: dict[str, Versus] = {}
+    for name, corrected in zip(others, holm(list(p_values.values())), strict=True):
+        mean, interval = float(differences[name].mean()), mean_interval(differences[name], patients, resamples, seed)
+        called = verdict(mean, corrected, alpha, lower_is_better(column))
+        versus[name] = Versus(mean, interval, p_values[name], corrected, called)
+    rows = []
+    for name, values in scores.items():
+        std = float(values.mean(axis=1).std(ddof=1)) if len(values) > 1 else None
+        interval, folders = mean_interval(means[name], patients, resamples, seed), [str(r.folder) for r in runs[name]]
+        rows.append(Row(name, folders, len(values), float(values.mean()), std, interval, versus.get(name)))
+    count = len(set(patients)) if owners else None
+    return Comparison(rows, column, first.split, first.select_on, len(ids), count, alpha, resamples, seed)
 
 
 def verdict(difference: float, p: float, alpha: float, lower: bool) -> str:
-    """`better` or `worse` where p is below alpha, else `no difference shown`: which does not say that there is none."""
+    """Return `better` or `worse` where p is below alpha, else `no difference shown`, which does not rule one out."""
     if p >= alpha or difference == 0:
         return "no difference shown"
     return "better" if (difference < 0) == lower else "worse"
 
 
 def lower_is_better(column: str) -> bool:
-    """Whether the smaller value of a score, of the prediction or of a level of it, is the better one."""
+    """Return whether a smaller value of a score is better, also of a level's score such as `level_1_hd95`."""
     return column.removeprefix("level_").lstrip("0123456789").removeprefix("_") in LOWER_IS_BETTER
 
 
 def check_alike(runs: Sequence[Evaluated]) -> None:
-    """Make sure that evaluations can be compared image by image.
+    """Check that evaluations can be compared image by image.
 
     Raises:
-        ValueError: they are of different splits, targets, units or images, of fewer than two images, or one is there
-            twice.
+        ValueError: they differ in split, target, unit, images or patients, or one is listed twice.
     """
     first, *others = runs
+    known = next((run for run in runs if run.patients), first)
     for other in others:
-        for key in ("split", "select_on"):
-            ours, theirs = getattr(first, key), getattr(other, key)
-            if ours != theirs:
+        for key in ("split", "select_on", "unit"):
+            mine, theirs = getattr(first, key) or "unknown", getattr(other, key) or "unknown"
+            if mine != theirs:
                 raise ValueError(
-                    f"compare: {key} is {ours} in {first.folder} but {theirs} in {other.folder}; evaluate both alike"
+                    f"{other.folder}: {key} is {theirs}, but {mine} in {first.folder}; evaluate both in the same way"
                 )
-        if first.measure != other.measure:
-            raise ValueError(
-                f"compare: distances are {first.measure or 'of no known unit'} in {first.folder} but "
-                f"{other.measure or 'of no known unit'} in {other.folder}; evaluate both alike"
-            )
         if unshared := sorted(first.scores.keys() ^ other.scores.keys()):
             raise ValueError(
-                f"compare: {len(unshared)} ids are in only one of {first.folder} and {other.folder} "
+                f"{other.folder}: {len(unshared)} ids are only here or only in {first.folder} "
                 f"({first_few(unshared, 3)}); evaluate both on the same images"
             )
-    if len(first.scores) < 2:
-        raise ValueError(f"compare: {first.folder} has {len(first.scores)} images; evaluate on two or more")
+        if other.patients and other.patients != known.patients:
+            raise ValueError(f"{other.folder}: has other patients than {known.folder}; evaluate both again")
     seen: set[Path] = set()
     for run in runs:
         if (real := run.folder.resolve()) in seen:
-            raise ValueError(f"compare: {run.folder} is given twice; give each run once")
+            raise ValueError(f"{run.folder}: listed twice; give each run once")
         seen.add(real)
 
 
-def read_runs(given: Any, split: str, column: str) -> dict[str, list[Evaluated]]:
-    """Read what the key `compare` names.
-
-    Args:
-        given: Two or more folders, or one or more folders by name; see `read_evaluation`.
-        split: Of the evaluation inside a run folder.
-        column: The score to read.
+def write_comparison(comparison: Comparison, out: Path, stem: str = "comparison") -> None:
+    """Write `<stem>.csv`, `<stem>.md` and `<stem>.json` into the folder `out`.
 
     Raises:
-        ValueError: `given` has another form, or a folder cannot be read.
+        ValueError: `out` cannot be written.
     """
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        folders = [str(folder) for folder in given]
-        if twice := sorted({folder for folder in folders if folders.count(folder) > 1}):
-            raise ValueError(f"compare: {twice[0]} is given twice; give each run once")
-        given = {folder: [folder] for folder in folders}
-    if not isinstance(given, Mapping) or len(given) < 2:
-        raise ValueError(f"compare={given} is nothing to compare; {_FORMS}")
-    runs = {}
-    for name, folders in given.items():
-        listed = [folders] if isinstance(folders, str) else folders
-        if not isinstance(listed, Sequence) or not listed:
-            raise ValueError(f"compare: {name} names no folders; {_FORMS}")
-        runs[str(name)] = [read_evaluation(Path(str(folder)), split, column) for folder in listed]
-    return runs
+    write_csv(out / f"{stem}.csv", HEADER, [_cells(row, comparison.images) for row in comparison.rows])
+    write_text(out / f"{stem}.md", f"{markdown(comparison)}\n\n{note(comparison)}\n")
+    write_json(out / f"{stem}.json", asdict(comparison))
 
 
-def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
-    """Read one column of an evaluation.
-
-    Args:
-        folder: With `per_image.csv` and `summary.json`; or a run folder, with them in `evaluate/<split>/`.
-        split: `train`, `val` or `test`.
-        column: Of `per_image.csv`.
-
-    Raises:
-        ValueError: a file is missing or damaged; the column is missing; an id is there twice; a score is no number.
-    """
-    inside = folder / "evaluate" / split
-    table = folder / "per_image.csv"
-    if not table.is_file() and not (folder / "summary.json").is_file():
-        table = inside / "per_image.csv"
-    for path in (table, table.with_name("summary.json")):
-        if not path.is_file():
-            raise ValueError(
-                f"compare: no {path.name} in {folder} or {inside}; give a folder that fovea-evaluate wrote, or split=…"
-            )
-    summary = _read_summary(table.with_name("summary.json"))
-    scores, measure = _read_scores(table, column), _measure(summary.get(column))
-    return Evaluated(table.parent, summary["split"], summary["select_on"], scores, measure)
+def markdown(comparison: Comparison) -> str:
+    """Return a Markdown table, one line for each name, with aligned columns so that it reads as plain text too."""
+    header = [
+        "",
+        "seeds",
+        comparison.column,
+        "95 % interval",
+        "difference",
+        "95 % interval",
+        "p",
+        "p (Holm)",
+        "verdict",
+    ]
+    lines = [header, *(_line(row) for row in comparison.rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
 
 
-def _measure(score: Any) -> str:
-    """What a score is measured in, of its entry in the summary: `in mm`, `in mm within 2.0`, or nothing."""
-    unit, tolerance = (score.get(key) if isinstance(score, dict) else None for key in ("unit", "tolerance"))
-    return "" if unit is None else f"in {unit}" + ("" if tolerance is None else f" within {tolerance}")
+def note(comparison: Comparison) -> str:
+    """Return one paragraph on how the figures of the table were made."""
+    target = "masks" if comparison.select_on == "mask" else "pseudo-masks"
+    others = len(comparison.rows) - 1
+    if comparison.patients is None:
+        patients = (
+            "No evaluation has a column `patient`, so each image counts as a patient of its own: evaluate again if a "
+            "patient has several."
+        )
+    else:
+        patients = f"All images of one of the {comparison.patients} patients are drawn and flipped together."
+    return (
+        f"`{comparison.column}` over {comparison.images} images of `{comparison.split}`, against their {target}: the "
+        "mean over images of the mean over seeds, ± the standard deviation over seeds (sample). Differences are to "
+        f"{_escaped(comparison.rows[0].name)}, image by image. Intervals: percentile bootstrap over patients. p: "
+        "two-sided sign-flip permutation test over patients; p (Holm): corrected for "
+        f"{others} comparison{'' if others == 1 else 's'}, and called a difference below {comparison.alpha:g}. "
+        f"{comparison.resamples} resamples, seed {comparison.seed}. {patients} The verdict is on these trained "
+        "networks. For a verdict on methods, compare the difference with the spread over several seeds."
+    )
 
 
-def _read_summary(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error}); evaluate again") from error
-    keys = ("split", "select_on")
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in keys):
-        raise ValueError(f"{path}: no split or no select_on in it; evaluate again")
-    return content
+def p_text(p: float) -> str:
+    """Return a p value with four digits."""
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
-def _read_scores(path: Path, column: str) -> dict[str, float]:
-    scores: dict[str, float] = {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or [])
-            if "id" not in columns or column not in columns or column == "id":
-                others = [each for each in columns if each != "id"]
-                wanted = column if "id" in columns else "id"
-                raise ValueError(f"{path}: no column {wanted} of scores; it has {first_few(others, 12)} (compare_on=…)")
-            for row in reader:
-                if row["id"] in scores:
-                    raise ValueError(f"{path}, line {reader.line_num}: {row['id']} is there twice; evaluate again")
-                scores[row["id"]] = _number(row[column], f"{path}, line {reader.line_num}: {column}")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: no table ({error}); evaluate again") from error
-    return scores
+def interval_text(ends: Interval, sign: str = "") -> str:
+    """Return `low to high`, or nothing for no interval."""
+    return "" if ends is None else "{:{sign}.4f} to {:{sign}.4f}".format(*ends, sign=sign)
 
 
-def _number(text: str | None, where: str) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{where} is {text!r}, not a number; evaluate again, or choose another column (compare_on=…)")
-    return value
+def _line(row: Row) -> list[str]:
+    mean = f"{row.mean:.4f}" if row.std is None else f"{row.mean:.4f} ± {row.std:.4f}"
+    line = [_escaped(row.name), str(row.seeds), mean, interval_text(row.interval)]
+    if (versus := row.versus) is None:
+        return [*line, "", "", "", "", "baseline"]
+    interval = interval_text(versus.interval, "+")
+    return [*line, f"{versus.difference:+.4f}", interval, p_text(versus.p), p_text(versus.p_holm), versus.verdict]
+
+
+def _cells(row: Row, images: int) -> list[object]:
+    versus = row.versus
+    figures = [row.mean, row.std, *(row.interval or (None, None))]
+    if versus is not None:
+        figures += [versus.difference, *(versus.interval or (None, None)), versus.p, versus.p_holm]
+    texts = ["" if figure is None else f"{figure:.6f}" for figure in figures]
+    end = ["", "", "", "", "", "baseline"] if versus is None else [versus.verdict]
+    return [row.name, row.seeds, images, *texts, *end]
+
+
+def _escaped(name: str) -> str:
+    """Return a name that does not end a cell of the table."""
+    return " ".join(name.split()).replace("|", r"\|")

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fovea.report.comparison import Row, lower_is_better
-from fovea.report.comparison_table import note
+from fovea.report.comparison import Row, interval_text, lower_is_better, note, p_text
 from fovea.report.configurations import ABSENT, Configuration, number, short_keys, shown
 from fovea.report.pages import data_uri, render
 from fovea.report.plot import span
@@ -101,14 +100,14 @@ def headline(study: Study) -> tuple[str, str]:
     sure = says.get(best.versus.verdict, "no difference shown")
     return ("better" if sure in says.values() else "unsure"), (
         f"{best.name} has the best mean, {column} {best.mean:.4f}{spread}: {best.versus.difference:+.4f} to the "
-        f"baseline {rows[0].name}, {sure} (p {_p(best.versus.p_holm)})"
+        f"baseline {rows[0].name}, {sure} (p {p_text(best.versus.p_holm)})"
     )
 
 
 def _rows(study: Study) -> list[dict[str, Any]]:
     rows = study.comparison.rows
     means = [_run_means(each) for each in study.configurations]
-    ends = span([*(value for each in means for value in each), *(end for row in rows for end in row.interval)])
+    ends = span([*(value for each in means for value in each), *(end for row in rows for end in row.interval or ())])
     found = []
     for place, (row, own, each) in enumerate(zip(rows, means, study.configurations, strict=True)):
         seeds = [str(run.seed) for run in each.runs if run.status == FINISHED]
@@ -117,15 +116,13 @@ def _rows(study: Study) -> list[dict[str, Any]]:
             "style": style(place),
             "seeds": ", ".join(seeds),
             "bar": interval_bar(row, own, ends, place),
-            "p": _p(row.versus.p) if row.versus else "",
-            "p_holm": _p(row.versus.p_holm) if row.versus else "",
+            "interval": interval_text(row.interval),
+            "versus_interval": interval_text(row.versus.interval, "+") if row.versus else "",
+            "p": p_text(row.versus.p) if row.versus else "",
+            "p_holm": p_text(row.versus.p_holm) if row.versus else "",
         }
         found.append(shown_row)
     return found
-
-
-def _p(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
 
 
 def _run_means(configuration: Configuration) -> list[float]:

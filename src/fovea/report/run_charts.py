@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from fovea.report.comparison import Row
+from fovea.report.comparison import Row, interval_text
 from fovea.report.plot import Axis, Plot, frame, plot, span
 from fovea.report.runs import Curve
 
@@ -130,11 +130,11 @@ def interval_bar(row: Row, means: Sequence[float], ends: tuple[float, float], pl
         An `<svg>` of 170 x 22 units.
     """
     axis = Axis(*ends, start=5, end=165)
-    low, high = (axis(end) for end in row.interval)
+    low, high = (axis(end) for end in row.interval or (row.mean, row.mean))
     marks = [f'<line class="seed" x1="{axis(m):.1f}" x2="{axis(m):.1f}" y1="3" y2="19"/>' for m in means]
     return (
         f'<svg class="{style(place)}" viewBox="0 0 170 22" role="img" '
-        f'aria-label="{row.interval[0]:.4f} to {row.interval[1]:.4f}">'
+        f'aria-label="{interval_text(row.interval)}">'
         f'<line class="range" x1="{low:.1f}" x2="{high:.1f}" y1="11" y2="11"/>'
         f'{"".join(marks)}<circle class="dot" cx="{axis(row.mean):.1f}" cy="11" r="4.5"/></svg>'
     )

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from fovea.report.comparison import Evaluated, read_evaluation
+from fovea.report.evaluations import Evaluated, read_evaluation
 from fovea.runtime.configuration import flat, is_under
 
 FINISHED, INCOMPLETE, FAILED = "finished", "incomplete", "failed"
@@ -114,9 +114,11 @@ def read_run(folder: Path, split: str, score: str) -> Run | None:
         status, why = _unfinished(folder, config, curves)
         return Run(folder, status, "; ".join(filter(None, (why, odd))), **about)
     try:
+        if not (folder / "evaluate" / split / "per_image.csv").is_file():
+            raise ValueError(f"trained, not evaluated on {split}: fovea-evaluate split={split}")
         return Run(folder, FINISHED, odd, evaluated=read_evaluation(folder, split, score), **about)
     except ValueError as error:
-        return Run(folder, INCOMPLETE, "; ".join(filter(None, (_about_evaluation(error, split), odd))), **about)
+        return Run(folder, INCOMPLETE, "; ".join(filter(None, (str(error), odd))), **about)
 
 
 def _evaluation(
@@ -149,11 +151,6 @@ def words(provenance: Mapping[str, Any]) -> dict[str, str]:
         return {}
     pairs = (word.lstrip("+~").partition("=") for word in given if not word.startswith("-"))
     return {key.partition("@")[0]: value for key, _, value in pairs}
-
-
-def _about_evaluation(error: ValueError, split: str) -> str:
-    text = str(error).removeprefix("compare: ")
-    return f"trained, not evaluated on {split}: fovea-evaluate split={split}" if text.startswith("no per_im") else text
 
 
 def _unfinished(folder: Path, config: Mapping[str, Any], curves: Mapping[str, Curve]) -> tuple[str, str]:

@@ -1,12 +1,11 @@
 """Run folders, compared: which configuration did best, by how much, and whether that is a difference."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fovea.report.comparison import Comparison, compare
+from fovea.report.comparison import Comparison, compare_runs
 from fovea.report.configurations import Configuration, configurations, shown
 from fovea.report.runs import FINISHED, Run
 from fovea.runtime.configuration import flat, is_under
@@ -37,7 +36,7 @@ def study(
     score: str,
     seed: int,
 ) -> Study:
-    """Group the runs and compare the groups, by `fovea.report.comparison.compare`, which has the other arguments.
+    """Group the runs and compare the groups, by `fovea.report.comparison.compare_runs`, which has the other arguments.
 
     Args:
         runs: As they were found; only finished ones are compared.
@@ -60,7 +59,7 @@ def study(
     first = _baseline(grouped, baseline)
     grouped = [first, *(each for each in grouped if each is not first)]
     evaluated = {each.name: [run.evaluated for run in _finished(each) if run.evaluated] for each in grouped}
-    return Study(list(runs), grouped, compare(evaluated, score, alpha, resamples, seed))
+    return Study(list(runs), grouped, compare_runs(evaluated, score, alpha, resamples, seed))
 
 
 def _finished(configuration: Configuration) -> list[Run]:
@@ -111,7 +110,7 @@ def check_same_data(runs: Sequence[Run]) -> None:
     """
     first, *others = runs
     mend = "give runs of one data set, or 'only={data.name: …}', and report each by itself"
-    sizes = _sizes(first) if others else {}
+    sizes = first.evaluated.sizes if first.evaluated else {}
     for other in others:
         for key in ("data.name", "data.channels", "data.classes"):
             ours, theirs = first.config.get(key), other.config.get(key)
@@ -126,22 +125,12 @@ def check_same_data(runs: Sequence[Run]) -> None:
             )
         if any(is_under(key, MOVING) and first.config.get(key) != value for key, value in other.config.items()):
             continue
-        theirs = _sizes(other)
+        theirs = other.evaluated.sizes
         if moved := [name for name in sizes.keys() & theirs.keys() if abs(sizes[name] - theirs[name]) > _TOLERANCE]:
             raise ValueError(
                 f"runs: {len(moved)} images have other masks in two runs ({first_few(sorted(moved), 3)}): "
                 f"{roots}{other.folder}; {mend}"
             )
-
-
-def _sizes(run: Run) -> dict[str, float]:
-    """The share of each image that is lesion; empty where the evaluation does not say, or says no number."""
-    assert run.evaluated is not None
-    with (run.evaluated.folder / "per_image.csv").open(encoding="utf-8", newline="") as file:
-        try:
-            return {row["id"]: float(row["size"]) for row in csv.DictReader(file)}
-        except (KeyError, TypeError, ValueError):
-            return {}
 
 
 def write_runs(path: Path, found: Study) -> None:

@@ -41,6 +41,7 @@ def provenance(command: str, overrides: Sequence[str], seed: int) -> dict[str, A
     """The content of a run folder's `provenance.json` apart from the state of the checkout, as plain values."""
     return {
         "command": shlex.join([f"fovea-{command}", *overrides]),
+        "overrides": list(overrides),
         "argv": sys.argv,
         "folder": str(Path.cwd()),
         "seed": seed,

@@ -12,7 +12,7 @@ from fovea.data.fixations import FixationTable, read_fixations
 from fovea.data.images.plan import Plan
 from fovea.data.images.samples import EvaluationSamples, Transform
 from fovea.data.images.spacing import common_spacing
-from fovea.pictures.evaluation_sheet import tiles
+from fovea.pictures.images import image_panels
 
 log = logging.getLogger(__name__)
 
@@ -61,16 +61,18 @@ class ImageSplit(EvaluationSamples):
         return {}
 
     def tiles(self, sample: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """A row of the contact sheet; see `fovea.pictures.evaluation_sheet.tiles`."""
+        """Return a row of the contact sheet; see `fovea.pictures.images.image_panels`."""
         plan, image_id = self.plan, sample["id"]
         stored = plan.store is not None and plan.store.has(image_id)
-        return tiles(
+        gaze = self.table.of(image_id) if self.table is not None else None
+        return image_panels(
             plan.dataset.image(image_id),
-            self.table.of(image_id) if self.table is not None else None,
-            plan.store.read(image_id) if stored and plan.store is not None else None,
-            {name: labels > 0 for name, labels in outputs.items()},
-            sample["target"].numpy() > 0,
+            outputs,
+            sample["target"].numpy(),
             "truth" if plan.select_on == "mask" else "pseudo-mask",
+            plan.dataset.classes,
+            None if gaze is None else (gaze.x, gaze.y, gaze.duration),
+            plan.store.read(image_id) if stored and plan.store is not None else None,
         )
 
     @cached_property

@@ -60,5 +60,5 @@ def predict(
         mask = labels(probability)[0].cpu().numpy().astype(np.uint8)
         write_image(out / "masks" / f"{name}.png", mask * 255 if probability.shape[1] == 1 else mask)
         colour = image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-        write_image(out / "overlays" / f"{name}.png", overlay(colour, mask > 0, None))
+        write_image(out / "overlays" / f"{name}.png", overlay(colour, mask))
     return failures

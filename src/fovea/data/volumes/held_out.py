@@ -8,7 +8,7 @@ import torch
 
 from fovea.data.images.samples import Arrays
 from fovea.data.volumes.prepared import Prepared
-from fovea.pictures.volume_sheet import tiles
+from fovea.pictures.volumes import volume_panels
 
 
 class VolumeSplit:
@@ -58,6 +58,6 @@ class VolumeSplit:
         }
 
     def tiles(self, sample: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """A row of the contact sheet; see `fovea.pictures.volume_sheet.tiles`."""
+        """Return a row of the contact sheet; see `fovea.pictures.volumes.volume_panels`."""
         volume = self.dataset.volume(*self.of[sample["id"]])
-        return tiles(volume, outputs["prediction"], sample["target"].numpy(), self.spacing(sample["id"]))
+        return volume_panels(volume, outputs["prediction"], sample["target"].numpy(), self.spacing(sample["id"]))

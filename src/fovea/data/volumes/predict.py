@@ -12,7 +12,7 @@ from fovea.data.images.files import write_image
 from fovea.data.source import Read
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_labels
 from fovea.data.volumes.prepared import Intensity, prepare_volume
-from fovea.pictures.volume_sheet import overlay_of
+from fovea.pictures.volumes import volume_overlay
 from fovea.runtime.device import moved
 from fovea.supervision.outputs import labels
 
@@ -85,7 +85,9 @@ def predicted(
 def write_prediction(prediction: np.ndarray, path: Path, out: Path, name: str) -> None:
     """Write the labels of a volume that was read from `path`, and a picture of them."""
     write_labels(out / "masks" / f"{name}.nii.gz", prediction, path)
-    write_image(out / "overlays" / f"{name}.png", overlay_of(read_volume(path), prediction, read_header(path).spacing))
+    write_image(
+        out / "overlays" / f"{name}.png", volume_overlay(read_volume(path), prediction, read_header(path).spacing)
+    )
 
 
 def found_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, Path]]:

@@ -1,0 +1,98 @@
+"""Confidence intervals of means over images, and a test of paired differences, both by patient.
+
+Images of one patient are alike. Drawn one by one they would count as more evidence than they are, so every resample
+takes or flips all images of a patient together.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+_BATCH = 1_000_000  # random numbers in memory at once
+
+
+def mean_interval(
+    values: Sequence[float] | np.ndarray, patients: Sequence[str], resamples: int, seed: int
+) -> tuple[float, float] | None:
+    """Return the 95 % percentile bootstrap interval of a mean over images (Efron 1979), drawing patients.
+
+    The mean is that over all images of the drawn patients (Field and Welsh, "Bootstrapping Clustered Data", 2007). Of
+    differences it is the paired bootstrap. Values of the same patients and seed are resampled alike.
+
+    Args:
+        values: A score for each image.
+        patients: The patient of each image.
+        resamples: The number of draws.
+        seed: The seed of the draws.
+
+    Returns:
+        The low and high end; None without resamples or with fewer than two patients.
+    """
+    sums, counts = _by_patient(values, patients)
+    if resamples < 1 or len(counts) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    means: list[float] = []
+    for size in _batches(resamples, len(counts)):
+        draws = rng.integers(len(counts), size=(size, len(counts)))
+        means += (sums[draws].sum(axis=1) / counts[draws].sum(axis=1)).tolist()
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def sign_flip_test(
+    differences: Sequence[float] | np.ndarray, patients: Sequence[str], resamples: int, seed: int
+) -> float:
+    """Return the two-sided p value of the mean of paired differences by a sign-flip permutation test (Fisher 1935).
+
+    If two models were alike, all scores of a patient could change places between them. The test counts how many such
+    flips give a mean at least as far from 0. With no more than `resamples` possible flips it takes all of them.
+    Wilcoxon's signed-rank test compares ranks and can prefer the model with the lower mean; this test is about the
+    mean in the table and needs no rule for ties.
+
+    Args:
+        differences: A difference for each image.
+        patients: The patient of each image.
+        resamples: The number of random flips; no p value is below 1 / (resamples + 1).
+        seed: The seed of the flips.
+    """
+    sums, _ = _by_patient(differences, patients)
+    least = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()  # sums of equal terms differ in the last bits
+    if len(sums) < 64 and 2 ** len(sums) <= resamples:
+        flips = (np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) % 2
+        return float((np.abs((1 - 2 * flips) @ sums) >= least).mean())
+    rng = np.random.default_rng(seed)
+    far = 0
+    for size in _batches(resamples, len(sums)):
+        signs = 1 - 2 * rng.integers(2, size=(size, len(sums)))
+        far += int((np.abs(signs @ sums) >= least).sum())
+    return (far + 1) / (resamples + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p values for their number (Holm 1979), so that alpha bounds the chance of any wrong rejection.
+
+    The k-th smallest of m is multiplied by m - k + 1 and made no smaller than the one before it.
+
+    Returns:
+        The corrected p values in the same order, each at most 1.
+    """
+    corrected = [1.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(np.argsort(p_values, kind="stable").tolist()):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def _by_patient(values: Sequence[float] | np.ndarray, patients: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum of the values and the number of images of each patient."""
+    _, place = np.unique(np.asarray(patients), return_inverse=True)
+    return np.bincount(place, weights=values), np.bincount(place)
+
+
+def _batches(resamples: int, width: int) -> Iterator[int]:
+    """Split a number of resamples so that a batch of them, each `width` numbers, fits into memory."""
+    size = max(1, _BATCH // width)
+    for start in range(0, resamples, size):
+        yield min(size, resamples - start)

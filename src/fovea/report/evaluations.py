@@ -1,0 +1,130 @@
+"""Read what `fovea-evaluate` wrote: one score of each image, with its patient."""
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fovea.runtime.errors import first_few
+
+_FORMS = "give 'compare=[A,B]' or 'compare={name: [A0,A1], other: [B0,B1]}', the baseline first"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One score of an evaluation, by image id."""
+
+    folder: Path
+    split: str
+    select_on: str  # what it was scored against: mask or pseudo
+    scores: dict[str, float]
+    patients: dict[str, str] = field(default_factory=dict)  # empty: written before the column existed
+    sizes: dict[str, float] = field(default_factory=dict)  # the share of the image that the true lesion covers
+    unit: str = ""  # of a distance, with the tolerance of a score that has one: `mm within 2.0`
+
+    @property
+    def mean(self) -> float:
+        """The mean over images."""
+        return sum(self.scores.values()) / len(self.scores)
+
+
+def read_named(compare: Any, split: str, column: str) -> dict[str, list[Evaluated]]:
+    """Read the evaluations that the key `compare` lists, by name.
+
+    Args:
+        compare: Two or more folders, or one or more folders by name; see `read_evaluation`.
+        split: The split to look for in a run folder.
+        column: The score.
+
+    Raises:
+        ValueError: `compare` has another form, or a folder cannot be read.
+    """
+    if isinstance(compare, Sequence) and not isinstance(compare, str):
+        if len(set(compare)) < len(compare):
+            raise ValueError(f"compare={compare} has a folder twice; give each run once")
+        compare = {str(folder): [folder] for folder in compare}
+    if not isinstance(compare, Mapping) or len(compare) < 2:
+        raise ValueError(f"compare={compare} has nothing to compare; {_FORMS}")
+    runs = {}
+    for name, folders in compare.items():
+        listed = [folders] if isinstance(folders, str) else folders
+        if not isinstance(listed, Sequence) or not listed:
+            raise ValueError(f"compare={compare} has no folders for {name}; {_FORMS}")
+        runs[str(name)] = [read_evaluation(Path(str(folder)), split, column) for folder in listed]
+    return runs
+
+
+def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
+    """Read one column of an evaluation.
+
+    Args:
+        folder: Has `per_image.csv` and `summary.json`, or is a run folder with them in `evaluate/<split>/`.
+        split: `train`, `val` or `test`.
+        column: A score of `per_image.csv`.
+
+    Raises:
+        ValueError: a file is missing or damaged, the column is missing, an id is repeated, or a score is not a number.
+    """
+    own = (folder / "per_image.csv").is_file() or (folder / "summary.json").is_file()
+    place = folder if own else folder / "evaluate" / split
+    for name in ("per_image.csv", "summary.json"):
+        if not (place / name).is_file():
+            raise ValueError(f"{folder}: no {name} here or in evaluate/{split}; run fovea-evaluate split={split}")
+    summary = _read_summary(place / "summary.json")
+    scores, patients, sizes = _read_table(place / "per_image.csv", column)
+    score = summary.get(column)
+    unit, tolerance = (score.get(key) if isinstance(score, dict) else None for key in ("unit", "tolerance"))
+    measure = "" if unit is None else f"{unit} within {tolerance}" if tolerance is not None else str(unit)
+    return Evaluated(place, summary["split"], summary["select_on"], scores, patients, sizes, measure)
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}); evaluate again") from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("split", "select_on")):
+        raise ValueError(f"{path}: has no split or no select_on; evaluate again")
+    return content
+
+
+def _read_table(path: Path, column: str) -> tuple[dict[str, float], dict[str, str], dict[str, float]]:
+    """Return scores, patients and the sizes of lesions; the last two are empty without such a column."""
+    scores: dict[str, float] = {}
+    patients: dict[str, str] = {}
+    sizes: dict[str, float] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or [])
+            others = [name for name in columns if name not in ("id", "patient")]
+            if "id" not in columns or column not in others:
+                missing = column if "id" in columns else "id"
+                raise ValueError(f"{path}: no column {missing}; choose a score of {first_few(others, 12)}")
+            for row in reader:
+                image_id, where = row["id"], f"{path}, line {reader.line_num}"
+                if image_id in scores:
+                    raise ValueError(f"{where}: {image_id} is repeated; evaluate again")
+                scores[image_id] = _number(row[column], f"{where}: {column}")
+                if "patient" in columns:
+                    patients[image_id] = row["patient"]
+                if "size" in columns:
+                    sizes[image_id] = _number(row["size"], f"{where}: size")
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a table ({error}); evaluate again") from error
+    if not scores:
+        raise ValueError(f"{path}: has no images; evaluate again")
+    return scores, patients, sizes
+
+
+def _number(text: str | None, where: str) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{where} is {text!r}, not a finite number; evaluate again or choose another score")
+    return value

@@ -1,0 +1,107 @@
+"""Evaluations read from their folders."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fovea.report.evaluations import read_evaluation, read_named
+
+SCORES = {"a": 0.5, "b": 0.75}
+
+
+def written(folder: Path, **summary: object) -> Path:
+    """Write the files of an evaluation, as far as a comparison reads them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["id,patient,dice,level_1_dice,size", *(f"{name},p,{value},0.5,0.1" for name, value in SCORES.items())]
+    (folder / "per_image.csv").write_text("\n".join(lines) + "\n")
+    (folder / "summary.json").write_text(json.dumps({"split": "test", "select_on": "mask"} | summary))
+    return folder
+
+
+def test_run_folders_and_evaluations_are_read(tmp_path: Path) -> None:
+    inside = written(tmp_path / "run" / "evaluate" / "test")
+    assert read_evaluation(tmp_path / "run", "test", "dice") == read_evaluation(inside, "val", "dice")
+    found = read_evaluation(inside, "test", "dice")
+    assert (found.folder, found.split, found.select_on, found.unit) == (inside, "test", "mask", "")
+    assert (found.scores, found.mean) == (SCORES, 0.625)
+    assert (found.patients, found.sizes) == (dict.fromkeys("ab", "p"), dict.fromkeys("ab", 0.1))
+    assert set(read_evaluation(inside, "test", "level_1_dice").scores.values()) == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("score", "unit"),
+    [({"unit": "mm"}, "mm"), ({"unit": "px", "tolerance": 2.0}, "px within 2.0"), ({"mean": 1.0}, ""), (3, "")],
+)
+def test_the_unit_and_tolerance_are_in_the_summary(score: object, unit: str, tmp_path: Path) -> None:
+    assert read_evaluation(written(tmp_path, dice=score), "test", "dice").unit == unit
+
+
+def test_old_tables_have_no_patients(tmp_path: Path) -> None:
+    (written(tmp_path) / "per_image.csv").write_text("id,dice\na,0.5\n")
+    assert read_evaluation(tmp_path, "test", "dice").patients == {}
+
+
+def test_runs_are_listed_or_named(tmp_path: Path) -> None:
+    a, b, c = (str(written(tmp_path / name)) for name in "abc")
+    assert list(read_named([a, b], "test", "dice")) == [a, b]
+    named = read_named({"x": [a, b], 7: c}, "test", "dice")
+    assert {name: [str(run.folder) for run in runs] for name, runs in named.items()} == {"x": [a, b], "7": [c]}
+
+
+@pytest.mark.parametrize(
+    ("compare", "message"),
+    [
+        ("a", "nothing to compare; give 'compare="),
+        (["a"], "nothing to compare"),
+        ([], "nothing to compare"),
+        ({"x": ["a", "b"]}, "nothing to compare"),
+        ({"x": ["a"], "y": []}, "no folders for y"),
+        ({"x": ["a"], "y": None}, "no folders for y"),
+        (["a", "a"], "a folder twice"),
+        (["a", "nowhere"], r"nowhere: no per_image\.csv here or in evaluate/test"),
+    ],
+)
+def test_other_forms_are_refused(compare: object, message: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "a")
+    with pytest.raises(ValueError, match=message):
+        read_named(compare, "test", "dice")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b"", r"per_image\.csv: no column id"),
+        (b"id,iou\na,1\n", "no column dice; choose a score of iou"),
+        (b"id,patient,patient_dice\na,p,1\n", "no column dice"),
+        (b"id,dice\n", "has no images"),
+        (b"id,dice\na,0.5\nb,high\n", r"per_image\.csv, line 3: dice is 'high'"),
+        (b"id,dice\na,nan\n", "line 2: dice is 'nan'"),
+        (b"id,iou,dice\na,1\n", "line 2: dice is None"),
+        (b"id,dice\na,0.5\na,0.5\n", "line 3: a is repeated"),
+        (b"id,dice\n\xff\xfe,0.5\n", "not a table"),
+        (b"id,dice\n" + b"x" * 200_000 + b",0.5\n", "not a table"),
+    ],
+)
+def test_a_damaged_table_is_refused(table: bytes, message: str, tmp_path: Path) -> None:
+    (written(tmp_path) / "per_image.csv").write_bytes(table)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_evaluation(tmp_path, "test", "dice")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("summary", "message"),
+    [
+        (None, r"no summary\.json here"),
+        ("{", r"summary\.json: not JSON"),
+        ("[]", "no split or no select_on"),
+        ('{"split": "test", "select_on": 3}', "no split or no select_on"),
+    ],
+)
+def test_a_damaged_summary_is_refused(summary: str | None, message: str, tmp_path: Path) -> None:
+    path = written(tmp_path) / "summary.json"
+    path.unlink() if summary is None else path.write_text(summary)
+    with pytest.raises(ValueError, match=message):
+        read_evaluation(tmp_path, "test", "dice")
