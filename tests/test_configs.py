@@ -10,8 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from fovea.data.volumes.source import transform_of
 from fovea.engine.build import build
-from fovea.runtime.app import config_folder, resolve
-from fovea.runtime.instantiate import instantiate
+from fovea.runtime.config import config_folder, instantiate, resolve
 
 # What reads volumes by modality, and the loss of label maps; the others are of images with one structure.
 NETWORKS_BY_MODALITY = ["cross_modality", "early_fusion", "each_modality"]

@@ -15,8 +15,7 @@ from fovea.data.fixations import COLUMNS
 from fovea.data.images.folder import Folder
 from fovea.importers.geometry import Place, Screen
 from fovea.importers.task import Outcome, Task
-from fovea.runtime.app import config_folder
-from fovea.runtime.instantiate import instantiate
+from fovea.runtime.config import config_folder, instantiate
 
 from .exports import PLACE, SCREEN, SIZE
 

@@ -36,7 +36,7 @@ def test_started_again_a_sweep_makes_what_is_missing_alone(run: Run, line: list[
     ended = [tmp_path / "sweep" / job for job in "02"]
     before = [(path / name).stat().st_mtime_ns for path in ended for name in ("provenance.json", "outcome.json")]
     again = run("train", *swept, "data.fraction=1,0.5")
-    assert again.status == 0 and again.stdout.count("has ended before") == 2
+    assert again.status == 0 and again.stdout.count("ended earlier") == 2
     assert before == [
         (path / name).stat().st_mtime_ns for path in ended for name in ("provenance.json", "outcome.json")
     ]

@@ -21,7 +21,7 @@ from PIL import Image
 from wandb.proto.wandb_internal_pb2 import Record
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from fovea.runtime.app import config_folder
+from fovea.runtime.config import config_folder
 
 from .conftest import LIGHT, STEPS, Run, environment, finished, folder, gaze, process
 

@@ -12,7 +12,7 @@ from fovea.data.images.folder import Folder
 from fovea.losses.consistency import cross_level_consistency
 from fovea.models.propagation import propagate
 from fovea.models.released import PUBLISHED_DATA, gazemedseg_config, holds_gazemedseg, load_gazemedseg
-from fovea.runtime.instantiate import instantiate, locate
+from fovea.runtime.config import instantiate, locate
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 CLASSIFIER = "model.1.classifier.weight"

@@ -1,43 +1,73 @@
-"""Errors as lines, and where the configuration is."""
+"""Errors as one line."""
 
+import os
+
+import numpy as np
 import pytest
-from omegaconf import OmegaConf
-from submitit.core.utils import UncompletedJobError
+from submitit.core.utils import FailedJobError, UncompletedJobError
 
-from fovea.runtime.app import config_folder, one_line, resolve
-
-
-def test_the_configuration_is_found() -> None:
-    assert (config_folder() / "train.yaml").is_file()
+from fovea.runtime.app import end_in_one_line, hydra_raises, one_line, require_slurm, set_environment
 
 
-def test_our_errors_are_shown_as_they_are() -> None:
+def test_own_error_is_unchanged() -> None:
     assert one_line(ValueError("mask.png is empty; draw one")) == "mask.png is empty; draw one"
 
 
-def test_the_traceback_of_a_loader_worker_is_taken_off() -> None:
+def test_library_error_says_how_to_see_the_traceback() -> None:
+    with pytest.raises(ValueError) as caught:
+        np.stack([])
+    assert one_line(caught.value).endswith("(HYDRA_FULL_ERROR=1 shows where)")
+
+
+def test_loader_worker_traceback_is_removed() -> None:
     text = (
         "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
-        '  File "x.py", line 1, in f\nfovea.runtime.errors.ValueError: cannot decode a.jpg: truncated; replace it\n'
+        '  File "x.py", line 1, in f\nValueError: cannot decode a.jpg: truncated; replace it\n'
     )
     assert one_line(ValueError(text)) == "cannot decode a.jpg: truncated; replace it"
 
 
-@pytest.mark.parametrize("error", [ValueError("two\nlines"), KeyError("k"), OSError(28, "No space left", "x.png")])
-def test_every_other_error_is_one_line_too(error: Exception) -> None:
+KILLED = "Job 4_1 (task: 0) with path /s/4_1_0_result.pkl\nhas not produced any output (state: OUT_OF_MEMORY)\nlog"
+
+
+@pytest.mark.parametrize(
+    ("error", "part"),
+    [
+        (ValueError("two\nlines"), "two; lines"),
+        (KeyError("k"), "KeyError"),
+        (OSError(28, "No space left", "x.png"), "x.png: no space left"),
+        (UncompletedJobError(KILLED), "has not produced any output (state: OUT_OF_MEMORY); see"),
+        (FailedJobError("sbatch: error: invalid partition\n"), "invalid partition; see sinfo"),
+    ],
+)
+def test_any_error_is_one_line(error: Exception, part: str) -> None:
+    assert part in one_line(error)
     assert "\n" not in one_line(error)
-    assert len(one_line(error)) > 5
 
 
-def test_a_missing_key_is_named() -> None:
-    with pytest.raises(ValueError, match=r"^data.root is not given: add data.root=… to the command line$"):
-        resolve(OmegaConf.create({"data": {"root": "???"}}))
+def test_slurm_is_required_before_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    require_slurm(["compute=local"])
+    with pytest.raises(ValueError, match="compute=local"):
+        require_slurm(["seed=0", "compute=slurm_ddp"])
 
 
-def test_a_job_that_was_killed_is_named_with_its_state_and_log() -> None:
-    error = UncompletedJobError(
-        "Job 4_1 (task: 0) with path /s/.submitit/4_1/4_1_0_result.pkl\n"
-        "has not produced any output (state: OUT_OF_MEMORY)\nError stream produced:\n-----\nslurmstepd: oom-kill"
-    )
-    line = "job 4_1 ended without a result, state OUT_OF_MEMORY; see /s/.submitit/4_1/4_1_0_log.err, and sacct -j 4_1"
-    assert one_line(error) == line
+def fail() -> None:
+    raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize(("full", "expected"), [("0", SystemExit), ("1", RuntimeError)])
+def test_full_error_raises(full: str, expected: type, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", full)
+    with pytest.raises(expected):
+        end_in_one_line("train", fail)
+    assert capsys.readouterr().err.startswith("fovea-train: RuntimeError: broken") == (expected is SystemExit)
+
+
+def test_hydra_raises_and_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    with hydra_raises() as before:
+        assert os.environ["HYDRA_FULL_ERROR"] == "1"
+        set_environment(before)
+        assert "HYDRA_FULL_ERROR" not in os.environ
+    assert "HYDRA_FULL_ERROR" not in os.environ

@@ -1,4 +1,4 @@
-"""A file is whole or absent."""
+"""A file is complete or absent."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder, sha256, write_bytes, write_csv, write_json
 
 
-def test_writing_makes_folders_and_leaves_nothing_beside(tmp_path: Path) -> None:
+def test_write_makes_folders_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b.bin"
     write_bytes(path, b"one")
     write_bytes(path, b"two")
@@ -19,7 +19,7 @@ def test_writing_makes_folders_and_leaves_nothing_beside(tmp_path: Path) -> None
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_files_get_the_rights_that_the_umask_allows(tmp_path: Path) -> None:
+def test_umask_sets_permissions(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write_bytes(tmp_path / "file", b"")
@@ -28,19 +28,19 @@ def test_files_get_the_rights_that_the_umask_allows(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
 
 
-def test_equal_content_gives_equal_json(tmp_path: Path) -> None:
+def test_equal_content_is_equal_json(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"b": 1, "a": [1.5, None]})
     write_json(tmp_path / "b.json", {"a": [1.5, None], "b": 1})
     assert sha256(tmp_path / "a.json") == sha256(tmp_path / "b.json")
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": [1.5, None], "b": 1}
 
 
-def test_a_table_is_quoted_as_csv(tmp_path: Path) -> None:
+def test_csv_is_quoted(tmp_path: Path) -> None:
     write_csv(tmp_path / "t.csv", ["id", "dice"], [["a,b", 0.5]])
     assert (tmp_path / "t.csv").read_text() == 'id,dice\n"a,b",0.5\n'
 
 
-def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here already")
     with pytest.raises(ValueError, match=r"cannot write .*file.*choose another folder"):
         make_folder(tmp_path / "file")
@@ -50,12 +50,12 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/dev/full is Linux's")
-def test_a_full_disk_is_one_line_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_bytes(tmp_path / "file", b"old")
 
     def full(handle: int, mode: str):
         os.close(handle)
-        return open("/dev/full", mode, buffering=0)  # noqa: PTH123 (stands in for os.fdopen)
+        return open("/dev/full", mode, buffering=0)  # noqa: PTH123 (replaces os.fdopen)
 
     monkeypatch.setattr("fovea.runtime.files.os.fdopen", full)
     with pytest.raises(ValueError, match="no space left on device"):
@@ -64,6 +64,6 @@ def test_a_full_disk_is_one_line_and_the_old_file_stays(tmp_path: Path, monkeypa
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_list_of_names_is_cut_short() -> None:
+def test_first_few_counts_the_rest() -> None:
     assert first_few(["a", "b"]) == "a, b"
     assert first_few(range(8), 2) == "0, 1 and 6 more"

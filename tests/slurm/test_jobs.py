@@ -110,7 +110,7 @@ def test_a_sweep_is_an_array_of_jobs_and_started_again_makes_what_is_missing(lin
     for job in "012":
         state = torch.load(sweep / job / "checkpoints" / "last.ckpt", weights_only=True)
         assert state["global_step"] == 2
-        assert ("has ended before" in (sweep / job / "train.log").read_text()) == (job == "0")
+        assert ("ended earlier" in (sweep / job / "train.log").read_text()) == (job == "0")
         (*_, result) = sorted(sweep.glob(f".submitit/*_{job}/*_result.pkl"), key=lambda path: path.stat().st_mtime)
         returned = pickle.loads(result.read_bytes())[1].return_value
         assert returned == json.loads((sweep / job / "outcome.json").read_text())["value"]
@@ -161,9 +161,7 @@ def test_a_failing_job_says_why_in_one_line_and_is_seen_to_fail(tmp_path: Path) 
 def test_an_unknown_partition_is_refused_in_one_line(line: list[str], tmp_path: Path) -> None:
     done = finished(process("train", *line, "compute=slurm", *CPU, "compute.partition=gpuu", cwd=tmp_path))
     assert done.status == 1
-    assert done.complaints[-1].startswith(
-        "fovea-train: sbatch does not take the job: invalid partition specified: gpuu"
-    )
+    assert "invalid partition specified: gpuu" in done.complaints[-1]
     assert "Traceback" not in done.stderr + done.stdout
 
 

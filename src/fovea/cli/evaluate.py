@@ -28,8 +28,8 @@ def score(config: Config) -> None:
     """Write what an evaluation finds into `out`, and for the report what the checkpoint was trained with."""
     from fovea.engine.checkpoint import load
     from fovea.engine.evaluate import evaluate, headline, settings_of
-    from fovea.runtime.device import pick
-    from fovea.runtime.instantiate import instantiate, locate
+    from fovea.runtime.config import instantiate, locate
+    from fovea.runtime.processes import pick
 
     split, data = config["split"], config["data"]
     checkpoint, device = Path(config["checkpoint"]), pick(config["device"])

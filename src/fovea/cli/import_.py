@@ -9,9 +9,9 @@ from fovea.data.parameters import Parameters
 from fovea.importers.detection import Detection
 from fovea.importers.geometry import Place, Screen
 from fovea.importers.task import Task
-from fovea.runtime.app import Config, command, config_folder
+from fovea.runtime.app import Config, command
+from fovea.runtime.config import config_folder, instantiate
 from fovea.runtime.errors import first_few
-from fovea.runtime.instantiate import instantiate
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 def main(config: Config) -> None:
     """Write masks, and pictures of them, into `out` for every image of `input`."""
     from fovea.engine.checkpoint import load
-    from fovea.runtime.device import pick
-    from fovea.runtime.instantiate import instantiate, locate
+    from fovea.runtime.config import instantiate, locate
+    from fovea.runtime.processes import pick
 
     device, out = pick(config["device"]), Path(config["out"])
     module, trained_with = load(Path(config["checkpoint"]), device)

@@ -3,7 +3,7 @@
 from fovea.data.protocols import Plan
 from fovea.data.source import Kind
 from fovea.runtime.app import Config, command
-from fovea.runtime.instantiate import instantiate, locate
+from fovea.runtime.config import instantiate, locate
 from fovea.runtime.objective import FILE, Outcome, check_objective, read_outcome, write_outcome
 from fovea.runtime.processes import first
 

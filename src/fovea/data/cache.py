@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fovea.runtime.files import make_folder, remove_abandoned, sha256, whole_file
-from fovea.runtime.provenance import versions
+from fovea.runtime.record import versions
 
 _DECODERS = ("monai", "nibabel", "numpy", "opencv-python-headless", "pillow", "pydicom", "torch")
 _CHUNK = 64  # samples that are in memory at once while a file is built

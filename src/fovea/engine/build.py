@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fovea.runtime.instantiate import instantiate
+from fovea.runtime.config import instantiate
 from fovea.supervision.mode import Mode
 
 

@@ -20,10 +20,9 @@ from fovea.metrics.scoring import Scoring
 from fovea.metrics.summary import Scores, summary_of, table
 from fovea.metrics.thresholds import GRID, dice_at, quantised
 from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked
-from fovea.runtime.device import moved
+from fovea.runtime.config import instantiate
 from fovea.runtime.files import write_csv, write_json
-from fovea.runtime.instantiate import instantiate
-from fovea.runtime.processes import leave_signals_alone
+from fovea.runtime.processes import leave_signals_alone, moved
 from fovea.supervision.outputs import labels
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
+from fovea.runtime.config import instantiate
 from fovea.runtime.files import write_bytes, write_csv
-from fovea.runtime.instantiate import instantiate
 from fovea.runtime.processes import first
 
 

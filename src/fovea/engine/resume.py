@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from fovea.engine.checkpoint import KEY, PREFIX, fill, read
-from fovea.runtime.configuration import FREE, flat, is_under
+from fovea.runtime.config import FREE, flat, is_under
 from fovea.runtime.errors import first_few
 
 LONG = 40  # characters of a value that an error shows

@@ -24,8 +24,8 @@ from fovea.engine.resume import resume_from
 from fovea.engine.segmenter import Segmenter
 from fovea.engine.tracking import publish
 from fovea.pictures.contact_sheet import SheetRow
+from fovea.runtime.config import instantiate
 from fovea.runtime.files import remove_abandoned, write_json
-from fovea.runtime.instantiate import instantiate
 from fovea.runtime.objective import value_of
 from fovea.runtime.processes import first, one_job, restarted
 

@@ -14,7 +14,7 @@ from fovea.data.store import Store
 from fovea.importers.task import Outcome, Task
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
-from fovea.runtime.provenance import versions
+from fovea.runtime.record import versions
 
 _PACKAGES = ("fovea", "numpy", "opencv-python-headless", "pillow")
 _CRF_FOLDER = re.compile(r"crf_compat(.+)")

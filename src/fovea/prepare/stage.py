@@ -21,8 +21,8 @@ from fovea.prepare.refiners.crf import check_backend
 from fovea.prepare.verdict import Survey, Verdict
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
-from fovea.runtime.pool import each
-from fovea.runtime.provenance import versions
+from fovea.runtime.processes import in_parallel
+from fovea.runtime.record import versions
 
 QUALITY = ("none", "labels", "masks")
 """What is measured: nothing, what gaze and maps tell alone, or also ground-truth masks (nothing else opens those)."""
@@ -183,7 +183,7 @@ def _run(job: Job, looks: Sequence[Look], workers: int) -> tuple[dict[str, Done]
     results: dict[str, Done | str] = {}
     light = replace(job, dataset=_light(job.dataset)) if workers > 1 else job
     with tqdm(total=len(looks), desc="fovea-prepare", unit="image") as bar:
-        for look, result in each(light, looks, workers, _one_thread):
+        for look, result in in_parallel(light, looks, workers, _one_thread):
             results[look.image_id] = result
             bar.update()
     ordered = {look.image_id: results[look.image_id] for look in looks}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fovea.report.runs import Run, words
-from fovea.runtime.configuration import FREE, is_under
+from fovea.runtime.config import FREE, is_under
 
 SAME = (
     *(key for key in FREE if key not in ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")),

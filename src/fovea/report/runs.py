@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from fovea.report.evaluations import Evaluated, read_evaluation
-from fovea.runtime.configuration import flat, is_under
+from fovea.runtime.config import flat, is_under
 
 FINISHED, INCOMPLETE, FAILED = "finished", "incomplete", "failed"
 CURVES = ("val/dice", "train/loss")

@@ -8,7 +8,7 @@ from typing import Any
 from fovea.report.comparison import Comparison, compare_runs
 from fovea.report.configurations import Configuration, configurations, shown
 from fovea.report.runs import FINISHED, Run
-from fovea.runtime.configuration import flat, is_under
+from fovea.runtime.config import flat, is_under
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_csv
 

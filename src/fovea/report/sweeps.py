@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fovea.report.configurations import Configuration, number, overrides
-from fovea.runtime.configuration import is_under
+from fovea.runtime.config import is_under
 
 
 def swept(grouped: Sequence[Configuration]) -> dict[str, list[list[int]]]:

@@ -1,4 +1,4 @@
-"""Parts of error messages."""
+"""Text of error messages."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -10,3 +10,9 @@ def first_few(names: Iterable[object], limit: int = 5) -> str:
     shown = ", ".join(str(name) for name in islice(rest, limit))
     more = sum(1 for _ in rest)
     return f"{shown} and {more} more" if more else shown
+
+
+def one_paragraph(text: str) -> str:
+    """Join several lines with semicolons."""
+    lines = (line.strip().rstrip(".;") for line in text.splitlines())
+    return "; ".join(line for line in lines if line)

@@ -1,66 +1,80 @@
-"""The processes of one training: the others join the job of the first, and leave nothing for the next job."""
+"""Processes: the ranks of one training, workers that share a job, and the device that a process computes on.
+
+Torch is imported only inside the functions that need it.
+"""
 
 import atexit
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 CONFIG = "FOVEA_CONFIG"
-"""Names the resolved configuration that a process started by another takes, instead of composing one."""
-
-OTHERS = 10
-"""Seconds that a process which failed leaves the others of its job, before SLURM ends them, to say why they did."""
+"""Path of the resolved configuration that the first process hands to the others, which then compose none."""
 
 RANKS = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
-"""Where launchers put the number of a process, from 0; the first of a job has 0 in all that are set."""
+"""Variables with the number of a process, from 0; the first process has 0 in all that are set."""
+
+_SECONDS_FOR_OTHERS = 10  # in which the other processes of a failed job print their errors before SLURM ends them
+_QUEUED = 4  # items per worker: keeps workers busy, and memory does not grow with the number of items
 
 
 def first() -> bool:
-    """Whether this is the first process of its job: the one that writes what all of them would write."""
+    """Return whether this is the first process of its job, the one that writes files and logs."""
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
 def restarted() -> bool:
-    """Whether this is a job that SLURM started before: preempted, out of time, or requeued by hand."""
+    """Return whether SLURM has started this job before: preempted, out of time, or requeued by hand."""
     return os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
 
 
 def end_as_failed() -> None:
-    """Have SLURM see this job of a sweep as failed, once its error is on its way to the command that waits for it.
+    """Make SLURM see this job of a sweep as failed, after submitit has sent its error to the waiting command.
 
-    submitit writes down how a job ended and then ends well, whatever that was. To the programs of SLURM, and those it
-    writes to, the job would be a success.
+    submitit records the error and then exits with status 0, so that SLURM would report success.
     """
-    if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
-        atexit.register(_end_as_failed)
+    if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":
+        return
 
+    def end() -> None:
+        if os.environ.get("SLURM_NTASKS", "1") != "1":
+            time.sleep(_SECONDS_FOR_OTHERS)
+        os._exit(1)
 
-def _end_as_failed() -> None:
-    if os.environ.get("SLURM_NTASKS", "1") != "1":
-        time.sleep(OTHERS)
-    os._exit(1)
+    atexit.register(end)
 
 
 def leave_signals_alone(worker: int) -> None:
-    """For a process that loads data: it would take a signal that the scheduler sends to all as its own end."""
+    """Ignore SIGUSR2 in a loader worker; its default action would kill the worker."""
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def joined() -> Path | None:
-    """The configuration of the job that this process was started for, by the first process of that job."""
+    """Return the configuration that the first process of this job hands over; None in the first process."""
     return Path(os.environ[CONFIG]) if CONFIG in os.environ else None
 
 
 @contextmanager
 def one_job(run: Path) -> Iterator[None]:
-    """While a Trainer works: whatever processes it starts take the configuration of this run folder.
+    """Hand the configuration of this run folder to all processes that are started inside the block.
 
-    Composed from the command line, they would get a folder of their own, and in a multirun sweep it all over again.
-    Afterwards the process group is closed and the environment is as before, or the next job of a sweep would take
-    itself for a process of this one.
+    Without it they would compose their own configuration, with another run folder, and repeat a whole sweep. After the
+    block the process group is closed and the environment restored, for the next job of a sweep.
     """
     before = dict(os.environ)
     os.environ.setdefault(CONFIG, str(run.resolve() / "config.yaml"))
@@ -73,3 +87,109 @@ def one_job(run: Path) -> Iterator[None]:
             dist.destroy_process_group()
         os.environ.clear()
         os.environ.update(before)
+
+
+def pick(name: str) -> "torch.device":
+    """Return the device of a name; `auto` is a GPU if there is one.
+
+    Raises:
+        ValueError: the device does not exist on this machine.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={name} is not on this machine; use device=auto or device=cpu") from error
+    return device
+
+
+def moved(image: Any, device: "torch.device") -> Any:
+    """Return a tensor, or a mapping of tensors, on a device."""
+    if isinstance(image, Mapping):
+        return {name: tensor.to(device) for name, tensor in image.items()}
+    return image.to(device)
+
+
+def in_parallel(
+    job: Callable[[Item], Result], items: Iterable[Item], workers: int, begin: Callable[[], None]
+) -> Iterator[tuple[Item, Result]]:
+    """Call `job` on every item, and yield items and results as they are done.
+
+    Args:
+        job: Is pickled to each process once. Keep it below the buffer of a pipe (64 KiB): otherwise a process that dies
+            at its start would be waited for forever.
+        items: Taken a few at a time.
+        workers: Number of processes, this one included.
+        begin: Called first in each process.
+
+    Raises:
+        ValueError: `workers` is not a number from 1 on, or a process died.
+    """
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+        raise ValueError(f"workers must be a whole number from 1 on, got {workers!r}")
+    begin()
+    if workers == 1:
+        for item in items:
+            yield item, job(item)
+        return
+    # Spawned, not forked: a fork of a process whose libraries have started threads can hang.
+    pool = ProcessPoolExecutor(workers - 1, get_context("spawn"), _begin, (job, begin))
+    waiting, running = iter(items), dict[Future[Any], Item]()
+    try:
+        while True:
+            with _interrupts_on_hold():
+                for item in islice(waiting, _QUEUED * (workers - 1) - len(running)):
+                    running[pool.submit(_work, item)] = item
+            if not running:
+                return
+            # This process works too: its modules are loaded while the others still import theirs.
+            for item in islice(waiting, 1):
+                yield item, job(item)
+                break
+            else:
+                wait(running, return_when=FIRST_COMPLETED)
+            for future in [future for future in running if future.done()]:
+                yield running.pop(future), future.result()
+    except BrokenProcessPool as error:
+        raise ValueError("a worker process died, probably for lack of memory; set fewer workers") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_on_hold() -> Iterator[None]:
+    """Hold SIGINT back while processes may start: one interrupted during its imports would print a traceback."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+_job: Callable[[Any], Any] | None = None
+
+
+def _begin(job: Callable[[Any], Any], begin: Callable[[], None]) -> None:
+    global _job
+    _job = job
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process: end at once, without a traceback
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    Thread(target=_end_with_parent, daemon=True).start()
+    begin()
+
+
+def _end_with_parent() -> None:
+    """End when the parent is killed; otherwise a worker would wait for work forever."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _work(item: Any) -> Any:
+    assert _job is not None
+    return _job(item)

@@ -10,7 +10,7 @@ from fovea.data.images.folder import Folder
 from fovea.data.images.plan import Plan, evaluation_plan, make_plan
 from fovea.data.parameters import Parameters
 from fovea.data.source import Read
-from fovea.runtime.instantiate import instantiate, locate
+from fovea.runtime.config import instantiate, locate
 
 if TYPE_CHECKING:
     import torch

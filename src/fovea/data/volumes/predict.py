@@ -13,7 +13,7 @@ from fovea.data.source import Read
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_labels
 from fovea.data.volumes.prepared import Intensity, prepare_volume
 from fovea.pictures.volumes import volume_overlay
-from fovea.runtime.device import moved
+from fovea.runtime.processes import moved
 from fovea.supervision.outputs import labels
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fovea.data.source import Read
 from fovea.data.volumes.pairs import Pairs
 from fovea.data.volumes.plan import VolumePlan, make_plan, split_plan
-from fovea.runtime.instantiate import instantiate, locate
+from fovea.runtime.config import instantiate, locate
 
 if TYPE_CHECKING:
     import torch

@@ -1,4 +1,4 @@
-"""Work in several processes: all of it, a little at a time, and ended with its parent."""
+"""Work shared by several processes, which end with their parent."""
 
 import os
 import signal
@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from fovea.runtime.pool import each
+from fovea.runtime.processes import in_parallel
 
 ORPHANS = """
 import os, time
 from multiprocessing import parent_process
-from fovea.runtime.pool import each
+from fovea.runtime.processes import in_parallel
 
 def work(item):
     if parent_process() is not None:
@@ -28,7 +28,7 @@ def begin():
     pass
 
 if __name__ == "__main__":
-    list(each(work, range(9), 3, begin))
+    list(in_parallel(work, range(9), 3, begin))
 """
 
 
@@ -65,18 +65,18 @@ def begun(item: int) -> str | None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_every_item_is_worked_on_once(workers: int) -> None:
-    assert sorted(each(square, range(40), workers, nothing)) == [(item, item * item) for item in range(40)]
+def test_every_item_is_done_once(workers: int) -> None:
+    assert sorted(in_parallel(square, range(40), workers, nothing)) == [(item, item * item) for item in range(40)]
 
 
 def test_several_processes_work() -> None:
-    found = {process for _, process in each(process_of, range(9), 2, nothing)}
-    assert len(found) == 2 and os.getpid() in found
+    processes = {process for _, process in in_parallel(process_of, range(9), 2, nothing)}
+    assert len(processes) == 2 and os.getpid() in processes
 
 
-def test_every_process_begins_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_begin_runs_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEA_BEGUN", "no")
-    assert {result for _, result in each(begun, range(8), 2, remember)} == {"yes"}
+    assert {result for _, result in in_parallel(begun, range(8), 2, remember)} == {"yes"}
 
 
 def test_items_are_taken_a_few_at_a_time() -> None:
@@ -87,27 +87,27 @@ def test_items_are_taken_a_few_at_a_time() -> None:
             taken.append(item)
             yield item
 
-    work = each(square, items(), 2, nothing)
+    work = in_parallel(square, items(), 2, nothing)
     for _ in range(5):
         next(work)
     work.close()
     assert len(taken) < 20
 
 
-def test_an_error_of_the_job_is_raised() -> None:
+def test_error_of_the_job_is_raised() -> None:
     with pytest.raises(ValueError, match="item 3"):
-        list(each(refuse, range(9), 2, nothing))
+        list(in_parallel(refuse, range(9), 2, nothing))
 
 
-def test_a_process_that_dies_is_told() -> None:
+def test_dead_worker_is_reported() -> None:
     with pytest.raises(ValueError, match="a worker process died"):
-        list(each(die, range(9), 2, nothing))
+        list(in_parallel(die, range(9), 2, nothing))
 
 
-@pytest.mark.parametrize("workers", [0, -1, True, "two", 1.0])
-def test_a_number_of_workers_that_makes_no_sense_is_refused(workers: object) -> None:
-    with pytest.raises(ValueError, match="set a number of processes from 1 on"):
-        list(each(square, range(3), workers, nothing))  # type: ignore[arg-type]
+@pytest.mark.parametrize("workers", [0, True, "two"])
+def test_invalid_number_of_workers_is_refused(workers: object) -> None:
+    with pytest.raises(ValueError, match="workers must be"):
+        list(in_parallel(square, range(3), workers, nothing))  # type: ignore[arg-type]
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path) -> None:

@@ -1,0 +1,192 @@
+"""Configuration: compose to plain values, build objects, and rename what older versions called differently."""
+
+import inspect
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object
+from hydra.utils import instantiate as hydra_instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from fovea.runtime.bounds import check
+from fovea.runtime.moved import CLASSES
+
+Config = dict[str, Any]
+
+# A checkpoint brings its own configuration, so a stranger may have chosen its targets. These packages hold classes
+# that build networks, losses, transforms and training parts, and do nothing else when called.
+TRUSTED = (
+    "albumentations.",
+    "fovea.data.",
+    "fovea.engine.callbacks.",
+    "fovea.engine.loggers.",
+    "fovea.engine.schedules.",
+    "fovea.importers.",
+    "fovea.losses.",
+    "fovea.metrics.",
+    "fovea.models.",
+    "fovea.prepare.labels.",
+    "fovea.prepare.refiners.",
+    "fovea.simulate.",
+    "fovea.supervision.",
+    "monai.losses.",
+    "monai.networks.",
+    "monai.transforms.",
+    "pytorch_lightning.",
+    "segmentation_models_pytorch.",
+    "torch.nn.",
+    "torch.optim.",
+    "torchmetrics.",
+)
+# Elsewhere only classes are called: some functions of these packages download or load files.
+FUNCTIONS_ALLOWED = ("fovea.engine.schedules.", "fovea.engine.loggers.")
+
+# A resumed run may change these: where it runs and what is logged, not what is learned.
+FREE = (
+    "callbacks.best",
+    "callbacks.last",
+    "callbacks.preemption",
+    "callbacks.progress",
+    "callbacks.rate",
+    "ckpt_path",
+    "compute",
+    "data.cache",
+    "data.num_workers",
+    "evaluate",
+    "logger",
+    "run_dir",
+    "sheet_rows",
+    "trainer.enable_model_summary",
+    "trainer.enable_progress_bar",
+    "trainer.log_every_n_steps",
+    "trainer.max_epochs",
+    "trainer.max_steps",
+    "trainer.max_time",
+)
+
+
+def config_folder() -> Path:
+    """Return `configs/` of the checkout, or the copy inside the wheel."""
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / "configs"
+    return packaged if packaged.is_dir() else package.parents[1] / "configs"
+
+
+def resolve(composed: DictConfig) -> Config:
+    """Return the configuration as plain values, with every interpolation resolved.
+
+    Raises:
+        ValueError: a mandatory key (`???`) has no value, or the seed is invalid.
+    """
+    # OmegaConf's own search for missing keys fails on an interpolation of one and names the interpolation.
+    if missing := sorted(key for key, value in flat(_plain(composed, resolve=False)) if value == "???"):
+        raise ValueError(f"{missing[0]} has no value: add {missing[0]}=… to the command line")
+    config = _plain(composed, resolve=True)
+    seed = config.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
+    return config
+
+
+def _plain(composed: DictConfig, resolve: bool) -> Config:
+    plain = OmegaConf.to_container(composed, resolve=resolve)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each dotted key with its value, e.g. `optimizer.lr`, 0.01. A list or an empty mapping is a value."""
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def is_under(key: str, names: Iterable[str]) -> bool:
+    """Return whether a dotted key is one of `names`, or below one of them."""
+    return any(f"{key}.".startswith(f"{name}.") for name in names)
+
+
+def instantiate(config: Mapping[str, Any], key: str = "") -> Any:
+    """Build what `config["_target_"]` names from plain values, nested targets first; `_partial_` makes a factory.
+
+    The environment variable `FOVEA_TRUSTED`, a comma-separated list, adds your own packages to the trusted ones.
+
+    Args:
+        config: Arguments by name, with `_target_`. Those of fovea's classes are checked against their annotations, see
+            `fovea.runtime.bounds`.
+        key: The configuration key of `config`, for error messages.
+
+    Raises:
+        ValueError: a target does not exist, is not trusted, or rejects its arguments. The factory raises it too.
+    """
+    for place, target, values in targets(config, key):
+        located = locate(target, f"{place}._target_" if place else "_target_")
+        if located.__module__.startswith("fovea."):
+            check(located, values, place)
+    target = config["_target_"]
+    try:
+        built = hydra_instantiate(dict(config), _convert_="all")
+    except Exception as error:
+        # Hydra wraps the error of a constructor in one of several lines.
+        raise _rejected(target, key, error.__cause__ or error) from error
+    if not config.get("_partial_"):
+        return built
+
+    def factory(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return built(*args, **kwargs)
+        except Exception as error:
+            raise _rejected(target, key, error) from error
+
+    return factory
+
+
+def _rejected(target: str, key: str, reason: BaseException) -> BaseException:
+    """Return the error to raise: fovea's own and those of files as they are, others with the target's name."""
+    if isinstance(reason, OSError):
+        return reason
+    if isinstance(reason, ValueError) and target.startswith("fovea."):
+        return ValueError(f"{key}: {reason}") if key else reason
+    return ValueError(f"{key or target}: cannot build {target}: {type(reason).__name__}: {reason}")
+
+
+def locate(target: str, key: str = "_target_") -> Any:
+    """Import and return the class or function that `target` names; nothing is called.
+
+    Raises:
+        ValueError: it does not exist, has moved, or is not trusted.
+    """
+    packages = os.environ.get("FOVEA_TRUSTED", "").split(",")
+    own = tuple(f"{package.strip().rstrip('.')}." for package in packages if package.strip())
+    untrusted = f"{key}: {target} is not trusted; name a trusted class, or add its package to FOVEA_TRUSTED"
+    if target in CLASSES:
+        raise ValueError(f"{key}: {target} is now {CLASSES[target]}; write that")
+    if not target.startswith(TRUSTED + own):
+        raise ValueError(untrusted)
+    try:
+        located = get_object(target)
+    except Exception as error:
+        raise ValueError(f"{key}: {target} does not exist ({error.__cause__ or error}); check its spelling") from error
+    # Without this, `fovea.some_module.os.system` would count as a part of fovea.
+    home = f"{getattr(located, '__module__', None)}."
+    function_allowed = home.startswith(FUNCTIONS_ALLOWED + own) and inspect.isfunction(located)
+    if not home.startswith(TRUSTED + own) or not (inspect.isclass(located) or function_allowed):
+        raise ValueError(untrusted)
+    return located
+
+
+def targets(config: Any, key: str = "") -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield dotted key, target and mapping of every `_target_` that will be built, nested ones included."""
+    if isinstance(config, Mapping):
+        if "_target_" in config:
+            yield key, str(config["_target_"]), config
+        if config.get("_recursive_", True):
+            for name, value in config.items():
+                yield from targets(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(config, list | tuple):
+        for number, value in enumerate(config):
+            yield from targets(value, f"{key}[{number}]")

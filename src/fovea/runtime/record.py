@@ -1,0 +1,166 @@
+"""What a run folder keeps to repeat its run: provenance, the recipe, and a script that follows the recipe."""
+
+import hashlib
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from fovea.runtime.files import write_bytes, write_json, write_text
+
+PACKAGES = (
+    "fovea",
+    "albumentations",
+    "hydra-core",
+    "monai",
+    "numba",
+    "numpy",
+    "omegaconf",
+    "opencv-python-headless",
+    "pillow",
+    "pydensecrf2",
+    "pytorch-lightning",
+    "scipy",
+    "segmentation-models-pytorch",
+    "torch",
+    "torchmetrics",
+    "torchvision",
+)
+ENVIRONMENT = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "FOVEA_TRUSTED",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "PYTHONHASHSEED",
+)
+"""Variables that change the result of a run, or the order in which it sums."""
+
+OUT = "FOVEA_REPEAT_OUT"  # in the environment: a path on the command line would need Hydra's quotes too
+MAX_DIFF_BYTES = 10_000_000
+MAX_UNTRACKED = 100
+
+_SCRIPT = """\
+#!/bin/sh
+# Repeats this run: sh repeat.sh OUT [key=value ...]
+# OUT is the new run folder. Keys change values of recipe.yaml; groups cannot be chosen any more.
+# The installed code is used: provenance.json names the commit of this run, changes.diff the changes to it.
+# Paths are relative to the folder in which the run was started. Whatever the run wrote outside its own folder is
+# written there again.
+if [ $# -eq 0 ]; then echo "repeat.sh: name a new run folder: sh repeat.sh OUT [key=value ...]" >&2; exit 1; fi
+run=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd) || exit 1
+case $1 in /*) out=$1 ;; *) out=$PWD/$1 ;; esac
+shift
+if [ -e "$out/config.yaml" ]; then echo "repeat.sh: $out is a run folder already; name another" >&2; exit 1; fi
+cd -- {folder} || exit 1
+python=${{PYTHON:-}}
+[ -n "$python" ] || python={python}
+[ -x "$(command -v -- "$python")" ] || python=python3
+{exports}export {out}="$out"
+exec "$python" -m {module} --config-path "$run" --config-name recipe "$@"
+"""
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Return the installed version of each package; packages that are not installed are left out."""
+    installed = {}
+    for package in packages:
+        try:
+            installed[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return installed
+
+
+def git_state(folder: Path) -> tuple[dict[str, Any], bytes] | None:
+    """Return the state of the checkout of a folder and its diff to the commit; None outside a checkout.
+
+    The state has the commit, `clean` or `changed`, the hash of the diff, and the untracked files and folders, which the
+    diff does not contain.
+    """
+
+    def git(*arguments: str) -> bytes:
+        return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True).stdout
+
+    try:
+        commit = git("rev-parse", "HEAD").decode().strip()
+        status = os.fsdecode(git("-c", "core.quotePath=false", "status", "--porcelain"))
+        diff = git("diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    untracked = [line.removeprefix("?? ") for line in status.splitlines() if line.startswith("?? ")]
+    state = {
+        "commit": commit,
+        "state": "changed" if status else "clean",
+        "diff_sha256": hashlib.sha256(diff).hexdigest(),
+        "untracked": untracked[:MAX_UNTRACKED],
+    }
+    return state, diff
+
+
+def write_provenance(folder: Path, command: str, overrides: Sequence[str], seed: int) -> None:
+    """Write `provenance.json` and, for a changed checkout, `changes.diff`, which `git apply` accepts.
+
+    A diff above 10 MB is not written; `provenance.json` has its hash all the same.
+
+    Raises:
+        ValueError: the folder cannot be written.
+    """
+    state, diff = git_state(Path(__file__).parent) or (None, b"")
+    content = {
+        "command": shlex.join([f"fovea-{command}", *overrides]),
+        "overrides": list(overrides),
+        "argv": sys.argv,
+        "folder": str(Path.cwd()),
+        "seed": seed,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions(PACKAGES),
+        "git": state,
+    }
+    write_json(folder / "provenance.json", content)
+    changes = folder / "changes.diff"
+    if 0 < len(diff) <= MAX_DIFF_BYTES:
+        write_bytes(changes, diff)
+    else:
+        changes.unlink(missing_ok=True)  # left by an earlier run in this folder
+
+
+def write_recipe(folder: Path, module: str, composed: DictConfig, hydra: Any) -> None:
+    """Write `recipe.yaml` and `repeat.sh`; both work without `configs/`.
+
+    Args:
+        folder: The run folder, which may be moved later.
+        module: The module that `python -m` runs.
+        composed: The configuration with its interpolations, so that a changed key reaches the keys derived from it.
+        hydra: `HydraConfig.get()` of the run.
+
+    Raises:
+        ValueError: the folder cannot be written.
+    """
+    recipe = OmegaConf.to_container(composed)
+    assert isinstance(recipe, dict)
+    recipe["hydra"] = {key: OmegaConf.to_container(hydra[key]) for key in ("job_logging", "hydra_logging")} | {
+        "job": {"name": hydra.job.name, "chdir": hydra.job.chdir},
+        "output_subdir": hydra.output_subdir,
+        "run": {"dir": f"${{oc.env:{OUT}}}"},
+    }
+    write_text(folder / "recipe.yaml", OmegaConf.to_yaml(OmegaConf.create(recipe)))
+    exports = [f"export {name}={shlex.quote(os.environ[name])}\n" for name in ENVIRONMENT if name in os.environ]
+    script = _SCRIPT.format(
+        folder=shlex.quote(str(Path.cwd())),
+        python=shlex.quote(sys.executable),
+        exports="".join(exports),
+        out=OUT,
+        module=module,
+    )
+    path = folder / "repeat.sh"
+    write_text(path, script)
+    mode = path.stat().st_mode
+    path.chmod(mode | (mode & 0o444) >> 2)  # executable for those who may read it

@@ -1,0 +1,62 @@
+"""The state of a checkout and its diff."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fovea.runtime.record import git_state, write_provenance
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout of one file that stands in for the project's."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    (folder / "code.py").write_text("one\n")
+    git(folder, "init")
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "m")
+    monkeypatch.setattr("fovea.runtime.record.__file__", str(folder / "code.py"))
+    return folder
+
+
+def test_clean_checkout_has_no_diff(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "changes.diff").write_text("of an earlier run")
+    write_provenance(tmp_path, "train", ["a=1"], 0)
+    written = json.loads((tmp_path / "provenance.json").read_text())
+    assert written["git"]["state"] == "clean" and written["git"]["untracked"] == []
+    assert (written["command"], written["overrides"]) == ("fovea-train a=1", ["a=1"])
+    assert not (tmp_path / "changes.diff").exists()
+
+
+def test_diff_can_be_applied(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "code.py").write_bytes(b"two\xff\0\n")
+    (checkout / "new").touch()
+    write_provenance(tmp_path, "train", [], 0)
+    state = json.loads((tmp_path / "provenance.json").read_text())["git"]
+    diff = tmp_path / "changes.diff"
+    assert (state["state"], state["untracked"]) == ("changed", ["new"])
+    assert state["diff_sha256"] == hashlib.sha256(diff.read_bytes()).hexdigest()
+    git(checkout, "checkout", "code.py")
+    git(checkout, "apply", str(diff))
+    assert (checkout / "code.py").read_bytes() == b"two\xff\0\n"
+
+
+def test_large_diff_is_not_kept(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fovea.runtime.record.MAX_DIFF_BYTES", 10)
+    (checkout / "code.py").write_text("two\n")
+    write_provenance(tmp_path, "train", [], 0)
+    assert not (tmp_path / "changes.diff").exists()
+
+
+def test_no_state_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert git_state(tmp_path) is None
