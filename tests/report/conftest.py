@@ -1,4 +1,4 @@
-"""Run folders as `fovea-train` leaves them, made without a training."""
+"""Run folders as `fovea-train` leaves them, without a training."""
 
 import json
 import shutil
@@ -26,16 +26,16 @@ def write_run(
     split: str = "val",
     until: str = "evaluated",
 ) -> Path:
-    """A run folder.
+    """Write a run folder.
 
     Args:
-        folder: Where.
-        given: What its command line had, beside the seed: keys of the configuration, or the choice of a group.
+        folder: The run folder.
+        given: Overrides beside the seed: keys of the configuration, or the choice of a group.
         seed: Its seed.
-        dice: About what each image scores.
-        ids: Of the images.
-        size: Of every true lesion; None leaves the column out.
-        split: What was evaluated.
+        dice: The mean score.
+        ids: The ids of the images, two for each patient.
+        size: The size of every lesion; None leaves the column out.
+        split: The split that was evaluated.
         until: How far it came: `begun`, `cut` (it has a checkpoint), `trained` or `evaluated`.
     """
     config = settings(folder, seed)
@@ -44,9 +44,10 @@ def write_run(
         OmegaConf.update(config, target, f"fovea.{value}.{value.title()}" if target != key else value)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "config.yaml")
-    line = " ".join(["fovea-train", f"seed={seed}", *(f"'{key}={value}'" for key, value in given.items())])
+    overrides = [f"seed={seed}", *(f"{key}={value}" for key, value in given.items())]
     git = {"commit": "0123456789abcdef", "state": "clean"}
-    about = {"command": line, "git": git, "python": "3.11", "versions": {"torch": "2.6"}, "platform": "Linux"}
+    line = {"command": f"fovea-train {' '.join(overrides)}", "overrides": overrides}
+    about = line | {"git": git, "python": "3.11", "versions": {"torch": "2.6"}, "platform": "Linux"}
     (folder / "provenance.json").write_text(json.dumps(about))
     rows = [f"{step},{1 - step / 100},\n{step},,{dice * step / 30}\n" for step in (9, 19, 29)]
     (folder / "metrics.csv").write_text("step,train/loss,val/dice\n" + "".join(rows))
@@ -61,7 +62,7 @@ def write_run(
 
 
 def settings(folder: Path, seed: int) -> Any:
-    """A configuration with the groups that tests change something in."""
+    """Return a configuration with the keys that tests change."""
     return OmegaConf.create(
         {
             "seed": seed,
@@ -75,36 +76,36 @@ def settings(folder: Path, seed: int) -> Any:
                 "seed": seed,
             },
             "supervision": {
-                "_target_": "fovea.supervision.multi_level.Gaze",
+                "_target_": "fovea.supervision.multi_level.MultiLevel",
                 "thresholds": [0.5, 0.3],
                 "consistency": "prop",
             },
-            "labels": {"sigma": 70.0},
+            "labels": {"sigma": 70.0, "path": "/data/mine/fixations.csv"},
             "store": "stores/sigma70.0",
             "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.01},
             "callbacks": {"last": {"dirpath": f"{folder}/checkpoints"}, "other": {"at": f"{folder}/here"}},
+            "scheduler": {"_target_": "fovea.engine.schedules.constant"},
             "trainer": {"max_steps": 30, "log_every_n_steps": 10},
         }
     )
 
 
 def write_evaluation(folder: Path, dice: float, seed: int, ids: Sequence[str], size: float | None, split: str) -> None:
-    """An evaluation with scores near `dice`, drawn by the seed, and a contact sheet."""
+    """Write an evaluation with scores near `dice`, drawn by the seed, and a contact sheet."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     scores = np.clip(dice + np.linspace(-0.2, 0.2, len(ids)) + rng.normal(0, 0.02, len(ids)), 0, 1)
     sizes = "" if size is None else f",{size}"
-    rows = "".join(
-        f'"{name.replace(chr(34), chr(34) * 2)}",{score:.6f}{sizes}\n' for name, score in zip(ids, scores, strict=True)
-    )
-    (folder / "per_image.csv").write_text(f"id,dice{'' if size is None else ',size'}\n{rows}")
+    names = [name.replace('"', '""') for name in ids]
+    rows = "".join(f'"{names[i]}",p{i // 2},{score:.6f}{sizes}\n' for i, score in enumerate(scores))
+    (folder / "per_image.csv").write_text(f"id,patient,dice{'' if size is None else ',size'}\n{rows}")
     (folder / "summary.json").write_text(json.dumps({"split": split, "select_on": "mask"}))
     Image.fromarray(rng.integers(0, 255, (60, 90, 3), np.uint8)).save(folder / "contact_sheet.png")
 
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """`write_run` for a name below the test's own folder `runs`."""
+    """Return `write_run` for a name in the folder `runs` of the test."""
 
     def make(name: str, given: Mapping[str, Any] = {}, **how: Any) -> Path:
         return write_run(tmp_path / "runs" / name, given, **how)
@@ -120,7 +121,7 @@ FLAGS = (
 
 @pytest.fixture(scope="session")
 def browse() -> Callable[[Path], str]:
-    """Gives a page as a browser has it after the page's scripts have run; without Chromium the test is skipped."""
+    """Return the DOM of a page after its scripts have run; skip the test without Chromium."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium here")

@@ -1,4 +1,4 @@
-"""The page of a report, read as text and clicked through in a real browser."""
+"""The page of a report, as text and in a browser."""
 
 import json
 import re
@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 
-from fovea.report.report_page import headline, write_report_page
+from fovea.report.report_page import headline, mean_curve, write_report_page
 from fovea.report.runs import find_runs
 from fovea.report.study import Study, study
 
@@ -28,7 +29,7 @@ def page(folder: Path, megabytes: float = 1.0) -> str:
 
 @pytest.fixture
 def runs(make_run: MakeRun, tmp_path: Path) -> Path:
-    """Three rates of two seeds, and runs that are not finished."""
+    """Return the folder of three rates with two seeds each, and of runs that are not finished."""
     for rate, dice in {0.1: 0.4, 0.2: 0.6, 0.3: 0.5}.items():
         for seed in (0, 1):
             make_run(f"{rate}/{seed}", {"optimizer.lr": rate}, seed=seed, dice=dice)
@@ -39,7 +40,7 @@ def runs(make_run: MakeRun, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hostile(make_run: MakeRun, tmp_path: Path) -> Path:
-    """Runs in which everything that comes from outside tries to be more than text."""
+    """Return the folder of runs whose names, settings and facts try to be HTML."""
     for name in (HOSTILE.replace("/", ""), "b"):
         folder = make_run(name, {"supervision.consistency": f"{HOSTILE}{name}", "data.name": HOSTILE}, ids=IDS)
         about = json.loads((folder / "provenance.json").read_text())
@@ -68,59 +69,52 @@ def test_the_page_has_every_part(runs: Path) -> None:
     assert "lr=0.2 has the best mean" in text and ">01234567<" in text
 
 
-def test_the_page_needs_nothing_else(runs: Path) -> None:
+def test_the_page_needs_no_network(runs: Path) -> None:
     text = page(runs)
     assert re.findall(r'(?:src|href)="(?!data:image/jpeg;base64,|#)', text) == []
     assert "url(" not in text and "https://" not in text
-    assert re.findall(r"http://\S+", text) == ['http://www.w3.org/2000/svg",']  # a name, nothing is fetched
+    assert re.findall(r"http://\S+", text) == ['http://www.w3.org/2000/svg",']  # the name of SVG, not fetched
 
 
 def test_equal_runs_give_equal_bytes(runs: Path) -> None:
     assert page(runs) == page(runs)
 
 
-def test_pictures_stay_within_their_megabytes(runs: Path) -> None:
+def test_pictures_stay_within_the_limit(runs: Path) -> None:
     assert "data:image" not in page(runs, 0) and "Pictures, from" not in page(runs, 0)
     one = len(re.findall(r'src="(data:[^"]*)"', page(runs))[0])
     assert page(runs, one * 1.5 / 1e6).count("data:image") == 1
 
 
-def test_a_sheet_that_is_no_picture_is_left_out(runs: Path) -> None:
+def test_a_damaged_sheet_is_left_out(runs: Path) -> None:
     for path in (runs / "runs").rglob("contact_sheet.png"):
         path.write_bytes(b"no picture")
     assert "Pictures, from" not in page(runs)
 
 
-def test_one_configuration_makes_a_page_without_a_scatter(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_single_configuration_has_no_scatter(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("a")
     text = page(tmp_path)
     assert "all runs: dice" in text and 'id="image-scores"' not in text and "What differs" not in text
 
 
-def test_what_makes_figures_weaker_is_said(make_run: MakeRun, tmp_path: Path) -> None:
-    make_run("a")
-    folder = make_run("b", seed=0)
-    about = json.loads((folder / "provenance.json").read_text())
-    (folder / "provenance.json").write_text(json.dumps(about | {"git": {"commit": "fedcba", "state": "changed"}}))
-    make_run("c", {"optimizer.lr": 0.5})
-    text = page(tmp_path)
-    assert "lr=0.01: seed 0 is there more than once" in text
-    assert "Of different code within one configuration: lr=0.01 (01234567, fedcba (changed))." in text
-    assert "spread over seeds is not known: lr=0.5." in text
-    assert "(changes.diff in the run folder): 1 of 3 runs." in text
-    assert "no other is worse beyond chance" in text
+def test_the_mean_curve_has_the_shared_steps() -> None:
+    one, two = (np.array([0, 10, 20]), np.array([0.0, 1.0, 1.0])), (np.array([5, 10]), np.array([1.5, 2.0]))
+    steps, values = mean_curve([one, two])
+    assert steps.tolist() == [5, 10] and values.tolist() == [1.0, 1.5]
+    assert len(mean_curve([(np.array([0]), np.array([1.0])), (np.array([5]), np.array([1.0]))])[0]) == 0
 
 
 @pytest.mark.parametrize(
-    ("baseline", "kind", "says"),
-    [("0.1", "better", "a difference beyond chance"), ("0.2", "baseline", "2 of 2 others")],
+    ("baseline", "tone", "text"),
+    [("0.1", "better", "a difference beyond chance"), ("0.2", "baseline", "2 of the 2 others are worse")],
 )
-def test_the_headline_names_the_best(runs: Path, baseline: str, kind: str, says: str) -> None:
+def test_the_headline_names_the_best(runs: Path, baseline: str, tone: str, text: str) -> None:
     found = headline(made(runs / "runs", f"lr={baseline}"))
-    assert found[0] == kind and says in found[1] and "lr=0.2 has the best mean" in found[1]
+    assert found[0] == tone and text in found[1] and "lr=0.2 has the best mean" in found[1]
 
 
-def test_names_from_outside_are_escaped(hostile: Path) -> None:
+def test_all_text_is_escaped(hostile: Path) -> None:
     text = page(hostile)
     assert text.count("<script") == 2 and text.count("</script>") == 2  # the scores, as JSON, and the page's own
     assert "<img src=x" not in text and "&lt;script&gt;alert(1)" in text and "onerror=alert(1)&gt;" in text
@@ -129,12 +123,12 @@ def test_names_from_outside_are_escaped(hostile: Path) -> None:
 
 
 def seen(browse: Callable[[Path], str], folder: Path, script: str) -> list:
-    """What a script that is run in the page leaves in `out`; complaints of the page come last."""
+    """Run a script in the page and return its list `out`, with the errors of the page last."""
     path = folder / "opened.html"
-    watch = "const complaints = []; addEventListener('error', e => complaints.push(e.message));"
+    watch = "const errors = []; addEventListener('error', e => errors.push(e.message));"
     text = (folder / "report.html").read_text(encoding="utf-8")
     text = text.replace("<body>", f"<body><script>{watch}</script>", 1)
-    end = "document.body.dataset.out = encodeURIComponent(JSON.stringify([...out, complaints]));"
+    end = "document.body.dataset.out = encodeURIComponent(JSON.stringify([...out, errors]));"
     path.write_text(
         text.replace("</body>", f"<script>const out = [];\n{script}\n{end}</script></body>"), encoding="utf-8"
     )
@@ -182,7 +176,7 @@ def test_the_page_can_be_clicked_through(browse: Callable[[Path], str], runs: Pa
     assert wrong == []
 
 
-def test_points_are_drawn_alike_with_and_without_script(browse: Callable[[Path], str], runs: Path) -> None:
+def test_the_script_draws_the_same_points(browse: Callable[[Path], str], runs: Path) -> None:
     page(runs)
     script = """
     const place = point => ["cx", "cy"].map(name => Number(point.getAttribute(name)));

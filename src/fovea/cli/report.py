@@ -16,10 +16,9 @@ def main(config: Config) -> None:
     from fovea.report.runs import FINISHED, find_runs
     from fovea.report.study import keep, study, write_runs
 
-    out, score = Path(config["out"]), config["score"]
+    out, score, ignore, baseline = Path(config["out"]), config["score"], config["ignore"], config["baseline"]
     runs = keep(find_runs(config["runs"], config["split"], score), config["only"])
-    ignore, baseline = config["ignore"], config["baseline"]
-    found = study(
+    report = study(
         runs,
         [ignore] if isinstance(ignore, str) else ignore,
         None if baseline is None else str(baseline),
@@ -28,10 +27,10 @@ def main(config: Config) -> None:
         score,
         config["seed"],
     )
-    write_comparison(found.comparison, out, "table")
-    write_runs(out / "runs.csv", found)
-    write_report_page(out / "report.html", found, config["megabytes"])
-    log.info("%s\n\n%s", markdown(found.comparison), note(found.comparison))
+    write_comparison(report.comparison, out, "table")
+    write_runs(out / "runs.csv", report)
+    write_report_page(out / "report.html", report, config["megabytes"])
+    log.info("%s\n\n%s", markdown(report.comparison), note(report.comparison))
     for run in (run for run in runs if run.status != FINISHED):
         log.warning("%s: %s: %s", run.status, run.folder, run.note)
     log.info("%s", out / "report.html")

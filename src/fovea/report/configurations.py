@@ -1,26 +1,24 @@
-"""Runs that differ in nothing but their seed, as one configuration, named by what sets it apart from the others."""
+"""Group runs that differ only in their seed, and name each group by what sets it apart."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fovea.report.runs import Run, words
+from fovea.report.runs import Run
 from fovea.runtime.config import FREE, is_under
 
 SAME = (
     *(key for key in FREE if key not in ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")),
     "data.duplicates",
-    "data.root",  # the ids and the true sizes say whether the images are the same
-    "data.seed",
-    "data.gaze",  # these repeat labels.*, refine.* and store
+    "data.gaze",  # these two repeat labels, refine and store
     "data.maps",
-    "labels.folder",
-    "refine.folder",
+    "data.root",  # the ids and the sizes of lesions tell whether the images are the same
+    "data.seed",
     "seed",
     "trainer.accelerator",
 )
-"""Keys in which the runs of one configuration may differ, those below them included."""
+"""Keys in which the runs of one configuration may differ, including all keys below them."""
 
 ABSENT = "-"  # the value of a key that a configuration does not have
 
@@ -31,42 +29,46 @@ class Configuration:
 
     name: str
     runs: list[Run]
-    values: dict[str, Any]  # of the keys in which configurations differ; a key that it does not have is ABSENT
+    values: dict[str, Any]  # of all keys in which configurations differ, or ABSENT
 
 
 def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Configuration]:
-    """Group runs by what they were configured with, and name the groups by the keys that tell them apart.
+    """Group runs by their configuration, and name the groups by the keys that tell them apart.
 
-    A name has no more keys than it takes; `Configuration.values` has all that differ. Keys that were given on the
-    command line go first into it, and a group that was chosen there (`supervision=band`) goes by the choice.
+    A name has no more keys than needed; `Configuration.values` has all that differ. Keys of the command line come
+    first in a name, and a group that was chosen there (`supervision=band`) is named by the choice.
 
     Args:
-        runs: With a configuration each.
-        ignore: Further keys, or groups of keys, in which the runs of one configuration may differ.
+        runs: Runs with a configuration.
+        ignore: More keys, or groups of keys, in which the runs of one configuration may differ.
 
     Returns:
-        In the order of the keys in their names: numbers rising, other values as they come first.
+        The groups in the order of the keys in their names: numbers rising, other values by first appearance.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(_text(what_counts(run, ignore)), []).append(run)
-    listed = list(groups.values())
-    settings = [what_counts(group[0], ignore) for group in listed]
-    keys = [key for key in dict.fromkeys(key for each in settings for key in each) if len(_values(settings, key)) > 1]
-    given = {key for run in runs for key in overrides(run)}
-    chosen = _choices(listed)
-    values = [{key: each.get(key, ABSENT) for key in keys} for each in settings]
-    naming = [{**choices, **each} for choices, each in zip(chosen, values, strict=True)]
+        groups.setdefault(_text(relevant(run, ignore)), []).append(run)
+    grouped = list(groups.values())
+    settings = [relevant(group[0], ignore) for group in grouped]
+    keys = [
+        key
+        for key in dict.fromkeys(key for setting in settings for key in setting)
+        if len({_text(setting.get(key, ABSENT)) for setting in settings}) > 1
+    ]
+    chosen = _choices(grouped)
+    values = [{key: setting.get(key, ABSENT) for key in keys} for setting in settings]
+    naming = [{**choices, **own} for choices, own in zip(chosen, values, strict=True)]
+    given = {key for run in runs for key in run.overrides}
     order = sorted(naming[0], key=lambda key: _rank(key, given, chosen[0], values)) if naming else []
     names = _names(naming, order)
-    twice = {name for name in names if names.count(name) > 1}  # classes of one name in different modules
-    names = [f"{name} ({place})" if name in twice else name for place, name in enumerate(names, start=1)]
-    places = sorted(range(len(listed)), key=lambda place: [_place(naming, place, key) for key in order])
-    return [Configuration(names[place], listed[place], values[place]) for place in places]
+    repeated = {name for name in names if names.count(name) > 1}  # classes of one name in different modules
+    names = [f"{name} ({place})" if name in repeated else name for place, name in enumerate(names, start=1)]
+    places = sorted(range(len(grouped)), key=lambda place: [_position(naming, place, key) for key in order])
+    return [Configuration(names[place], grouped[place], values[place]) for place in places]
 
 
-def what_counts(run: Run, ignore: Sequence[str] = ()) -> dict[str, Any]:
-    """The flat configuration of a run without `SAME` and `ignore`; paths below its folder or its data are relative."""
+def relevant(run: Run, ignore: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the flat configuration without `SAME` and `ignore`; paths in the run folder or data root are relative."""
     places = [(run.config.get(key), f"{{{key}}}") for key in ("run_dir", "data.root")]
     return {key: _relative(value, places) for key, value in run.config.items() if not is_under(key, (*SAME, *ignore))}
 
@@ -80,54 +82,48 @@ def _relative(value: Any, places: Sequence[tuple[Any, str]]) -> Any:
     return value
 
 
-def overrides(run: Run) -> dict[str, str]:
-    """What was given on the command line of a run, by key."""
-    return words(run.provenance)
-
-
 def _choices(groups: Sequence[Sequence[Run]]) -> list[dict[str, str]]:
-    """The choice of each configuration in the groups of keys that all runs chose from and that tell some apart."""
-    found = []
-    for runs in groups:
-        given = [overrides(run) for run in runs]
-        found.append({key: value for key, value in given[0].items() if all(g.get(key) == value for g in given)})
+    """Return, for each configuration, its choices in the config groups that all command lines choose from."""
+    shared = [
+        {key: value for key, value in runs[0].overrides.items() if all(run.overrides.get(key) == value for run in runs)}
+        for runs in groups
+    ]
+    every = [run for runs in groups for run in runs]
     keys = [
         key
-        for key in (found[0] if found else {})
-        if all(key in choices for choices in found)
-        and len({choices[key] for choices in found}) > 1
-        and all(
-            key not in run.config and any(is_under(each, [key]) for each in run.config) for g in groups for run in g
-        )
+        for key in (shared[0] if shared else {})
+        if all(key in choices for choices in shared)
+        and len({choices[key] for choices in shared}) > 1
+        and all(key not in run.config and any(is_under(other, [key]) for other in run.config) for run in every)
     ]
-    return [{key: choices[key] for key in keys} for choices in found]
+    return [{key: choices[key] for key in keys} for choices in shared]
 
 
 def _rank(key: str, given: set[str], chosen: Mapping[str, str], values: Sequence[Mapping[str, Any]]) -> int:
-    """Which keys are tried first in a name; in the order of the configuration among equals."""
+    """Return how early a key is tried in a name."""
     if key in chosen:
         return 0
     if key in given:
         return 1
     if key.endswith("_target_"):
         return 2
-    return 3 if all(number(each[key]) is not None for each in values) else 4
+    return 3 if all(number(own[key]) is not None for own in values) else 4
 
 
-def _place(naming: Sequence[Mapping[str, Any]], place: int, key: str) -> float:
-    """What to sort by: the number, or which value of the key it is."""
-    if all(number(each[key]) is not None for each in naming):
+def _position(naming: Sequence[Mapping[str, Any]], place: int, key: str) -> float:
+    """Return what to sort by: the number, or the place of the value among those of the key."""
+    if all(number(own[key]) is not None for own in naming):
         return number(naming[place][key]) or 0.0
-    values = [_text(each[key]) for each in naming]
+    values = [_text(own[key]) for own in naming]
     return values.index(values[place])
 
 
 def _names(naming: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[str]:
-    """Names by the keys in order, each where it tells apart what was alike so far."""
+    """Name by the keys in order, each where it tells apart what was equal so far."""
     parts: list[list[tuple[str, Any]]] = [[] for _ in naming]
     blocks = [list(range(len(naming)))]
     for key in order:
-        split: list[list[int]] = []
+        finer: list[list[int]] = []
         for block in blocks:
             by_value: dict[str, list[int]] = {}
             for index in block:
@@ -135,14 +131,50 @@ def _names(naming: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[st
             if len(by_value) > 1:
                 for index in block:
                     parts[index].append((key, naming[index][key]))
-            split += by_value.values()
-        blocks = split
-    short = short_keys({key for each in parts for key, _ in each})
-    return [", ".join(f"{short[key]}={shown(key, value)}" for key, value in each) or "all runs" for each in parts]
+            finer += by_value.values()
+        blocks = finer
+    short = short_keys({key for own in parts for key, _ in own})
+    return [", ".join(f"{short[key]}={shown(key, value)}" for key, value in own) or "all runs" for own in parts]
+
+
+def swept(grouped: Sequence[Configuration]) -> dict[str, list[list[int]]]:
+    """Return the numeric keys that were swept, each with its series: places of configurations by rising value.
+
+    A series has at least two values of the key and is equal in all else that was chosen. Keys that change with the
+    swept one and are on no command line are its consequences (a store is named after its sigma). Of two keys that
+    change together the first stands for both.
+    """
+    keys = list(grouped[0].values) if grouped else []
+    texts = {key: [repr(own.values[key]) for own in grouped] for key in keys}
+    parts = {key: [values.index(value) for value in values] for key, values in texts.items()}
+    given = [own.runs[0].overrides for own in grouped]
+    varied = {key for own in given for key in own if len({other.get(key) for other in given}) > 1}
+    series: dict[str, list[list[int]]] = {}
+    for key in sorted(keys, key=lambda key: not is_under(key, varied)):
+        if any(parts[key] == parts[other] for other in series):
+            continue
+        fixed = []
+        for other in keys:
+            follows = len(set(zip(parts[key], parts[other], strict=True))) == len(set(parts[key]))
+            if other != key and not (follows and varied and not is_under(other, varied)):
+                fixed.append(parts[other])
+        if lines := _series([number(own.values[key]) for own in grouped], fixed):
+            series[key] = lines
+    return series
+
+
+def _series(values: Sequence[float | None], fixed: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the places with a value that are equal in all fixed keys, by rising value."""
+    lines: dict[tuple[int, ...], list[int]] = {}
+    for place, value in enumerate(values):
+        if value is not None:
+            lines.setdefault(tuple(part[place] for part in fixed), []).append(place)
+    rising = [sorted(places, key=lambda place: values[place] or 0.0) for places in lines.values()]
+    return [places for places in rising if values[places[0]] != values[places[-1]]]
 
 
 def short_keys(keys: set[str]) -> dict[str, str]:
-    """Keys without what is not needed to tell them apart: `lr`, but `loss.weight` and `supervision.weight`."""
+    """Shorten keys as far as they stay distinct: `lr`, but `loss.weight` and `supervision.weight`."""
     plain = {key: key.removesuffix("._target_") for key in keys}
     last = [key.rpartition(".")[2] for key in plain.values()]
     return {
@@ -151,27 +183,23 @@ def short_keys(keys: set[str]) -> dict[str, str]:
 
 
 def shown(key: str, value: Any) -> str:
-    """A value as it is written on a command line; of a `_target_` the last name."""
+    """Return a value as it is written on a command line; of a `_target_` the last name."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return f"[{','.join(shown(key, each) for each in value)}]"
+        return f"[{','.join(shown(key, item) for item in value)}]"
     return str(value).rpartition(".")[2] if key.endswith("_target_") else str(value)
 
 
 def number(value: Any) -> float | None:
-    """A setting as a number to plot by, that of a list of one too; None where it is none."""
+    """Return a setting, or the only item of a list, as a number; None for anything else."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _values(settings: Sequence[Mapping[str, Any]], key: str) -> set[str]:
-    return {_text(each.get(key, ABSENT)) for each in settings}
-
-
 def _text(value: Any) -> str:
-    """A value as text that is equal where the value is."""
+    """Return text that is equal where the value is."""
     return json.dumps(value, sort_keys=True, default=str)

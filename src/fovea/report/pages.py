@@ -1,4 +1,4 @@
-"""What the HTML pages share: how a template is filled and how a picture gets into one file with it."""
+"""Fill HTML templates, and embed pictures in a page."""
 
 import base64
 import io
@@ -9,8 +9,8 @@ from PIL import Image
 
 
 def render(template: str, content: Mapping[str, object]) -> str:
-    """Fill a template of this folder; whatever comes from outside is escaped, and a missing name is an error."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only who writes a page waits for it
+    """Fill a template of this folder; all text is escaped, and a missing name is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # slow to import
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -23,7 +23,7 @@ def render(template: str, content: Mapping[str, object]) -> str:
 
 
 def data_uri(image: Image.Image, side: int) -> str:
-    """A picture, no larger than `side` in pixels either way, as a JPEG that stands in the page itself."""
+    """Return a picture, at most `side` pixels wide and high, as a JPEG in a data URI."""
     small = image.convert("RGB")
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

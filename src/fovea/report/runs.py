@@ -1,4 +1,4 @@
-"""Run folders of `fovea-train`, found and read: what each trained with, how far it came, how it scored."""
+"""Find and read run folders of `fovea-train`: configuration, status, learning curves and scores."""
 
 import csv
 import json
@@ -17,77 +17,89 @@ from yaml import YAMLError
 
 from fovea.report.evaluations import Evaluated, read_evaluation
 from fovea.runtime.config import flat, is_under
+from fovea.runtime.moved import upgrade
 
 FINISHED, INCOMPLETE, FAILED = "finished", "incomplete", "failed"
 CURVES = ("val/dice", "train/loss")
 """The columns of metrics.csv that are read."""
 
 TRAINED = "trained.yaml"
-"""In a run folder of `fovea-evaluate`: what the checkpoint was trained with."""
+"""In a run folder of `fovea-evaluate`: the configuration that the checkpoint was trained with."""
 
-_INSIDE = ("checkpoints", "evaluate")  # folders of a run, where no other run is looked for
+_INSIDE = ("checkpoints", "evaluate")  # folders of a run, which hold no other run
+_EVALUATED = ("data", "labels", "refine", "scoring", "store", "tta")  # groups that an evaluation can change
+_CHOSEN = ("data", "labels", "refine")  # groups whose choice is the checkpoint's own
 _MOST_LOG = 4096  # bytes of a log's end that are read
 _MOST_LINE = 240  # characters of its last line that are kept
-_MOST_VALUE = 1e30  # of a curve; what is beyond counts as not finite
-Curve = tuple[np.ndarray, np.ndarray]
+_MOST_VALUE = 1e30  # of a curve; larger values count as not finite
+LearningCurve = tuple[np.ndarray, np.ndarray]  # steps [N] and values [N]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder as it was found."""
+    """One run folder."""
 
     folder: Path
     status: str  # FINISHED: trained and evaluated; INCOMPLETE: has checkpoints; FAILED: left nothing to score
-    note: str = ""  # why it is not finished, or what is odd about it
+    note: str = ""  # why it is not finished, or what is unusual about it
     config: Mapping[str, Any] = field(default_factory=dict)  # by flat key
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)  # seconds and steps, of a training that ended
-    curves: Mapping[str, Curve] = field(default_factory=dict)  # by column of CURVES: steps [N] and values [N]
+    training: Mapping[str, Any] = field(default_factory=dict)  # seconds and steps of a training that ended
+    curves: Mapping[str, LearningCurve] = field(default_factory=dict)  # by column of CURVES
     evaluated: Evaluated | None = None
 
     @property
     def seed(self) -> Any:
-        """The seed of the configuration; None where there is none."""
+        """The seed of the configuration; None without one."""
         return self.config.get("seed")
 
+    @property
+    def overrides(self) -> dict[str, str]:
+        """The overrides of the command line, by key; provenance of older versions has a shell command only."""
+        listed = self.provenance.get("overrides")
+        if not isinstance(listed, list):
+            try:
+                listed = shlex.split(str(self.provenance.get("command", "")))[1:]
+            except ValueError:  # an open quote
+                return {}
+        pairs = (str(item).lstrip("+~").partition("=") for item in listed if not str(item).startswith("-"))
+        return {key.partition("@")[0]: value for key, _, value in pairs}
 
-def find_runs(given: Any, split: str, score: str) -> list[Run]:
+
+def find_runs(runs: Any, split: str, score: str) -> list[Run]:
     """Read all run folders of `fovea-train` in and below folders; those of other commands are passed over.
 
     Args:
-        given: A folder or several.
-        split: Whose evaluation is read.
+        runs: A folder or several.
+        split: The split whose evaluation is read.
         score: A column of `per_image.csv`.
 
     Returns:
-        In the order of the folders, 2 before 10.
+        The runs in the order of their folders, 2 before 10.
 
     Raises:
-        ValueError: `given` is no folder, or has no run in it.
+        ValueError: `runs` is not a folder, or has no run in it.
     """
-    roots = [given] if isinstance(given, str) else given
+    roots = [runs] if isinstance(runs, str) else runs
     if not isinstance(roots, Sequence) or not roots or not all(isinstance(root, str) for root in roots):
-        raise ValueError(f"runs={given}: give a folder, or several: 'runs=[logs/train/A,logs/train/B]'")
-    found: dict[Path, Run] = {}
+        raise ValueError(f"runs={runs}: give a folder or several: 'runs=[logs/train/A,logs/train/B]'")
+    every: dict[Path, Run] = {}
     for root in map(Path, roots):
         if not root.is_dir():
-            raise ValueError(f"runs: {root} is no folder; give run folders of fovea-train, or a folder of them")
+            raise ValueError(f"runs={root}: no such folder; give run folders of fovea-train, or a folder of them")
         here = {path.resolve(): read_run(path, split, score) for path in run_folders(root)}
         trained = {path: run for path, run in here.items() if run is not None}
         if not trained:
             raise ValueError(
-                f"runs: no run of fovea-train in {root}: none with config.yaml and provenance.json; "
+                f"runs={root}: no run of fovea-train in it (config.yaml and provenance.json); "
                 "give its run folders, or a folder of them"
             )
-        found |= trained
-    return sorted(found.values(), key=lambda run: _natural(str(run.folder)))
+        every |= trained
+    return sorted(every.values(), key=lambda run: _natural(str(run.folder)))
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    """Folders at or below `root` that a command ran in, or that hold the remains of a training; links are not followed.
-
-    Nothing is looked for inside of one.
-    """
+    """Return the folders at or below `root` with a run or the remains of a training; links are not followed."""
     for folder, below, files in os.walk(root):
         ran = {"config.yaml", "provenance.json"} <= set(files)
         if ran or "metrics.csv" in files or "training.json" in files or "checkpoints" in below:
@@ -97,73 +109,55 @@ def run_folders(root: Path) -> Iterator[Path]:
 
 
 def read_run(folder: Path, split: str, score: str) -> Run | None:
-    """Read one run folder; None where it is of a command that does not train. What is damaged makes it a failed one."""
+    """Read one run folder; None for a command that does not train. Damaged files make it a failed run."""
     try:
-        config = dict(flat(_config(folder / "config.yaml")))
+        config = read_config(folder / "config.yaml")
         provenance = _json(folder / "provenance.json")
         if (folder / TRAINED).is_file():
-            return _evaluation(folder, config, provenance, split, score)
+            return _evaluation(Run(folder, FINISHED, "", config, provenance), split, score)
         if not any(key.startswith("trainer.") for key in config):
             return None
         training = _json(folder / "training.json") if (folder / "training.json").exists() else {}
         curves, odd = _curves(folder / "metrics.csv")
     except ValueError as error:
         return Run(folder, FAILED, str(error))
-    about: dict[str, Any] = {"config": config, "provenance": provenance, "training": training, "curves": curves}
+    status, note, evaluated = FINISHED, "", None
     if not training:
-        status, why = _unfinished(folder, config, curves)
-        return Run(folder, status, "; ".join(filter(None, (why, odd))), **about)
-    try:
-        if not (folder / "evaluate" / split / "per_image.csv").is_file():
-            raise ValueError(f"trained, not evaluated on {split}: fovea-evaluate split={split}")
-        return Run(folder, FINISHED, odd, evaluated=read_evaluation(folder, split, score), **about)
-    except ValueError as error:
-        return Run(folder, INCOMPLETE, "; ".join(filter(None, (str(error), odd))), **about)
+        status, note = _unfinished(folder, config, curves)
+    elif not (folder / "evaluate" / split / "per_image.csv").is_file():
+        status, note = INCOMPLETE, f"trained, not evaluated on {split}: fovea-evaluate split={split}"
+    else:
+        try:
+            evaluated = read_evaluation(folder, split, score)
+        except ValueError as error:
+            status, note = INCOMPLETE, str(error)
+    note = "; ".join(filter(None, (note, odd)))
+    return Run(folder, status, note, config, provenance, training, curves, evaluated)
 
 
-def _evaluation(
-    folder: Path, config: Mapping[str, Any], provenance: Mapping[str, Any], split: str, score: str
-) -> Run | None:
-    """An evaluation of its own, as a run that trained as its checkpoint did, but for what its command line says."""
-    trained = dict(flat(_config(folder / TRAINED)))
-    given = [
-        key for key in words(provenance) if key not in ("data", "labels", "refine")
-    ]  # the groups say what was there already
-    changed = {
-        key: value
-        for key, value in config.items()
-        if is_under(key, ("data", "labels", "refine", "store", "scoring", "tta"))
-    }
-    merged = trained | {key: value for key, value in changed.items() if is_under(key, given)}
+def _evaluation(run: Run, split: str, score: str) -> Run | None:
+    """Read an evaluation with a folder of its own as a run: its checkpoint's training, and what its command changed."""
+    changed = [key for key in run.overrides if key not in _CHOSEN]
+    own = {key: value for key, value in run.config.items() if is_under(key, _EVALUATED) and is_under(key, changed)}
+    config = read_config(run.folder / TRAINED) | own
     try:
-        return Run(
-            folder, FINISHED, config=merged, provenance=provenance, evaluated=read_evaluation(folder, split, score)
-        )
+        evaluated = read_evaluation(run.folder, split, score)
     except ValueError:
-        return None  # of another split, or cut short: its network is another folder's
+        return None  # of another split, or incomplete; the training has a folder of its own
+    return Run(run.folder, FINISHED, config=config, provenance=run.provenance, evaluated=evaluated)
 
 
-def words(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """What was given on a command line, by key."""
-    try:
-        given = shlex.split(str(provenance.get("command", "")))[1:]
-    except ValueError:  # an open quote
-        return {}
-    pairs = (word.lstrip("+~").partition("=") for word in given if not word.startswith("-"))
-    return {key.partition("@")[0]: value for key, _, value in pairs}
-
-
-def _unfinished(folder: Path, config: Mapping[str, Any], curves: Mapping[str, Curve]) -> tuple[str, str]:
-    log = last_line(folder / "train.log")
+def _unfinished(folder: Path, config: Mapping[str, Any], curves: Mapping[str, LearningCurve]) -> tuple[str, str]:
     if any((folder / "checkpoints").glob("*.ckpt")):
-        steps = max((int(steps[-1]) + 1 for steps, _ in curves.values() if len(steps)), default=0)
+        step = max((int(steps[-1]) + 1 for steps, _ in curves.values()), default=0)
         most = config.get("trainer.max_steps", "?")
-        return INCOMPLETE, f"at step {steps} of {most}; still running, or cut short (ckpt_path=auto goes on)"
-    return FAILED, f"no checkpoint: failed, or only just begun{f'; its log ends with: {log}' if log else ''}"
+        return INCOMPLETE, f"at step {step} of {most}: still running, or interrupted (ckpt_path=auto resumes it)"
+    log = last_line(folder / "train.log")
+    return FAILED, f"no checkpoint: failed, or has just started{f'; last line of its log: {log}' if log else ''}"
 
 
 def last_line(path: Path) -> str:
-    """The last line of a log, cut to a readable length; nothing where there is none."""
+    """Return the last line of a log, cut to a readable length; empty without a file."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _MOST_LOG))
@@ -174,32 +168,37 @@ def last_line(path: Path) -> str:
     return f"{line[:_MOST_LINE]}…" if len(line) > _MOST_LINE else line
 
 
-def _config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a configuration by flat key, with the present names of what has moved.
+
+    Raises:
+        ValueError: it is missing or damaged.
+    """
     try:
         content = OmegaConf.to_container(OmegaConf.load(path))
     except FileNotFoundError as error:
-        raise ValueError(f"no {path.name}") from error
+        raise ValueError(f"{path}: missing") from error
     except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read ({type(error).__name__})") from error
+        raise ValueError(f"{path}: not a configuration ({type(error).__name__})") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path.name} is no configuration")
-    return {str(key): value for key, value in content.items()}
+        raise ValueError(f"{path}: not a configuration")
+    return dict(flat(upgrade({str(key): value for key, value in content.items()})))
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ValueError(f"no {path.name}") from error
+        raise ValueError(f"{path}: missing") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read ({type(error).__name__})") from error
+        raise ValueError(f"{path}: not JSON ({type(error).__name__})") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path.name} is no mapping")
+        raise ValueError(f"{path}: not a mapping")
     return content
 
 
-def _curves(path: Path) -> tuple[dict[str, Curve], str]:
-    """The curves by column, and a word on values that are no numbers. The last value of a step counts."""
+def _curves(path: Path) -> tuple[dict[str, LearningCurve], str]:
+    """Return the curves by column, the last value of each step, and a note on values that are not finite."""
     values: dict[str, dict[int, float]] = {column: {} for column in CURVES}
     odd: dict[str, int] = {}
     try:
@@ -208,14 +207,14 @@ def _curves(path: Path) -> tuple[dict[str, Curve], str]:
                 for column in CURVES:
                     if (point := _point(row.get("step"), row.get(column))) is None:
                         continue
-                    if abs(point[1]) < _MOST_VALUE:  # not so of nan
+                    if abs(point[1]) < _MOST_VALUE:  # false for nan
                         values[column][point[0]] = point[1]
                     else:
                         odd.setdefault(column, point[0])
     except FileNotFoundError:
         return {}, ""
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        return {}, f"{path.name} cannot be read ({type(error).__name__})"
+        return {}, f"{path}: not a table ({type(error).__name__})"
     curves = {
         column: (np.array(sorted(points)), np.array([points[step] for step in sorted(points)]))
         for column, points in values.items()
@@ -225,14 +224,12 @@ def _curves(path: Path) -> tuple[dict[str, Curve], str]:
 
 
 def _point(step: str | None, value: str | None) -> tuple[int, float] | None:
-    if not step or not value:
-        return None
     try:
-        return int(float(step)), float(value)
-    except (ValueError, OverflowError):  # a line that was being written
+        return int(float(step or "")), float(value or "")
+    except (ValueError, OverflowError):  # empty, or a line that was being written
         return None
 
 
 def _natural(text: str) -> list[tuple[bool, int, str]]:
-    """A key to sort by that has run 2 before run 10."""
+    """Return a sort key that puts run 2 before run 10."""
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", text)]

@@ -1,4 +1,4 @@
-"""Run folders, compared: which configuration did best, by how much, and whether that is a difference."""
+"""Compare the configurations of run folders: which did best, by how much, and whether that is a difference."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,18 @@ from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_csv
 
 MOVING = ("data.misalignment",)
-"""Keys that move the truth with its image, part of it out of the volume, so that its size says nothing."""
+"""Keys that move the truth with its image, partly out of the volume, so that its size differs."""
 
-_TOLERANCE = 1e-4  # of the share of an image that its lesion covers, which is written with six digits
+_TOLERANCE = 1e-4  # of the size of a lesion, which is written with six digits
+_LISTED = 6  # configurations named in a warning
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a report tells."""
+    """The content of a report."""
 
-    runs: list[Run]  # all that were found
-    configurations: list[Configuration]  # those with a finished run, the baseline first, then as they were found
+    runs: list[Run]  # all of them
+    configurations: list[Configuration]  # those with a finished run, the baseline first
     comparison: Comparison  # its rows are these configurations
 
 
@@ -36,58 +37,60 @@ def study(
     score: str,
     seed: int,
 ) -> Study:
-    """Group the runs and compare the groups, by `fovea.report.comparison.compare_runs`, which has the other arguments.
+    """Group the runs and compare the groups.
 
     Args:
-        runs: As they were found; only finished ones are compared.
+        runs: All runs; only finished ones are compared.
         ignore: Keys in which the runs of one configuration may differ.
         baseline: The name of a configuration, parts of it that no other has, or a run folder; None: the first.
-        alpha: See `compare`.
-        resamples: See `compare`.
+        alpha: See `compare_runs`.
+        resamples: See `compare_runs`.
         score: The column that they were read with.
-        seed: See `compare`.
+        seed: See `compare_runs`.
 
     Raises:
         ValueError: no run is finished, runs are of different data, or `baseline` is none or several.
     """
-    finished = [run for run in runs if run.status == FINISHED]
-    if not finished:
-        folder, note = runs[0].folder, runs[0].note
-        raise ValueError(f"runs: none of {len(runs)} is finished ({folder}: {note}); train and evaluate first")
-    check_same_data(finished)
-    grouped = [each for each in configurations([run for run in runs if run.config], ignore) if _finished(each)]
+    done = finished(runs)
+    if not done:
+        raise ValueError(
+            f"runs: none of {len(runs)} is finished ({runs[0].folder}: {runs[0].note}); train and evaluate first"
+        )
+    check_same_data(done)
+    grouped = [own for own in configurations([run for run in runs if run.config], ignore) if finished(own.runs)]
     first = _baseline(grouped, baseline)
-    grouped = [first, *(each for each in grouped if each is not first)]
-    evaluated = {each.name: [run.evaluated for run in _finished(each) if run.evaluated] for each in grouped}
+    grouped = [first, *(own for own in grouped if own is not first)]
+    evaluated = {own.name: [run.evaluated for run in finished(own.runs) if run.evaluated] for own in grouped}
     return Study(list(runs), grouped, compare_runs(evaluated, score, alpha, resamples, seed))
 
 
-def _finished(configuration: Configuration) -> list[Run]:
-    return [run for run in configuration.runs if run.status == FINISHED]
+def finished(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs that were trained and evaluated."""
+    return [run for run in runs if run.status == FINISHED]
 
 
 def _baseline(grouped: Sequence[Configuration], wanted: str | None) -> Configuration:
     if wanted is None:
         return grouped[0]
-    for found in (
-        [each for each in grouped if each.name == wanted],
-        [each for each in grouped if all(part.strip() in each.name for part in wanted.split(", "))],
-        [each for each in grouped for run in each.runs if run.folder.resolve() == Path(wanted).resolve()],
+    for fitting in (
+        [own for own in grouped if own.name == wanted],
+        [own for own in grouped if all(part.strip() in own.name for part in wanted.split(", "))],
+        [own for own in grouped for run in own.runs if run.folder.resolve() == Path(wanted).resolve()],
     ):
-        if len(found) == 1:
-            return found[0]
-    names = "; ".join(each.name for each in grouped[:8]) + ("; …" if len(grouped) > 8 else "")
-    raise ValueError(f"baseline={wanted}: not one of the configurations; give a run folder, or of these: {names}")
+        if len(fitting) == 1:
+            return fitting[0]
+    names = "; ".join(own.name for own in grouped[:8]) + ("; …" if len(grouped) > 8 else "")
+    raise ValueError(f"baseline={wanted} must be a run folder, or fit exactly one of: {names}")
 
 
 def keep(runs: Sequence[Run], only: Any) -> list[Run]:
-    """The runs whose configuration has the values of a mapping; those without a configuration stay, to be listed.
+    """Return the runs that have the values of a mapping, and those without a readable configuration.
 
     Raises:
-        ValueError: none is left, or `only` is neither a mapping nor None.
+        ValueError: no run is left, or `only` is neither a mapping nor None.
     """
     if not isinstance(only, Mapping | None):
-        raise ValueError(f"only={only}: give keys with their values: 'only={{data.name: kvasir}}'")
+        raise ValueError(f"only={only} must be keys with their values: 'only={{data.name: kvasir}}'")
     wanted = {key: shown(key, value) for key, value in flat(only or {})}
     kept = [
         run
@@ -95,60 +98,130 @@ def keep(runs: Sequence[Run], only: Any) -> list[Run]:
         if not run.config or all(shown("", run.config.get(key)) == value for key, value in wanted.items())
     ]
     if not any(run.config for run in kept):
-        raise ValueError(f"only={only}: no run has these values; give keys as in config.yaml: data.name, …")
+        raise ValueError(f"only={only}: no run has these values; give keys of config.yaml, e.g. data.name")
     return kept
 
 
 def check_same_data(runs: Sequence[Run]) -> None:
-    """Make sure that runs were evaluated on the same images.
+    """Check that runs were evaluated on the same images.
 
-    The folder of the data may be another on another machine: what counts is the name of the data set, the ids, and
-    the size of each true lesion where the evaluation has it.
+    The data root may differ between machines. The name of the data set, the ids, and the sizes of lesions (where the
+    evaluation has them) must be the same.
 
     Raises:
         ValueError: they were not.
     """
     first, *others = runs
-    mend = "give runs of one data set, or 'only={data.name: …}', and report each by itself"
-    sizes = first.evaluated.sizes if first.evaluated else {}
+    fix = "give runs of one data set, or 'only={data.name: …}', and report each data set by itself"
+    assert first.evaluated is not None
+    sizes = first.evaluated.sizes
     for other in others:
+        assert other.evaluated is not None
         for key in ("data.name", "data.channels", "data.classes"):
-            ours, theirs = first.config.get(key), other.config.get(key)
-            if ours != theirs:
-                raise ValueError(f"runs: {key} is {ours} in {first.folder} but {theirs} in {other.folder}; {mend}")
-        assert first.evaluated is not None and other.evaluated is not None
-        roots = f"data.root is {first.config.get('data.root')} in {first.folder}, {other.config.get('data.root')} in "
+            if (mine := first.config.get(key)) != (theirs := other.config.get(key)):
+                raise ValueError(f"{other.folder}: {key} is {theirs}, but {mine} in {first.folder}; {fix}")
+        root, own_root = (run.config.get("data.root") for run in (first, other))
+        roots = f"{other.folder} (data.root={own_root}) and {first.folder} (data.root={root})"
         if unshared := sorted(first.evaluated.scores.keys() ^ other.evaluated.scores.keys()):
-            raise ValueError(
-                f"runs: {len(unshared)} images were evaluated in only one of two runs ({first_few(unshared, 3)}): "
-                f"{roots}{other.folder}; {mend}"
-            )
+            few = first_few(unshared, 3)
+            raise ValueError(f"{roots}: {len(unshared)} images were evaluated in only one of them ({few}); {fix}")
         if any(is_under(key, MOVING) and first.config.get(key) != value for key, value in other.config.items()):
             continue
-        theirs = other.evaluated.sizes
-        if moved := [name for name in sizes.keys() & theirs.keys() if abs(sizes[name] - theirs[name]) > _TOLERANCE]:
-            raise ValueError(
-                f"runs: {len(moved)} images have other masks in two runs ({first_few(sorted(moved), 3)}): "
-                f"{roots}{other.folder}; {mend}"
-            )
+        own = other.evaluated.sizes
+        if moved := sorted(name for name in sizes.keys() & own.keys() if abs(sizes[name] - own[name]) > _TOLERANCE):
+            raise ValueError(f"{roots}: {len(moved)} images have different masks ({first_few(moved, 3)}); {fix}")
 
 
-def write_runs(path: Path, found: Study) -> None:
-    """A row a run, of whatever status, with the keys in which configurations differ.
+def run_rows(report: Study) -> list[dict[str, Any]]:
+    """Return what the tables tell of each run, of whatever status."""
+    names = {run.folder: own.name for own in report.configurations for run in own.runs}
+    rows = []
+    for run in report.runs:
+        git, versions = _mapping(run.provenance.get("git")), _mapping(run.provenance.get("versions"))
+        rows.append(
+            {
+                "folder": run.folder,
+                "configuration": names.get(run.folder, ""),
+                "status": run.status,
+                "seed": "" if run.seed is None else run.seed,
+                "score": run.evaluated.mean if run.evaluated else "",
+                "steps": run.training.get("steps", ""),
+                "seconds": run.training.get("seconds", ""),
+                "note": run.note,
+                "commit": str(git.get("commit", ""))[:8],
+                "state": str(git.get("state", "")),
+                "python": str(run.provenance.get("python", "")),
+                "torch": str(versions.get("torch", "")),
+                "machine": str(run.provenance.get("platform", "")),
+                "command": str(run.provenance.get("command", "")),
+            }
+        )
+    return rows
+
+
+def write_runs(path: Path, report: Study) -> None:
+    """Write a row for each run, with the keys in which configurations differ.
 
     Raises:
-        ValueError: it cannot be written.
+        ValueError: the file cannot be written.
     """
-    keys = list(found.configurations[0].values)
-    of = {run.folder: each for each in found.configurations for run in each.runs}
-    rows = []
-    for run in found.runs:
-        scores = list(run.evaluated.scores.values()) if run.evaluated else []
-        mean = f"{sum(scores) / len(scores):.6f}" if scores else ""
-        home = of.get(run.folder)
-        settings = [shown(key, home.values[key]) if home else "" for key in keys]
-        name = home.name if home else ""
-        facts = [run.training.get("steps", ""), run.training.get("seconds", ""), run.note]
-        rows.append([run.folder, name, run.status, "" if run.seed is None else run.seed, mean, *facts, *settings])
-    header = ["folder", "configuration", "status", "seed", found.comparison.column, "steps", "seconds", "note", *keys]
-    write_csv(path, header, rows)
+    keys = list(report.configurations[0].values)
+    values = {run.folder: own.values for own in report.configurations for run in own.runs}
+    facts = ("folder", "configuration", "status", "seed", "score", "steps", "seconds", "note")
+    table = []
+    for row in run_rows(report):
+        score = row["score"] if row["score"] == "" else f"{row['score']:.6f}"
+        own = values.get(row["folder"])
+        table.append(
+            [*((row | {"score": score})[name] for name in facts), *(shown(k, own[k]) if own else "" for k in keys)]
+        )
+    header = [report.comparison.column if name == "score" else name for name in facts]
+    write_csv(path, [*header, *keys], table)
+
+
+def version_rows(report: Study) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Return the versions of each package and the machines, with the number of runs of each."""
+    counts: dict[str, dict[str, int]] = {}
+    for run in report.runs:
+        versions = dict(_mapping(run.provenance.get("versions")))
+        versions |= {name: run.provenance[name] for name in ("python", "platform") if name in run.provenance}
+        for package, version in versions.items():
+            own = counts.setdefault(str(package), {})
+            own[str(version)] = own.get(str(version), 0) + 1
+    return [(package, sorted(own.items())) for package, own in sorted(counts.items())]
+
+
+def warnings(report: Study) -> list[str]:
+    """Return a sentence on each fact that weakens the figures of the table."""
+    lines, lone, mixed, every = [], [], [], []
+    for own in report.configurations:
+        runs = finished(own.runs)
+        seeds, commits = [run.seed for run in runs], [_commit(run) for run in runs]
+        every += commits
+        if repeated := sorted({str(seed) for seed in seeds if seeds.count(seed) > 1}):
+            lines.append(f"{own.name}: more than one run has seed {first_few(repeated)}; each counts.")
+        if len(set(commits)) > 1:
+            mixed.append(f"{own.name} ({first_few(sorted(set(commits)))})")
+        if len(runs) == 1:
+            lone.append(own.name)
+    if mixed:
+        lines.append(f"Different code within one configuration: {first_few(mixed, _LISTED)}.")
+    if len(set(every)) > 1:
+        lines.append(f"The runs have {len(set(every))} different states of the code, listed below.")
+    if changed := sum(text.endswith("(changed)") for text in every):
+        lines.append(
+            f"{changed} of {len(every)} runs had changes that are not committed (changes.diff in the run folder)."
+        )
+    if lone and len(report.configurations) > 1:
+        lines.append(f"One seed only, so that the spread over seeds is unknown: {first_few(lone, _LISTED)}.")
+    return lines
+
+
+def _commit(run: Run) -> str:
+    git = _mapping(run.provenance.get("git"))
+    state = " (changed)" if git.get("state") == "changed" else ""
+    return f"{str(git.get('commit', 'unknown'))[:8]}{state}"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
