@@ -43,7 +43,7 @@ def write_run(
         target = f"{key}._target_" if key == "supervision" else key
         OmegaConf.update(config, target, f"fovea.{value}.{value.title()}" if target != key else value)
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config, folder / "config.yaml")
+    OmegaConf.save(config, folder / "config.yaml", resolve=True)
     overrides = [f"seed={seed}", *(f"{key}={value}" for key, value in given.items())]
     git = {"commit": "0123456789abcdef", "state": "clean"}
     line = {"command": f"fovea-train {' '.join(overrides)}", "overrides": overrides}
@@ -80,7 +80,7 @@ def settings(folder: Path, seed: int) -> Any:
                 "thresholds": [0.5, 0.3],
                 "consistency": "prop",
             },
-            "labels": {"sigma": 70.0, "path": "/data/mine/fixations.csv"},
+            "labels": {"sigma": 70.0, "path": "${data.root}/fixations.csv"},
             "store": "stores/sigma70.0",
             "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.01},
             "callbacks": {"last": {"dirpath": f"{folder}/checkpoints"}, "other": {"at": f"{folder}/here"}},

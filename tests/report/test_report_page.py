@@ -61,7 +61,7 @@ def test_the_page_has_every_part(runs: Path) -> None:
         "Image by image",
         "Pictures, from the worst image to the best",
         "Incomplete and failed runs",
-        "Where the runs come from",
+        "Origin of the runs",
     ]
     assert "6 finished runs" in text and "1 incomplete" in text and "1 failed" in text
     assert text.count('<polyline class="run"') == 14  # two charts, the run that was cut among the others

@@ -61,7 +61,7 @@ def style(place: int) -> str:
 
 def tag(name: str, kind: str = "", inside: str = "", title: str = "", **attributes: float | str) -> str:
     """Return an SVG element of the CSS class `kind`. The title and attributes are escaped, `inside` is not."""
-    values = {"class": kind} | attributes if kind else attributes
+    values = {**({"class": kind} if kind else {}), **attributes}
     texts = {key: f"{value:.1f}" if isinstance(value, float) else str(value) for key, value in values.items()}
     shown = "".join(f' {key.replace("_", "-")}="{escape(text)}"' for key, text in texts.items())
     return f"<{name}{shown}>{inside}{f'<title>{escape(title)}</title>' if title else ''}</{name}>"
@@ -211,8 +211,8 @@ def scatter_chart(x: Axis, y: Axis, scores: Mapping[str, tuple[float, float]], a
         tag("circle", title=f"{name}: {a:.4f}, {b:.4f}", cx=x(a), cy=y(b), r=3.5) for name, (a, b) in scores.items()
     ]
     even = tag("polyline", "even", points=points(x, y, (x.low, x.high), (x.low, x.high)))
-    cut = [f"{name[: _MOST_NAME - 1]}…" if len(name) > _MOST_NAME else name for name in (across, up)]
-    parts = [frame(x, y, *cut), even, tag("g", "points", "".join(dots))]
+    across, up = (f"{name[: _MOST_NAME - 1]}…" if len(name) > _MOST_NAME else name for name in (across, up))
+    parts = [frame(x, y, across, up), even, tag("g", "points", "".join(dots))]
     return svg(500, 500, parts, "The scores of each image by two configurations")
 
 
@@ -264,8 +264,8 @@ def histogram(values: np.ndarray, low: float, high: float, marks: Mapping[str, f
     parts = [line("axis", 8, 292, y.start, y.start)]
     for left, right, count in zip(edges, edges[1:], counts.tolist(), strict=False):
         if count:
-            title, size = f"{left:.3g} to {right:.3g}: {count}", {"width": x(right) - x(left) - 1}
-            parts.append(tag("rect", "bar", title=title, x=x(left), y=y(count), **size, height=y.start - y(count)))
+            sides = {"x": x(left), "y": y(count), "width": x(right) - x(left) - 1, "height": y.start - y(count)}
+            parts.append(tag("rect", "bar", "", f"{left:.3g} to {right:.3g}: {count}", **sides))
     for name, place in marks.items():
         parts += [line("mark", x(place), x(place), 16, y.start), text(name, x(place), 11, kind="small")]
     median = float(np.median(values))
