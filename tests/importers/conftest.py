@@ -1,4 +1,4 @@
-"""A task, and what came of it."""
+"""Run an importer on a small recording."""
 
 import csv
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from PIL import Image
 
 from fovea.data.fixations import COLUMNS
 from fovea.data.images.folder import Folder
-from fovea.importers.geometry import Place, Screen
-from fovea.importers.task import Outcome, Task
+from fovea.importers.recordings.geometry import Place, Screen
+from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.config import config_folder, instantiate
 
 from .exports import PLACE, SCREEN, SIZE
 
 FULL_HD, CENTRED = Screen(*SCREEN), Place(*PLACE)
-Import = Callable[..., tuple[list[tuple[str, float, float, float, float]], Outcome]]
+Import = Callable[..., tuple[list[tuple[str, float, float, float, float]], ImportResult]]
 
 
 def importer(name: str, /, **keys: Any) -> Any:

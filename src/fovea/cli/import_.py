@@ -1,4 +1,4 @@
-"""`fovea-import`: from an eye tracker's export, published maps or a raw data set to what the other commands read."""
+"""`fovea-import`: convert the recordings of an eye tracker, published maps or a raw data set."""
 
 import logging
 from functools import partial
@@ -6,9 +6,7 @@ from pathlib import Path
 
 from fovea.data.images.source import folder_of
 from fovea.data.parameters import Parameters
-from fovea.importers.detection import Detection
-from fovea.importers.geometry import Place, Screen
-from fovea.importers.task import Task
+from fovea.importers.request import ImportRequest
 from fovea.runtime.app import Config, command
 from fovea.runtime.config import config_folder, instantiate
 from fovea.runtime.errors import first_few
@@ -18,27 +16,26 @@ log = logging.getLogger(__name__)
 
 @command("import")
 def main(config: Config) -> None:
-    """Write `out` from `source`, as the format has it."""
+    """Write `out` from `source` in the given format."""
     if "format" not in config:
         choices = sorted(path.stem for path in (config_folder() / "format").glob("*.yaml"))
-        raise ValueError(f"format is not given: add format=… ({', '.join(choices)})")
+        raise ValueError(f"format is not set: add format=… ({', '.join(choices)})")
     data = config["data"]
-    outcome = instantiate(config["format"])(
-        Task(
-            source=Path(config["source"]).expanduser(),
-            out=Path(config["out"]),
-            dataset=partial(folder_of(data), root=data["root"]) if data["root"] is not None else None,
-            screen=Screen(**config["screen"]),
-            place=Place(**config["image"], fit=config["fit"]),
-            detection=Detection(**config["detection"]),
-            parameters=Parameters.of(config["labels"], config["refine"]),
-        )
+    request = ImportRequest(
+        source=Path(config["source"]).expanduser(),
+        out=Path(config["out"]),
+        dataset=partial(folder_of(data), root=data["root"]) if data["root"] is not None else None,
+        screen=instantiate(config["screen"], "screen"),
+        place=instantiate(config["image"], "image"),
+        detection=instantiate(config["detection"], "detection"),
+        parameters=Parameters.of(config["labels"], config["refine"]),
     )
-    for line in outcome.lines:
+    result = instantiate(config["format"], "format")(request)
+    for line in result.lines:
         log.info("%s", line)
-    for line in outcome.warnings:
+    for line in result.warnings:
         log.warning("%s", line)
-    if failures := outcome.failures:
+    if failures := result.failures:
         raise ValueError(
             f"{len(failures)} could not be imported ({first_few(failures)}), all others are in {config['out']}: "
             f"{first_few(failures.values(), 2)}"

@@ -1,1 +1,1 @@
-"""Formats of other people: eye trackers, published maps, raw data sets."""
+"""Import what others wrote: eye-tracker recordings (`recordings/`), published maps and raw data sets."""

@@ -11,7 +11,7 @@ from fovea.data.images.files import image_files, read_image
 from fovea.data.images.folder import Folder
 from fovea.data.parameters import Crf, Parameters
 from fovea.data.store import Store
-from fovea.importers.task import Outcome, Task
+from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
 from fovea.runtime.record import versions
@@ -34,8 +34,8 @@ class Maps:
     def __init__(self, folders: Sequence[str]) -> None:
         self.folders = folders
 
-    def __call__(self, task: Task) -> Outcome:
-        """Write the store `task.out`.
+    def __call__(self, request: ImportRequest) -> ImportResult:
+        """Write the store `request.out`.
 
         Every image of `train` and `val` should have a map, of its own size; one that has none, or is bad, is listed
         among the manifest's failures and does not stop the others.
@@ -43,15 +43,15 @@ class Maps:
         Raises:
             ValueError: no data set is given, there is no such folder, it is of other parameters, or no map is good.
         """
-        if task.dataset is None:
+        if request.dataset is None:
             raise ValueError("data.root is not given: maps are matched to images; add data=… data.root=DIR")
-        dataset, store = task.dataset(), Store(task.out)
-        folder = self._folder(task.source, task.parameters.crf)
+        dataset, store = request.dataset(), Store(request.out)
+        folder = self._folder(request.source, request.parameters.crf)
         maps = image_files(folder)
         splits = dataset.splits()
         expected = {*splits["train"], *splits["val"]}.intersection(dataset.ids)
         wanted = [name for name in dataset.ids if name in maps or name in expected]
-        store.refuse_mixture(task.parameters.flat())
+        store.refuse_mixture(request.parameters.flat())
         store.start()
         images: dict[str, dict[str, object]] = {}
         failures: dict[str, str] = {}
@@ -62,10 +62,10 @@ class Maps:
                 failures[name] = str(error)
         if not images:
             raise ValueError(f"{folder}: none of {len(wanted)} maps could be used; the first: {failures[wanted[0]]}")
-        store.finish(_manifest(task.parameters, folder, images, failures))
+        store.finish(_manifest(request.parameters, folder, images, failures))
         surplus = sorted(set(maps) - set(dataset.ids))
         line = f"{len(surplus)} maps belong to no image of data.root and are left out: {first_few(surplus)}"
-        return Outcome([f"{len(images)} maps in {store.path}"], [line] if surplus else [], failures)
+        return ImportResult([f"{len(images)} maps in {store.path}"], [line] if surplus else [], failures)
 
     def _folder(self, source: Path, crf: Crf) -> Path:
         name = "heatmap" if crf.backend == "none" else f"crf_compat{crf.compat:g}"

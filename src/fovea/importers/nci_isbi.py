@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fovea.data.images.files import write_image
 from fovea.data.images.nci_isbi import read_header
 from fovea.data.splits import published
-from fovea.importers.task import Outcome, Task
+from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder, write_bytes, write_text
 
@@ -35,17 +35,17 @@ class NciIsbiRaw:
     (`fovea.data.images.nci_isbi`) as far as their slices are there.
     """
 
-    def __call__(self, task: Task) -> Outcome:
-        """Read the download `task.source` and write the data root `task.out`; a bad case does not stop the others.
+    def __call__(self, request: ImportRequest) -> ImportResult:
+        """Read the download `request.source` and write the data root `request.out`; a bad case does not stop the others.
 
         Raises:
             ValueError: there is no metadata.csv or no mask, no case could be read, or a file cannot be written.
         """
-        series, masks = _series(task.source), _masks(task.source)
+        series, masks = _series(request.source), _masks(request.source)
         cases = sorted({*series} & {*masks})
         if not cases:
-            raise ValueError(f"{task.source}: no case has a DICOM series and an NRRD mask; unpack both downloads there")
-        out = make_folder(task.out.expanduser())
+            raise ValueError(f"{request.source}: no case has a DICOM series and an NRRD mask; unpack both downloads there")
+        out = make_folder(request.out.expanduser())
         written: list[str] = []
         warnings, failures = _unmatched(series, masks), {}
         for case in tqdm(cases, desc="fovea-import", unit="case"):
@@ -65,7 +65,7 @@ class NciIsbiRaw:
         counts = [f"{split} {count} of {total}" for split, count, total in _write_lists(out, written)]
         patients = len({name.rpartition("_")[0] for name in written})
         line = f"{len(written)} slices of {patients} cases in {out}; of the published lists {', '.join(counts)}"
-        return Outcome([line], warnings, failures)
+        return ImportResult([line], warnings, failures)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Convert recordings of eye trackers to one fixation table."""

@@ -1,0 +1,205 @@
+"""Read tables of fixations or samples. Columns, units and row filters are configuration: one YAML per format."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from fovea.importers.recordings.convert import import_recordings
+from fovea.importers.recordings.rows import Rows, check_coordinates
+from fovea.importers.recordings.table import Table, read_table, unit_of
+from fovea.importers.recordings.trial import Recording, Unit, compile_pattern, file_name, name_from_file
+from fovea.importers.request import ImportRequest, ImportResult
+from fovea.runtime.bounds import Fraction
+
+_TIME_UNITS = {"ms": 1.0, "s": 1000.0, "us": 1e-3, "ns": 1e-6}  # milliseconds per unit
+_COORDINATE_UNITS: Mapping[str, Unit] = {
+    "px": "px",
+    "DACS px": "px",
+    "ADCSpx": "px",
+    "normalized": "fraction",
+    "MCS norm": "fraction",
+    "MCSnorm": "fraction",
+    "MCS px": "image_px",
+    "MCSpx": "image_px",
+}
+_RECTANGLE = ("image_left", "image_top", "image_width", "image_height")
+_SCREEN = ("screen", "screen_width", "screen_height")
+_COLUMNS = ("image", "x", "y", "start", "end", "duration", "fixation", "pupil", "confidence", *_SCREEN, *_RECTANGLE)
+
+TimeUnit = Literal["s", "ms", "us", "ns"]
+Patterns = str | Sequence[str]
+
+
+class ColumnReader:
+    """Reads CSV or TSV files in which a row is a sample, a fixation, or a sample of a fixation.
+
+    A trial is a stretch of rows of one image. A fixation belongs to the image on which it starts, and ends when the
+    image changes. Rows that repeat a fixation (by its number, or by position, duration and time) are one fixation.
+
+    Args:
+        columns: Names of the columns by content. A list holds alternatives; null means that there is none. Needed
+            are x, y, and image with `name=column`. With neither duration nor end, rows are samples and need start.
+        samples: What replaces `columns` in a table without fixations; empty if the format always has fixations.
+        where: Rows to read, as regular expressions by column. Of a list, the first that any row matches counts.
+            A column that the table lacks, or that never matches, is ignored.
+        event: Rows that are fixations, as `where`. If no row matches, the table holds samples.
+        trial_columns: Further columns that start a new trial when they change.
+        unit: Of coordinates without a unit in the header.
+        flip_y: Whether y counts from the bottom, in fractions.
+        clock: `trial`: start counts from the onset of the image; `device`: from anywhere. Samples are always `device`.
+        time_unit: Of start and end without a unit in the header; `auto` chooses by the step between rows.
+        duration_unit: Of duration without a unit in the header.
+        min_confidence: The position is lost where confidence is lower.
+        name: Whether the image's name is in a column or in the name of the file.
+        file: With `name=file`, a regular expression; its first group in `<folder>/<file>` is the name.
+        delimiter: Between cells; null for the most frequent in the header.
+        patterns: Of the files that are read in a folder.
+
+    Raises:
+        ValueError: a needed column has no name, or `file` is no regular expression with a group.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, Any],
+        samples: Mapping[str, Any],
+        where: Mapping[str, Patterns],
+        event: Mapping[str, Patterns],
+        trial_columns: Sequence[str],
+        unit: Unit,
+        flip_y: bool,
+        clock: Literal["trial", "device"],
+        time_unit: TimeUnit | Literal["auto"],
+        duration_unit: TimeUnit,
+        min_confidence: Fraction,
+        name: Literal["column", "file"],
+        file: str,
+        delimiter: str | None,
+        patterns: Sequence[str],
+    ) -> None:
+        if unknown := sorted({*columns, *samples}.difference(_COLUMNS)):
+            raise ValueError(f"columns.{unknown[0]} is not a column; choose from {', '.join(_COLUMNS)}")
+        has_fixations = columns.get("duration") or columns.get("end")
+        for key in ("x", "y", *(["image"] if name == "column" else []), *([] if has_fixations else ["start"])):
+            if not columns.get(key):
+                raise ValueError(f"columns.{key} is not set: add the name of the column")
+        self.columns, self.samples, self.where, self.event = columns, {**columns, **samples}, where, event
+        self.may_have_samples = bool(samples) or not has_fixations
+        self.trial_columns, self.unit, self.flip_y, self.clock = trial_columns, unit, flip_y, clock
+        self.time_unit, self.duration_unit, self.min_confidence = time_unit, duration_unit, min_confidence
+        self.name, self.file = name, compile_pattern("file", file)
+        self.delimiter, self.patterns = delimiter, patterns
+
+    def __call__(self, request: ImportRequest) -> ImportResult:
+        """Import all recordings, see `import_recordings`."""
+        return import_recordings(request, self.read, self.patterns)
+
+    def read(self, path: Path) -> Recording:
+        """Read one file.
+
+        Raises:
+            ValueError: it cannot be read, lacks a column, or its values cannot be in these units.
+        """
+        table = read_table(path, self.delimiter, [*_listed(self.columns["x"]), *_listed(self.samples["x"])])
+        for column, patterns in self.where.items():
+            if (mask := _matching(table, column, patterns)) is not None and mask.any():
+                table = table.select(mask)
+        table.check_lengths()
+        masks = [m for column, patterns in self.event.items() if (m := _matching(table, column, patterns)) is not None]
+        is_event = np.all(masks, axis=0) if masks else np.ones(len(table), bool)
+        timed = any(table.find(self.columns.get(key)) for key in ("duration", "end"))
+        if not self.may_have_samples or (timed and is_event.any()):
+            rows = self._rows(table, self.columns, is_event)
+            trials, stray = rows.fixations(np.flatnonzero(is_event), self.clock == "device")
+        else:
+            rows = self._rows(table, self.samples, None)
+            trials, stray = rows.samples(), 0
+        if not trials:
+            raise ValueError(f"{path}: no row names an image; set format.columns.image, or format.name=file")
+        return Recording(trials, rows.unit, self._screen(table), stray)
+
+    def _rows(self, table: Table, columns: Mapping[str, Any], is_event: np.ndarray | None) -> Rows:
+        """Return the values of the rows in milliseconds and in one unit; rows are samples without `is_event`."""
+        x_name, y_name = (table.need(f"format.columns.{axis}", columns[axis], _COORDINATE_UNITS) for axis in "xy")
+        x, y, unit = table.numbers(x_name), table.numbers(y_name), self._coordinate_unit(x_name)
+        if self.flip_y:
+            y = 1 - y
+        if self.min_confidence and (name := table.find(columns.get("confidence"))):
+            x[unsure := table.numbers(name) < self.min_confidence] = np.nan
+            y[unsure] = np.nan
+        check_coordinates(table.path, x, y, unit)
+        start = self._times(table, columns, "start", needed=is_event is None)
+        duration = None
+        if is_event is not None and (name := table.find(columns.get("duration"))):
+            duration = table.numbers(name) * _TIME_UNITS.get(unit_of(name), _TIME_UNITS[self.duration_unit])
+        elif is_event is not None:
+            key = "end" if columns.get("end") else "duration"
+            duration = self._times(table, columns, key, needed=True) - start
+        if self.name == "file":
+            images = [name_from_file(table.path, self.file)] * len(table)
+        else:
+            images = [file_name(cell) for cell in table.texts(table.need("format.columns.image", columns["image"]))]
+        sessions = [table.texts(name) for column in self.trial_columns if (name := table.find(column))]
+        number, pupil = table.find(columns.get("fixation")), table.find(columns.get("pupil"))
+        place = [table.find(columns.get(key), ("px", "DACS px", "ADCSpx")) for key in _RECTANGLE]
+        return Rows(
+            path=table.path,
+            images=images,
+            sessions=list(zip(*sessions, strict=True)) if sessions else [()] * len(table),
+            start=start,
+            duration=duration,
+            x=x,
+            y=y,
+            pupil=table.numbers(pupil),
+            unit=unit,
+            numbers=table.texts(number) if number else None,
+            rectangles=np.stack([table.numbers(name) for name in place], axis=1) if all(place) else None,
+        )
+
+    def _times(self, table: Table, columns: Mapping[str, Any], key: str, needed: bool) -> np.ndarray:
+        """Return the times of a column in milliseconds; NaN without one."""
+        names = columns.get(key)
+        name = table.need(f"format.columns.{key}", names) if needed or names else None
+        if name is None:
+            return np.full(len(table), np.nan)
+        values, unit = table.numbers(name), unit_of(name)
+        if unit not in _TIME_UNITS:
+            unit = _guess(values) if self.time_unit == "auto" else self.time_unit
+        return values * _TIME_UNITS[unit]
+
+    def _coordinate_unit(self, column: str) -> Unit:
+        """Return the unit in a header; pixels and fractions without their reference are those of `unit`."""
+        unit = _COORDINATE_UNITS.get(unit_of(column), self.unit)
+        generic = {("px", "image_px"), ("fraction", "screen")}
+        return self.unit if unit_of(column) in ("px", "normalized") and (unit, self.unit) in generic else unit
+
+    def _screen(self, table: Table) -> tuple[float, float] | None:
+        """Return width and height of the screen in pixels, if the file tells."""
+        whole, *sides = (table.find(self.columns.get(key)) for key in _SCREEN)
+        text = table.texts(whole)[0] if whole else " x ".join(table.texts(name)[0] for name in sides if name)
+        found = re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", text)
+        return (float(found[1]), float(found[2])) if found else None
+
+
+def _listed(names: str | Sequence[str] | None) -> list[str]:
+    return [names] if isinstance(names, str) else list(names or ())
+
+
+def _matching(table: Table, column: str, patterns: Patterns) -> np.ndarray | None:
+    """Return the rows with the first pattern that any row matches, bool [N]; None without such a column."""
+    if (name := table.find(column)) is None:
+        return None
+    cells = table.texts(name)
+    masks = (np.array([bool(re.fullmatch(pattern, cell)) for cell in cells], bool) for pattern in _listed(patterns))
+    return next((mask for mask in masks if mask.any()), np.zeros(len(cells), bool))
+
+
+def _guess(times: np.ndarray) -> str:
+    """Return the unit in which the step between rows is one of an eye tracker; ms if none is."""
+    steps = np.diff(times)
+    steps = steps[steps > 0]
+    step = float(np.median(steps)) if len(steps) else 0.0
+    return next((unit for unit, scale in _TIME_UNITS.items() if 0.4 <= step * scale <= 100), "ms")

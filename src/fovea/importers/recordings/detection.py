@@ -1,0 +1,122 @@
+"""Find fixations in gaze samples with the algorithms of pymovements."""
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+
+from fovea.importers.recordings.geometry import Screen
+from fovea.importers.recordings.trial import Trial
+from fovea.runtime.bounds import Positive
+
+_GAP = 3  # a pause of more sampling intervals than this splits a recording
+_MIN_SAMPLES = 6  # the smoothed velocity needs as many
+
+
+@dataclass(frozen=True)
+class Detection:
+    """I-DT or I-VT (Salvucci and Goldberg, ETRA 2000) as `pymovements.events` implements them.
+
+    Attributes:
+        method: `idt`: a fixation is a run of samples within a dispersion; `ivt`: below a velocity.
+        unit: Of both thresholds: `deg` (of visual angle; needs the geometry of the screen) or `px` (of the screen).
+        dispersion: I-DT: largest width plus height of a run.
+        velocity: I-VT: largest velocity in units per second.
+        min_duration: Shortest fixation in milliseconds.
+    """
+
+    method: Literal["idt", "ivt"]
+    unit: Literal["deg", "px"]
+    dispersion: Positive
+    velocity: Positive
+    min_duration: Positive
+
+    def fixations(self, trial: Trial, screen: Screen) -> Trial:
+        """Return the fixations of a trial of samples in pixels of the screen. Lost samples (NaN) end a fixation.
+
+        The position of a fixation is the mean of its samples; its duration is the time from its first to its last.
+
+        Raises:
+            ValueError: pymovements is not installed, or the geometry of the screen is not set.
+        """
+        time = spread(trial.start)
+        ends = [pair for piece in _pieces(time) for pair in self._detect(trial, time, piece, screen)]
+        parts = [slice(first, last) for first, last in ends]
+        return replace(
+            trial,
+            start=np.array([time[first] for first, _ in ends]),
+            duration=np.array([time[last] - time[first] for first, last in ends]),
+            x=np.array([nanmean(trial.x[part]) for part in parts]),
+            y=np.array([nanmean(trial.y[part]) for part in parts]),
+            pupil=np.array([nanmean(trial.pupil[part]) for part in parts]),
+        )
+
+    def _detect(self, trial: Trial, time: np.ndarray, piece: slice, screen: Screen) -> Iterator[tuple[int, int]]:
+        """Yield the first sample of each fixation and the sample after it.
+
+        pymovements' I-DT returns the first sample outside the dispersion as the offset; I-VT is read the same way.
+        """
+        positions = np.column_stack([trial.x[piece], trial.y[piece]])
+        if len(positions) < _MIN_SAMPLES or np.isnan(positions).all():
+            return
+        library = _pymovements()
+        interval = float(np.median(np.diff(time[piece])))
+        # In samples, because pymovements accepts only equal time steps of whole numbers, and trackers jitter.
+        least = max(2, math.ceil(self.min_duration / interval - 1e-9))
+        if self.unit == "deg":
+            width, height, distance = screen.centimeters()
+            positions = library.transforms.numpy.pix2deg(
+                positions, screen.pixels(), (width, height), distance, origin="upper left"
+            )
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # about windows without a sample
+            if self.method == "idt":
+                if len(positions) < least:
+                    return
+                events = library.events.idt(positions, minimum_duration=least, dispersion_threshold=self.dispersion)
+            else:
+                velocities = library.transforms.numpy.pos2vel(positions, sampling_rate=1000 / interval)
+                events = library.events.ivt(velocities, minimum_duration=least, velocity_threshold=self.velocity)
+        for first, last in zip(events.frame["onset"], events.frame["offset"], strict=True):
+            yield piece.start + int(first), piece.start + int(last)
+
+
+def nanmean(values: np.ndarray) -> float:
+    """Return the mean of the finite values, NaN without one."""
+    finite = values[~np.isnan(values)]
+    return float(finite.mean()) if len(finite) else math.nan
+
+
+def spread(time: np.ndarray) -> np.ndarray:
+    """Spread samples with equal time stamps evenly over the step to the next stamp (2000 Hz in whole milliseconds)."""
+    if len(time) < 2 or not (np.diff(time) == 0).any():
+        return time
+    stamps, inverse, counts = np.unique(time, return_inverse=True, return_counts=True)
+    step = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 1.0
+    place = np.zeros(len(time))
+    for index in range(1, len(time)):
+        place[index] = place[index - 1] + 1 if time[index] == time[index - 1] else 0
+    return time + place * step / counts[inverse]
+
+
+def _pymovements() -> Any:
+    try:
+        import pymovements
+    except ImportError as error:
+        raise ValueError(
+            "this export holds samples and no fixations, and detecting fixations needs pymovements: "
+            "pip install 'pymovements>=0.28', or export fixations"
+        ) from error
+    return pymovements
+
+
+def _pieces(time: np.ndarray) -> list[slice]:
+    """Return the parts of a recording without a pause; none for fewer than two samples."""
+    if len(time) < 2:
+        return []
+    steps = np.diff(time)
+    breaks = np.flatnonzero((steps > _GAP * np.median(steps)) | (steps <= 0)) + 1
+    return [slice(first, last) for first, last in pairwise([0, *breaks.tolist(), len(time)])]

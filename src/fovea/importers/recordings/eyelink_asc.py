@@ -1,0 +1,248 @@
+"""Read EyeLink recordings as text, as EDF2ASC of SR Research writes them.
+
+pymovements' reader is not used: it keeps the times of a fixation but not its position.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fovea.importers.recordings.binocular import merge_eyes
+from fovea.importers.recordings.convert import import_recordings
+from fovea.importers.recordings.table import read_text
+from fovea.importers.recordings.trial import (
+    Recording,
+    Rectangle,
+    Trial,
+    compile_pattern,
+    first_group,
+    name_from_file,
+)
+from fovea.importers.request import ImportRequest, ImportResult
+
+_MESSAGE = re.compile(r"MSG\s+(\d+\.?\d*)\s+(.*)")
+_SCREEN = re.compile(r"(?:DISPLAY|GAZE)_COORDS\s*=?\s*([\d.\-]+)[\s,]+([\d.\-]+)[\s,]+([\d.\-]+)[\s,]+([\d.\-]+)")
+_PLACE = re.compile(r"!V IMGLOAD (TOP_LEFT|CENTER)\s.*" + r"\s(-?[\d.]+)" * 4 + r"\s*$")
+_EYES = {"L": "left", "R": "right"}
+
+
+class EyelinkAsc:
+    """EyeLink ASC files: EFIX events, or samples if there are none.
+
+    A trial starts with the message that names its image, and ends with a message that matches `until`, with the next
+    image or with the recording. If the name comes after the recording (or in `!V TRIAL_VAR`), the trial starts with
+    the recording, or with a message that matches `onset`. A fixation belongs to the trial in which it starts.
+
+    Args:
+        name: Whether the image's name is in a `message` or in the name of the `file`.
+        message: A regular expression of the message that names an image; its first group is the name.
+        onset: A regular expression of the message at which the image appears, if another one names it.
+        until: A regular expression of the message that removes an image from the screen.
+        file: With `name=file`, a regular expression; its first group in `<folder>/<file>` is the name.
+        eye: `both` is the mean of the two, or the one that was recorded.
+        patterns: Of the files that are read in a folder.
+
+    Raises:
+        ValueError: a regular expression is invalid.
+    """
+
+    def __init__(
+        self,
+        name: Literal["message", "file"],
+        message: str,
+        onset: str,
+        until: str,
+        file: str,
+        eye: Literal["left", "right", "both"],
+        patterns: Sequence[str],
+    ) -> None:
+        self.name, self.eye, self.patterns = name, eye, patterns
+        self.file, self.message = compile_pattern("file", file), compile_pattern("message", message)
+        self.onset, self.until = compile_pattern("onset", f"({onset})"), compile_pattern("until", f"({until})")
+
+    def __call__(self, request: ImportRequest) -> ImportResult:
+        """Import all recordings, see `import_recordings`."""
+        return import_recordings(request, self.read, self.patterns)
+
+    def read(self, path: Path) -> Recording:
+        """Read one file.
+
+        Raises:
+            ValueError: it cannot be read, no message names an image, or it has no data of the eye.
+        """
+        events = self._parse(path)
+        if not events.fixations and not events.eyes:
+            raise ValueError(f"{path}: neither fixations (EFIX) nor samples; convert the recording with edf2asc")
+        shows = [show for show in events.shows if show.image]
+        if not shows:
+            raise ValueError(
+                f"{path}: no message matches format.message={self.message.pattern}; change it, or set format.name=file"
+            )
+        recorded = {eye for eye, _ in events.fixations} or set(events.eyes)
+        if self.eye != "both" and self.eye not in recorded:
+            raise ValueError(f"{path}: no data of the {self.eye} eye; set format.eye={' or '.join(sorted(recorded))}")
+        eyes = ("left", "right") if self.eye == "both" else (self.eye,)
+        if events.fixations:
+            tables = [np.array([row for eye, row in events.fixations if eye == wanted]) for wanted in eyes]
+            start, end, duration, x, y, pupil = merge_eyes(*(table.reshape(-1, 6) for table in tables)).T
+        else:
+            start, x, y, pupil = events.mean_samples(path, eyes)
+            duration = end = np.empty(0)
+        left, top = events.origin
+        trials, used = [], 0
+        for show in shows:
+            rows = np.flatnonzero((start >= show.onset) & (start < show.end))
+            used += len(rows)
+            length = None
+            if events.fixations:
+                length = np.where(end[rows] > show.end, show.end - start[rows], duration[rows])
+            place = show.place and (show.place[0] - left, show.place[1] - top, *show.place[2:])
+            values = start[rows] - show.onset, x[rows] - left, y[rows] - top, pupil[rows]
+            trials.append(Trial(show.image, *values, length, place))
+        trials = [trial for trial in trials if len(trial.x)]
+        return Recording(trials, "px", events.screen, len(start) - used if events.fixations else 0)
+
+    def _parse(self, path: Path) -> "_Events":
+        events = _Events(name_from_file(path, self.file) if self.name == "file" else "")
+        for line in read_text(path).splitlines():
+            try:
+                if line[:1].isdigit():
+                    events.samples.append(line)
+                elif line.strip():
+                    self._parse_line(events, line)
+            except (ValueError, IndexError, KeyError):
+                raise ValueError(
+                    f"{path}: {line[:60]!r} is cut short or damaged; convert the recording again"
+                ) from None
+        return events
+
+    def _parse_line(self, events: "_Events", line: str) -> None:
+        word, *cells = line.split()
+        if word == "EFIX":
+            numbers = [_number(cell) for cell in cells[1:]]
+            gaze = numbers[5:8] if events.href == "EVENTS" else numbers[3:6]
+            if len(gaze) < 2:
+                raise IndexError("no position")
+            row = (*numbers[:3], *gaze, *[math.nan] * (3 - len(gaze)))
+            events.fixations.append((_EYES[cells[0]], row))
+        elif word in ("SAMPLES", "EVENTS"):
+            events.eyes = [eye for eye in ("left", "right") if eye.upper() in cells] if word == "SAMPLES" else events.eyes
+            events.href = word if "HREF" in cells else events.href
+        elif word == "START":
+            events.start(float(cells[0]))
+        elif word == "END":
+            events.end(float(cells[0]))
+        elif found := _MESSAGE.match(line):
+            self._parse_message(events, float(found[1]), found[2])
+
+    def _parse_message(self, events: "_Events", time: float, text: str) -> None:
+        if corners := _SCREEN.search(text):
+            left, top, right, bottom = map(float, corners.groups())
+            events.origin, events.screen = (left, top), (right - left + 1, bottom - top + 1)
+            return
+        if text.startswith("TRIALID"):
+            events.new_trial()
+        name = "" if events.file_name else first_group(self.message.search(text))
+        if name:
+            events.name(name, time, _place(text), at_onset="TRIAL_VAR" not in text)
+        elif self.until.search(text):
+            events.hide(time)
+        elif self.onset.search(text):
+            events.appear(time)
+
+
+@dataclass
+class _Show:
+    """An image on the screen, and the time at which it appears and disappears, in milliseconds of the tracker."""
+
+    image: str
+    onset: float
+    place: Rectangle | None = None
+    end: float = math.inf
+    appeared: bool = False
+
+
+@dataclass
+class _Events:
+    """The content of a file. Shows without an image are recordings whose image is not (yet) named."""
+
+    file_name: str
+    shows: list[_Show] = field(default_factory=list)
+    fixations: list[tuple[str, tuple[float, ...]]] = field(default_factory=list)  # start, end, duration, x, y, pupil
+    samples: list[str] = field(default_factory=list)
+    eyes: list[str] = field(default_factory=list)  # with samples, in the order of the columns
+    href: str = ""
+    origin: tuple[float, float] = (0.0, 0.0)
+    screen: tuple[float, float] | None = None
+    trial: int | None = None  # index of its first show; None before the first TRIALID
+    trial_name: str = ""
+    recorded: bool = False  # the recording of this trial has ended
+
+    def new_trial(self) -> None:
+        self.trial, self.trial_name, self.recorded = len(self.shows), "", False
+
+    def start(self, time: float) -> None:
+        if self.file_name or not self.shows or self.shows[-1].end < math.inf:
+            self.hide(time)
+            self.shows.append(_Show(self.file_name or self.trial_name, time))
+
+    def end(self, time: float) -> None:
+        self.hide(time)
+        self.recorded = self.trial is not None
+
+    def name(self, image: str, time: float, place: Rectangle | None, at_onset: bool) -> None:
+        """Name an image: one that appears now, or after the recording the one that was shown."""
+        if self.recorded or not at_onset:
+            trial = self.shows[self.trial or 0 :] if self.trial is not None else self.shows[-1:]
+            if not any(show.image for show in trial):
+                self.trial_name = image
+                for show in trial:
+                    show.image = image
+        elif self.shows and self.shows[-1].end == math.inf and self.shows[-1].image == image:
+            self.shows[-1].place = place or self.shows[-1].place
+        else:
+            self.hide(time)
+            self.shows.append(_Show(image, time, place))
+
+    def appear(self, time: float) -> None:
+        if self.shows and self.shows[-1].end == math.inf and not self.shows[-1].appeared:
+            self.shows[-1].onset, self.shows[-1].appeared = time, True
+
+    def hide(self, time: float) -> None:
+        if self.shows and self.shows[-1].end == math.inf:
+            self.shows[-1].end = time
+
+    def mean_samples(self, path: Path, eyes: Sequence[str]) -> np.ndarray:
+        """Return [4, N]: time, x, y, pupil, the mean over `eyes`. A line has the time, then x, y, pupil per eye."""
+        if self.href:
+            raise ValueError(f"{path}: positions are head-referenced (HREF), not gaze; convert again with edf2asc -sg")
+        width = 3 * len(self.eyes)
+        rows = [line.split()[: 1 + width] for line in self.samples]
+        try:
+            numbers = [[_number(cell) for cell in [*row, *["."] * (1 + width - len(row))]] for row in rows]
+        except ValueError as error:
+            raise ValueError(f"{path}: a sample is damaged ({error}); convert the recording again") from None
+        table = np.array(numbers).reshape(-1, 1 + width)
+        values = table[:, 1:].reshape(-1, len(self.eyes), 3)[:, [self.eyes.index(eye) for eye in eyes if eye in self.eyes]]
+        valid = ~np.isnan(values)
+        with np.errstate(invalid="ignore"):
+            means = np.where(valid, values, 0.0).sum(axis=1) / valid.sum(axis=1)
+        return np.vstack([table[:, 0], means.T])
+
+
+def _place(text: str) -> Rectangle | None:
+    """Return the rectangle in an IMGLOAD message that ends with x, y, width and height."""
+    if (found := _PLACE.search(text)) is None:
+        return None
+    x, y, width, height = map(float, found.groups()[1:])
+    return (x - width / 2, y - height / 2, width, height) if found[1] == "CENTER" else (x, y, width, height)
+
+
+def _number(cell: str) -> float:
+    """Return a number; NaN for the dot that EDF2ASC writes where the eye was lost."""
+    return math.nan if cell == "." else float(cell)

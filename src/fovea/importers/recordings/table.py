@@ -1,0 +1,200 @@
+"""Read delimited text of other programs: encodings, preambles, decimal commas, units in the header."""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+from fovea.runtime.errors import first_few
+
+_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+_UNIT = re.compile(r"\s*[\[(]([^\])]*)[\])]\s*$")
+_LOST = frozenset({"", ".", "-", "nan", "NaN", "NA", "N/A"})
+_PREAMBLE = 200  # lines in which the header is searched
+
+Names = str | Sequence[str] | None
+"""Alternative names of a column."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A delimited text file as columns of text.
+
+    Attributes:
+        path: The file.
+        header: Names of the columns.
+        rows: Cells of each row.
+        lines: Line number of each row in the file.
+        delimiter: With a semicolon or a tab a number may have a decimal comma.
+        preamble: Values of `name: value` lines above the header; each can be read as a constant column.
+    """
+
+    path: Path
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    lines: Sequence[int]
+    delimiter: str
+    preamble: Mapping[str, str]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def find(self, names: Names, units: Collection[str] | None = None) -> str | None:
+        """Return the first column with one of the names, alone or with a unit in brackets (`Gaze point X [px]`).
+
+        Args:
+            names: Alternatives, the preferred first.
+            units: Accepted units, the preferred first; None accepts all.
+        """
+        for name in [names] if isinstance(names, str) else names or ():
+            if name in self.header or name in self.preamble:
+                return name
+            found = [column for column in self.header if _UNIT.sub("", column).casefold() == name.casefold()]
+            if units is not None:
+                ranks = {unit.casefold(): rank for rank, unit in enumerate(["", *units])}
+                found = [column for column in found if unit_of(column).casefold() in ranks]
+                found.sort(key=lambda column: ranks[unit_of(column).casefold()])
+            if found:
+                return found[0]
+        return None
+
+    def need(self, key: str, names: Names, units: Collection[str] | None = None) -> str:
+        """Return the column like `find`.
+
+        Raises:
+            ValueError: there is none; the message says that the configuration key `key` sets its name.
+        """
+        if (column := self.find(names, units)) is not None:
+            return column
+        alternatives = [names] if isinstance(names, str) else list(names or ())
+        near = [name for wanted in alternatives for name in get_close_matches(wanted, self.header, 2, 0.5)]
+        header = f"the nearest are {first_few(dict.fromkeys(near))}" if near else f"it has {first_few(self.header, 9)}"
+        raise ValueError(f"{self.path}: no column {' or '.join(alternatives)}; {header}; set {key}")
+
+    def texts(self, column: str) -> list[str]:
+        """Return the cells of a column; empty texts where a row is too short."""
+        if column not in self.header:
+            return [self.preamble[column]] * len(self)
+        place = self.header.index(column)
+        return [row[place].strip() if place < len(row) else "" for row in self.rows]
+
+    def numbers(self, column: str | None) -> np.ndarray:
+        """Return the numbers of a column, float64 [N]; NaN where one is missing, and everywhere without a column.
+
+        Raises:
+            ValueError: a cell is not a number.
+        """
+        if column is None:
+            return np.full(len(self), math.nan)
+        return np.array([self._number(place, column, cell) for place, cell in enumerate(self.texts(column))], float)
+
+    def select(self, kept: np.ndarray) -> "Table":
+        """Return the table with the rows where `kept`, bool [N], is true."""
+        places = np.flatnonzero(kept)
+        return replace(self, rows=[self.rows[place] for place in places], lines=[self.lines[place] for place in places])
+
+    def check_lengths(self) -> None:
+        """Check that every row has the length of the header.
+
+        Raises:
+            ValueError: one is shorter, or has more cells, e.g. by decimal commas between commas.
+        """
+        for row, line in zip(self.rows, self.lines, strict=True):
+            if len(row) < len(self.header) or any(row[len(self.header) :]):
+                wrong = f"line {line} has {len(row)} cells, but the header has {len(self.header)}"
+                raise ValueError(f"{self.path}: {wrong}; correct the line, or export with another delimiter")
+
+    def _number(self, place: int, column: str, cell: str) -> float:
+        if cell in _LOST:
+            return math.nan
+        try:
+            return float(cell if self.delimiter == "," else cell.replace(",", "."))
+        except ValueError:
+            raise ValueError(
+                f"{self.path}: line {self.lines[place]}, column {column}: {cell[:40]!r} is not a number; "
+                "correct the line, or set another column"
+            ) from None
+
+
+def unit_of(column: str) -> str:
+    """Return the unit in brackets after a column's name, with µ as u; empty without one."""
+    found = _UNIT.search(column)
+    return found[1].replace("µ", "u").replace("μ", "u").strip() if found else ""
+
+
+def read_table(path: Path, delimiter: str | None, needed: Names) -> Table:
+    """Read a delimited text file in UTF-8, UTF-16 or Windows-1252.
+
+    Args:
+        path: The file.
+        delimiter: Between cells; by default the most frequent of tab, semicolon and comma in the header.
+        needed: Alternative names of a column. The header is the first line that has one of them, else the first line.
+
+    Raises:
+        ValueError: the file cannot be read, is not text, or has no rows.
+    """
+    lines = read_text(path).splitlines(keepends=True)
+    for number, line in enumerate(lines[:_PREAMBLE]):
+        cells = _split(line, delimiter or max("\t;,", key=line.count))
+        if Table(path, cells, [], [], "", {}).find(needed) is not None:
+            break
+    else:
+        number = 0
+    header_line = lines[number] if lines else ""
+    delimiter = delimiter or max("\t;,", key=header_line.count)
+    preamble = [line.strip("#[] \t\r\n").partition(":") for line in lines[:number]]
+    rows, numbers = [], []
+    try:
+        reader = csv.reader(io.StringIO("".join(lines[number + 1 :]), newline=""), delimiter=delimiter)
+        for cells in reader:
+            if any(cells):
+                rows.append(cells)
+                numbers.append(number + 1 + reader.line_num)
+    except (csv.Error, TypeError) as error:
+        raise ValueError(f"{path}: not a table ({error}); export it again as CSV or TSV") from error
+    if not rows:
+        raise ValueError(f"{path}: no row below the header; export it again")
+    values = {name.strip(): value.strip() for name, _, value in preamble if value.strip()}
+    return Table(path, _split(header_line, delimiter), rows, numbers, delimiter, values)
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    try:
+        return [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+    except (csv.Error, TypeError):
+        return []
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file in UTF-8, UTF-16 (with its mark) or Windows-1252.
+
+    Raises:
+        ValueError: it cannot be read, or is not text.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ValueError(f"{path}: cannot be read ({reason}); check its permissions") from error
+    encoding = next((name for mark, name in _BOMS.items() if data.startswith(mark)), "")
+    if not encoding and b"\0" in data:
+        raise ValueError(f"{path}: binary data, not text; export it as text")
+    for codec in [encoding] if encoding else ["utf-8", "cp1252", "latin-1"]:
+        try:
+            return data.decode(codec)
+        except UnicodeDecodeError:
+            continue
+    raise ValueError(f"{path}: not {encoding.upper()} text; export it again in UTF-8")
+
+
+def runs(*columns: Sequence[object]) -> list[slice]:
+    """Return the longest stretches of rows in which no column changes, in order."""
+    keys = list(zip(*columns, strict=True))
+    edges = [place for place in range(len(keys) + 1) if place in (0, len(keys)) or keys[place] != keys[place - 1]]
+    return [slice(first, last) for first, last in zip(edges, edges[1:], strict=False)]

@@ -1,0 +1,94 @@
+"""The output of every reader: trials, i.e. one presentation of one image each."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import Literal
+
+import numpy as np
+
+Unit = Literal["px", "screen", "image_px", "fraction"]
+"""Of coordinates: pixels or fractions of the screen, pixels or fractions of the image. The origin is the top left."""
+Rectangle = tuple[float, float, float, float]
+"""Left, top, width and height in pixels of the screen."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One presentation of one image: fixations, or samples if `duration` is None.
+
+    Attributes:
+        image: File name of the image, without a folder.
+        start: [N] milliseconds since the start of the trial.
+        x: [N] in the unit of the recording; NaN where the position was lost.
+        y: [N] as `x`.
+        pupil: [N] in the unit of the tracker; NaN where it was not recorded.
+        duration: [N] milliseconds.
+        rectangle: Where the image was on the screen, if the recording tells.
+    """
+
+    image: str
+    start: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    pupil: np.ndarray
+    duration: np.ndarray | None
+    rectangle: Rectangle | None = None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The trials of one file, in their order.
+
+    Attributes:
+        trials: All trials with an image.
+        unit: The unit of their coordinates.
+        screen: Width and height of the screen in pixels, if the file tells.
+        stray: Number of fixations that belong to no image.
+    """
+
+    trials: Sequence[Trial]
+    unit: Unit
+    screen: tuple[float, float] | None = None
+    stray: int = 0
+
+
+def file_name(recorded: str) -> str:
+    """Return the last part of a recorded path of any operating system. It is looked up, but never opened."""
+    name = PureWindowsPath(recorded.strip().strip("\"'")).name
+    return "" if name in (".", "..") else name.replace("\0", "")
+
+
+def first_group(match: re.Match[str] | None) -> str:
+    """Return the file name in the first group that matched; empty without one."""
+    return file_name(next(filter(None, match.groups()), "")) if match else ""
+
+
+def name_from_file(path: Path, pattern: re.Pattern[str]) -> str:
+    """Return the image's name that `<folder>/<file>` of a recording holds.
+
+    Raises:
+        ValueError: the pattern does not match.
+    """
+    name = first_group(pattern.search(f"{path.absolute().parent.name}/{path.name}"))
+    if not name:
+        raise ValueError(
+            f"{path}: format.file={pattern.pattern} finds no image name in this path; change it, or format.name"
+        )
+    return name
+
+
+def compile_pattern(argument: str, pattern: str) -> re.Pattern[str]:
+    """Compile a regular expression that has at least one group.
+
+    Raises:
+        ValueError: it is invalid, or has no group.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{argument} must be a regular expression, got {pattern!r} ({error})") from error
+    if not compiled.groups:
+        raise ValueError(f"{argument} must have a group, (...) around the image's name, got {pattern!r}")
+    return compiled
