@@ -1,4 +1,4 @@
-"""One session at a screen of 1920 x 1080, written as each eye tracker's program would export it."""
+"""Write one session at a screen of 1920 x 1080 as the program of each eye tracker exports it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,7 +80,7 @@ def asc(path: Path, eyes: str = "R", events: bool = True, image: Callable[[str],
         lines.append(f"MSG\t{onset} 0 !V IMGLOAD CENTER {image(name)} 960 540")
         if events:
             for x, y, start, duration in fixations:
-                span = f"{onset + start}\t{onset + start + duration}\t{duration + 2}"
+                span = f"{onset + start}\t{onset + start + duration - 2}\t{duration}"  # with the last sample
                 lines += [f"SFIX {eye}   {onset + start}" for eye in eyes]
                 lines += [f"EFIX {eye}   {span}\t  {x + shift[eye]:.1f}\t  {y:.1f}\t   1234" for eye in eyes]
                 lines.append(f"ESACC {eyes[0]}  {onset}\t{onset + 9}\t9\t 1.0\t 2.0\t 3.0\t 4.0\t 5.5\t 210")

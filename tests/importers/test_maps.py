@@ -1,4 +1,4 @@
-"""Published maps become a store that says where they come from."""
+"""Import of published maps as a store."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from fovea.data.images.folder import Folder
 from fovea.data.parameters import Crf, Parameters
 from fovea.data.store import Store
 from fovea.importers.maps import Maps
-from fovea.importers.task import Task
+from fovea.importers.request import ImportRequest
 
 SIZE = (40, 60)
 HEATMAPS = Parameters(crf=Crf(backend="none"))
@@ -25,7 +25,7 @@ def ramp(shape: tuple[int, int] = SIZE) -> np.ndarray:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Six images, the last for the test, with heatmaps as PNG and CRF maps as JPEG, as published."""
+    """Return a data root of six images (the last in `test`) with heatmaps as PNG and CRF maps as JPEG."""
     root = tmp_path / "root"
     for part in ("images", "gaze/heatmap", "gaze/crf_compat1"):
         (root / part).mkdir(parents=True)
@@ -38,26 +38,26 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def task(root: Path, tmp_path: Path) -> Task:
-    return Task(root, tmp_path / "store", dataset=lambda: Folder(root), parameters=HEATMAPS)
+def job(root: Path, tmp_path: Path) -> ImportRequest:
+    return ImportRequest(root, tmp_path / "store", dataset=lambda: Folder(root), parameters=HEATMAPS)
 
 
 IMPORT = Maps(["gaze", "."])
 
 
-def test_a_png_keeps_its_values(task: Task) -> None:
-    outcome = IMPORT(task)
-    store = Store(task.out)
+def test_png_keeps_its_values(job: ImportRequest) -> None:
+    result = IMPORT(job)
+    store = Store(job.out)
     store.check(HEATMAPS.flat())
     assert store.ids == list("abcdef")
     np.testing.assert_allclose(store.read("c"), ramp() / 255, atol=1 / 65535)
-    assert outcome.lines == [f"6 maps in {task.out}"]
-    assert not outcome.failures and not outcome.warnings
+    assert result.lines == [f"6 maps in {job.out}"]
+    assert not result.failures and not result.warnings
 
 
-def test_the_manifest_says_where_each_map_comes_from(task: Task, root: Path) -> None:
-    IMPORT(task)
-    manifest = json.loads((task.out / "manifest.json").read_text())
+def test_manifest_names_the_source(job: ImportRequest, root: Path) -> None:
+    IMPORT(job)
+    manifest = json.loads((job.out / "manifest.json").read_text())
     assert manifest["imported"] == {"format": "maps", "folder": "heatmap"}
     assert (
         manifest["images"]["a"]["source_sha256"]
@@ -67,81 +67,81 @@ def test_the_manifest_says_where_each_map_comes_from(task: Task, root: Path) -> 
     assert str(root) not in json.dumps(manifest)
 
 
-def test_equal_folders_give_equal_bytes(task: Task, tmp_path: Path) -> None:
-    IMPORT(task)
-    IMPORT(replace(task, out=tmp_path / "again"))
+def test_equal_folders_give_equal_bytes(job: ImportRequest, tmp_path: Path) -> None:
+    IMPORT(job)
+    IMPORT(replace(job, out=tmp_path / "again"))
     for file in ("manifest.json", "maps/a.png"):
-        assert (task.out / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
+        assert (job.out / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
 
 
-def test_the_parameters_choose_the_folder(task: Task) -> None:
-    IMPORT(replace(task, parameters=Parameters()))
-    assert Store(task.out).manifest["imported"]["folder"] == "crf_compat1"
-    np.testing.assert_allclose(Store(task.out).read("a"), ramp() / 255, atol=0.05)
+def test_refine_chooses_the_folder(job: ImportRequest) -> None:
+    IMPORT(replace(job, parameters=Parameters()))
+    assert Store(job.out).manifest["imported"]["folder"] == "crf_compat1"
+    np.testing.assert_allclose(Store(job.out).read("a"), ramp() / 255, atol=0.05)
 
 
 @pytest.mark.parametrize(
     ("source", "parameters", "message"),
     [
         ("gaze/heatmap", Parameters(), r"set refine=none"),
-        ("gaze/crf_compat1", HEATMAPS, "went through a CRF"),
-        ("gaze/crf_compat1", Parameters(crf=Crf(compat=3)), r"of another weight than refine\.compat=3"),
-        (".", Parameters(crf=Crf(compat=3)), r"no folder crf_compat3 in it or in its gaze/"),
-        ("nowhere", HEATMAPS, "no such folder"),
+        ("gaze/crf_compat1", HEATMAPS, "refined by a CRF"),
+        ("gaze/crf_compat1", Parameters(crf=Crf(compat=3)), r"another compat than refine\.compat=3"),
+        (".", Parameters(crf=Crf(compat=3)), r"there is no crf_compat3 in it or in its gaze/"),
+        ("nowhere", HEATMAPS, "nowhere does not exist"),
     ],
 )
-def test_a_folder_of_other_parameters_is_refused(
-    task: Task, root: Path, source: str, parameters: Parameters, message: str
+def test_refuses_other_parameters(
+    job: ImportRequest, root: Path, source: str, parameters: Parameters, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        IMPORT(replace(task, source=root / source, parameters=parameters))
-    assert not task.out.exists()
+        IMPORT(replace(job, source=root / source, parameters=parameters))
+    assert not job.out.exists()
 
 
-def test_a_folder_may_have_any_name(task: Task, root: Path) -> None:
-    IMPORT(replace(task, source=(root / "gaze" / "heatmap").rename(root / "mine")))
-    assert len(Store(task.out).ids) == 6
+def test_folder_of_any_name(job: ImportRequest, root: Path) -> None:
+    IMPORT(replace(job, source=(root / "gaze" / "heatmap").rename(root / "mine")))
+    assert len(Store(job.out).ids) == 6
 
 
-def test_missing_maps_are_reported_but_not_those_of_the_test_split(task: Task, root: Path) -> None:
+def test_missing_maps_of_train_and_val_are_failures(job: ImportRequest, root: Path) -> None:
     for name in "bf":
         (root / "gaze" / "heatmap" / f"{name}.png").unlink()
-    outcome = IMPORT(task)
-    assert outcome.failures == {"b": "no map of b in heatmap"}
-    assert Store(task.out).ids == list("acde")
-    assert Store(task.out).manifest["failures"] == outcome.failures
+    result = IMPORT(job)
+    assert result.failures == {"b": "no map of b in heatmap"}
+    assert Store(job.out).ids == list("acde")
+    assert Store(job.out).manifest["failures"] == result.failures
 
 
-def test_bad_maps_do_not_stop_the_others(task: Task, root: Path) -> None:
+def test_damaged_maps_are_failures(job: ImportRequest, root: Path) -> None:
     Image.fromarray(ramp((9, 8))).save(root / "gaze" / "heatmap" / "a.png")
     (root / "gaze" / "heatmap" / "b.png").write_bytes(b"no image")
-    outcome = IMPORT(task)
-    assert outcome.failures["a"] == "a.png is 8 x 9 pixels, but the image is 60 x 40"
-    assert outcome.failures["b"].startswith("cannot decode b.png")
-    assert Store(task.out).ids == list("cdef")
+    result = IMPORT(job)
+    assert result.failures["a"] == "a.png is 8 x 9 pixels, but the image is 60 x 40"
+    assert result.failures["b"].startswith("cannot decode b.png")
+    assert Store(job.out).ids == list("cdef")
 
 
-def test_no_good_map_leaves_no_store(task: Task, root: Path) -> None:
+def test_no_usable_map_leaves_no_store(job: ImportRequest, root: Path) -> None:
     for path in (root / "gaze" / "heatmap").iterdir():
         Image.fromarray(ramp((9, 8))).save(path)
-    with pytest.raises(ValueError, match=r"none of 6 maps could be used; the first: a\.png is 8 x 9"):
-        IMPORT(task)
-    assert not (task.out / "manifest.json").exists()
+    with pytest.raises(ValueError, match=r"none of 6 maps can be used; the first: a\.png is 8 x 9"):
+        IMPORT(job)
+    assert not (job.out / "manifest.json").exists()
 
 
-def test_maps_of_no_image_are_left_out_with_a_word(task: Task, root: Path) -> None:
+def test_warns_of_maps_without_image(job: ImportRequest, root: Path) -> None:
     Image.fromarray(ramp()).save(root / "gaze" / "heatmap" / "stray.png")
-    assert IMPORT(task).warnings == ["1 maps belong to no image of data.root and are left out: stray"]
-    assert "stray" not in Store(task.out).ids
+    assert IMPORT(job).warnings == ["1 maps belong to no image of data.root and are left out: stray"]
+    assert "stray" not in Store(job.out).ids
 
 
-def test_the_images_are_asked_for(task: Task) -> None:
-    with pytest.raises(ValueError, match=r"data\.root is not given"):
-        IMPORT(replace(task, dataset=None))
+def test_needs_data_root(job: ImportRequest) -> None:
+    with pytest.raises(ValueError, match=r"data\.root is not set"):
+        IMPORT(replace(job, dataset=None))
 
 
-def test_a_store_of_other_parameters_is_not_overwritten(task: Task) -> None:
-    IMPORT(task)
+def test_keeps_a_store_of_other_parameters(job: ImportRequest) -> None:
+    IMPORT(job)
     with pytest.raises(ValueError, match=r"labels\.sigma is 50\.0 here but the store has 70\.0; name another store"):
-        IMPORT(replace(task, parameters=replace(HEATMAPS, sigma=50.0)))
-    Store(task.out).check(HEATMAPS.flat())
+        IMPORT(replace(job, parameters=replace(HEATMAPS, sigma=50.0)))
+    Store(job.out).check(HEATMAPS.flat())

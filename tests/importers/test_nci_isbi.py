@@ -1,4 +1,4 @@
-"""The download of NCI-ISBI 2013: slices and masks meet by InstanceNumber, whatever the files are called."""
+"""Import of the NCI-ISBI 2013 download."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +13,14 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from fovea.data.images.files import read_mask
 from fovea.data.images.nci_isbi import NciIsbi
 from fovea.importers.nci_isbi import NciIsbiRaw
-from fovea.importers.task import Outcome, Task
+from fovea.importers.request import ImportRequest, ImportResult
 
 ROWS, COLUMNS = 12, 10
 CASE, OTHER = "Prostate3T-01-0003", "Prostate3T-03-0002"
 
 
 def write_dicom(path: Path, number: int | None, shape: tuple[int, int] = (ROWS, COLUMNS)) -> None:
-    """A slice whose every pixel but two is 100 times its InstanceNumber."""
+    """Write a slice of pixels of 100 times its InstanceNumber, except two."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, "1.2.3"
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -38,7 +38,7 @@ def write_dicom(path: Path, number: int | None, shape: tuple[int, int] = (ROWS, 
 
 
 def write_case(root: Path, case: str, numbers: Sequence[int | None], depth: int | None = None) -> Path:
-    """A series and its mask: label 2 at row i, column 3 of the slice i + 1, label 1 at column 4; the last has none."""
+    """Write a series and its mask: in slice i + 1 label 2 at (i, 3) and 1 at (i, 4); the last slice has none."""
     part = "Testing" if "-03-" in case else "Training"
     manifest = root / f"ISBI-Prostate-{part}" / "manifest-1"
     series = manifest / "Prostate-3T" / case / "study" / "series"
@@ -49,7 +49,7 @@ def write_case(root: Path, case: str, numbers: Sequence[int | None], depth: int 
     with table.open("a") as file:
         file.write(f"1.2,{case},.\\Prostate-3T\\{case}\\study\\series\n")
     for place, number in enumerate(numbers):
-        # Named against their order, and so that a pattern such as *5.dcm finds more than one.
+        # The order of names differs from the order of slices.
         write_dicom(series / f"1-{len(numbers) - place:02}.dcm", number)
     labels = np.zeros((COLUMNS, ROWS, depth or len(numbers)), np.uint8)
     for index in range(labels.shape[2] - 1):
@@ -67,12 +67,12 @@ def raw(tmp_path: Path) -> Path:
     return tmp_path / "raw"
 
 
-def bring(raw: Path) -> tuple[Outcome, Path]:
-    return NciIsbiRaw()(Task(raw, raw.parent / "out")), raw.parent / "out"
+def run(raw: Path) -> tuple[ImportResult, Path]:
+    return NciIsbiRaw()(ImportRequest(raw, raw.parent / "out")), raw.parent / "out"
 
 
-def test_slices_and_masks_meet_by_instance_number(raw: Path) -> None:
-    _, out = bring(raw)
+def test_matches_by_instance_number(raw: Path) -> None:
+    _, out = run(raw)
     for number in (1, 2, 3, 4):
         path = out / "images" / f"{CASE}_{number}.dcm"
         assert pydicom.dcmread(path).InstanceNumber == number
@@ -80,30 +80,30 @@ def test_slices_and_masks_meet_by_instance_number(raw: Path) -> None:
         assert np.argwhere(mask).tolist() == [[number - 1, 3], [number - 1, 4]]
 
 
-def test_slices_without_the_prostate_are_left_out(raw: Path) -> None:
-    _, out = bring(raw)
+def test_leaves_out_slices_without_prostate(raw: Path) -> None:
+    _, out = run(raw)
     expected = {*(f"{CASE}_{number}" for number in (1, 2, 3, 4)), f"{OTHER}_1", f"{OTHER}_2"}
     assert {path.stem for path in (out / "images").iterdir()} == expected
     assert {path.stem for path in (out / "masks").iterdir()} == expected
 
 
-def test_the_published_lists_are_written_as_far_as_slices_are_there(tmp_path: Path) -> None:
+def test_lists_are_limited_to_the_slices(tmp_path: Path) -> None:
     write_case(tmp_path / "raw", CASE, range(1, 21))
     write_case(tmp_path / "raw", OTHER, range(1, 21))
-    outcome, out = bring(tmp_path / "raw")
+    result, out = run(tmp_path / "raw")
     train, test = ((out / f"{split}.txt").read_text().split() for split in ("train", "test"))
     assert {name.rpartition("_")[0] for name in train} == {CASE}
     assert {name.rpartition("_")[0] for name in test} == {OTHER}
-    assert f"train {len(train)} of 789, test {len(test)} of 117" in outcome.lines[0]
+    assert f"train {len(train)} of 789, test {len(test)} of 117" in result.lines[0]
     assert 10 < len(train) < 20 and 10 < len(test) < 20
     NciIsbi(out).check(train + test, masks=True)
 
 
-def test_a_mask_of_fewer_slices_is_left_out_with_a_warning(raw: Path) -> None:
+def test_warns_of_a_mask_with_fewer_slices(raw: Path) -> None:
     write_case(raw, "ProstateDx-01-0055", [1, 2, 3, 4], depth=3)
-    outcome, out = bring(raw)
-    assert outcome.warnings == ["left out ProstateDx-01-0055: 4 DICOM slices, but ProstateDx-01-0055.nrrd has 3"]
-    assert not outcome.failures
+    result, out = run(raw)
+    assert result.warnings == ["left out ProstateDx-01-0055: 4 DICOM slices, but ProstateDx-01-0055.nrrd has 3"]
+    assert not result.failures
     assert not list(out.glob("*/ProstateDx*"))
 
 
@@ -115,59 +115,59 @@ def test_a_mask_of_fewer_slices_is_left_out_with_a_warning(raw: Path) -> None:
         ([2, 3, 4], "no slice has InstanceNumber 1"),
     ],
 )
-def test_a_bad_series_is_named_and_the_others_are_done(raw: Path, numbers: list[int | None], message: str) -> None:
+def test_bad_series_is_a_failure(raw: Path, numbers: list[int | None], message: str) -> None:
     write_case(raw, "ProstateDx-01-0001", numbers)
-    outcome, out = bring(raw)
-    assert list(outcome.failures) == ["ProstateDx-01-0001"]
+    result, out = run(raw)
+    assert list(result.failures) == ["ProstateDx-01-0001"]
     with pytest.raises(ValueError, match=message):
-        raise ValueError(outcome.failures["ProstateDx-01-0001"])
+        raise ValueError(result.failures["ProstateDx-01-0001"])
     assert len(list((out / "images").iterdir())) == 6 and not list(out.glob("*/ProstateDx*"))
 
 
-def test_a_mask_of_another_size(raw: Path) -> None:
+def test_mask_of_another_size(raw: Path) -> None:
     write_dicom(next(raw.glob(f"**/{CASE}/**/1-01.dcm")), 5, (ROWS + 2, COLUMNS))
-    outcome, _ = bring(raw)
-    assert f"{CASE}.nrrd is 10 x 12 pixels, but 1-01.dcm is 10 x 14; replace one" in outcome.failures[CASE]
+    result, _ = run(raw)
+    assert f"{CASE}.nrrd is 10 x 12 pixels, but 1-01.dcm is 10 x 14; replace one" in result.failures[CASE]
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"hello", b"NRRD0005\ntype: uint8\ndimension: 3\nsizes: 9 9 9\nencoding: gzip\n\nx"]
 )
-def test_what_is_no_mask(raw: Path, content: bytes) -> None:
+def test_damaged_mask(raw: Path, content: bytes) -> None:
     next(raw.glob(f"**/{CASE}.nrrd")).write_bytes(content)
-    outcome, _ = bring(raw)
-    assert f"{CASE}.nrrd: not an NRRD file, or damaged" in outcome.failures[CASE]
+    result, _ = run(raw)
+    assert f"{CASE}.nrrd: not an NRRD file, or damaged" in result.failures[CASE]
 
 
-def test_a_mask_that_points_at_another_file_is_refused(raw: Path) -> None:
+def test_refuses_detached_pixels(raw: Path) -> None:
     header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 10 12 5\nencoding: raw\ndata file: ../../../secret\n"
     next(raw.glob(f"**/{CASE}.nrrd")).write_text(header)
-    outcome, _ = bring(raw)
-    assert "its pixels are in another file" in outcome.failures[CASE]
+    result, _ = run(raw)
+    assert "its pixels are in another file" in result.failures[CASE]
 
 
 @pytest.mark.parametrize(("case", "location"), [(CASE, "../../../../etc"), ("../../x", "."), (CASE, "/etc")])
-def test_a_line_that_leads_out_of_the_download_is_refused(raw: Path, case: str, location: str) -> None:
+def test_refuses_paths_outside_the_download(raw: Path, case: str, location: str) -> None:
     table = next(raw.glob("*Training/*/metadata.csv"))
     table.write_text(f"Subject ID,File Location\n{case},{location}\n")
-    with pytest.raises(ValueError, match=r"metadata\.csv: .* leads out of its folder"):
-        bring(raw)
+    with pytest.raises(ValueError, match=r"metadata\.csv: .* is outside of its folder"):
+        run(raw)
     assert not (raw.parent / "out").exists()
 
 
-def test_a_folder_that_is_no_download(tmp_path: Path) -> None:
+def test_folder_without_download(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"source: no metadata\.csv below"):
-        bring(tmp_path / "nowhere")
+        run(tmp_path / "nowhere")
 
 
-def test_a_series_without_a_mask_is_told(raw: Path) -> None:
+def test_warns_of_a_series_without_mask(raw: Path) -> None:
     next(raw.glob(f"**/{CASE}.nrrd")).unlink()
-    assert bring(raw)[0].warnings == [f"1 cases have a DICOM series and no mask: {CASE}"]
+    assert run(raw)[0].warnings == [f"1 cases have a DICOM series and no mask: {CASE}"]
 
 
-def test_the_real_layout(real_data: Path, tmp_path: Path) -> None:
-    outcome = NciIsbiRaw()(Task(real_data / "NCI-ISBI-2013" / "raw", tmp_path / "out"))
-    assert "30 slices of 3 cases" in outcome.lines[0] and "train 18 of 789, test 7 of 117" in outcome.lines[0]
-    assert outcome.warnings == ["left out ProstateDx-01-0055: 8 DICOM slices, but ProstateDx-01-0055.nrrd has 6"]
+def test_real_download(real_data: Path, tmp_path: Path) -> None:
+    result = NciIsbiRaw()(ImportRequest(real_data / "NCI-ISBI-2013" / "raw", tmp_path / "out"))
+    assert "30 slices of 3 cases" in result.lines[0] and "train 18 of 789, test 7 of 117" in result.lines[0]
+    assert result.warnings == ["left out ProstateDx-01-0055: 8 DICOM slices, but ProstateDx-01-0055.nrrd has 6"]
     data = NciIsbi(tmp_path / "out")
     assert all(0.001 < data.mask(name).mean() < 0.3 for name in data.ids)

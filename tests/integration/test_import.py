@@ -70,24 +70,27 @@ def test_a_bad_recording_is_told_and_the_rest_is_written(run: Run, tmp_path: Pat
     place = ["image.left=0", "image.top=0", "image.width=400", "image.height=300"]
     done = run("import_", "format=eyelink_asc", "source=recordings", *place, "out=mine.csv")
     assert "1 could not be imported (silent.asc), all others are in mine.csv" in done.refusal("import")
-    assert "no message names an image by format.message=" in done.refusal("import")
+    assert "no message matches format.message=" in done.refusal("import")
     assert len((tmp_path / "mine.csv").read_text().splitlines()) == 1 + 6
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["source=x.asc"], "format is not given: add format=… (eyelink_asc, generic, maps, nci_isbi, pupil, tobii)"),
+        (["source=x.asc"], "format is not set: add format=… (eyelink_asc, generic, maps, nci_isbi, pupil, tobii)"),
         (["format=tobi", "source=x.asc"], "format=tobi is not a choice; choose eyelink_asc"),
-        (["format=tobii", "source=nowhere"], "source: no such file or folder nowhere"),
-        (["format=eyelink_asc", "source=x.asc"], "the place of the image is not given: add image.left"),
+        (["format=tobii", "source=nowhere"], "source: nowhere does not exist"),
+        (["format=eyelink_asc", "source=x.asc"], "the place of the image is not set: add image.left"),
         (
             ["format=eyelink_asc", "source=x.asc", "fit=contain"],
             "fit=contain needs the size of each image: add data.root",
         ),
-        (["format=eyelink_asc", "source=x.asc", "screen.width=-1"], "screen.width: -1 is not possible"),
-        (["format=eyelink_asc", "source=x.asc", "detection.method=magic"], "detection.method: 'magic' is not offered"),
-        (["format=maps", "source=."], "data.root is not given: maps are matched to images"),
+        (["format=eyelink_asc", "source=x.asc", "screen.width=-1"], "screen.width must be above 0, got -1"),
+        (
+            ["format=eyelink_asc", "source=x.asc", "detection.method=magic"],
+            "detection.method must be one of",
+        ),
+        (["format=maps", "source=."], "data.root is not set: maps are matched to images"),
         (["format=nci_isbi", "source=."], "source: no metadata.csv below"),
     ],
 )

@@ -1,6 +1,5 @@
-"""Published heatmaps and CRF maps (GazeMedSeg), 8-bit JPEG or PNG, as a store."""
+"""Import published heatmaps and CRF maps (GazeMedSeg), 8-bit JPEG or PNG, as a store."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from tqdm import tqdm
 
 from fovea.data.images.files import image_files, read_image
 from fovea.data.images.folder import Folder
-from fovea.data.parameters import Crf, Parameters
+from fovea.data.parameters import Crf
 from fovea.data.store import Store
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.errors import first_few
@@ -17,18 +16,16 @@ from fovea.runtime.files import sha256
 from fovea.runtime.record import versions
 
 _PACKAGES = ("fovea", "numpy", "opencv-python-headless", "pillow")
-_CRF_FOLDER = re.compile(r"crf_compat(.+)")
 
 
 class Maps:
-    """A folder of maps named as the images, made into a store that training takes with the same keys.
+    """Writes a store from a folder of maps that have the names of the images.
 
-    Which folder it is follows from `refine`: `heatmap` with `refine=none`, else `crf_compat<compat>`. Maps of
-    images that the data set does not have are left alone. What the keys say of sigma and of the CRF is written into
-    the manifest unseen: nothing in the files tells.
+    The folder is `heatmap` with `refine=none`, else `crf_compat<compat>`. The manifest repeats the parameters of
+    `labels` and `refine`: the files do not tell them.
 
     Args:
-        folders: where the folder of maps lies below the source, in the order in which they are tried.
+        folders: Where the folder of maps may be below the source; the first that exists is used.
     """
 
     def __init__(self, folders: Sequence[str]) -> None:
@@ -37,93 +34,83 @@ class Maps:
     def __call__(self, request: ImportRequest) -> ImportResult:
         """Write the store `request.out`.
 
-        Every image of `train` and `val` should have a map, of its own size; one that has none, or is bad, is listed
-        among the manifest's failures and does not stop the others.
+        Every image of `train` and `val` needs a map of its own size. An image without one is listed among the
+        manifest's failures and does not stop the others. Maps without an image are left out.
 
         Raises:
-            ValueError: no data set is given, there is no such folder, it is of other parameters, or no map is good.
+            ValueError: there is no data set or no such folder, it has other parameters, or no map can be used.
         """
         if request.dataset is None:
-            raise ValueError("data.root is not given: maps are matched to images; add data=… data.root=DIR")
-        dataset, store = request.dataset(), Store(request.out)
+            raise ValueError("data.root is not set: maps are matched to images; add data=… data.root=DIR")
+        dataset, store, parameters = request.dataset(), Store(request.out), request.parameters.flat()
         folder = self._folder(request.source, request.parameters.crf)
         maps = image_files(folder)
         splits = dataset.splits()
-        expected = {*splits["train"], *splits["val"]}.intersection(dataset.ids)
-        wanted = [name for name in dataset.ids if name in maps or name in expected]
-        store.refuse_mixture(request.parameters.flat())
+        needed = {*splits["train"], *splits["val"]}
+        wanted = [name for name in dataset.ids if name in maps or name in needed]
+        store.refuse_mixture(parameters)
         store.start()
         images: dict[str, dict[str, object]] = {}
         failures: dict[str, str] = {}
         for name in tqdm(wanted, desc="fovea-import", unit="image"):
             try:
-                images[name] = _copy(dataset, store, name, maps.get(name), folder)
-            except _BadMapError as error:
+                values = _read(dataset, name, maps.get(name), folder)
+            except ValueError as error:
                 failures[name] = str(error)
+                continue
+            store.write(name, values)
+            images[name] = {
+                "sha256": sha256(dataset.image_path(name)),
+                "source_sha256": sha256(maps[name]),
+                "mean": round(float(values.mean(dtype=np.float64)), 6),
+                "above_half": round(float(np.mean(values >= 0.5)), 6),
+            }
         if not images:
-            raise ValueError(f"{folder}: none of {len(wanted)} maps could be used; the first: {failures[wanted[0]]}")
-        store.finish(_manifest(request.parameters, folder, images, failures))
+            raise ValueError(f"{folder}: none of {len(wanted)} maps can be used; the first: {failures[wanted[0]]}")
+        manifest = {
+            "parameters": parameters,
+            "versions": versions(_PACKAGES),
+            "imported": {"format": "maps", "folder": folder.name},
+            "images": images,
+            "failures": failures,
+            "without_fixations": [],  # the maps do not tell
+        }
+        store.finish(manifest)
         surplus = sorted(set(maps) - set(dataset.ids))
-        line = f"{len(surplus)} maps belong to no image of data.root and are left out: {first_few(surplus)}"
-        return ImportResult([f"{len(images)} maps in {store.path}"], [line] if surplus else [], failures)
+        warning = f"{len(surplus)} maps belong to no image of data.root and are left out: {first_few(surplus)}"
+        return ImportResult([f"{len(images)} maps in {store.path}"], [warning] if surplus else [], failures)
 
     def _folder(self, source: Path, crf: Crf) -> Path:
+        """Return the folder of maps that `refine` asks for."""
         name = "heatmap" if crf.backend == "none" else f"crf_compat{crf.compat:g}"
-        folder = next((each for part in self.folders if (each := source / part / name).is_dir()), source)
+        folder = next((path for part in self.folders if (path := source / part / name).is_dir()), source)
         if not folder.is_dir():
-            raise ValueError(f"source: no such folder {source}; name the data set's folder, or that of the maps")
-        published = folder.name == "heatmap" or _CRF_FOLDER.fullmatch(folder.name)
-        if published and folder.name != name:
-            raise ValueError(f"{folder}: {_mismatch(folder.name, crf)}")
-        if folder is source and not published and any((source / part).is_dir() for part in ("gaze", "images")):
-            raise ValueError(
-                f"{source}: no folder {name} in it or in its gaze/; name the folder of maps, or fix refine"
-            )
+            raise ValueError(f"source: {source} does not exist; set the folder of the data set, or of its maps")
+        if folder.name == "heatmap" != name:
+            raise ValueError(f"{folder}: the folder holds heatmaps, but refine={crf.backend}; set refine=none")
+        if folder.name.startswith("crf_compat") and name == "heatmap":
+            raise ValueError(f"{folder}: the maps were refined by a CRF, but refine=none; set refine=pydensecrf")
+        if folder.name.startswith("crf_compat") and folder.name != name:
+            raise ValueError(f"{folder}: the name tells another compat than refine.compat={crf.compat:g}; set that one")
+        if folder is source and folder.name != name and any((source / part).is_dir() for part in ("gaze", "images")):
+            raise ValueError(f"{source}: there is no {name} in it or in its gaze/; set source to the maps, or refine=…")
         return folder
 
 
-class _BadMapError(ValueError):
-    """A map that cannot be used; a store that cannot be written is another thing, and ends the import."""
+def _read(dataset: Folder, name: str, path: Path | None, folder: Path) -> np.ndarray:
+    """Return a map, float32 [H, W] in [0, 1].
 
-
-def _copy(dataset: Folder, store: Store, name: str, path: Path | None, folder: Path) -> dict[str, object]:
-    """Write one map; its statistics as `fovea-prepare` has them, as far as they are known."""
+    Raises:
+        ValueError: it is missing, cannot be read, or has another size than the image.
+    """
     if path is None:
-        raise _BadMapError(f"no map of {name} in {folder.name}")
+        raise ValueError(f"no map of {name} in {folder.name}")
     try:
         values = read_image(path, channels=1)[:, :, 0].astype(np.float32) / np.float32(255)
         size = dataset.size(name)
     except ValueError as error:
-        raise _BadMapError(str(error).replace(f"{folder}/", "").replace(f"{dataset.root}/", "")) from error
+        raise ValueError(str(error).replace(f"{folder}/", "").replace(f"{dataset.root}/", "")) from error
     if values.shape != size:
         (rows, columns), (height, width) = values.shape, size
-        raise _BadMapError(f"{path.name} is {columns} x {rows} pixels, but the image is {width} x {height}")
-    store.write(name, values)
-    return {
-        "sha256": sha256(dataset.image_path(name)),
-        "source_sha256": sha256(path),
-        "mean": round(float(values.mean(dtype=np.float64)), 6),
-        "above_half": round(float(np.mean(values >= 0.5)), 6),
-    }
-
-
-def _manifest(
-    parameters: Parameters, folder: Path, images: dict[str, dict[str, object]], failures: dict[str, str]
-) -> dict[str, object]:
-    return {
-        "parameters": parameters.flat(),
-        "versions": versions(_PACKAGES),
-        "imported": {"format": "maps", "folder": folder.name},  # 8 bits, whatever the store could hold
-        "images": images,
-        "failures": failures,
-        "without_fixations": [],  # the maps do not say whom nobody looked at
-    }
-
-
-def _mismatch(found: str, crf: Crf) -> str:
-    """What the keys say and what the folder is."""
-    if found == "heatmap":
-        return f"these are heatmaps, but refine={crf.backend}; set refine=none"
-    if crf.backend == "none":
-        return "these went through a CRF, but refine=none; set refine=pydensecrf"
-    return f"these are of another weight than refine.compat={crf.compat:g}; set the one in the folder's name"
+        raise ValueError(f"{path.name} is {columns} x {rows} pixels, but the image is {width} x {height}")
+    return values

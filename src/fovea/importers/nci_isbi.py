@@ -1,4 +1,4 @@
-"""NCI-ISBI 2013 as it is downloaded: DICOM series with `metadata.csv`, NRRD masks; as a data root."""
+"""Import NCI-ISBI 2013 as downloaded (DICOM series with `metadata.csv`, NRRD masks) as a data root."""
 
 import csv
 import re
@@ -19,32 +19,32 @@ from fovea.runtime.files import make_folder, write_bytes, write_text
 
 _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _COLUMNS = ("Subject ID", "File Location")
-_SPLITS = ("train", "test")
 
 
 class _CountsDifferError(ValueError):
-    """A mask of fewer or more slices than the series: known of the download, and no damage."""
+    """The mask has another number of slices than the series: known for some cases of the download."""
 
 
 class NciIsbiRaw:
     """Writes `images/<case>_<InstanceNumber>.dcm`, `masks/<same>.png`, `train.txt` and `test.txt`.
 
-    Slices and masks are matched by the headers' InstanceNumber, which is i + 1 for `mask[:, :, i]`; the file names
-    are not looked at. Foreground is label 1 (peripheral zone) or more; slices without any are left out, and so is,
-    with a warning, a case whose mask has fewer or more slices than its series. The lists are the published ones
-    (`fovea.data.images.nci_isbi`) as far as their slices are there.
+    Slice i of a mask belongs to the DICOM slice with InstanceNumber i + 1; file names are not used. Foreground is
+    label 1 (peripheral zone) or more. Slices without foreground are left out, and with a warning also cases whose
+    mask and series have different numbers of slices. The lists are the published ones, limited to the slices written.
     """
 
     def __call__(self, request: ImportRequest) -> ImportResult:
-        """Read the download `request.source` and write the data root `request.out`; a bad case does not stop the others.
+        """Write the data root `request.out` from the download `request.source`.
 
         Raises:
-            ValueError: there is no metadata.csv or no mask, no case could be read, or a file cannot be written.
+            ValueError: there is no metadata.csv or no mask, or no case could be read.
         """
         series, masks = _series(request.source), _masks(request.source)
         cases = sorted({*series} & {*masks})
         if not cases:
-            raise ValueError(f"{request.source}: no case has a DICOM series and an NRRD mask; unpack both downloads there")
+            raise ValueError(
+                f"{request.source}: no case has a DICOM series and an NRRD mask; unpack both downloads there"
+            )
         out = make_folder(request.out.expanduser())
         written: list[str] = []
         warnings, failures = _unmatched(series, masks), {}
@@ -57,12 +57,18 @@ class NciIsbiRaw:
             except ValueError as error:
                 failures[case] = str(error)
                 continue
-            for each in slices:
-                each.write(out)
-                written.append(each.name)
+            for item in slices:
+                write_bytes(out / "images" / f"{item.name}.dcm", item.dicom.read_bytes())
+                write_image(out / "masks" / f"{item.name}.png", item.mask.astype(np.uint8) * 255)
+                written.append(item.name)
         if not written:
-            raise ValueError(f"no case could be used; the first: {next(iter([*failures.values(), *warnings]))}")
-        counts = [f"{split} {count} of {total}" for split, count, total in _write_lists(out, written)]
+            raise ValueError(f"no case could be read; the first: {next(iter([*failures.values(), *warnings]))}")
+        counts = []
+        for split in ("train", "test"):
+            names = published(f"nci_isbi_{split}")
+            kept = [name for name in names if name in set(written)]
+            write_text(out / f"{split}.txt", "".join(f"{name}\n" for name in kept))
+            counts.append(f"{split} {len(kept)} of {len(names)}")
         patients = len({name.rpartition("_")[0] for name in written})
         line = f"{len(written)} slices of {patients} cases in {out}; of the published lists {', '.join(counts)}"
         return ImportResult([line], warnings, failures)
@@ -76,24 +82,20 @@ class _Slice:
     dicom: Path
     mask: np.ndarray
 
-    def write(self, out: Path) -> None:
-        write_bytes(out / "images" / f"{self.name}.dcm", self.dicom.read_bytes())
-        write_image(out / "masks" / f"{self.name}.png", self.mask.astype(np.uint8) * 255)
-
 
 def _series(source: Path) -> dict[str, list[Path]]:
-    """The folders of each case's series, from every `metadata.csv`; none of them leads out of its download."""
+    """Return the folders of each case's series from every `metadata.csv`; refuse those outside the download."""
     tables = sorted(source.rglob("metadata.csv")) if source.is_dir() else []
     if not tables:
-        raise ValueError(f"source: no metadata.csv below {source}; name the folder that the download was unpacked into")
-    found: dict[str, list[Path]] = {}
+        raise ValueError(f"source: no metadata.csv below {source}; set the folder with the unpacked download")
+    folders: dict[str, list[Path]] = {}
     for table in tables:
         for case, location in _metadata(table):
             folder = table.parent / PureWindowsPath(location).as_posix()  # the NBIA retriever writes either slash
             if not folder.resolve().is_relative_to(table.parent.resolve()) or not _CASE.fullmatch(case):
-                raise ValueError(f"{table}: {case!r} at {location!r} leads out of its folder; mend or delete the line")
-            found.setdefault(case, []).append(folder)
-    return found
+                raise ValueError(f"{table}: {case!r} at {location!r} is outside of its folder; delete the line")
+            folders.setdefault(case, []).append(folder)
+    return folders
 
 
 def _metadata(table: Path) -> Iterator[tuple[str, str]]:
@@ -109,32 +111,29 @@ def _metadata(table: Path) -> Iterator[tuple[str, str]]:
 
 
 def _masks(source: Path) -> dict[str, list[Path]]:
-    """NRRD files by case: `<case>.nrrd`, or with something behind an underscore (`<case>_truth.nrrd`)."""
-    found: dict[str, list[Path]] = {}
+    """Return NRRD files by case: `<case>.nrrd`, or with a suffix as in `<case>_truth.nrrd`."""
+    files: dict[str, list[Path]] = {}
     for path in sorted(source.rglob("*.nrrd")):
-        found.setdefault(path.stem.partition("_")[0], []).append(path)
-    return found
+        files.setdefault(path.stem.partition("_")[0], []).append(path)
+    return files
 
 
 def _unmatched(series: dict[str, list[Path]], masks: dict[str, list[Path]]) -> list[str]:
-    lines = []
-    for there, absent, what in ((series, masks, "a DICOM series and no mask"), (masks, series, "a mask and no series")):
-        if names := sorted(set(there) - set(absent)):
-            lines.append(f"{len(names)} cases have {what}: {first_few(names)}")
-    return lines
+    pairs = ((series, masks, "a DICOM series and no mask"), (masks, series, "a mask and no series"))
+    missing = [(sorted(set(one) - set(other)), what) for one, other, what in pairs]
+    return [f"{len(names)} cases have {what}: {first_few(names)}" for names, what in missing if names]
 
 
 def _match(case: str, folders: list[Path], masks: list[Path]) -> list[_Slice]:
-    """The slices of a case in which the prostate is present.
+    """Return the slices of a case that show the prostate.
 
     Raises:
-        ValueError: a file is bad, or the two do not belong together.
+        ValueError: a file is damaged, or series and mask do not match.
     """
-    for kind, paths in (("series", folders), ("masks", masks)):
+    for what, paths in (("series", folders), ("masks", masks)):
         if len(paths) > 1:
-            raise ValueError(
-                f"{case} has {len(paths)} {kind}: {first_few(sorted(each.name for each in paths))}; keep one"
-            )
+            names = first_few(sorted(path.name for path in paths))
+            raise ValueError(f"{case} has {len(paths)} {what}: {names}; keep one")
     labels = _read_mask(masks[0])
     slices = _numbered(folders[0])
     if len(slices) != labels.shape[2]:
@@ -156,42 +155,31 @@ def _match(case: str, folders: list[Path], masks: list[Path]) -> list[_Slice]:
 
 
 def _numbered(folder: Path) -> dict[int, tuple[Path, tuple[int, int]]]:
-    """File, height and width of each slice by its InstanceNumber."""
-    found: dict[int, tuple[Path, tuple[int, int]]] = {}
+    """Return file, height and width of each slice by its InstanceNumber."""
+    slices: dict[int, tuple[Path, tuple[int, int]]] = {}
     for path in sorted(folder.glob("*.dcm")):
         header = read_header(path)
         if (number := header.get("InstanceNumber")) is None:
-            raise ValueError(f"{path}: no InstanceNumber, so its mask is not known; download the series again")
-        if int(number) in found:
-            raise ValueError(f"{path} and {found[int(number)][0].name} both have InstanceNumber {number}; remove one")
-        found[int(number)] = (path, (int(header.Rows), int(header.Columns)))
-    if not found:
+            raise ValueError(f"{path}: no InstanceNumber, so its mask is unknown; download the series again")
+        if int(number) in slices:
+            raise ValueError(f"{path} and {slices[int(number)][0].name} both have InstanceNumber {number}; remove one")
+        slices[int(number)] = (path, (int(header.Rows), int(header.Columns)))
+    if not slices:
         raise ValueError(f"{folder}: no .dcm file; download the series again")
-    return found
+    return slices
 
 
 def _read_mask(path: Path) -> np.ndarray:
-    """Labels [x, y, slice]."""
-    mend = "download it again"
+    """Return labels [x, y, slice]."""
     try:
         header = nrrd.read_header(str(path))
-        elsewhere = "data file" in header or "datafile" in header  # the pixels may be in any file that it names
-        labels = None if elsewhere else nrrd.read(str(path))[0]
-    except Exception as error:  # pynrrd raises whatever a damaged file leads it into
+        detached = "data file" in header or "datafile" in header  # could name any file
+        labels = None if detached else nrrd.read(str(path))[0]
+    except Exception as error:  # pynrrd raises anything for damaged files
         reason = " ".join(str(error).split())[:80] or type(error).__name__
-        raise ValueError(f"{path}: not an NRRD file, or damaged ({reason}); {mend}") from error
+        raise ValueError(f"{path}: not an NRRD file, or damaged ({reason}); download it again") from error
     if labels is None:
         raise ValueError(f"{path}: its pixels are in another file; save it as one NRRD file")
     if labels.ndim != 3:
-        raise ValueError(f"{path}: {labels.ndim} axes, a mask has 3; {mend}")
+        raise ValueError(f"{path}: has {labels.ndim} axes, a mask needs 3; download it again")
     return labels
-
-
-def _write_lists(out: Path, written: list[str]) -> Iterator[tuple[str, int, int]]:
-    """Write the published lists as far as their slices are there: split, slices there, slices published."""
-    there = set(written)
-    for split in _SPLITS:
-        names = published(f"nci_isbi_{split}")
-        kept = [name for name in names if name in there]
-        write_text(out / f"{split}.txt", "".join(f"{name}\n" for name in kept))
-        yield split, len(kept), len(names)

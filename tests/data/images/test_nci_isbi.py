@@ -8,14 +8,14 @@ import pytest
 from fovea.data.images.nci_isbi import NciIsbi, read_slice
 from fovea.data.splits import published
 from fovea.importers.nci_isbi import NciIsbiRaw
-from fovea.importers.task import Task
+from fovea.importers.request import ImportRequest
 
 
 @pytest.fixture(scope="module")
 def root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small download of real slices, imported."""
     out = tmp_path_factory.mktemp("nci_isbi") / "root"
-    NciIsbiRaw()(Task(real_data / "NCI-ISBI-2013" / "raw", out))
+    NciIsbiRaw()(ImportRequest(real_data / "NCI-ISBI-2013" / "raw", out))
     return out
 
 

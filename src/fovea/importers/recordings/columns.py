@@ -180,7 +180,7 @@ class ColumnReader:
         """Return width and height of the screen in pixels, if the file tells."""
         whole, *sides = (table.find(self.columns.get(key)) for key in _SCREEN)
         text = table.texts(whole)[0] if whole else " x ".join(table.texts(name)[0] for name in sides if name)
-        found = re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*", text)
+        found = re.fullmatch(r"\s*(\d+)\s*x\s*(\d+)\s*", text)
         return (float(found[1]), float(found[2])) if found else None
 
 

@@ -13,7 +13,7 @@ from fovea.data.fixations import write_fixations
 from fovea.data.images.folder import Folder
 from fovea.importers.recordings.detection import Detection
 from fovea.importers.recordings.geometry import Screen
-from fovea.importers.recordings.trial import Rectangle, Recording, Trial
+from fovea.importers.recordings.trial import Recording, Rectangle, Trial
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder
@@ -117,7 +117,9 @@ class _Table:
         for trial in recording.trials:
             size = None
             if self.dataset is not None:
-                image_id = next((name for name in (trial.image, PurePosixPath(trial.image).stem) if name in self.ids), None)
+                image_id = next(
+                    (name for name in (trial.image, PurePosixPath(trial.image).stem) if name in self.ids), None
+                )
                 if image_id is None:
                     self.unknown[trial.image] = None
                     continue

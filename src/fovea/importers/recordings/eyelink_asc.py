@@ -131,7 +131,9 @@ class EyelinkAsc:
             row = (*numbers[:3], *gaze, *[math.nan] * (3 - len(gaze)))
             events.fixations.append((_EYES[cells[0]], row))
         elif word in ("SAMPLES", "EVENTS"):
-            events.eyes = [eye for eye in ("left", "right") if eye.upper() in cells] if word == "SAMPLES" else events.eyes
+            events.eyes = (
+                [eye for eye in ("left", "right") if eye.upper() in cells] if word == "SAMPLES" else events.eyes
+            )
             events.href = word if "HREF" in cells else events.href
         elif word == "START":
             events.start(float(cells[0]))
@@ -228,7 +230,9 @@ class _Events:
         except ValueError as error:
             raise ValueError(f"{path}: a sample is damaged ({error}); convert the recording again") from None
         table = np.array(numbers).reshape(-1, 1 + width)
-        values = table[:, 1:].reshape(-1, len(self.eyes), 3)[:, [self.eyes.index(eye) for eye in eyes if eye in self.eyes]]
+        values = table[:, 1:].reshape(-1, len(self.eyes), 3)[
+            :, [self.eyes.index(eye) for eye in eyes if eye in self.eyes]
+        ]
         valid = ~np.isnan(values)
         with np.errstate(invalid="ignore"):
             means = np.where(valid, values, 0.0).sum(axis=1) / valid.sum(axis=1)

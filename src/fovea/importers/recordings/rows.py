@@ -185,9 +185,7 @@ def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> N
     if not pixels and len(above) and above.mean() > 0.5:
         raise ValueError(f"{path}: most coordinates are above 1, so they are pixels; set format.unit=px")
     if pixels and len(above) and not above.any() and np.ptp(x[tracked]) > 0:
-        raise ValueError(
-            f"{path}: no coordinate is above 1, so they are fractions; set format.unit=fraction (of the image) or screen"
-        )
+        raise ValueError(f"{path}: no coordinate is above 1, so they are fractions; set format.unit=fraction or screen")
 
 
 def _first(times: np.ndarray) -> float:

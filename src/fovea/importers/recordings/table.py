@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ class Table:
 
     def select(self, kept: np.ndarray) -> "Table":
         """Return the table with the rows where `kept`, bool [N], is true."""
-        places = np.flatnonzero(kept)
+        places = np.flatnonzero(kept).tolist()
         return replace(self, rows=[self.rows[place] for place in places], lines=[self.lines[place] for place in places])
 
     def check_lengths(self) -> None:
@@ -140,12 +141,8 @@ def read_table(path: Path, delimiter: str | None, needed: Names) -> Table:
         ValueError: the file cannot be read, is not text, or has no rows.
     """
     lines = read_text(path).splitlines(keepends=True)
-    for number, line in enumerate(lines[:_PREAMBLE]):
-        cells = _split(line, delimiter or max("\t;,", key=line.count))
-        if Table(path, cells, [], [], "", {}).find(needed) is not None:
-            break
-    else:
-        number = 0
+    headers = (_split(line, delimiter or max("\t;,", key=line.count)) for line in lines[:_PREAMBLE])
+    number = next((n for n, cells in enumerate(headers) if Table(path, cells, [], [], "", {}).find(needed)), 0)
     header_line = lines[number] if lines else ""
     delimiter = delimiter or max("\t;,", key=header_line.count)
     preamble = [line.strip("#[] \t\r\n").partition(":") for line in lines[:number]]
@@ -197,4 +194,4 @@ def runs(*columns: Sequence[object]) -> list[slice]:
     """Return the longest stretches of rows in which no column changes, in order."""
     keys = list(zip(*columns, strict=True))
     edges = [place for place in range(len(keys) + 1) if place in (0, len(keys)) or keys[place] != keys[place - 1]]
-    return [slice(first, last) for first, last in zip(edges, edges[1:], strict=False)]
+    return [slice(first, last) for first, last in pairwise(edges)]
