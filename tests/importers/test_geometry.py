@@ -3,7 +3,7 @@
 import pytest
 
 from fovea.importers.recordings.geometry import Place, Screen
-from fovea.runtime.instantiate import instantiate
+from fovea.runtime.config import instantiate
 
 GEOMETRY = "fovea.importers.recordings.geometry"
 
