@@ -279,9 +279,8 @@ def test_every_cache_serves_the_data_module(cache: str, tmp_path: Path) -> None:
     small = ["data=synthetic", f"data.root={root}", "data.dataset.images=12", "data.dataset.image_size=32"]
     settings = [f"data.cache.folder={tmp_path / 'cache'}"] if cache == "disk" else []
     config = training(tmp_path, *small, "data.size=16", f"cache={cache}", *settings)
-    kind = instantiate(config["data"])
-    data = kind.module(kind.plan(["mask"]))
-    assert data.training[""][0, 1]["image"].shape == (3, 16, 16)
+    [samples] = instantiate(config["data"]).train(["mask"]).streams().values()
+    assert samples[0, 1]["image"].shape == (3, 16, 16)
     assert len(list((tmp_path / "cache").glob("set-*.npy"))) == (2 if cache == "disk" else 0)
 
 

@@ -16,10 +16,10 @@ from PIL import Image
 
 from fovea.data.cache import Files, Memory, fingerprint
 from fovea.data.images.folder import Folder
-from fovea.data.images.plan import make_plan
-from fovea.data.images.samples import Resized, TrainingSamples
+from fovea.data.images.samples import ImageTraining, Resized
 from fovea.data.loader import EpochBatches, Order, TrainingLoader
 from fovea.data.store import Store
+from fovea.data.targets import Mask, PseudoMask, Target
 
 AUGMENT = {"flip": A.HorizontalFlip(p=0.5), "turn": A.Affine(rotate=(-30, 30), p=1.0), "noise": A.GaussNoise(p=0.5)}
 IDS = [f"i{number}" for number in range(7)]
@@ -45,21 +45,21 @@ def root(tmp_path: Path) -> Path:
 
 
 def resized(root: Path, *needs: str, size: int = 16, **options) -> Resized:
-    needs = needs or ("mask", "pseudo")
-    return Resized(
-        make_plan(partial(Folder, **options), str(root), needs, str(root / "store"), {}, 1.0, "mask", 0), size
-    )
+    folder = Folder(root, **options)
+    targets: list[Target] = [Mask(folder), PseudoMask(Store(root / "store"), {}, 0.5)]
+    wanted = [target for target in targets if not needs or target.name in needs]
+    return Resized(folder, IDS, wanted, size)
 
 
-def samples(root: Path, cache: Callable | None, *needs: str) -> TrainingSamples:
-    return TrainingSamples(resized(root, *needs).plan, 16, 1, A.Normalize(), AUGMENT, 0, cache)
+def samples(root: Path, cache: Callable | None, *needs: str) -> ImageTraining:
+    return ImageTraining(resized(root, *needs), A.Normalize(), AUGMENT, 0, cache)
 
 
 def disk(root: Path) -> Callable:
     return partial(Files, folder=str(root / "cache"), threads=2)
 
 
-def epochs(made: TrainingSamples, workers: int, count: int = 3) -> list[dict]:
+def epochs(made: ImageTraining, workers: int, count: int = 3) -> list[dict]:
     """All batches of some epochs."""
     order = EpochBatches({"all": Order(len(made), 2, False, 0)})
     loader = TrainingLoader(
@@ -181,7 +181,7 @@ def test_size_channels_and_the_class_are_part_of_the_name(root: Path) -> None:
         pass
 
     usual, own = resized(root), resized(root)
-    own.plan.dataset.__class__ = Own
+    own.dataset.__class__ = Own
     others = [resized(root, size=17), resized(root, channels=1), own]
     assert fingerprint(usual, "image") == fingerprint(resized(root, "mask"), "image")
     assert len({fingerprint(each, "image") for each in (usual, *others)}) == 4

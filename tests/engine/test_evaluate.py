@@ -14,13 +14,35 @@ from torch import nn
 
 from fovea.data.images.files import image_files, read_image
 from fovea.data.images.folder import Folder
-from fovea.data.images.held_out import ImageSplit
-from fovea.data.images.plan import evaluation_plan
 from fovea.data.images.predict import predict
+from fovea.data.images.source import Images
+from fovea.data.source import Split
 from fovea.engine.evaluate import Evaluation, evaluate
 from fovea.metrics.scoring import Scoring
 
 SCORING = Scoring(2.0, [0.1, 0.2], calibration_bins=10, resamples=100, seed=0)
+
+
+def val(root: Path, size: int = 32, dataset: str = "fovea.data.images.folder.Folder") -> Split:
+    """Return the val split of a folder."""
+    source = Images(
+        name="folder",
+        root=str(root),
+        dataset={"_target_": dataset, "_partial_": True},
+        channels=3,
+        classes=1,
+        size=size,
+        batch_size=1,
+        num_workers=0,
+        drop_last=False,
+        fraction=1.0,
+        select_on="auto",
+        select_threshold=0.5,
+        normalize={"_target_": "albumentations.Normalize"},
+        augment={},
+        seed=0,
+    )
+    return source.split("val")
 
 
 def facts(split: str) -> dict[str, str]:
@@ -43,16 +65,6 @@ class Unsure(nn.Module):
         return {"prediction": torch.full((1, 1, *size), 0.3)}
 
 
-class Scan(Folder):
-    """Slices of one patient, of pixels half a millimetre high and two wide."""
-
-    def patient(self, name):
-        return "p"
-
-    def spacing(self, name):
-        return 0.5, 2.0
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Images of odd sizes whose bright square is the mask; nothing is bright in the last."""
@@ -70,8 +82,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
-    plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
-    held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 2, facts("val"))
+    held_out, settings = val(root), Evaluation(1, SCORING, 0, 2, facts("val"))
     out = tmp_path / "out"
     summary, _ = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
     assert json.loads((out / "summary.json").read_text()) == summary
@@ -94,8 +105,7 @@ def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
 
 
 def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path) -> None:
-    plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
-    held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
+    held_out, settings = val(root), Evaluation(1, SCORING, 0, 0, facts("val"))
     summary, _ = evaluate(Unsure(), held_out, settings, torch.device("cpu"), tmp_path / "out")
     pixels = 40 * 60 + 61 * 33 + 50 * 50
     assert summary["calibration_error"] == pytest.approx(0.3 - 800 / pixels)
@@ -104,8 +114,7 @@ def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path)
 
 
 def test_dice_against_the_threshold_is_that_of_each_threshold(root: Path, tmp_path: Path) -> None:
-    plan = evaluation_plan(partial(Folder), str(root), "val", "auto", None, {})
-    held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
+    held_out, settings = val(root), Evaluation(1, SCORING, 0, 0, facts("val"))
     out = tmp_path / "out"
     summary, _ = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
     with (out / "thresholds.csv").open() as file:
@@ -119,9 +128,10 @@ def test_dice_against_the_threshold_is_that_of_each_threshold(root: Path, tmp_pa
     assert dice[15:] == pytest.approx([1 / 3] * 34, abs=1e-6)  # from 0.32 on: nothing is
 
 
-def test_an_evaluation_in_mm_by_patient(root: Path, tmp_path: Path) -> None:
-    plan = evaluation_plan(partial(Scan), str(root), "val", "auto", None, {})
-    held_out, settings = ImageSplit(plan, plan.val, 32, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
+def test_an_evaluation_in_mm_by_patient(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Folder, "patient", lambda self, name: "p")
+    monkeypatch.setattr(Folder, "spacing", lambda self, name: (0.5, 2.0))  # pixels half a millimeter high and two wide
+    held_out, settings = val(root), Evaluation(1, SCORING, 0, 0, facts("val"))
     summary, _ = evaluate(Unsure(), held_out, settings, torch.device("cpu"), tmp_path / "out")
     assert summary["hd95"]["unit"] == summary["surface_dice"]["unit"] == "mm"
     assert summary["hd95"]["mean"] == pytest.approx((np.hypot(20, 120) + np.hypot(30.5, 66)) / 3)
@@ -135,10 +145,9 @@ def test_real_polyps_in_pixels(real_data: Path, tmp_path: Path) -> None:
         (tmp_path / kind).symlink_to(source / kind)
     (tmp_path / "val.txt").write_text("\n".join(ids))
     (tmp_path / "train.txt").write_text("")
-    plan = evaluation_plan(partial(Folder), str(tmp_path), "val", "auto", None, {})
-    held_out, settings = ImageSplit(plan, plan.val, 96, A.Normalize(), 0.5), Evaluation(1, SCORING, 0, 0, facts("val"))
+    held_out, settings = val(tmp_path, size=96), Evaluation(1, SCORING, 0, 0, facts("val"))
     summary, _ = evaluate(Brightness(), held_out, settings, torch.device("cpu"), tmp_path / "out")
-    sizes = [plan.dataset.mask(image_id).astype(bool).mean() for image_id in ids]
+    sizes = [Folder(tmp_path).mask(image_id).astype(bool).mean() for image_id in ids]
     assert summary["size"]["mean"] == pytest.approx(np.mean(sizes))
     assert summary["hd95"]["unit"] == "px" and summary["hd95"]["mean"] > 10
     assert 0 < summary["surface_dice"]["mean"] < 0.5 and 0 < summary["calibration_error"] < 1

@@ -68,7 +68,7 @@ def same_weights(*runs: Path) -> bool:
 
 def test_a_training_scores_each_modality_and_class(trained: Path) -> None:
     said = (trained / "train.log").read_text()
-    assert "trains on 2 labelled and 3 unlabelled cases of bright, dark; 2 val cases" in said
+    assert "trains on 2 labeled and 3 unlabeled cases of bright, dark; 2 val cases" in said
     with (trained / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]
     assert len(rows) == STEPS and all(float(row["train/channel"]) > 0 for row in rows)

@@ -36,18 +36,18 @@ def score(config: Config) -> None:
     module, trained_with = load(checkpoint, device)
     if trained_with["data"]["_target_"] != data["_target_"]:
         raise ValueError(f"data={data['name']} is of another kind than {checkpoint} was trained on; choose that data=…")
-    of_model = {key: trained_with["data"].get(key) for key in locate(data["_target_"], "data._target_").of_model}
+    of_model = {key: trained_with["data"].get(key) for key in locate(data["_target_"], "data._target_").model_keys}
     for key in ("channels", "classes"):
         if data[key] is not None and of_model[key] != data[key]:
             own = of_model[key]
             raise ValueError(f"data.{key}={data[key]} but {checkpoint} has {own}; add data.{key}={own}")
-    kind = instantiate(data | of_model)
-    plan = kind.split_plan(split)
-    settings = settings_of(config, kind, plan, split, checkpoint)
+    source = instantiate(data | of_model, "data")
+    held_out = source.split(split)
+    settings = settings_of(config, source, held_out, checkpoint)
     out = Path(config["out"])
-    read = kind.whole(instantiate(config["tta"])(module))
+    predictor = source.predictor(instantiate(config["tta"], "tta")(module))
     write_text(Path(config["run_dir"]) / TRAINED, OmegaConf.to_yaml(OmegaConf.create(trained_with)))
-    summary, _ = evaluate(read, kind.held_out(plan, split), settings, device, out)
+    summary, _ = evaluate(predictor, held_out, settings, device, out)
     log.info("%s", headline(summary, out))
 
 

@@ -19,9 +19,9 @@ def main(config: Config) -> None:
     device, out = pick(config["device"]), Path(config["out"])
     module, trained_with = load(Path(config["checkpoint"]), device)
     data = trained_with["data"]
-    kind = locate(data["_target_"], "checkpoint: data._target_")
+    source = locate(data["_target_"], "checkpoint: data._target_")
     module = instantiate(config["tta"])(module)
-    count, failures = kind.predict(data, module, Path(config["input"]), out, device)
+    count, failures = source.predict(data, module, Path(config["input"]), out, device)
     log.info("%d masks in %s", count - len(failures), out)
     if failures:
         raise ValueError(

@@ -1,13 +1,14 @@
 """The training loader: its order is a pure function of seed and epoch, and it can go on in the middle of an epoch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from fovea.data.protocols import Training
+from fovea.data.source import Samples, TrainingSamples
 
 
 class Order:
@@ -87,14 +88,15 @@ class EpochBatches(Sampler[list[tuple[str, int, int]]]):
 
 
 class Streams(Dataset[Any]):
-    """Samples of several streams by (stream, pass, index), with the name of their stream."""
+    """Samples of several streams by (stream, pass, index), with the name of their stream, or the error of a sample."""
 
-    def __init__(self, streams: Mapping[str, Training]) -> None:
+    def __init__(self, streams: Mapping[str, TrainingSamples]) -> None:
         self.streams = dict(streams)
 
-    def __getitem__(self, key: tuple[str, int, int]) -> tuple[str, dict[str, Any]]:
+    def __getitem__(self, key: tuple[str, int, int]) -> tuple[str, dict[str, Any]] | Exception:
         stream, turn, index = key
-        return stream, self.streams[stream][turn, index]
+        sample = caught(self.streams[stream].__getitem__, (turn, index))
+        return sample if isinstance(sample, Exception) else (stream, sample)
 
 
 class TrainingLoader(DataLoader[dict[str, Any]]):
@@ -108,7 +110,7 @@ class TrainingLoader(DataLoader[dict[str, Any]]):
         **options: Further arguments of `DataLoader`.
     """
 
-    def __init__(self, samples: Mapping[str, Training], batches: EpochBatches, **options: Any) -> None:
+    def __init__(self, samples: Mapping[str, TrainingSamples], batches: EpochBatches, **options: Any) -> None:
         # A generator of its own: DataLoader draws a number from it whenever an epoch starts, and would draw it from
         # the one that the network's random layers use, so that theirs would depend on how often a run was started.
         generator = torch.Generator().manual_seed(0)
@@ -119,7 +121,7 @@ class TrainingLoader(DataLoader[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # DataLoader promises a class of its own
         # As a generator, since Lightning asks for the iterator before it says which epoch it is.
         self.done = self.batches.start
-        for streams in super().__iter__():
+        for streams in map(raised, super().__iter__()):
             self.done += 1
             yield {
                 stream: {name: self._tensor(value) for name, value in batch.items()}
@@ -143,11 +145,64 @@ class TrainingLoader(DataLoader[dict[str, Any]]):
         self.batches.start = self.done = 0 if over else state["batches"]
 
 
-def by_stream(samples: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """The samples of each stream as a batch."""
+class EvaluationLoader(DataLoader[dict[str, Any]]):
+    """One image a batch, since targets keep their native sizes.
+
+    Args:
+        samples: The images with their targets.
+        **options: Further arguments of `DataLoader`.
+    """
+
+    def __init__(self, samples: Samples, **options: Any) -> None:
+        super().__init__(Caught(samples), batch_size=1, collate_fn=of_one, **options)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # DataLoader promises a class of its own
+        return map(raised, super().__iter__())
+
+
+class Caught(Dataset[Any]):
+    """Samples, or the error of a sample in its place."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | Exception:
+        return caught(self.samples.__getitem__, index)
+
+
+def caught(read: Callable[[Any], dict[str, Any]], key: Any) -> dict[str, Any] | Exception:
+    """Return a sample, or the error that it ends in: torch would send the error of a worker as text."""
+    try:
+        return read(key)
+    except (ValueError, OSError) as error:
+        error.add_note(traceback.format_exc())  # where it was raised, which is lost on the way between processes
+        return error
+
+
+def raised(batch: dict[str, Any] | Exception) -> dict[str, Any]:
+    """Return a batch, or raise the error that came in its place."""
+    if isinstance(batch, Exception):
+        raise batch
+    return batch
+
+
+def of_one(samples: Sequence[dict[str, Any] | Exception]) -> dict[str, Any] | Exception:
+    """Return the one sample as a batch."""
+    [sample] = samples
+    batch: dict[str, Any] | Exception = sample if isinstance(sample, Exception) else default_collate([sample])
+    return batch
+
+
+def by_stream(samples: Sequence[tuple[str, dict[str, Any]] | Exception]) -> dict[str, dict[str, Any]] | Exception:
+    """Return the samples of each stream as a batch, or the first error."""
     streams: dict[str, list[dict[str, Any]]] = {}
-    for stream, sample in samples:
-        streams.setdefault(stream, []).append(sample)
+    for entry in samples:
+        if isinstance(entry, Exception):
+            return entry
+        streams.setdefault(entry[0], []).append(entry[1])
     return {stream: stacked(each) for stream, each in streams.items()}
 
 

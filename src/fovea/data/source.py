@@ -1,96 +1,129 @@
-"""The seam between a kind of data and everything else."""
+"""The contract between a type of data, e.g. images or volumes, and everything else."""
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from fovea.data.protocols import Plan, Samples
-
-if TYPE_CHECKING:  # `--help` and the checks before a training do without them
+if TYPE_CHECKING:  # `--help` and the checks before a training run without torch
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
-    from fovea.engine.datamodule import DataModule
-
-Read = Callable[[Any, Sequence[int]], Mapping[str, "torch.Tensor"]]
-"""An image and a size to probabilities [B, K, *size] by name: a mode, or what reads whole volumes with one."""
+Predictor = Callable[[Any, Sequence[int]], Mapping[str, "Tensor"]]
+"""Maps an image and a size to probabilities [B, K, *size] by name: a mode, or a sliding window around one."""
 
 
-class HeldOut(Samples, Protocol):
-    """The images of a split, and all that an evaluation asks about them."""
+class Samples(Protocol):
+    """Images for evaluation, one by one."""
 
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> dict[str, Any]:
+        """Return `image`, `index`, `id` and `target`: class indices [H, W] or [D, H, W], int64, at native size."""
+
+
+class TrainingSamples(Protocol):
+    """Images for training, augmented."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: tuple[int, int], /) -> dict[str, Any]:
+        """Return the sample of (pass, index) as arrays, which are cheap to send from a worker."""
+
+    def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Turn stacked samples, on the device of the network, into a `fovea.supervision.batch.Batch`."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one split, and what an evaluation needs to know about them."""
+
+    name: str  # train, val or test
     ids: list[str]
-    classes: list[str]  # names, but of the background; empty: one foreground class
-    unit: str  # of `spacing`: mm or px
+    open: Callable[[], Samples]  # imports torch
+    select_on: str  # what the images are scored against: mask or pseudo
+    patient: Callable[[str], str]  # the patient ID of an image
+    spacing: Callable[[str], Sequence[float]]  # the sides of a pixel or voxel of an image
+    unit: str  # of the spacing: mm or px
+    panels: Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+    """One row of the contact sheet: maps a sample and label maps by output to pictures uint8 [H, W, 3] by title."""
+    classes: Sequence[str] = ()  # names without the background; empty: one foreground class
+    groups: Mapping[str, list[str]] = field(default_factory=dict)  # ids that are also scored apart, e.g. by modality
 
-    def patient(self, image_id: str) -> str:
-        """Whom an image is of."""
-
-    def spacing(self, image_id: str) -> Sequence[float]:
-        """Sides of a pixel or voxel."""
-
-    def groups(self) -> dict[str, list[str]]:
-        """Ids of images that are also scored among themselves, by name; say those of a modality."""
-
-    def tiles(self, sample: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """A row of the contact sheet, pictures uint8 [H, W, 3] by title, from label maps by output."""
+    @cached_property
+    def samples(self) -> Samples:
+        """The images with their targets, in the order of `ids`."""
+        return self.open()
 
 
-class Kind(Protocol):
-    """A kind of data as a configuration describes it: its constructor takes the keys of `configs/data/`.
+@dataclass(frozen=True)
+class Training:
+    """The outcome of all checks before a training."""
 
-    Raises:
-        ValueError: a key makes no sense.
-    """
+    ids: list[str]  # all images that are trained on, with targets or without
+    digest: str  # a short name for `ids`
+    description: str  # one line for the log
+    val: Split
+    streams: Callable[[], Mapping[str, TrainingSamples]]  # imports torch
 
-    of_model: ClassVar[tuple[str, ...]]
-    """Keys that belong to a network: one that is evaluated brings its own."""
+
+class Source(Protocol):
+    """A type of data; its constructor takes the keys of `configs/data/`."""
+
+    model_keys: ClassVar[tuple[str, ...]]
+    """Keys that belong to the network: an evaluation takes them from the checkpoint."""
     name: str
     classes: int
+    batch_size: int
+    num_workers: int
+    drop_last: bool
+    seed: int
 
-    def plan(self, needs: Collection[str]) -> Plan:
-        """Check everything that a training reads, without torch.
+    def train(self, needs: Collection[str]) -> Training:
+        """Check, without torch, everything that a training reads.
 
         Args:
-            needs: Targets that the supervision trains on.
+            needs: Names of the targets that the supervision mode trains on.
 
         Raises:
-            ValueError: the data cannot serve it.
+            ValueError: the data do not have these targets, or a file is missing or invalid.
         """
 
-    def split_plan(self, split: str) -> Plan:
-        """The same for an evaluation of one split, which checks nothing else."""
+    def split(self, name: str) -> Split:
+        """Check, without torch, everything that an evaluation of one split reads.
 
-    def describe(self, plan: Any) -> str:
-        """One line on what is trained on, and what val is scored against."""
+        Raises:
+            ValueError: an unknown or empty split, or a file is missing.
+        """
 
-    def module(self, plan: Any) -> "DataModule":
-        """The loaders."""
-
-    def held_out(self, plan: Any, split: str) -> HeldOut:
-        """The images of a split. Errors as of `split_plan`."""
-
-    def whole(self, module: "nn.Module") -> Read:
-        """What reads whole images with a supervision module that was trained on parts of them, or resized."""
+    def predictor(self, module: "nn.Module") -> Predictor:
+        """Return a callable that predicts full-size images, e.g. by sliding window."""
 
     @classmethod
     def predict(
-        cls, trained: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
+        cls, data: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
     ) -> tuple[int, dict[str, str]]:
-        """Predict unseen images; of those that cannot be read, the reasons are returned, the others are done.
+        """Predict all images of a folder.
 
         Args:
-            trained: The group `data` that the module was trained with.
+            data: The group `data` that the module was trained with.
             module: A supervision module in evaluation mode on `device`.
-            source: Folder, or list, of images.
-            out: Folder, made if need be.
-            device: Where the module is.
+            source: Folder of images.
+            out: Folder for the masks and overlays.
+            device: Device of the module.
 
         Returns:
-            The number of images, and the reason by name for each that failed.
+            The number of images, and the reason by name for each image that cannot be read.
 
         Raises:
             ValueError: `source` has no images, or `out` cannot be written.
         """
+
+
+def digest(ids: Sequence[str]) -> str:
+    """Return a short name for a list of ids."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]

@@ -10,6 +10,9 @@ from fovea.data.images.files import SUFFIXES
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
 
+EVALUATED = ("train", "val", "test")
+"""The splits that an evaluation may read."""
+
 
 def carve(
     ids: Iterable[str], fraction: float, seed: int, patient: Callable[[str], str] = str
@@ -104,6 +107,24 @@ def read_list(path: Path) -> list[str]:
         twice = dict.fromkeys(name for name in ids if ids.count(name) > 1)
         raise ValueError(f"{path}: listed more than once: {first_few(twice)}; keep one line of each")
     return ids
+
+
+def chosen(splits: Mapping[str, list[str]], name: str, missing: str) -> list[str]:
+    """Return the ids of the split train, val or test.
+
+    Args:
+        splits: All ids by split.
+        name: Of the split.
+        missing: What the error says of a split without ids.
+
+    Raises:
+        ValueError: another name, or a split without ids.
+    """
+    if name not in EVALUATED:
+        raise ValueError(f"split={name} is not a split; choose {', '.join(EVALUATED)}")
+    if not splits[name]:
+        raise ValueError(f"split={name}: {missing}")
+    return splits[name]
 
 
 def check_disjoint(splits: Mapping[str, Sequence[str]], patient: Callable[[str], str] = str) -> None:

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from fovea.data.images.files import write_image
-from fovea.data.protocols import Plan
-from fovea.data.source import HeldOut, Kind, Read
+from fovea.data.loader import EvaluationLoader
+from fovea.data.source import Predictor, Source, Split
 from fovea.metrics.calibration import CalibrationError
 from fovea.metrics.image import scores_of_image
 from fovea.metrics.scoring import Scoring
@@ -37,52 +37,47 @@ class Evaluation:
     facts: Mapping[str, Any]  # that the summary states: the split, the checkpoint, …
 
 
-def settings_of(config: Mapping[str, Any], kind: Kind, plan: Plan, split: str, checkpoint: Path) -> Evaluation:
-    """How a command that was configured so evaluates a checkpoint on a split."""
-    facts = {"split": split, "select_on": plan.select_on, "checkpoint": str(checkpoint)}
+def settings_of(config: Mapping[str, Any], source: Source, split: Split, checkpoint: Path) -> Evaluation:
+    """Return the settings of an evaluation of a checkpoint on a split, from the configuration of a command."""
+    facts = {"split": split.name, "select_on": split.select_on, "checkpoint": str(checkpoint)}
     facts |= {"tta": config.get("tta", {}).get("axes", [])}
-    scoring = instantiate(config["scoring"])
-    return Evaluation(kind.classes, scoring, config["data"]["num_workers"], config["sheet_rows"], facts)
+    scoring = instantiate(config["scoring"], "scoring")
+    return Evaluation(source.classes, scoring, source.num_workers, config["sheet_rows"], facts)
 
 
 def evaluate(
-    read: Read, held_out: HeldOut, settings: Evaluation, device: torch.device, out: Path
+    predictor: Predictor, split: Split, settings: Evaluation, device: torch.device, out: Path
 ) -> tuple[dict[str, Any], list[SheetRow]]:
     """Write the tables of `write_scores` and `contact_sheet.png` into `out`; return the summary and the sheet's rows.
 
     Args:
-        read: Whole images to probabilities: a supervision module in evaluation mode on `device`, or what reads with it.
-        held_out: The images and what they are scored against.
+        predictor: Predicts full-size images, e.g. a supervision module in evaluation mode on `device`.
+        split: The images and what they are scored against.
         settings: See `Evaluation`.
-        device: Where the module is.
-        out: Folder, made if need be.
+        device: Device of the module.
+        out: Folder; it is made if it does not exist.
 
     Raises:
         ValueError: a file cannot be read, or `out` cannot be written.
     """
-    loader: DataLoader[dict[str, Any]] = DataLoader(
-        held_out,  # type: ignore[arg-type]  # torch asks for a class where a mapping of numbers to samples will do
-        batch_size=1,
-        num_workers=settings.num_workers,
-        worker_init_fn=leave_signals_alone,
-    )
+    loader = EvaluationLoader(split.samples, num_workers=settings.num_workers, worker_init_fn=leave_signals_alone)
     calibration, tolerance = CalibrationError(settings.scoring.calibration_bins), settings.scoring.surface_tolerance
     rows: dict[str, dict[str, dict[str, float]]] = {}
     curves: list[np.ndarray] = []
-    for batch in tqdm(loader, desc=f"evaluate {settings.facts['split']}", unit="image"):
-        outputs = probabilities(read, batch, device)
+    for batch in tqdm(loader, desc=f"evaluate {split.name}", unit="image"):
+        outputs = probabilities(predictor, batch, device)
         truth, image_id = batch["target"][0].numpy(), batch["id"][0]
         probability = outputs["prediction"][0].cpu().numpy()
         calibration.update(probability, truth)
         if settings.classes == 1:
             curves.append(dice_at(quantised(np.nan_to_num(probability[0])), truth, GRID))
-        masks, spacing = label_maps(outputs), held_out.spacing(image_id)
-        rows[image_id] = scores_of_image(masks, truth, settings.classes, spacing, tolerance, held_out.classes)
-    patients = [held_out.patient(image_id) for image_id in rows]
-    summary = summary_of(rows, patients, held_out.unit, settings.scoring, held_out.classes, held_out.groups())
+        masks, spacing = label_maps(outputs), split.spacing(image_id)
+        rows[image_id] = scores_of_image(masks, truth, settings.classes, spacing, tolerance, split.classes)
+    patients = [split.patient(image_id) for image_id in rows]
+    summary = summary_of(rows, patients, split.unit, settings.scoring, split.classes, split.groups)
     summary |= {"calibration_error": calibration.compute(), "n": len(rows), **settings.facts}
     write_scores(out, rows, patients, summary, curves)
-    sheet = sheet_rows(read, held_out, rows, settings.sheet_rows, device)
+    sheet = sheet_rows(predictor, split, rows, settings.sheet_rows, device)
     if sheet:
         write_image(out / "contact_sheet.png", contact_sheet(sheet))
     return summary, sheet
@@ -116,9 +111,9 @@ def headline(summary: Mapping[str, Any], out: Path) -> str:
 
 
 @torch.inference_mode()
-def probabilities(read: Read, batch: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
+def probabilities(predictor: Predictor, batch: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
     """Probabilities [1, K, *size] by name at the size of the target: the prediction's and its levels', if any."""
-    return dict(read(moved(batch["image"], device), batch["target"].shape[1:]))
+    return dict(predictor(moved(batch["image"], device), batch["target"].shape[1:]))
 
 
 def label_maps(outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
@@ -126,13 +121,13 @@ def label_maps(outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     return {name: labels(probability)[0].cpu().numpy() for name, probability in outputs.items()}
 
 
-def sheet_rows(read: Read, held_out: HeldOut, rows: Scores, count: int, device: torch.device) -> list[SheetRow]:
+def sheet_rows(predictor: Predictor, split: Split, rows: Scores, count: int, device: torch.device) -> list[SheetRow]:
     """Return the rows of a contact sheet: at most `count` images from the worst Dice to the best."""
     dice = {image_id: row["prediction"]["dice"] for image_id, row in rows.items()}
     drawn = []
     for image_id in ranked(dice, count):
-        sample = held_out[held_out.ids.index(image_id)]
+        sample = split.samples[split.ids.index(image_id)]
         batch = next(iter(DataLoader([sample], batch_size=1)))  # type: ignore[arg-type]  # a list is a data set
-        panels = held_out.tiles(sample, label_maps(probabilities(read, batch, device)))
+        panels = split.panels(sample, label_maps(probabilities(predictor, batch, device)))
         drawn.append(SheetRow(f"{image_id}\nDice {dice[image_id]:.2f}", panels))
     return drawn

@@ -69,7 +69,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [
         f"{key}={_short(old.get(key, 'not there'))}, now {_short(new.get(key, 'not there'))}"
         for key in old.keys() | new.keys()
-        if old.get(key, ...) != new.get(key, ...) and not is_under(key, FREE)
+        if old.get(key) != new.get(key) and not is_under(key, FREE)
     ]
 
 

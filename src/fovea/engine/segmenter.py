@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from fovea.data.source import Read
+from fovea.data.source import Predictor
 from fovea.engine.checkpoint import KEY
 from fovea.engine.resume import count_epochs_anew
 from fovea.metrics.per_image import PerImage
@@ -29,7 +29,7 @@ class Segmenter(pl.LightningModule):
         scheduler: Factory: optimiser, `max_steps` and `steps_per_epoch` to a schedule stepped after every step.
         classes: Classes of a prediction, K; 1 is one foreground class.
         config: The resolved configuration as plain values; the checkpoints carry it.
-        whole: What reads whole images with the mode; None: the mode itself.
+        predictor: Returns a callable that predicts full-size images with the mode; None: the mode itself.
         channels_last: Keep the weights of convolutions with the channels last. The activations follow.
         compile: Compile the mode's networks with torch.compile. Names of weights stay, and validation does not use
             it, so that a checkpoint's scores are those of the evaluation.
@@ -44,7 +44,7 @@ class Segmenter(pl.LightningModule):
         scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
         classes: int,
         config: Mapping[str, Any],
-        whole: Callable[[Mode], Read] | None = None,
+        predictor: Callable[[Mode], Predictor] | None = None,
         channels_last: bool = False,
         compile: bool = False,
     ) -> None:
@@ -58,7 +58,7 @@ class Segmenter(pl.LightningModule):
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.config = dict(config)
-        self.whole = whole
+        self.predictor = predictor
         self.scores = PerImage(classes=classes)
         self.random: Mapping[str, Tensor] = {}  # the random states of the checkpoint that is gone on from
 
@@ -84,7 +84,7 @@ class Segmenter(pl.LightningModule):
         """One image at its native size, so that scores are those of the evaluation."""
         target = batch["target"]
         with torch.compiler.set_stance("force_eager") if self.compiled else nullcontext():
-            read = self.supervision if self.whole is None else self.whole(self.supervision)
+            read = self.supervision if self.predictor is None else self.predictor(self.supervision)
             prediction = labels(read(batch["image"], target.shape[1:])["prediction"])
         self.scores.update(prediction, target, batch["index"])
 

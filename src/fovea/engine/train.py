@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from fovea.data.protocols import Plan
-from fovea.data.source import Kind
+from fovea.data.source import Source, Split, Training
 from fovea.engine.build import build
 from fovea.engine.checkpoint import load
 from fovea.engine.checkpoint_io import WholeCheckpoints
@@ -40,48 +40,49 @@ NOISE = (
 )
 
 
-def train(config: dict[str, Any], kind: Kind, plan: Plan) -> float | None:
+def train(config: dict[str, Any], source: Source, training: Training, held_out: Mapping[str, Split]) -> float | None:
     """Train, then evaluate the checkpoint to publish on `config["evaluate"]`.
 
     Args:
         config: `configs/train.yaml`, composed and resolved to plain values.
-        kind: The data of `config["data"]`.
-        plan: Which images train, validate and test.
+        source: The data of `config["data"]`.
+        training: What is trained and validated on.
+        held_out: The splits of `config["evaluate"]` by name.
 
     Returns:
-        The value of `config["objective"]`; None where its split was not evaluated.
+        The value of `config["objective"]`; None if its split was not evaluated.
 
     Raises:
-        ValueError: data, store, configuration or checkpoint are wrong; see the message.
+        ValueError: invalid data, store, configuration or checkpoint.
     """
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     run = Path(config["run_dir"])
-    data = kind.module(plan)
-    log.info("%s", kind.describe(plan))
+    data = DataModule(training, source.batch_size, source.num_workers, source.drop_last, source.seed)
+    log.info("%s", training.description)
     segmenter = Segmenter(
         build(config),
         optimizer=instantiate(config["optimizer"]),
         scheduler=instantiate(config["scheduler"]),
         classes=config["data"]["classes"],
         config=config,
-        whole=kind.whole,
+        predictor=source.predictor,
         channels_last=config["channels_last"],
         compile=config["compile"],
     )
     path, step = begin(config, segmenter)
     with opened(config) as loggers:
         with one_job(run):
-            trainer = make_trainer(config, plan, loggers)
+            trainer = make_trainer(config, training, loggers)
             if first():
                 log.info("%s", describe_step(trainer, data))
             fit(trainer, segmenter, data, path, step)
         if not trainer.is_global_zero:
             return None
-        checkpoint = chosen(run, plan)
+        checkpoint = chosen(run, training)
         # the module itself is back on the CPU
-        evaluations = evaluate_run(config, kind, plan, checkpoint, trainer.strategy.root_device)
+        evaluations = evaluate_run(config, source, held_out, checkpoint, trainer.strategy.root_device)
         publish(loggers, run, checkpoint, evaluations)
     return value_of(config["objective"], {split: summary for split, (summary, _) in evaluations.items()})
 
@@ -126,10 +127,10 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
         )
 
 
-def make_trainer(config: dict[str, Any], plan: Plan, loggers: list[Logger]) -> pl.Trainer:
+def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logger]) -> pl.Trainer:
     """The Trainer of `config["trainer"]`, with the callbacks that have something to watch."""
     callbacks = {name: instantiate(callback) for name, callback in config["callbacks"].items() if callback}
-    if not plan.val:
+    if not training.val.ids:
         log.warning("no val images (data.protocol=published): nothing is chosen on; the last checkpoint is the result")
         callbacks = {name: each for name, each in callbacks.items() if getattr(each, "monitor", None) is None}
     settings = dict(config["trainer"])
@@ -149,29 +150,26 @@ def make_trainer(config: dict[str, Any], plan: Plan, loggers: list[Logger]) -> p
     )
 
 
-def chosen(run: Path, plan: Plan) -> Path:
+def chosen(run: Path, training: Training) -> Path:
     """The checkpoint that is the result of a run: the best, or the last where nothing was chosen on."""
     best = run / "checkpoints" / "best.ckpt"
-    return best if best.is_file() and plan.val else best.with_name("last.ckpt")
+    return best if best.is_file() and training.val.ids else best.with_name("last.ckpt")
 
 
 def evaluate_run(
-    config: dict[str, Any], kind: Kind, plan: Plan, checkpoint: Path, device: torch.device
+    config: dict[str, Any], source: Source, held_out: Mapping[str, Split], checkpoint: Path, device: torch.device
 ) -> dict[str, tuple[dict[str, Any], list[SheetRow]]]:
-    """Return what `evaluate` returns for a checkpoint, by split of `config["evaluate"]`."""
-    run = Path(config["run_dir"])
+    """Return what `evaluate` returns for a checkpoint, by split."""
     module, _ = load(checkpoint, device)
     evaluations = {}
-    for split in config["evaluate"]:
-        if split == "val" and not plan.val:
-            log.warning("no val images: nothing to evaluate there (evaluate=[test] reads the test images, once)")
+    for name, split in held_out.items():
+        if not split.ids:
+            log.warning("no %s images: nothing to evaluate (evaluate=[test] reads the test images, once)", name)
             continue
-        at = plan if split == "val" else kind.split_plan(split)
-        settings = settings_of(config, kind, at, split, checkpoint)
-        out = run / "evaluate" / split
-        held_out = kind.held_out(at, split)
-        evaluations[split] = evaluate(kind.whole(module), held_out, settings, device, out)
-        log.info("%s", headline(evaluations[split][0], out))
+        out = Path(config["run_dir"]) / "evaluate" / name
+        settings = settings_of(config, source, split, checkpoint)
+        evaluations[name] = evaluate(source.predictor(module), split, settings, device, out)
+        log.info("%s", headline(evaluations[name][0], out))
     return evaluations
 
 

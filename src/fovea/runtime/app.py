@@ -185,8 +185,7 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _of_configuration(error)
     if isinstance(error, ValueError):
-        # torch sends the error of a loader worker as a whole traceback, which ends with the message.
-        message = one_paragraph(str(error).rpartition("ValueError: ")[2])
+        message = one_paragraph(str(error))
         return message if _is_ours(error) else f"{message} {SHOW}"
     if "submitit.core.utils" in sys.modules:  # nothing else can raise its errors
         from submitit.core.utils import FailedJobError, UncompletedJobError
@@ -202,9 +201,9 @@ def one_line(error: BaseException) -> str:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Return whether fovea raised an error: the innermost frame is ours, or torch relays a loader worker's error."""
+    """Return whether fovea raised an error: the innermost frame is ours."""
     frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return not frames or frames[-1].startswith(("fovea.", "hydra_plugins.fovea", "__main__", "torch._utils"))
+    return not frames or frames[-1].startswith(("fovea.", "hydra_plugins.fovea", "__main__"))
 
 
 def _of_configuration(error: HydraException | OmegaConfBaseException) -> str:

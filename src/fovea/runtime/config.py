@@ -53,6 +53,7 @@ FREE = (
     "ckpt_path",
     "compute",
     "data.cache",
+    "data.maps",  # repeats other keys
     "data.num_workers",
     "evaluate",
     "logger",

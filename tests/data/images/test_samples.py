@@ -1,7 +1,6 @@
 """From files to tensors."""
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import albumentations as A
@@ -11,10 +10,11 @@ import torch
 from PIL import Image
 
 from fovea.data.images.folder import Folder
-from fovea.data.images.plan import Plan, evaluation_plan, make_plan
-from fovea.data.images.samples import EvaluationSamples, TrainingSamples, gathered, look_up, lookup, to_tensor
+from fovea.data.images.normalize import gathered, look_up, lookup_table
+from fovea.data.images.samples import ImageSamples, ImageTraining, Resized, to_tensor
 from fovea.data.loader import EpochBatches, Order, TrainingLoader
 from fovea.data.store import Store
+from fovea.data.targets import Mask, PseudoMask, Target
 
 STRONG = {"flip": A.HorizontalFlip(p=0.5), "turn": A.Affine(rotate=(-30, 30), p=1.0), "noise": A.GaussNoise(p=0.5)}
 NORMALIZE = A.Normalize()
@@ -41,15 +41,18 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def plan(root: Path, *needs: str) -> Plan:
-    return make_plan(partial(Folder), str(root), needs, str(root / "store"), {}, 1.0, "auto", 0)
+def targets(root: Path, *needs: str, threshold: float = 0.5) -> list[Target]:
+    made: list[Target] = [Mask(Folder(root)), PseudoMask(Store(root / "store"), {}, threshold)]
+    return [target for target in made if target.name in needs]
 
 
-def training(root: Path, *needs: str, augment: dict | None = None, seed: int = 0) -> TrainingSamples:
-    return TrainingSamples(plan(root, *needs), 16, 1, NORMALIZE, augment or {}, seed)
+def training(root: Path, *needs: str, augment: dict | None = None, seed: int = 0) -> ImageTraining:
+    folder = Folder(root)
+    resized = Resized(folder, folder.splits()["train"], targets(root, *needs), 16)
+    return ImageTraining(resized, NORMALIZE, augment or {}, seed)
 
 
-def sample(samples: TrainingSamples, epoch: int, index: int) -> dict:
+def sample(samples: ImageTraining, epoch: int, index: int) -> dict:
     """One sample as the network takes it."""
     [batch] = TrainingLoader({"all": samples}, Only(epoch, index))
     batch = samples.finish(batch["all"])
@@ -80,13 +83,13 @@ def test_weak_labels_never_open_a_mask(root: Path, monkeypatch: pytest.MonkeyPat
     opened = []
     monkeypatch.setattr(Folder, "mask", lambda self, name: opened.append(name))
     samples = training(root, "pseudo", augment=STRONG)
-    assert [samples[0, index]["id"] for index in range(len(samples))] == samples.plan.train
+    assert [samples[0, index]["id"] for index in range(len(samples))] == samples.ids
     assert opened == []
 
 
 def test_image_is_normalised_after_all_else(root: Path) -> None:
     samples = training(root, "mask")
-    image = np.array(Image.open(root / "images" / f"{samples.plan.train[0]}.png"))
+    image = np.array(Image.open(root / "images" / f"{samples.ids[0]}.png"))
     centre = (image.astype(np.float64).mean(axis=(0, 1)) / 255 - NORMALIZE.mean) / NORMALIZE.std
     np.testing.assert_allclose(sample(samples, 0, 0)["image"].mean(dim=(1, 2)), centre, atol=0.15)
 
@@ -96,7 +99,7 @@ def test_image_is_normalised_after_all_else(root: Path) -> None:
 def test_normalising_by_lookup_gives_the_same_bits(channels: int, mean: tuple[float, ...]) -> None:
     normalize = A.Normalize(mean=mean[:channels], std=(0.229, 0.224, 0.225)[:channels])
     image = np.random.default_rng(0).integers(0, 256, (31, 40, channels), dtype=np.uint8)
-    table = lookup(normalize, channels)
+    table = lookup_table(normalize, channels)
     assert table is not None
     planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
     assert torch.equal(look_up(planes[None], table)[0], to_tensor(image, normalize))
@@ -111,9 +114,9 @@ def test_every_device_looks_up_the_same() -> None:
 
 
 def test_what_depends_on_other_pixels_is_not_looked_up() -> None:
-    assert lookup(A.Normalize(normalization="image"), 1) is None
-    assert lookup(A.Normalize(p=0.5), 3) is None
-    assert lookup(lambda image: {"image": image}, 3) is None
+    assert lookup_table(A.Normalize(normalization="image"), 1) is None
+    assert lookup_table(A.Normalize(p=0.5), 3) is None
+    assert lookup_table(lambda image: {"image": image}, 3) is None
 
 
 def test_augmentation_is_a_pure_function_of_seed_epoch_and_index(root: Path) -> None:
@@ -139,24 +142,27 @@ def test_image_mask_and_map_move_together(root: Path) -> None:
 
 
 def test_a_target_of_evaluation_has_the_native_size(root: Path) -> None:
-    at = evaluation_plan(partial(Folder), str(root), "train", "auto", None, {})
-    for index, image_id in enumerate(at.train):
-        sample = EvaluationSamples(at, at.train, 16, NORMALIZE, 0.5)[index]
+    folder, [mask] = Folder(root), targets(root, "mask")
+    samples = ImageSamples(folder, folder.ids, mask, 16, NORMALIZE)
+    for index, image_id in enumerate(folder.ids):
+        sample = samples[index]
         assert sample["image"].shape == (3, 16, 16)
-        assert tuple(sample["target"].shape) == at.dataset.size(image_id)
+        assert tuple(sample["target"].shape) == folder.size(image_id)
         assert sample["target"][:, :15].all() and not sample["target"][:, 15:].any()
 
 
 def test_a_pseudo_mask_is_scored_against_at_the_threshold(root: Path) -> None:
-    at = evaluation_plan(partial(Folder), str(root), "train", "pseudo", str(root / "store"), {})
-    shares = [EvaluationSamples(at, at.train, 16, NORMALIZE, t)[0]["target"].float().mean() for t in (0.2, 0.5, 0.8)]
+    folder, shares = Folder(root), []
+    for threshold in (0.2, 0.5, 0.8):
+        [pseudo] = targets(root, "pseudo", threshold=threshold)
+        shares.append(ImageSamples(folder, folder.ids, pseudo, 16, NORMALIZE)[0]["target"].float().mean())
     np.testing.assert_allclose(shares, [0.8, 0.5, 0.2], atol=0.02)
 
 
 def test_a_grey_image_has_one_channel(root: Path) -> None:
-    grey = make_plan(partial(Folder, channels=1), str(root), ["mask"], None, {}, 1.0, "auto", 0)
-    normalize = A.Normalize(normalization="image")
-    image = sample(TrainingSamples(grey, 16, 1, normalize, {"flip": A.HorizontalFlip(p=1.0)}, 0), 0, 0)["image"]
+    folder, normalize = Folder(root, channels=1), A.Normalize(normalization="image")
+    resized = Resized(folder, folder.splits()["train"], targets(root, "mask"), 16)
+    image = sample(ImageTraining(resized, normalize, {"flip": A.HorizontalFlip(p=1.0)}, 0), 0, 0)["image"]
     assert image.shape == (1, 16, 16)
     assert image.mean().abs() < 1e-3
     assert image.std().item() == pytest.approx(1.0, abs=0.01)
@@ -169,4 +175,4 @@ def test_workers_start_in_a_process_that_has_used_opencv(root: Path) -> None:
     samples = training(root, "mask", augment=STRONG)
     batches = EpochBatches({"all": Order(len(samples), 1, False, 0)})
     loader = TrainingLoader({"all": samples}, batches, num_workers=2, timeout=60)
-    assert sorted(batch["all"]["id"][0] for batch in loader) == samples.plan.train
+    assert sorted(batch["all"]["id"][0] for batch in loader) == samples.ids

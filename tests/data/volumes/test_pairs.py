@@ -8,13 +8,43 @@ import numpy as np
 import pytest
 
 from fovea.data.volumes.pairs import Pairs
-from fovea.data.volumes.plan import make_plan, split_plan
+from fovea.data.volumes.source import Volumes
 
 from .conftest import SHAPES, SIDES, write
 
 
 def pairs(root: Path, **options) -> Pairs:
     return Pairs(**({"root": root, "list": "dataset.json", "modalities": ["ct", "mri"], "classes": 3} | options))
+
+
+def volumes(root: Path, **options) -> Volumes:
+    """Return volumes with the usual settings; the options are those of the list of cases."""
+    pairs = {"_target_": "fovea.data.volumes.pairs.Pairs", "_partial_": True, "list": "dataset.json"}
+    return Volumes(
+        name="pairs",
+        root=str(root),
+        modalities=options.pop("modalities", ["ct", "mri"]),
+        classes=options.pop("classes", 3),
+        dataset=pairs | options,
+        channels=1,
+        size=[8, 8, 8],
+        spacing=None,
+        intensity={name: {"_target_": "monai.transforms.NormalizeIntensity"} for name in ("ct", "mri", "t2", "pet")},
+        labeled_fraction=None,
+        crops=1,
+        misalignment={},
+        augment={},
+        overlap=0.5,
+        windows=1,
+        batch_size=1,
+        num_workers=0,
+        drop_last=False,
+        seed=0,
+    )
+
+
+def of_mri(*cases: str) -> list[str]:
+    return [f"{case}_mri" for case in cases]
 
 
 def test_cases_are_named_after_their_files(root: Path) -> None:
@@ -37,8 +67,7 @@ def test_cases_of_unlike_names_are_named_after_all(root: Path, content: dict) ->
 
 
 def test_one_modality_of_several_is_enough(root: Path) -> None:
-    made = make_plan(lambda root: pairs(root, modalities=["mri"]), str(root), ["mask"])
-    assert made.train == ["aaa", "bbb", "ccc"] and made.unlabeled == []
+    assert volumes(root, modalities=["mri"]).train(["mask"]).ids == of_mri("aaa", "bbb", "ccc")
 
 
 @pytest.mark.parametrize(("fraction", "labeled"), [(0.2, 1), (0.34, 1), (0.7, 2)])
@@ -67,23 +96,21 @@ def test_masks_of_unlabelled_cases_are_never_opened(root: Path) -> None:
     (root / "masks" / "aaa_mri.nii.gz").write_bytes((root / "masks" / "fff_mri.nii.gz").read_bytes())
     seed = next(n for n in range(99) if pairs(root, labeled_fraction=0.34, split_seed=n).splits()["train"] == ["aaa"])
 
-    def made(root: str) -> Pairs:
-        return pairs(Path(root), labeled_fraction=0.34, split_seed=seed)
-
-    assert make_plan(made, str(root), ["mask", "unlabeled"]).unlabeled == ["bbb", "ccc", "ddd", "eee"]
+    training = volumes(root, labeled_fraction=0.34, split_seed=seed).train(["mask", "unlabeled"])
+    assert [image for image in training.ids if image.endswith("_mri")] == of_mri("aaa", "bbb", "ccc", "ddd", "eee")
 
 
 def test_a_supervision_without_unlabelled_cases_lists_none(root: Path) -> None:
-    plan = make_plan(pairs, str(root), ["mask"])
-    assert plan.unlabeled == [] and plan.select_on == "mask"
-    assert plan.digest != make_plan(pairs, str(root), ["mask", "unlabeled"]).digest
+    supervised = volumes(root).train(["mask"])
+    assert "eee_mri" not in supervised.ids and supervised.val.select_on == "mask"
+    assert supervised.digest != volumes(root).train(["mask", "unlabeled"]).digest
 
 
 def test_only_the_split_that_is_evaluated_is_looked_at(root: Path) -> None:
     (root / "images" / "aaa_ct.nii.gz").unlink()
-    assert split_plan(pairs, str(root), "test").split("test") == ["ggg"]
+    assert volumes(root).split("test").ids == ["ggg_ct", "ggg_mri"]
     with pytest.raises(ValueError, match=r"aaa_ct\.nii\.gz: no such file"):
-        make_plan(pairs, str(root), ["mask"])
+        volumes(root).train(["mask"])
 
 
 def rename(content: dict) -> None:
@@ -119,7 +146,7 @@ def repeat(content: dict) -> None:
         (lambda content: None, {"labeled_fraction": 0.1}, "of 3 cases with masks leaves no labelled one; give 0.33"),
         (lambda content: None, {"labeled_fraction": 1.0}, r"give a part in \(0, 1\)"),
         (lambda content: None, {"list": "other.json"}, "data.root: no other.json in"),
-        (lambda content: content.pop("unlabeled_training"), {}, "no unlabelled case"),
+        (lambda content: content.pop("unlabeled_training"), {}, "no unlabeled case"),
     ],
 )
 def test_a_list_that_cannot_be_used_is_refused_in_one_line(
@@ -128,7 +155,7 @@ def test_a_list_that_cannot_be_used_is_refused_in_one_line(
     change(content)
     (root / "dataset.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message) as refused:
-        make_plan(lambda root: pairs(Path(root), **options), str(root), ["mask", "unlabeled"])
+        volumes(root, **options).train(["mask", "unlabeled"])
     assert "\n" not in str(refused.value)
 
 
@@ -142,7 +169,7 @@ def test_what_is_no_list_is_refused(root: Path) -> None:
 def test_a_mask_on_another_grid_is_refused(root: Path) -> None:
     write(root / "masks" / "bbb_ct.nii.gz", np.zeros((20, 18, 9), np.uint8), SIDES["ct"])
     with pytest.raises(ValueError, match=r"bbb_ct.nii.gz: of \(20, 18, 9\) voxels, on another grid"):
-        make_plan(pairs, str(root), ["mask"])
+        volumes(root).train(["mask"])
 
 
 def test_masks_of_one_case_have_the_same_labels(root: Path) -> None:
@@ -155,4 +182,4 @@ def test_masks_of_one_case_have_the_same_labels(root: Path) -> None:
 
 def test_a_target_that_volumes_do_not_serve_is_refused(root: Path) -> None:
     with pytest.raises(ValueError, match="trains on pseudo, which volumes do not serve; choose supervision=cmc"):
-        make_plan(pairs, str(root), ["pseudo"])
+        volumes(root).train(["pseudo"])

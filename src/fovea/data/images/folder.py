@@ -50,6 +50,7 @@ class Folder:
         test_fraction: float = 0.2,
         split_seed: int = 0,
         fold: Sequence[int] | None = None,
+        ignore_label: int | None = None,
     ) -> None:
         self.root = Path(root).expanduser()
         self.channels = channels
@@ -59,6 +60,7 @@ class Folder:
         self.test_fraction = test_fraction
         self.split_seed = split_seed
         self.fold = fold
+        self.ignore_label = ignore_label
         if not self.root.is_dir():
             raise ValueError(f"data.root: no such folder {self.root}; name the folder that holds images/")
         if channels not in (1, 3):

@@ -1,229 +1,187 @@
-"""From files to tensors: training samples, augmented, and evaluation samples with their target at native size."""
+"""From files to arrays: training samples, augmented, and evaluation samples with their target at native size."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
+import albumentations as A
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
-from fovea.data.images import files as images
-from fovea.data.images.plan import Plan
-from fovea.data.store import Store
-from fovea.runtime.files import sha256
+from fovea.data import targets as targets_module
+from fovea.data.images import files
+from fovea.data.images.folder import Folder
+from fovea.data.images.normalize import Transform, look_up, lookup_table, normalized
+from fovea.data.targets import Target
 
-# Loaders' workers are the parallelism, and OpenCV's own threads do not survive the fork that makes them: a worker of
-# a process that has used them hangs.
+# The workers of a loader run in parallel, and a worker that is forked from a process that has used OpenCV's own
+# threads hangs.
 cv2.setNumThreads(0)
-
-Transform = Callable[..., dict[str, Any]]  # albumentations: image=…, mask=… to the same names
 
 
 class Arrays(Protocol):
-    """Where resized arrays come from: the files themselves (`Resized`), or a cache of `fovea.data.cache`."""
+    """Resized arrays by name and position: read from files (`Resized`), or kept by a cache of `fovea.data.cache`."""
 
     def read(self, kind: str, index: int) -> np.ndarray:
-        """The array of a kind (`image`, `mask`, `pseudo`) at a place in the split; the caller may change it."""
+        """Return an array that the caller may change."""
+
+
+class Picture:
+    """The image itself, read and resized like a target."""
+
+    name = "image"
+
+    def __init__(self, dataset: Folder) -> None:
+        self.dataset = dataset
+
+    def files(self, image_id: str) -> list[Path]:
+        """Return the file of an image."""
+        return [self.dataset.image_path(image_id)]
+
+    def read(self, image_id: str) -> np.ndarray:
+        """Return an image, uint8 [H, W, C]."""
+        return self.dataset.image(image_id)
+
+    def resize(self, array: np.ndarray, size: int) -> np.ndarray:
+        """Resize bilinearly."""
+        return resize_image(array, size)
 
 
 class Resized:
-    """Arrays of the training split, decoded and resized anew each time.
+    """The images and targets of a training split, decoded and resized at each read.
 
     Args:
-        plan: What to read; other kinds than `kinds` are never opened.
-        size: Side of the square that they are resized to, in pixels.
+        dataset: The images.
+        ids: Those to read.
+        targets: What is read beside the images; no other file is opened.
+        size: Side of the square that arrays are resized to, in pixels.
     """
 
-    def __init__(self, plan: Plan, size: int) -> None:
-        self.plan, self.size = plan, size
-        self.ids = plan.train
-        self.kinds = ("image", *sorted(plan.needs))
+    def __init__(self, dataset: Folder, ids: Sequence[str], targets: Sequence[Target], size: int) -> None:
+        self.dataset, self.ids, self.targets, self.size = dataset, list(ids), targets, size
+        parts: list[Picture | Target] = [Picture(dataset), *targets]
+        self.parts = {part.name: part for part in parts}
+        self.kinds = tuple(self.parts)
 
     def read(self, kind: str, index: int) -> np.ndarray:
-        """`image` uint8 [size, size, C], `mask` uint8 [size, size] or `pseudo` float32 [size, size].
+        """Return an array [size, size] or [size, size, C].
 
         Raises:
             ValueError: the file is missing or damaged.
         """
-        image_id = self.plan.train[index]
-        if kind == "image":
-            return resize_image(self.plan.dataset.image(image_id), self.size)
-        if kind == "mask":
-            return resize_labels(self.plan.dataset.mask(image_id), self.size)
-        assert self.plan.store is not None
-        return resize_map(self.plan.store.read(image_id), self.size)
+        part = self.parts[kind]
+        return part.resize(part.read(self.ids[index]), self.size)
 
     def layout(self, kind: str) -> tuple[list[tuple[int, ...]], np.dtype]:
-        """The shape of each array of a kind, which is that of the first, and the type of all."""
+        """Return the shape of each array of a name, which is that of the first, and their type."""
         model = self.read(kind, 0)
         return [model.shape] * len(self.ids), model.dtype
 
     def made_of(self, kind: str) -> dict[str, Any]:
-        """See `fovea.data.cache.Source`."""
-        plan, dataset = self.plan, self.plan.dataset
-        files = [dataset.image_path(image_id) for image_id in self.ids]
-        manifest = None
-        if kind == "mask":  # and the images, whose sizes the masks are held against
-            files += [path for path in map(dataset.mask_path, self.ids) if path is not None]
-        if kind == "pseudo":
-            assert plan.store is not None
-            files = [plan.store.path / "maps" / f"{image_id}.png" for image_id in self.ids]
-            manifest = sha256(plan.store.path / "manifest.json")
+        """Return what decides the arrays of a name; see `fovea.data.cache.Source`."""
+        part, dataset = self.parts[kind], self.dataset
         return {
             "size": self.size,
             "dataset": {key: value for key, value in vars(dataset).items() if not key.startswith("_")},
             "root": str(dataset.root.resolve()),
-            "manifest": manifest,
-            "files": files,
-            "code": [type(dataset), Resized, images, *([Store] if kind == "pseudo" else [])],
+            "files": sorted({path for image_id in self.ids for path in part.files(image_id)}),
+            "code": [type(dataset), Resized, files, targets_module],
         }
 
 
-class TrainingSamples(Dataset[dict[str, Any]]):
-    """Images of the training split with the targets of `plan.needs`, and no other file opened.
+class ImageTraining:
+    """The samples of one stream of a training, a `fovea.data.source.TrainingSamples`.
 
-    Resized first and augmented then, as published. The augmentation of a sample is a pure function of seed,
-    epoch and place in the split, whatever the number of workers.
+    Images are resized first and augmented then, as published. The augmentation of a sample is a pure function of seed,
+    pass and position, whatever the number of workers.
 
     Args:
-        plan: What to read.
-        size: Side of the square that images are resized to, in pixels.
-        classes: 1 for binary masks.
-        normalize: Albumentations transform applied last, to the image alone.
+        resized: What to read.
+        normalize: Albumentations transform that is applied last, to the image alone.
         augment: Albumentations transforms by name, in their order.
         seed: Seed of the augmentation.
-        cache: Makes what keeps resized arrays (`fovea.data.cache`); without it files are decoded anew each time.
+        cache: Makes a cache of resized arrays (`fovea.data.cache`); without it, files are decoded at each read.
     """
 
     def __init__(
         self,
-        plan: Plan,
-        size: int,
-        classes: int,
+        resized: Resized,
         normalize: Transform,
         augment: Mapping[str, Any],
         seed: int,
         cache: Callable[[Resized], Arrays] | None = None,
     ) -> None:
-        import albumentations as A
-
-        self.plan, self.classes, self.seed = plan, classes, seed
-        self.normalize, self.table = normalize, lookup(normalize, plan.dataset.channels)
-        resized = Resized(plan, size)
-        self.kinds = resized.kinds
+        self.ids, self.kinds, self.targets, self.seed = resized.ids, resized.kinds, resized.targets, seed
+        self.normalize, self.table = normalize, lookup_table(normalize, resized.dataset.channels)
         self.arrays: Arrays = resized if cache is None else cache(resized)
-        self.augment = A.Compose(list(augment.values()), additional_targets={"pseudo": "mask"}) if augment else None
+        for fill in {target.fill for target in self.targets} - {0}:
+            _fill_masks(augment.values(), fill)
+        others = {target.name: "mask" for target in self.targets}  # albumentations moves them as it moves masks
+        self.augment = A.Compose(list(augment.values()), additional_targets=others) if augment else None
 
     def __len__(self) -> int:
-        return len(self.plan.train)
+        return len(self.ids)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """The sample of (epoch, index), to be finished as a batch.
-
-        `image` [C, H, W] (uint8, or float32 where a table cannot normalise it), `mask` uint8 [H, W] and `pseudo`
-        float32 [H, W] as arrays, `index` and `id`.
-        """
-        epoch, index = key
+        """Return `image` [C, H, W] (uint8, or float32 if no table can normalize it), targets [H, W], `index`, `id`."""
+        turn, index = key
         arrays = {kind: self.arrays.read(kind, index) for kind in self.kinds}
         if self.augment is not None:
-            self.augment.set_random_seed(int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]))
+            self.augment.set_random_seed(int(np.random.SeedSequence([self.seed, turn, index]).generate_state(1)[0]))
             arrays = self.augment(**arrays)
         if self.table is None:
             image = normalized(arrays["image"], self.normalize)
         else:
             image = np.ascontiguousarray(arrays["image"].transpose(2, 0, 1))
-        return arrays | {"image": image, "index": index, "id": self.plan.train[index]}
+        return arrays | {"image": image, "index": index, "id": self.ids[index]}
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """A batch of samples, stacked as tensors, as the network takes it: `fovea.data.batch.Batch`, on its device."""
+        """Normalize the images and collate the targets of a batch, on its device."""
         finished = dict(batch)
         if self.table is not None:
             finished["image"] = look_up(batch["image"], self.table)
-        if "mask" in batch:
-            finished["mask"] = batch["mask"][:, None].float() if self.classes == 1 else batch["mask"].long()
-        if "pseudo" in batch:
-            finished["pseudo"] = batch["pseudo"][:, None]
-        return finished
+        return finished | {target.name: target.collate(batch[target.name]) for target in self.targets}
 
 
-class EvaluationSamples(Dataset[dict[str, Any]]):
-    """Images of a split with their target as labels at native size; see `TrainingSamples` for the arguments.
+class ImageSamples:
+    """The samples of a split with their target at native size, a `fovea.data.source.Samples`.
 
     Args:
-        threshold: Where a pseudo-mask is scored against, its target is `map >= threshold`.
+        dataset: The images.
+        ids: Those of the split.
+        target: What they are scored against.
+        size: Side of the square that images are resized to, in pixels.
+        normalize: Albumentations transform of the images.
     """
 
-    def __init__(self, plan: Plan, ids: Sequence[str], size: int, normalize: Transform, threshold: float) -> None:
-        self.plan, self.ids, self.size = plan, list(ids), size
-        self.normalize, self.threshold = normalize, threshold
+    def __init__(self, dataset: Folder, ids: Sequence[str], target: Target, size: int, normalize: Transform) -> None:
+        self.dataset, self.ids, self.target, self.size, self.normalize = dataset, list(ids), target, size, normalize
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         image_id = self.ids[index]
-        image = to_tensor(resize_image(self.plan.dataset.image(image_id), self.size), self.normalize)
-        if self.plan.select_on == "mask":
-            target = self.plan.dataset.mask(image_id)
-        else:
-            assert self.plan.store is not None
-            target = self.plan.store.read(image_id) >= self.threshold
-        return {"image": image, "index": index, "id": image_id, "target": torch.from_numpy(target.astype(np.int64))}
+        image = to_tensor(resize_image(self.dataset.image(image_id), self.size), self.normalize)
+        target = torch.from_numpy(self.target.labels(image_id))
+        return {"image": image, "index": index, "id": image_id, "target": target}
 
 
 def resize_image(image: np.ndarray, size: int) -> np.ndarray:
-    """An image [H, W, C] as [size, size, C], bilinear."""
+    """Resize an image [H, W, C] to [size, size, C], bilinearly."""
     resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
     return resized if resized.ndim == 3 else resized[:, :, None]  # OpenCV drops an axis of one channel
 
 
-def resize_map(probability: np.ndarray, size: int) -> np.ndarray:
-    """A continuous map [H, W] as [size, size], bilinear, before any threshold."""
-    return cv2.resize(probability, (size, size), interpolation=cv2.INTER_LINEAR)
-
-
-def resize_labels(mask: np.ndarray, size: int) -> np.ndarray:
-    """Labels [H, W] as [size, size], by the nearest pixel."""
-    return cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
-
-
 def to_tensor(image: np.ndarray, normalize: Transform) -> torch.Tensor:
-    """An image [H, W, C], normalised, as a float32 tensor [C, H, W]."""
+    """Return an image [H, W, C] normalized, as a tensor float32 [C, H, W]."""
     return torch.from_numpy(normalized(image, normalize))
 
 
-def normalized(image: np.ndarray, normalize: Transform) -> np.ndarray:
-    """An image [H, W, C], normalised, as float32 [C, H, W]."""
-    values = normalize(image=image)["image"].astype(np.float32, copy=False)
-    return np.ascontiguousarray(values.transpose(2, 0, 1))
-
-
-def look_up(images: torch.Tensor, table: np.ndarray) -> torch.Tensor:
-    """Images [B, C, H, W] of uint8 as float32, by the table [C, 256] of `lookup`, on their device."""
-    if images.device.type != "cpu":
-        return gathered(images, torch.from_numpy(table).to(images.device))
-    found = np.empty(images.shape, np.float32)  # OpenCV is several times faster at it
-    for image, planes in zip(images.numpy(), found, strict=True):
-        for plane, values, out in zip(image, table, planes, strict=True):
-            cv2.LUT(plane, values, out)
-    return torch.from_numpy(found)
-
-
-def gathered(images: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """`look_up` for any device."""
-    return torch.stack([values[images[:, channel].long()] for channel, values in enumerate(table)], dim=1)
-
-
-def lookup(normalize: Transform, channels: int) -> np.ndarray | None:
-    """What `normalize` makes of each of the 256 values, float32 [C, 256]; None where a pixel depends on others.
-
-    Read off the transform itself, so that it gives the same bits.
-    """
-    import albumentations as A
-
-    declared: Any = normalize
-    if type(normalize) is not A.Normalize or declared.normalization != "standard" or declared.p < 1:
-        return None
-    ramp = np.repeat(np.arange(256, dtype=np.uint8).reshape(256, 1, 1), channels, axis=2)
-    return np.ascontiguousarray(normalize(image=ramp)["image"][:, 0].T.astype(np.float32, copy=False))
+def _fill_masks(transforms: Any, fill: int) -> None:
+    """Have transforms of albumentations, nested ones too, fill masks with a value where there is no image."""
+    for transform in transforms:
+        if getattr(transform, "fill_mask", None) is not None:
+            transform.fill_mask = fill
+        _fill_masks(getattr(transform, "transforms", ()), fill)

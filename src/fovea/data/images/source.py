@@ -1,140 +1,219 @@
-"""Images and their masks or maps: two dimensions, one square size for the network."""
+"""Images with masks or pseudo-masks: two dimensions, resized to one square for the network."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from fovea.data.images.files import image_files
 from fovea.data.images.folder import Folder
-from fovea.data.images.plan import Plan, evaluation_plan, make_plan
+from fovea.data.images.panels import Panels
+from fovea.data.images.spacing import common_spacing
 from fovea.data.parameters import Parameters
-from fovea.data.source import Read
+from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
+from fovea.data.splits import carve, chosen, same_files
+from fovea.data.store import Store
+from fovea.data.targets import Mask, PseudoMask, Target, Unlabeled
+from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction
 from fovea.runtime.config import instantiate, locate
+from fovea.runtime.errors import first_few
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from fovea.data.images.held_out import ImageSplit
-    from fovea.engine.datamodule import DataModule
+log = logging.getLogger(__name__)
 
 
 def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
-    """Factory of the data set of images that the group `data` describes, for the commands about gaze.
+    """Return the factory of the data set that the group `data` describes, for the commands about gaze.
 
     Raises:
-        ValueError: it is one of another kind.
+        ValueError: it is not a data set of images.
     """
-    kind = locate(data["dataset"]["_target_"], "data.dataset._target_")
-    if not issubclass(kind, Folder):
-        raise ValueError(f"data={data['name']} has no images to look at; gaze goes with data=kvasir, folder, …")
+    found = locate(data["dataset"]["_target_"], "data.dataset._target_")
+    if not issubclass(found, Folder):
+        raise ValueError(f"data={data['name']} has no images; gaze needs data=kvasir, folder, …")
     factory: Callable[..., Folder] = instantiate(data["dataset"])
     return factory
 
 
+@dataclass(kw_only=True)
 class Images:
-    """Any torch-free data set of images; what each key means stands in `configs/data/base.yaml`.
+    """A data set of images, a `fovea.data.source.Source`; `configs/data/base.yaml` explains the keys."""
 
-    Raises:
-        ValueError: a number makes no sense.
-    """
+    model_keys: ClassVar[tuple[str, ...]] = ("channels", "classes", "normalize", "size")
 
-    of_model: ClassVar[tuple[str, ...]] = ("channels", "classes", "normalize", "size")
+    name: str
+    root: str
+    dataset: Mapping[str, Any]
+    channels: int  # this key, protocol, fold and ignore_label are read by the data set
+    classes: int
+    size: Count
+    batch_size: Count
+    num_workers: NonNegativeInt
+    drop_last: bool
+    fraction: PositiveFraction
+    labeled_fraction: PositiveFraction | None = None
+    ignore_label: int | None = None
+    protocol: str = "clean"
+    fold: Sequence[int] | None = None
+    select_on: Literal["auto", "mask", "pseudo"]
+    select_threshold: float
+    normalize: Mapping[str, Any]
+    augment: Mapping[str, Any]
+    seed: int
+    cache: Mapping[str, Any] | None = None
+    duplicates: Literal["warn", "refuse", "ignore"] = "warn"
+    maps: Mapping[str, Any] | None = None
+    gaze: Mapping[str, Any] | None = None  # read by the group `labels`
 
-    def __init__(
-        self,
-        name: str,
-        root: str,
-        dataset: Mapping[str, Any],
-        channels: int,
-        classes: int,
-        size: int,
-        batch_size: int,
-        num_workers: int,
-        drop_last: bool,
-        fraction: float,
-        protocol: str,
-        select_on: str,
-        select_threshold: float,
-        normalize: Mapping[str, Any],
-        augment: Mapping[str, Any],
-        seed: int,
-        maps: Mapping[str, Any],
-        gaze: Mapping[str, Any] | None = None,
-        cache: Mapping[str, Any] | None = None,
-        duplicates: str = "warn",
-        fold: Sequence[int] | None = None,
-    ) -> None:
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"data.size={size} is not possible; give a whole number from 1 on")
-        # other groups read channels, protocol, fold and gaze by interpolation
-        self.name, self.root, self.dataset, self.classes = name, root, dataset, classes
-        self.size, self.normalize, self.augment, self.cache = size, normalize, augment, cache
-        self.batch_size, self.num_workers, self.drop_last, self.seed = batch_size, num_workers, drop_last, seed
-        self.fraction, self.duplicates, self.maps = fraction, duplicates, maps
-        self.select_on, self.select_threshold = select_on, select_threshold
-
-    def plan(self, needs: Collection[str]) -> Plan:
-        """See `fovea.data.images.plan.make_plan`."""
-        rest = (self.fraction, self.select_on, self.seed, self.duplicates)
-        return make_plan(instantiate(self.dataset), self.root, needs, self.maps["store"], self._parameters(), *rest)
-
-    def split_plan(self, split: str) -> Plan:
-        """See `fovea.data.images.plan.evaluation_plan`."""
-        store, parameters = self.maps["store"], self._parameters()
-        return evaluation_plan(instantiate(self.dataset), self.root, split, self.select_on, store, parameters)
-
-    def _parameters(self) -> dict[str, Any]:
-        return Parameters.of(self.maps["labels"], self.maps["refine"]).flat()
-
-    def describe(self, plan: Plan) -> str:
-        """One line on what is trained on, and what val is scored against."""
-        left_out = f" ({len(plan.without_fixations)} without fixations left out)" if plan.without_fixations else ""
-        return (
-            f"{self.name}: trains on {', '.join(sorted(plan.needs))} of {len(plan.train)} images{left_out}; "
-            f"{len(plan.val)} val images scored against their {plan.select_on} files"
+    def train(self, needs: Collection[str]) -> Training:
+        """See `fovea.data.source.Source.train`."""
+        dataset = self._dataset()
+        splits = dataset.splits()
+        targets = self._targets(dataset, needs)
+        if not splits["train"]:
+            raise ValueError(f"data.root: {self.root} has no training images; add some, or correct train.txt")
+        dataset.check(splits["train"], masks=False)
+        self._check_duplicates(dataset, splits)
+        ids, unlabeled = splits["train"], splits.get("unlabeled", [])
+        if self.labeled_fraction is not None and self.labeled_fraction < 1:
+            rest, ids = carve(ids, self.labeled_fraction, self.seed, dataset.patient)
+            unlabeled = sorted([*rest, *unlabeled])
+        for target in targets:
+            ids = target.check(ids)
+        unlabeled = Unlabeled(dataset).check(unlabeled) if Unlabeled.name in needs else []
+        if self.fraction < 1:  # a smaller fraction is a part of a larger one
+            _, ids = carve(ids, self.fraction, self.seed, dataset.patient)
+            _, unlabeled = carve(unlabeled, self.fraction, self.seed, dataset.patient)
+        val = self._split(dataset, "val", splits["val"], needs)
+        also = f" and on {len(unlabeled)} unlabeled images" if unlabeled else ""
+        return Training(
+            ids=[*ids, *unlabeled],
+            digest=digest([*ids, "", *unlabeled] if unlabeled else ids),
+            description=f"{self.name}: trains on {', '.join(target.name for target in targets)} of {len(ids)} images"
+            f"{also}; {len(val.ids)} val images scored against their {val.select_on} files",
+            val=val,
+            streams=partial(self._streams, dataset, targets, ids, unlabeled),
         )
 
-    def module(self, plan: Plan) -> "DataModule":
-        """Loaders of resized and augmented images, and of whole ones to validate on."""
-        from fovea.data.images.samples import EvaluationSamples, TrainingSamples
-        from fovea.engine.datamodule import ALONE, DataModule
+    def split(self, name: str) -> Split:
+        """See `fovea.data.source.Source.split`."""
+        dataset = self._dataset()
+        missing = f"{self.root} has no {name} images; list them in {name}.txt, or set data.protocol=clean"
+        return self._split(dataset, name, chosen(dataset.splits(), name, missing), ())
 
-        normalize = instantiate(self.normalize)
-        augment = {name: instantiate(each) for name, each in self.augment.items()}
-        cache = instantiate(self.cache) if self.cache else None
-        training = TrainingSamples(plan, self.size, self.classes, normalize, augment, self.seed, cache)
-        validation = EvaluationSamples(plan, plan.val, self.size, normalize, self.select_threshold)
-        rest = (self.batch_size, self.num_workers, self.drop_last, self.seed)
-        return DataModule(plan, {ALONE: training}, validation, *rest)
-
-    def held_out(self, plan: Plan, split: str) -> "ImageSplit":
-        """The images of a split, with the gaze on them where a store is in use."""
-        from fovea.data.images.held_out import ImageSplit
-
-        normalize, labels = instantiate(self.normalize), self.maps["labels"]
-        return ImageSplit(
-            plan, plan.split(split), self.size, normalize, self.select_threshold, labels["path"], labels["dose"]
-        )
-
-    def whole(self, module: "nn.Module") -> Read:
-        """The module itself: images are resized, not cut."""
+    def predictor(self, module: "nn.Module") -> Predictor:
+        """Return the module itself, since images are resized, not cropped."""
         return module
 
     @classmethod
     def predict(
-        cls, trained: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
+        cls, data: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
     ) -> tuple[int, dict[str, str]]:
-        """Masks and overlays of a folder of images; see `fovea.data.images.predict.predict`."""
+        """See `fovea.data.source.Source.predict`."""
         from fovea.data.images.predict import predict
 
-        kind = locate(trained["dataset"]["_target_"], "checkpoint: data.dataset._target_")
-        if not issubclass(kind, Folder):
+        dataset = locate(data["dataset"]["_target_"], "checkpoint: data.dataset._target_")
+        if not issubclass(dataset, Folder):
+            raise ValueError(f"checkpoint: {dataset.__name__} is not a data set of images; give a file of fovea-train")
+        images = image_files(source, dataset.image_suffixes)
+        decode = partial(dataset.decode, channels=data["channels"])
+        return len(images), predict(module, images, decode, data["size"], instantiate(data["normalize"]), device, out)
+
+    def _dataset(self) -> Folder:
+        dataset: Folder = instantiate(self.dataset, "data.dataset")(root=self.root)
+        return dataset
+
+    def _targets(self, dataset: Folder, needs: Collection[str]) -> list[Target]:
+        """Return the targets of the labeled images, by name."""
+        served: dict[str, Callable[[], Target]] = {
+            Mask.name: partial(Mask, dataset),
+            PseudoMask.name: self._pseudo_mask,
+        }
+        if unknown := sorted({*needs} - {*served, Unlabeled.name}):
+            names = ", ".join([*served, Unlabeled.name])
             raise ValueError(
-                f"checkpoint: {kind.__name__} is no data set of images; give a file that fovea-train wrote"
+                f"supervision trains on {first_few(unknown)}, which data={self.name} does not have (it has {names}); "
+                "choose another supervision=… or data=…"
             )
-        images = image_files(source, kind.image_suffixes)
-        decode = partial(kind.decode, channels=trained["channels"])
-        normalize = instantiate(trained["normalize"])
-        return len(images), predict(module, images, decode, trained["size"], normalize, device, out)
+        return [served[name]() for name in sorted(needs) if name in served]
+
+    def _pseudo_mask(self) -> PseudoMask:
+        store = self._store()
+        if store is None:
+            raise ValueError("store is not given; run fovea-prepare and give its store")
+        return PseudoMask(store, self._parameters(), self.select_threshold)
+
+    def _store(self) -> Store | None:
+        return Store(self.maps["store"]) if self.maps and self.maps["store"] else None
+
+    def _parameters(self) -> dict[str, Any]:
+        return Parameters.of(self.maps["labels"], self.maps["refine"]).flat() if self.maps else {}
+
+    def _split(self, dataset: Folder, name: str, ids: list[str], needs: Collection[str]) -> Split:
+        """Check the images of a split, and what they are scored against."""
+        dataset.check(ids, masks=False)
+        scored = self.select_on
+        if scored == "auto":
+            masked = Mask.name in needs or all(map(dataset.has_mask, ids))
+            scored = "mask" if masked else "pseudo"
+            if not masked:
+                log.warning("%s images have no masks: scored against pseudo-masks (data.select_on=pseudo)", name)
+        [target] = self._targets(dataset, [scored])
+        ids = target.check(ids)
+        spacing, unit = common_spacing(dataset, ids)
+        return Split(
+            name=name,
+            ids=ids,
+            open=partial(self._samples, dataset, ids, target),
+            select_on=target.name,
+            patient=dataset.patient,
+            spacing=spacing.__getitem__,
+            unit=unit,
+            panels=self._panels(dataset, target),
+        )
+
+    def _check_duplicates(self, dataset: Folder, splits: Mapping[str, list[str]]) -> None:
+        """Report equal image files in two splits; `check_disjoint` has compared ids and patients."""
+        if self.duplicates == "ignore":
+            return
+        present = {*dataset.ids}  # the images of a split that is not read may be absent
+        paths = {split: [dataset.image_path(i) for i in ids if i in present] for split, ids in splits.items()}
+        groups = same_files(paths)
+        if not groups:
+            return
+        names = first_few([" = ".join(f"{path.name} in {split}" for split, path in group) for group in groups])
+        message = f"{dataset.root}: the same image file in two splits, {len(groups)} times: {names}"
+        if self.duplicates == "refuse":
+            raise ValueError(f"{message}; remove them from one list, or set data.duplicates=warn")
+        log.warning("%s; scores there are too good (data.duplicates=refuse stops here)", message)
+
+    def _streams(
+        self, dataset: Folder, targets: Sequence[Target], ids: Sequence[str], unlabeled: Sequence[str]
+    ) -> dict[str, TrainingSamples]:
+        from fovea.data.images.samples import ImageTraining, Resized
+
+        augment = {name: instantiate(transform) for name, transform in self.augment.items()}
+        cache = instantiate(self.cache) if self.cache else None
+
+        def samples(ids: Sequence[str], targets: Sequence[Target]) -> TrainingSamples:
+            resized = Resized(dataset, ids, targets, self.size)
+            return ImageTraining(resized, instantiate(self.normalize), augment, self.seed, cache)
+
+        if not unlabeled:
+            return {"": samples(ids, targets)}
+        return {"labeled": samples(ids, targets), "unlabeled": samples(unlabeled, [])}
+
+    def _samples(self, dataset: Folder, ids: Sequence[str], target: Target) -> Samples:
+        from fovea.data.images.samples import ImageSamples
+
+        return ImageSamples(dataset, ids, target, self.size, instantiate(self.normalize))
+
+    def _panels(self, dataset: Folder, target: Target) -> Panels:
+        labels = self.maps["labels"] if self.maps else {}
+        path, dose = labels.get("path"), labels.get("dose", 1.0)
+        return Panels(dataset, target, self._store(), self._parameters(), path, dose)

@@ -1,9 +1,9 @@
 """Generated endoscopy-like images with lesions: every command runs on them before real data is at hand."""
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,13 +26,7 @@ class Synthetic(Folder):
         images: number of images.
         image_size: mean side of an image in pixels; height and width vary by 15 %.
         seed: seed of the drawing; image n is the same however many there are.
-        channels: as for `Folder`.
-        classes: as for `Folder`; the masks serve as binary (1) and as labels (2 or more).
-        protocol: as for `Folder`.
-        val_fraction: as for `Folder`.
-        test_fraction: as for `Folder`.
-        split_seed: as for `Folder`.
-        fold: as for `Folder`.
+        **options: as for `Folder`; the masks serve as binary (1 class) and as labels (2 or more).
 
     Raises:
         ValueError: `root` holds something else, or cannot be written.
@@ -44,13 +38,7 @@ class Synthetic(Folder):
         images: int = 48,
         image_size: int = 128,
         seed: int = 0,
-        channels: int = 3,
-        classes: int = 1,
-        protocol: str = "clean",
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.2,
-        split_seed: int = 0,
-        fold: Sequence[int] | None = None,
+        **options: Any,
     ) -> None:
         if images < 1 or image_size < 32 or seed < 0:
             raise ValueError(
@@ -60,7 +48,7 @@ class Synthetic(Folder):
         parameters = {"images": images, "image_size": image_size, "seed": seed, "version": _VERSION}
         fill = partial(_fill, images=images, image_size=image_size, seed=seed)
         draw_once(Path(root).expanduser(), parameters, fill)
-        super().__init__(root, channels, classes, protocol, val_fraction, test_fraction, split_seed, fold)
+        super().__init__(root, **options)
 
 
 def draw(rng: np.random.Generator, image_size: int) -> tuple[np.ndarray, np.ndarray]:

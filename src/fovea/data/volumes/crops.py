@@ -16,7 +16,7 @@ FOREGROUND = "foreground"
 
 
 class Crops:
-    """Crops of prepared cases, augmented: the samples of one stream (`fovea.data.protocols.Training`).
+    """Crops of prepared cases, augmented: the samples of one stream (`fovea.data.source.TrainingSamples`).
 
     The modalities of a case are padded about their centres to one shape, and a crop is taken at the same place of all,
     so that what is roughly aligned stays so. With masks, every other crop on average is centred on a voxel that some

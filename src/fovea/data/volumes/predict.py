@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from fovea.data.images.files import write_image
-from fovea.data.source import Read
+from fovea.data.source import Predictor
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_labels
 from fovea.data.volumes.prepared import Intensity, prepare_volume
 from fovea.pictures.volumes import volume_overlay
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @torch.inference_mode()
 def predict_volumes(
-    read: Read,
+    read: Predictor,
     source: Path,
     modalities: Sequence[str],
     spacing: Sequence[float | None] | None,
@@ -74,7 +74,7 @@ def predict_volumes(
 
 
 def predicted(
-    read: Read, images: Mapping[str, torch.Tensor], modality: str, path: Path, device: torch.device
+    read: Predictor, images: Mapping[str, torch.Tensor], modality: str, path: Path, device: torch.device
 ) -> np.ndarray:
     """Labels, uint8 [D, H, W] on the grid of a file in RAS, of one modality of volumes [1, 1, D, H, W] by modality."""
     ordered = {modality: images[modality]} | {other: each for other, each in images.items() if other != modality}

@@ -6,19 +6,20 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fovea.data.source import Read
+from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
+from fovea.data.splits import chosen
 from fovea.data.volumes.pairs import Pairs
-from fovea.data.volumes.plan import VolumePlan, make_plan, split_plan
 from fovea.runtime.config import instantiate, locate
+from fovea.runtime.errors import first_few
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from fovea.data.images.samples import Arrays
-    from fovea.data.volumes.held_out import VolumeSplit
     from fovea.data.volumes.prepared import Prepared
-    from fovea.engine.datamodule import DataModule
+
+SERVED = ("mask", "unlabeled")
 
 
 class Volumes:
@@ -28,7 +29,7 @@ class Volumes:
         ValueError: a number makes no sense.
     """
 
-    of_model: ClassVar[tuple[str, ...]] = ("channels", "classes", "intensity", "modalities", "size", "spacing")
+    model_keys: ClassVar[tuple[str, ...]] = ("channels", "classes", "intensity", "modalities", "size", "spacing")
 
     def __init__(
         self,
@@ -63,81 +64,128 @@ class Volumes:
         self.overlap, self.windows = overlap, windows
         self.batch_size, self.num_workers, self.drop_last, self.seed = batch_size, num_workers, drop_last, seed
 
-    def plan(self, needs: Collection[str]) -> VolumePlan:
-        """See `fovea.data.volumes.plan.make_plan`."""
-        return make_plan(self._dataset(), self.root, needs)
-
-    def split_plan(self, split: str) -> VolumePlan:
-        """See `fovea.data.volumes.plan.split_plan`."""
-        return split_plan(self._dataset(), self.root, split)
-
-    def describe(self, plan: VolumePlan) -> str:
-        """One line on what is trained on."""
-        return (
-            f"{self.name}: trains on {len(plan.train)} labelled and {len(plan.unlabeled)} unlabelled cases of "
-            f"{', '.join(self.modalities)}; {len(plan.val)} val cases, each modality scored against its mask"
+    def train(self, needs: Collection[str]) -> Training:
+        """See `fovea.data.source.Source.train`: the list, and the headers of all files that a training opens."""
+        if unknown := sorted({*needs} - {*SERVED}):
+            raise ValueError(
+                f"supervision trains on {first_few(unknown)}, which volumes do not serve; choose supervision=cmc, "
+                "labeled_only, mean_teacher or cross_pseudo"
+            )
+        dataset = self._dataset()
+        splits = dataset.splits()
+        if not splits["train"]:
+            raise ValueError(f"{dataset.path}: no labeled case to train on; list some under training")
+        unlabeled = splits["unlabeled"] if "unlabeled" in needs else []
+        if "unlabeled" in needs and not unlabeled:
+            raise ValueError(
+                f"{dataset.path}: no unlabeled case; list some under unlabeled_training, set data.labeled_fraction, or "
+                "choose supervision=labeled_only"
+            )
+        dataset.check(splits["train"], masks=True)
+        dataset.check(unlabeled, masks=False)
+        val = self._split(dataset, "val", splits["val"], cached=True)
+        return Training(
+            ids=[image_id(case, name) for case in (*splits["train"], *unlabeled) for name in self.modalities],
+            digest=digest([*splits["train"], "", *unlabeled]),
+            description=f"{self.name}: trains on {len(splits['train'])} labeled and {len(unlabeled)} unlabeled cases "
+            f"of {', '.join(self.modalities)}; {len(splits['val'])} val cases, each modality scored against its mask",
+            val=val,
+            streams=partial(self._streams, dataset, splits["train"], unlabeled),
         )
 
-    def module(self, plan: VolumePlan) -> "DataModule":
-        """Loaders of crops, a stream of labelled and one of unlabelled cases, and of whole volumes to validate on."""
+    def split(self, name: str) -> Split:
+        """See `fovea.data.source.Source.split`."""
+        dataset = self._dataset()
+        missing = f"{dataset.path} lists no such cases; add some, or choose another split"
+        return self._split(dataset, name, chosen(dataset.splits(), name, missing), cached=False)
+
+    def _split(self, dataset: Pairs, name: str, cases: Sequence[str], cached: bool) -> Split:
+        """Check the cases of a split; each modality of a case is an image of its own, `<case>_<modality>`."""
+        dataset.check(cases, masks=True)
+        images = {image_id(case, modality): (case, modality) for case in cases for modality in self.modalities}
+        return Split(
+            name=name,
+            ids=[*images],
+            open=partial(self._samples, dataset, cases, cached),
+            select_on="mask",
+            patient=lambda image: dataset.patient(images[image][0]),
+            spacing=lambda image: dataset.header(*images[image]).spacing,
+            unit="mm",
+            panels=partial(self._panels, dataset, images),
+            classes=dataset.names,
+            groups={name: [i for i, (_, modality) in images.items() if modality == name] for name in self.modalities},
+        )
+
+    def _streams(self, dataset: Pairs, labeled: Sequence[str], unlabeled: Sequence[str]) -> dict[str, TrainingSamples]:
         from fovea.data.volumes.crops import Crops
-        from fovea.data.volumes.held_out import VolumeSplit
-        from fovea.engine.datamodule import DataModule
 
         spatial, intensity = (
-            [partial(transform_of, each) for each in (self.augment.get(group) or {}).values()]
+            [partial(transform_of, transform) for transform in (self.augment.get(group) or {}).values()]
             for group in ("spatial", "intensity")
         )
-        streams = {"labeled": plan.train} | ({"unlabeled": plan.unlabeled} if plan.unlabeled else {})
-        training = {}
-        for stream, cases in streams.items():
-            prepared = self._prepared(plan, cases, masks=stream == "labeled")
-            arrays = self._arrays(prepared)
-            training[stream] = Crops(prepared, arrays, self.size, self.crops, spatial, intensity, self.seed)
-        validation = self._prepared(plan, plan.val, masks=False)
-        held_out = VolumeSplit(validation, self._arrays(validation) if plan.val else validation)
-        rest = (self.batch_size, self.num_workers, self.drop_last, self.seed)
-        return DataModule(plan, training, held_out, *rest)
+        streams: dict[str, TrainingSamples] = {}
+        for stream, cases in {"labeled": labeled, "unlabeled": unlabeled}.items():
+            if cases:
+                prepared = self._prepared(dataset, cases, masks=stream == "labeled")
+                arrays = self._arrays(prepared)
+                streams[stream] = Crops(prepared, arrays, self.size, self.crops, spatial, intensity, self.seed)
+        return streams
 
-    def held_out(self, plan: VolumePlan, split: str) -> "VolumeSplit":
-        """The volumes of a split, each modality of each case."""
-        from fovea.data.volumes.held_out import VolumeSplit
+    def _samples(self, dataset: Pairs, cases: Sequence[str], cached: bool) -> Samples:
+        from fovea.data.volumes.held_out import WholeVolumes
 
-        prepared = self._prepared(plan, plan.split(split), masks=False)
-        return VolumeSplit(prepared, prepared)
+        prepared = self._prepared(dataset, cases, masks=False)
+        return WholeVolumes(prepared, self._arrays(prepared) if cached and cases else prepared)
 
-    def whole(self, module: "nn.Module") -> Read:
-        """Reads whole volumes by windows of the size of a crop."""
+    @staticmethod
+    def _panels(
+        dataset: Pairs, images: Mapping[str, tuple[str, str]], sample: Mapping[str, Any], outputs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        from fovea.pictures.volumes import volume_panels
+
+        case, modality = images[sample["id"]]
+        spacing = dataset.header(case, modality).spacing
+        return volume_panels(dataset.volume(case, modality), outputs["prediction"], sample["target"].numpy(), spacing)
+
+    def predictor(self, module: "nn.Module") -> Predictor:
+        """Return a sliding window of the size of a crop."""
         from fovea.data.volumes.windows import SlidingWindow
 
         return SlidingWindow(module, self.size, self.overlap, self.windows)
 
     @classmethod
     def predict(
-        cls, trained: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
+        cls, data: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
     ) -> tuple[int, dict[str, str]]:
         """Label maps and overlays of volumes; see `fovea.data.volumes.predict.predict_volumes`."""
         from fovea.data.volumes.predict import predict_volumes
         from fovea.data.volumes.windows import SlidingWindow
 
-        intensity = {name: instantiate(each) for name, each in trained["intensity"].items()}
-        read = SlidingWindow(module, trained["size"], trained["overlap"], trained["windows"])
-        return predict_volumes(read, source, trained["modalities"], trained["spacing"], intensity, device, out)
+        intensity = {name: instantiate(each) for name, each in data["intensity"].items()}
+        read = SlidingWindow(module, data["size"], data["overlap"], data["windows"])
+        return predict_volumes(read, source, data["modalities"], data["spacing"], intensity, device, out)
 
-    def _dataset(self) -> Callable[..., Pairs]:
-        return partial(instantiate(self.dataset), modalities=self.modalities, classes=self.classes)
+    def _dataset(self) -> Pairs:
+        factory = instantiate(self.dataset, "data.dataset")
+        dataset: Pairs = factory(root=self.root, modalities=self.modalities, classes=self.classes)
+        return dataset
 
-    def _prepared(self, plan: VolumePlan, cases: Sequence[str], masks: bool) -> "Prepared":
+    def _prepared(self, dataset: Pairs, cases: Sequence[str], masks: bool) -> "Prepared":
         from fovea.data.volumes.prepared import Prepared
 
         intensity = {name: instantiate(self.intensity[name]) for name in self.modalities}
-        return Prepared(plan.dataset, cases, masks, self.spacing, intensity)
+        return Prepared(dataset, cases, masks, self.spacing, intensity)
 
     def _arrays(self, prepared: "Prepared") -> "Arrays":
         if not self.cache:
             return prepared
         made: Arrays = instantiate(self.cache)(prepared)
         return made
+
+
+def image_id(case: str, modality: str) -> str:
+    """Return the id of one modality of a case."""
+    return f"{case}_{modality}"
 
 
 def transform_of(config: Mapping[str, Any], kinds: Sequence[str]) -> Callable[..., Any]:

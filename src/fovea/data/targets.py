@@ -1,0 +1,183 @@
+"""Targets: what a network is trained on or scored against, one class for each type of annotation."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import cv2
+import numpy as np
+
+from fovea.data.store import Store
+from fovea.losses import IGNORE
+from fovea.runtime.errors import first_few
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fovea.data.images.folder import Folder
+
+log = logging.getLogger(__name__)
+
+
+class Target(Protocol):
+    """One type of annotation of images."""
+
+    name: ClassVar[str]
+    """Its key in a batch, and in the `needs` of a supervision mode."""
+    title: ClassVar[str]
+    """Of its column in a contact sheet."""
+    fill: int
+    """Value of the pixels that an augmentation moves in from outside the image."""
+
+    def check(self, ids: Sequence[str]) -> list[str]:
+        """Return the ids that have this target, and log the others.
+
+        Raises:
+            ValueError: a file is missing, or no image has this target.
+        """
+
+    def files(self, image_id: str) -> list[Path]:
+        """Return the files that decide the target of an image, for the key of a cache."""
+
+    def read(self, image_id: str) -> np.ndarray:
+        """Return the target of an image, [H, W] at native size.
+
+        Raises:
+            ValueError: the file is missing or damaged.
+        """
+
+    def resize(self, array: np.ndarray, size: int) -> np.ndarray:
+        """Return what `read` gives as [size, size]."""
+
+    def collate(self, batch: "Tensor") -> "Tensor":
+        """Return stacked targets [B, H, W] in the form that a supervision mode takes."""
+
+    def labels(self, image_id: str) -> np.ndarray:
+        """Return class indices [H, W], int64, to score against."""
+
+
+class Mask:
+    """Ground truth: class indices, -1 where nobody labeled a pixel.
+
+    Args:
+        dataset: Reads the masks.
+    """
+
+    name: ClassVar[str] = "mask"
+    title: ClassVar[str] = "truth"
+
+    def __init__(self, dataset: "Folder") -> None:
+        self.dataset = dataset
+        self.partial = dataset.ignore_label is not None
+        self.fill = IGNORE if self.partial else 0
+
+    def check(self, ids: Sequence[str]) -> list[str]:
+        """Return the ids whose masks have labeled pixels; masks are opened only if some pixels may be unlabeled."""
+        self.dataset.check(ids, masks=True)
+        if not self.partial:
+            return list(ids)
+        kept = [image_id for image_id in ids if (self.read(image_id) != IGNORE).any()]
+        if ids and not kept:
+            raise ValueError(
+                f"ignore_label={self.dataset.ignore_label}: no mask of {self.dataset.root} has other pixels"
+            )
+        return _reported(ids, kept, "no labeled pixel (data.ignore_label)")
+
+    def files(self, image_id: str) -> list[Path]:
+        """Return the mask and the image, since the size of a mask is compared with its image."""
+        path = self.dataset.mask_path(image_id)
+        return [self.dataset.image_path(image_id), *([path] if path is not None else [])]
+
+    def read(self, image_id: str) -> np.ndarray:
+        """Return a mask: uint8, or int16 where pixels may be unlabeled."""
+        return self.dataset.mask(image_id)
+
+    def resize(self, array: np.ndarray, size: int) -> np.ndarray:
+        """Resize by the nearest pixel."""
+        return cv2.resize(array, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+
+    def collate(self, batch: "Tensor") -> "Tensor":
+        """Return float32 [B, 1, H, W] of one class, or int64 [B, H, W] of several."""
+        return batch[:, None].float() if self.dataset.classes == 1 else batch.long()
+
+    def labels(self, image_id: str) -> np.ndarray:
+        """Return the mask as int64."""
+        return self.read(image_id).astype(np.int64)
+
+
+class PseudoMask:
+    """A continuous map in [0, 1] from a store.
+
+    Args:
+        store: The store.
+        parameters: What its maps must have been made with.
+        threshold: Of the labels to score against: `map >= threshold`.
+    """
+
+    name: ClassVar[str] = "pseudo"
+    title: ClassVar[str] = "pseudo-mask"
+    fill = 0
+
+    def __init__(self, store: Store, parameters: Mapping[str, Any], threshold: float) -> None:
+        self.store, self.parameters, self.threshold = store, parameters, threshold
+
+    def check(self, ids: Sequence[str]) -> list[str]:
+        """Return the ids that have a map, after a check of the parameters of the store."""
+        if not ids:
+            return []
+        self.store.check(self.parameters)
+        kept = [image_id for image_id in ids if self.store.has(image_id)]
+        if not kept:
+            raise ValueError(
+                f"{self.store.path}: a map of none of these {len(ids)} images ({first_few(ids, 2)}); "
+                "give the store of this data set, or run fovea-prepare for it"
+            )
+        return _reported(ids, kept, "no pseudo-mask")
+
+    def files(self, image_id: str) -> list[Path]:
+        """Return the map, and the manifest that says how it was made."""
+        return [self.store.path / "maps" / f"{image_id}.png", self.store.path / "manifest.json"]
+
+    def read(self, image_id: str) -> np.ndarray:
+        """Return a map, float32."""
+        return self.store.read(image_id)
+
+    def resize(self, array: np.ndarray, size: int) -> np.ndarray:
+        """Resize bilinearly, before any threshold."""
+        return cv2.resize(array, (size, size), interpolation=cv2.INTER_LINEAR)
+
+    def collate(self, batch: "Tensor") -> "Tensor":
+        """Return float32 [B, 1, H, W]."""
+        return batch[:, None]
+
+    def labels(self, image_id: str) -> np.ndarray:
+        """Return the map at the threshold."""
+        return (self.read(image_id) >= self.threshold).astype(np.int64)
+
+
+class Unlabeled:
+    """No annotation: the images of the stream `unlabeled`, which has no target in its batches."""
+
+    name: ClassVar[str] = "unlabeled"
+
+    def __init__(self, dataset: "Folder") -> None:
+        self.dataset = dataset
+
+    def check(self, ids: Sequence[str]) -> list[str]:
+        """Return the ids; their masks are never opened."""
+        if not ids:
+            raise ValueError(
+                f"{self.dataset.root}: no unlabeled images; list some in unlabeled.txt, set data.labeled_fraction, or "
+                "choose supervision=full"
+            )
+        self.dataset.check(ids, masks=False)
+        return list(ids)
+
+
+def _reported(ids: Sequence[str], kept: list[str], reason: str) -> list[str]:
+    """Return the kept ids, and log those that are left out."""
+    if len(kept) < len(ids):
+        left_out = sorted({*ids} - {*kept})
+        log.warning("%d images have %s and are left out: %s", len(left_out), reason, first_few(left_out))
+    return kept

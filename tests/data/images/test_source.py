@@ -1,0 +1,162 @@
+"""Which images are trained on and scored, and what is refused before anything is loaded."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fovea.data.images.folder import Folder
+from fovea.data.images.source import Images
+from fovea.data.parameters import Parameters
+from fovea.data.store import Store
+
+IDS = [f"i{number:02}" for number in range(12)]
+LABELS = {"sigma": 70.0, "canvas": 768, "min_duration": 50.0, "dose": 1.0, "path": None}
+REFINE = {"name": "none"}
+DATASET = {"_target_": "fovea.data.images.folder.Folder", "_partial_": True}
+
+
+def source(root: Path, store: Path | None = None, dataset: Any = None, **options: Any) -> Images:
+    """Return images with the usual settings; options of the data set are in `dataset`."""
+    settings: dict[str, Any] = {
+        "name": "folder",
+        "root": str(root),
+        "dataset": DATASET | (dataset or {}),
+        "channels": 3,
+        "classes": 1,
+        "size": 16,
+        "batch_size": 2,
+        "num_workers": 0,
+        "drop_last": False,
+        "fraction": 1.0,
+        "select_on": "auto",
+        "select_threshold": 0.5,
+        "normalize": {"_target_": "albumentations.Normalize"},
+        "augment": {},
+        "seed": 0,
+        "maps": {"store": None if store is None else str(store), "labels": LABELS, "refine": REFINE},
+    }
+    return Images(**settings | options)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Twelve images with masks."""
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for number, image_id in enumerate(IDS):
+            Image.fromarray(np.full((8, 10), number, np.uint8)).save(tmp_path / folder / f"{image_id}.png")
+    return tmp_path
+
+
+def make_store(folder: Path, ids: list[str]) -> Path:
+    store = Store(folder)
+    store.start()
+    for image_id in ids:
+        store.write(image_id, np.full((8, 10), 0.7, np.float32))
+    parameters = Parameters.of(LABELS, REFINE).flat()
+    images = {image_id: {} for image_id in ids}
+    store.finish({"parameters": parameters, "images": images, "without_fixations": [], "failures": {}})
+    return folder
+
+
+def remove_masks(root: Path) -> None:
+    for mask in (root / "masks").iterdir():
+        mask.unlink()
+    (root / "masks").rmdir()
+
+
+class TestTrain:
+    def test_masks_need_no_store(self, root: Path) -> None:
+        training = source(root, root / "nowhere").train({"mask"})
+        assert training.val.select_on == "mask"
+        assert sorted([*training.ids, *training.val.ids, *source(root).split("test").ids]) == IDS
+
+    def test_images_without_a_map_are_left_out(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+        whole = source(root).train({"mask"}).ids
+        store = make_store(root / "store", whole[1:])
+        with caplog.at_level(logging.WARNING):
+            training = source(root, store).train({"pseudo"})
+        assert training.ids == whole[1:] and training.val.select_on == "mask"
+        assert f"1 images have no pseudo-mask and are left out: {whole[0]}" in caplog.text
+
+    def test_without_masks_pseudo_masks_are_scored(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+        remove_masks(root)
+        with caplog.at_level(logging.WARNING):
+            training = source(root, make_store(root / "store", IDS)).train({"pseudo"})
+        assert training.val.select_on == "pseudo" and "data.select_on=pseudo" in caplog.text
+
+    def test_a_smaller_fraction_is_part_of_a_larger(self, root: Path) -> None:
+        whole, half, quarter = (source(root, fraction=f).train({"mask"}).ids for f in (1.0, 0.5, 0.25))
+        assert set(quarter) < set(half) < set(whole) and len(half) == round(len(whole) / 2)
+        draws = {tuple(source(root, fraction=0.5, seed=seed).train({"mask"}).ids) for seed in range(5)}
+        assert draws != {tuple(half)}
+
+    def test_a_fraction_is_drawn_by_patient(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Folder, "patient", lambda self, name: str(int(name[1:]) // 3))
+        for split in ("val", "test"):
+            (root / f"{split}.txt").write_text("")
+        for seed in range(3):
+            ids = source(root, fraction=0.5, seed=seed, select_on="mask").train({"mask"}).ids
+            patients = [int(name[1:]) // 3 for name in ids]
+            assert [patients.count(patient) for patient in set(patients)] == [3, 3]
+
+    def test_equal_files_in_two_splits(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+        (root / "train.txt").write_text("i00\ni01\ni02\ni03\n")
+        (root / "val.txt").write_text("i04\n")
+        (root / "test.txt").write_text("i05\ni06\n")
+        for copy, original in (("i01", "i00"), ("i05", "i02")):  # the first pair is in one split
+            (root / "images" / f"{copy}.png").write_bytes((root / "images" / f"{original}.png").read_bytes())
+        message = "the same image file in two splits, 1 times: i02.png in train = i05.png in test"
+        with pytest.raises(ValueError, match=f"{message}.*data.duplicates=warn"):
+            source(root, duplicates="refuse").train({"mask"})
+        for choice, logged in (("warn", True), ("ignore", False)):
+            caplog.clear()
+            with caplog.at_level(logging.WARNING):
+                source(root, duplicates=choice).train({"mask"})
+            assert (message in caplog.text) == logged
+
+    @pytest.mark.parametrize(
+        ("change", "needs", "options", "message"),
+        [
+            (None, {"pseudo"}, {"store": None}, "store is not given"),
+            (None, {"pseudo"}, {"store": "none"}, "no manifest.json in .*run fovea-prepare"),
+            (None, {"box"}, {}, "supervision trains on box, which data=folder does not have"),
+            (None, {"pseudo"}, {"labels": LABELS | {"sigma": 50.0}}, "labels.sigma is 50.0 here"),
+            (None, {"mask", "unlabeled"}, {}, "no unlabeled images"),
+            ("other store", {"pseudo"}, {}, "a map of none of these"),
+            ("masks/i05.png", {"mask"}, {}, "1 mask is missing from .*masks: i05"),
+            ("train.txt", {"mask"}, {}, "1 image is missing from .*images: nobody"),
+        ],
+    )
+    def test_refused(self, root: Path, change: str | None, needs: set[str], options: dict, message: str) -> None:
+        store: Path | None = make_store(root / "store", ["unknown"] if change == "other store" else IDS)
+        if change == "masks/i05.png":
+            (root / "train.txt").write_text("\n".join(IDS))
+            (root / change).unlink()
+        if change == "train.txt":
+            (root / change).write_text("nobody\ni00\ni01\ni02\n")
+        if "store" in options:
+            store = options["store"] and root / options["store"]
+        made = source(root, store)
+        made.maps = dict(made.maps or {}) | {"labels": options.get("labels", LABELS)}
+        with pytest.raises(ValueError, match=message) as caught:
+            made.train(needs)
+        assert "\n" not in str(caught.value)
+
+
+class TestSplit:
+    def test_only_this_split_is_checked(self, root: Path) -> None:
+        (root / "train.txt").write_text("gone\ni00\n")
+        (root / "test.txt").write_text("i01\ni02\n")
+        split = source(root).split("test")
+        assert (split.name, split.ids, split.select_on) == ("test", ["i01", "i02"], "mask")
+
+    def test_empty_or_unknown(self, root: Path) -> None:
+        (root / "train.txt").write_text("i00\ni01\n")
+        for split, message in (("test", "has no test images"), ("tset", "split=tset is not a split")):
+            with pytest.raises(ValueError, match=message):
+                source(root).split(split)
