@@ -21,7 +21,7 @@ class Mode(nn.Module):
         """Named scalars: `loss`, a weighted sum of terms, is minimised; all are logged, mere figures too.
 
         Args:
-            batch: See `fovea.data.batch.Batch`; with several streams, one such mapping by stream.
+            batch: See `fovea.supervision.batch.Batch`; with several streams, one such mapping by stream.
             progress: The part of training that is done, in [0, 1].
         """
         raise NotImplementedError

@@ -125,7 +125,7 @@ class Images:
         return len(images), predict(module, images, decode, data["size"], instantiate(data["normalize"]), device, out)
 
     def _dataset(self) -> Folder:
-        dataset: Folder = instantiate(self.dataset, "data.dataset")(root=self.root)
+        dataset: Folder = instantiate(self.dataset, "data")(root=self.root)
         return dataset
 
     def _targets(self, dataset: Folder, needs: Collection[str]) -> list[Target]:

@@ -166,7 +166,7 @@ class Volumes:
         return predict_volumes(read, source, data["modalities"], data["spacing"], intensity, device, out)
 
     def _dataset(self) -> Pairs:
-        factory = instantiate(self.dataset, "data.dataset")
+        factory = instantiate(self.dataset, "data")
         dataset: Pairs = factory(root=self.root, modalities=self.modalities, classes=self.classes)
         return dataset
 
