@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from fovea.data.loader import EpochBatches, Order, Shard, TrainingLoader
+from fovea.data.loader import EpochBatches, EvaluationLoader, Order, Shard, TrainingLoader
 
 
 class Keys(Dataset[dict[str, Any]]):
@@ -135,3 +135,25 @@ def test_two_streams_go_on_where_they_were() -> None:
     rest = list(again)
     assert len(rest) == 3
     assert [[b[name]["id"] for name in b] for b in rest] == [[b[name]["id"] for name in b] for b in given]
+
+
+class Damaged(Keys):
+    """Samples of which the last cannot be read."""
+
+    def __getitem__(self, key: Any) -> dict[str, Any]:
+        index = key if isinstance(key, int) else key[1]
+        if index == 9:
+            raise ValueError("x.png: damaged; replace it")
+        return {"index": index}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("evaluation", [False, True])
+def test_the_error_of_a_worker_is_raised_as_it_is(workers: int, evaluation: bool) -> None:
+    if evaluation:
+        made: Any = EvaluationLoader(Damaged(), num_workers=workers)
+    else:
+        made = TrainingLoader({"all": Damaged()}, one(10, 4, False, 0), num_workers=workers)
+    with pytest.raises(ValueError, match=r"^x.png: damaged; replace it$") as error:
+        list(made)
+    assert "in __getitem__" in str(error.value.__notes__)

@@ -19,14 +19,6 @@ def test_library_error_says_how_to_see_the_traceback() -> None:
     assert one_line(caught.value).endswith("(HYDRA_FULL_ERROR=1 shows where)")
 
 
-def test_loader_worker_traceback_is_removed() -> None:
-    text = (
-        "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
-        '  File "x.py", line 1, in f\nValueError: cannot decode a.jpg: truncated; replace it\n'
-    )
-    assert one_line(ValueError(text)) == "cannot decode a.jpg: truncated; replace it"
-
-
 KILLED = "Job 4_1 (task: 0) with path /s/4_1_0_result.pkl\nhas not produced any output (state: OUT_OF_MEMORY)\nlog"
 
 
