@@ -1,17 +1,37 @@
-"""Where the real images and the reference arrays are, for the tests that want them."""
+"""Folders of real images and reference arrays, and the warm Python of the command tests."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from . import warm
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server of `warm.py`, once for all processes of pytest; it imports nothing before its first request."""
+    if "FOVEA_TEST_PYTHON" in os.environ:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="fovea-warm-"))
+    server, python = warm.start(folder)
+    os.environ["FOVEA_TEST_PYTHON"] = str(python)
+
+    def stop() -> None:
+        server.communicate()
+        shutil.rmtree(folder)
+        del os.environ["FOVEA_TEST_PYTHON"]
+
+    config.add_cleanup(stop)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real images that `FOVEA_TEST_DATA` names; without it the test is skipped."""
+    """Return the folder of real images that `FOVEA_TEST_DATA` names, or skip the test."""
     folder = os.environ.get("FOVEA_TEST_DATA")
     if not folder or not Path(folder).is_dir():
         pytest.skip("FOVEA_TEST_DATA names no folder")
@@ -20,7 +40,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def reference(real_data: Path) -> Path:
-    """The folder of reference arrays beside the real images; without it the test is skipped."""
+    """Return the folder of reference arrays beside the real images, or skip the test."""
     folder = real_data.parent / "reference"
     if not folder.is_dir():
         pytest.skip(f"{folder} is missing")

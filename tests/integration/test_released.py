@@ -17,7 +17,7 @@ from fovea.data.images.samples import resize_image, to_tensor
 from fovea.models import released
 from fovea.models.released import load_gazemedseg
 
-from .conftest import Run, folder, summary
+from .commands import Run, folder, summary
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 SIDE = 64  # of the images, for the time it takes
@@ -26,13 +26,13 @@ FIRST = "model.0.encoder.conv_0.conv_0.conv.weight"
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Smaller images than the published 224 pixels."""
+    """Use smaller images than the published 224 pixels."""
     monkeypatch.setattr(released, "SIZE", SIDE)
 
 
 @pytest.fixture(scope="module")
 def level() -> dict[str, torch.Tensor]:
-    """The tensors of one level in the published layout, with weights from a formula."""
+    """Return the tensors of one level in the published layout, with weights from a formula."""
     specification = importlib.util.spec_from_file_location("fill", REFERENCE / "fill.py")
     assert specification is not None and specification.loader is not None
     fill = importlib.util.module_from_spec(specification)
@@ -43,7 +43,7 @@ def level() -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def published(level: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of two levels that differ in their readout, with what the release keeps beside the weights."""
+    """Save two levels that differ in their readout, with what the release keeps beside the weights."""
     second = {name.replace("model.0.", "model.1."): value for name, value in level.items()}
     second["model.1.classifier.weight"] = second["model.1.classifier.weight"].flip(1)
     parameter = torch.nn.Parameter(torch.ones(1))
@@ -56,25 +56,32 @@ def published(level: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathF
     return path
 
 
-def test_is_evaluated_and_predicted_as_its_own_code_reads_it(
-    run: Run, published: Path, level: dict[str, torch.Tensor], made: Path, tmp_path: Path
+def test_is_evaluated_and_predicted_as_published(
+    run: Run, published: Path, level: dict[str, torch.Tensor], dataset: Path, tmp_path: Path
 ) -> None:
-    line = [f"checkpoint={published}", *folder(made), "split=test", "data.num_workers=0", "sheet_rows=0", "out=out"]
-    done = run("evaluate", *line)
-    assert done.status == 0 and done.complaints == []
-    found = summary(tmp_path / "out")
-    assert found["levels"].keys() == {"level_1", "level_2"} and found["n"] == 2
+    options = [
+        f"checkpoint={published}",
+        *folder(dataset),
+        "split=test",
+        "data.num_workers=0",
+        "sheet_rows=0",
+        "out=out",
+    ]
+    result = run("evaluate", *options)
+    assert result.status == 0 and result.errors == []
+    scores = summary(tmp_path / "out")
+    assert scores["levels"].keys() == {"level_1", "level_2"} and scores["n"] == 2
     (tmp_path / "input").mkdir()
     for name in "ij":
-        os.link(made / "images" / f"{name}.png", tmp_path / "input" / f"{name}.png")
-    done = run("predict", f"checkpoint={published}", "input=input", "out=predicted")
-    assert done.status == 0 and done.complaints == []
+        os.link(dataset / "images" / f"{name}.png", tmp_path / "input" / f"{name}.png")
+    result = run("predict", f"checkpoint={published}", "input=input", "out=predicted")
+    assert result.status == 0 and result.errors == []
 
     network = load_gazemedseg(torch.load(published, weights_only=False)["model"])
     with (tmp_path / "out" / "per_image.csv").open() as file:
         dice = {row["id"]: float(row["dice"]) for row in csv.DictReader(file)}
     for name in "ij":
-        image = np.asarray(Image.open(made / "images" / f"{name}.png"))
+        image = np.asarray(Image.open(dataset / "images" / f"{name}.png"))
         with torch.inference_mode():
             logits = network(to_tensor(resize_image(image, SIDE), A.Normalize())[None])
             logits = F.interpolate(logits, size=image.shape[:2], mode="bilinear", align_corners=False)[0, 0].numpy()
@@ -82,11 +89,11 @@ def test_is_evaluated_and_predicted_as_its_own_code_reads_it(
         sure = np.abs(logits) > 1e-3 * np.abs(logits).max()
         assert sure.mean() > 0.9 and 0 < guess.mean() < 1
         assert np.array_equal(guess[sure], logits[sure] > 0)
-        truth = np.asarray(Image.open(made / "masks" / f"{name}.png")) > 0
+        truth = np.asarray(Image.open(dataset / "masks" / f"{name}.png")) > 0
         assert dice[name] == pytest.approx(2 * (guess & truth).sum() / (guess.sum() + truth.sum()), abs=1e-6)
 
 
-def test_of_one_channel_it_reads_slices(run: Run, level: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_one_channel_reads_slices(run: Run, level: dict[str, torch.Tensor], tmp_path: Path) -> None:
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
@@ -101,8 +108,8 @@ def test_of_one_channel_it_reads_slices(run: Run, level: dict[str, torch.Tensor]
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     (tmp_path / "slices").mkdir()
     header.save_as(tmp_path / "slices" / "p_1.dcm", enforce_file_format=True)
-    grey = level | {FIRST: level[FIRST][:, :1].clone()}
-    torch.save(grey, tmp_path / "nci_isbi.pth")
+    gray = level | {FIRST: level[FIRST][:, :1].clone()}
+    torch.save(gray, tmp_path / "nci_isbi.pth")
 
     assert run("predict", "checkpoint=nci_isbi.pth", "input=slices", "out=out").status == 0
 
@@ -110,19 +117,19 @@ def test_of_one_channel_it_reads_slices(run: Run, level: dict[str, torch.Tensor]
     resized = resize_image(eight_bit[:, :, None], SIDE).astype(np.float32)
     score = torch.from_numpy((resized - resized.mean()) / resized.std()).permute(2, 0, 1)[None]
     with torch.inference_mode():
-        logits = F.interpolate(load_gazemedseg(grey)(score), size=(40, 30), mode="bilinear")[0, 0].numpy()
+        logits = F.interpolate(load_gazemedseg(gray)(score), size=(40, 30), mode="bilinear")[0, 0].numpy()
     guess = np.asarray(Image.open(tmp_path / "out" / "masks" / "p_1.png")) > 0
     sure = np.abs(logits) > 1e-2 * np.abs(logits).max()
     assert sure.mean() > 0.5
     assert np.array_equal(guess[sure], logits[sure] > 0)
 
 
-def test_data_of_other_channels_is_refused(run: Run, published: Path, made: Path) -> None:
-    line = run("evaluate", f"checkpoint={published}", *folder(made), "data.channels=1").refusal("evaluate")
-    assert "data.channels=1 but" in line and "has 3; add data.channels=3" in line
+def test_data_of_other_channels_is_refused(run: Run, published: Path, dataset: Path) -> None:
+    error = run("evaluate", f"checkpoint={published}", *folder(dataset), "data.channels=1").error("evaluate")
+    assert "data.channels=1" in error and "data.channels=3" in error
 
 
-def test_a_file_that_brings_code_or_is_cut_is_refused_in_one_line(run: Run, made: Path, tmp_path: Path) -> None:
+def test_code_and_truncated_files_are_refused(run: Run, dataset: Path, tmp_path: Path) -> None:
     class Attack:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "attacked"),)
@@ -132,10 +139,9 @@ def test_a_file_that_brings_code_or_is_cut_is_refused_in_one_line(run: Run, made
     torch.save({"model": {FIRST: torch.zeros(64, 3, 3, 3)}, "best_dice": np.float64(0.5)}, whole)
     (tmp_path / "cut.pth").write_bytes(whole.read_bytes()[:-500])
     for name in ("code", "cut"):
-        line = run("evaluate", f"checkpoint={name}.pth", *folder(made)).refusal("evaluate")
-        assert f"{name}.pth is no checkpoint, is cut short, or holds code" in line
-        line = run("predict", f"checkpoint={name}.pth", f"input={made / 'images'}", "out=out").refusal("predict")
-        assert f"{name}.pth is no checkpoint, is cut short, or holds code" in line
+        assert f"{name}.pth" in run("evaluate", f"checkpoint={name}.pth", *folder(dataset)).error("evaluate")
+        options = [f"input={dataset / 'images'}", "out=out"]
+        assert f"{name}.pth" in run("predict", f"checkpoint={name}.pth", *options).error("predict")
     assert not (tmp_path / "attacked").exists()
-    line = run("evaluate", "checkpoint=whole.pth", *folder(made)).refusal("evaluate")
-    assert "not the published GazeMedSeg network (missing: " in line
+    error = run("evaluate", "checkpoint=whole.pth", *folder(dataset)).error("evaluate")
+    assert "GazeMedSeg" in error and "missing: " in error

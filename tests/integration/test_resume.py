@@ -1,20 +1,21 @@
-"""A run that is killed and started again ends as if nothing had happened."""
+"""A training that is killed or preempted, and resumed, ends exactly as one that is not."""
 
-import csv
 from pathlib import Path
 
 import pytest
 import torch
 
-from .conftest import LIGHT, Run, folder, gaze
+from .commands import LIGHT, Run, folder, gaze, last, metrics, same
 
-STEPS = 9  # of which two make an epoch: six images, batches of four and of two
+STEPS = 9  # two make an epoch: six images, batches of four and of two
+SELDOM = "callbacks.last.every_n_train_steps=1000"
 
 
 @pytest.fixture
-def line(made: Path, store: Path) -> list[str]:
+def line(dataset: Path, store: Path) -> list[str]:
+    """Return the overrides of a training that saves after each step, and resumes."""
     return [
-        *folder(made),
+        *folder(dataset),
         *gaze(store),
         *LIGHT,
         f"trainer.max_steps={STEPS}",
@@ -27,94 +28,117 @@ def line(made: Path, store: Path) -> list[str]:
     ]
 
 
-def state(run: Path) -> dict:
-    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open(newline="") as file:
-        return [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
-
-
-def same(left: object, right: object) -> bool:
-    """Whether two states are equal bit for bit."""
-    if isinstance(left, torch.Tensor):
-        return isinstance(right, torch.Tensor) and torch.equal(left, right)
-    if isinstance(left, dict):
-        return isinstance(right, dict) and left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
-    if isinstance(left, list | tuple):
-        return len(left) == len(right) and all(map(same, left, right))
-    return left == right
-
-
-def check(run: Run, line: list[str], folder: Path, kill: list[int], at: list[int]) -> None:
-    """A run that is killed after each of these steps, against one that is not."""
+def check(run: Run, line: list[str], folder: Path, interrupt: list[int], steps: list[int]) -> None:
+    """Compare a run that is interrupted after each of these steps with one that is not."""
     assert run("train", *line, f"hydra.run.dir={folder}/whole").status == 0
-    for step in at:
-        kill[:] = [step]
+    for step in steps:
+        interrupt[:] = [step]
         assert "Killed" in run("train", *line, f"hydra.run.dir={folder}/killed").stderr
-    kill.clear()
+    interrupt.clear()
     assert run("train", *line, f"hydra.run.dir={folder}/killed").status == 0
-    whole, killed = state(folder / "whole"), state(folder / "killed")
+    whole, killed = last(folder / "whole"), last(folder / "killed")
     assert whole.keys() == killed.keys()
     for part in ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "DataModule", "global_step"):
         assert same(whole.get(part), killed.get(part)), part
     assert same(whole["fovea"]["random"], killed["fovea"]["random"])
-    assert rows(folder / "whole") == rows(folder / "killed")
+    assert metrics(folder / "whole") == metrics(folder / "killed")
     best = [torch.load(folder / name / "checkpoints" / "best.ckpt", weights_only=True) for name in ("whole", "killed")]
     assert best[0]["global_step"] == best[1]["global_step"] and same(best[0]["state_dict"], best[1]["state_dict"])
 
 
-def test_it_may_be_killed_at_any_step(run: Run, line: list[str], tmp_path: Path, kill: list[int]) -> None:
-    check(run, line, tmp_path, kill, list(range(1, STEPS)))
+class TestKilled:
+    def test_at_any_step(self, run: Run, line: list[str], tmp_path: Path, kill: list[int]) -> None:
+        check(run, line, tmp_path, kill, list(range(1, STEPS)))
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["data.num_workers=1"],
+            ["callbacks.last.every_n_train_steps=2"],
+            ["data.drop_last=true"],
+            ["+trainer.accumulate_grad_batches=2"],
+            ["callbacks=ema", "callbacks.last.every_n_train_steps=1"],
+            ["supervision.thresholds=[[0.4,0.6],0.3]", "supervision.ensemble=quality"],
+            [
+                "backbone=smp_deeplabv3plus",
+                "backbone.encoder_name=resnet18",
+                "backbone.encoder_weights=null",
+            ],  # dropout
+        ],
+        ids=["workers", "every", "drop_last", "accumulate", "ema", "random_levels", "dropout"],
+    )
+    def test_with(self, run: Run, line: list[str], tmp_path: Path, kill: list[int], options: list[str]) -> None:
+        line = [key for key in line if not ("deeplab" in str(options) and key.startswith("backbone"))]
+        check(run, [*line, *options], tmp_path, kill, [3, 4])
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["data.num_workers=1"],
-        ["callbacks.last.every_n_train_steps=2"],
-        ["data.drop_last=true"],
-        ["+trainer.accumulate_grad_batches=2"],
-        ["callbacks=ema", "callbacks.last.every_n_train_steps=1"],
-        ["supervision.thresholds=[[0.4,0.6],0.3]", "supervision.ensemble=quality"],
-        ["backbone=smp_deeplabv3plus", "backbone.encoder_name=resnet18", "backbone.encoder_weights=null"],  # dropout
-    ],
-    ids=["workers", "every", "drop_last", "accumulate", "ema", "random_levels", "dropout"],
-)
-def test_whatever_is_trained(run: Run, line: list[str], tmp_path: Path, kill: list[int], options: list[str]) -> None:
-    line = [each for each in line if not ("deeplab" in str(options) and each.startswith("backbone"))]
-    check(run, [*line, *options], tmp_path, kill, [3, 4])
+class TestPreempted:
+    @pytest.mark.parametrize("options", [[], ["+trainer.accumulate_grad_batches=2"]], ids=["plain", "accumulate"])
+    def test_at_any_step(
+        self, run: Run, line: list[str], tmp_path: Path, preempt: list[int], options: list[str]
+    ) -> None:
+        check(run, [*line, SELDOM, *options], tmp_path, preempt, [0, 2, 4])
+
+    def test_saves_the_step_in_progress(self, run: Run, line: list[str], tmp_path: Path, preempt: list[int]) -> None:
+        preempt[:] = [3]
+        assert "Killed" in run("train", *line, SELDOM, "hydra.run.dir=run").stderr
+        assert last(tmp_path / "run")["global_step"] == 4
+
+    def test_restarted_job_resumes_without_ckpt_path(
+        self, run: Run, line: list[str], tmp_path: Path, preempt: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        line = [*line, "hydra.run.dir=run", "ckpt_path=null"]
+        preempt[:] = [3]
+        assert "Killed" in run("train", *line).stderr
+        preempt.clear()
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+        result = run("train", *line)
+        assert result.status == 0 and "step 4 of" in result.stdout
+        assert last(tmp_path / "run")["global_step"] == STEPS
+
+    @pytest.mark.parametrize(("key", "value"), [("signals", "[SIGUSR2]"), ("agree_every_n_steps", "0")])
+    def test_invalid_values_are_refused(self, run: Run, line: list[str], key: str, value: str) -> None:
+        error = run("train", *line, f"callbacks.preemption.{key}={value}").error("train")
+        assert error.startswith(f"callbacks.preemption.{key}")
+
+    def test_another_rank_writes_its_log_alone(
+        self, run: Run, line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from fovea.runtime import app
+
+        monkeypatch.setattr(app, "first", lambda: False)
+        result = run("train", *line, "data.root=nowhere", "hydra.run.dir=run")
+        assert "no such folder" in result.error("train")
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["train.log"]
+        assert (tmp_path / "run" / "train.log").read_text() == ""
 
 
-def test_another_configuration_is_refused_by_its_keys(run: Run, line: list[str], tmp_path: Path) -> None:
-    line = [*line, "hydra.run.dir=run"]
-    assert run("train", *line).status == 0
-    done = run("train", *line, "optimizer.lr=0.02", "supervision.weight=1", "trainer.max_steps=12")
-    refusal = done.refusal("train")
-    assert "optimizer.lr=0.01, now 0.02" in refusal and "supervision.weight=3.0, now 1" in refusal
-    assert "max_steps" not in refusal
-    assert state(tmp_path / "run")["global_step"] == STEPS
+class TestRefused:
+    def test_another_configuration(self, run: Run, line: list[str], tmp_path: Path) -> None:
+        line = [*line, "hydra.run.dir=run"]
+        assert run("train", *line).status == 0
+        result = run("train", *line, "optimizer.lr=0.02", "supervision.weight=1", "trainer.max_steps=12")
+        error = result.error("train")
+        assert "optimizer.lr=0.01, now 0.02" in error and "supervision.weight=3.0, now 1" in error
+        assert "max_steps" not in error
+        assert last(tmp_path / "run")["global_step"] == STEPS
+
+    def test_other_images(self, run: Run, line: list[str], root: Path) -> None:
+        line = [*line, f"data.root={root}", "hydra.run.dir=run"]
+        assert run("train", *line).status == 0
+        (root / "train.txt").write_text("a\nb\nc\nd\n")
+        assert "trained on other images than the 4" in run("train", *line, "trainer.max_steps=12").error("train")
+
+    def test_a_truncated_checkpoint(self, run: Run, line: list[str], tmp_path: Path) -> None:
+        line = [*line, "hydra.run.dir=run"]
+        assert run("train", *line).status == 0
+        path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+        path.write_bytes(path.read_bytes()[:-2000])
+        error = run("train", *line, "trainer.max_steps=12").error("train")
+        assert f"{path.relative_to(tmp_path)}" in error and "checkpoint" in error
 
 
-def test_other_images_are_refused(run: Run, line: list[str], root: Path) -> None:
-    line = [*line, f"data.root={root}", "hydra.run.dir=run"]
-    assert run("train", *line).status == 0
-    (root / "train.txt").write_text("a\nb\nc\nd\n")
-    assert "trained on other images than the 4" in run("train", *line, "trainer.max_steps=12").refusal("train")
-
-
-def test_a_checkpoint_cut_short_is_refused(run: Run, line: list[str], tmp_path: Path) -> None:
-    line = [*line, "hydra.run.dir=run"]
-    assert run("train", *line).status == 0
-    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    path.write_bytes(path.read_bytes()[:-2000])
-    assert f"{path.relative_to(tmp_path)} is no checkpoint, is cut short" in run(
-        "train", *line, "trainer.max_steps=12"
-    ).refusal("train")
-
-
-def test_a_finished_run_stays_as_it_is(run: Run, line: list[str], tmp_path: Path) -> None:
+def test_a_finished_run_stays_unchanged(run: Run, line: list[str], tmp_path: Path) -> None:
     line = [*line, "hydra.run.dir=run"]
     assert run("train", *line).status == 0
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.c*") if path.is_file()}

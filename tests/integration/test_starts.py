@@ -1,4 +1,4 @@
-"""Each command in a process of its own, and what it imports."""
+"""How commands start: what they import, as a process, and without a scheduler."""
 
 import json
 import subprocess
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import LIGHT, Outcome, environment, finished, folder, gaze, process
+from .commands import LIGHT, Result, Run, environment, finished, folder, gaze, process
 
 COMMANDS = ("simulate", "import_", "prepare", "train", "evaluate", "predict", "report")
-# A fixation table of our own, read as somebody's.
+# Read our own fixation table as an unknown one.
 OWN_TABLE = [
     "format=generic",
     "format.unit=fraction",
@@ -33,69 +33,65 @@ print("heavy", *sorted({"torch", "pytorch_lightning", "monai", "torchmetrics", "
 
 
 def several(lines: list[list[str]], cwd: Path) -> tuple[str, set[str]]:
-    """Run commands in one fresh process: what it printed, and the heavy libraries it has at its end."""
-    done = subprocess.run(
-        [sys.executable, "-c", SEVERAL, json.dumps(lines)],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    said, _, heavy = done.stdout.rpartition("heavy")
-    return said + done.stderr, set(heavy.split())
+    """Run commands in one new process; return what it printed, and which heavy libraries it imported."""
+    program = [sys.executable, "-c", SEVERAL, json.dumps(lines)]
+    ended = subprocess.run(program, cwd=cwd, env=environment(), capture_output=True, text=True, check=True)
+    printed, _, heavy = ended.stdout.rpartition("heavy")
+    return printed + ended.stderr, set(heavy.split())
 
 
-def test_help_simulate_import_and_prepare_start_without_torch(root: Path, tmp_path: Path) -> None:
+def test_help_and_data_commands_import_no_torch(root: Path, trained: tuple[Path, Result], tmp_path: Path) -> None:
+    for name, dice in {"a": 0.5, "b": 0.7}.items():
+        evaluation = tmp_path / name / "evaluate" / "val"
+        evaluation.mkdir(parents=True)
+        rows = "".join(f"i{number},{dice + number / 100}\n" for number in range(12))
+        (evaluation / "per_image.csv").write_text("id,dice\n" + rows)
+        (evaluation / "summary.json").write_text('{"split": "val", "select_on": "mask"}')
     lines = [[command, "--help"] for command in COMMANDS]
     lines.append(["simulate", *folder(root), "out=simulated.csv"])
     lines.append(["import_", "source=simulated.csv", *OWN_TABLE, "out=fixations.csv"])
     lines.append(["prepare", *folder(root), *gaze(tmp_path / "store"), "labels.path=fixations.csv"])
-    said, heavy = several(lines, tmp_path)
-    assert said.count("== Configuration groups ==") == len(COMMANDS) == said.count("status 0")
+    lines.append(["evaluate", "compare=[a,b]", "out=compared"])
+    lines.append(["report", f"runs={trained[0]}", "out=report", "resamples=100"])
+    printed, heavy = several(lines, tmp_path)
+    assert printed.count("== Configuration groups ==") == len(COMMANDS) == printed.count("status 0")
     assert (tmp_path / "store" / "manifest.json").is_file()
+    assert "| b | 1     | 0.7550 |" in printed and (tmp_path / "compared" / "comparison.md").is_file()
+    assert (tmp_path / "report" / "report.html").is_file()
     assert heavy == set()
 
 
-def test_a_comparison_starts_without_torch(tmp_path: Path) -> None:
-    for name, dice in {"a": 0.5, "b": 0.7}.items():
-        folder_ = tmp_path / name / "evaluate" / "val"
-        folder_.mkdir(parents=True)
-        rows = "".join(f"i{number},{dice + number / 100}\n" for number in range(12))
-        (folder_ / "per_image.csv").write_text("id,dice\n" + rows)
-        (folder_ / "summary.json").write_text('{"split": "val", "select_on": "mask"}')
-    said, heavy = several([["evaluate", "compare=[a,b]", "out=out"]], tmp_path)
-    assert "| b | 1     | 0.7550 |" in said and "better" in said
-    assert (tmp_path / "out" / "comparison.md").is_file()
-    assert heavy == set()
-
-
-def test_training_looks_at_the_data_before_it_imports_lightning(made: Path, tmp_path: Path) -> None:
+def test_train_checks_data_before_it_imports_lightning(dataset: Path, tmp_path: Path) -> None:
     lines = [
         ["train", "data=folder", "data.root=nowhere"],
         ["train", "supervision=gazze"],
-        ["train", *folder(made), "store=nowhere"],
-        ["train", *folder(made), "supervision=full", "evaluate=[nowhere]"],
+        ["train", *folder(dataset), "store=nowhere"],
+        ["train", *folder(dataset), "supervision=full", "evaluate=[nowhere]"],
     ]
-    said, heavy = several(lines, tmp_path)
-    assert said.count("status 1") == len(lines)
+    printed, heavy = several(lines, tmp_path)
+    assert printed.count("status 1") == len(lines)
     assert heavy <= {"torch"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_command_runs_as_a_process(
-    command: str, made: Path, store: Path, trained: tuple[Path, Outcome], tmp_path: Path
+    command: str, dataset: Path, store: Path, trained: tuple[Path, Result], checkpoint: str, tmp_path: Path
 ) -> None:
-    checkpoint = f"checkpoint={trained[0] / 'checkpoints' / 'best.ckpt'}"
     arguments = {
-        "simulate": [*folder(made), "out=out"],
-        "import_": [f"source={made / 'fixations.csv'}", *OWN_TABLE, "out=out"],
-        "prepare": [*folder(made), *gaze(tmp_path / "out")],
-        "train": [*folder(made), *gaze(store), *LIGHT, "hydra.run.dir=out"],
-        "evaluate": [checkpoint, *folder(made), *gaze(store), "data.num_workers=0", "out=out"],
-        "predict": [checkpoint, f"input={made / 'images'}", "out=out"],
+        "simulate": [*folder(dataset), "out=out"],
+        "import_": [f"source={dataset / 'fixations.csv'}", *OWN_TABLE, "out=out"],
+        "prepare": [*folder(dataset), *gaze(tmp_path / "out")],
+        "train": [*folder(dataset), *gaze(store), *LIGHT, "hydra.run.dir=out"],
+        "evaluate": [checkpoint, *folder(dataset), *gaze(store), "data.num_workers=0", "out=out"],
+        "predict": [checkpoint, f"input={dataset / 'images'}", "out=out"],
         "report": [f"runs={trained[0]}", "resamples=100", "out=out"],
     }
-    done = finished(process(command, *arguments[command], cwd=tmp_path))
-    assert done.status == 0 and done.complaints == [], done
+    result = finished(process(command, *arguments[command], cwd=tmp_path, cold=command in ("train", "prepare")))
+    assert result.status == 0 and result.errors == [], result
     assert (tmp_path / "out").exists()
+
+
+def test_a_launcher_without_its_scheduler(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    error = run("train", "compute=slurm", "data.root=DIR").error("train")
+    assert error.startswith("there is no SLURM here") and "compute=local" in error

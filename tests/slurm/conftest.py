@@ -1,4 +1,4 @@
-"""A SLURM of two nodes, started for the tests and stopped after them."""
+"""Start a SLURM of two nodes for the tests, and stop it after them."""
 
 import os
 import shutil
@@ -15,10 +15,10 @@ SCRIPTS = HERE.parents[1] / "scripts"
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The environment names the SLURM; without its programs the test is skipped."""
+    """Start SLURM and name it in the environment, or skip the test where its programs are missing."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", "/sbin"])
     if missing := [name for name in ("sbatch", "slurmctld", "slurmd", "munged") if not shutil.which(name, path=path)]:
-        pytest.skip(f"no {missing[0]} here: apt-get install slurm-wlm munge")
+        pytest.skip(f"{missing[0]} is missing: apt-get install slurm-wlm munge")
     folder = tmp_path_factory.mktemp("slurm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", path)

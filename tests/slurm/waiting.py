@@ -1,4 +1,4 @@
-"""A training that waits in its middle for the scheduler, so that nothing depends on which of the two is faster."""
+"""A callback that waits for the scheduler, so that no test depends on which of the two is faster."""
 
 import os
 import time
@@ -12,12 +12,12 @@ from fovea.runtime.processes import first, restarted
 
 
 class Waiting(pl.Callback):
-    """In a SLURM job that was not started before, the first process waits within a step until it has had the signal.
+    """Wait within a step for the signal, in the first process of a SLURM job that was not restarted.
 
-    The file `waiting` in the run folder says that it does.
+    The file `waiting` in the run folder shows that it waits.
 
     Args:
-        after: Steps before that one.
+        after: Number of steps before that one.
     """
 
     def __init__(self, after: int) -> None:
@@ -27,6 +27,6 @@ class Waiting(pl.Callback):
         if trainer.global_step != self.after or "SLURM_JOB_ID" not in os.environ or restarted() or not first():
             return
         Path(trainer.default_root_dir, "waiting").touch()
-        (preemption,) = [each for each in trainer.callbacks if isinstance(each, Preemption)]
+        (preemption,) = [callback for callback in trainer.callbacks if isinstance(callback, Preemption)]
         while not preemption.received:
             time.sleep(0.05)
