@@ -137,7 +137,7 @@ class TestCheckpoints:
     def test_of_another_model(self, run: Run, root: Path, trained: tuple[Path, Result]) -> None:
         path = trained[0] / "checkpoints" / "last.ckpt"
         error = run("train", *folder(root), *FULL, f"ckpt_path={path}").error("train")
-        assert "configuration" in error and "supervision" in error
+        assert "another configuration" in error
 
     def test_that_is_none(self, run: Run, root: Path, tmp_path: Path) -> None:
         (tmp_path / "x.ckpt").write_text("hello")
