@@ -1,4 +1,4 @@
-"""The sweeper behind `sweep=optuna`; Hydra takes sweepers from this package alone, and imports it at every start."""
+"""The sweeper of `sweep=optuna`. Hydra finds sweepers in this package only, and imports it at every start."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +11,10 @@ from omegaconf import DictConfig
 
 
 class FoveaOptuna(Sweeper):
-    """Runs the trials of a study of Optuna by whatever launcher is configured; see `fovea.sweeps.study.Search`.
+    """Run the trials of an Optuna study with the configured launcher; see `fovea.sweeps.study.Search`.
 
     Args:
-        params: What is searched and what is fixed, by key, as on the command line, which comes after it.
+        params: Overrides by key; those of the command line come after them.
         settings: Arguments of `Search`.
     """
 
@@ -25,18 +25,20 @@ class FoveaOptuna(Sweeper):
         self.launcher: Launcher | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra, before `sweep`."""
+        """Prepare the launcher; Hydra calls this before `sweep`."""
         self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(hydra_context, task_function, config)
 
     def sweep(self, arguments: list[str]) -> None:
-        """Make trials until the study has as many as it should.
+        """Run trials until the study has enough of them.
 
         Raises:
-            ValueError: the storage is of no use, the search makes no sense, or trials failed.
+            ValueError: the storage or the search is invalid, or trials failed.
         """
-        from fovea.sweeps.study import Search  # Optuna, which nothing else needs
+        from fovea.runtime.bounds import check
+        from fovea.sweeps.study import Search  # imports Optuna
 
         assert self.config is not None and self.launcher is not None
-        given = [f"{key}={value}" for key, value in self.params.items()] + arguments
-        Search(self.config, self.launcher, **self.settings).run(given)
+        check(Search, self.settings, "hydra.sweeper")
+        overrides = [f"{key}={value}" for key, value in self.params.items()] + arguments
+        Search(self.config, self.launcher, **self.settings).run(overrides)

@@ -1,4 +1,4 @@
-"""The search of Optuna, with jobs that only compute a number."""
+"""The search by Optuna, with jobs that only compute a number."""
 
 import fcntl
 import os
@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,10 +17,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from fovea.sweeps.importance import bars
-from fovea.sweeps.owner import OWNER
+from fovea.sweeps.owner import own
 from fovea.sweeps.space import space
-from fovea.sweeps.study import Search
+from fovea.sweeps.study import Search, value_of
+from hydra_plugins.fovea_optuna import FoveaOptuna
 
 SPACE = ["lr=tag(log,interval(0.001,1))", "loss=bce,dice", "trainer.max_steps=5"]
 
@@ -36,7 +35,7 @@ class Jobs:
     def launch(self, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         ends = []
         for overrides in jobs:
-            keys = dict(each.split("=", 1) for each in overrides)
+            keys = dict(item.split("=", 1) for item in overrides)
             self.seen.append(keys)
             end = JobReturn()
             try:
@@ -46,13 +45,21 @@ class Jobs:
             ends.append(end)
         return ends
 
+    @property
+    def proposed(self) -> list[tuple[str, str, str]]:
+        return [(keys["hydra.sweep.subdir"], keys["lr"], keys["loss"]) for keys in self.seen]
+
 
 def score(keys: dict[str, str]) -> float:
     return float(keys["lr"]) + (0.1 if keys["loss"] == "dice" else 0.0)
 
 
+def dies(keys: dict[str, str]) -> float:
+    raise KeyboardInterrupt  # the launcher does not return
+
+
 def search(folder: Path, jobs: Jobs, **settings: object) -> Search:
-    given = {
+    defaults = {
         "storage": str(folder / "study.journal"),
         "study_name": "fovea",
         "direction": "maximize",
@@ -61,43 +68,87 @@ def search(folder: Path, jobs: Jobs, **settings: object) -> Search:
         "seed": 0,
         "sampler": partial(optuna.samplers.TPESampler, n_startup_trials=3),
     }
-    return Search(OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}}), jobs, **given | settings)
+    return Search(OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}}), jobs, **defaults | settings)
 
 
-def proposed(jobs: Jobs) -> list[tuple[str, str, str]]:
-    return [(each["hydra.sweep.subdir"], each["lr"], each["loss"]) for each in jobs.seen]
+class TestSpace:
+    def test_overrides_become_distributions(self) -> None:
+        ranges = ["b=range(0,10,3)", "c=int(interval(1,4))", "d=tag(log,interval(0.1,1))"]
+        found = space(["a=1,2", *ranges, "e=[1],[1,2]", "f=x", "a=5"])
+        assert dict(found.searched) == {
+            "b": IntDistribution(0, 9, step=3),
+            "c": IntDistribution(1, 4),
+            "d": FloatDistribution(0.1, 1, log=True),
+            "e": CategoricalDistribution(["[1]", "[1,2]"]),
+        }
+        assert set(found.fixed) == {"a=5", "f=x"}
+
+    @pytest.mark.parametrize("arguments", [["a=1"], ["a=tag(log,interval(0,1))"], ["a=interval(2,1)"]])
+    def test_invalid_searches_are_refused(self, arguments: list[str]) -> None:
+        with pytest.raises(ValueError, match="interval"):
+            space(arguments)
 
 
-def test_overrides_say_what_is_searched() -> None:
-    found = space(
-        ["a=1,2", "b=range(0,10,3)", "c=int(interval(1,4))", "d=tag(log,interval(0.1,1))", "e=[1],[1,2]", "f=x", "a=5"]
-    )
-    assert dict(found.searched) == {
-        "b": IntDistribution(0, 9, step=3),
-        "c": IntDistribution(1, 4),
-        "d": FloatDistribution(0.1, 1, log=True),
-        "e": CategoricalDistribution(["[1]", "[1,2]"]),
-    }
-    assert set(found.fixed) == {"a=5", "f=x"}
+class TestResume:
+    def test_an_interrupted_search_proposes_the_same(self, tmp_path: Path) -> None:
+        whole, first, second = Jobs(score), Jobs(score), Jobs(score)
+        search(tmp_path / "whole", whole).run(SPACE)
+        search(tmp_path / "parts", first, n_trials=2).run(SPACE)
+        search(tmp_path / "parts", second).run(SPACE)
+        assert len(whole.seen) == 6 and whole.proposed == first.proposed + second.proposed
+        search(tmp_path / "parts", Jobs(dies)).run(SPACE)  # nothing is missing
+        assert all(keys["trainer.max_steps"] == "5" for keys in whole.seen)
+
+    def test_a_killed_trial_is_repeated_with_its_values(self, tmp_path: Path) -> None:
+        dead, after = Jobs(dies), Jobs(score)
+        with pytest.raises(KeyboardInterrupt):
+            search(tmp_path, dead).run(SPACE)
+        search(tmp_path, after, n_trials=2).run(SPACE)
+        assert after.proposed[0] == dead.proposed[0] and len(after.seen) == 2
+
+    def test_the_trial_of_a_living_process_is_left(self, tmp_path: Path) -> None:
+        lock = tmp_path / "alive.lock"
+        with lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with pytest.raises(KeyboardInterrupt):
+                search(tmp_path, Jobs(dies)).run(SPACE)
+            backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.journal"))
+            study = optuna.load_study(study_name="fovea", storage=optuna.storages.JournalStorage(backend))
+            own(study, 0, str(lock))
+            jobs = Jobs(score)
+            search(tmp_path, jobs, n_trials=2).run(SPACE)
+            assert [number for number, _, _ in jobs.proposed] == ["1"]
+
+    def test_a_failed_trial_is_replaced(self, tmp_path: Path) -> None:
+        def fails_once(keys: dict[str, str]) -> float:
+            if keys["hydra.sweep.subdir"] == "1":
+                raise ValueError("broken")
+            return score(keys)
+
+        with pytest.raises(ValueError, match=r"1 trials failed; .*1: broken"):
+            search(tmp_path, Jobs(fails_once)).run(SPACE)
+        again = Jobs(score)
+        search(tmp_path, again).run(SPACE)
+        assert [number for number, _, _ in again.proposed] == ["6"]  # five were completed
+
+    @pytest.mark.slow
+    def test_processes_share_a_study(self, tmp_path: Path) -> None:
+        script = tmp_path / "work.py"
+        script.write_text(
+            f"import sys, time; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+            "from pathlib import Path\nfrom test_study import *\n"
+            "def slow(keys):\n    time.sleep(0.05)\n    return score(keys)\n"
+            f"search(Path({str(tmp_path)!r}), Jobs(slow), n_trials=8).run(SPACE)\n"
+        )
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        working = [subprocess.Popen([sys.executable, script], env=environment) for _ in range(2)]
+        assert [process.wait(180) for process in working] == [0, 0]
+        rows = [row.split(",") for row in (tmp_path / "trials.csv").read_text().splitlines()[1:]]
+        assert [row[0] for row in rows] == [str(number) for number in range(len(rows))]
+        assert 8 <= len(rows) <= 9 and len({row[4] for row in rows}) == len(rows)  # no proposal was made twice
 
 
-@pytest.mark.parametrize("arguments", [["a=1"], ["a=tag(log,interval(0,1))"], ["a=interval(2,1)"]])
-def test_a_search_without_sense_is_refused(arguments: list[str]) -> None:
-    with pytest.raises(ValueError, match="interval"):
-        space(arguments)
-
-
-def test_a_search_that_is_interrupted_makes_the_trials_it_would_have_made(tmp_path: Path) -> None:
-    whole, first, second = Jobs(score), Jobs(score), Jobs(score)
-    search(tmp_path / "whole", whole).run(SPACE)
-    search(tmp_path / "parted", first, n_trials=2).run(SPACE)
-    search(tmp_path / "parted", second).run(SPACE)
-    assert len(whole.seen) == 6 and proposed(whole) == proposed(first) + proposed(second)
-    search(tmp_path / "parted", Jobs(score)).run(SPACE)
-    assert all(each["trainer.max_steps"] == "5" for each in whole.seen)
-
-
-def test_what_was_found_is_written(tmp_path: Path) -> None:
+def test_findings_are_written(tmp_path: Path) -> None:
     search(tmp_path, Jobs(score), n_trials=8, n_jobs=3).run(SPACE)
     rows = (tmp_path / "trials.csv").read_text().splitlines()
     assert rows[0] == "trial,state,value,loss,lr" and len(rows) == 9
@@ -108,145 +159,83 @@ def test_what_was_found_is_written(tmp_path: Path) -> None:
     assert {"lr", "loss"} <= {text.text for text in ElementTree.fromstring(drawn).iter() if text.tag.endswith("text")}
 
 
-def test_the_most_important_key_stands_first_and_names_are_escaped() -> None:
-    root = ElementTree.fromstring(bars({"a<b": 0.25, "c": 0.75}, "T"))
-    widths = [float(each.get("width")) for each in root if each.get("fill") == "#2a6f97"]
-    assert [left > right for left, right in pairwise(widths)] == [True]
-    assert [each.text for each in root if each.get("text-anchor") == "end"] == ["c", "a<b"]
-
-
-def test_a_failed_trial_stops_no_other_and_is_made_up_for(tmp_path: Path) -> None:
-    def fails_once(keys: dict[str, str]) -> float:
-        if keys["hydra.sweep.subdir"] == "1":
-            raise ValueError("broken")
-        return score(keys)
-
-    with pytest.raises(ValueError, match=r"1 trials failed; .*1: broken"):
-        search(tmp_path, Jobs(fails_once)).run(SPACE)
-    again = Jobs(score)
-    search(tmp_path, again).run(SPACE)
-    assert [each["hydra.sweep.subdir"] for each in again.seen] == ["6"]  # five had ended well
-
-
 @pytest.mark.parametrize("value", [None, float("nan")])
-def test_a_job_without_a_value_is_a_failure(value: float | None, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"in place of a score; have evaluate="):
+def test_a_job_without_a_score_fails(value: float | None, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"instead of a score; evaluate="):
         search(tmp_path, Jobs(lambda keys: value), n_trials=1).run(SPACE)
 
 
-def test_a_trial_whose_process_was_killed_is_taken_up_with_its_values(tmp_path: Path) -> None:
-    def dies(keys: dict[str, str]) -> float:
-        raise KeyboardInterrupt  # the launcher does not come back
-
-    dead, after = Jobs(dies), Jobs(score)
-    with pytest.raises(KeyboardInterrupt):
-        search(tmp_path, dead).run(SPACE)
-    search(tmp_path, after, n_trials=2).run(SPACE)
-    assert proposed(after)[0] == proposed(dead)[0] and len(after.seen) == 2
+def test_hydra_prints_nothing_for_a_failed_job(capfd: pytest.CaptureFixture[str]) -> None:
+    end = JobReturn(overrides=["a=1"], status=JobStatus.FAILED)
+    end.return_value = ValueError("broken")
+    with pytest.raises(ValueError, match="broken"):
+        value_of(end)
+    assert capfd.readouterr() == ("", "")
 
 
-def test_a_trial_whose_process_lives_is_left_alone(tmp_path: Path) -> None:
-    lock = tmp_path / "alive.lock"
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-
-        def dies(keys: dict[str, str]) -> float:
-            raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            search(tmp_path, Jobs(dies)).run(SPACE)
-        storage = optuna.storages.JournalStorage(
-            optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.journal"))
-        )
-        [trial] = optuna.load_study(study_name="fovea", storage=storage).get_trials()
-        storage.set_trial_user_attr(trial._trial_id, OWNER, str(lock))
-        jobs = Jobs(score)
-        search(tmp_path, jobs, n_trials=2).run(SPACE)
-        assert [each["hydra.sweep.subdir"] for each in jobs.seen] == ["1"]
-
-
-def test_several_processes_share_a_study(tmp_path: Path) -> None:
-    script = tmp_path / "work.py"
-    script.write_text(
-        f"import sys, time; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from pathlib import Path\nfrom test_study import *\n"
-        "def slow(keys):\n    time.sleep(0.05)\n    return score(keys)\n"
-        f"search(Path({str(tmp_path)!r}), Jobs(slow), n_trials=8).run(SPACE)\n"
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("arguments", "settings", "line"),
+        [
+            (["lr=tag(log,interval(0.01,1))", *SPACE[1:]], {}, r"searches .*lr 0\.001 to 1.* log, not .*lr 0\.01 to 1"),
+            ([*SPACE[:2], "trainer.max_steps=6"], {}, r"has other values: trainer\.max_steps=5, trainer\.max_steps=6"),
+            (SPACE, {"direction": "minimize"}, r"has direction=maximize, not minimize"),
+            (SPACE, {"storage": "mysterious://nowhere"}, r"storage=mysterious://nowhere: cannot be used"),
+        ],
     )
-    working = [subprocess.Popen([sys.executable, script], env=os.environ | {"OMP_NUM_THREADS": "1"}) for _ in range(2)]
-    assert [each.wait(60) for each in working] == [0, 0]
-    rows = [row.split(",") for row in (tmp_path / "trials.csv").read_text().splitlines()[1:]]
-    assert [row[0] for row in rows] == [str(number) for number in range(len(rows))]
-    assert 8 <= len(rows) <= 9 and len({row[4] for row in rows}) == len(rows)  # no proposal was made twice
+    def test_another_search_in_the_storage(
+        self, arguments: list[str], settings: dict[str, object], line: str, tmp_path: Path
+    ) -> None:
+        search(tmp_path, Jobs(score), n_trials=1).run(SPACE)
+        with pytest.raises(ValueError, match=line) as refusal:
+            search(tmp_path, Jobs(score), **settings).run(arguments)
+        assert "\n" not in str(refusal.value)
 
+    @pytest.mark.parametrize(("key", "value"), [("direction", "up"), ("n_trials", 0), ("n_jobs", 1.5), ("seed", -1)])
+    def test_settings_out_of_bounds(self, key: str, value: object) -> None:
+        sweeper = FoveaOptuna(None, **{key: value})
+        sweeper.config = sweeper.launcher = OmegaConf.create({})
+        with pytest.raises(ValueError, match=rf"hydra\.sweeper\.{key} must be .*{value}"):
+            sweeper.sweep([])
 
-@pytest.mark.parametrize(
-    ("arguments", "settings", "line"),
-    [
-        (["lr=tag(log,interval(0.01,1))", *SPACE[1:]], {}, r"searches .*lr 0\.001 to 1.* log, not .*lr 0\.01 to 1"),
-        ([*SPACE[:2], "trainer.max_steps=6"], {}, r"has other values: trainer\.max_steps=5, trainer\.max_steps=6"),
-        (SPACE, {"direction": "minimize"}, r"is to maximize, not to minimize"),
-        (SPACE, {"direction": "up"}, r"direction=up is not a choice"),
-        (SPACE, {"n_trials": 0}, r"n_trials=0 is not possible"),
-        (SPACE, {"storage": "mysterious://nowhere"}, r"storage=mysterious://nowhere: cannot be used"),
-    ],
-)
-def test_another_search_in_the_same_storage_is_refused(
-    arguments: list[str], settings: dict[str, object], line: str, tmp_path: Path
-) -> None:
-    search(tmp_path, Jobs(score), n_trials=1).run(SPACE)
-    with pytest.raises(ValueError, match=line) as refusal:
-        search(tmp_path, Jobs(score), **settings).run(arguments)
-    assert "\n" not in str(refusal.value)
-
-
-def test_what_changes_no_value_may_differ(tmp_path: Path) -> None:
-    jobs = Jobs(score)
-    search(tmp_path, jobs, n_trials=1).run(SPACE)
-    search(tmp_path, jobs, n_trials=2).run([*SPACE, "data.num_workers=4", "logger=wandb"])
-    assert len(jobs.seen) == 2
-
-
-def test_a_file_that_is_no_storage_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "study.journal").write_text("no journal\n")
-    with pytest.raises(ValueError, match=r"study\.journal: cannot be used"):
-        search(tmp_path, Jobs(score)).run(SPACE)
-
-
-def test_a_lock_that_a_killed_process_left_is_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("fovea.sweeps.study.ABANDONED", 3)
-    jobs = Jobs(score)
-    search(Path("study"), jobs, n_trials=1).run(SPACE)
-    Path("study/study.journal.lock").symlink_to(tmp_path / "study" / "study.journal")
-    started = time.monotonic()
-    search(Path("study"), jobs, n_trials=2).run(SPACE)
-    assert len(jobs.seen) == 2 and 3 < time.monotonic() - started < 30
-    assert not [path for path in Path("study").iterdir() if path.name.startswith("study.journal.")]
-
-
-def test_a_line_cut_short_costs_no_study_and_another_file_is_left_as_it_is(tmp_path: Path) -> None:
-    jobs, journal, other = Jobs(score), tmp_path / "study.journal", tmp_path / "notes.txt"
-    search(tmp_path, jobs, n_trials=1).run(SPACE)
-    whole = journal.read_bytes()
-    for torn in (whole + whole.splitlines()[-1][:25], whole + b'{"op'):
-        journal.write_bytes(torn)
+    def test_overrides_without_effect_may_differ(self, tmp_path: Path) -> None:
+        jobs = Jobs(score)
         search(tmp_path, jobs, n_trials=1).run(SPACE)
-        assert journal.read_bytes().startswith(whole)
-    search(tmp_path, jobs, n_trials=2).run(SPACE)
-    assert len(jobs.seen) == 2
-    other.write_text("mine\nand no journal")
-    with pytest.raises(ValueError, match=r"notes\.txt: cannot be used"):
-        search(tmp_path, jobs, storage=str(other)).run(SPACE)
-    assert other.read_text().startswith("mine\nand no journal")
+        search(tmp_path, jobs, n_trials=2).run([*SPACE, "data.num_workers=4", "logger=wandb"])
+        assert len(jobs.seen) == 2
 
 
-def test_a_locked_database_is_refused(tmp_path: Path) -> None:
-    place = f"sqlite:///{tmp_path}/study.db?timeout=0.1"
-    search(tmp_path, Jobs(score), storage=place, n_trials=1).run(SPACE)
-    with sqlite3.connect(tmp_path / "study.db") as database:
-        database.execute("BEGIN EXCLUSIVE")
+class TestStorage:
+    def test_an_abandoned_lock_is_removed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("fovea.sweeps.study.ABANDONED", 3)
+        jobs = Jobs(score)
+        search(Path("study"), jobs, n_trials=1).run(SPACE)
+        Path("study/study.journal.lock").symlink_to(tmp_path / "study" / "study.journal")
         started = time.monotonic()
-        with pytest.raises(ValueError, match=r"cannot be used: database is locked; end what locks it"):
-            search(tmp_path, Jobs(score), storage=place).run(SPACE)
-        assert time.monotonic() - started < 30
+        search(Path("study"), jobs, n_trials=2).run(SPACE)
+        assert len(jobs.seen) == 2 and time.monotonic() - started > 3
+        assert not [path for path in Path("study").iterdir() if path.name.startswith("study.journal.")]
+
+    def test_a_torn_line_is_dropped_and_another_file_kept(self, tmp_path: Path) -> None:
+        jobs, journal, other = Jobs(score), tmp_path / "study.journal", tmp_path / "notes.txt"
+        search(tmp_path, jobs, n_trials=1).run(SPACE)
+        whole = journal.read_bytes()
+        for torn in (whole + whole.splitlines()[-1][:25], whole + b'{"op'):
+            journal.write_bytes(torn)
+            search(tmp_path, jobs, n_trials=1).run(SPACE)
+            assert journal.read_bytes().startswith(whole)
+        search(tmp_path, jobs, n_trials=2).run(SPACE)
+        assert len(jobs.seen) == 2
+        other.write_text("mine\nand no journal")
+        with pytest.raises(ValueError, match=r"notes\.txt: cannot be used"):
+            search(tmp_path, jobs, storage=str(other)).run(SPACE)
+        assert other.read_text().startswith("mine\nand no journal")
+
+    def test_a_locked_database_is_refused(self, tmp_path: Path) -> None:
+        place = f"sqlite:///{tmp_path}/study.db?timeout=0.1"
+        search(tmp_path, Jobs(score), storage=place, n_trials=1).run(SPACE)
+        with sqlite3.connect(tmp_path / "study.db") as database:
+            database.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(ValueError, match=r"cannot be used: database is locked; stop what locks it"):
+                search(tmp_path, Jobs(score), storage=place).run(SPACE)

@@ -1,1 +1,1 @@
-"""A search by Optuna: the study, what it searches, and who works on it."""
+"""A search by Optuna: the study, the search space, and the processes that work on it."""

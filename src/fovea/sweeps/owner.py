@@ -1,58 +1,58 @@
-"""Who makes a trial, and whether that process still lives, on whatever machine."""
+"""Ownership of trials by file lock, so that any machine can tell whether a trial's process still lives.
+
+Optuna's heartbeat works with databases only and repeats a trial under a new number, without its run folder.
+"""
 
 import fcntl
 import os
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import optuna
-from optuna.trial import FrozenTrial, Trial
 
-OWNER = "fovea:owner"
-"""The attribute of a trial that names its owner."""
+OWNER = "fovea:owner:"
+"""With the number of a trial, the attribute of the study that names the lock of its process."""
 
 
-class Owner:
-    """This process, as the trials that it makes name it: a file that stays locked for as long as the process lives.
+@contextmanager
+def locked(folder: Path) -> Iterator[str]:
+    """Give the path of a file that this process keeps locked; a kill releases the lock, also on shared file systems."""
+    prefix = f".{socket.gethostname()}-{os.getpid()}-"
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".lock", dir=folder.resolve())
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield name
+    finally:
+        Path(name).unlink(missing_ok=True)
+        os.close(handle)
 
-    The lock of a process that is killed is gone at once, also on a shared file system; a time stamp would have to be
-    renewed during a training of days.
-    """
 
-    def __init__(self, folder: Path) -> None:
-        prefix = f".{socket.gethostname()}-{os.getpid()}-"
-        self.handle, name = tempfile.mkstemp(prefix=prefix, suffix=".lock", dir=folder.resolve())
-        self.name = str(name)
+def own(study: optuna.Study, trial: int, lock: str) -> None:
+    """Record the lock of the process that runs a trial."""
+    study.set_user_attr(f"{OWNER}{trial}", lock)
 
-    def __enter__(self) -> "Owner":
-        fcntl.flock(self.handle, fcntl.LOCK_EX)
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        Path(self.name).unlink(missing_ok=True)
-        os.close(self.handle)
+def claim(study: optuna.Study, trials: Iterable[int], lock: str) -> Iterator[int]:
+    """Take over those of the running trials whose process was killed."""
+    for trial in trials:
+        other = Path(study.user_attrs[f"{OWNER}{trial}"])
+        if str(other) != lock and _claim(study, trial, other, lock):
+            yield trial
 
-    def claimed(self, study: optuna.Study, running: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
-        """Those of the running trials whose owners live no more; from now on they are this process's."""
-        for trial in running:
-            name = trial.user_attrs[OWNER]
-            if name != self.name and self._claims(study, trial, Path(name)):
-                yield trial
 
-    def _claims(self, study: optuna.Study, trial: FrozenTrial, owner: Path) -> bool:
-        """Take a trial over. Of two processes that try, the lock lets one at a time look who owns it."""
-        owner.parent.mkdir(parents=True, exist_ok=True)  # its folder may have been removed
-        with owner.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            now = next(each for each in study.get_trials(deepcopy=False) if each.number == trial.number)
-            if now.user_attrs[OWNER] != str(owner):
-                return False
-            Trial(study, trial._trial_id).set_user_attr(OWNER, self.name)
-            owner.unlink(missing_ok=True)
-            return True
+def _claim(study: optuna.Study, trial: int, other: Path, lock: str) -> bool:
+    """Take a trial over; of several processes that try, the lock lets one at a time look who owns it."""
+    other.parent.mkdir(parents=True, exist_ok=True)  # its folder may have been removed
+    with other.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        if study.user_attrs[f"{OWNER}{trial}"] != str(other):
+            return False
+        own(study, trial, lock)
+        other.unlink(missing_ok=True)
+        return True

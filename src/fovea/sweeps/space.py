@@ -1,4 +1,4 @@
-"""What a search may choose from, as Hydra's overrides say it."""
+"""The space of a search, read from Hydra's overrides."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,25 +17,25 @@ from optuna.distributions import (
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched, by key, and the overrides that are the same for all trials."""
+    """The distribution of each key that is searched, and the overrides that all trials share."""
 
     searched: Mapping[str, BaseDistribution]
     fixed: Sequence[str]
 
     def described(self) -> dict[str, str]:
-        """What is searched as plain text, for a study to keep and to be compared with."""
-        return {key: distribution_to_json(each) for key, each in sorted(self.searched.items())}
+        """Return the distributions as text, for a study to keep and compare."""
+        return {key: distribution_to_json(own) for key, own in sorted(self.searched.items())}
 
     def overrides(self, values: Mapping[str, object]) -> list[str]:
-        """The overrides of one trial."""
+        """Return the overrides of one trial."""
         return [*self.fixed, *(f"{key}={value}" for key, value in values.items())]
 
 
 def space(arguments: Sequence[str]) -> Space:
-    """Read overrides: choices, `range`, `interval` and `tag(log, interval)` are searched; of one key the last counts.
+    """Read overrides: choices, `range`, `interval` and `tag(log, interval)` are searched; the last one of a key counts.
 
     Raises:
-        ValueError: nothing is searched, or a key in a way that makes no sense.
+        ValueError: nothing is searched, or an interval is invalid.
     """
     last = {each.get_key_element(): each for each in OverridesParser.create().parse_overrides(list(arguments))}
     searched = {key: _distribution(key, each) for key, each in last.items() if each.is_sweep_override()}
@@ -45,14 +45,13 @@ def space(arguments: Sequence[str]) -> Space:
 
 
 def plain(described: Mapping[str, str]) -> str:
-    """What `Space.described` gave, as a short line for a person."""
-    found = []
+    """Return the text of `Space.described` as one short line."""
+    parts = []
     for key, text in described.items():
-        attributes = json.loads(text)["attributes"]
-        choices = attributes.get("choices")
-        ends = f"{attributes.get('low')} to {attributes.get('high')}{' log' if attributes.get('log') else ''}"
-        found.append(f"{key} {ends if choices is None else ' | '.join(map(str, choices))}")
-    return ", ".join(found)
+        own = json.loads(text)["attributes"]
+        ends = f"{own.get('low')} to {own.get('high')}{' log' if own.get('log') else ''}"
+        parts.append(f"{key} {' | '.join(map(str, own['choices'])) if 'choices' in own else ends}")
+    return ", ".join(parts)
 
 
 def _distribution(key: str, override: Override) -> BaseDistribution:
@@ -60,17 +59,16 @@ def _distribution(key: str, override: Override) -> BaseDistribution:
     if isinstance(value, IntervalSweep):
         low, high, log = value.start, value.end, "log" in value.tags
         if low is None or high is None or low > high or (log and low <= 0):
-            raise ValueError(
-                f"{key}: the interval from {low} to {high} is not possible; a logarithmic one starts above 0"
-            )
+            raise ValueError(f"{key}: interval({low},{high}) must rise, and start above 0 where it is logarithmic")
         whole = isinstance(low, int) and isinstance(high, int)
         return IntDistribution(int(low), int(high), log=log) if whole else FloatDistribution(low, high, log=log)
     choices = list(override.sweep_string_iterator())
-    if isinstance(value, RangeSweep) and not value.shuffle and all(_whole(each) for each in choices) and choices:
+    if (
+        isinstance(value, RangeSweep)
+        and not value.shuffle
+        and choices
+        and all(c.lstrip("-").isdigit() for c in choices)
+    ):
         numbers = sorted(map(int, choices))
         return IntDistribution(numbers[0], numbers[-1], step=numbers[1] - numbers[0] if len(numbers) > 1 else 1)
-    return CategoricalDistribution(choices)  # as they are written: lists and groups too
-
-
-def _whole(text: str) -> bool:
-    return text.lstrip("-").isdigit()
+    return CategoricalDistribution(choices)  # as text: lists and groups too

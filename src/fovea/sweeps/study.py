@@ -1,18 +1,20 @@
-"""A search by Optuna that several processes may work on, and that goes on where it was killed."""
+"""A search by Optuna that several processes may share, and that resumes after a kill."""
 
+import io
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import optuna
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
@@ -20,9 +22,11 @@ from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from fovea.runtime.bounds import Count, NonNegativeInt
+from fovea.runtime.config import is_under
 from fovea.runtime.errors import first_few
-from fovea.sweeps.importance import write_findings
-from fovea.sweeps.owner import OWNER, Owner
+from fovea.sweeps.findings import write_findings
+from fovea.sweeps.owner import OWNER, claim, locked, own
 from fovea.sweeps.space import Space, plain, space
 
 SPACE, FIXED = "fovea:space", "fovea:fixed"
@@ -36,32 +40,29 @@ FREE = (
     "sheet_rows",
     "trainer.accelerator",
 )
-"""Overrides that may differ between the processes that work on a study: they change no value."""
+"""Overrides that may differ between the processes of a study: they change no value."""
 ABANDONED = 30
-"""Seconds without a word from whoever has locked a journal, after which the lock is taken for a killed process's."""
-_ENTRY = b'{"op_code"'  # how each line of a journal begins
+"""Seconds after which the lock of a journal counts as a killed process's."""
+_ENTRY = b'{"op_code"'  # the start of every line of a journal
 log = logging.getLogger(__name__)
 
 
 class Search:
-    """Makes trials until the study has `n_trials` that ended well; the job of trial n has the folder n of the sweep.
+    """Run trials until the study has `n_trials` completed ones; the job of trial n has the folder n of the sweep.
 
-    Hydra's own Optuna sweeper needs an Optuna of 2022 with the Hydra that we need, numbers the jobs of each process
-    from 0, and does not take up what a killed process left.
+    Hydra's Optuna sweeper needs an old Optuna, numbers the jobs of each process from 0, and does not resume the trials
+    of a killed process.
 
     Args:
         config: Hydra's configuration of the sweep.
         launcher: Runs jobs.
-        storage: A file, or a database's URL.
-        study_name: Its name in the storage.
-        direction: `maximize` or `minimize`.
-        n_trials: Of the study in all.
-        n_jobs: Handed to the launcher at a time.
+        storage: A file or a database's URL.
+        study_name: The name in the storage.
+        direction: Of the objective.
+        n_trials: Completed trials of the study, by all processes.
+        n_jobs: Trials that the launcher gets at a time.
         seed: With the number of a trial, the seed of its proposal.
         sampler: Makes an Optuna sampler from a seed.
-
-    Raises:
-        ValueError: a number or the direction makes no sense.
     """
 
     def __init__(
@@ -70,30 +71,25 @@ class Search:
         launcher: Launcher,
         storage: str,
         study_name: str,
-        direction: str,
-        n_trials: int,
-        n_jobs: int,
-        seed: int,
+        direction: Literal["maximize", "minimize"],
+        n_trials: Count,
+        n_jobs: Count,
+        seed: NonNegativeInt,
         sampler: Callable[..., optuna.samplers.BaseSampler],
     ) -> None:
-        for key, value, least in (("n_trials", n_trials, 1), ("n_jobs", n_jobs, 1), ("seed", seed, 0)):
-            if type(value) is not int or value < least:
-                raise ValueError(f"hydra.sweeper.{key}={value} is not possible; give a whole number from {least} on")
-        if direction not in ("maximize", "minimize"):
-            raise ValueError(f"hydra.sweeper.direction={direction} is not a choice; choose maximize or minimize")
         self.folder = Path(config.hydra.sweep.dir)
         self.launcher, self.storage, self.study_name, self.direction = launcher, storage, study_name, direction
         self.n_trials, self.n_jobs, self.seed, self.sampler = n_trials, n_jobs, seed, sampler
         self.failed: dict[int, BaseException] = {}
 
     def run(self, arguments: Sequence[str]) -> None:
-        """Make the trials that are missing, then write what was found.
+        """Run the missing trials, then write the findings.
 
         Args:
             arguments: Overrides, see `fovea.sweeps.space.space`.
 
         Raises:
-            ValueError: storage or search are of no use, or trials failed, which are named when all have ended.
+            ValueError: the storage or the search is invalid, or trials failed, which are named after all have ended.
         """
         searched = space(arguments)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -101,8 +97,8 @@ class Search:
         with _storage_errors(self.storage, OSError, ValueError, KeyError, ImportError):
             study = self._open(searched)
         with _storage_errors(self.storage):
-            with Owner(self.folder) as owner:
-                while batch := self._next(study, searched, owner):
+            with locked(self.folder) as lock:
+                while batch := self._next(study, searched, lock):
                     self._launch(study, searched, batch)
             write_findings(study, self.folder)
         if self.failed:
@@ -110,7 +106,7 @@ class Search:
             raise ValueError(f"{len(self.failed)} trials failed; {self.folder / str(number)}: {error}") from error
 
     def _open(self, searched: Space) -> optuna.Study:
-        """The study, made if need be, and checked to be of this search."""
+        """Open or create the study, and check that it is of this search."""
         study = optuna.create_study(
             storage=_open_storage(self.storage),
             study_name=self.study_name,
@@ -118,86 +114,82 @@ class Search:
             load_if_exists=True,
         )
         here = f"hydra.sweeper.storage={self.storage}: the study {self.study_name}"
-        mend = "go on as it was begun, or name another hydra.sweeper.study_name and hydra.sweep.dir"
-        if (there := study.direction.name.lower()) != self.direction:
-            raise ValueError(f"{here} is to {there}, not to {self.direction}; {mend}")
-        fixed = sorted(each for each in searched.fixed if not each.lstrip("+~").startswith(FREE))
+        fix = "repeat its first command, or choose another hydra.sweeper.study_name and hydra.sweep.dir"
+        if (stored := study.direction.name.lower()) != self.direction:
+            raise ValueError(f"{here} has direction={stored}, not {self.direction}; {fix}")
+        fixed = sorted(item for item in searched.fixed if not is_under(item.lstrip("+~").partition("=")[0], FREE))
         for name, value in {SPACE: searched.described(), FIXED: fixed}.items():
             known = study.user_attrs.get(name)
             if known is None and not study.trials:
                 study.set_user_attr(name, value)
             elif name == SPACE and known != value:
-                raise ValueError(f"{here} searches {plain(known or {})}, not {plain(searched.described())}; {mend}")
+                raise ValueError(f"{here} searches {plain(known or {})}, not {plain(searched.described())}; {fix}")
             elif known != value:
-                raise ValueError(f"{here} has other values: {first_few(sorted({*(known or ())} ^ {*value}))}; {mend}")
+                raise ValueError(f"{here} has other values: {first_few(sorted({*(known or ())} ^ {*value}))}; {fix}")
         return study
 
-    def _next(self, study: optuna.Study, searched: Space, owner: Owner) -> list[Trial]:
-        """The trials to make now: those that a process left when it was killed, then new ones."""
-        trials = study.get_trials(deepcopy=False)
-        # One without an owner was left before it had anything: it is neither waited for nor taken up.
-        running = [each for each in trials if each.state == TrialState.RUNNING and OWNER in each.user_attrs]
-        ended = sum(each.state == TrialState.COMPLETE for each in trials)
-        missing = self.n_trials - ended - len(running) - len(self.failed)
-        batch = [Trial(study, each._trial_id) for each in islice(owner.claimed(study, running), self.n_jobs)]
+    def _next(self, study: optuna.Study, searched: Space, lock: str) -> dict[int, Mapping[str, object]]:
+        """Return the values of the next trials by number: those of killed processes first, then new ones."""
+        trials, owned = study.get_trials(deepcopy=False), study.user_attrs
+        # A trial without an owner has no values yet, or never got them because its process was killed: ignored.
+        running = {t.number: t for t in trials if t.state == TrialState.RUNNING and f"{OWNER}{t.number}" in owned}
+        completed = sum(trial.state == TrialState.COMPLETE for trial in trials)
+        taken = islice(claim(study, running, lock), self.n_jobs)
+        batch: dict[int, Mapping[str, object]] = {number: running[number].params for number in taken}
+        missing = self.n_trials - completed - len(running) - len(self.failed)
         while missing > 0 and len(batch) < self.n_jobs:
             study.sampler = self.sampler(seed=self.seed + len(study.get_trials(deepcopy=False)))
             trial = study.ask()
-            trial.set_user_attr(OWNER, owner.name)
-            batch.append(trial)
+            study.sampler = self.sampler(seed=self.seed + trial.number)  # whatever process proposes it, and when
+            batch[trial.number] = {key: suggest(trial, key, choices) for key, choices in searched.searched.items()}
+            own(study, trial.number, lock)
             missing -= 1
         return batch
 
-    def _launch(self, study: optuna.Study, searched: Space, batch: Sequence[Trial]) -> None:
-        """Have the jobs of these trials run, and tell the study how they ended."""
-        jobs = []
-        for trial in batch:
-            study.sampler = self.sampler(
-                seed=self.seed + trial.number
-            )  # not on when it is made, or beside which others
-            values = {key: suggest(trial, key, each) for key, each in searched.searched.items()}
-            jobs.append([*searched.overrides(values), f"hydra.sweep.subdir={trial.number}"])
-        ends = self.launcher.launch(jobs, initial_job_idx=batch[0].number)
-        for trial, end in zip(batch, ends, strict=True):
+    def _launch(self, study: optuna.Study, searched: Space, batch: Mapping[int, Mapping[str, object]]) -> None:
+        """Run the jobs of these trials, and tell the study their values."""
+        jobs = [[*searched.overrides(values), f"hydra.sweep.subdir={number}"] for number, values in batch.items()]
+        ends = self.launcher.launch(jobs, initial_job_idx=next(iter(batch)))
+        for number, end in zip(batch, ends, strict=True):
             try:
-                value = _value(end)
+                value = value_of(end)
             except Exception as error:
-                self.failed[trial.number] = error
-                study.tell(trial, state=TrialState.FAIL)
+                self.failed[number] = error
+                study.tell(number, state=TrialState.FAIL)
             else:
-                study.tell(trial, value)
-                log.info("trial %d: %.4f", trial.number, value)
+                study.tell(number, value)
+                log.info("trial %d: %.4f", number, value)
 
 
 def suggest(trial: Trial, key: str, distribution: BaseDistribution) -> object:
-    """The value that a trial has for a key, or is given now."""
+    """Return a proposed value of a key."""
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(key, distribution.choices)
     if isinstance(distribution, IntDistribution):
         low, high, step = distribution.low, distribution.high, distribution.step
         return trial.suggest_int(key, low, high, step=step, log=distribution.log)
-    assert isinstance(distribution, FloatDistribution)
+    assert isinstance(distribution, optuna.distributions.FloatDistribution)
     return trial.suggest_float(key, distribution.low, distribution.high, log=distribution.log)
 
 
-def _value(end: JobReturn) -> float:
-    """What a job returned.
+def value_of(end: JobReturn) -> float:
+    """Return the value of a job.
 
     Raises:
-        Exception: what the job raised, or a line where it returned no number.
+        Exception: the job's own, or a ValueError where it returned no number.
     """
-    if end.status == JobStatus.FAILED:
-        raise end._return_value  # asked for by its public name, Hydra would print it too
-    value = end.return_value
+    # Hydra prints the overrides of a failed job before it raises; the command has printed a line already.
+    with redirect_stderr(io.StringIO()) if end.status == JobStatus.FAILED else nullcontext():
+        value = end.return_value
     if not isinstance(value, float) or not math.isfinite(value):
-        raise ValueError(f"it returned {value} in place of a score; have evaluate=[…] hold objective.split")
+        raise ValueError(f"returned {value} instead of a score; evaluate=[…] must have objective.split")
     return value
 
 
 def _open_storage(place: str) -> BaseStorage:
     if "://" in place:
         return RDBStorage(place)
-    path = Path(place).resolve()  # the lock is a link to it: a relative one dangles, and is waited for without end
+    path = Path(place).resolve()  # the lock is a link to it, and a relative one would dangle
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = JournalFileSymlinkLock(str(path), ABANDONED)
     if path.is_file():
@@ -206,7 +198,7 @@ def _open_storage(place: str) -> BaseStorage:
 
 
 def _cut_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
-    """Drop a last line that a full disk or a crash left unfinished: the next would be written onto it."""
+    """Drop a last line that a full disk or a crash left unfinished: Optuna would append to it."""
     lock.acquire()
     try:
         content = path.read_bytes()
@@ -219,7 +211,7 @@ def _cut_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
 
 @contextmanager
 def _storage_errors(place: str, *others: type[Exception]) -> Iterator[None]:
-    """What databases and files raise, as one line."""
+    """Raise errors of databases and files as one line."""
     expected: tuple[type[Exception], ...] = (StorageInternalError, SQLAlchemyError, *others)
     try:
         yield
@@ -228,5 +220,5 @@ def _storage_errors(place: str, *others: type[Exception]) -> Iterator[None]:
         reason = str(getattr(cause, "orig", None) or cause).splitlines() or [type(cause).__name__]
         raise ValueError(
             f"hydra.sweeper.storage={place}: cannot be used: {reason[0]}; "
-            "end what locks it, mend it or name another (a file, or a URL such as sqlite:///FILE)"
+            "stop what locks it, fix it, or choose another (a file, or a URL such as sqlite:///FILE)"
         ) from error
