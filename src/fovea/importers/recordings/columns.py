@@ -131,13 +131,15 @@ class ColumnReader:
             x[unsure := table.numbers(name) < self.min_confidence] = np.nan
             y[unsure] = np.nan
         check_coordinates(table.path, x, y, unit)
-        start = self._times(table, columns, "start", needed=is_event is None)
+        repeated = is_event is None or bool((np.diff(np.stack([x, y])[:, is_event]) == 0).all(axis=0).any())
+        interval = (0.4, 100.0) if repeated else (20.0, 5000.0)  # ms between samples, or between fixations
+        start = self._times(table, columns, "start", interval, needed=is_event is None)
         duration = None
         if is_event is not None and (name := table.find(columns.get("duration"))):
             duration = table.numbers(name) * _TIME_UNITS.get(unit_of(name), _TIME_UNITS[self.duration_unit])
         elif is_event is not None:
             key = "end" if columns.get("end") else "duration"
-            duration = self._times(table, columns, key, needed=True) - start
+            duration = self._times(table, columns, key, interval, needed=True) - start
         if self.name == "file":
             images = [name_from_file(table.path, self.file)] * len(table)
         else:
@@ -159,7 +161,9 @@ class ColumnReader:
             rectangles=np.stack([table.numbers(name) for name in place], axis=1) if all(place) else None,
         )
 
-    def _times(self, table: Table, columns: Mapping[str, Any], key: str, needed: bool) -> np.ndarray:
+    def _times(
+        self, table: Table, columns: Mapping[str, Any], key: str, interval: tuple[float, float], needed: bool
+    ) -> np.ndarray:
         """Return the times of a column in milliseconds; NaN without one."""
         names = columns.get(key)
         name = table.need(f"format.columns.{key}", names) if needed or names else None
@@ -167,7 +171,7 @@ class ColumnReader:
             return np.full(len(table), np.nan)
         values, unit = table.numbers(name), unit_of(name)
         if unit not in _TIME_UNITS:
-            unit = _guess(values) if self.time_unit == "auto" else self.time_unit
+            unit = _guess(table.path, values, interval) if self.time_unit == "auto" else self.time_unit
         return values * _TIME_UNITS[unit]
 
     def _coordinate_unit(self, column: str) -> Unit:
@@ -197,9 +201,19 @@ def _matching(table: Table, column: str, patterns: Patterns) -> np.ndarray | Non
     return next((mask for mask in masks if mask.any()), np.zeros(len(cells), bool))
 
 
-def _guess(times: np.ndarray) -> str:
-    """Return the unit in which the step between rows is one of an eye tracker; ms if none is."""
+def _guess(path: Path, times: np.ndarray, interval: tuple[float, float]) -> str:
+    """Return the unit in which a typical step between rows is inside `interval` (milliseconds).
+
+    Raises:
+        ValueError: there is none.
+    """
     steps = np.diff(times)
-    steps = steps[steps > 0]
-    step = float(np.median(steps)) if len(steps) else 0.0
-    return next((unit for unit, scale in _TIME_UNITS.items() if 0.4 <= step * scale <= 100), "ms")
+    if not (steps > 0).any():
+        return "ms"
+    step = float(np.quantile(steps[steps > 0], 0.25, method="lower"))
+    unit = next((unit for unit, scale in _TIME_UNITS.items() if interval[0] <= step * scale <= interval[1]), None)
+    if unit is None:
+        raise ValueError(
+            f"{path}: the unit of time is not in the header, and rows are {step:g} apart; set format.time_unit"
+        )
+    return unit

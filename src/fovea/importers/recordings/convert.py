@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
@@ -70,7 +71,14 @@ def find_recordings(source: Path, patterns: Sequence[str]) -> tuple[list[Path], 
     if not source.is_dir():
         raise ValueError(f"source: {source} does not exist; set the exported file, or a folder of them")
     everything = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
-    matching = next((found for pattern in patterns if (found := [p for p in everything if p.match(pattern)])), None)
+    matching = next(
+        (
+            found
+            for pattern in patterns
+            if (found := [p for p in everything if fnmatchcase(p.name.lower(), pattern.lower())])
+        ),
+        None,
+    )
     if matching is None:
         raise ValueError(f"source: no file in {source} matches {' or '.join(patterns)}; set a file, or format.patterns")
     exports: dict[object, Path] = {}

@@ -51,10 +51,7 @@ class Rows:
         Raises:
             ValueError: the time between samples is not that of an eye tracker.
         """
-        steps = np.diff(self.start)
-        steps = steps[steps > 0]
-        if len(steps) and not _INTERVAL[0] <= (interval := float(np.median(steps))) <= _INTERVAL[1]:
-            raise ValueError(f"{self.path}: rows are {interval:g} ms apart; check format.time_unit")
+        check_interval(self.path, self.start, "check format.time_unit")
         return [
             Trial(
                 image=self.images[rows.start],
@@ -130,12 +127,17 @@ class Rows:
         return Trial(
             image=self.images[rows.start],
             start=self.start[[group[0] for group in groups]] - onset,
-            x=np.array([nanmean(self.x[group]) for group in groups]),
-            y=np.array([nanmean(self.y[group]) for group in groups]),
+            x=np.array([nanmean(self.x[self._final(group)]) for group in groups]),
+            y=np.array([nanmean(self.y[self._final(group)]) for group in groups]),
             pupil=np.array([nanmean(self.pupil[group]) for group in groups]),
             duration=np.array([self.duration[group].max() for group in groups]),
             rectangle=self._rectangle(rows),
         )
+
+    def _final(self, group: list[int]) -> np.ndarray:
+        """Return the rows with the final duration: it may grow from sample to sample, with a running mean position."""
+        assert self.duration is not None
+        return np.array(group)[self.duration[group] >= self.duration[group].max()]
 
     def _cut(self, trial: Trial, rows: slice, following: slice) -> Trial:
         """End the fixations of a trial where the next image appears in the same session."""
@@ -149,7 +151,7 @@ class Rows:
     def _check_durations(self, groups: list[list[int]]) -> None:
         assert self.duration is not None
         first = [group[0] for group in groups]
-        durations = self.duration[first]
+        durations = np.array([self.duration[group].max() for group in groups])
         if not np.isfinite(durations).any():
             return
         median = float(np.nanmedian(durations))
@@ -186,6 +188,18 @@ def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> N
         raise ValueError(f"{path}: most coordinates are above 1, so they are pixels; set format.unit=px")
     if pixels and len(above) and not above.any() and np.ptp(x[tracked]) > 0:
         raise ValueError(f"{path}: no coordinate is above 1, so they are fractions; set format.unit=fraction or screen")
+
+
+def check_interval(path: Path, time: np.ndarray, fix: str) -> None:
+    """Check that the time between samples can be that of an eye tracker.
+
+    Raises:
+        ValueError: it cannot; the message ends with `fix`.
+    """
+    steps = np.diff(time)
+    steps = steps[steps > 0]
+    if len(steps) and not _INTERVAL[0] <= (interval := float(np.median(steps))) <= _INTERVAL[1]:
+        raise ValueError(f"{path}: samples are {interval:g} ms apart; {fix}")
 
 
 def _first(times: np.ndarray) -> float:

@@ -180,6 +180,8 @@ def read_text(path: Path) -> str:
         reason = (error.strerror or str(error)).lower()
         raise ValueError(f"{path}: cannot be read ({reason}); check its permissions") from error
     encoding = next((name for mark, name in _BOMS.items() if data.startswith(mark)), "")
+    if data.startswith(b"PK"):
+        raise ValueError(f"{path}: an Excel or ZIP file; save the sheet as CSV")
     if not encoding and b"\0" in data:
         raise ValueError(f"{path}: binary data, not text; export it as text")
     for codec in [encoding] if encoding else ["utf-8", "cp1252", "latin-1"]:

@@ -1,0 +1,292 @@
+"""Small recordings in the layout of real exports, with the fixations that must come out of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fovea.importers.recordings.convert import find_recordings
+from fovea.importers.recordings.geometry import Place, Screen
+
+from .conftest import Import, detection, importer
+
+NONE, FULL = Screen(), Place(0, 0, 1000, 500)
+
+
+def asc(path: Path, *lines: str) -> Path:
+    """Write an ASC file for a display of 1000 x 500; a line has its cells between bars."""
+    text = "\n".join(("MSG|90 DISPLAY_COORDS 0 0 999 499", *lines)).replace("|", "\t")
+    path.write_text(text + "\n", encoding="cp1252")
+    return path
+
+
+def fixation(start: int, end: int, x: float = 500, y: float = 250, eye: str = "L", duration: int | None = None) -> str:
+    return f"EFIX {eye}   {start}|{end}|{duration or end - start}|{x}|{y}|900"
+
+
+def table(path: Path, text: str) -> Path:
+    """Write a table; bars become tabs."""
+    path.write_text(text.replace("|", "\t"), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def run(imported: Import):
+    """Return a function that imports a file with images that fill a screen of 1000 x 500."""
+
+    def run(name: str, path: Path, /, place=FULL, **keys):
+        return imported(name, path, screen=NONE, place=place, **keys)
+
+    return run
+
+
+class TestEyelink:
+    def test_refuses_head_referenced_samples(self, run, tmp_path: Path) -> None:
+        lines = ["MSG|95 TRIALID a.png", "START|100 |RIGHT|SAMPLES", "SAMPLES|HREF|RIGHT|RATE|1000.00"]
+        path = asc(tmp_path / "s.asc", *lines, *(f"{100 + time}|-3606.0|-1638.0|829.0" for time in range(9)))
+        with pytest.raises(ValueError, match="head-referenced"):
+            run("eyelink_asc", path)
+
+    def test_head_referenced_events_hold_gaze_too(self, run, tmp_path: Path) -> None:
+        event = "EFIX R   110|324|214|-3575.0|-1634.0|  200.0|  100.0|    840"
+        lines = ["MSG|95 TRIALID a.png", "START|100 |RIGHT|EVENTS", "EVENTS|HREF|RIGHT|RATE|1000.00", event]
+        rows, _ = run("eyelink_asc", asc(tmp_path / "s.asc", *lines))
+        assert rows == [("a.png", 0.2, 0.2, 15, 214)]
+        assert ",840," in (tmp_path / "out.csv").read_text()
+
+    def test_names_with_spaces(self, run, tmp_path: Path) -> None:
+        lines = []
+        for number, name in enumerate(("CT 1.png", "MR 1.png")):
+            time = 1000 * number + 1000
+            lines += [f"MSG|{time} !V IMGLOAD CENTER ..\\my images\\{name} 512 384", f"START|{time + 1} |LEFT|EVENTS"]
+            lines += [fixation(time + 2, time + 202), f"END|{time + 300}"]
+        rows, _ = run("eyelink_asc", asc(tmp_path / "s.asc", *lines))
+        assert [row[0] for row in rows] == ["CT 1.png", "MR 1.png"]
+
+    @pytest.mark.parametrize(
+        ("until", "inside"),
+        [("blank_screen", [1, 2]), ("never", [2, 2]), (None, [1, 2])],
+        ids=["set", "never", "default"],
+    )
+    def test_name_after_the_recording(self, run, tmp_path: Path, until: str | None, inside: list[int]) -> None:
+        lines = ["MSG|100 TRIALID 0", "START|101 |LEFT|EVENTS", "MSG|110 -8 SYNCTIME", fixation(120, 300, 300)]
+        lines += [
+            "MSG|390 -8 blank_screen",
+            fixation(392, 440, 1),
+            "END|450 |EVENTS",
+            "MSG|460 !V TRIAL_VAR picture a.png",
+        ]
+        lines += ["MSG|500 TRIALID 1", "START|501 |LEFT|EVENTS", "MSG|510 -8 SYNCTIME", fixation(520, 700, 100)]
+        lines += [fixation(710, 780, 110), "END|850 |EVENTS", "MSG|860 !V TRIAL_VAR picture b.png"]
+        rows, result = run("eyelink_asc", asc(tmp_path / "s.asc", *lines), **({"until": until} if until else {}))
+        assert [[row[0] for row in rows].count(name) for name in ("a.png", "b.png")] == inside
+        assert rows[0] == ("a.png", 0.3, 0.5, 10, 180)
+        assert ("1 of 4 fixations belong to no image" in result.warnings) == (sum(inside) == 3)
+
+    @pytest.mark.parametrize("message", ["TOP_LEFT images/a.png 100 50 640 480", "CENTER images/a.png 420 290 640 480"])
+    def test_message_tells_the_place(self, run, tmp_path: Path, message: str) -> None:
+        path = asc(tmp_path / "s.asc", f"MSG|100 !V IMGLOAD {message}", "START|101 |LEFT", fixation(102, 300, 420, 290))
+        assert run("eyelink_asc", path, place=Place())[0] == [("a.png", 0.5, 0.5, 2, 198)]
+        assert run("eyelink_asc", path)[0] == [("a.png", 0.42, 0.58, 2, 198)]  # what the user sets comes first
+
+    def test_stamps_in_whole_milliseconds_at_2000_hz(self, run, tmp_path: Path) -> None:
+        pytest.importorskip("pymovements")
+        found = []
+        for form in ("{:.1f}", "{:.0f}"):
+            lines = ["MSG|95 TRIALID a.png", "START|100 |RIGHT|SAMPLES", "SAMPLES|GAZE|RIGHT|RATE|2000.00"]
+            samples = (
+                f"{form.format(100 + int(time) if '0f' in form else 100 + time)}|528.{int(2 * time) % 9}|374.0|887.0"
+                for time in (number / 2 for number in range(60))
+            )
+            path = asc(tmp_path / "s.asc", *lines, *samples)
+            found.append(run("eyelink_asc", path, found_by=detection(unit="px", dispersion=20, min_duration=10))[0])
+        assert len(found[0]) == 1 and found[0] == found[1]
+
+    def test_duration_is_that_of_the_tracker(self, run, tmp_path: Path) -> None:
+        path = asc(tmp_path / "s.asc", "MSG|95 TRIALID a.png", "START|100 |LEFT", fixation(100, 556, duration=460))
+        assert run("eyelink_asc", path)[0][0][4] == 460
+
+    def test_counts_no_time_twice_for_two_eyes(self, run, tmp_path: Path) -> None:
+        events = [fixation(100, 696, duration=600), fixation(100, 436, 510, eye="R", duration=340)]
+        events += [fixation(448, 696, 512, eye="R", duration=252)]
+        rows, _ = run("eyelink_asc", asc(tmp_path / "s.asc", "MSG|95 TRIALID a.png", "START|100 |LEFT|RIGHT", *events))
+        assert [row[4] for row in rows] == [600] and 0.5 < rows[0][1] < 0.512
+
+    def test_fixation_ends_with_its_image(self, run, tmp_path: Path) -> None:
+        lines = ["MSG|100 !V IMGLOAD a.png", fixation(110, 500), "MSG|400 !V IMGLOAD b.png", fixation(510, 600)]
+        rows, _ = run("eyelink_asc", asc(tmp_path / "s.asc", *lines))
+        assert [(row[0], row[4]) for row in rows] == [("a.png", 290), ("b.png", 90)]
+
+    def test_windows_encoding(self, run, tmp_path: Path) -> None:
+        path = asc(tmp_path / "s.asc", "MSG|100 TRIALID Schräg.png", "START|101 |LEFT", fixation(102, 300))
+        assert run("eyelink_asc", path)[0][0][0] == "Schräg.png"
+
+
+class TestTobii:
+    HEADER = "Recording timestamp [ms]|Sensor|Presented Stimulus name|Eye movement type|Gaze event duration [ms]"
+    HEADER += "|Eye movement type index|Fixation point X [DACS px]|Fixation point Y [DACS px]\n"
+
+    def test_fixation_over_two_images_counts_once(self, run, tmp_path: Path) -> None:
+        lines = [(100, "a", 400, 1, 500), (300, "a", 400, 1, 500), (400, "b", 400, 1, 500), (510, "b", 100, 2, 700)]
+        text = "".join(f"{t}|Eye Tracker|{image}|Fixation|{d}|{n}|{x}|250\n" for t, image, d, n, x in lines)
+        rows, _ = run("tobii", table(tmp_path / "s.tsv", self.HEADER + text))
+        assert [(row[0], row[1], row[4]) for row in rows] == [("a", 0.5, 300), ("b", 0.7, 100)]
+
+    def test_counts_fixations_of_no_image(self, run, tmp_path: Path) -> None:
+        lines = [(100, "a", 1, 500), (300, "", 2, 700), (600, "a", 3, 700)]
+        text = "".join(f"{t}|Eye Tracker|{image}|Fixation|100|{n}|{x}|250\n" for t, image, n, x in lines)
+        assert run("tobii", table(tmp_path / "s.tsv", self.HEADER + text))[1].warnings == [
+            "1 of 3 fixations belong to no image"
+        ]
+
+    def test_trial_ends_with_the_participant(self, run, tmp_path: Path) -> None:
+        header = self.HEADER.replace("Sensor", "Participant name")
+        lines = [(100, "P1"), (5000, "P2")]
+        text = "".join(f"{time}|{who}|a|Fixation|100|1|500|250\n" for time, who in lines)
+        assert [row[3] for row in run("tobii", table(tmp_path / "s.tsv", header + text))[0]] == [0, 0]
+
+    def test_pro_lab_24(self, run, tmp_path: Path) -> None:
+        place = "Presented Media width [px]|Presented Media height [px]|Presented Media position X [DACS px]"
+        header = f"{self.HEADER.strip()}|{place}|Presented Media position Y [DACS px]\n"
+        header = header.replace("Gaze event duration", "Eye movement event duration")
+        path = table(tmp_path / "s.tsv", header + "1080|Eye Tracker|a|Fixation|583|3|787|460|960|540|480|270\n")
+        rows, _ = run("tobii", path, place=Place())
+        assert rows == [("a", pytest.approx(307 / 960, abs=1e-6), pytest.approx(190 / 540, abs=1e-6), 0, 583)]
+
+    def test_microseconds_without_unit(self, run, tmp_path: Path) -> None:
+        header = self.HEADER.replace(" [ms]", "").replace(" [DACS px]", "")
+        lines = [(1051996474, 600, 1, 500), (1052016560, 600, 1, 500), (1052596474, 300, 2, 700)]
+        text = "".join(f"{t}|Eye Tracker|a|Fixation|{d}|{n}|{x}|250\n" for t, d, n, x in lines)
+        rows, _ = run("tobii", table(tmp_path / "s.tsv", header + text))
+        assert [(row[3], row[4]) for row in rows] == [(0, 600), (600, 300)]
+
+    STUDIO_3 = (
+        "ParticipantName|RecordingResolution|MediaName|MediaPosX (ADCSpx)|MediaPosY (ADCSpx)|MediaWidth|MediaHeight"
+        "|RecordingTimestamp|FixationIndex|GazeEventType|GazeEventDuration"
+        "|FixationPointX (MCSpx)|FixationPointY (MCSpx)\n"
+    ) + "".join(
+        f"P1|1920 x 1080|a.png|30|77|1000|500|{time}|{number}|{kind}|{duration}|{x}|{y}\n"
+        for time, number, kind, duration, x, y in [
+            (5010, 1, "Fixation", 100, 250, 100),
+            (5018, 1, "Fixation", 100, 250, 100),
+            (5027, 1, "Fixation", 100, 250, 100),
+            (5110, "", "Saccade", 42, "", ""),
+        ]
+    )
+
+    def test_studio_3(self, run, tmp_path: Path) -> None:
+        assert run("tobii", table(tmp_path / "s.tsv", self.STUDIO_3), place=Place())[0] == [
+            ("a.png", 0.25, 0.2, 0, 100)
+        ]
+
+    def test_generic_reads_each_fixation_once(self, run, tmp_path: Path) -> None:
+        names = {"image": "MediaName", "x": "FixationPointX", "y": "FixationPointY", "duration": "GazeEventDuration"}
+        rows, _ = run("generic", table(tmp_path / "s.tsv", self.STUDIO_3), columns=names)
+        assert len(rows) == 2 and rows[0][4] == 100  # the other has no position
+
+    def test_studio_2(self, run, tmp_path: Path) -> None:
+        text = "Data properties:\n\nScreen resolution: 1280 x 1024\nCoordinate unit: Pixels\n\n"
+        text += "FixationIndex|Timestamp|FixationDuration|MappedFixationPointX|MappedFixationPointY|\n"
+        path = table(tmp_path / "a.tsv", text + "12|26|633|500|250|\n13|659|849|600|250|\n")
+        rows, _ = run("tobii", path, name="file")
+        assert rows == [("a", 0.5, 0.5, 0, 633), ("a", 0.6, 0.5, 633, 849)]
+        assert importer("tobii", name="file").read(path).screen == (1280, 1024)
+
+
+class TestPupil:
+    def test_reads_only_the_last_of_two_exports(self, run, tmp_path: Path) -> None:
+        text = "fixation_id,start_timestamp,duration,norm_pos_x,norm_pos_y\n18,9.972,80.104,0.8,0.9\n"
+        for export, x in (("000", "0.7"), ("001", "0.8")):
+            folder = tmp_path / "s1" / "exports" / export / "surfaces"
+            folder.mkdir(parents=True)
+            (folder / "fixations_on_surface_a.csv").write_text(text.replace("0.8", x))
+        rows, result = run("pupil", tmp_path / "s1")
+        assert [row[:2] for row in rows] == [("a", 0.8)]
+        assert "1 files repeat another export and are left out: exports/000/" in result.warnings[0]
+
+    def test_cloud(self, run, tmp_path: Path) -> None:
+        header = "section id,recording id,fixation id,start timestamp [ns],end timestamp [ns],duration [ms],"
+        header += "fixation detected on surface,fixation x [normalized],fixation y [normalized]\n"
+        (tmp_path / "a").mkdir()
+        path = table(
+            tmp_path / "a" / "fixations.csv",
+            header
+            + "s1,r1,253,1754690230422467946,1754690230547470946,125,true,0.25,0.75\n"
+            + "s1,r1,254,1754690230562592946,1754690230637592946,75,false,1.5,0.75\n",
+        )
+        rows, _ = run("pupil_cloud", path)
+        assert rows == [("a", 0.25, 0.75, 0, 125), ("a", 1.5, 0.75, pytest.approx(140.125, abs=0.001), 75)]
+
+
+class TestOthers:
+    def test_reflacx(self, run, dataset, tmp_path: Path) -> None:
+        (tmp_path / "read" / "a").mkdir(parents=True)
+        header = "timestamp_start_fixation,timestamp_end_fixation,x_position,y_position,pupil_area_normalized\n"
+        path = table(tmp_path / "read" / "a" / "fixations.csv", header + "7.08,7.293,150.0,300.0,1.131\n")
+        assert run("reflacx", path, place=Place(), dataset=dataset)[0] == [("a", 0.25, 0.75, 7080, 213)]
+
+    def test_begaze_events(self, run, tmp_path: Path) -> None:
+        text = "[BeGaze]\nVersion:|BeGaze 3.5.90\nStimulus:|a.png\n\nTable Header for Fixations:\n"
+        text += "Event Type,Trial,Number,Start,End,Duration,Location X,Location Y,Plane\n\n"
+        text += "Table Header for User Events:\nEvent Type,Trial,Number,Start,Description\n\n"
+        text += "UserEvent,1,1,167531284088,# Message: a.png\nSaccade L,1,1,1,2,91654,815.24,692.39,1,2,3,4,5\n"
+        events = "".join(f"Fixation {eye},1,1,167531377718,167531619504,241786,250.0,400.0,-1\n" for eye in "LR")
+        assert run("smi", table(tmp_path / "s.txt", text + events))[0] == [("a.png", 0.25, 0.8, 0, 241.786)]
+
+    def test_iview_samples(self, tmp_path: Path) -> None:
+        text = "## [iView]\n## Sample Rate:|250\n"
+        text += "Time|Type|Trial|L POR X [px]|L POR Y [px]|R POR X [px]|R POR Y [px]|Stimulus\n"
+        text += "70590724309|MSG|1|# Message: a.bmp\n"
+        text += (
+            "70590726108|SMP|1|858.16|516.11|859.16|517.11|a.bmp\n70590730097|SMP|1|844.17|517.15|845.17|518.15|a.bmp\n"
+        )
+        (trial,) = importer("smi").read(table(tmp_path / "s.txt", text)).trials
+        assert trial.duration is None and trial.image == "a.bmp"
+        assert trial.x.tolist() == [858.16, 844.17] and trial.start.tolist() == pytest.approx([0, 3.989])
+
+    def test_gazepoint(self, imported: Import, tmp_path: Path) -> None:
+        text = "MEDIA_ID,MEDIA_NAME,CNT,TIME(2020/03/09 10:11:12.123),"
+        text += "FPOGX,FPOGY,FPOGS,FPOGD,FPOGID,FPOGV,BPOGX,BPOGY,BPOGV\n"
+        for place in range(4):
+            text += f"0,a.png,{place},{5 + place / 60},0.5{place},0.25,5.0,{0.05 * (place + 1)},7,1,0.5,0.25,1\n"
+        rows, _ = imported("gazepoint", table(tmp_path / "s.csv", text), place=Place(0, 0, 1920, 1080))
+        assert rows == [("a.png", 0.53, 0.25, 0, 200)]
+
+    def test_jspsych(self, tmp_path: Path) -> None:
+        box = {"x": 100, "y": 50, "width": 800, "height": 600, "top": 50, "left": 100}
+        gaze = [{"x": 288, "y": 138, "t": 998}, {"x": 298, "y": 134, "t": 1020}]
+        item = {"stimulus": "img/a.png", "webgazer_data": gaze, "webgazer_targets": {"#image": box}}
+        (tmp_path / "s.json").write_text(json.dumps([{"stimulus": "<p>x</p>"}, item]))
+        (trial,) = importer("jspsych").read(tmp_path / "s.json").trials
+        assert (trial.image, trial.rectangle, trial.x.tolist()) == ("a.png", (100, 50, 800, 600), [288, 298])
+
+    @pytest.mark.parametrize("content", ["", "{}", "[1]", '[{"stimulus": "a.png", "webgazer_data": [{"x": 1}]}]', "[]"])
+    def test_invalid_json(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "s.json").write_text(content)
+        with pytest.raises(ValueError, match=r"s\.json: "):
+            importer("jspsych").read(tmp_path / "s.json")
+
+    def test_windows_encoding(self, run, tmp_path: Path) -> None:
+        (tmp_path / "s.csv").write_bytes("image;x;y;duration\nSchräg.png;100;200;250\n".encode("cp1252"))
+        assert run("generic", tmp_path / "s.csv")[0][0][0] == "Schräg.png"
+
+    @pytest.mark.parametrize(
+        ("rows", "keys", "message"),
+        [
+            ("a,1,1,0,0.25\na,2,2,1,0.3\n", {}, "median fixation lasts .* format.duration_unit"),
+            ("a,1,1,0,200\na,2,2,8,200\na,3,3,16,200\n", {}, "rows repeat them; set format.columns.fixation"),
+            ("a,1,1,0,\na,2,2,2000,\n", {"duration": None}, "2000 ms apart; check format.time_unit"),
+        ],
+    )
+    def test_refuses_impossible_times(self, run, tmp_path: Path, rows: str, keys: dict, message: str) -> None:
+        path = table(tmp_path / "s.csv", f"image,x,y,t,duration\n{rows}")
+        with pytest.raises(ValueError, match=message):
+            run("generic", path, columns={"start": "t", **keys})
+
+    def test_numbers_fixations_by_time(self, run, tmp_path: Path) -> None:
+        path = table(tmp_path / "s.csv", "image,x,y,t,duration\na,200,1,500,100\na,100,1,0,100\n")
+        assert [row[3] for row in run("generic", path, columns={"start": "t"})[0]] == [0, 500]
+
+    def test_upper_case_suffix(self, tmp_path: Path) -> None:
+        (tmp_path / "S.ASC").write_text("x")
+        assert find_recordings(tmp_path, ["*.asc"])[0] == [tmp_path / "S.ASC"]
