@@ -20,7 +20,7 @@ from _machine import processor
 from fovea.data.images.files import read_image
 from fovea.data.images.synthetic import draw
 from fovea.prepare.labels.heatmap import heatmap
-from fovea.prepare.refiners.crf import refine
+from fovea.prepare.refiners.densecrf.refine import refine
 
 SETTINGS = {"compat 1": (1.0, 3), "compat 3": (3.0, 3), "grey, compat 1": (1.0, 1)}
 """Weight of the pairwise term, and channels."""

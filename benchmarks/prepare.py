@@ -24,8 +24,10 @@ from scipy.ndimage import gaussian_filter
 from fovea.data.fixations import Fixations, read_fixations
 from fovea.data.images.folder import Folder
 from fovea.data.images.synthetic import Synthetic
-from fovea.prepare.refiners.crf import refine
-from fovea.prepare.stage import Parameters, prepare
+from fovea.prepare.labels.gaze import Gaze
+from fovea.prepare.refiners.densecrf.lattice import DenseCrf
+from fovea.prepare.refiners.densecrf.refine import refine
+from fovea.prepare.stage import prepare
 from fovea.simulate.gaze import Observer, simulate_folder
 
 CANVAS, SIGMA = 768, 70.0
@@ -69,7 +71,9 @@ def routes(dataset: Folder, fixations: Path, folder: Path, slow: int) -> Iterato
     count = len(dataset.ids)
 
     def ours(name: str, workers: int) -> None:
-        prepare(dataset, fixations, folder / name, Parameters(), workers=workers)
+        label = Gaze(str(fixations), SIGMA, CANVAS, min_duration=50.0, dose=1.0)
+        crf = DenseCrf(compat=1.0, sxy=80.0, srgb=13.0, iterations=10, tolerance=1e-3)
+        prepare(dataset, label, crf, folder / name, {}, workers=workers)
 
     runs = [("plain route", min(slow, count), lambda: plain(dataset, fixations, folder / "plain", slow))] * (slow > 0)
     runs += [
@@ -131,7 +135,8 @@ def given(arguments: argparse.Namespace, folder: Path) -> tuple[Folder, Path]:
             sys.exit("name the fixation CSV after the data root")
         return Part(arguments.root, arguments.images), arguments.fixations
     dataset = Synthetic(folder / "images", images=arguments.images, image_size=576)
-    simulate_folder(dataset, folder / "fixations.csv", Observer())
+    observer = Observer(0.026, 0.02, fixations=30, scan=2, reach=0.9, duration=250, duration_sd=77, shortest=60)
+    simulate_folder(dataset, folder / "fixations.csv", observer)
     return dataset, folder / "fixations.csv"
 
 

@@ -8,7 +8,7 @@ from _machine import machine
 
 from fovea.data.images.synthetic import draw
 from fovea.prepare.labels.heatmap import heatmap
-from fovea.prepare.refiners.crf import refine
+from fovea.prepare.refiners.densecrf.refine import refine
 
 STRATEGIES = {name: getattr(cv2, f"IMWRITE_PNG_STRATEGY_{name}") for name in ("DEFAULT", "HUFFMAN_ONLY", "RLE")}
 FILTERS = {

@@ -1,4 +1,4 @@
-"""What is said of a recording, and what is not."""
+"""The verdict on a recording, with and without masks."""
 
 from collections.abc import Mapping
 
@@ -25,45 +25,45 @@ def against(inside: float, offset: float, dice: float) -> dict[str, float]:
         ((0.90, 0.041, 0.784), "eyelink"),  # as published
         ((0.17, 0.267, 0.17), "webcam"),
         ((0.75, 0.09, 0.65), "eyelink"),
-        ((0.75, 0.09, 0.55), "between"),  # all three must come near
+        ((0.75, 0.09, 0.55), "between"),  # all three must be near
         ((0.30, 0.25, 0.40), "webcam"),  # two of three are enough
         ((0.90, 0.041, 0.10), "between"),
         ((0.44, 0.14, 0.47), "between"),
     ],
 )
-def test_the_verdict_follows_from_the_three_figures(figures: tuple[float, float, float], kind: str) -> None:
+def test_verdict_from_three_figures(figures: tuple[float, float, float], kind: str) -> None:
     assert survey(against(*figures)).verdict().kind == kind
 
 
-def test_a_webcam_is_warned_of_in_one_line() -> None:
+def test_webcam_warning_is_one_line() -> None:
     line = str(survey(against(0.17, 0.267, 0.17)).verdict())
     assert "training on this is known to fail" in line and "from 20 masks" in line and "\n" not in line
 
 
-def test_the_weakest_figure_is_named() -> None:
-    assert "Weakest: centre offset" in str(survey(against(0.9, 0.2, 0.7)).verdict())
+def test_weakest_figure_is_named() -> None:
+    assert "Weakest: center offset" in str(survey(against(0.9, 0.2, 0.7)).verdict())
 
 
-def test_without_masks_no_quality_is_claimed() -> None:
+def test_without_masks() -> None:
     verdict = survey({}).verdict()
-    assert verdict.kind == "unknown" and "cannot be told without masks" in str(verdict)
-    assert "nothing conspicuous" in str(verdict) and "quality=masks" in verdict.advice
+    assert verdict.kind == "unknown" and "nothing suspicious" in str(verdict)
+    assert "masks would tell more" in str(verdict) and "quality=masks" in verdict.advice
 
 
 @pytest.mark.parametrize(
     ("made", "sign"),
     [
-        (survey({}, outside=80), "13.3% of the fixations are beside the image"),
+        (survey({}, outside=80), "13.3% of the fixations are outside the image"),
         (survey({}, empty=1), "1 of 21 images have no usable one"),
         (survey({"fixations": 3.0}), "3 fixations an image"),
         (survey({"seconds": 0.8}), "0.8 s an image"),
     ],
 )
-def test_without_masks_what_is_conspicuous_is_said(made: Survey, sign: str) -> None:
-    assert made.verdict().headline.startswith("conspicuous") and made.verdict().reason == sign
+def test_suspicious_gaze_without_masks(made: Survey, sign: str) -> None:
+    assert made.verdict().headline.startswith("suspicious") and made.verdict().reason == sign
 
 
-def test_a_mask_of_some_images_is_enough() -> None:
+def test_masks_of_some_images() -> None:
     some = survey({})
     mixed = Survey({**some.rows, "with": {**GAZE, **against(0.9, 0.04, 0.8)}}, (0.5, 0.3), [], some.counts, {})
     assert (
@@ -74,6 +74,6 @@ def test_a_mask_of_some_images_is_enough() -> None:
 
 
 @pytest.mark.parametrize(("value", "closeness"), [(0.9, 1.0), (0.1, 0.0), (0.5, 0.5), (0.0, 0.0), (1.0, 1.0)])
-def test_closeness_ends_at_the_published_figures(value: float, closeness: float) -> None:
+def test_closeness_is_clipped(value: float, closeness: float) -> None:
     assert Scale("x", value, webcam=0.1, eyelink=0.9).closeness == pytest.approx(closeness)
     assert Scale("x", -value, webcam=-0.1, eyelink=-0.9).closeness == pytest.approx(closeness)

@@ -1,14 +1,20 @@
-"""`fovea-prepare`: from fixations to a store of pseudo-masks."""
+"""`fovea-prepare`: from images and labels to a store of maps."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fovea.data.images.source import folder_of
-from fovea.data.parameters import Parameters
+from fovea.data.store import parameters
+from fovea.prepare.quality import means
 from fovea.prepare.stage import prepare
+from fovea.prepare.verdict import Survey
 from fovea.report.quality_page import write_quality_page
 from fovea.runtime.app import Config, command
+from fovea.runtime.bounds import check
 from fovea.runtime.errors import first_few
+from fovea.runtime.instantiate import instantiate
 
 log = logging.getLogger(__name__)
 
@@ -16,38 +22,47 @@ log = logging.getLogger(__name__)
 @command("prepare")
 def main(config: Config) -> None:
     """Write `store` for the images of `data.root` from `labels.path`."""
-    labels, shard, shards = config["labels"], config["shard"], config["shards"]
-    dataset = folder_of(config["data"])(root=config["data"]["root"])
-    report = prepare(
-        dataset,
-        Path(labels["path"]),
-        Path(config["store"]),
-        Parameters.of(labels, config["refine"]),
-        workers=config["workers"],
-        quality=config["quality"],
-        thresholds=labels["thresholds"],
-        quality_masks=config["quality_masks"],
+    labels, refine, store = config["labels"], config["refine"], Path(config["store"])
+    options = {key: config[key] for key in ("workers", "quality", "quality_masks", "shards", "shard")}
+    check(prepare, options, "")
+    survey = prepare(
+        folder_of(config["data"])(root=config["data"]["root"]),
+        _built(labels, "labels"),
+        _built(refine, "refine"),
+        store,
+        parameters(labels, refine),
+        labels["thresholds"],
+        **options,
         page=write_quality_page,
-        shards=shards,
-        shard=shard,
     )
-    log.info("%d maps in %s", report.done, config["store"])
-    if shard is not None:
-        log.info("shard %d of %d: run once more without shard when all are done", shard, shards)
-    log.info("fixations: %s", ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in report.table.items()))
-    if report.without_fixations:
-        unseen = report.without_fixations
-        log.warning("%d images have no fixation: %s", len(unseen), first_few(unseen))
-    if report.quality is not None:
-        log.info("means over the images: %s", ", ".join(f"{key} {value:.4f}" for key, value in report.quality.items()))
-    if report.verdict is not None:
-        log.info("quality: %s", report.verdict)
-        log.info("page: %s", Path(config["store"]) / "quality.html")
-    if report.failures:
+    _log(survey, store)
+    if config["shard"] is not None:
+        log.info("shard %d of %d: run again without shard when all are done", config["shard"], config["shards"])
+    if failures := survey.failures:
         raise ValueError(
-            f"{len(report.failures)} images failed, the other {report.done} are in {config['store']}: "
-            f"{first_few(report.failures.values(), 2)}"
+            f"{len(failures)} images failed, the other {len(survey.statistics)} are in {store}: "
+            f"{first_few(failures.values(), 2)}"
         )
+
+
+def _built(group: Mapping[str, Any], key: str) -> Any:
+    """Instantiate a label or a refiner, whose group has keys that are not for its constructor."""
+    return instantiate(
+        {name: value for name, value in group.items() if name not in ("name", "folder", "thresholds")}, key
+    )
+
+
+def _log(survey: Survey, store: Path) -> None:
+    log.info("%d maps in %s", len(survey.statistics), store)
+    log.info("labels: %s", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in survey.counts.items()))
+    if survey.empty:
+        log.warning("%d images have no usable label: %s", len(survey.empty), first_few(survey.empty))
+    if survey.rows:
+        log.info(
+            "means over the images: %s", ", ".join(f"{key} {value:.4f}" for key, value in means(survey.rows).items())
+        )
+        log.info("quality: %s", survey.verdict())
+        log.info("page: %s", store / "quality.html")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from fovea.data.images.source import folder_of
 from fovea.runtime.app import Config, command
-from fovea.simulate.gaze import Observer, simulate_folder
+from fovea.runtime.instantiate import instantiate
+from fovea.simulate.gaze import simulate_folder
 
 log = logging.getLogger(__name__)
 
@@ -15,8 +16,8 @@ def main(config: Config) -> None:
     """Write `out`, a fixation CSV, for every image of the data set that has a mask."""
     dataset = folder_of(config["data"])(root=config["data"]["root"])
     out = Path(config["out"])
-    count = simulate_folder(dataset, out, Observer(**config["observer"]), config["seed"])
-    log.info("%d fixations on %d images in %s", count, len(dataset.ids), out)
+    rows, images = simulate_folder(dataset, out, instantiate(config["observer"], "observer"), config["seed"])
+    log.info("%d fixations on %d images in %s", rows, images, out)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ BACKENDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Crf:
-    """Arguments of `fovea.prepare.refiners.crf.refine`, which says what they are.
+    """Arguments of the refiners of `fovea.prepare.refiners`.
 
     Whether the backend can be used here is not looked at: training compares parameters, but refines nothing.
 

@@ -1,1 +1,1 @@
-"""From labels to a store of maps."""
+"""The prepare stage: from labels to a store of maps."""

@@ -1,4 +1,4 @@
-"""The page of a quality report: one HTML file that needs nothing else, for the screen and for paper."""
+"""The page about the quality of gaze and maps: one HTML file that needs nothing else, for screen and paper."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,84 +8,90 @@ import numpy as np
 from PIL import Image
 
 from fovea.data.fixations import Fixations
-from fovea.metrics.thresholds import Curve
 from fovea.pictures.overlay import TRUTH, outline, overlay
 from fovea.pictures.panels import fixation_panel, map_panel
-from fovea.prepare.job import View
-from fovea.prepare.quality import INSIDE, Rows, column, curve, dice_key
+from fovea.prepare.quality import INSIDE, column, curve, dice_key
 from fovea.prepare.verdict import Survey
 from fovea.report.charts import curve_chart, histogram
 from fovea.report.pages import data_uri, render
 from fovea.runtime.files import write_text
 
 MAX_ROWS = 1000
-"""Rows in the page's table; of a larger set those that need a look most."""
+"""Rows in the table of the page; a larger data set shows only the images that need a look most."""
 
 _EXAMPLES = 6  # worst images, and as many best
-_SIDE = 288  # of an embedded picture, in pixels: sharp at the size it is shown, about 10 kB
-_NAMES = 200  # ids listed of the images that have no map
+_SIDE = 288  # of an embedded picture, in pixels: sharp as shown, about 10 kB
+_NAMES = 200  # IDs listed of the images that have no map
 
-_COLUMNS = {
+_WITH_MASKS = {
     "inside": ("inside", "share of the fixations in the target"),
-    "peak_inside": ("peak", "share of the map's highest pixels in the target"),
-    "offset": ("offset", "distance of the fixations' centre from the target's, in fractions of the image"),
+    "peak_inside": ("peak", "share of the highest pixels of the map in the target"),
+    "offset": ("offset", "distance between the centers of fixations and target, in fractions of the image"),
+}
+_ALWAYS = {
     "fixations": ("fixations", "usable fixations"),
     "seconds": ("seconds", "sum of their durations"),
     "coverage": ("coverage", "share of the map at or above the first level"),
-    "dispersion": ("dispersion", "standard distance of the fixations from their centre, in fractions of the image"),
-    "off_image": ("off image", "share of the fixations beside the image"),
-    "agreement": ("agreement", "Dice of heatmap and map at the first level: 1 where the refinement changed nothing"),
+    "dispersion": ("dispersion", "standard distance of the fixations from their center, in fractions of the image"),
+    "off_image": ("off image", "share of the fixations outside the image"),
+    "agreement": ("agreement", "Dice of heatmap and map at the first level: 1 if the refinement changed nothing"),
 }
+_PUBLISHED = {INSIDE: {"webcam": 0.17, "EyeLink": 0.90}, "offset": {"EyeLink": 0.041, "webcam": 0.267}}
 
-Pictures = Callable[[str], Mapping[str, np.ndarray]]
-"""From an image's id to its pictures by title, uint8 RGB [H, W, 3]; ValueError where its files are gone."""
-
-
-def write_quality_page(
-    path: Path, survey: Survey, view: Callable[[str], View], parameters: Mapping[str, object]
-) -> None:
-    """The page of `fovea-prepare`: `write_page` with the pictures of what the stage made."""
-
-    def pictures(image_id: str) -> dict[str, np.ndarray]:
-        seen = view(image_id)
-        return quality_pictures(seen.image, seen.fixations, seen.heat, seen.refined, survey.thresholds[0], seen.mask)
-
-    write_page(path, survey, pictures, parameters)
+View = Callable[[str], tuple[np.ndarray, Fixations, np.ndarray, np.ndarray, np.ndarray | None]]
+"""From an image ID to image, fixations, heatmap, map and mask, see `pictures`; ValueError if a file is missing."""
 
 
-def write_page(path: Path, survey: Survey, pictures: Pictures, parameters: Mapping[str, object]) -> None:
-    """Write the page. Equal arguments give equal bytes; whatever comes from outside is escaped.
+def write_quality_page(path: Path, survey: Survey, view: View, parameters: Mapping[str, object]) -> None:
+    """Write the page. Equal arguments give equal bytes; everything that comes from outside is escaped.
 
     Args:
-        path: the HTML file; it is whole or absent.
-        survey: what was measured.
-        pictures: of the worst and best images, see `quality_pictures`.
-        parameters: of the maps, by configuration key.
+        path: The HTML file, which is complete or absent.
+        survey: The figures.
+        view: Reads what is shown of the worst and best images.
+        parameters: The parameters of the maps, by configuration key.
 
     Raises:
-        ValueError: the file cannot be written.
+        ValueError: The file cannot be written.
     """
-    content = _content(survey, pictures) | {"parameters": parameters}
+    order = ranking(survey)
+    rankable = order[: survey.masks] if survey.masks else order
+    count = min(_EXAMPLES, (len(rankable) + 1) // 2)
+    columns = _columns(survey)
+    content = {
+        "survey": survey,
+        "verdict": survey.verdict(),
+        "tiles": _tiles(survey),
+        "levels": _levels(survey),
+        "histograms": _histograms(survey),
+        "worst": _examples(rankable[:count], survey, view),
+        "best": _examples(rankable[::-1][: min(count, len(rankable) - count)], survey, view),
+        "columns": columns,
+        "ids": order[:MAX_ROWS],
+        "cells": {image_id: _cells(survey.rows[image_id], columns) for image_id in order[:MAX_ROWS]},
+        "names": _NAMES,
+        "parameters": parameters,
+    }
     write_text(path, render("quality.html.jinja", content))
 
 
-def quality_pictures(
+def pictures(
     image: np.ndarray,
     fixations: Fixations,
     heat: np.ndarray,
     refined: np.ndarray,
-    threshold: float,
     mask: np.ndarray | None,
+    threshold: float,
 ) -> dict[str, np.ndarray]:
-    """The pictures of one image by title: fixations, heatmap (unless it is the map), map, first level on the image.
+    """Return pictures of one image by title: fixations, heatmap (unless it is the map), map, first level on the image.
 
     Args:
         image: uint8 [H, W, 1 or 3].
-        fixations: those on it.
+        fixations: The fixations on it.
         heat: [H, W] in [0, 1].
         refined: [H, W] in [0, 1].
-        threshold: of the first level.
-        mask: [H, W], outlined in yellow on every picture; None where none was opened.
+        mask: [H, W], outlined in yellow on every picture; None if none was opened.
+        threshold: Threshold of the first level.
     """
     rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     truth = None if mask is None else mask > 0
@@ -100,7 +106,7 @@ def quality_pictures(
 
 
 def ranking(survey: Survey) -> list[str]:
-    """The ids from the worst image to the best: by Dice of the map at the first level, images without a mask last.
+    """Return the IDs from the worst image to the best: by Dice of the map at the first level, without a mask last.
 
     Without any mask the most scattered gaze comes first.
     """
@@ -111,50 +117,26 @@ def ranking(survey: Survey) -> list[str]:
     return sorted(rows, key=lambda image_id: (-rows[image_id]["dispersion"], image_id))
 
 
-def _content(survey: Survey, pictures: Pictures) -> dict[str, Any]:
-    order = ranking(survey)
-    rankable = order[: survey.masks] if survey.masks else order
-    count = min(_EXAMPLES, (len(rankable) + 1) // 2)
-    columns = _columns(survey)
-    return {
-        "survey": survey,
-        "verdict": survey.verdict(),
-        "tiles": _tiles(survey),
-        "levels": _levels(survey),
-        "histograms": _histograms(survey),
-        "worst": _examples(rankable[:count], survey, pictures),
-        "best": _examples(rankable[::-1][: min(count, len(rankable) - count)], survey, pictures),
-        "columns": columns,
-        "ids": order[:MAX_ROWS],
-        "cells": {image_id: _cells(survey.rows[image_id], columns) for image_id in order[:MAX_ROWS]},
-        "names": _NAMES,
-    }
-
-
 def _columns(survey: Survey) -> dict[str, tuple[str, str]]:
-    """Label and explanation of each column of the table, by key."""
-    dice = {
-        dice_key(source, t): (dice_key(source, t), f"Dice of the {source} at {t:g} with the mask")
+    """Return label and explanation of each column of the table, by key."""
+    if not survey.masks:
+        return _ALWAYS
+    keys = {
+        dice_key(source, t): f"Dice of the {source} at {t:g}"
         for source in ("map", "heatmap")
         for t in survey.thresholds
     }
-    known = column(survey.rows, INSIDE).size > 0
-    with_masks = dice | {key: _COLUMNS[key] for key in ("inside", "peak_inside", "offset")} if known else {}
-    return with_masks | {key: value for key, value in _COLUMNS.items() if key not in (INSIDE, "peak_inside", "offset")}
+    return {key: (key, f"{text} with the mask") for key, text in keys.items()} | _WITH_MASKS | _ALWAYS
 
 
 def _cells(row: Mapping[str, float], columns: Mapping[str, object]) -> list[str]:
-    return [_number(key, row[key]) if key in row else "" for key in columns]
-
-
-def _number(key: str, value: float) -> str:
-    return f"{value:.{ {'fixations': 0, 'seconds': 1}.get(key, 3) }f}"
+    digits = {"fixations": 0, "seconds": 1}
+    return [f"{row[key]:.{digits.get(key, 3)}f}" if key in row else "" for key in columns]
 
 
 def _tiles(survey: Survey) -> dict[str, list[tuple[str, str, str]]]:
-    """Label, value and remark of the leading figures, by heading."""
-    rows = survey.rows
-    mean = {key: float(column(rows, key).mean()) for key in _columns(survey)}
+    """Return label, value and remark of the leading figures, by heading."""
+    mean = {key: float(column(survey.rows, key).mean()) for key in _columns(survey)}
     gaze = [
         ("fixations", f"{mean['fixations']:.1f}", "an image"),
         ("looked at", f"{mean['seconds']:.1f} s", "an image"),
@@ -166,81 +148,73 @@ def _tiles(survey: Survey) -> dict[str, list[tuple[str, str, str]]]:
     ]
     if not survey.masks:
         return {"Gaze": gaze}
-    refined = mean["agreement"] < 1  # without a refinement the heatmap is the map
-    dice = [
+    sources = ("map", "heatmap") if mean["agreement"] < 1 else ("map",)  # without refinement the heatmap is the map
+    target = [
         (f"{source} at {t:g}", f"{mean[dice_key(source, t)]:.3f}", "Dice")
-        for source in (("map", "heatmap") if refined else ("map",))
+        for source in sources
         for t in survey.thresholds
     ]
-    target = [
+    target += [
         ("inside", f"{mean[INSIDE]:.1%}", "of the fixations"),
         ("peak inside", f"{mean['peak_inside']:.1%}", "of the maps"),
         ("offset", f"{mean['offset']:.3f}", "of the image"),
     ]
-    return {"Against the masks": dice + target, "Gaze": gaze}
+    return {"Against the masks": target, "Gaze": gaze}
 
 
 def _levels(survey: Survey) -> dict[str, Any] | None:
+    """Return the curve and the best thresholds; None without masks."""
     refined, heat = (curve(survey.rows, source) for source in ("map", "heatmap"))
     if refined is None or heat is None:
         return None
     same = bool(np.array_equal(refined.dice, heat.dice))
-    curves: dict[str, Curve] = {"map": refined} if same else {"map": refined, "heatmap": heat}
-    table = zip(refined.thresholds.tolist(), refined.mean.tolist(), heat.mean.tolist(), strict=True)
-    levels = [column(survey.rows, dice_key("map", t)) for t in survey.thresholds]
-    used = {t: float(dice.mean()) for t, dice in zip(survey.thresholds, levels, strict=True)}
+    levels = {t: column(survey.rows, dice_key("map", t)) for t in survey.thresholds}
     return {
-        "chart": curve_chart(curves, survey.thresholds),
+        "chart": curve_chart({"map": refined} if same else {"map": refined, "heatmap": heat}, survey.thresholds),
         "best": refined.best(),
         "plateau": refined.plateau(),
         "pair": refined.best_pair(),
         "heatmap": None if same else heat.best(),
-        "used": used,
-        "together": float(np.max(levels, axis=0).mean()),
-        "table": list(table),
+        "used": {t: float(dice.mean()) for t, dice in levels.items()},
+        "together": float(np.max(list(levels.values()), axis=0).mean()),
+        "table": list(zip(refined.thresholds.tolist(), refined.mean.tolist(), heat.mean.tolist(), strict=True)),
     }
 
 
 def _histograms(survey: Survey) -> list[tuple[str, str]]:
-    """Title and chart of what tells most; published figures are marked where there are any."""
-    rows = survey.rows
-    marks = {
-        INSIDE: {"webcam": 0.17, "EyeLink": 0.90},
-        "offset": {"EyeLink": 0.041, "webcam": 0.267},
-    }
+    """Return title and chart of the main figures; published values are marked."""
     first = dice_key("map", survey.thresholds[0])
     spans = {first: (0.0, 1.0), INSIDE: (0.0, 1.0), "offset": (0.0, 0.5)} if survey.masks else {}
-    spans |= {key: (0.0, _round_up(column(rows, key).max())) for key in ("fixations", "seconds")}
+    spans |= {key: (0.0, _round_up(column(survey.rows, key).max())) for key in ("fixations", "seconds")}
     spans |= {"dispersion": (0.0, 0.5), "coverage": (0.0, 0.5)}
     if not survey.masks:
         spans |= {"off_image": (0.0, 1.0), "agreement": (0.0, 1.0)}
-    names = _columns(survey)
+    titles = _columns(survey)
     return [
-        (names[key][0], histogram(column(rows, key), low, high, marks.get(key, {})))
+        (titles[key][0], histogram(column(survey.rows, key), low, high, _PUBLISHED.get(key, {})))
         for key, (low, high) in spans.items()
     ]
 
 
 def _round_up(value: float) -> float:
-    """The next 1, 2 or 5 times a power of ten: a round end of an axis."""
+    """Return the next 1, 2 or 5 times a power of ten, as the end of an axis."""
     power = 10.0 ** np.floor(np.log10(max(value, 1.0)))
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value))
 
 
-def _examples(ids: Sequence[str], survey: Survey, pictures: Pictures) -> list[dict[str, Any]]:
+def _examples(ids: Sequence[str], survey: Survey, view: View) -> list[dict[str, Any]]:
     shown = []
     for image_id in ids:
         try:
-            titled = pictures(image_id)
+            titled = pictures(*view(image_id), survey.thresholds[0])
         except ValueError:
-            continue  # its files were taken away since it was measured; the figures are in the table
+            continue  # its files were deleted since it was measured; the figures are in the table
         images = [(title, data_uri(Image.fromarray(picture), _SIDE)) for title, picture in titled.items()]
-        shown.append({"id": image_id, "facts": _facts(survey.rows, image_id, survey.thresholds), "images": images})
+        shown.append({"id": image_id, "facts": _facts(survey.rows[image_id], survey.thresholds), "images": images})
     return shown
 
 
-def _facts(rows: Rows, image_id: str, thresholds: Sequence[float]) -> str:
-    row = rows[image_id]
+def _facts(row: Mapping[str, float], thresholds: Sequence[float]) -> str:
     always = f"{row['fixations']:.0f} fixations, {row['seconds']:.1f} s"
     if INSIDE not in row:
         return f"dispersion {row['dispersion']:.2f}, {always}"

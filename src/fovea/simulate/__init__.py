@@ -1,1 +1,1 @@
-"""Simulated observers: labels made from masks."""
+"""Simulated observers, which label images from their masks."""

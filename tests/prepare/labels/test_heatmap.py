@@ -1,4 +1,4 @@
-"""The heatmap against the same steps written plainly with SciPy."""
+"""The heatmap against a naive implementation with SciPy."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from fovea.prepare.labels.heatmap import heatmap
 
 
 def plain(x, y, duration, size, canvas, sigma) -> np.ndarray:
-    """Point by point on the canvas, then a filter of the whole of it."""
+    """Draw point by point on the canvas, then filter the whole canvas."""
     board = np.zeros((canvas, canvas))
     for px, py, ms in zip(x, y, duration, strict=True):
         board[max(round(canvas * py) - 1, 0), max(round(canvas * px) - 1, 0)] += ms
@@ -25,23 +25,23 @@ def drawn(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("count", [1, 2, 30, 400])
 @pytest.mark.parametrize(("canvas", "sigma"), [(96, 9.0), (64, 40.0), (97, 1.5)])
-def test_equals_the_plain_route(count: int, canvas: int, sigma: float) -> None:
+def test_equals_plain_filter(count: int, canvas: int, sigma: float) -> None:
     ours = heatmap(*drawn(count), (50, 70), canvas, sigma)
     np.testing.assert_allclose(ours, plain(*drawn(count), (50, 70), canvas, sigma), atol=1e-5)
 
 
-def test_equals_the_plain_route_with_the_published_numbers() -> None:
+def test_equals_plain_filter_at_published_numbers() -> None:
     np.testing.assert_allclose(heatmap(*drawn(26), (529, 622)), plain(*drawn(26), (529, 622), 768, 70.0), atol=1e-5)
 
 
 @pytest.mark.parametrize("corner", [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
-def test_a_corner_stays_in_its_corner(corner: tuple[float, float]) -> None:
+def test_corners(corner: tuple[float, float]) -> None:
     x, y = corner
     hottest = np.unravel_index(heatmap([x], [y], [100.0], (30, 40), 64, 4.0).argmax(), (30, 40))
     assert hottest == (29 * y, 39 * x)
 
 
-def test_half_a_pixel_is_rounded_to_even() -> None:
+def test_half_pixel_rounds_to_even() -> None:
     halves = (np.array([2.5, 3.5]) / 8, np.array([0.5, 0.5]), np.array([100.0, 100.0]))
     np.testing.assert_allclose(heatmap(*halves, (8, 8), 8, 0.5), plain(*halves, (8, 8), 8, 0.5), atol=1e-6)
 
@@ -52,7 +52,7 @@ def test_shape_type_and_range(size: tuple[int, int]) -> None:
     assert (heat.shape, heat.dtype, heat.min() >= 0, heat.max() <= 1) == (size, np.float32, True, True)
 
 
-def test_longer_looks_are_hotter() -> None:
+def test_heat_is_proportional_to_duration() -> None:
     heat = heatmap([0.25, 0.75], [0.5, 0.5], [100.0, 300.0], (64, 64), 64, 4.0)
     assert heat[31, 15] == pytest.approx(heat[31, 47] / 3, abs=0.01)
 
@@ -62,10 +62,10 @@ def test_longer_looks_are_hotter() -> None:
     [(([], [], []), 4.0), (([0.5], [0.5], [0.0]), 4.0), (([0.5], [0.5], [100.0]), 1e4)],
     ids=["no fixation", "no duration", "flat"],
 )
-def test_nothing_to_tell_places_apart_gives_zeros(points, sigma: float) -> None:
+def test_flat_heat_gives_zeros(points, sigma: float) -> None:
     np.testing.assert_array_equal(heatmap(*map(np.array, points), (9, 8), 16, sigma), np.zeros((9, 8)))
 
 
-def test_arrays_of_different_length_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 x, 1 y and 1 durations"):
+def test_lengths_must_agree() -> None:
+    with pytest.raises(ValueError, match="one length, got 2, 1 and 1"):
         heatmap([0.1, 0.2], [0.1], [100.0], (4, 4))

@@ -1,1 +1,1 @@
-"""One file a kind of label: from annotations of an image to a map."""
+"""One file for each kind of label: from the annotation of an image to a map."""

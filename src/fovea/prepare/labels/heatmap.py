@@ -1,4 +1,4 @@
-"""How long each place of an image was looked at."""
+"""The heatmap of fixations."""
 
 from functools import lru_cache
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-_FAINT = 0.5  # share of the greatest heat that the range should have for float32 to be exact enough
+_FAINT = 0.5  # below this range, as a share of the maximum, float32 is not exact enough
 
 
 def heatmap(
@@ -17,35 +17,35 @@ def heatmap(
     canvas: int = 768,
     sigma: float = 70.0,
 ) -> np.ndarray:
-    """Fixation heatmap: durations on a square canvas, Gaussian filter, min-max, bicubic resize to the image.
+    """Draw fixations as a heatmap: durations on a square canvas, Gaussian filter, min-max, bicubic resize.
 
     Zhong et al., *Weakly-supervised Medical Image Segmentation with Gaze Annotations*, MICCAI 2024
     (arXiv 2407.07406). A separable filter of a few points is a matrix product: with `A[i, j]` the response at i to a
-    unit impulse at j, the heat is `A[:, ys] diag(duration) A[:, xs]^T`. Within 1e-5 of the filter itself.
+    unit impulse at j, the heat is `A[:, ys] diag(duration) A[:, xs]^T`, within 1e-5 of the filter itself.
 
     Args:
-        x: [N] fractions of the width, 0 left and 1 right.
-        y: [N] fractions of the height, 0 top and 1 bottom.
+        x: [N] fractions of the width, 0 is left and 1 is right.
+        y: [N] fractions of the height, 0 is top and 1 is bottom.
         duration: [N] milliseconds.
-        size: native height and width of the image in pixels.
-        canvas: side of the canvas in pixels.
-        sigma: standard deviation of the Gaussian in pixels of the canvas.
+        size: Native height and width of the image in pixels.
+        canvas: Side of the canvas in pixels.
+        sigma: Standard deviation of the Gaussian in pixels of the canvas.
 
     Returns:
-        float32 [H, W] in [0, 1]; zeros where there is nothing to tell places apart (no fixation, no duration).
+        float32 [H, W] in [0, 1]; zeros if all places are alike (no fixation, no duration).
 
     Raises:
-        ValueError: the three arrays are not of one length.
+        ValueError: The three arrays differ in length.
     """
     if not len(x) == len(y) == len(duration):
-        raise ValueError(f"{len(x)} x, {len(y)} y and {len(duration)} durations are not one fixation each")
-    places = _pixels(y, canvas), _pixels(x, canvas), np.asarray(duration, np.float64)
-    heat = _product(*places, _impulse_responses(canvas, sigma, np.float32))
+        raise ValueError(f"x, y and duration must have one length, got {len(x)}, {len(y)} and {len(duration)}")
+    points = _pixels(y, canvas), _pixels(x, canvas), np.asarray(duration, np.float64)
+    heat = _product(*points, _impulse_responses(canvas, sigma, np.float32))
     lowest, highest = heat.min(), heat.max()
-    if highest - lowest < _FAINT * highest:  # rounding would show
-        heat = _product(*places, _impulse_responses(canvas, sigma, np.float64))
+    if highest - lowest < _FAINT * highest:  # rounding would be visible
+        heat = _product(*points, _impulse_responses(canvas, sigma, np.float64))
         lowest, highest = heat.min(), heat.max()
-    if highest - lowest <= 1e-6 * highest:  # flat, but for rounding and where the filter is cut off
+    if highest - lowest <= 1e-6 * highest:  # flat, except for rounding and the cut tail of the filter
         return np.zeros(size, np.float32)
     heat -= lowest
     heat *= 1 / (highest - lowest)
@@ -61,14 +61,14 @@ def _product(rows: np.ndarray, columns: np.ndarray, duration: np.ndarray, respon
 
 
 def _pixels(fraction: np.ndarray, canvas: int) -> np.ndarray:
-    """Canvas index of each fraction; np.rint rounds half to even, as Python's round does."""
+    """Return the canvas index of each fraction; np.rint rounds half to even, as Python's round does."""
     return np.clip(np.rint(np.asarray(fraction) * canvas).astype(int) - 1, 0, canvas - 1)
 
 
 @lru_cache(maxsize=8)
 def _impulse_responses(canvas: int, sigma: float, dtype: type[np.floating]) -> np.ndarray:
-    """[canvas, canvas] of `dtype`: row j is the Gaussian filter's answer to a unit impulse at j."""
+    """Return [canvas, canvas] of `dtype`: row j is the response of the Gaussian filter to a unit impulse at j."""
     filtered = gaussian_filter1d(np.eye(canvas), sigma, axis=0, mode="reflect", truncate=4.0)
     responses = np.ascontiguousarray(filtered.T, dtype)
-    responses.flags.writeable = False  # shared by all callers
+    responses.flags.writeable = False  # all callers share it
     return responses

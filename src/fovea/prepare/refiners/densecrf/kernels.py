@@ -11,26 +11,26 @@ from numba import njit
 
 from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, DIMENSIONS, ORDERS
 
-_BLOCK = 256  # pixels whose coordinates stay in the first-level cache, in loops that the compiler vectorises
-_ROUND = np.float32(1.5 * 2**23)  # added and taken away again, it rounds a float32 half to even
+_BLOCK = 256  # pixels whose coordinates stay in the first-level cache, in loops that the compiler vectorizes
+_ROUND = np.float32(1.5 * 2**23)  # adding and subtracting it rounds a float32 half to even
 _SIDE = np.float32(CORNERS)
 _SHARE = np.float32(1 / CORNERS)
 _ONE, _HALF, _ZERO = np.float32(1), np.float32(0.5), np.float32(0)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, of Fibonacci hashing
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, for Fibonacci hashing
 _ALL_RANKS = sum(range(CORNERS))
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    # Without the GIL: threads that hand work to other processes go on meanwhile.
+    # Without the GIL, the threads that feed other processes keep running.
     try:
         return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # Numba finds no folder to keep its work in: each process compiles anew
+    except RuntimeError:  # Numba finds no folder for its cache: each process compiles
         return njit(nogil=True)(function)
 
 
 @_compiled
 def _find(slots: np.ndarray, keys: np.ndarray, key: int) -> np.int64:
-    """The slot that holds a key's number, or where it belongs."""
+    """Return the slot with the number of a key, or the free slot for it."""
     spread = np.uint64(key) * _GOLDEN
     slot = np.int64(((spread >> np.uint64(32)) * np.uint64(slots.size)) >> np.uint64(32))
     while slots[slot] >= 0 and keys[slots[slot]] != key:
@@ -41,8 +41,8 @@ def _find(slots: np.ndarray, keys: np.ndarray, key: int) -> np.int64:
 @_compiled
 def refill(slots: np.ndarray, keys: np.ndarray) -> None:
     """Enter the numbers of all keys into empty slots."""
-    for each in range(keys.size):
-        slots[_find(slots, keys, keys[each])] = each
+    for entry in range(keys.size):
+        slots[_find(slots, keys, keys[entry])] = entry
 
 
 @_compiled
@@ -57,7 +57,7 @@ def place(
     codes: np.ndarray,
     weights: np.ndarray,
 ) -> None:
-    """Code of the simplex and barycentric weights of each pixel, block by block."""
+    """Compute the code of the simplex and the barycentric weights of each pixel, block by block."""
     point = np.empty((CORNERS, _BLOCK), np.float32)
     base = np.empty((CORNERS, _BLOCK), np.int32)
     rank = np.empty((CORNERS, _BLOCK), np.int32)
@@ -75,7 +75,7 @@ def place(
 def _elevate(
     pixels: np.ndarray, first: int, across: np.ndarray, down: np.ndarray, shade: np.ndarray, point: np.ndarray
 ) -> None:
-    """Coordinates of the pixels on the lattice's hyperplane (p. 5 of Adams et al.)."""
+    """Compute the coordinates of the pixels on the hyperplane of the lattice (p. 5 of Adams et al.)."""
     y = first // across.size
     x = first - y * across.size
     for k in range(len(pixels)):
@@ -101,9 +101,9 @@ def _elevate(
 
 @_compiled
 def _enclose(point: np.ndarray, base: np.ndarray, rank: np.ndarray, excess: np.ndarray, size: int) -> None:
-    """The simplex around each point: its first vertex in steps of `CORNERS`, and the order of what is left over.
+    """Find the simplex around each point: its first vertex in steps of `CORNERS`, and the order of the remainders.
 
-    Leaves the remainders, in the same steps, in `point`.
+    The remainders, in the same steps, replace the coordinates in `point`.
     """
     excess[:size] = 0
     for i in range(CORNERS):
@@ -119,7 +119,7 @@ def _enclose(point: np.ndarray, base: np.ndarray, rank: np.ndarray, excess: np.n
                 less = np.int32(point[i, k] < point[j, k])
                 rank[i, k] += less
                 rank[j, k] += np.int32(1) - less
-    # Rounding may leave the hyperplane by as many steps as `excess`: step back where that costs least.
+    # Rounding may leave the hyperplane by `excess` steps: step back where that costs least.
     for i in range(CORNERS):
         for k in range(size):
             moved = rank[i, k] + excess[k]
@@ -144,9 +144,9 @@ def _encode(base: np.ndarray, rank: np.ndarray, radix: np.ndarray, offset: int, 
 
 @_compiled
 def _weigh(point: np.ndarray, weights: np.ndarray) -> None:
-    """Barycentric coordinates (p. 10 of Adams et al.): differences of the sorted remainders."""
+    """Compute barycentric coordinates (p. 10 of Adams et al.): differences of the sorted remainders."""
     size = len(weights)
-    # A sorting network for six, largest first; the pixels are sorted side by side.
+    # A sorting network for six values, largest first, over all pixels side by side.
     for low, high in ((0, 5), (1, 3), (2, 4), (1, 2), (3, 4), (0, 3), (2, 5), (0, 1), (2, 3), (4, 5), (1, 2), (3, 4)):
         for k in range(size):
             one, other = point[low, k], point[high, k]
@@ -172,10 +172,10 @@ def number(
     vertex_keys: np.ndarray,
     vertices: int,
 ) -> tuple[int, int, int]:
-    """Numbers of the simplices of `codes` from `done` on, in the order of their appearance, and of their vertices.
+    """Number the simplices of `codes` from `done` on, in the order of their appearance, and their vertices.
 
-    Stops where a table is full, for the caller to grow it: arrays that change in the loop would cost as much as the
-    rest. Returns how far it came, and how many simplices and vertices there are.
+    Stops when a table is full, so that the caller grows it: arrays that change in the loop would double the time.
+    Returns the position reached, and the number of simplices and of vertices.
     """
     last_code, last = np.int64(-1), np.int32(-1)
     step = radix.sum()
@@ -190,7 +190,7 @@ def number(
                     return k, used, vertices
                 last = np.int32(used)
                 slots[slot], keys[used] = last, code
-                # From a vertex to the next, every coordinate grows by one, but the one whose turn it is falls by 5.
+                # From one vertex to the next, every coordinate grows by 1, except for one that falls by 5.
                 key, order = code // ORDERS, code % ORDERS
                 key *= CORNERS
                 unplaced = _ALL_RANKS
@@ -216,15 +216,15 @@ def number(
 
 @_compiled
 def meet(slots: np.ndarray, keys: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Both neighbours of each vertex along each axis, int32 [6, V, 2]; V stands for a neighbour that is not there."""
-    neighbours = np.full((CORNERS, keys.size, 2), keys.size, np.int32)
+    """Return both neighbors of each vertex along each axis, int32 [6, V, 2]; V stands for a missing neighbor."""
+    neighbors = np.full((CORNERS, keys.size, 2), keys.size, np.int32)
     for axis in range(CORNERS):
         for vertex in range(keys.size):
             other = slots[_find(slots, keys, keys[vertex] + steps[axis])]
             if other >= 0:
-                neighbours[axis, vertex, 0] = other
-                neighbours[axis, other, 1] = vertex
-    return neighbours
+                neighbors[axis, vertex, 0] = other
+                neighbors[axis, other, 1] = vertex
+    return neighbors
 
 
 @_compiled
@@ -236,26 +236,26 @@ def splat(
     vertices: int,
     spread: np.ndarray,
 ) -> np.ndarray:
-    """Values of the pixels on the vertices, with a zero for the one that is not there."""
+    """Sum the values of the pixels on the vertices, with a zero at the end for missing vertices."""
     spread[:] = _ZERO
     for k in range(simplex.size):
         mine, value = simplex[k], values[k]
         for corner in range(CORNERS):
             spread[mine, corner] += weights[k, corner] * value
     held = np.zeros(vertices + 1, np.float32)
-    for each in range(len(corners)):
+    for s in range(len(corners)):
         for corner in range(CORNERS):
-            held[corners[each, corner]] += spread[each, corner]
+            held[corners[s, corner]] += spread[s, corner]
     return held
 
 
 @_compiled
-def blur(held: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
-    """Weights 1/2, 1, 1/2 along each axis in turn."""
+def blur(held: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
+    """Filter with the weights 1/2, 1, 1/2 along each axis in turn."""
     blurred = np.zeros_like(held)
     for axis in range(CORNERS):
         for vertex in range(held.size - 1):
-            one, other = neighbours[axis, vertex]
+            one, other = neighbors[axis, vertex]
             blurred[vertex] = held[vertex] + _HALF * (held[one] + held[other])
         held, blurred = blurred, held
     return held
@@ -270,10 +270,10 @@ def interpolate(
     spread: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Values of the vertices at the pixels, into `out`: the barycentric mean of the simplex around each."""
-    for each in range(len(corners)):
+    """Write the values at the pixels into `out`: the barycentric mean over the simplex around each."""
+    for s in range(len(corners)):
         for corner in range(CORNERS):
-            spread[each, corner] = held[corners[each, corner]]
+            spread[s, corner] = held[corners[s, corner]]
     for k in range(simplex.size):
         total = _ZERO
         for corner in range(CORNERS):

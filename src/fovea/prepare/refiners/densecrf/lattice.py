@@ -1,34 +1,76 @@
-"""The permutohedral lattice on one core, with loops compiled by Numba: no compiler on the user's machine.
+"""The dense CRF on one core, with loops compiled by Numba: users need no compiler.
 
-What takes time is shared. A pixel looks up its simplex, and only a new simplex its six vertices; values travel from
-pixels to simplices to vertices, and back the same way. See `permutohedral.py` for the method.
+The permutohedral lattice (see `permutohedral.py`) shares the work: a pixel looks up its simplex, and only a new
+simplex looks up its six vertices. Values go from pixels to simplices to vertices, and back the same way.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from fovea.prepare.refiners.densecrf import kernels
 from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, GAIN, embed
+from fovea.prepare.refiners.densecrf.unary import logit
+from fovea.runtime.bounds import NonNegative, NonNegativeInt, Positive
 
 _CHUNK = 1 << 16  # pixels whose codes stay in the second-level cache on the way to the hash table
 
 
+@dataclass(frozen=True)
+class DenseCrf:
+    """Mean field on the lattice.
+
+    Attributes:
+        compat: Weight of the bilateral term.
+        sxy: Standard deviation of the kernel in pixels.
+        srgb: Standard deviation of the kernel in gray levels.
+        iterations: Steps at most.
+        tolerance: Stop after a step that changed no probability by more; 0 does all steps.
+    """
+
+    compat: NonNegative
+    sxy: Positive
+    srgb: Positive
+    iterations: NonNegativeInt
+    tolerance: NonNegative
+
+    def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        """Return the refined map, float32 [H, W] in [0, 1].
+
+        With two labels it is enough to filter their difference q = 2 P - 1 = tanh(logit / 2).
+
+        Raises:
+            ValueError: As for `embed`.
+        """
+        lattice = Lattice(image, self.sxy, self.srgb)
+        norm = 1 / np.sqrt(lattice.filter(np.ones(probability.size, np.float32)) + np.float32(1e-20))
+        reach = np.float32(self.compat / 2) * norm
+        half = logit(probability).reshape(-1) / 2
+        q = np.tanh(half)
+        for _ in range(self.iterations):
+            before, q = q, np.tanh(half + reach * lattice.filter(norm * q))
+            if np.abs(q - before).max() <= 2 * self.tolerance:
+                break
+        return ((q + 1) / 2).reshape(probability.shape)
+
+
 class Lattice:
-    """The lattice of one image: 28 bytes a pixel, and 48 for each simplex that holds one.
+    """The lattice of one image: 28 bytes for each pixel, and 48 for each simplex that contains one.
 
     Args:
         image: uint8 [H, W, 3].
-        sxy: standard deviation of the kernel in pixels.
-        srgb: standard deviation of the kernel in grey levels.
+        sxy: Standard deviation of the kernel in pixels.
+        srgb: Standard deviation of the kernel in gray levels.
 
     Raises:
-        ValueError: see `fovea.prepare.refiners.densecrf.permutohedral.embed`.
+        ValueError: As for `embed`.
     """
 
     def __init__(self, image: np.ndarray, sxy: float, srgb: float) -> None:
         height, width, _ = image.shape
         embedding = embed(height, width, sxy, srgb)
         features = embedding.across, embedding.down, embedding.shade
-        pixels = np.require(image, np.uint8, ["C", "W"]).reshape(-1, 3)  # read-only ones would be compiled for anew
+        pixels = np.require(image, np.uint8, ["C", "W"]).reshape(-1, 3)  # Numba would compile again for read-only ones
         self._weights = np.empty((len(pixels), CORNERS), np.float32)  # barycentric
         self._simplex = np.empty(len(pixels), np.int32)
         simplices, vertices = _Table(CORNERS), _Table(0)
@@ -39,32 +81,21 @@ class Lattice:
             kernels.place(pixels[part], first, *features, embedding.radix, embedding.offset, chunk, self._weights[part])
             _number(chunk, embedding.radix, self._simplex[part], simplices, vertices)
         self._corners = simplices.rows[: simplices.used].copy()
-        self._neighbours = kernels.meet(vertices.slots, vertices.keys[: vertices.used], embedding.steps())
-
-    @property
-    def vertices(self) -> int:
-        """Their number."""
-        return self._neighbours.shape[1]
+        self._neighbors = kernels.meet(vertices.slots, vertices.keys[: vertices.used], embedding.steps())
+        self.vertices: int = self._neighbors.shape[1]
 
     def filter(self, values: np.ndarray) -> np.ndarray:
-        """Sum over all pixels of kernel times value.
-
-        Args:
-            values: float32 [H * W].
-
-        Returns:
-            float32 [H * W].
-        """
+        """Return the sum over all pixels of kernel times value; both are float32 [H * W]."""
         spread = np.empty(self._corners.shape, np.float32)  # on the corners of each simplex
         held = kernels.splat(self._simplex, self._weights, self._corners, values, self.vertices, spread)
-        held = kernels.blur(held, self._neighbours) * np.float32(GAIN)
+        held = kernels.blur(held, self._neighbors) * np.float32(GAIN)
         out = np.empty_like(values)
         kernels.interpolate(self._simplex, self._weights, self._corners, held, spread, out)
         return out
 
 
 class _Table:
-    """Numbers from 0 for int64 keys, and a row of int32 for each: an open-addressing hash table, at most half full."""
+    """An open-addressing hash table, half full at most: int64 keys get numbers from 0 on and an int32 row."""
 
     def __init__(self, columns: int, bits: int = 16) -> None:
         self.slots = np.full(1 << bits, -1, np.int32)
@@ -81,21 +112,11 @@ class _Table:
 
 
 def _number(codes: np.ndarray, radix: np.ndarray, simplex: np.ndarray, simplices: _Table, vertices: _Table) -> None:
-    """The number of each pixel's simplex, into `simplex`; new ones, and their vertices, enter the tables."""
+    """Write the number of each pixel's simplex into `simplex`; enter new simplices and their vertices in the tables."""
     done = 0
     while done < len(codes):
         simplices.grow_if_full()
         vertices.grow_if_full()
-        done, simplices.used, vertices.used = kernels.number(
-            codes,
-            done,
-            radix,
-            simplex,
-            simplices.rows,
-            simplices.slots,
-            simplices.keys,
-            simplices.used,
-            vertices.slots,
-            vertices.keys,
-            vertices.used,
-        )
+        tables = (simplices.rows, simplices.slots, simplices.keys, simplices.used)
+        corners = (vertices.slots, vertices.keys, vertices.used)
+        done, simplices.used, vertices.used = kernels.number(codes, done, radix, simplex, *tables, *corners)

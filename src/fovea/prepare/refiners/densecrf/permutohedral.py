@@ -1,9 +1,9 @@
-"""Where the pixels of an image lie in the permutohedral lattice over position and colour, as numbers to compute with.
+"""Coordinates of the pixels of an image in the permutohedral lattice over position and color.
 
 Adams, Baek and Davis, *Fast High-Dimensional Filtering Using the Permutohedral Lattice*, 2010. Conventions and the
-order of float32 operations are those of Krähenbühl and Koltun's dense CRF (2011), so that equal input falls into equal
-simplices. A lattice of d = 5 dimensions (x, y, three colours) is written in d + 1 coordinates, of which the last
-follows from the others; a simplex has d + 1 vertices.
+order of float32 operations follow Krähenbühl and Koltun's dense CRF (2011), so that equal input gives equal simplices.
+A lattice of d = 5 dimensions (x, y, three colors) has d + 1 coordinates, of which the last follows from the others; a
+simplex has d + 1 vertices.
 """
 
 import math
@@ -16,24 +16,24 @@ CORNERS = DIMENSIONS + 1
 """Vertices of a simplex, and coordinates of a point."""
 
 ORDERS = CORNERS**DIMENSIONS
-"""A simplex's code is its first vertex's key, in steps of `CORNERS`, times this, plus the digits of its order."""
+"""Factor of the key of the first vertex, in steps of `CORNERS`, in the code of a simplex; its order is added."""
 
 GAIN = 1 / (1 + 2.0**-DIMENSIONS)
-"""What the blur's result is multiplied with."""
+"""Factor for the result of the blur."""
 
-_MARGIN = 3 * CORNERS  # a vertex is less than one simplex away from its pixel, and a neighbour one more
+_MARGIN = 3 * CORNERS  # a vertex is less than one simplex away from its pixel, a neighbor one more
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """The scaled features of an image's pixels, and how a lattice point becomes one int64.
+    """The scaled features of the pixels, and the numbering of lattice points by one int64.
 
     Attributes:
         across: float32 [W], the first feature by column.
-        down: float32 [H], the second by row.
-        shade: float32 [256, 3], the others by grey level and channel.
+        down: float32 [H], the second feature by row.
+        shade: float32 [256, 3], the other features by gray level and channel.
         radix: int64 [5]; the key of a point is the sum of its first five coordinates times these, plus `offset`.
-        offset: makes the smallest key 0.
+        offset: Makes the smallest key 0.
     """
 
     across: np.ndarray
@@ -43,23 +43,23 @@ class Embedding:
     offset: int
 
     def steps(self) -> np.ndarray:
-        """What leads from a point's key to its neighbour's along each of the six axes, int64 [6]."""
+        """Return the difference of keys between neighbors along the six axes, int64 [6]."""
         return CORNERS * np.append(self.radix, 0) - self.radix.sum()
 
 
 def embed(height: int, width: int, sxy: float, srgb: float) -> Embedding:
-    """The embedding of images of a size.
+    """Return the embedding of images of one size.
 
     Args:
-        height: in pixels.
-        width: in pixels.
-        sxy: standard deviation of the kernel in pixels.
-        srgb: standard deviation of the kernel in grey levels.
+        height: Pixels.
+        width: Pixels.
+        sxy: Standard deviation of the kernel in pixels.
+        srgb: Standard deviation of the kernel in gray levels.
 
     Raises:
-        ValueError: the deviations are so small that the lattice has more points than an int64 can number.
+        ValueError: `sxy` or `srgb` is so small that the lattice has more points than an int64 can number.
     """
-    deviation = np.float32(math.sqrt(2 / 3) * CORNERS)  # of the lattice's own filter
+    deviation = np.float32(math.sqrt(2 / 3) * CORNERS)  # of the filter of the lattice
     scale = [np.float32(float(deviation) / math.sqrt((i + 1) * (i + 2))) for i in range(DIMENSIONS)]
     spans = [width / sxy, height / sxy, *[256 / srgb] * 3]
     reach = [span * float(factor) for span, factor in zip(spans, scale, strict=True)]
@@ -67,17 +67,17 @@ def embed(height: int, width: int, sxy: float, srgb: float) -> Embedding:
     extent = [sum(reach[i:]) - low + 2 * _MARGIN for i, low in enumerate(lowest)]
     if not math.prod(extent) * ORDERS / CORNERS < 2**62:
         raise ValueError(
-            f"refine.sxy={sxy:g}, refine.srgb={srgb:g}: too small for an image of {width} x {height} pixels; "
-            "set larger ones (published: 80 and 13)"
+            f"sxy={sxy:g} and srgb={srgb:g} are too small for an image of {width} x {height} pixels; "
+            "set larger values (published: 80 and 13)"
         )
     radix = np.cumprod([1, *map(math.ceil, extent[:-1])], dtype=np.int64)
-    # In steps of CORNERS, since the first vertices of simplices have multiples of it as coordinates.
+    # In steps of CORNERS: the coordinates of the first vertex of a simplex are multiples of it.
     origin = CORNERS * np.floor((np.array(lowest) - _MARGIN) / CORNERS).astype(np.int64)
-    grey = np.arange(256, dtype=np.float32) / np.float32(srgb)
+    gray = np.arange(256, dtype=np.float32) / np.float32(srgb)
     return Embedding(
         across=np.arange(width, dtype=np.float32) / np.float32(sxy) * scale[0],
         down=np.arange(height, dtype=np.float32) / np.float32(sxy) * scale[1],
-        shade=np.stack([grey * factor for factor in scale[2:]], axis=1),
+        shade=np.stack([gray * factor for factor in scale[2:]], axis=1),
         radix=radix,
         offset=-int(origin @ radix),
     )

@@ -1,0 +1,39 @@
+"""Eye gaze: a CSV of fixations, drawn as a heatmap."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fovea.data.fixations import Fixations, FixationTable, read_fixations
+from fovea.prepare.labels.heatmap import heatmap
+from fovea.runtime.bounds import Count, NonNegative, Positive, PositiveFraction
+
+
+@dataclass(frozen=True)
+class Gaze:
+    """Gaze as a label (Zhong et al. 2024).
+
+    Attributes:
+        path: The fixation CSV.
+        sigma: Standard deviation of the Gaussian, in pixels of the canvas.
+        canvas: Side of the canvas in pixels.
+        min_duration: The shortest fixation to use, in milliseconds.
+        dose: Share of the gaze on each image to use, by time from the first fixation on.
+    """
+
+    path: str
+    sigma: Positive
+    canvas: Count
+    min_duration: NonNegative
+    dose: PositiveFraction
+
+    def read(self, ids: Iterable[str]) -> FixationTable:
+        """Read the table; raises like `read_fixations`."""
+        return read_fixations(Path(self.path).expanduser(), ids, self.min_duration).first(self.dose)
+
+    def draw(self, annotation: Fixations, size: tuple[int, int]) -> np.ndarray:
+        """Return the heatmap; nobody looks at everything, so the places that nobody looked at are 0."""
+        x, y, duration = annotation.x, annotation.y, annotation.duration
+        return heatmap(x, y, duration, size, self.canvas, self.sigma)

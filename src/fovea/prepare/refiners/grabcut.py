@@ -1,0 +1,44 @@
+"""GrabCut, for images on which a CRF does harm."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from fovea.runtime.bounds import NonNegativeInt
+
+
+@dataclass(frozen=True)
+class GrabCut:
+    """GrabCut started from the map: color models of foreground and background, and a cut between them.
+
+    Rother, Kolmogorov and Blake, *"GrabCut": Interactive Foreground Extraction using Iterated Graph Cuts*, 2004. The
+    first models take the pixels from 0.5 on as foreground, so the two limits must be on either side of it.
+
+    Attributes:
+        iterations: Number of times that models and cut are computed in turn.
+        background: Pixels up to this probability are certain background.
+        foreground: Pixels from this probability on are certain foreground.
+    """
+
+    iterations: NonNegativeInt
+    background: Annotated[float, Field(strict=True, ge=0, lt=0.5)]
+    foreground: Annotated[float, Field(strict=True, gt=0.5, allow_inf_nan=False)]
+
+    def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        """Return float32 [H, W] of 0 and 1, so that all thresholds of it are alike.
+
+        If the map is foreground everywhere or nowhere, there is nothing to cut and that is the result.
+        """
+        target = probability >= 0.5
+        labels = np.where(target, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        labels[probability <= self.background] = cv2.GC_BGD
+        labels[probability >= self.foreground] = cv2.GC_FGD
+        if self.iterations and target.any() and not target.all():
+            cv2.setRNGSeed(0)  # of the clustering that starts the color models
+            bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+            models = np.zeros((1, 65)), np.zeros((1, 65))
+            cv2.grabCut(bgr, labels, (0, 0, 0, 0), *models, self.iterations, cv2.GC_INIT_WITH_MASK)
+        return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)

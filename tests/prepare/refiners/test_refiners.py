@@ -1,0 +1,88 @@
+"""The refiners that are no CRF, and the contract that all refiners keep."""
+
+import numpy as np
+import pytest
+
+from fovea.prepare.refiners.grabcut import GrabCut
+from fovea.prepare.refiners.guided import Guided
+from fovea.prepare.refiners.unrefined import Unrefined
+from fovea.runtime.instantiate import instantiate
+
+DISC = np.hypot(*(np.mgrid[:80, :100] - np.array([40, 50])[:, None, None])) < 20
+IMAGE = np.where(DISC[..., None], (200, 90, 80), (60, 50, 40)).astype(np.float64)
+IMAGE = (IMAGE + np.random.default_rng(0).normal(0, 5, IMAGE.shape)).clip(0, 255).astype(np.uint8)
+# A blob that is too wide, and beside the disc.
+LOOSE = np.exp(-((np.mgrid[:80, :100] - np.array([44, 46])[:, None, None]) ** 2).sum(axis=0) / 900).astype(np.float32)
+CUT = GrabCut(iterations=2, background=0.1, foreground=0.9)
+
+
+def overlap(target: np.ndarray) -> float:
+    return 2 * (target & DISC).sum() / (target.sum() + DISC.sum())
+
+
+@pytest.mark.parametrize("refiner", [CUT, Guided(30, 1e-3), Unrefined()])
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 1), (80, 100)])
+def test_contract(refiner, size: tuple[int, int]) -> None:
+    target = LOOSE[: size[0], : size[1]].copy()
+    before = target.copy()
+    refined = refiner(IMAGE[: size[0], : size[1]], target)
+    assert (refined.dtype, refined.shape) == (np.float32, size)
+    assert refined.min() >= 0 and refined.max() <= 1
+    np.testing.assert_array_equal(target, before)
+    assert not np.shares_memory(refined, target)
+
+
+def test_grabcut_finds_disc() -> None:
+    after = GrabCut(3, 0.1, 0.9)(IMAGE, LOOSE)
+    assert set(np.unique(after)) == {0, 1}
+    assert overlap(LOOSE >= 0.5) < 0.9 < 0.97 < overlap(after >= 0.5)
+
+
+def test_grabcut_keeps_certain_pixels() -> None:
+    sure = LOOSE.copy()
+    sure[DISC], sure[:5] = 0.05, 0.95
+    after = CUT(IMAGE, sure)
+    assert after[DISC].max() == 0 and after[:5].min() == 1
+
+
+def test_grabcut_is_repeatable() -> None:
+    np.testing.assert_array_equal(CUT(IMAGE, LOOSE), CUT(IMAGE, LOOSE))
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_grabcut_with_nothing_to_cut(value: int) -> None:
+    np.testing.assert_array_equal(CUT(IMAGE, np.full(DISC.shape, value, np.float32)), np.full(DISC.shape, value))
+
+
+@pytest.mark.parametrize(("key", "value"), [("background", 0.5), ("foreground", 0.5), ("iterations", 1.5)])
+def test_grabcut_bounds(key: str, value: float) -> None:
+    numbers = {"iterations": 2, "background": 0.1, "foreground": 0.9, key: value}
+    with pytest.raises(ValueError, match=f"refine.{key} must be .*, got {value}"):
+        instantiate({"_target_": "fovea.prepare.refiners.grabcut.GrabCut", **numbers}, "refine")
+
+
+def test_guided_filter_by_definition() -> None:
+    """Average the linear models of all windows around a pixel, far from the border."""
+    radius, epsilon = 2, 0.01
+    guide = IMAGE[..., :1].repeat(3, axis=2)[20:34, 20:34]  # one channel: its own gray image
+    target = LOOSE[20:34, 20:34]
+    intensity = guide[..., 0] / 255
+    slopes, shifts = [], []
+    for row in range(5, 10):
+        for column in range(5, 10):
+            window = (slice(row - radius, row + radius + 1), slice(column - radius, column + radius + 1))
+            covariance = np.mean(intensity[window] * target[window]) - intensity[window].mean() * target[window].mean()
+            slopes.append(covariance / (intensity[window].var() + epsilon))
+            shifts.append(target[window].mean() - slopes[-1] * intensity[window].mean())
+    expected = np.mean(slopes) * intensity[7, 7] + np.mean(shifts)
+    np.testing.assert_allclose(Guided(radius, epsilon)(guide, target)[7, 7], expected, atol=1e-6)
+
+
+def test_guided_filter_keeps_constant_map() -> None:
+    constant = np.full(DISC.shape, 0.3, np.float32)
+    np.testing.assert_allclose(Guided(60, 1e-3)(IMAGE, constant), 0.3, atol=1e-6)
+
+
+def test_guided_filter_sharpens_edge() -> None:
+    after = Guided(30, 1e-3)(IMAGE, LOOSE)
+    assert overlap(after >= 0.5 * after.max()) > overlap(LOOSE >= 0.5)
