@@ -28,7 +28,6 @@ __all__ = ["heatmap", "load_cmc", "load_gazemedseg", "losses", "propagate", "ref
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
     if name == "losses":
-        import_module("fovea.losses.consistency")
         return import_module("fovea.losses")
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)

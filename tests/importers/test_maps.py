@@ -142,6 +142,6 @@ def test_needs_data_root(job: ImportRequest) -> None:
 
 def test_keeps_a_store_of_other_parameters(job: ImportRequest) -> None:
     IMPORT(job)
-    with pytest.raises(ValueError, match=r"labels\.sigma is 50\.0 here but the store has 70\.0; name another store"):
+    with pytest.raises(ValueError, match=r"labels\.sigma is 50\.0 here but the store has 70\.0; set another store"):
         IMPORT(replace(job, parameters=replace(HEATMAPS, sigma=50.0)))
     Store(job.out).check(HEATMAPS.flat())

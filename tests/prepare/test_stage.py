@@ -301,7 +301,7 @@ def test_refused_before_anything_is_written(root: Path, options: dict, message: 
 
 
 def test_imports_are_light() -> None:
-    heavy = ("torch", "pytorch_lightning", "albumentations", "hydra", "omegaconf", "pydensecrf", "jinja2", "numba")
+    heavy = ("torch", "pytorch_lightning", "albumentations", "hydra", "pydensecrf", "jinja2", "numba")
     code = (
         "import sys, json, fovea.prepare.stage, fovea.simulate.gaze; "
         f"print(json.dumps([m for m in {heavy} if m in sys.modules]))"

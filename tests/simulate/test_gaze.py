@@ -16,7 +16,7 @@ from fovea.data.images.folder import Folder
 from fovea.data.images.kvasir import Kvasir
 from fovea.prepare.labels.heatmap import heatmap
 from fovea.prepare.quality import column, fixations_inside, means, measure
-from fovea.runtime.instantiate import instantiate
+from fovea.runtime.config import instantiate
 from fovea.simulate.gaze import Observer, Trial, rows, simulate, simulate_folder
 
 

@@ -13,8 +13,8 @@ from fovea.prepare.verdict import Survey
 from fovea.report.quality_page import write_quality_page
 from fovea.runtime.app import Config, command
 from fovea.runtime.bounds import check
+from fovea.runtime.config import instantiate
 from fovea.runtime.errors import first_few
-from fovea.runtime.instantiate import instantiate
 
 log = logging.getLogger(__name__)
 

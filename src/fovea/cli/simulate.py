@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fovea.data.images.source import folder_of
 from fovea.runtime.app import Config, command
-from fovea.runtime.instantiate import instantiate
+from fovea.runtime.config import instantiate
 from fovea.simulate.gaze import simulate_folder
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import pytest
 from fovea.prepare.refiners.grabcut import GrabCut
 from fovea.prepare.refiners.guided import Guided
 from fovea.prepare.refiners.unrefined import Unrefined
-from fovea.runtime.instantiate import instantiate
+from fovea.runtime.config import instantiate
 
 DISC = np.hypot(*(np.mgrid[:80, :100] - np.array([40, 50])[:, None, None])) < 20
 IMAGE = np.where(DISC[..., None], (200, 90, 80), (60, 50, 40)).astype(np.float64)
