@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Path:
         Image.fromarray(rng.integers(0, 255, (*shape, 3), dtype=np.uint8)).save(tmp_path / "images" / f"{name}.png")
         Image.fromarray(255 * rng.integers(0, 2, shape, dtype=np.uint8)).save(tmp_path / "masks" / f"{name}.png")
         store.write(name, rng.random(shape, dtype=np.float32))
-    store.finish({"parameters": {}, "images": {name: {} for name in IDS}, "without_fixations": [], "failures": {}})
+    store.finish({"parameters": {}, "images": {name: {} for name in IDS}, "unlabeled": [], "failures": {}})
     (tmp_path / "train.txt").write_text("\n".join(IDS))
     (tmp_path / "val.txt").write_text("")
     return tmp_path

@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 
 from fovea.data.images.folder import Folder
-from fovea.data.parameters import Crf, Parameters
 from fovea.data.store import Store
 from fovea.importers.maps import Maps
 from fovea.importers.request import ImportRequest
 
 SIZE = (40, 60)
-HEATMAPS = Parameters(crf=Crf(backend="none"))
+HEATMAPS = {"labels": "gaze", "labels.sigma": 70, "refine": "none"}
+CRF = HEATMAPS | {"refine": "pydensecrf", "refine.compat": 1}
+STRONG = CRF | {"refine.compat": 3}
 
 
 def ramp(shape: tuple[int, int] = SIZE) -> np.ndarray:
@@ -48,7 +49,7 @@ IMPORT = Maps(["gaze", "."])
 def test_png_keeps_its_values(job: ImportRequest) -> None:
     result = IMPORT(job)
     store = Store(job.out)
-    store.check(HEATMAPS.flat())
+    store.check(HEATMAPS)
     assert store.ids == list("abcdef")
     np.testing.assert_allclose(store.read("c"), ramp() / 255, atol=1 / 65535)
     assert result.lines == [f"6 maps in {job.out}"]
@@ -75,7 +76,7 @@ def test_equal_folders_give_equal_bytes(job: ImportRequest, tmp_path: Path) -> N
 
 
 def test_refine_chooses_the_folder(job: ImportRequest) -> None:
-    IMPORT(replace(job, parameters=Parameters()))
+    IMPORT(replace(job, parameters=CRF))
     assert Store(job.out).manifest["imported"]["folder"] == "crf_compat1"
     np.testing.assert_allclose(Store(job.out).read("a"), ramp() / 255, atol=0.05)
 
@@ -83,16 +84,14 @@ def test_refine_chooses_the_folder(job: ImportRequest) -> None:
 @pytest.mark.parametrize(
     ("source", "parameters", "message"),
     [
-        ("gaze/heatmap", Parameters(), r"set refine=none"),
+        ("gaze/heatmap", CRF, r"set refine=none"),
         ("gaze/crf_compat1", HEATMAPS, "refined by a CRF"),
-        ("gaze/crf_compat1", Parameters(crf=Crf(compat=3)), r"another compat than refine\.compat=3"),
-        (".", Parameters(crf=Crf(compat=3)), r"there is no crf_compat3 in it or in its gaze/"),
+        ("gaze/crf_compat1", STRONG, r"another compat than refine\.compat=3"),
+        (".", STRONG, r"there is no crf_compat3 in it or in its gaze/"),
         ("nowhere", HEATMAPS, "nowhere does not exist"),
     ],
 )
-def test_refuses_other_parameters(
-    job: ImportRequest, root: Path, source: str, parameters: Parameters, message: str
-) -> None:
+def test_refuses_other_parameters(job: ImportRequest, root: Path, source: str, parameters: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         IMPORT(replace(job, source=root / source, parameters=parameters))
     assert not job.out.exists()
@@ -142,6 +141,6 @@ def test_needs_data_root(job: ImportRequest) -> None:
 
 def test_keeps_a_store_of_other_parameters(job: ImportRequest) -> None:
     IMPORT(job)
-    with pytest.raises(ValueError, match=r"labels\.sigma is 50\.0 here but the store has 70\.0; set another store"):
-        IMPORT(replace(job, parameters=replace(HEATMAPS, sigma=50.0)))
-    Store(job.out).check(HEATMAPS.flat())
+    with pytest.raises(ValueError, match=r"labels\.sigma is 50 here but the store has 70; set another store"):
+        IMPORT(replace(job, parameters=HEATMAPS | {"labels.sigma": 50}))
+    Store(job.out).check(HEATMAPS)

@@ -105,8 +105,8 @@ class TestFixations:
         assert result.status == 0, result
         manifest = json.loads((tmp_path / "store" / "manifest.json").read_text())
         reasons = ("outside_image", "not_a_number", "unknown_image", "unsafe_name")
-        assert [manifest["fixations"][reason] for reason in reasons] == [1, 1, 1, 1]
-        assert manifest["without_fixations"] == ["b"]
+        assert [manifest["labels"][reason] for reason in reasons] == [1, 1, 1, 1]
+        assert manifest["unlabeled"] == ["b"]
         trained = run("train", *folder(root), *gaze(tmp_path / "store"), *LIGHT, "supervision=gaze")
         assert trained.status == 0, trained
         assert re.search(r"1 images? ha.* no pseudo-mask.*: b", trained.stdout)
@@ -130,7 +130,7 @@ class TestKeys:
 
     def test_a_store_of_other_parameters(self, run: Run, root: Path, store: Path) -> None:
         error = run("train", *folder(root), *gaze(store), *LIGHT, "supervision=gaze", "labels.sigma=50").error("train")
-        assert "labels.sigma is 50.0 here but the store has 70.0; run fovea-prepare" in error
+        assert "labels.sigma is 50 here but the store has 70; run fovea-prepare" in error
 
 
 class TestCheckpoints:

@@ -49,7 +49,7 @@ def test_from_published_maps_to_a_model(run: Run, root: Path, tmp_path: Path) ->
     trained = run("train", *folder(root), *gaze(tmp_path / "published"), *LIGHT, "supervision=gaze")
     assert trained.status == 0, trained
     refused = run("train", *folder(root), *gaze(tmp_path / "published"), *LIGHT, "labels.sigma=50").error("train")
-    assert "labels.sigma is 50.0 here but the store has 70.0" in refused
+    assert "labels.sigma is 50 here but the store has 70" in refused
 
 
 def test_the_maps_beside_a_missing_one_are_written(run: Run, root: Path, tmp_path: Path) -> None:

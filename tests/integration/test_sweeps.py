@@ -98,4 +98,4 @@ def test_a_dose_of_gaze_has_a_store_of_its_own(run: Run, dataset: Path, tmp_path
     swept = [*prepared, *QUICK, "sweep=dose", "supervision=gaze", "hydra.sweep.dir=sweep"]
     assert run("train", *swept).status == 0
     error = run("train", *folder(dataset), *gaze(stores[0]), *QUICK, "supervision=gaze").error("train")
-    assert "labels.dose is 1.0 here but the store has 0.5" in error
+    assert "labels.dose is 1 here but the store has 0.5" in error

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from fovea.data.images.source import folder_of
-from fovea.data.parameters import Parameters
+from fovea.data.store import parameters
 from fovea.importers.request import ImportRequest
 from fovea.runtime.app import Config, command
 from fovea.runtime.config import config_folder, instantiate
@@ -28,7 +28,7 @@ def main(config: Config) -> None:
         screen=instantiate(config["screen"], "screen"),
         place=instantiate(config["image"], "image"),
         detection=instantiate(config["detection"], "detection"),
-        parameters=Parameters.of(config["labels"], config["refine"]),
+        parameters=parameters(config["labels"], config["refine"]),
     )
     result = instantiate(config["format"], "format")(request)
     for line in result.lines:

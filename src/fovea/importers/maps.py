@@ -1,14 +1,14 @@
 """Import published heatmaps and CRF maps (GazeMedSeg), 8-bit JPEG or PNG, as a store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from fovea.data.images.files import image_files, read_image
 from fovea.data.images.folder import Folder
-from fovea.data.parameters import Crf
 from fovea.data.store import Store
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.errors import first_few
@@ -42,8 +42,8 @@ class Maps:
         """
         if request.dataset is None:
             raise ValueError("data.root is not set: maps are matched to images; add data=… data.root=DIR")
-        dataset, store, parameters = request.dataset(), Store(request.out), request.parameters.flat()
-        folder = self._folder(request.source, request.parameters.crf)
+        dataset, store, parameters = request.dataset(), Store(request.out), request.parameters
+        folder = self._folder(request.source, parameters)
         maps = image_files(folder)
         splits = dataset.splits()
         needed = {*splits["train"], *splits["val"]}
@@ -73,25 +73,26 @@ class Maps:
             "imported": {"format": "maps", "folder": folder.name},
             "images": images,
             "failures": failures,
-            "without_fixations": [],  # the maps do not tell
+            "unlabeled": [],  # the maps do not tell
         }
         store.finish(manifest)
         surplus = sorted(set(maps) - set(dataset.ids))
         warning = f"{len(surplus)} maps belong to no image of data.root and are left out: {first_few(surplus)}"
         return ImportResult([f"{len(images)} maps in {store.path}"], [warning] if surplus else [], failures)
 
-    def _folder(self, source: Path, crf: Crf) -> Path:
+    def _folder(self, source: Path, parameters: Mapping[str, Any]) -> Path:
         """Return the folder of maps that `refine` asks for."""
-        name = "heatmap" if crf.backend == "none" else f"crf_compat{crf.compat:g}"
+        refine, compat = parameters["refine"], parameters.get("refine.compat", 0)
+        name = "heatmap" if refine == "none" else f"crf_compat{compat:g}"
         folder = next((path for part in self.folders if (path := source / part / name).is_dir()), source)
         if not folder.is_dir():
             raise ValueError(f"source: {source} does not exist; set the folder of the data set, or of its maps")
         if folder.name == "heatmap" != name:
-            raise ValueError(f"{folder}: the folder holds heatmaps, but refine={crf.backend}; set refine=none")
+            raise ValueError(f"{folder}: the folder holds heatmaps, but refine={refine}; set refine=none")
         if folder.name.startswith("crf_compat") and name == "heatmap":
             raise ValueError(f"{folder}: the maps were refined by a CRF, but refine=none; set refine=pydensecrf")
         if folder.name.startswith("crf_compat") and folder.name != name:
-            raise ValueError(f"{folder}: the name tells another compat than refine.compat={crf.compat:g}; set that one")
+            raise ValueError(f"{folder}: the name tells another compat than refine.compat={compat:g}; set that one")
         if folder is source and folder.name != name and any((source / part).is_dir() for part in ("gaze", "images")):
             raise ValueError(f"{source}: there is no {name} in it or in its gaze/; set source to the maps, or refine=…")
         return folder

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fovea.data.images.folder import Folder
-from fovea.data.parameters import Parameters
 from fovea.importers.recordings.detection import Detection
 from fovea.importers.recordings.geometry import Place, Screen
 
@@ -21,7 +21,7 @@ class ImportRequest:
         screen: The screen that showed the images.
         place: Where an image was on that screen.
         detection: Finds fixations in samples.
-        parameters: What published maps were made with.
+        parameters: What published maps were made with, see `fovea.data.store.parameters`.
     """
 
     source: Path
@@ -30,7 +30,7 @@ class ImportRequest:
     screen: Screen = field(default_factory=Screen)
     place: Place = field(default_factory=Place)
     detection: Detection | None = None
-    parameters: Parameters = field(default_factory=Parameters)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
         Image.fromarray(mask).save(tmp_path / "masks" / f"{number}.png")
         store.write(str(number), np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1)))
     images = {str(number): {} for number in range(6)}
-    store.finish({"parameters": {}, "images": images, "without_fixations": [], "failures": {}})
+    store.finish({"parameters": {}, "images": images, "unlabeled": [], "failures": {}})
     return tmp_path
 
 

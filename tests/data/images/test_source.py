@@ -10,11 +10,10 @@ from PIL import Image
 
 from fovea.data.images.folder import Folder
 from fovea.data.images.source import Images
-from fovea.data.parameters import Parameters
-from fovea.data.store import Store
+from fovea.data.store import Store, parameters
 
 IDS = [f"i{number:02}" for number in range(12)]
-LABELS = {"sigma": 70.0, "canvas": 768, "min_duration": 50.0, "dose": 1.0, "path": None}
+LABELS = {"name": "gaze", "sigma": 70.0, "canvas": 768, "min_duration": 50.0, "dose": 1.0, "path": None}
 REFINE = {"name": "none"}
 DATASET = {"_target_": "fovea.data.images.folder.Folder", "_partial_": True}
 
@@ -57,9 +56,8 @@ def make_store(folder: Path, ids: list[str]) -> Path:
     store.start()
     for image_id in ids:
         store.write(image_id, np.full((8, 10), 0.7, np.float32))
-    parameters = Parameters.of(LABELS, REFINE).flat()
     images = {image_id: {} for image_id in ids}
-    store.finish({"parameters": parameters, "images": images, "without_fixations": [], "failures": {}})
+    store.finish({"parameters": parameters(LABELS, REFINE), "images": images, "unlabeled": [], "failures": {}})
     return folder
 
 
@@ -125,7 +123,7 @@ class TestTrain:
             (None, {"pseudo"}, {"store": None}, "store is not given"),
             (None, {"pseudo"}, {"store": "none"}, "no manifest.json in .*run fovea-prepare"),
             (None, {"box"}, {}, "supervision trains on box, which data=folder does not have"),
-            (None, {"pseudo"}, {"labels": LABELS | {"sigma": 50.0}}, "labels.sigma is 50.0 here"),
+            (None, {"pseudo"}, {"labels": LABELS | {"sigma": 50.0}}, "labels.sigma is 50 here"),
             (None, {"mask", "unlabeled"}, {}, "no unlabeled images"),
             ("other store", {"pseudo"}, {}, "a map of none of these"),
             ("masks/i05.png", {"mask"}, {}, "1 mask is missing from .*masks: i05"),

@@ -11,10 +11,9 @@ from fovea.data.images.files import image_files
 from fovea.data.images.folder import Folder
 from fovea.data.images.panels import Panels
 from fovea.data.images.spacing import common_spacing
-from fovea.data.parameters import Parameters
 from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import carve, chosen, same_files
-from fovea.data.store import Store
+from fovea.data.store import Store, parameters
 from fovea.data.targets import Mask, PseudoMask, Target, Unlabeled
 from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction
 from fovea.runtime.config import instantiate, locate
@@ -152,7 +151,7 @@ class Images:
         return Store(self.maps["store"]) if self.maps and self.maps["store"] else None
 
     def _parameters(self) -> dict[str, Any]:
-        return Parameters.of(self.maps["labels"], self.maps["refine"]).flat() if self.maps else {}
+        return parameters(self.maps["labels"], self.maps["refine"]) if self.maps else {}
 
     def _split(self, dataset: Folder, name: str, ids: list[str], needs: Collection[str]) -> Split:
         """Check the images of a split, and what they are scored against."""
