@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_the_wheel_has_the_code_its_data_and_the_configurations(tmp_path: Path) -> None:
     wheel = pytest.importorskip("hatchling.builders.wheel")
     [built] = wheel.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])

@@ -11,6 +11,8 @@ from fovea.engine.callbacks.last import Last
 
 from .commands import LIGHT, STEPS, Run, folder, summary
 
+pytestmark = pytest.mark.slow
+
 FULL = [*LIGHT, "supervision=full", "hydra.run.dir=run"]
 
 
@@ -82,7 +84,6 @@ def test_unsupported_options_are_refused_first(run: Run, dataset: Path, option: 
     assert "trains on" not in result.stdout
 
 
-@pytest.mark.slow
 def test_a_missing_compiler_is_one_line(run: Run, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch._inductor import config
 

@@ -11,6 +11,8 @@ import torch
 
 from .commands import LIGHT, TWO, Run, finished, folder, kill_when, last, process, same_weights
 
+pytestmark = pytest.mark.slow
+
 STEPS = 12
 
 

@@ -19,6 +19,8 @@ from fovea.models.released import load_gazemedseg
 
 from .commands import Run, folder, summary
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = Path(__file__).parents[1] / "reference"
 SIDE = 64  # of the images, for the time it takes
 FIRST = "model.0.encoder.conv_0.conv_0.conv.weight"

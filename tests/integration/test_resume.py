@@ -7,6 +7,8 @@ import torch
 
 from .commands import LIGHT, Run, folder, gaze, last, metrics, same
 
+pytestmark = pytest.mark.slow
+
 STEPS = 9  # two make an epoch: six images, batches of four and of two
 SELDOM = "callbacks.last.every_n_train_steps=1000"
 

@@ -20,6 +20,8 @@ OWN_TABLE = [
 SEVERAL = """
 import importlib, json, os, sys
 from hydra.core.global_hydra import GlobalHydra
+
+pytestmark = pytest.mark.slow
 for command, *arguments in json.loads(sys.argv[1]):
     GlobalHydra.instance().clear()
     os.environ.pop("HYDRA_FULL_ERROR", None)

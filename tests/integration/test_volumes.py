@@ -10,6 +10,8 @@ import pytest
 
 from .commands import TWO, Run, finished, invoke, last, process, same_weights
 
+pytestmark = pytest.mark.slow
+
 STEPS = 3
 SMALL = [
     "data=paired_synthetic",
@@ -123,7 +125,6 @@ def test_predictions_keep_the_grid(trained: Path, root: Path, run: Run, tmp_path
         assert (tmp_path / "out" / "overlays" / path.name.replace(".nii.gz", ".png")).is_file()
 
 
-@pytest.mark.slow
 def test_two_processes_take_their_shares(line: list[str], tmp_path: Path) -> None:
     two = ["supervision=labeled_only", *TWO, "data.batch_size=1", "hydra.run.dir=two"]
     result = finished(process("train", *line, *two, cwd=tmp_path))

@@ -144,6 +144,7 @@ def test_no_image_and_no_pixel_are_nothing_special() -> None:
         assert output.shape == gradient.shape == shape
 
 
+@pytest.mark.slow
 def test_the_compiler_is_imported_by_the_first_use_and_may_have_nowhere_to_keep_its_work() -> None:
     script = """
 import sys

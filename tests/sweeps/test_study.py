@@ -6,8 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,56 +17,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from fovea.sweeps.owner import own
 from fovea.sweeps.space import space
-from fovea.sweeps.study import Search, value_of
+from fovea.sweeps.study import value_of
 from hydra_plugins.fovea_optuna import FoveaOptuna
 
-SPACE = ["lr=tag(log,interval(0.001,1))", "loss=bce,dice", "trainer.max_steps=5"]
-
-
-class Jobs:
-    """A launcher whose jobs return a number made of their overrides, or raise."""
-
-    def __init__(self, job: Callable[[dict[str, str]], float | None]) -> None:
-        self.job = job
-        self.seen: list[dict[str, str]] = []
-
-    def launch(self, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        ends = []
-        for overrides in jobs:
-            keys = dict(item.split("=", 1) for item in overrides)
-            self.seen.append(keys)
-            end = JobReturn()
-            try:
-                end.return_value, end.status = self.job(keys), JobStatus.COMPLETED
-            except ValueError as error:
-                end.return_value, end.status = error, JobStatus.FAILED
-            ends.append(end)
-        return ends
-
-    @property
-    def proposed(self) -> list[tuple[str, str, str]]:
-        return [(keys["hydra.sweep.subdir"], keys["lr"], keys["loss"]) for keys in self.seen]
-
-
-def score(keys: dict[str, str]) -> float:
-    return float(keys["lr"]) + (0.1 if keys["loss"] == "dice" else 0.0)
-
-
-def dies(keys: dict[str, str]) -> float:
-    raise KeyboardInterrupt  # the launcher does not return
-
-
-def search(folder: Path, jobs: Jobs, **settings: object) -> Search:
-    defaults = {
-        "storage": str(folder / "study.journal"),
-        "study_name": "fovea",
-        "direction": "maximize",
-        "n_trials": 6,
-        "n_jobs": 1,
-        "seed": 0,
-        "sampler": partial(optuna.samplers.TPESampler, n_startup_trials=3),
-    }
-    return Search(OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}}), jobs, **defaults | settings)
+from .jobs import SPACE, Jobs, dies, score, search
 
 
 class TestSpace:
@@ -136,7 +88,7 @@ class TestResume:
         script = tmp_path / "work.py"
         script.write_text(
             f"import sys, time; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-            "from pathlib import Path\nfrom test_study import *\n"
+            "from pathlib import Path\nfrom jobs import SPACE, Jobs, score, search\n"
             "def slow(keys):\n    time.sleep(0.05)\n    return score(keys)\n"
             f"search(Path({str(tmp_path)!r}), Jobs(slow), n_trials=8).run(SPACE)\n"
         )
