@@ -9,6 +9,7 @@ import pytest
 
 from .commands import LIGHT, Result, Run, environment, finished, folder, gaze, process
 
+pytestmark = pytest.mark.slow
 COMMANDS = ("simulate", "import_", "prepare", "train", "evaluate", "predict", "report")
 # Read our own fixation table as an unknown one.
 OWN_TABLE = [
@@ -20,8 +21,6 @@ OWN_TABLE = [
 SEVERAL = """
 import importlib, json, os, sys
 from hydra.core.global_hydra import GlobalHydra
-
-pytestmark = pytest.mark.slow
 for command, *arguments in json.loads(sys.argv[1]):
     GlobalHydra.instance().clear()
     os.environ.pop("HYDRA_FULL_ERROR", None)
