@@ -16,8 +16,8 @@ LAYERS = [
     {"prepare", "simulate", "importers"},
     {"data"},
     {"supervision"},
-    {"models", "metrics"},
-    {"losses", "pictures", "sweeps"},
+    {"models", "metrics", "sweeps"},
+    {"losses", "pictures"},
     {"runtime"},
 ]
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "monai"}

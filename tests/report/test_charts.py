@@ -2,13 +2,13 @@
 
 import math
 import re
-from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from fovea.metrics.thresholds import GRID, Curve
+from fovea.pictures.svg import span, ticks
 from fovea.report.charts import (
     Dose,
     Line,
@@ -16,14 +16,11 @@ from fovea.report.charts import (
     curve_chart,
     dose_chart,
     histogram,
-    importance_chart,
     interval_bar,
     learning_chart,
     scatter_axes,
     scatter_chart,
-    span,
     style,
-    ticks,
 )
 from fovea.report.comparison import Row
 
@@ -119,11 +116,3 @@ def test_a_histogram_counts_all_values() -> None:
     assert "EyeLink" in chart and "median 0.5" in chart
     root = ElementTree.fromstring(histogram(np.array([0.1, 0.1, 0.9]), 0.0, 1.0, {}))
     assert [float(bar.get("height", 0)) for bar in root.iter("rect")] == pytest.approx([82, 41])
-
-
-def test_the_most_important_key_is_first() -> None:
-    chart = importance_chart({"a<b": 0.25, "c": 0.75}, "T")
-    root = ElementTree.fromstring(chart)
-    bars = [bar for bar in root if bar.get("class") == "bar"]
-    assert all(float(a.get("width", 0)) > float(b.get("width", 0)) for a, b in pairwise(bars)) and len(bars) == 2
-    assert [each.text for each in root if each.get("text-anchor") == "end"] == ["c", "a<b"]

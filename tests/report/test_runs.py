@@ -45,12 +45,12 @@ def test_other_commands_and_hidden_folders_are_skipped(make_run: MakeRun, tmp_pa
     ("file", "content", "why"),
     [
         ("config.yaml", None, "config.yaml: missing"),
-        ("config.yaml", "a: [", "config.yaml: not a configuration"),
-        ("config.yaml", "- a\n", "config.yaml: not a configuration"),
+        ("config.yaml", "a: [", "config.yaml: damaged"),
+        ("config.yaml", "- a\n", "config.yaml: not a mapping"),
         ("provenance.json", None, "provenance.json: missing"),
-        ("provenance.json", "[", "provenance.json: not JSON"),
+        ("provenance.json", "[", "provenance.json: damaged"),
         ("provenance.json", "[]", "provenance.json: not a mapping"),
-        ("training.json", "", "training.json: not JSON"),
+        ("training.json", "", "training.json: damaged"),
     ],
 )
 def test_damaged_runs_name_the_file(

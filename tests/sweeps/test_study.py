@@ -15,6 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from fovea.sweeps.findings import importance_chart
 from fovea.sweeps.owner import own
 from fovea.sweeps.space import space
 from fovea.sweeps.study import value_of
@@ -109,6 +110,13 @@ def test_findings_are_written(tmp_path: Path) -> None:
     assert sum(found.importance.values()) == pytest.approx(1, abs=1e-4)
     drawn = (tmp_path / "importance.svg").read_text()
     assert {"lr", "loss"} <= {text.text for text in ElementTree.fromstring(drawn).iter() if text.tag.endswith("text")}
+
+
+def test_the_most_important_key_is_first() -> None:
+    root = ElementTree.fromstring(importance_chart({"a<b": 0.25, "c": 0.75}, "T"))
+    widths = [float(bar.get("width", 0)) for bar in root if bar.get("class") == "bar"]
+    assert widths == sorted(widths, reverse=True) and len(widths) == 2
+    assert [each.text for each in root if each.get("text-anchor") == "end"] == ["c", "a<b"]
 
 
 @pytest.mark.parametrize("value", [None, float("nan")])

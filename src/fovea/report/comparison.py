@@ -80,28 +80,36 @@ def compare_runs(
         raise ValueError(f"alpha must be in (0, 1), got {alpha}")
     if not isinstance(resamples, int) or resamples < 100:
         raise ValueError(f"resamples must be a whole number of at least 100, got {resamples}")
-    every = [run for named in runs.values() for run in named]
-    check_alike(every)
-    first, ids = every[0], sorted(every[0].scores)
-    owners = next((run.patients for run in every if run.patients), {})
+    check_alike([run for named in runs.values() for run in named])
+    first = next(iter(runs.values()))[0]
+    owners = next((run.patients for named in runs.values() for run in named if run.patients), {})
+    ids = sorted(first.scores)
     patients = [owners.get(image_id, image_id) for image_id in ids]
     scores = {name: np.array([[run.scores[i] for i in ids] for run in named]) for name, named in runs.items()}
-    means = {name: values.mean(axis=0) for name, values in scores.items()}
-    baseline, *others = means
-    differences = {name: means[name] - means[baseline] for name in others}
-    p_values = {name: sign_flip_test(values, patients, resamples, seed) for name, values in differences.items()}
-    versus: dict[str, Versus] = {}
-    for name, corrected in zip(others, holm(list(p_values.values())), strict=True):
-        mean, interval = float(differences[name].mean()), mean_interval(differences[name], patients, resamples, seed)
-        called = verdict(mean, corrected, alpha, lower_is_better(column))
-        versus[name] = Versus(mean, interval, p_values[name], corrected, called)
+    versus = _differences(scores, patients, column, alpha, resamples, seed)
     rows = []
     for name, values in scores.items():
         std = float(values.mean(axis=1).std(ddof=1)) if len(values) > 1 else None
-        interval, folders = mean_interval(means[name], patients, resamples, seed), [str(r.folder) for r in runs[name]]
+        interval = mean_interval(values.mean(axis=0), patients, resamples, seed)
+        folders = [str(run.folder) for run in runs[name]]
         rows.append(Row(name, folders, len(values), float(values.mean()), std, interval, versus.get(name)))
     count = len(set(patients)) if owners else None
     return Comparison(rows, column, first.split, first.select_on, len(ids), count, alpha, resamples, seed)
+
+
+def _differences(
+    scores: Mapping[str, np.ndarray], patients: Sequence[str], column: str, alpha: float, resamples: int, seed: int
+) -> dict[str, Versus]:
+    """Compare scores [seeds, images] with those of the first name."""
+    baseline, *others = (values.mean(axis=0) for values in scores.values())
+    differences = [values - baseline for values in others]
+    p_values = [sign_flip_test(values, patients, resamples, seed) for values in differences]
+    versus = []
+    for values, p, corrected in zip(differences, p_values, holm(p_values), strict=True):
+        mean, interval = float(values.mean()), mean_interval(values, patients, resamples, seed)
+        called = verdict(mean, corrected, alpha, lower_is_better(column))
+        versus.append(Versus(mean, interval, p, corrected, called))
+    return dict(zip(list(scores)[1:], versus, strict=True))
 
 
 def verdict(difference: float, p: float, alpha: float, lower: bool) -> str:

@@ -120,21 +120,16 @@ def _position(naming: Sequence[Mapping[str, Any]], place: int, key: str) -> floa
 
 def _names(naming: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[str]:
     """Name by the keys in order, each where it tells apart what was equal so far."""
-    parts: list[list[tuple[str, Any]]] = [[] for _ in naming]
-    blocks = [list(range(len(naming)))]
+    parts: list[dict[str, str]] = [{} for _ in naming]
     for key in order:
-        finer: list[list[int]] = []
-        for block in blocks:
-            by_value: dict[str, list[int]] = {}
-            for index in block:
-                by_value.setdefault(_text(naming[index][key]), []).append(index)
-            if len(by_value) > 1:
-                for index in block:
-                    parts[index].append((key, naming[index][key]))
-            finer += by_value.values()
-        blocks = finer
-    short = short_keys({key for own in parts for key, _ in own})
-    return [", ".join(f"{short[key]}={shown(key, value)}" for key, value in own) or "all runs" for own in parts]
+        values: dict[str, set[str]] = {}
+        for name, own in zip(parts, naming, strict=True):
+            values.setdefault(_text(name), set()).add(_text(own[key]))
+        for place, (name, own) in enumerate(zip(list(parts), naming, strict=True)):
+            if len(values[_text(name)]) > 1:
+                parts[place] = name | {key: shown(key, own[key])}
+    short = short_keys({key for own in parts for key in own})
+    return [", ".join(f"{short[key]}={value}" for key, value in own.items()) or "all runs" for own in parts]
 
 
 def swept(grouped: Sequence[Configuration]) -> dict[str, list[list[int]]]:

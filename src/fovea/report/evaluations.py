@@ -73,22 +73,17 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
     for name in ("per_image.csv", "summary.json"):
         if not (place / name).is_file():
             raise ValueError(f"{folder}: no {name} here or in evaluate/{split}; run fovea-evaluate split={split}")
-    summary = _read_summary(place / "summary.json")
-    scores, patients, sizes = _read_table(place / "per_image.csv", column)
-    score = summary.get(column)
-    unit, tolerance = (score.get(key) if isinstance(score, dict) else None for key in ("unit", "tolerance"))
-    measure = "" if unit is None else f"{unit} within {tolerance}" if tolerance is not None else str(unit)
-    return Evaluated(place, summary["split"], summary["select_on"], scores, patients, sizes, measure)
-
-
-def _read_summary(path: Path) -> dict[str, Any]:
+    summary = place / "summary.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(summary.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error}); evaluate again") from error
+        raise ValueError(f"{summary}: not JSON ({error}); evaluate again") from error
     if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("split", "select_on")):
-        raise ValueError(f"{path}: has no split or no select_on; evaluate again")
-    return content
+        raise ValueError(f"{summary}: has no split or no select_on; evaluate again")
+    score = content[column] if isinstance(content.get(column), dict) else {}
+    tolerance = f" within {score['tolerance']}" if "tolerance" in score else ""
+    columns = _read_table(place / "per_image.csv", column)
+    return Evaluated(place, content["split"], content["select_on"], *columns, f"{score.get('unit', '')}{tolerance}")
 
 
 def _read_table(path: Path, column: str) -> tuple[dict[str, float], dict[str, str], dict[str, float]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from fovea.pictures.svg import span
 from fovea.report.charts import (
     Dose,
     Line,
@@ -17,7 +18,6 @@ from fovea.report.charts import (
     learning_chart,
     scatter_axes,
     scatter_chart,
-    span,
     style,
 )
 from fovea.report.comparison import Row, interval_text, lower_is_better, note, p_text

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,12 +112,12 @@ def read_run(folder: Path, split: str, score: str) -> Run | None:
     """Read one run folder; None for a command that does not train. Damaged files make it a failed run."""
     try:
         config = read_config(folder / "config.yaml")
-        provenance = _json(folder / "provenance.json")
+        provenance = read_json(folder / "provenance.json")
         if (folder / TRAINED).is_file():
             return _evaluation(Run(folder, FINISHED, "", config, provenance), split, score)
         if not any(key.startswith("trainer.") for key in config):
             return None
-        training = _json(folder / "training.json") if (folder / "training.json").exists() else {}
+        training = read_json(folder / "training.json") if (folder / "training.json").exists() else {}
         curves, odd = _curves(folder / "metrics.csv")
     except ValueError as error:
         return Run(folder, FAILED, str(error))
@@ -174,27 +174,24 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is missing or damaged.
     """
+    return dict(flat(upgrade(_mapping(path, lambda: OmegaConf.to_container(OmegaConf.load(path))))))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a mapping. Errors as of `read_config`."""
+    return _mapping(path, lambda: json.loads(path.read_text(encoding="utf-8")))
+
+
+def _mapping(path: Path, read: Callable[[], Any]) -> dict[str, Any]:
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
+        content = read()
     except FileNotFoundError as error:
         raise ValueError(f"{path}: missing") from error
     except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
-        raise ValueError(f"{path}: not a configuration ({type(error).__name__})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: not a configuration")
-    return dict(flat(upgrade({str(key): value for key, value in content.items()})))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: missing") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON ({type(error).__name__})") from error
+        raise ValueError(f"{path}: damaged ({type(error).__name__})") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: not a mapping")
-    return content
+    return {str(key): value for key, value in content.items()}
 
 
 def _curves(path: Path) -> tuple[dict[str, LearningCurve], str]:

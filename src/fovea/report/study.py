@@ -1,7 +1,10 @@
 """Compare the configurations of run folders: which did best, by how much, and whether that is a difference."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +140,7 @@ def run_rows(report: Study) -> list[dict[str, Any]]:
     names = {run.folder: own.name for own in report.configurations for run in own.runs}
     rows = []
     for run in report.runs:
-        git, versions = _mapping(run.provenance.get("git")), _mapping(run.provenance.get("versions"))
+        git, about = _mapping(run.provenance.get("git")), {"torch": "", **_versions(run)}
         rows.append(
             {
                 "folder": run.folder,
@@ -150,10 +153,8 @@ def run_rows(report: Study) -> list[dict[str, Any]]:
                 "note": run.note,
                 "commit": str(git.get("commit", ""))[:8],
                 "state": str(git.get("state", "")),
-                "python": str(run.provenance.get("python", "")),
-                "torch": str(versions.get("torch", "")),
-                "machine": str(run.provenance.get("platform", "")),
                 "command": str(run.provenance.get("command", "")),
+                **about,
             }
         )
     return rows
@@ -170,25 +171,25 @@ def write_runs(path: Path, report: Study) -> None:
     facts = ("folder", "configuration", "status", "seed", "score", "steps", "seconds", "note")
     table = []
     for row in run_rows(report):
-        score = row["score"] if row["score"] == "" else f"{row['score']:.6f}"
-        own = values.get(row["folder"])
-        table.append(
-            [*((row | {"score": score})[name] for name in facts), *(shown(k, own[k]) if own else "" for k in keys)]
-        )
+        score, own = row["score"], values.get(row["folder"])
+        row["score"] = score if score == "" else f"{score:.6f}"
+        table.append([*(row[name] for name in facts), *(shown(key, own[key]) if own else "" for key in keys)])
     header = [report.comparison.column if name == "score" else name for name in facts]
     write_csv(path, [*header, *keys], table)
 
 
 def version_rows(report: Study) -> list[tuple[str, list[tuple[str, int]]]]:
     """Return the versions of each package and the machines, with the number of runs of each."""
-    counts: dict[str, dict[str, int]] = {}
-    for run in report.runs:
-        versions = dict(_mapping(run.provenance.get("versions")))
-        versions |= {name: run.provenance[name] for name in ("python", "platform") if name in run.provenance}
-        for package, version in versions.items():
-            own = counts.setdefault(str(package), {})
-            own[str(version)] = own.get(str(version), 0) + 1
-    return [(package, sorted(own.items())) for package, own in sorted(counts.items())]
+    counts = Counter(pair for run in report.runs for pair in _versions(run).items())
+    return [
+        (package, [(version, count) for _, version, count in rows])
+        for package, rows in groupby(sorted((*pair, count) for pair, count in counts.items()), key=itemgetter(0))
+    ]
+
+
+def _versions(run: Run) -> dict[str, str]:
+    known = {name: run.provenance.get(name, "") for name in ("python", "platform")}
+    return {str(name): str(version) for name, version in (_mapping(run.provenance.get("versions")) | known).items()}
 
 
 def warnings(report: Study) -> list[str]:
@@ -223,5 +224,5 @@ def _commit(run: Run) -> str:
     return f"{str(git.get('commit', 'unknown'))[:8]}{state}"
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

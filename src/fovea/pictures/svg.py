@@ -1,0 +1,92 @@
+"""Elements of SVG charts. The style sheet of the page gives colors and type; all text is escaped."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True)
+class Axis:
+    """From values (`low` to `high`) to pixels (`start` to `end`)."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    logarithmic: bool = False
+
+    def __call__(self, value: float) -> float:
+        """Return the pixel of a value."""
+        low, high, at = (math.log(v) if self.logarithmic else v for v in (self.low, self.high, value))
+        return self.start + (at - low) / (high - low) * (self.end - self.start)
+
+
+def tag(name: str, kind: str = "", inside: str = "", title: str = "", **attributes: float | str) -> str:
+    """Return an SVG element of the CSS class `kind`. The title and attributes are escaped, `inside` is not."""
+    values = {**({"class": kind} if kind else {}), **attributes}
+    texts = {key: f"{value:.1f}" if isinstance(value, float) else str(value) for key, value in values.items()}
+    shown = "".join(f' {key.replace("_", "-")}="{escape(text)}"' for key, text in texts.items())
+    return f"<{name}{shown}>{inside}{f'<title>{escape(title)}</title>' if title else ''}</{name}>"
+
+
+def line(kind: str, x1: float, x2: float, y1: float, y2: float) -> str:
+    """Return a straight line."""
+    return tag("line", kind, x1=float(x1), x2=float(x2), y1=float(y1), y2=float(y2))
+
+
+def dot(kind: str, x: float, y: float, radius: float, title: str = "") -> str:
+    """Return a circle."""
+    return tag("circle", kind, title=title, cx=float(x), cy=float(y), r=radius)
+
+
+def text(content: object, x: float, y: float, anchor: str = "middle", kind: str = "") -> str:
+    """Return a line of text."""
+    return tag("text", kind, escape(str(content)), x=float(x), y=float(y), text_anchor=anchor)
+
+
+def svg(width: float, height: float, parts: Iterable[str], label: str, kind: str = "") -> str:
+    """Return a chart with a label for screen readers."""
+    return tag("svg", kind, "".join(parts), viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=label)
+
+
+def points(x: Axis, y: Axis, across: Iterable[float], up: Iterable[float]) -> str:
+    """Return the points of a polyline or polygon."""
+    return " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in zip(across, up, strict=True))
+
+
+def span(values: Iterable[float], margin: float = 0.06) -> tuple[float, float]:
+    """Return the ends of an axis that has all finite values, with a margin; [0, 1] without any."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return 0.0, 1.0
+    low, high = min(finite), max(finite)
+    room = (high - low) * margin or abs(low) * 0.1 or 0.1
+    return low - room, high + room
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Return at most `most` round values from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
+    least = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(s * power for s in (1.0, 2.0, 5.0, 10.0) if s * power >= least)
+    return [float(f"{i * step:.12g}") for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def frame(x: Axis, y: Axis, x_name: str, y_name: str, x_ticks: Sequence[float] | None = None) -> str:
+    """Draw grid lines, their numbers (at `x_ticks`, or at round values), and the names of the axes."""
+    parts = []
+    for value in ticks(y.low, y.high):
+        parts.append(line("grid", x.start, x.end, y(value), y(value)))
+        parts.append(text(f"{value:g}", x.start - 8, y(value) + 4, "end", "tick"))
+    last = -math.inf
+    for value in ticks(x.low, x.high) if x_ticks is None else x_ticks:
+        if x(value) - last >= 38:  # closer numbers would overlap
+            last = x(value)
+            parts.append(line("axis", last, last, y.start, y.start + 5))
+            parts.append(text(f"{value:g}", last, y.start + 19, kind="tick"))
+    parts.append(line("axis", x.start, x.end, y.start, y.start))
+    parts.append(text(x_name, (x.start + x.end) / 2, y.start + 40, kind="name"))
+    place = f"translate(14 {(y.start + y.end) / 2:g}) rotate(-90)"
+    parts.append(tag("text", "name", escape(y_name), transform=place, text_anchor="middle"))
+    return "".join(parts)
