@@ -23,12 +23,12 @@ from fovea.metrics.scoring import Scoring
 SCORING = Scoring(2.0, [0.1, 0.2], calibration_bins=10, resamples=100, seed=0)
 
 
-def val(root: Path, size: int = 32, dataset: str = "fovea.data.images.folder.Folder") -> Split:
-    """Return the val split of a folder."""
+def val(root: Path, size: int = 32, **dataset: int) -> Split:
+    """Return the val split of a folder; options are those of the data set."""
     source = Images(
         name="folder",
         root=str(root),
-        dataset={"_target_": dataset, "_partial_": True},
+        dataset={"_target_": "fovea.data.images.folder.Folder", "_partial_": True} | dataset,
         channels=3,
         classes=1,
         size=size,
@@ -169,3 +169,42 @@ def test_a_prediction_has_the_size_of_its_image_and_bad_images_are_passed_over(r
         assert (mask != truth).mean() < 0.1
         assert Image.open(out / "overlays" / f"{name}.png").mode == "RGB"
     assert sorted(path.name for path in (out / "masks").iterdir()) == ["i0.png", "i1.png", "i2.png"]
+
+
+class Constant(nn.Module):
+    """Predicts the same classes for every image: columns in turn."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, image, size):
+        labels = (torch.arange(size[1]) % max(self.classes, 2)).expand(*size)
+        one_hot = nn.functional.one_hot(labels, max(self.classes, 2)).float().movedim(-1, 0)[None]
+        return {"prediction": one_hot[:, 1:] if self.classes == 1 else one_hot}
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_pixels_that_nobody_labeled_are_not_scored(root: Path, tmp_path: Path, classes: int) -> None:
+    rng, expected = np.random.default_rng(0), {}
+    for number, (height, width) in enumerate([(40, 60), (61, 33), (50, 50)]):
+        truth = rng.integers(0, max(classes, 2), (height, width), dtype=np.uint8)
+        labeled = rng.random((height, width)) < 0.1
+        Image.fromarray(np.where(labeled, truth, 255).astype(np.uint8)).save(root / "masks" / f"i{number}.png")
+        scores = []
+        for label in range(1, max(classes, 2)):
+            both = predicted = true = 0
+            for row, column in zip(*np.nonzero(labeled), strict=True):
+                guess = column % max(classes, 2) == label
+                both += guess and truth[row, column] == label
+                predicted += guess
+                true += truth[row, column] == label
+            scores.append(2 * both / (predicted + true))
+        expected[f"i{number}"] = np.mean(scores)
+    settings = Evaluation(classes, SCORING, 0, 2, facts("val"))
+    split = val(root, classes=classes, ignore_label=255)
+    evaluate(Constant(classes), split, settings, torch.device("cpu"), tmp_path / "out")
+    with (tmp_path / "out" / "per_image.csv").open() as file:
+        dice = {row["id"]: float(row["dice"]) for row in csv.DictReader(file)}
+    assert dice == pytest.approx(expected, abs=1e-6)
+    assert (tmp_path / "out" / "contact_sheet.png").is_file()

@@ -1,4 +1,4 @@
-"""Which images train, which choose the checkpoint, and which are read once at the end."""
+"""Splits: which images train, which choose the checkpoint, and which are read once at the end."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,105 +17,100 @@ EVALUATED = ("train", "val", "test")
 def carve(
     ids: Iterable[str], fraction: float, seed: int, patient: Callable[[str], str] = str
 ) -> tuple[list[str], list[str]]:
-    """Part ids by chance into those kept and those carved out; the images of a patient stay together.
-
-    Each patient is ranked by a hash of its name and the seed, so that the outcome depends neither on the order of the
-    ids nor on the version of a random generator.
+    """Draw part of the patients by a hash of their ID and the seed, whatever the order of the ids.
 
     Args:
-        ids: distinct ids.
-        fraction: share of the patients to carve out, in [0, 1); the number is rounded, but is at least 1 and leaves
-            at least 1.
-        seed: any integer; 0 is a seed like others.
-        patient: the patient that an id belongs to; by default every image is one.
+        ids: Distinct ids.
+        fraction: Part of the patients to draw, in [0, 1). The number is rounded, but if the fraction is above 0, at
+            least one patient is drawn, and at least one is kept.
+        seed: Any integer.
+        patient: Returns the patient ID of an id; by default each image is a patient.
 
     Returns:
-        (kept, carved), both sorted.
+        The ids of the kept patients and of the drawn ones, both sorted.
 
     Raises:
-        ValueError: the fraction is outside [0, 1).
+        ValueError: the fraction is not in [0, 1).
     """
     if not 0 <= fraction < 1:
-        raise ValueError(f"a split's fraction is {fraction}; it should be at least 0 and below 1")
-    of = {name: patient(name) for name in ids}
-    ranked = _ranked(of.values(), seed)
+        raise ValueError(f"the fraction of a split must be in [0, 1), got {fraction}")
+    patients = {name: patient(name) for name in ids}
+    ranked = _ranked(patients.values(), seed)
     count = round(len(ranked) * fraction)
     if fraction > 0:
         count = min(max(count, 1), max(len(ranked) - 1, 0))
-    out = set(ranked[:count])
-    return sorted(name for name in of if of[name] not in out), sorted(name for name in of if of[name] in out)
+    return _parted(patients, ranked[:count])
 
 
 def carve_fold(
     ids: Iterable[str], number: int, folds: int, seed: int, patient: Callable[[str], str] = str
 ) -> tuple[list[str], list[str]]:
-    """Part ids into all folds but one, and that one; each id is in exactly one, and a patient's images are together.
-
-    Patients are ranked as in `carve` and dealt out in turn, so that the folds differ by one patient at most.
+    """Draw one of several folds; each patient is in exactly one, and folds differ by at most one patient.
 
     Args:
-        ids: distinct ids.
-        number: of the fold to carve out, from 0 on.
-        folds: how many there are, at least 2.
-        seed: any integer.
-        patient: the patient that an id belongs to; by default every image is one.
+        ids: Distinct ids.
+        number: Of the fold, from 0.
+        folds: How many there are, at least 2.
+        seed: Any integer.
+        patient: Returns the patient ID of an id; by default each image is a patient.
 
     Returns:
-        (kept, carved), both sorted.
+        The ids of the other folds and of this one, both sorted.
 
     Raises:
         ValueError: there are fewer patients than folds.
     """
-    of = {name: patient(name) for name in ids}
-    ranked = _ranked(of.values(), seed)
+    patients = {name: patient(name) for name in ids}
+    ranked = _ranked(patients.values(), seed)
     if len(ranked) < folds:
         raise ValueError(f"data.fold: {len(ranked)} patients or images cannot make {folds} folds; set fewer")
-    out = set(ranked[number::folds])
-    return sorted(name for name in of if of[name] not in out), sorted(name for name in of if of[name] in out)
+    return _parted(patients, ranked[number::folds])
 
 
 def _ranked(patients: Iterable[str], seed: int) -> list[str]:
-    """In an order that depends on the seed and their names alone, not on a random generator's version."""
     return sorted(set(patients), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
-def published(name: str) -> list[str]:
-    """The ids of a published list that comes with fovea, such as `kvasir_train`.
+def _parted(patients: Mapping[str, str], drawn: Sequence[str]) -> tuple[list[str], list[str]]:
+    chosen = {*drawn}
+    return sorted(i for i in patients if patients[i] not in chosen), sorted(
+        i for i in patients if patients[i] in chosen
+    )
 
-    Raises:
-        FileNotFoundError: fovea has no list of this name.
-    """
+
+def published(name: str) -> list[str]:
+    """Return the ids of a published list that fovea ships, e.g. `kvasir_train`."""
     return (files("fovea.data") / "lists" / f"{name}.txt").read_text(encoding="utf-8").split()
 
 
 def read_list(path: Path) -> list[str]:
-    """The ids in a list: one a line, the suffix of an image file tolerated, blank lines and `#` lines skipped.
+    """Return the ids in a list: one per line, an image suffix is removed, blank and `#` lines are skipped.
 
     Raises:
-        ValueError: the file cannot be read, names an id twice, or names what is no file's stem.
+        ValueError: the file cannot be read, has an id twice, or has a path.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as text; it should hold an id a line") from error
-    entries = [entry for entry in map(str.strip, lines) if entry and not entry.startswith("#")]
-    for entry in entries:
+        raise ValueError(f"{path}: cannot be read as text; write one id per line") from error
+    entries = [PurePath(entry) for entry in map(str.strip, lines) if entry and not entry.startswith("#")]
+    for entry in map(str, entries):
         if any(part in entry for part in ("/", "\\", "..", "\0")):
             raise ValueError(f"{path}: {entry!r} is a path; list the names of images without folders")
-    ids = [_stem(entry) for entry in entries]
+    ids = [entry.stem if entry.suffix.lower() in SUFFIXES else entry.name for entry in entries]
     if len(set(ids)) < len(ids):
-        twice = dict.fromkeys(name for name in ids if ids.count(name) > 1)
-        raise ValueError(f"{path}: listed more than once: {first_few(twice)}; keep one line of each")
+        repeated = dict.fromkeys(name for name in ids if ids.count(name) > 1)
+        raise ValueError(f"{path}: listed more than once: {first_few(repeated)}; keep one line for each")
     return ids
 
 
-def chosen(splits: Mapping[str, list[str]], name: str, missing: str) -> list[str]:
+def chosen_split(splits: Mapping[str, list[str]], name: str, fix: str) -> list[str]:
     """Return the ids of the split train, val or test.
 
     Args:
-        splits: All ids by split.
-        name: Of the split.
-        missing: What the error says of a split without ids.
+        splits: The ids by split.
+        name: The split.
+        fix: The end of the error about a split without ids.
 
     Raises:
         ValueError: another name, or a split without ids.
@@ -123,40 +118,38 @@ def chosen(splits: Mapping[str, list[str]], name: str, missing: str) -> list[str
     if name not in EVALUATED:
         raise ValueError(f"split={name} is not a split; choose {', '.join(EVALUATED)}")
     if not splits[name]:
-        raise ValueError(f"split={name}: {missing}")
+        raise ValueError(f"split={name}: {fix}")
     return splits[name]
 
 
 def check_disjoint(splits: Mapping[str, Sequence[str]], patient: Callable[[str], str] = str) -> None:
-    """Make sure that no patient stands in two splits; `patient` is that of an id, by default every image is one.
+    """Check that no patient is in two splits; by default each image is a patient.
 
     Raises:
-        ValueError: one does.
+        ValueError: some are; the first few are named.
     """
     home: dict[str, str] = {}
     for split, ids in splits.items():
         patients = dict.fromkeys(map(patient, ids))
-        shared = [name for name in patients if home.setdefault(name, split) != split]
-        if shared:
+        if shared := [name for name in patients if home.setdefault(name, split) != split]:
             others = " and ".join(dict.fromkeys(home[name] for name in shared))
-            mend = "list each image, and all images of a patient, in one split"
-            raise ValueError(f"both in {others} and in {split}: {first_few(shared)}; {mend}")
+            fix = "list each image, and all images of a patient, in one split"
+            raise ValueError(f"both in {others} and in {split}: {first_few(shared)}; {fix}")
 
 
 def same_files(splits: Mapping[str, Iterable[Path]]) -> list[list[tuple[str, Path]]]:
-    """Groups of files of equal bytes that stand in more than one split, as (split, path), in the order of the splits.
+    """Return groups of files with equal bytes in more than one split, as (split, path), in the order of the splits.
 
-    Quick on many files: only those that share their size are opened, and only those that then share some bytes of
-    their middle are read. The same picture in another format, size or quality, or with other metadata, is not found;
-    nor is the next frame of a video. Files that cannot be read are passed over.
+    Only files with the same size are opened, and only files that then share some bytes are read. The same picture in
+    another format, size or quality is not found, and files that cannot be read are skipped.
     """
     groups = [[(split, path) for split, paths in splits.items() for path in paths]]
     for key in (_size, _middle, sha256):
-        groups = [part for group in groups for part in _parted(group, key) if len({split for split, _ in part}) > 1]
+        groups = [part for group in groups for part in _grouped(group, key) if len({split for split, _ in part}) > 1]
     return groups
 
 
-def _parted(group: list[tuple[str, Path]], key: Callable[[Path], object]) -> Iterable[list[tuple[str, Path]]]:
+def _grouped(group: list[tuple[str, Path]], key: Callable[[Path], object]) -> Iterable[list[tuple[str, Path]]]:
     parts: dict[object, list[tuple[str, Path]]] = {}
     for split, path in group:
         with suppress(OSError):
@@ -172,8 +165,3 @@ def _middle(path: Path) -> bytes:
     with path.open("rb") as file:
         file.seek(path.stat().st_size // 2)
         return file.read(4096)
-
-
-def _stem(entry: str) -> str:
-    name = PurePath(entry)
-    return name.stem if name.suffix.lower() in SUFFIXES else entry

@@ -17,29 +17,29 @@ def save(path: Path, pixels: np.ndarray, **options: Any) -> Path:
 
 
 @pytest.fixture
-def colours() -> np.ndarray:
+def colors() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
 
-def test_colour_image_comes_back_exactly(tmp_path: Path, colours: np.ndarray) -> None:
-    np.testing.assert_array_equal(read_image(save(tmp_path / "a.png", colours), 3), colours)
+def test_color_image_comes_back_exactly(tmp_path: Path, colors: np.ndarray) -> None:
+    np.testing.assert_array_equal(read_image(save(tmp_path / "a.png", colors), 3), colors)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "1"])
 def test_every_mode_becomes_the_channels_asked_for(
-    tmp_path: Path, colours: np.ndarray, mode: str, channels: int
+    tmp_path: Path, colors: np.ndarray, mode: str, channels: int
 ) -> None:
-    Image.fromarray(colours).convert(mode).save(tmp_path / "a.png")
+    Image.fromarray(colors).convert(mode).save(tmp_path / "a.png")
     image = read_image(tmp_path / "a.png", channels)
     assert (image.shape, image.dtype) == ((5, 7, channels), np.uint8)
 
 
-def test_exif_orientation_is_not_applied(tmp_path: Path, colours: np.ndarray) -> None:
+def test_exif_orientation_is_not_applied(tmp_path: Path, colors: np.ndarray) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees for display
-    path = save(tmp_path / "a.png", colours, exif=exif)
-    np.testing.assert_array_equal(read_image(path, 3), colours)
+    path = save(tmp_path / "a.png", colors, exif=exif)
+    np.testing.assert_array_equal(read_image(path, 3), colors)
 
 
 def test_sixteen_bit_image_is_refused(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_sixteen_bit_image_is_refused(tmp_path: Path) -> None:
 
 
 def test_impossible_channels_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"data\.channels: 2"):
+    with pytest.raises(ValueError, match="channels must be 1"):
         read_image(tmp_path / "a.png", 2)
 
 
@@ -66,7 +66,7 @@ def test_jpeg_mask_is_cut_above_127(tmp_path: Path) -> None:
         assert np.unique(read_mask(path)).tolist() == [expected]
 
 
-def test_colour_mask_is_read_as_grey(tmp_path: Path) -> None:
+def test_color_mask_is_read_as_gray(tmp_path: Path) -> None:
     truth = np.eye(6, dtype=np.uint8)
     path = save(tmp_path / "m.png", np.repeat(truth[..., None] * 255, 3, axis=2))
     np.testing.assert_array_equal(read_mask(path), truth)
@@ -81,7 +81,7 @@ def test_one_bit_mask_serves_as_binary_and_as_labels(tmp_path: Path) -> None:
 
 def test_binary_mask_without_a_bright_pixel_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "m.png", np.array([[0, 2]], np.uint8))
-    with pytest.raises(ValueError, match=r"end at 2.*data\.classes"):
+    with pytest.raises(ValueError, match=r"highest here is 2.*data\.classes"):
         read_mask(path)
 
 
@@ -103,8 +103,8 @@ def test_palette_mask_gives_its_indices(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "pixels", "complaint"),
     [
-        ("m.png", np.full((2, 2), 3, np.uint8), "label 3 is outside 0 to 2"),
-        ("m.png", np.zeros((2, 2, 3), np.uint8), "colour mask"),
+        ("m.png", np.full((2, 2), 3, np.uint8), "label 3 is not in 0 to 2"),
+        ("m.png", np.zeros((2, 2, 3), np.uint8), "color mask"),
         ("m.jpg", np.zeros((2, 2), np.uint8), "does not keep labels"),
     ],
 )
@@ -114,8 +114,8 @@ def test_labels_that_cannot_be_right_are_refused(tmp_path: Path, name: str, pixe
         read_mask(path, classes=3)
 
 
-def test_size_is_height_then_width(tmp_path: Path, colours: np.ndarray) -> None:
-    assert image_size(save(tmp_path / "a.jpg", colours)) == (5, 7)
+def test_size_is_height_then_width(tmp_path: Path, colors: np.ndarray) -> None:
+    assert image_size(save(tmp_path / "a.jpg", colors)) == (5, 7)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
@@ -143,15 +143,15 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         read_image(tmp_path / "gone.png")
 
 
-def test_decompression_bomb_is_refused(tmp_path: Path, colours: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = save(tmp_path / "bomb.png", colours)
+def test_decompression_bomb_is_refused(tmp_path: Path, colors: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "bomb.png", colors)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(ValueError, match=r"cannot decode .*bomb\.png: more pixels than are safe"):
         read_image(path)
 
 
-def test_tiff_of_pages_is_refused(tmp_path: Path, colours: np.ndarray) -> None:
-    page = Image.fromarray(colours)
+def test_tiff_of_pages_is_refused(tmp_path: Path, colors: np.ndarray) -> None:
+    page = Image.fromarray(colors)
     page.save(tmp_path / "stack.tif", save_all=True, append_images=[page])
     with pytest.raises(ValueError, match=r"stack\.tif: a TIFF of several pages"):
         read_image(tmp_path / "stack.tif")

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from fovea.data.images.folder import Folder
+from fovea.runtime.config import instantiate
 
 
 @pytest.fixture
@@ -126,15 +127,21 @@ def test_unknown_id_opens_nothing(root: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ({"root": "nowhere/at/all"}, r"data\.root: no such folder nowhere/at/all"),
-        ({"channels": 4}, r"data\.channels: 4"),
-        ({"classes": 0}, r"data\.classes: 0"),
-        ({"protocol": "dirty"}, r"data\.protocol: 'dirty'.*clean or published"),
+        ({"root": "nowhere/at/all"}, "data: no such folder nowhere/at/all"),
+        ({"channels": 4}, "data.channels must be"),
+        ({"classes": 0}, "data.classes must be at least 1"),
+        ({"protocol": "dirty"}, "data.protocol must be one of 'clean' or 'published'"),
+        ({"fold": [2, 2]}, r"fold must be \[k, n\]"),
+        ({"fold": [0]}, r"fold must be \[k, n\]"),
+        ({"fold": "02"}, r"fold must be \[k, n\]"),
+        ({"fold": [0.0, 2]}, r"fold must be \[k, n\]"),
+        ({"fold": [0, 2], "protocol": "published"}, "folds need protocol=clean"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(root: Path, arguments: dict[str, object], complaint: str) -> None:
+def test_invalid_arguments(root: Path, arguments: dict[str, object], complaint: str) -> None:
+    target = {"_target_": "fovea.data.images.folder.Folder", "_partial_": True}
     with pytest.raises(ValueError, match=complaint):
-        Folder(**{"root": root, **arguments})  # type: ignore[arg-type]
+        instantiate(target | {"root": str(root)} | arguments, "data")()
 
 
 def test_a_fold_is_carved_out_of_the_training_and_validation_images(root: Path) -> None:
@@ -145,12 +152,40 @@ def test_a_fold_is_carved_out_of_the_training_and_validation_images(root: Path) 
     assert folds[0]["train"] == folds[1]["val"] and folds[0]["test"] == ["i01"]
 
 
-@pytest.mark.parametrize("fold", [[2, 2], [0, 1], [0], 3, "02", [0.0, 2]])
-def test_a_fold_without_sense_is_refused(root: Path, fold: object) -> None:
-    with pytest.raises(ValueError, match=r"data\.fold=.* give \[k, n\]"):
-        Folder(root, fold=fold)  # type: ignore[arg-type]
+class TestUnlabeled:
+    def test_the_list(self, root: Path) -> None:
+        write(root, unlabeled=[0, 1], test=[2], val=[3])
+        splits = Folder(root).splits()
+        assert splits["unlabeled"] == ["i00", "i01"] and not {"i00", "i01"} & {*splits["train"]}
+        write(root, unlabeled=[2])
+        with pytest.raises(ValueError, match="both in train and in test: i02"):
+            Folder(root).splits()
+
+    def test_alone_it_leaves_the_draw_of_the_others(self, root: Path) -> None:
+        write(root, unlabeled=[0, 1])
+        assert sizes(Folder(root)) == (13, 1, 4, 2)
+
+    def test_patients_drawn_for_val_are_left_out(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Folder, "patient", lambda self, name: name[-1])  # i00 and i10 share a patient
+        write(root, train=[*range(10)], unlabeled=[*range(10, 20)])
+        splits = Folder(root, fold=[0, 5]).splits()
+        assert len(splits["unlabeled"]) == 8 and {name[-1] for name in splits["unlabeled"]} == {
+            name[-1] for name in splits["train"]
+        }
 
 
-def test_a_fold_needs_a_protocol_that_validates(root: Path) -> None:
-    with pytest.raises(ValueError, match=r"set data\.protocol=clean"):
-        Folder(root, fold=[0, 2], protocol="published")
+class TestCommonSpacing:
+    @pytest.mark.parametrize(
+        ("ids", "expected"),
+        [
+            (["i01"], ({"i01": (0.5, 0.7)}, "mm")),
+            (["i02"], ({"i02": (1.0, 1.0)}, "px")),
+            (["i01", "i02"], ({"i01": (1.0, 1.0), "i02": (1.0, 1.0)}, "px")),
+        ],
+    )
+    def test_unit(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ids: list, expected: tuple
+    ) -> None:
+        monkeypatch.setattr(Folder, "spacing", lambda self, name: (0.5, 0.7) if name == "i01" else None)
+        assert Folder(root).common_spacing(ids) == expected
+        assert ("1 images have no pixel spacing" in caplog.text) == (len(ids) == 2)

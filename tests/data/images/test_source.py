@@ -44,10 +44,11 @@ def source(root: Path, store: Path | None = None, dataset: Any = None, **options
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Twelve images with masks."""
-    for folder in ("images", "masks"):
+    for folder, scale in (("images", 1), ("masks", 255)):
         (tmp_path / folder).mkdir()
         for number, image_id in enumerate(IDS):
-            Image.fromarray(np.full((8, 10), number, np.uint8)).save(tmp_path / folder / f"{image_id}.png")
+            value = min(number * scale, 255)
+            Image.fromarray(np.full((8, 10), value, np.uint8)).save(tmp_path / folder / f"{image_id}.png")
     return tmp_path
 
 
@@ -144,6 +145,49 @@ class TestTrain:
         with pytest.raises(ValueError, match=message) as caught:
             made.train(needs)
         assert "\n" not in str(caught.value)
+
+
+class TestStreams:
+    NEEDS = frozenset({"mask", "unlabeled"})
+
+    def streams(self, made: Images) -> dict[str, list[str]]:
+        """Return the ids by stream, after a look at what a sample of each has."""
+        ids = {}
+        for stream, samples in made.train(self.NEEDS).streams().items():
+            keys = {"image", "index", "id"} | ({"mask"} if stream == "labeled" else set())
+            assert {*samples[0, 0]} == keys
+            ids[stream] = [samples[0, index]["id"] for index in range(len(samples))]
+        return ids
+
+    def test_a_list(self, root: Path) -> None:
+        (root / "unlabeled.txt").write_text("i00\ni01\n")
+        for name in ("i00", "i01"):
+            (root / "masks" / f"{name}.png").unlink()
+        streams = self.streams(source(root))
+        assert streams["unlabeled"] == ["i00", "i01"] and {*streams} == {"labeled", "unlabeled"}
+        assert not {*streams["labeled"]} & {*streams["unlabeled"]}
+        assert source(root).train({"mask"}).ids == streams["labeled"]
+
+    def test_a_labeled_fraction_is_drawn_by_patient(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Folder, "patient", lambda self, name: str(int(name[1:]) // 3))
+        for split in ("val", "test"):
+            (root / f"{split}.txt").write_text("")
+        streams = self.streams(source(root, labeled_fraction=0.5))
+        assert sorted([*streams["labeled"], *streams["unlabeled"]]) == IDS
+        assert {int(name[1:]) // 3 for name in streams["labeled"]}.isdisjoint(
+            int(name[1:]) // 3 for name in streams["unlabeled"]
+        )
+        fewer = self.streams(source(root, labeled_fraction=0.25))
+        assert {*fewer["labeled"]} < {*streams["labeled"]} and len(fewer["labeled"]) == 3
+
+    def test_masks_of_the_unlabeled_are_not_needed(self, root: Path) -> None:
+        labeled = source(root, labeled_fraction=0.3, select_on="mask").train({"mask"}).ids
+        val = source(root).split("val").ids
+        for name in {*IDS} - {*labeled, *val}:
+            (root / "masks" / f"{name}.png").unlink()
+        training = source(root, labeled_fraction=0.3).train(self.NEEDS)
+        assert {*labeled} < {*training.ids} and "unlabeled images" in training.description
+        assert training.digest != source(root, labeled_fraction=0.3).train({"mask"}).digest
 
 
 class TestSplit:

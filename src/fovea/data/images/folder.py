@@ -1,94 +1,99 @@
-"""A folder of images and masks, and the splits that lie beside them."""
+"""A folder of images and masks, and the lists of its splits."""
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from fovea.data.images.files import SUFFIXES, image_files, image_size, read_image, read_mask
 from fovea.data.splits import carve, carve_fold, check_disjoint, read_list
+from fovea.runtime.bounds import NonNegativeInt, Progress
 from fovea.runtime.errors import first_few
 
-PROTOCOLS = ("clean", "published")
-"""`clean` chooses checkpoints on a validation split; `published` trains on the whole list and keeps the last one."""
+log = logging.getLogger(__name__)
 
 
 class Folder:
-    """Images in `<root>/images`, masks of the same stems in `<root>/masks`, lists of stems in `<root>/*.txt`.
+    """Images in `<root>/images`, masks with the same stems in `<root>/masks`, lists of stems in `<root>/*.txt`.
 
-    The masks are optional, and the folder that holds them is not looked into before a mask is asked for: training
-    under weak labels works where there is none. `train.txt`, `val.txt` and `test.txt` are optional too: without any
-    of them the images are split by seed; otherwise the training images are those of `train.txt` (where it is
-    missing, all that the others do not name), and a missing `test.txt` means no test images.
+    The masks are optional, and their folder is not opened before a mask is read: training under weak labels works
+    without it. The lists are optional too. Without any list a seed draws the splits. Without `train.txt` the training
+    images are those that no other list names. Without `test.txt` there are no test images.
 
     Args:
-        root: the folder.
-        channels: channels of an image, 3 (RGB) or 1 (grey).
-        classes: 1 for binary masks, otherwise the number of labels with the background.
-        protocol: `clean` takes `val.txt`, or carves the validation split out of the training images; `published`
-            leaves the training list whole and validates on nothing.
-        val_fraction: share of the training images carved out, in [0, 1).
-        test_fraction: share of all images that becomes the test split where there are no lists, in [0, 1).
-        split_seed: seed of these draws.
-        fold: (k, n) makes the validation split the k-th, from 0 on, of n parts of the training and validation images,
-            parted by patient; only with the protocol `clean`.
+        root: The folder.
+        channels: 3 for RGB, 1 for gray.
+        classes: 1 for binary masks, otherwise the number of classes with the background.
+        protocol: `clean` reads the val split from `val.txt`, or draws it from the training images; `published` trains
+            on the complete list and validates on nothing.
+        val_fraction: Part of the training patients that is drawn for val.
+        test_fraction: Part of all patients that is drawn for test if there are no lists.
+        split_seed: Seed of these draws.
+        fold: [k, n] makes val the k-th, from 0, of n parts of the training and val patients; needs `clean`.
+        ignore_label: Value of mask pixels that nobody labeled.
 
     Raises:
-        ValueError: no such folder, or an argument that makes no sense.
+        ValueError: no such folder, or an invalid argument.
     """
 
-    image_suffixes = SUFFIXES  # of the files in `images/`; whoever changes them reads them too: `decode` and `size`
+    image_suffixes = SUFFIXES  # a subclass with other files also overrides `decode` and `size`
 
     def __init__(
         self,
         root: str | Path,
-        channels: int = 3,
-        classes: int = 1,
-        protocol: str = "clean",
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.2,
+        channels: Literal[1, 3] = 3,
+        classes: Annotated[int, Field(strict=True, ge=1, le=256)] = 1,
+        protocol: Literal["clean", "published"] = "clean",
+        val_fraction: Progress = 0.1,
+        test_fraction: Progress = 0.2,
         split_seed: int = 0,
         fold: Sequence[int] | None = None,
-        ignore_label: int | None = None,
+        ignore_label: NonNegativeInt | None = None,
     ) -> None:
         self.root = Path(root).expanduser()
-        self.channels = channels
-        self.classes = classes
-        self.protocol = protocol
-        self.val_fraction = val_fraction
-        self.test_fraction = test_fraction
-        self.split_seed = split_seed
-        self.fold = fold
-        self.ignore_label = ignore_label
+        self.channels, self.classes, self.ignore_label = channels, classes, ignore_label
+        self.protocol, self.val_fraction, self.test_fraction = protocol, val_fraction, test_fraction
+        self.split_seed, self.fold = split_seed, fold
         if not self.root.is_dir():
-            raise ValueError(f"data.root: no such folder {self.root}; name the folder that holds images/")
-        if channels not in (1, 3):
-            raise ValueError(f"data.channels: {channels} is not possible for image files; use 3 (RGB) or 1 (grey)")
-        if not 1 <= classes <= 256:
-            raise ValueError(f"data.classes: {classes} is not between 1 (binary masks) and 256")
-        if protocol not in PROTOCOLS:
-            raise ValueError(f"data.protocol: {protocol!r} is not known; use {' or '.join(PROTOCOLS)}")
+            raise ValueError(f"no such folder {self.root}; set root to the folder that holds images/")
+        if ignore_label is not None and ignore_label < max(classes, 2):
+            raise ValueError(f"ignore_label={ignore_label} is a class; give a value that no class has, e.g. 255")
         if fold is not None:
             _check_fold(fold, protocol)
 
     @property
     def ids(self) -> list[str]:
-        """Stems of all images on disk, sorted; see `splits` for those that are meant to be there."""
+        """The stems of all images on disk, sorted."""
         return list(self._images)
 
-    def splits(self) -> dict[str, list[str]]:
-        """The ids of `train`, `val` and `test`, whether or not their images are on disk (`check` looks).
+    def lists(self) -> Mapping[str, list[str]]:
+        """Return the listed ids by split: train, val, test and unlabeled, as far as there are lists.
 
         Raises:
-            ValueError: a list cannot be read, or a patient is in two of them.
+            ValueError: a list cannot be read.
         """
-        train, val, test = self._lists()
-        if train is None and val is None and test is None:
-            train, test = carve(self.ids, self.test_fraction, self.split_seed, self.patient)
-        elif train is None:
-            named = {*(val or ()), *(test or ())}
-            train = [name for name in self.ids if name not in named]
+        paths = {split: self.root / f"{split}.txt" for split in ("train", "val", "test", "unlabeled")}
+        return {split: read_list(path) for split, path in paths.items() if path.exists()}
+
+    def splits(self) -> dict[str, list[str]]:
+        """Return the ids of `train`, `val` and `test`, and of `unlabeled` if listed, whether on disk or not.
+
+        Raises:
+            ValueError: a list cannot be read, or a patient is in two splits.
+        """
+        listed = self.lists()
+        val = listed.get("val")
+        if "train" in listed:
+            train, test = listed["train"], listed.get("test", [])
+        else:
+            named = {image_id for ids in listed.values() for image_id in ids}
+            train, test = [image_id for image_id in self.ids if image_id not in named], listed.get("test", [])
+            if not listed.keys() - {"unlabeled"}:
+                train, test = carve(train, self.test_fraction, self.split_seed, self.patient)
         if self.protocol == "published":
             val = []
         elif self.fold is not None:
@@ -96,96 +101,107 @@ class Folder:
             train, val = carve_fold([*train, *(val or ())], number, folds, self.split_seed, self.patient)
         elif val is None:
             train, val = carve(train, self.val_fraction, self.split_seed, self.patient)
-        splits = {"train": train, "val": val, "test": test or []}
-        check_disjoint(splits, self.patient)
+        splits = {"train": train, "val": val, "test": test}
+        if "unlabeled" in listed:
+            drawn = {*map(self.patient, val)} if "val" not in listed or self.fold is not None else set()
+            splits["unlabeled"] = [name for name in listed["unlabeled"] if self.patient(name) not in drawn]
+            check_disjoint({"train": train, "unlabeled": splits["unlabeled"]})
+        check_disjoint({**splits, "train": [*train, *splits.get("unlabeled", ())], "unlabeled": []}, self.patient)
         return splits
 
-    def patient(self, name: str) -> str:
-        """The patient that an id belongs to, whom no two splits share; here each image counts as one."""
-        return name
+    def patient(self, image_id: str) -> str:
+        """Return the patient ID of an image; no two splits share a patient. Here each image is a patient."""
+        return image_id
 
-    def image(self, name: str) -> np.ndarray:
-        """The image of an id, uint8 [H, W, channels].
+    def image(self, image_id: str) -> np.ndarray:
+        """Return an image, uint8 [H, W, channels].
 
         Raises:
             ValueError: there is none, or it cannot be decoded.
         """
-        return self.decode(self.image_path(name), self.channels)
+        return self.decode(self.image_path(image_id), self.channels)
 
     @staticmethod
     def decode(path: Path, channels: int) -> np.ndarray:
-        """An image file of this kind, in `images/` or elsewhere, uint8 [H, W, channels]; errors as for `image`."""
+        """Decode an image file of this type, in `images/` or elsewhere, to uint8 [H, W, channels]."""
         return read_image(path, channels)
 
-    def mask(self, name: str) -> np.ndarray:
-        """The mask of an id, uint8 [H, W]: 0 and 1, or labels below `classes`.
+    def mask(self, image_id: str) -> np.ndarray:
+        """Return a mask [H, W]: classes as uint8, or with `ignore_label` as int16, -1 where nobody labeled.
 
         Raises:
             ValueError: there is none, it cannot be decoded, or its size is not that of the image.
         """
-        path = self.mask_path(name)
+        path = self.mask_path(image_id)
         if path is None:
-            raise self._missing("mask", [name])
-        mask = read_mask(path, self.classes)
-        if mask.shape != self.size(name):
-            (height, width), (rows, columns) = self.size(name), mask.shape
+            raise self._missing("mask", [image_id])
+        mask = read_mask(path, self.classes, self.ignore_label)
+        if mask.shape != self.size(image_id):
+            (height, width), (rows, columns) = self.size(image_id), mask.shape
             raise ValueError(
-                f"{path} is {columns} x {rows} pixels, but {self.image_path(name)} is {width} x {height}; "
-                "replace the one that is wrong"
+                f"{path} is {columns} x {rows} pixels, but {self.image_path(image_id)} is {width} x {height}; "
+                "replace one of them"
             )
         return mask
 
-    def size(self, name: str) -> tuple[int, int]:
-        """Native height and width of an id's image in pixels, from the file's header."""
-        return image_size(self.image_path(name))
+    def size(self, image_id: str) -> tuple[int, int]:
+        """Return the native height and width of an image in pixels, from the header of the file."""
+        return image_size(self.image_path(image_id))
 
-    def spacing(self, name: str) -> tuple[float, float] | None:
-        """Height and width of a pixel of an id's image in mm; None, as here, where nothing tells."""
+    def spacing(self, image_id: str) -> tuple[float, float] | None:
+        """Return the height and width of a pixel in mm; None, as here, if they are unknown."""
         return None
 
-    def image_path(self, name: str) -> Path:
-        """Where the image of an id lies.
+    def common_spacing(self, ids: Sequence[str]) -> tuple[dict[str, tuple[float, float]], str]:
+        """Return the spacing by id and its unit: mm if all images have one, else px, since both have no common mean.
+
+        Raises:
+            ValueError: the header of an image cannot be read.
+        """
+        known = {image_id: spacing for image_id in ids if (spacing := self.spacing(image_id)) is not None}
+        if len(known) == len(ids):
+            return known, "mm"
+        if known:
+            unknown = [image_id for image_id in ids if image_id not in known]
+            log.warning(
+                "%d images have no pixel spacing, so distances are in pixels: %s", len(unknown), first_few(unknown)
+            )
+        return dict.fromkeys(ids, (1.0, 1.0)), "px"
+
+    def image_path(self, image_id: str) -> Path:
+        """Return the path of an image.
 
         Raises:
             ValueError: there is none.
         """
-        if name not in self._images:
-            raise self._missing("image", [name])
-        return self._images[name]
+        if image_id not in self._images:
+            raise self._missing("image", [image_id])
+        return self._images[image_id]
 
-    def mask_path(self, name: str) -> Path | None:
-        """Where the mask of an id lies; None without one."""
-        return self._masks.get(name)
+    def mask_path(self, image_id: str) -> Path | None:
+        """Return the path of a mask, or None."""
+        return self._masks.get(image_id)
 
-    def has_mask(self, name: str) -> bool:
-        """Whether an id has a mask."""
-        return name in self._masks
+    def has_mask(self, image_id: str) -> bool:
+        """Return whether an image has a mask."""
+        return image_id in self._masks
 
     def check(self, ids: Iterable[str], masks: bool) -> None:
-        """Make sure that everything a command is going to read is there. The masks' folder is left alone unless asked.
-
-        Args:
-            ids: ids of the splits that will be read.
-            masks: whether their masks will be read too.
+        """Check that images, and masks if wanted, are on disk; otherwise the folder of the masks is not opened.
 
         Raises:
-            ValueError: images or masks are missing; the first few are named.
+            ValueError: some are missing; the first few are named.
         """
         ids = list(ids)
-        if absent := [name for name in ids if name not in self._images]:
-            raise self._missing("image", absent)
-        if masks and (bare := [name for name in ids if not self.has_mask(name)]):
-            raise self._missing("mask", bare)
+        if missing := [image_id for image_id in ids if image_id not in self._images]:
+            raise self._missing("image", missing)
+        if masks and (missing := [image_id for image_id in ids if not self.has_mask(image_id)]):
+            raise self._missing("mask", missing)
 
-    def _lists(self) -> tuple[list[str] | None, list[str] | None, list[str] | None]:
-        """Ids of train, val and test as somebody listed them; None where nobody did."""
-        train, val, test = (self.root / f"{split}.txt" for split in ("train", "val", "test"))
-        return _listed(train), _listed(val), _listed(test)
-
-    def _missing(self, kind: str, names: list[str]) -> ValueError:
-        count = f"{len(names)} {kind}s are" if len(names) > 1 else f"1 {kind} is"
-        mend = "add them or shorten the split lists"
-        return ValueError(f"{count} missing from {self.root / f'{kind}s'}: {first_few(names)}; {mend}")
+    def _missing(self, what: str, ids: list[str]) -> ValueError:
+        count = f"{len(ids)} {what}s are" if len(ids) > 1 else f"1 {what} is"
+        folder = self.root / f"{what}s"
+        return ValueError(f"{count} missing from {folder}: {first_few(ids)}; add them or shorten the split lists")
 
     @cached_property
     def _images(self) -> dict[str, Path]:
@@ -198,12 +214,8 @@ class Folder:
 
 
 def _check_fold(fold: Sequence[int], protocol: str) -> None:
-    numbers = isinstance(fold, Sequence) and [type(each) for each in fold] == [int, int]
+    numbers = isinstance(fold, Sequence) and [type(number) for number in fold] == [int, int]
     if not numbers or fold[1] < 2 or not 0 <= fold[0] < fold[1]:
-        raise ValueError(f"data.fold={fold} is not possible; give [k, n] with k from 0 to n - 1, as in data.fold=[0,5]")
+        raise ValueError(f"fold must be [k, n] with k from 0 to n - 1, e.g. [0,5], got {fold}")
     if protocol != "clean":
-        raise ValueError(f"data.fold: data.protocol={protocol} validates on nothing; set data.protocol=clean for folds")
-
-
-def _listed(path: Path) -> list[str] | None:
-    return read_list(path) if path.exists() else None
+        raise ValueError(f"protocol={protocol} validates on nothing; folds need protocol=clean")

@@ -11,7 +11,8 @@ from torch import nn
 from tqdm import tqdm
 
 from fovea.data.images.files import write_image
-from fovea.data.images.samples import Transform, resize_image, to_tensor
+from fovea.data.images.normalize import Transform
+from fovea.data.images.samples import resize_image, to_tensor
 from fovea.pictures.overlay import overlay
 from fovea.supervision.outputs import labels
 
@@ -30,19 +31,19 @@ def predict(
 ) -> dict[str, str]:
     """Write `masks/<name>.png` and `overlays/<name>.png` into `out` for images of any size.
 
-    A mask has the image's own size; one class is written as 0 and 255, more as their labels.
+    A mask has the size of its image; one class is written as 0 and 255, several as their indices.
 
     Args:
         module: A supervision module in evaluation mode on `device`.
-        images: Files by name.
-        decode: Reads a file as uint8 [H, W, channels of the model's input]; see `Folder.decode`.
-        size: Side of the model's input, in pixels.
-        normalize: Albumentations transform of the model's input.
-        device: Where the module is.
-        out: Folder, made if need be.
+        images: The files by name.
+        decode: Reads a file to uint8 [H, W, channels of the network]; see `Folder.decode`.
+        size: Side of the network's input, in pixels.
+        normalize: Albumentations transform of the network's input.
+        device: Device of the module.
+        out: Folder; it is made if it does not exist.
 
     Returns:
-        The reason, by name, for each image that could not be read; the others are done.
+        The reason by name for each image that cannot be read; all others are predicted.
 
     Raises:
         ValueError: `out` cannot be written.
@@ -59,6 +60,6 @@ def predict(
         probability = module(tensor, image.shape[:2])["prediction"]
         mask = labels(probability)[0].cpu().numpy().astype(np.uint8)
         write_image(out / "masks" / f"{name}.png", mask * 255 if probability.shape[1] == 1 else mask)
-        colour = image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-        write_image(out / "overlays" / f"{name}.png", overlay(colour, mask))
+        color = image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+        write_image(out / "overlays" / f"{name}.png", overlay(color, mask))
     return failures

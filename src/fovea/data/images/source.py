@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from fovea.data.images.files import image_files
 from fovea.data.images.folder import Folder
 from fovea.data.images.panels import Panels
-from fovea.data.images.spacing import common_spacing
 from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
-from fovea.data.splits import carve, chosen, same_files
+from fovea.data.splits import carve, chosen_split, same_files
 from fovea.data.store import Store, parameters
 from fovea.data.targets import Mask, PseudoMask, Target, Unlabeled
 from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction
@@ -35,7 +34,7 @@ def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
     found = locate(data["dataset"]["_target_"], "data.dataset._target_")
     if not issubclass(found, Folder):
         raise ValueError(f"data={data['name']} has no images; gaze needs data=kvasir, folder, …")
-    factory: Callable[..., Folder] = instantiate(data["dataset"])
+    factory: Callable[..., Folder] = instantiate(data["dataset"], "data")
     return factory
 
 
@@ -103,7 +102,7 @@ class Images:
         """See `fovea.data.source.Source.split`."""
         dataset = self._dataset()
         missing = f"{self.root} has no {name} images; list them in {name}.txt, or set data.protocol=clean"
-        return self._split(dataset, name, chosen(dataset.splits(), name, missing), ())
+        return self._split(dataset, name, chosen_split(dataset.splits(), name, missing), ())
 
     def predictor(self, module: "nn.Module") -> Predictor:
         """Return the module itself, since images are resized, not cropped."""
@@ -164,7 +163,7 @@ class Images:
                 log.warning("%s images have no masks: scored against pseudo-masks (data.select_on=pseudo)", name)
         [target] = self._targets(dataset, [scored])
         ids = target.check(ids)
-        spacing, unit = common_spacing(dataset, ids)
+        spacing, unit = dataset.common_spacing(ids)
         return Split(
             name=name,
             ids=ids,

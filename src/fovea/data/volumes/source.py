@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
-from fovea.data.splits import chosen
+from fovea.data.splits import chosen_split
 from fovea.data.volumes.pairs import Pairs
 from fovea.runtime.config import instantiate, locate
 from fovea.runtime.errors import first_few
@@ -97,7 +97,7 @@ class Volumes:
         """See `fovea.data.source.Source.split`."""
         dataset = self._dataset()
         missing = f"{dataset.path} lists no such cases; add some, or choose another split"
-        return self._split(dataset, name, chosen(dataset.splits(), name, missing), cached=False)
+        return self._split(dataset, name, chosen_split(dataset.splits(), name, missing), cached=False)
 
     def _split(self, dataset: Pairs, name: str, cases: Sequence[str], cached: bool) -> Split:
         """Check the cases of a split; each modality of a case is an image of its own, `<case>_<modality>`."""
