@@ -17,6 +17,7 @@ from hydra.utils import instantiate as build_plugin
 from omegaconf import DictConfig, OmegaConf
 
 import fovea.cli
+from fovea.cli.prepare import NOT_BUILT
 from fovea.engine.build import build
 from fovea.runtime.config import config_folder, flat, instantiate, locate, resolve
 from fovea.sweeps.study import Search
@@ -107,6 +108,8 @@ def test_every_choice_composes_and_its_targets_fit(group: str, choice: str) -> N
         for node in nodes(resolved(command, f"{group}={choice}")):
             arguments = {name: value for name, value in node.items() if name not in ("_target_", "_partial_")}
             arguments.pop("_recursive_", None)
+            if node["_target_"].startswith("fovea.prepare."):  # these keys are for the store, not for the constructor
+                arguments = {name: value for name, value in arguments.items() if name not in NOT_BUILT}
             inspect.signature(locate(node["_target_"], "_target_")).bind_partial(**arguments)
 
 

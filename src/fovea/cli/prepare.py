@@ -17,6 +17,8 @@ from fovea.runtime.config import instantiate
 from fovea.runtime.errors import first_few
 
 log = logging.getLogger(__name__)
+NOT_BUILT = ("folder", "name", "thresholds")
+"""Keys of `labels` and `refine` that are not arguments of their constructors."""
 
 
 @command("prepare")
@@ -46,10 +48,7 @@ def main(config: Config) -> None:
 
 
 def _built(group: Mapping[str, Any], key: str) -> Any:
-    """Instantiate a label or a refiner, whose group has keys that are not for its constructor."""
-    return instantiate(
-        {name: value for name, value in group.items() if name not in ("name", "folder", "thresholds")}, key
-    )
+    return instantiate({name: value for name, value in group.items() if name not in NOT_BUILT}, key)
 
 
 def _log(survey: Survey, store: Path) -> None:
