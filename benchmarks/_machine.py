@@ -1,12 +1,18 @@
-"""What a benchmark ran on, for beside its figures."""
+"""Describe the machine, and compose a configuration of fovea."""
 
 import os
 import platform
 from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from fovea.runtime.config import config_folder
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -15,5 +21,13 @@ def processor() -> str:
 
 
 def machine() -> str:
-    """Number of cores and the processor's name."""
+    """Return the number of cores and the name of the processor."""
     return f"{os.cpu_count()} cores, {processor()}"
+
+
+def composed(command: str, *overrides: str) -> dict[str, Any]:
+    """Compose the configuration of a command as plain values."""
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = OmegaConf.to_container(compose(command, overrides=["run_dir=.", *overrides]), resolve=True)
+    assert isinstance(config, dict)
+    return {str(key): value for key, value in config.items()}

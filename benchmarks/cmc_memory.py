@@ -1,11 +1,11 @@
-"""Memory of the unlabelled terms of cross-modality learning, forward and backward, at the published crop and widths.
+"""Measure the memory of the unlabeled terms of cross-modality learning at the published crop and widths.
 
     python benchmarks/cmc_memory.py [--batch N] [--size SIDE] [--threads N] [--out FILE.csv]
 
-Features are what the published network has of a crop: 512 channels at an eighth of its sides, 16^3 of 128^3; the class
-probabilities are at the crop's own resolution, of 14 classes. The baseline contrasts voxels, each with its own place in
-the other modality, in place of channels. Each term runs in a process of its own. `extra_MiB` is the most that the
-process held beyond its inputs, and includes the gradient of these, `gradient_MiB` (Linux only).
+Features have the shape of the published network: 512 channels at an eighth of the sides of a crop, 16^3 of 128^3. Class
+probabilities have the resolution of the crop and 14 classes. The baseline contrasts voxels instead of channels, each
+with the same place in the other modality. Each term runs in a process of its own, forward and backward. `extra_MiB` is
+the peak of the process beyond its inputs, and includes their gradient, `gradient_MiB` (Linux only).
 """
 
 import argparse
@@ -27,8 +27,8 @@ Pair = list[Tensor]
 
 
 def voxels(features: Pair, probabilities: Pair) -> Tensor:
-    """The baseline: a descriptor for each voxel."""
-    return ntxent(*(each.flatten(2).mT for each in features))
+    """Compute the baseline, with a descriptor for each voxel."""
+    return ntxent(*(modality.flatten(2).mT for modality in features))
 
 
 TERMS: dict[str, Callable[[Pair, Pair], Tensor]] = {
@@ -40,7 +40,7 @@ TERMS: dict[str, Callable[[Pair, Pair], Tensor]] = {
 
 
 def main() -> None:
-    """Print a table, a row for each term, and write it where asked."""
+    """Print a row for each term, and write the table to `--out`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=1, help="crops of each modality")
     parser.add_argument("--size", type=int, default=128, help="side of a crop in voxels")
@@ -66,23 +66,23 @@ def main() -> None:
 
 
 def measure(term: str, batch: int, size: int, threads: int) -> tuple[int, int, float]:
-    """Most bytes held beyond the inputs, those of the inputs' gradients, and core-seconds."""
+    """Return the peak beyond the inputs and the gradients of the inputs, in bytes, and core-seconds."""
     torch.set_num_threads(threads)
-    run(term, *inputs(1, 2 * STRIDE))  # what the libraries take at their first call
+    run(term, *inputs(1, 2 * STRIDE))  # the first call of the libraries takes memory of its own
     features, probabilities = inputs(batch, size)
     before, worked = forget_peak(), time.process_time()
     run(term, features, probabilities)
     held, cores = status("VmHWM") - before, time.process_time() - worked
-    return held, sum(each.grad.nbytes for each in features + probabilities if each.grad is not None), cores
+    return held, sum(tensor.grad.nbytes for tensor in features + probabilities if tensor.grad is not None), cores
 
 
 def run(term: str, features: Pair, probabilities: Pair) -> None:
-    """Forward and backward."""
+    """Run forward and backward."""
     TERMS[term](features, probabilities).backward()
 
 
 def inputs(batch: int, size: int) -> tuple[Pair, Pair]:
-    """Features and class probabilities of two modalities."""
+    """Return features and class probabilities of two modalities."""
     generator = torch.Generator().manual_seed(0)
     deep, full = (batch, CHANNELS, *[size // STRIDE] * 3), (batch, CLASSES, *[size] * 3)
     features = [torch.randn(deep, generator=generator).requires_grad_() for _ in range(2)]

@@ -1,9 +1,9 @@
-"""Compiled networks against plain ones: how far the losses of three steps are apart, and how long the build takes.
+"""Compare compiled networks with plain ones: difference of the losses of three steps, and seconds of the build.
 
     python benchmarks/compiled.py [BACKBONE ...] [--size PIXELS]
 
-Two levels with propagated consistency on every backbone, small, from the same weights on the same batch, with the code
-that torch.compile generates for this machine (it needs a C++ compiler on a CPU). Dropout draws equal numbers in both.
+Trains two levels with propagated consistency on every backbone, small, from the same weights on the same batch. Needs a
+C++ compiler on a CPU. Dropout draws equal numbers in both.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("backbones", nargs="*", default=list(BACKBONES), metavar="BACKBONE")
     parser.add_argument("--size", type=int, default=64)
     arguments = parser.parse_args()
-    config.fallback_random = True  # else compiled dropout draws numbers of its own
+    config.fallback_random = True  # else compiled dropout draws other numbers
     for name in arguments.backbones:
         torch.manual_seed(0)
         torch._dynamo.reset()
@@ -46,26 +46,26 @@ def main() -> None:
         compile_networks(compiled)
         expected = losses(plain, arguments.size)
         started = time.perf_counter()
-        found = losses(compiled, arguments.size)
+        actual = losses(compiled, arguments.size)
         seconds = time.perf_counter() - started
-        apart = float((found - expected).abs().max())
+        apart = float((actual - expected).abs().max())
         print(f"{name}: losses {apart:.1e} apart, {seconds:.0f} s with the build", flush=True)
 
 
 def losses(mode: Gaze, size: int) -> Tensor:
-    """The losses of three steps."""
+    """Return the losses of three steps."""
     generator = torch.Generator().manual_seed(1)
     image, pseudo = (torch.rand(2, channels, size, size, generator=generator) for channels in (3, 1))
     optimizer = torch.optim.SGD(mode.parameters(), lr=0.01)
-    found = []
+    result = []
     for step in range(3):
         optimizer.zero_grad()
         torch.manual_seed(step)
         loss = mode.losses({"image": image, "pseudo": pseudo}, progress=0.0)["loss"]
         loss.backward()
         optimizer.step()
-        found.append(loss.detach())
-    return torch.stack(found)
+        result.append(loss.detach())
+    return torch.stack(result)
 
 
 if __name__ == "__main__":

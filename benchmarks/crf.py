@@ -1,8 +1,8 @@
-"""The dense CRF of `backend=lattice` against pydensecrf2: seconds of one core, and how far the results differ.
+"""Time the dense CRF of `refine=lattice` against pydensecrf2 on one core, and compare the results.
 
     python benchmarks/crf.py [FOLDER_OF_IMAGES] [--images N] [--out FILE.csv]
 
-Without a folder, on generated images. Without pydensecrf2 (`make crf`), ours alone.
+Uses generated images without a folder. Times ours alone without pydensecrf2 (`make crf`).
 """
 
 import argparse
@@ -17,29 +17,28 @@ from pathlib import Path
 import numpy as np
 from _machine import processor
 
+from fovea import heatmap, refine
 from fovea.data.images.files import read_image
 from fovea.data.images.synthetic import draw
-from fovea.prepare.labels.heatmap import heatmap
-from fovea.prepare.refiners.densecrf.refine import refine
 
-SETTINGS = {"compat 1": (1.0, 3), "compat 3": (3.0, 3), "grey, compat 1": (1.0, 1)}
-"""Weight of the pairwise term, and channels."""
+SETTINGS = {"compat 1": (1.0, 3), "compat 3": (3.0, 3), "gray, compat 1": (1.0, 1)}
+"""Weight of the bilateral term, and channels."""
 
 
 def main() -> None:
-    """Print a table, a row for each setting, and write it where asked."""
+    """Print a row for each setting, and write the table to `--out`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, help="images to take, evenly over the sorted names")
+    parser.add_argument("folder", nargs="?", type=Path, help="images to use, evenly over the sorted names")
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--out", type=Path, help="CSV for the table")
     arguments = parser.parse_args()
-    refine(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32))  # compiles, once on a machine
+    refine(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32))  # compiles on the first use
     oracle = find_spec("pydensecrf") is not None
     if not oracle:
-        print("pydensecrf2 is not installed (make crf): no comparison, ours alone")
+        print("pydensecrf2 is not installed (make crf): no comparison")
     images = list(pictures(arguments.folder, arguments.images))
     rows = [
-        row(name, compat, [each[..., :channels] for each in images], oracle)
+        row(name, compat, [image[..., :channels] for image in images], oracle)
         for name, (compat, channels) in SETTINGS.items()
     ]
     print(
@@ -56,7 +55,7 @@ def main() -> None:
 
 
 def row(name: str, compat: float, images: list[np.ndarray], oracle: bool) -> dict[str, str]:
-    """Medians over the images of time and ratio, and the largest differences."""
+    """Return the medians of times and ratios over the images, and the largest differences."""
     figures = np.array([compare(image, compat, oracle) for image in images])
     theirs, ten, early, off, off_early = figures.T
     line = {
@@ -77,7 +76,7 @@ def row(name: str, compat: float, images: list[np.ndarray], oracle: bool) -> dic
 
 
 def compare(image: np.ndarray, compat: float, oracle: bool) -> tuple[float, ...]:
-    """Seconds of pydensecrf2, ours with ten steps, ours with the tolerance; how far ours are off."""
+    """Return the seconds of pydensecrf2, of ours with ten steps and with the tolerance, and two differences."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(0.5, 0.1, (2, 20)).clip(0, 1)
     target = heatmap(x, y, rng.uniform(100, 600, 20), image.shape[:2])
@@ -91,7 +90,7 @@ def compare(image: np.ndarray, compat: float, oracle: bool) -> tuple[float, ...]
 
 
 def seconds(run: Callable[[], np.ndarray], repeats: int) -> tuple[float, np.ndarray]:
-    """The least processor time of a call, which other work on the machine disturbs little, and its result."""
+    """Return the minimum processor time of a call, which other work hardly disturbs, and its result."""
     times = []
     for _ in range(repeats):
         started = time.process_time()
@@ -101,13 +100,13 @@ def seconds(run: Callable[[], np.ndarray], repeats: int) -> tuple[float, np.ndar
 
 
 def pictures(folder: Path | None, count: int) -> Iterator[np.ndarray]:
-    """uint8 [H, W, 3] images of a folder, or generated ones of the size of Kvasir-SEG's."""
+    """Yield uint8 [H, W, 3] images of a folder, or generated ones of the size of Kvasir-SEG's."""
     if folder is None:
         yield from (draw(np.random.default_rng(number), 576)[0] for number in range(count))
         return
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
     if not paths:
-        sys.exit(f"{folder}: no JPEG or PNG there; name a folder of images")
+        sys.exit(f"{folder}: no JPEG or PNG in this folder")
     yield from (read_image(path) for path in paths[:: max(1, len(paths) // count)][:count])
 
 

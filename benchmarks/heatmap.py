@@ -1,4 +1,4 @@
-"""The heatmap as a product of small matrices, against SciPy's Gaussian filter over the whole canvas."""
+"""Time the heatmap, a product of small matrices, against SciPy's Gaussian filter over the whole canvas."""
 
 import platform
 import time
@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from fovea.prepare.labels.heatmap import heatmap
+from fovea import heatmap
 
 CANVAS, SIGMA, FIXATIONS = 768, 70.0, 30
 
 
 def plain(x: np.ndarray, y: np.ndarray, duration: np.ndarray) -> np.ndarray:
-    """The published route: durations on the canvas, filtered, scaled to [0, 1]."""
+    """Compute the published way: durations on the canvas, filtered, scaled to [0, 1]."""
     canvas = np.zeros((CANVAS, CANVAS))
     columns, rows = (np.clip(np.rint(CANVAS * values).astype(int) - 1, 0, CANVAS - 1) for values in (x, y))
     np.add.at(canvas, (rows, columns), duration)
@@ -22,7 +22,7 @@ def plain(x: np.ndarray, y: np.ndarray, duration: np.ndarray) -> np.ndarray:
 
 
 def seconds(function: Callable[..., object], *arguments: object, repeats: int) -> float:
-    """The median time of a call."""
+    """Return the median time of a call."""
     times = []
     for _ in range(repeats):
         started = time.perf_counter()
@@ -32,11 +32,11 @@ def seconds(function: Callable[..., object], *arguments: object, repeats: int) -
 
 
 def main() -> None:
-    """Print both times, their ratio and how far the results differ."""
+    """Print both times, their ratio and the largest difference."""
     rng = np.random.default_rng(0)
     x, y = rng.random((2, FIXATIONS))
     duration = rng.uniform(100, 600, FIXATIONS)
-    size = (CANVAS, CANVAS)  # no resize: both stop at the canvas
+    size = (CANVAS, CANVAS)  # of the canvas, so that neither resizes
     difference = np.abs(heatmap(x, y, duration, size, CANVAS, SIGMA) - plain(x, y, duration)).max()
     slow = seconds(plain, x, y, duration, repeats=5)
     fast = seconds(heatmap, x, y, duration, size, CANVAS, SIGMA, repeats=50)

@@ -1,10 +1,11 @@
-"""Samples a second of the training loader: files decoded anew each time, against a cache in memory and one on disk.
+"""Count samples per second of the training loader without a cache, with one in memory and with one on disk.
 
     python benchmarks/loader.py [DATA_ROOT [STORE]] [--size PIXELS] [--batch B] [--workers N] [--out FILE.csv]
 
-The real DataModule with the published flips. Of each form the fourth epoch is counted (the first fills the cache in
-memory), and the forms take turns. Without a data root, on generated images of the size of Kvasir-SEG's;
-targets are masks, or with a store its maps. core_ms is the processor time of a sample, all processes together.
+Uses the DataModule of a training with the published flips. The fourth epoch of each form is timed, since the first
+fills the cache in memory; the forms take turns. Uses generated images of the size of Kvasir-SEG's without a data root.
+Targets are masks, or the maps of a store made with the default labels and refinement. core_ms is the processor time per
+sample of all processes.
 """
 
 import argparse
@@ -14,33 +15,26 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import albumentations as A
 import torch
-from _machine import machine
+from _machine import composed, machine
 
-from fovea.data.cache import Files, Memory
-from fovea.data.images.kvasir import Kvasir
-from fovea.data.images.synthetic import Synthetic
-from fovea.data.store import Store
 from fovea.engine.datamodule import DataModule
+from fovea.runtime.config import instantiate
 
-FLIPS = {"horizontal": A.HorizontalFlip(p=0.5), "vertical": A.VerticalFlip(p=0.5)}
-FORMS = ("decoded each time", "cache=ram", "cache=disk")
+FORMS = ("cache=none", "cache=ram", "cache=disk")
 
 
 def main() -> None:
-    """Print a table, a row for each form, and write it where asked."""
+    """Print a row for each form, and write the table to `--out`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", nargs="?", type=Path)
     parser.add_argument("store", nargs="?", type=Path)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3, help="counted epochs of each form; the fastest is shown")
+    parser.add_argument("--rounds", type=int, default=3, help="timed epochs of each form; the fastest is shown")
     parser.add_argument("--out", type=Path, help="CSV for the table")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -77,49 +71,34 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> list[tuple[str, float, float]]:
-    """Form, seconds and core-seconds a sample, each the least of the rounds."""
-    caches = {
-        "decoded each time": None,
-        "cache=ram": partial(Memory, limit=16.0),
-        "cache=disk": partial(Files, folder=str(folder / "cache"), threads=os.cpu_count() or 1),
-    }
+    """Return form, minimum seconds and minimum core-seconds per sample."""
     best: dict[str, tuple[float, float]] = {}
     for form in FORMS * arguments.rounds:
-        epochs = module(arguments, folder, caches[form])
-        seconds, cores = timed_epochs(epochs)
+        seconds, cores = timed_epochs(module(arguments, folder, form))
         least = best.get(form, (seconds, cores))
         best[form] = (min(seconds, least[0]), min(cores, least[1]))
     return [(form, *best[form]) for form in FORMS]
 
 
-def module(arguments: argparse.Namespace, folder: Path, cache: Any) -> DataModule:
-    """The data module as `fovea-train` builds it."""
-    return DataModule(
-        name="loader",
-        root=str(arguments.root or folder / "images"),
-        dataset=Kvasir if arguments.root else partial(Synthetic, images=200, image_size=576),
-        channels=3,
-        classes=1,
-        size=arguments.size,
-        batch_size=arguments.batch,
-        num_workers=arguments.workers,
-        drop_last=False,
-        fraction=1.0,
-        protocol="clean",
-        select_on="mask",
-        select_threshold=0.5,
-        normalize=A.Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
-        augment=FLIPS,
-        seed=0,
-        needs=["mask"] if arguments.store is None else ["pseudo"],
-        store=None if arguments.store is None else str(arguments.store),
-        parameters={} if arguments.store is None else dict(Store(arguments.store).manifest["parameters"]),
-        cache=cache,
-    )
+def module(arguments: argparse.Namespace, folder: Path, cache: str) -> DataModule:
+    """Build the DataModule as `fovea-train` does."""
+    size = [f"data.size={arguments.size}", "augmentation=flips", cache]
+    if arguments.root:
+        data = ["data=kvasir", f"data.root={arguments.root}"]
+    else:
+        images = ["data.dataset.images=200", "data.dataset.image_size=576"]
+        data = ["data=synthetic", f"data.root={folder / 'images'}", *images]
+    if arguments.store:
+        data.append(f"store={arguments.store}")
+    if cache == "cache=disk":
+        data.append(f"data.cache.folder={folder / 'cache'}")
+    source = instantiate(composed("train", *data, *size)["data"])
+    training = source.train(["pseudo" if arguments.store else "mask"])
+    return DataModule(training, arguments.batch, arguments.workers, drop_last=False, seed=0)
 
 
 def timed_epochs(data: DataModule) -> tuple[float, float]:
-    """Seconds and core-seconds a sample of a fourth epoch, its workers' start not counted."""
+    """Return seconds and core-seconds per sample of the fourth epoch, without the start of the workers."""
     loader = data.train_dataloader()
     for _ in range(3):  # until each worker has seen most samples
         for _ in loader:
@@ -130,12 +109,12 @@ def timed_epochs(data: DataModule) -> tuple[float, float]:
 
 
 def cores() -> float:
-    """Processor time of this process and of its living workers, in seconds (Linux; elsewhere of this process)."""
+    """Return the processor time of this process, and on Linux of its workers, in seconds."""
     return sum(times(Path("/proc") / str(process) / "stat") for process in processes()) or time.process_time()
 
 
 def processes() -> Iterator[int]:
-    """This process and its children."""
+    """Yield this process and its children."""
     own = os.getpid()
     yield own
     for task in Path("/proc/self/task").glob("*/children"):
@@ -143,7 +122,7 @@ def processes() -> Iterator[int]:
 
 
 def times(stat: Path) -> float:
-    """User and system time of a process in seconds."""
+    """Return the user and system time of a process in seconds."""
     fields = stat.read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,9 +1,9 @@
-"""The whole prepare stage, files to files, against the plain published route.
+"""Time the whole prepare stage, from files to files, against the plain published way.
 
     python benchmarks/prepare.py [DATA_ROOT FIXATIONS] [--images N] [--plain N] [--out FILE.csv]
 
-The plain route is one loop: decode, SciPy's Gaussian filter on the canvas, resize, ten steps of pydensecrf2, a 16-bit
-PNG as OpenCV writes it. Without a data root, on generated images. Needs pydensecrf2 (`make crf`).
+The plain way is one loop: decode, SciPy's Gaussian filter on the canvas, resize, ten steps of pydensecrf2, a 16-bit PNG
+as OpenCV writes it. Uses generated images without a data root. Needs pydensecrf2 (`make crf`).
 """
 
 import argparse
@@ -21,12 +21,12 @@ import numpy as np
 from _machine import machine
 from scipy.ndimage import gaussian_filter
 
+from fovea import refine
 from fovea.data.fixations import Fixations, read_fixations
 from fovea.data.images.folder import Folder
 from fovea.data.images.synthetic import Synthetic
 from fovea.prepare.labels.gaze import Gaze
 from fovea.prepare.refiners.densecrf.lattice import DenseCrf
-from fovea.prepare.refiners.densecrf.refine import refine
 from fovea.prepare.stage import prepare
 from fovea.simulate.gaze import Observer, simulate_folder
 
@@ -34,12 +34,12 @@ CANVAS, SIGMA = 768, 70.0
 
 
 def some(names: list[str], count: int) -> list[str]:
-    """At most `count` names, evenly over all of them."""
+    """Return at most `count` names, evenly over all of them."""
     return names[:: max(1, len(names) // count)][:count]
 
 
 class Part(Folder):
-    """Some of the images of a folder."""
+    """A folder of which some images are used."""
 
     def __init__(self, root: Path, count: int) -> None:
         super().__init__(root)
@@ -47,7 +47,7 @@ class Part(Folder):
 
 
 def plain(dataset: Folder, fixations: Path, out: Path, count: int) -> None:
-    """The published route for some of the images; maps only, no manifest."""
+    """Make the maps of some images the published way, without a manifest."""
     out.mkdir(parents=True)
     table = read_fixations(fixations, dataset.ids)
     for image_id in some(dataset.ids, count):
@@ -57,17 +57,17 @@ def plain(dataset: Folder, fixations: Path, out: Path, count: int) -> None:
         cv2.imwrite(str(out / f"{image_id}.png"), np.rint(refined * 65535).astype(np.uint16))
 
 
-def blurred(look: Fixations) -> np.ndarray:
-    """The heatmap on the canvas."""
+def blurred(gaze: Fixations) -> np.ndarray:
+    """Draw the heatmap on the canvas."""
     canvas = np.zeros((CANVAS, CANVAS))
-    columns, rows = (np.clip(np.rint(CANVAS * values).astype(int) - 1, 0, CANVAS - 1) for values in (look.x, look.y))
-    np.add.at(canvas, (rows, columns), look.duration)
+    columns, rows = (np.clip(np.rint(CANVAS * values).astype(int) - 1, 0, CANVAS - 1) for values in (gaze.x, gaze.y))
+    np.add.at(canvas, (rows, columns), gaze.duration)
     heat = gaussian_filter(canvas, SIGMA)
     return ((heat - heat.min()) / (heat.max() - heat.min())).astype(np.float32)
 
 
 def routes(dataset: Folder, fixations: Path, folder: Path, slow: int) -> Iterator[tuple[str, int, float]]:
-    """Name, number of images and seconds of each way to make maps."""
+    """Yield name, number of images and seconds of each way to make maps."""
     count = len(dataset.ids)
 
     def ours(name: str, workers: int) -> None:
@@ -75,7 +75,7 @@ def routes(dataset: Folder, fixations: Path, folder: Path, slow: int) -> Iterato
         crf = DenseCrf(compat=1.0, sxy=80.0, srgb=13.0, iterations=10, tolerance=1e-3)
         prepare(dataset, label, crf, folder / name, {}, workers=workers)
 
-    runs = [("plain route", min(slow, count), lambda: plain(dataset, fixations, folder / "plain", slow))] * (slow > 0)
+    runs = [("plain way", min(slow, count), lambda: plain(dataset, fixations, folder / "plain", slow))] * (slow > 0)
     runs += [
         ("fovea, 1 worker", count, lambda: ours("one", 1)),
         ("fovea, 2 workers", count, lambda: ours("two", 2)),
@@ -88,22 +88,22 @@ def routes(dataset: Folder, fixations: Path, folder: Path, slow: int) -> Iterato
 
 
 def main() -> None:
-    """Print a table of seconds and ratios, and write it where asked."""
+    """Print seconds and ratios, and write the table to `--out`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", nargs="?", type=Path)
     parser.add_argument("fixations", nargs="?", type=Path)
     parser.add_argument("--images", type=int, default=60)
-    parser.add_argument("--plain", type=int, default=60, help="images of the plain route, which is slow")
+    parser.add_argument("--plain", type=int, default=60, help="images of the plain way, which is slow")
     parser.add_argument("--out", type=Path, help="CSV for the table")
     arguments = parser.parse_args()
     compare = find_spec("pydensecrf") is not None
     if not compare:
-        print("pydensecrf2 is not installed (make crf): no comparison, ours alone")
+        print("pydensecrf2 is not installed (make crf): no comparison")
     cv2.setNumThreads(1)
-    refine(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32))  # compiles, once on a machine
+    refine(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32))  # compiles on the first use
     folder = Path(tempfile.mkdtemp())
     try:
-        dataset, fixations = given(arguments, folder)
+        dataset, fixations = images(arguments, folder)
         timed = list(routes(dataset, fixations, folder, arguments.plain if compare else 0))
     finally:
         shutil.rmtree(folder)
@@ -128,8 +128,8 @@ def main() -> None:
             csv.writer(file).writerows([header, *rows])
 
 
-def given(arguments: argparse.Namespace, folder: Path) -> tuple[Folder, Path]:
-    """The images and fixations named on the command line, or generated ones of the size of Kvasir-SEG's."""
+def images(arguments: argparse.Namespace, folder: Path) -> tuple[Folder, Path]:
+    """Return the images and fixations of the command line, or generated ones of the size of Kvasir-SEG's."""
     if arguments.root is not None:
         if arguments.fixations is None:
             sys.exit("name the fixation CSV after the data root")

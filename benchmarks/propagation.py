@@ -1,10 +1,10 @@
-"""Feature propagation against unfolding the window: seconds and memory of forward and backward, and the differences.
+"""Compare feature propagation with unfolding the window: seconds, memory and results of forward and backward.
 
     python benchmarks/propagation.py [--shape B C H W] [--threads N] [--repeats N] [--out FILE.csv]
 
-Each form runs in a process of its own. Seconds are the least of the repeats; core_seconds, the processor time of all
-threads, tells what other work on the machine does to them. Memory is the most that the process held beyond the
-features, the gradient and the libraries (Linux only).
+Each form runs in a process of its own. Seconds are the minimum over the repeats; core_seconds is the processor time of
+all threads and shows how much other work disturbed them. Memory is the peak of the process beyond the features, the
+gradient and the libraries (Linux only).
 """
 
 import argparse
@@ -22,13 +22,13 @@ from _machine import processor
 from torch import Tensor
 from torch.nn import functional as F
 
-from fovea.models.propagation import propagate
+from fovea import propagate
 
 KERNEL, DILATION = 5, 2
 
 
 def unfolded(features: Tensor) -> Tensor:
-    """The textbook form: 25 copies of the features."""
+    """Compute the textbook form, with 25 copies of the features."""
     batch, channels, height, width = features.shape
     window = F.unfold(features, KERNEL, DILATION, KERNEL // 2 * DILATION).view(batch, channels, -1, height, width)
     weights = (features.unsqueeze(2) * window).sum(dim=1).relu().softmax(dim=1)
@@ -36,16 +36,16 @@ def unfolded(features: Tensor) -> Tensor:
 
 
 def shifted(features: Tensor) -> Tensor:
-    """A loop over shifted views, differentiated by PyTorch."""
+    """Loop over shifted views, differentiated by PyTorch."""
     height, width = features.shape[2:]
     reach = KERNEL // 2 * DILATION
     padded = F.pad(features, (reach, reach, reach, reach))
     steps = range(0, 2 * reach + 1, DILATION)
     near = [padded[:, :, top : top + height, left : left + width] for top in steps for left in steps]
-    weights = torch.stack([(features * each).sum(dim=1) for each in near]).relu().softmax(dim=0)
+    weights = torch.stack([(features * view).sum(dim=1) for view in near]).relu().softmax(dim=0)
     output = torch.zeros_like(features)
-    for weight, each in zip(weights, near, strict=True):
-        output = output + weight.unsqueeze(dim=1) * each
+    for weight, view in zip(weights, near, strict=True):
+        output = output + weight.unsqueeze(dim=1) * view
     return output
 
 
@@ -53,7 +53,7 @@ FORMS: dict[str, Callable[[Tensor], Tensor]] = {"unfolded": unfolded, "shifted":
 
 
 def main() -> None:
-    """Print a table, a row for each form, and write it where asked."""
+    """Print a row for each form, and write the table to `--out`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shape", type=int, nargs=4, default=[2, 128, 224, 224], metavar=("B", "C", "H", "W"))
     parser.add_argument("--threads", type=int, default=2)
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def measure(form: str, shape: list[int], threads: int, repeats: int) -> tuple[float, float, int]:
-    """Least seconds, and core-seconds, of forward and backward, and the most bytes held beyond what stood before."""
+    """Return minimum seconds and core-seconds of forward and backward, and the peak of memory in bytes."""
     torch.set_num_threads(threads)
     features, grad = inputs(shape)
     run(form, *inputs([1, shape[1], 16, 16]))  # imports and compiles
@@ -96,7 +96,7 @@ def measure(form: str, shape: list[int], threads: int, repeats: int) -> tuple[fl
 
 
 def differences(shape: list[int], threads: int) -> tuple[float, float]:
-    """Largest difference of outputs and of gradients, as a share of the largest value."""
+    """Return the largest difference of outputs and of gradients, as a share of the largest value."""
     torch.set_num_threads(threads)
     features, grad = inputs(shape)
     pairs = zip(run("fovea", features, grad), run("unfolded", features, grad), strict=True)
@@ -105,40 +105,40 @@ def differences(shape: list[int], threads: int) -> tuple[float, float]:
 
 
 def run(form: str, features: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Output and gradient with regard to the features."""
+    """Return the output and the gradient of the features."""
     output = FORMS[form](features)
     (gradient,) = torch.autograd.grad(output, features, grad)
     return output.detach(), gradient
 
 
 def inputs(shape: list[int]) -> tuple[Tensor, Tensor]:
-    """Features whose softmax is neither flat nor a single neighbour, and a gradient."""
+    """Return features whose softmax is neither flat nor one-hot, and a gradient."""
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(*shape, generator=generator) * shape[1] ** -0.25
     return features.requires_grad_(), torch.randn(*shape, generator=generator)
 
 
 def alone(job: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a call in a fresh process."""
+    """Return the result of a call in a new process."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(job, *arguments).result()
 
 
 def forget_peak() -> int:
-    """Bytes that this process holds; its peak counts from here on, where the system can forget the one before."""
+    """Return the bytes that this process holds, and reset its peak where the system can."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return status("VmRSS")
 
 
 def status(field: str) -> int:
-    """Bytes under a name of /proc/self/status: VmRSS, held now, or VmHWM, the peak."""
+    """Return a field of /proc/self/status in bytes: VmRSS, held now, or VmHWM, the peak."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith(field))) * 1024
 
 
 def report(rows: list[dict[str, str]], out: Path | None) -> None:
-    """Print rows, and write them where asked."""
+    """Print rows, and write them to a CSV."""
     for row in rows:
         print(", ".join(f"{key} {value}" for key, value in row.items()))
     if out:

@@ -1,4 +1,4 @@
-"""Distances of two borders from a tree of their pixels, against distance transforms and MONAI."""
+"""Time boundary distances from a tree of pixels against distance transforms and MONAI."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ TOLERANCE = 2.0
 
 
 def transforms(prediction: np.ndarray, truth: np.ndarray) -> list[float]:
-    """The same scores from two distance transforms, cut to the box that holds both masks."""
+    """Compute the scores from two distance transforms, cropped to the box of both masks."""
     rows, columns = (np.flatnonzero((prediction | truth).any(axis=axis)) for axis in (1, 0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     ours, theirs = (mask[box] & ~binary_erosion(mask[box]) for mask in (prediction, truth))
@@ -30,29 +30,29 @@ def transforms(prediction: np.ndarray, truth: np.ndarray) -> list[float]:
 
 
 def monai(prediction: np.ndarray, truth: np.ndarray) -> list[float]:
-    """The same scores by MONAI."""
+    """Compute the scores by MONAI."""
     pair = [torch.from_numpy(mask)[None, None].float() for mask in (prediction, truth)]
     surface = compute_surface_dice(*pair, [TOLERANCE], include_background=True)
     return [compute_hausdorff_distance(*pair, percentile=95).item(), surface.item()]
 
 
 def tree(prediction: np.ndarray, truth: np.ndarray) -> list[float]:
-    """Ours."""
+    """Compute the scores by fovea."""
     return list(surface_scores(prediction, truth, (1.0, 1.0), TOLERANCE).values())
 
 
 def pairs(truths: list[np.ndarray], noise: float) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Each truth with a shifted, smoothed and, with `noise`, patchy copy of it."""
-    rng, made = np.random.default_rng(0), []
+    """Pair each mask with a shifted and smoothed copy; `noise` makes the copy patchy."""
+    rng, result = np.random.default_rng(0), []
     for truth in truths:
         smooth = gaussian_filter(np.roll(truth, (9, -14), (0, 1)).astype(float), 6)
         patches = gaussian_filter(rng.normal(size=truth.shape), 3)
-        made.append((smooth + noise * patches / patches.std() > 0.5, truth))
-    return made
+        result.append((smooth + noise * patches / patches.std() > 0.5, truth))
+    return result
 
 
 def main(folder: str | None = None) -> None:
-    """Print a row for each way of computing, on the masks of a folder or generated ones of Kvasir-SEG's size."""
+    """Print a row for each method, on the masks of a folder or generated ones of Kvasir-SEG's size."""
     rng = np.random.default_rng(0)
     if folder is None:
         truths = [draw(rng, 576)[1] > 0 for _ in range(8)]
@@ -62,15 +62,15 @@ def main(folder: str | None = None) -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
     print(f"{machine()}; means over {len(truths)} pairs of masks")
     ways: list[Callable[[np.ndarray, np.ndarray], list[float]]] = [tree, transforms, monai]
-    for kind, noise in {"smooth": 0.0, "patchy": 0.25}.items():
-        given = pairs(truths, noise)
+    for border, noise in {"smooth": 0.0, "patchy": 0.25}.items():
+        masks = pairs(truths, noise)
         for way in ways:
-            way(*given[0])
+            way(*masks[0])
             started = time.process_time()
-            found = [way(*pair) for pair in given]
-            milliseconds = (time.process_time() - started) / len(given) * 1e3
-            off = np.abs(np.array(found) - [tree(*pair) for pair in given]).max()
-            print(f"{kind:<7} {way.__name__:<11} {milliseconds:6.1f} ms of a core, at most {off:.1e} from ours")
+            scores = [way(*pair) for pair in masks]
+            milliseconds = (time.process_time() - started) / len(masks) * 1e3
+            off = np.abs(np.array(scores) - [tree(*pair) for pair in masks]).max()
+            print(f"{border:<7} {way.__name__:<11} {milliseconds:6.1f} ms of a core, at most {off:.1e} from ours")
 
 
 if __name__ == "__main__":

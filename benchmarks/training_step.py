@@ -1,10 +1,10 @@
-"""The whole training step of the published two-level network, with the propagation unfolded and with ours.
+"""Time the whole training step of the published two-level network, with the propagation unfolded and with ours.
 
     python benchmarks/training_step.py [--batch B] [--size PIXELS] [--threads N] [--out FILE.csv]
 
 Each form runs in a process of its own, from the same weights on the same batch: forward, backward, one step of SGD.
-core_seconds is the processor time of all threads: it tells what other work on the machine does to the seconds.
-Memory is the most that the process held, libraries and weights included (Linux only).
+core_seconds is the processor time of all threads and shows how much other work disturbed the seconds. Memory is the
+peak of the process, libraries and weights included (Linux only).
 """
 
 import argparse
@@ -31,7 +31,7 @@ FORMS = (
 
 
 def main() -> None:
-    """Print a table, a row for each form, and write it where asked."""
+    """Print a row for each form, and write the table to `--out`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--size", type=int, default=224)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def floor(batch: int, size: int, threads: int) -> tuple[int, float]:
-    """Floating-point operations of the convolutions of a step, and those a second of a product of large matrices."""
+    """Return the operations of the convolutions of a step, and the operations per second of a large matrix product."""
     torch.set_num_threads(threads)
     network = BasicUNet2d(in_channels=3, classes=1)
     with FlopCounterMode(display=False) as counter:
@@ -80,7 +80,7 @@ def floor(batch: int, size: int, threads: int) -> tuple[int, float]:
 
 
 def measure(form: str, batch: int, size: int, threads: int) -> tuple[int, float, float, float]:
-    """The most bytes held, the seconds and core-seconds of the second of two steps, and the loss of the first."""
+    """Return the peak in bytes, seconds and core-seconds of the second of two steps, and the loss of the first."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     mode = Gaze(partial(BasicUNet2d, in_channels=3, classes=1), nn.BCEWithLogitsLoss(), thresholds=[0.5, 0.3])

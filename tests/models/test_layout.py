@@ -38,7 +38,7 @@ def mode(request: pytest.FixtureRequest) -> Gaze:
     return Gaze(backbone, nn.BCEWithLogitsLoss(), thresholds=[0.5, 0.3])
 
 
-def batch(side: int = 32) -> dict[str, Tensor]:
+def batch(side: int = 64) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
     image = torch.randn(2, 3, side, side, generator=generator)
     return {"image": image, "pseudo": torch.rand(2, 1, side, side, generator=generator)}
@@ -95,7 +95,7 @@ def test_a_copy_of_a_compiled_mode_has_weights_of_its_own(mode: Gaze) -> None:
     with torch.no_grad():
         for parameter in mode.parameters():
             parameter.zero_()
-        assert average(batch()["image"], (32, 32))["prediction"].std() > 0
+        assert average(batch()["image"], (64, 64))["prediction"].std() > 0
 
 
 class Counted:
