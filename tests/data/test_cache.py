@@ -1,4 +1,4 @@
-"""Kept samples: the same bits as decoded ones, and never those of another image."""
+"""Cached arrays: the same bits as decoded ones, and never those of a changed file."""
 
 import logging
 import multiprocessing
@@ -7,234 +7,175 @@ import pickle
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import albumentations as A
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 
 from fovea.data.cache import Files, Memory, fingerprint
-from fovea.data.images.folder import Folder
-from fovea.data.images.samples import ImageTraining, Resized
 from fovea.data.loader import EpochBatches, Order, TrainingLoader
-from fovea.data.store import Store
-from fovea.data.targets import Mask, PseudoMask, Target
 
-AUGMENT = {"flip": A.HorizontalFlip(p=0.5), "turn": A.Affine(rotate=(-30, 30), p=1.0), "noise": A.GaussNoise(p=0.5)}
 IDS = [f"i{number}" for number in range(7)]
+
+
+class Arrays:
+    """A source whose arrays are files, of several shapes for `image` and of one for `mask`."""
+
+    def __init__(self, root: Path, value: int = 0) -> None:
+        self.root, self.value, self.ids, self.kinds = root, value, IDS, ("image", "mask")
+
+    def read(self, kind: str, index: int) -> np.ndarray:
+        return np.load(self.root / f"{kind}_{self.ids[index]}.npy")
+
+    def layout(self, kind: str) -> tuple[list[tuple[int, ...]], np.dtype]:
+        shapes: list[tuple[int, ...]] = [(4, 3 + number if kind == "image" else 2) for number in range(7)]
+        return shapes, np.dtype(np.float32 if kind == "image" else np.uint8)
+
+    def made_of(self, kind: str) -> dict[str, Any]:
+        files = [self.root / f"{kind}_{name}.npy" for name in self.ids]
+        return {"files": files, "root": str(self.root), "code": [type(self)], "value": self.value}
+
+
+class Samples:
+    """Training samples that read from a cache."""
+
+    def __init__(self, arrays: Any) -> None:
+        self.arrays = arrays
+
+    def __len__(self) -> int:
+        return len(IDS)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        image = self.arrays.read("image", key[1])
+        return {"index": key[1], "sum": image.sum(), "mask": self.arrays.read("mask", key[1])}
+
+    def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return batch
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Seven training images of different sizes with masks and maps."""
     rng = np.random.default_rng(0)
-    store = Store(tmp_path / "store")
-    store.start()
-    for kind in ("images", "masks"):
-        (tmp_path / kind).mkdir()
-    for number, name in enumerate(IDS):
-        shape = (20 + 2 * number, 30)
-        Image.fromarray(rng.integers(0, 255, (*shape, 3), dtype=np.uint8)).save(tmp_path / "images" / f"{name}.png")
-        Image.fromarray(255 * rng.integers(0, 2, shape, dtype=np.uint8)).save(tmp_path / "masks" / f"{name}.png")
-        store.write(name, rng.random(shape, dtype=np.float32))
-    store.finish({"parameters": {}, "images": {name: {} for name in IDS}, "unlabeled": [], "failures": {}})
-    (tmp_path / "train.txt").write_text("\n".join(IDS))
-    (tmp_path / "val.txt").write_text("")
-    return tmp_path
+    (tmp_path / "data").mkdir()
+    for kind in ("image", "mask"):
+        shapes, dtype = Arrays(tmp_path / "data").layout(kind)
+        for name, shape in zip(IDS, shapes, strict=True):
+            np.save(tmp_path / "data" / f"{kind}_{name}.npy", (9 * rng.random(shape)).astype(dtype))
+    return tmp_path / "data"
 
 
-def resized(root: Path, *needs: str, size: int = 16, **options) -> Resized:
-    folder = Folder(root, **options)
-    targets: list[Target] = [Mask(folder), PseudoMask(Store(root / "store"), {}, 0.5)]
-    wanted = [target for target in targets if not needs or target.name in needs]
-    return Resized(folder, IDS, wanted, size)
+@pytest.fixture(params=["ram", "disk"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Any], Any]:
+    return partial(Memory, limit=1.0) if request.param == "ram" else disk(tmp_path)
 
 
-def samples(root: Path, cache: Callable | None, *needs: str) -> ImageTraining:
-    return ImageTraining(resized(root, *needs), A.Normalize(), AUGMENT, 0, cache)
+def disk(folder: Path) -> Callable[[Any], Files]:
+    return partial(Files, folder=str(folder / "cache"), threads=2)
 
 
-def disk(root: Path) -> Callable:
-    return partial(Files, folder=str(root / "cache"), threads=2)
-
-
-def epochs(made: ImageTraining, workers: int, count: int = 3) -> list[dict]:
-    """All batches of some epochs."""
-    order = EpochBatches({"all": Order(len(made), 2, False, 0)})
-    loader = TrainingLoader(
-        {"all": made}, order, num_workers=workers, persistent_workers=workers > 0, timeout=60 if workers else 0
-    )
+def epochs(arrays: Any, workers: int, count: int = 3) -> list[dict[str, Any]]:
+    """Return all batches of some epochs."""
+    order = EpochBatches({"all": Order(len(IDS), 2, False, 0)})
+    loader = TrainingLoader({"all": Samples(arrays)}, order, num_workers=workers, persistent_workers=workers > 0)
     batches = []
     for epoch in range(count):
         order.set_epoch(epoch)
-        batches += [made.finish(batch["all"]) for batch in loader]
+        batches += [batch["all"] for batch in loader]
     return batches
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("kind", ["ram", "disk"])
-def test_a_cache_changes_no_bit(root: Path, kind: str, workers: int) -> None:
-    cache = {"ram": partial(Memory, limit=1.0), "disk": disk(root)}[kind]
-    plain, cached = epochs(samples(root, None), 0), epochs(samples(root, cache), workers)
-    assert [batch["id"] for batch in cached] == [batch["id"] for batch in plain]
+def test_a_cache_changes_no_bit(root: Path, cache: Callable, workers: int) -> None:
+    plain, cached = epochs(Arrays(root), 0), epochs(cache(Arrays(root)), workers)
     for one, other in zip(plain, cached, strict=True):
-        for name in ("image", "mask", "pseudo"):
-            torch.testing.assert_close(other[name], one[name], rtol=0, atol=0)
+        assert all(np.array_equal(one[name], other[name]) for name in ("index", "sum", "mask"))
 
 
-@pytest.mark.parametrize("cache", [partial(Memory, limit=1.0), "disk"])
-def test_what_is_returned_may_be_changed(root: Path, cache) -> None:
-    source = resized(root)
-    kept = (disk(root) if cache == "disk" else cache)(source)
+def test_the_caller_may_change_an_array(root: Path, cache: Callable) -> None:
+    cached = cache(Arrays(root))
     for _ in range(3):
-        array = kept.read("pseudo", 2)
-        np.testing.assert_array_equal(array, source.read("pseudo", 2))
+        array = cached.read("image", 2)
+        np.testing.assert_array_equal(array, Arrays(root).read("image", 2))
         array += 1
 
 
-def test_workers_share_what_is_in_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = samples(root, partial(Memory, limit=1.0))
-    epochs(made, workers=2, count=1)
-    monkeypatch.setattr(Resized, "read", lambda self, kind, index: pytest.fail("decoded again"))
-    assert len(epochs(made, workers=0, count=1)) == 4  # in this process, which has decoded none
+def test_a_cache_can_be_pickled_without_its_arrays(root: Path, cache: Callable) -> None:
+    sent = pickle.dumps(cache(Arrays(root)))
+    np.testing.assert_array_equal(pickle.loads(sent).read("image", 3), Arrays(root).read("image", 3))
+    assert len(sent) < 1000
 
 
-def test_weak_labels_open_no_mask(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
-    monkeypatch.setattr(Folder, "mask", lambda self, name: opened.append(name))
-    monkeypatch.setattr(Folder, "mask_path", lambda self, name: opened.append(name))
-    for cache in (partial(Memory, limit=1.0), disk(root)):
-        epochs(samples(root, cache, "pseudo"), workers=0, count=2)
-    assert opened == []
-    assert sorted(path.name.split("-")[1] for path in (root / "cache").iterdir()) == ["image", "pseudo"]
+class TestMemory:
+    def test_workers_share_it(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        cached = Memory(Arrays(root), limit=1.0)
+        epochs(cached, workers=2, count=1)
+        monkeypatch.setattr(Arrays, "read", lambda self, kind, index: pytest.fail("decoded again"))
+        assert len(epochs(cached, workers=0, count=1)) == 4  # in this process, which has decoded none
+
+    def test_too_large_a_source_is_not_kept(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING):
+            cached = Memory(Arrays(root), limit=1e-9)
+        assert "data.cache.limit=1e-09" in caplog.text and cached.values == {}
+        np.testing.assert_array_equal(cached.read("image", 3), Arrays(root).read("image", 3))
 
 
-def test_a_set_that_is_too_large_is_not_kept_and_the_log_says_so(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    source = resized(root)
-    with caplog.at_level(logging.WARNING):
-        kept = Memory(source, limit=1e-6)
-    assert "data.cache.limit=1e-06" in caplog.text and "cache=disk" in caplog.text
-    assert kept.values == {}
-    np.testing.assert_array_equal(kept.read("image", 3), source.read("image", 3))
+class TestFiles:
+    def test_they_are_built_once(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        disk(tmp_path)(Arrays(root))
+        before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+        monkeypatch.setattr(Arrays, "read", lambda self, kind, index: pytest.fail("decoded again"))
+        disk(tmp_path)(Arrays(root))
+        assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == before
+        assert sorted(name.split("-")[1] for name in before) == ["image", "mask"]
 
+    @pytest.mark.parametrize("change", ["content", "time"])
+    def test_a_changed_file_is_decoded_again(self, root: Path, tmp_path: Path, change: str) -> None:
+        before = {kind: fingerprint(Arrays(root), kind) for kind in ("image", "mask")}
+        disk(tmp_path)(Arrays(root))
+        if change == "content":
+            np.save(root / "image_i0.npy", np.ones((4, 3), np.float32))
+        else:
+            os.utime(root / "image_i3.npy", ns=(1, 1))
+        assert {kind for kind in before if before[kind] != fingerprint(Arrays(root), kind)} == {"image"}
+        np.testing.assert_array_equal(disk(tmp_path)(Arrays(root)).read("image", 0), Arrays(root).read("image", 0))
 
-def test_files_are_built_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = disk(root)(resized(root))
-    before = {path.name: path.stat().st_mtime_ns for path in (root / "cache").iterdir()}
-    read = []
-    monkeypatch.setattr(
-        Resized, "read", lambda self, kind, index, read_=Resized.read: read.append(index) or read_(self, kind, index)
-    )
-    disk(root)(resized(root))
-    assert {path.name: path.stat().st_mtime_ns for path in (root / "cache").iterdir()} == before
-    assert set(read) == {0}
-    assert len(first.paths) == 3
+    def test_values_and_code_are_in_the_fingerprint(self, root: Path) -> None:
+        class Own(Arrays):
+            def made_of(self, kind: str) -> dict[str, Any]:
+                return super().made_of(kind) | {"code": [type(self), TrainingLoader]}
 
+        usual = fingerprint(Arrays(root), "image")
+        assert usual == fingerprint(Arrays(root), "image")
+        assert len({usual, fingerprint(Arrays(root, value=1), "image"), fingerprint(Own(root), "image")}) == 3
 
-def rewrite_image(root: Path) -> None:
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / "images" / "i0.png")
+    @pytest.mark.parametrize("content", [b"", b"rubbish", None])
+    def test_a_damaged_file_is_built_again(self, root: Path, tmp_path: Path, content: bytes | None) -> None:
+        path = disk(tmp_path)(Arrays(root)).paths["image"]
+        path.write_bytes(path.read_bytes()[:-10] if content is None else content)
+        np.testing.assert_array_equal(disk(tmp_path)(Arrays(root)).read("image", 6), Arrays(root).read("image", 6))
 
+    def test_a_failed_build_leaves_nothing(self, root: Path, tmp_path: Path) -> None:
+        (root / "image_i5.npy").write_bytes(b"no array")
+        with pytest.raises(ValueError):
+            disk(tmp_path)(Arrays(root))
+        assert list((tmp_path / "cache").iterdir()) == []
 
-def touch_image(root: Path) -> None:
-    os.utime(root / "images" / "i3.png", ns=(1, 1))
+    def test_jobs_that_start_together_build_one_set(self, root: Path, tmp_path: Path) -> None:
+        context = multiprocessing.get_context("fork")
+        jobs = [context.Process(target=disk(tmp_path), args=(Arrays(root),)) for _ in range(3)]
+        for job in jobs:
+            job.start()
+        for job in jobs:
+            job.join(60)
+        assert [job.exitcode for job in jobs] == [0, 0, 0]
+        assert len(list((tmp_path / "cache").iterdir())) == 2
 
+    def test_a_folder_that_cannot_be_written_is_named(self, root: Path, tmp_path: Path) -> None:
+        (tmp_path / "cache").write_text("in the way")
+        with pytest.raises(ValueError, match=r"cannot write .*cache"):
+            disk(tmp_path)(Arrays(root))
 
-def rewrite_mask(root: Path) -> None:
-    Image.fromarray(np.zeros((20, 30), np.uint8)).save(root / "masks" / "i0.png")
-
-
-def rewrite_map(root: Path) -> None:
-    store = Store(root / "store")
-    manifest = dict(store.manifest)
-    store.write("i0", np.zeros((20, 30), np.float32))
-    store.finish(manifest)
-
-
-def other_parameters(root: Path) -> None:
-    store = Store(root / "store")
-    store.finish(dict(store.manifest) | {"versions": {"numpy": "0"}})
-
-
-@pytest.mark.parametrize(
-    ("change", "changed"),
-    [
-        (rewrite_image, {"image", "mask"}),  # masks are held against the sizes of images
-        (touch_image, {"image", "mask"}),
-        (rewrite_mask, {"mask"}),
-        (rewrite_map, {"pseudo"}),
-        (other_parameters, {"pseudo"}),
-    ],
-)
-def test_a_changed_file_is_never_served_from_a_cache(root: Path, change: Callable, changed: set[str]) -> None:
-    before = {kind: fingerprint(resized(root), kind) for kind in ("image", "mask", "pseudo")}
-    change(root)
-    after = {kind: fingerprint(resized(root), kind) for kind in before}
-    assert {kind for kind in before if before[kind] != after[kind]} == changed
-    cached, plain = epochs(samples(root, disk(root)), 0, 1), epochs(samples(root, None), 0, 1)
-    for one, other in zip(plain, cached, strict=True):
-        assert torch.equal(one["image"], other["image"]) and torch.equal(one["pseudo"], other["pseudo"])
-
-
-def test_size_channels_and_the_class_are_part_of_the_name(root: Path) -> None:
-    class Own(Folder):
-        pass
-
-    usual, own = resized(root), resized(root)
-    own.dataset.__class__ = Own
-    others = [resized(root, size=17), resized(root, channels=1), own]
-    assert fingerprint(usual, "image") == fingerprint(resized(root, "mask"), "image")
-    assert len({fingerprint(each, "image") for each in (usual, *others)}) == 4
-
-
-@pytest.mark.parametrize("content", [b"", b"rubbish", None])
-def test_a_damaged_file_is_built_anew(root: Path, content: bytes | None) -> None:
-    source = resized(root, "mask")
-    path = disk(root)(source).paths["image"]
-    path.write_bytes(path.read_bytes()[:-10] if content is None else content)
-    np.testing.assert_array_equal(disk(root)(source).read("image", 6), source.read("image", 6))
-
-
-def test_a_build_that_fails_leaves_nothing(root: Path) -> None:
-    (root / "images" / "i5.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"cannot decode .*i5\.png"):
-        disk(root)(resized(root, "mask"))
-    assert list((root / "cache").iterdir()) == []
-
-
-def build(root: Path) -> None:
-    disk(root)(resized(root))
-
-
-def test_jobs_that_start_together_leave_one_set_of_files(root: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    jobs = [context.Process(target=build, args=(root,)) for _ in range(3)]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join(60)
-    assert [job.exitcode for job in jobs] == [0, 0, 0]
-    assert len(list((root / "cache").iterdir())) == 3
-
-
-@pytest.mark.parametrize("cache", [partial(Memory, limit=1.0), "disk"])
-def test_a_cache_can_be_sent_to_a_process_that_is_not_forked(root: Path, cache) -> None:
-    source = resized(root)
-    kept = (disk(root) if cache == "disk" else cache)(source)
-    sent = pickle.dumps(kept)
-    np.testing.assert_array_equal(pickle.loads(sent).read("image", 3), source.read("image", 3))
-    assert len(sent) < 20_000  # not the arrays
-
-
-def test_a_folder_that_cannot_be_written_is_named(root: Path) -> None:
-    (root / "cache").write_text("in the way")
-    with pytest.raises(ValueError, match=r"cannot write .*cache"):
-        disk(root)(resized(root))
-
-
-def test_images_of_another_kind_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = resized(root, "mask")
-    usual = Resized.read
-    monkeypatch.setattr(Resized, "read", lambda self, kind, index: usual(self, kind, index)[..., : 3 - index])
-    with pytest.raises(ValueError, match=r"i1: .*, but uint8 \[16, 16, 3\] was expected; .*cache=none"):
-        disk(root)(source)
+    def test_an_array_of_another_shape_is_refused(self, root: Path, tmp_path: Path) -> None:
+        np.save(root / "image_i1.npy", np.ones((4, 9), np.float32))
+        with pytest.raises(ValueError, match=r"i1: expected float32 \[4, 4\] .*cache=none"):
+            disk(tmp_path)(Arrays(root))

@@ -1,4 +1,4 @@
-"""Samples decoded and resized once: what decides the speed of small images, and of volumes, is their files."""
+"""Cache of decoded, resized samples; decoding dominates loading time."""
 
 import hashlib
 import inspect
@@ -7,16 +7,16 @@ import logging
 import math
 import mmap
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
+from fovea.runtime.bounds import Count, Positive
 from fovea.runtime.files import make_folder, remove_abandoned, sha256, whole_file
 from fovea.runtime.record import versions
 
@@ -25,196 +25,165 @@ _CHUNK = 64  # samples that are in memory at once while a file is built
 log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
-    """Arrays that a cache can keep, by kind and index."""
+class Arrays(Protocol):
+    """Arrays by kind (e.g. `image`, `mask`) and index: a `Source`, or a cache of one."""
 
-    kinds: tuple[str, ...]
+    def read(self, kind: Any, index: int, /) -> np.ndarray:
+        """Return an array; the caller may change it."""
+
+
+class Source(Arrays, Protocol):
+    """Arrays that a cache can keep."""
+
     ids: list[str]
+    kinds: tuple[Any, ...]
+    """The kinds of arrays; `str` of one becomes a part of a file name."""
 
-    def read(self, kind: str, index: int) -> np.ndarray:
-        """An array, made anew from its files."""
+    def layout(self, kind: Any, /) -> tuple[list[tuple[int, ...]], np.dtype]:
+        """Return the shape of each array of a kind, and their type."""
 
-    def layout(self, kind: str) -> tuple[list[tuple[int, ...]], np.dtype]:
-        """The shape of each array of a kind, and the type of all."""
-
-    def made_of(self, kind: str) -> dict[str, Any]:
-        """What decides the arrays of a kind: `files`, `root`, the `code` that reads them, and values."""
+    def made_of(self, kind: Any, /) -> dict[str, Any]:
+        """Return everything that affects the arrays of a kind: `files`, `root`, the `code` that reads them, values."""
 
 
 class Memory:
-    """Keeps arrays in memory, each from when it is first read; forked workers share them with one another.
-
-    Where workers are not forked, each keeps its own.
+    """Keep arrays in memory after they are first read. Forked workers share them; other workers keep their own.
 
     Args:
-        source: What to keep.
-        limit: GiB; a source that would need more is not kept, and the log says so.
+        source: Reads the arrays.
+        limit: GiB. A source that needs more is not kept; a warning is logged.
     """
 
-    def __init__(self, source: Source, limit: float) -> None:
+    def __init__(self, source: Source, limit: Positive) -> None:
         self.source, self.limit = source, limit
         layouts = {kind: source.layout(kind) for kind in source.kinds}
         needed = sum(_length(shapes) * dtype.itemsize for shapes, dtype in layouts.values()) / 2**30
         if needed > limit:
             log.warning(
-                "the training samples need %.1f GiB of memory, more than data.cache.limit=%g: "
-                "they are decoded anew each time (cache=disk keeps them on disk)",
+                "the training samples need %.1f GiB of memory, more than data.cache.limit=%g: they are decoded each "
+                "time (cache=disk keeps them on disk)",
                 needed,
                 limit,
             )
             layouts = {}
         self.values = {
-            kind: _parts(_shared(_length(shapes), dtype), shapes) for kind, (shapes, dtype) in layouts.items()
+            kind: _split(_shared(_length(shapes), dtype), shapes) for kind, (shapes, dtype) in layouts.items()
         }
-        self.known = {kind: _shared(len(source.ids), np.dtype(bool)) for kind in layouts}
-        self.lock = multiprocessing.Lock()  # the barrier without which a flag might be seen before its array
-        self.seen = {kind: np.zeros(len(source.ids), bool) for kind in layouts}  # that this process need not ask for
+        self.done = {kind: _shared(len(source.ids), np.dtype(bool)) for kind in layouts}
+        self.lock = multiprocessing.Lock()  # a memory barrier: a flag is never visible before its array
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Memory, (self.source, self.limit)
 
-    def read(self, kind: str, index: int) -> np.ndarray:
-        """See `fovea.data.images.samples.Arrays`."""
-        if not self.values:
+    def read(self, kind: Any, index: int) -> np.ndarray:
+        """See `Arrays`."""
+        if kind not in self.values:
             return self.source.read(kind, index)
-        if not self.seen[kind][index]:
-            with self.lock:
-                self.seen[kind][index] = self.known[kind][index]
-        kept = self.values[kind][index]
-        if self.seen[kind][index]:
-            return kept.copy()  # transforms may write to what they are given
-        array = self.source.read(kind, index)
-        kept[...] = _alike(array, kept.shape, kept.dtype, self.source, index)
         with self.lock:
-            self.known[kind][index] = True
+            done = self.done[kind][index]
+        kept = self.values[kind][index]
+        if done:
+            return kept.copy()
+        array = self.source.read(kind, index)
+        kept[...] = _checked(array, kept.shape, kept.dtype, self.source, index)
+        with self.lock:
+            self.done[kind][index] = True
         return array
 
 
 class Files:
-    """Keeps arrays in files, built before the first is read, which all workers and all jobs map into memory.
+    """Keep arrays in files, which all workers and all jobs map into memory; a file is built before its first use.
 
-    A file is named after everything that decides its content, so that another image, map, size, library or data set
-    class makes another file. It is whole or absent; jobs that build the same one at once do not disturb one another.
+    The name of a file is a hash of everything that affects its content. A file is whole or absent, so several jobs may
+    build the same one.
 
     Args:
-        source: What to keep.
-        folder: Where; it can be removed whenever no job is starting.
-        threads: That decode while a file is built.
+        source: Reads the arrays.
+        folder: Folder of the files; remove it when no job is starting.
+        threads: Number of threads that decode while a file is built.
 
     Raises:
-        ValueError: the folder cannot be written, the disk is full, or a file of the data set is damaged.
+        ValueError: The folder cannot be written, or a file of the data set is damaged.
     """
 
-    def __init__(self, source: Source, folder: str, threads: int) -> None:
-        if threads < 1:
-            raise ValueError(f"data.cache.threads={threads} is not possible; give a whole number from 1 on")
+    def __init__(self, source: Source, folder: str, threads: Count) -> None:
         self.source, self.folder, self.threads = source, folder, threads
-        place = Path(folder).expanduser()
-        self.paths = {kind: _file(source, kind, place, threads) for kind in source.kinds}
+        self.paths = {kind: _build(source, kind, Path(folder).expanduser(), threads) for kind in source.kinds}
         self.values = {
-            kind: _parts(np.load(path, mmap_mode="r", allow_pickle=False), source.layout(kind)[0])
+            kind: _split(np.load(path, mmap_mode="r", allow_pickle=False), source.layout(kind)[0])
             for kind, path in self.paths.items()
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Files, (self.source, self.folder, self.threads)  # another process maps them itself
+        return Files, (self.source, self.folder, self.threads)  # another process maps the files itself
 
-    def read(self, kind: str, index: int) -> np.ndarray:
-        """See `fovea.data.images.samples.Arrays`."""
+    def read(self, kind: Any, index: int) -> np.ndarray:
+        """See `Arrays`."""
         return np.array(self.values[kind][index])
 
 
-def fingerprint(source: Source, kind: str) -> str:
-    """A hash of everything that decides the arrays of a kind: values, files, and the code that reads them."""
-    made_of = dict(source.made_of(kind))
-    content = made_of | {
-        "kind": kind,
+def fingerprint(source: Source, kind: Any) -> str:
+    """Return a hash of everything that affects the arrays of a kind: values, files, and the code that reads them."""
+    causes = source.made_of(kind)
+    code = [base for part in causes["code"] for base in (part.__mro__ if isinstance(part, type) else [part])]
+    files = {file for part in code if (file := getattr(inspect.getmodule(part), "__file__", None))}
+    content = causes | {
+        "kind": str(kind),
         "ids": source.ids,
-        "files": [_state(path) for path in made_of["files"]],
-        "code": [sha256(path) for path in _code(made_of["code"])],
+        "files": [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in causes["files"]],
+        "code": [sha256(Path(file)) for file in sorted(files)],
         "versions": versions(_DECODERS),
     }
     return hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()
 
 
-def _state(path: Path) -> tuple[str, int, int]:
-    try:
-        status = path.stat()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ValueError(f"cannot read {path}: {reason}; restore the file or its permissions") from error
-    return str(path.resolve()), status.st_size, status.st_mtime_ns
-
-
-def _code(parts: Iterable[type | ModuleType]) -> list[Path]:
-    """The source files of modules, of classes and of their bases: a class of data is the user's to change."""
-    bases = [base for part in parts for base in (part.__mro__ if isinstance(part, type) else [part])]
-    written = {inspect.getmodule(base) for base in bases}
-    files = [getattr(module, "__file__", None) for module in written]  # built-in ones have none
-    return sorted({Path(file) for file in files if file is not None})
-
-
-def _file(source: Source, kind: str, folder: Path, threads: int) -> Path:
-    """The file of a kind, its arrays one behind the other, built where there is none that can be used."""
+def _build(source: Source, kind: Any, folder: Path, threads: int) -> Path:
+    """Return the file with the concatenated arrays of a kind; build it if there is no valid one."""
     root = Path(source.made_of(kind)["root"]).name
-    path = folder / f"{root}-{kind.replace(' ', '-')}-{fingerprint(source, kind)[:32]}.npy"
+    path = folder / f"{root}-{kind}-{fingerprint(source, kind)[:32]}.npy"
     shapes, dtype = source.layout(kind)
-    if not _usable(path, _length(shapes), dtype):
-        make_folder(folder)
-        remove_abandoned(folder)
-        with whole_file(path) as file:
-            descr = np.lib.format.dtype_to_descr(dtype)
-            header = {"descr": descr, "fortran_order": False, "shape": (_length(shapes),)}
-            np.lib.format.write_array_header_1_0(file, header)
-            for index, array in enumerate(_decoded(source, kind, threads)):
-                file.write(np.ascontiguousarray(_alike(array, shapes[index], dtype, source, index)).data)
-        log.info("%s of %d samples in %s (%.0f MB)", kind, len(shapes), path, path.stat().st_size / 1e6)
+    try:
+        cached = np.load(path, mmap_mode="r", allow_pickle=False)
+        if cached.shape == (_length(shapes),) and cached.dtype == dtype:
+            return path
+    except (OSError, ValueError, EOFError):  # absent or damaged
+        pass
+    make_folder(folder)
+    remove_abandoned(folder)
+    with whole_file(path) as file:
+        descr = np.lib.format.dtype_to_descr(dtype)
+        header = {"descr": descr, "fortran_order": False, "shape": (_length(shapes),)}
+        np.lib.format.write_array_header_1_0(file, header)
+        with tqdm(total=len(shapes), desc=f"cache {kind}", unit="image") as bar, ThreadPoolExecutor(threads) as pool:
+            for start in range(0, len(shapes), _CHUNK):
+                chunk = range(len(shapes))[start : start + _CHUNK]
+                for index, array in zip(chunk, pool.map(lambda index: source.read(kind, index), chunk), strict=True):
+                    file.write(np.ascontiguousarray(_checked(array, shapes[index], dtype, source, index)).data)
+                    bar.update()
+    log.info("%s of %d samples in %s (%.0f MB)", kind, len(shapes), path, path.stat().st_size / 1e6)
     return path
 
 
-def _usable(path: Path, length: int, dtype: np.dtype) -> bool:
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # absent or damaged
-        return False
-    return found.shape == (length,) and found.dtype == dtype
-
-
-def _decoded(source: Source, kind: str, threads: int) -> Iterator[np.ndarray]:
-    """All arrays of a kind in order; the decoders of images run without Python's lock."""
-    count = len(source.ids)
-    with (
-        tqdm(total=count, desc=f"cache {kind}", unit="image") as progress,
-        ThreadPoolExecutor(threads) as pool,
-    ):
-        for start in range(0, count, _CHUNK):
-            chunk = range(start, min(start + _CHUNK, count))
-            for array in pool.map(lambda index: source.read(kind, index), chunk):
-                yield array
-                progress.update()
-
-
 def _length(shapes: Sequence[tuple[int, ...]]) -> int:
-    """Elements of all arrays together."""
-    return sum(math.prod(shape) for shape in shapes)
+    return sum(map(math.prod, shapes))
 
 
-def _parts(flat: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
-    """Views of the arrays that lie one behind the other in a flat one."""
-    ends = list(accumulate(map(math.prod, shapes)))
+def _split(flat: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+    """Return views of concatenated arrays."""
+    ends = accumulate(map(math.prod, shapes))
     return [flat[end - math.prod(shape) : end].reshape(shape) for shape, end in zip(shapes, ends, strict=True)]
 
 
 def _shared(length: int, dtype: np.dtype) -> np.ndarray:
-    """Zeros that forked processes write to and read from together; unlike /dev/shm, of no fixed size."""
+    """Return zeros that forked processes share; unlike /dev/shm, their size is not limited."""
     return np.ndarray((length,), dtype, mmap.mmap(-1, max(1, length * dtype.itemsize)))
 
 
-def _alike(array: np.ndarray, shape: Sequence[int], dtype: np.dtype, source: Source, index: int) -> np.ndarray:
-    """The array, if it is of the shape and type that it was said to have."""
+def _checked(array: np.ndarray, shape: Sequence[int], dtype: np.dtype, source: Source, index: int) -> np.ndarray:
+    """Return the array; refuse another shape or type than `layout` declared."""
     if array.shape != tuple(shape) or array.dtype != dtype:
         raise ValueError(
-            f"{source.ids[index]}: {array.dtype} {list(array.shape)} after resizing, but {dtype} {list(shape)} was "
-            "expected; the cache needs one kind (cache=none)"
+            f"{source.ids[index]}: expected {dtype} {list(shape)} after resizing, got {array.dtype} "
+            f"{list(array.shape)}; a cache needs arrays of one type (cache=none)"
         )
     return array

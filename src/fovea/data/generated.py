@@ -1,4 +1,4 @@
-"""Generated data appear whole or not at all, so that jobs that start together do not disturb one another."""
+"""Write a generated data set once, whole or not at all, even when several jobs start together."""
 
 import json
 import os
@@ -14,46 +14,39 @@ _PARAMETERS = "synthetic.json"
 
 
 def draw_once(root: Path, parameters: Mapping[str, Any], draw: Callable[[Path], None]) -> None:
-    """Draw a data set into `root`, unless it stands there already; `synthetic.json` beside it names the parameters.
-
-    Of several jobs the first to finish wins, and all drew the same.
+    """Draw a data set into `root`, unless it is there already. If several jobs draw it, the first to finish wins.
 
     Args:
-        root: the folder, absent, empty, or drawn before with the same parameters.
-        parameters: all that decides the content, as JSON has it (lists, not tuples).
-        draw: writes the data set into an empty folder that it is given.
+        root: The folder: absent, empty, or drawn before with the same parameters.
+        parameters: Everything that affects the content, in JSON types. They are stored in `synthetic.json`.
+        draw: Writes the data set into an empty folder.
 
     Raises:
-        ValueError: `root` holds something else, or cannot be written.
+        ValueError: `root` has other content, or cannot be written.
     """
-    if _stands(root, parameters):
+    if _is_drawn(root, parameters):
         return
     temporary = make_folder(root.parent) / f".{root.name}.{uuid4().hex}.tmp"
     try:
         temporary.mkdir()
         draw(temporary)
         write_json(temporary / _PARAMETERS, parameters)
-        os.rename(temporary, root)  # noqa: PTH104 (fails where another job has filled root; an empty one is replaced)
+        os.rename(temporary, root)  # noqa: PTH104 (fails if another job has filled root, but replaces an empty folder)
     except OSError as error:
-        if not _stands(root, parameters):
+        if not _is_drawn(root, parameters):
             raise unwritable(root, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _stands(root: Path, parameters: Mapping[str, Any]) -> bool:
-    """Whether `root` holds this data set; False where there is nothing.
-
-    Raises:
-        ValueError: something else is there.
-    """
-    mend = "choose another data.root or delete that folder"
+def _is_drawn(root: Path, parameters: Mapping[str, Any]) -> bool:
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    fix = "choose another data.root or delete that folder"
     try:
-        if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-            return False
-        found = json.loads((root / _PARAMETERS).read_text(encoding="utf-8"))
+        stored = json.loads((root / _PARAMETERS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"data.root: {root} exists and holds no generated images; {mend}") from error
-    if found != parameters:
-        raise ValueError(f"data.root: {root} was generated with {found}, not {parameters}; {mend}")
+        raise ValueError(f"data.root: {root} exists, but holds no generated data set; {fix}") from error
+    if stored != parameters:
+        raise ValueError(f"data.root: {root} was generated with {stored}, not {parameters}; {fix}")
     return True

@@ -1,4 +1,4 @@
-"""The training loader: its order is a pure function of seed and epoch, and it can go on in the middle of an epoch."""
+"""Training loader whose order is a pure function of seed and epoch, and which resumes in the middle of an epoch."""
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,16 +12,16 @@ from fovea.data.source import Samples, TrainingSamples
 
 
 class Order:
-    """The batches of one stream of samples, without end: pass after pass, each index once a pass over all processes.
+    """The endless sequence of batches of one stream; each pass has every index once, over all processes.
 
-    A process takes every n-th index of the order of a pass. Where the indices do not divide, the first of the order are
-    seen twice, so that every process takes as many steps.
+    A process takes every n-th index of a pass. If the number of indices is not a multiple of n, the first ones of the
+    pass appear twice, so all processes take equally many steps.
 
     Args:
         length: Number of samples.
         batch_size: Samples of a batch, on each process.
         drop_last: Leave out the last batch of a pass if it is short.
-        seed: Of the order.
+        seed: Seed of the order.
         rank: Number of this process, from 0.
         processes: Number of processes.
     """
@@ -31,19 +31,15 @@ class Order:
     ) -> None:
         self.length, self.batch_size, self.drop_last, self.seed = length, batch_size, drop_last, seed
         self.rank, self.processes = rank, processes
-        self.drawn: tuple[int, np.ndarray] | None = None  # the pass that is under way, and this process's part of it
-
-    @property
-    def share(self) -> int:
-        """Samples of a pass on each process."""
-        return -(-self.length // self.processes)
+        self.share = -(-length // processes)  # samples of a pass on each process
+        self.drawn: tuple[int, np.ndarray] | None = None  # the current pass and this process's indices of it
 
     def __len__(self) -> int:
-        """Batches of a pass."""
+        """Return the number of batches of a pass."""
         return self.share // self.batch_size if self.drop_last else -(-self.share // self.batch_size)
 
     def batch(self, number: int) -> list[tuple[int, int]]:
-        """The pairs (pass, index) of a batch, counted from the first of all passes."""
+        """Return the pairs (pass, index) of a batch, counted from the first of all passes."""
         turn, place = divmod(number, len(self))
         if self.drawn is None or self.drawn[0] != turn:
             order = np.random.default_rng([self.seed, turn]).permutation(self.length)
@@ -53,10 +49,10 @@ class Order:
 
 
 class EpochBatches(Sampler[list[tuple[str, int, int]]]):
-    """Batches of triples (stream, pass, index), one batch of every stream at each step.
+    """Batches of triples (stream, pass, index), with a batch of every stream at each step.
 
-    An epoch is one pass over the longest stream; the shorter ones go on with their passes, from epoch to epoch, so
-    that each of their samples is seen as often as any other of them.
+    An epoch is one pass over the longest stream. The passes of the shorter streams continue across epochs, so all
+    samples of a stream are seen equally often.
 
     Args:
         streams: The order of each stream, by name.
@@ -65,15 +61,15 @@ class EpochBatches(Sampler[list[tuple[str, int, int]]]):
     def __init__(self, streams: Mapping[str, Order]) -> None:
         self.streams = dict(streams)
         self.epoch = 0
-        self.start = 0  # batches of this epoch that are done already
+        self.start = 0  # batches of this epoch that are already done
 
     @property
     def sampler(self) -> "EpochBatches":
-        """Where Lightning looks for `set_epoch`."""
+        """The object whose `set_epoch` Lightning calls."""
         return self
 
     def __len__(self) -> int:
-        """Batches of a whole epoch, wherever it starts."""
+        """Return the number of batches of a whole epoch, also of one that was resumed."""
         return max(map(len, self.streams.values()))
 
     def __iter__(self) -> Iterator[list[tuple[str, int, int]]]:
@@ -82,7 +78,7 @@ class EpochBatches(Sampler[list[tuple[str, int, int]]]):
             yield [(name, *key) for name, order in self.streams.items() for key in order.batch(batch)]
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch; a place that was loaded holds for its own epoch alone."""
+        """Start another epoch at its first batch; Lightning calls this before each epoch."""
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
@@ -100,46 +96,37 @@ class Streams(Dataset[Any]):
 
 
 class TrainingLoader(DataLoader[dict[str, Any]]):
-    """A DataLoader that knows its place in the epoch, so that a killed run can go on from there.
+    """A DataLoader that stores its position in the epoch, so a killed run can resume there.
 
-    It gives one batch by stream: a mapping of arrays, numbers and names.
+    It yields one batch by stream, with tensors and lists of names.
 
     Args:
-        samples: Those of each stream.
-        batches: Which ones make up a step.
+        samples: The samples of each stream.
+        batches: The samples of each step.
         **options: Further arguments of `DataLoader`.
     """
 
     def __init__(self, samples: Mapping[str, TrainingSamples], batches: EpochBatches, **options: Any) -> None:
-        # A generator of its own: DataLoader draws a number from it whenever an epoch starts, and would draw it from
-        # the one that the network's random layers use, so that theirs would depend on how often a run was started.
+        # DataLoader draws a number at the start of each epoch. With the global generator, a resumed run would get other
+        # random numbers in the layers of the network.
         generator = torch.Generator().manual_seed(0)
         super().__init__(Streams(samples), batch_sampler=batches, generator=generator, collate_fn=by_stream, **options)
         self.batches = batches
-        self.done = 0  # batches of this epoch that were given out
+        self.done = 0  # batches of this epoch that were yielded
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # DataLoader promises a class of its own
-        # As a generator, since Lightning asks for the iterator before it says which epoch it is.
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # DataLoader declares its own class
+        # A generator, because Lightning asks for the iterator before it sets the epoch.
         self.done = self.batches.start
-        for streams in map(raised, super().__iter__()):
+        for batch in map(raised, super().__iter__()):
             self.done += 1
-            yield {
-                stream: {name: self._tensor(value) for name, value in batch.items()}
-                for stream, batch in streams.items()
-            }
-
-    def _tensor(self, value: Any) -> Any:
-        if not isinstance(value, np.ndarray):
-            return value
-        tensor = torch.from_numpy(value)
-        return tensor.pin_memory() if self.pin_memory else tensor
+            yield as_tensors(batch, self.pin_memory)
 
     def state_dict(self) -> dict[str, int]:
-        """The place: the epoch, and the batches of it that were given out."""
+        """Return the position: the epoch, and the number of its batches that were yielded."""
         return {"epoch": self.batches.epoch, "batches": self.done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a place; an epoch that was given out to its end is over."""
+        """Resume at a position; at the end of an epoch, resume at the start of the next."""
         over = state["batches"] >= len(self.batches)
         self.batches.epoch = state["epoch"] + over
         self.batches.start = self.done = 0 if over else state["batches"]
@@ -156,7 +143,7 @@ class EvaluationLoader(DataLoader[dict[str, Any]]):
     def __init__(self, samples: Samples, **options: Any) -> None:
         super().__init__(Caught(samples), batch_size=1, collate_fn=of_one, **options)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # DataLoader promises a class of its own
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # DataLoader declares its own class
         return map(raised, super().__iter__())
 
 
@@ -174,16 +161,16 @@ class Caught(Dataset[Any]):
 
 
 def caught(read: Callable[[Any], dict[str, Any]], key: Any) -> dict[str, Any] | Exception:
-    """Return a sample, or the error that it ends in: torch would send the error of a worker as text."""
+    """Return a sample or its error, since torch would send the error of a worker as text."""
     try:
         return read(key)
     except (ValueError, OSError) as error:
-        error.add_note(traceback.format_exc())  # where it was raised, which is lost on the way between processes
+        error.add_note(traceback.format_exc())  # the traceback is lost between processes
         return error
 
 
 def raised(batch: dict[str, Any] | Exception) -> dict[str, Any]:
-    """Return a batch, or raise the error that came in its place."""
+    """Return a batch, or raise the error in its place."""
     if isinstance(batch, Exception):
         raise batch
     return batch
@@ -203,25 +190,35 @@ def by_stream(samples: Sequence[tuple[str, dict[str, Any]] | Exception]) -> dict
         if isinstance(entry, Exception):
             return entry
         streams.setdefault(entry[0], []).append(entry[1])
-    return {stream: stacked(each) for stream, each in streams.items()}
+    return {stream: stacked(group) for stream, group in streams.items()}
 
 
-def stacked(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Samples as a batch: arrays and numbers stacked, names in a list.
+def stacked(values: Sequence[Any]) -> Any:
+    """Stack the values of several samples: mappings by key, arrays and numbers as an array, names as a list.
 
-    As arrays they go from a worker through a pipe. As tensors each would go in a shared memory of its own, which takes
-    more time to make and to touch for the first time than a batch of bytes takes to copy (`benchmarks/loader.py`).
+    Arrays go through the pipe of a worker. A tensor would get its own shared memory, which takes longer than to copy a
+    batch of bytes (`benchmarks/loader.py`).
     """
-    return {
-        name: [sample[name] for sample in samples] if isinstance(first, str) else np.stack([s[name] for s in samples])
-        for name, first in samples[0].items()
-    }
+    first = values[0]
+    if isinstance(first, Mapping):
+        return {name: stacked([value[name] for value in values]) for name in first}
+    return list(values) if isinstance(first, str) else np.stack(values)
+
+
+def as_tensors(batch: Any, pin_memory: bool) -> Any:
+    """Return a batch with its arrays as tensors."""
+    if isinstance(batch, Mapping):
+        return {name: as_tensors(value, pin_memory) for name, value in batch.items()}
+    if not isinstance(batch, np.ndarray):
+        return batch
+    tensor = torch.from_numpy(batch)
+    return tensor.pin_memory() if pin_memory else tensor
 
 
 class Shard(Sampler[int]):
     """Every n-th index in order, for evaluation on several processes.
 
-    The last are given twice where they do not divide; whoever scores counts each image once.
+    If the number of indices is not a multiple of n, the first ones appear twice; scores must count each image once.
 
     Args:
         length: Number of samples.

@@ -1,13 +1,17 @@
-"""Three labelled cases, two unlabelled ones and two held-out pairs of small volumes, as a list names them."""
+"""Three labeled cases, two unlabeled ones and two held-out ones of small volumes, with their list."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-LABELS = {"0": "background", "1": "ring", "2": "ball"}
+from fovea.data.volumes.pairs import Pairs
+from fovea.data.volumes.source import Volumes
+
 SHAPES = {"ct": (20, 18, 10), "mri": (16, 16, 6)}
 SIDES = {"ct": (2.0, 2.0, 4.0), "mri": (2.5, 2.0, 7.0)}
 
@@ -16,6 +20,15 @@ def write(path: Path, array: np.ndarray, sides: tuple[float, ...] = (1.0, 1.0, 1
     """Save an array as NIfTI in RAS."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image(array, np.diag([*sides, 1.0])), path)
+
+
+def change_masks(root: Path, case: str, change: Callable[[np.ndarray], Any]) -> None:
+    """Change the masks of a case in place."""
+    for name in SHAPES:
+        path = root / "masks" / f"{case}_{name}.nii.gz"
+        mask = np.asarray(nib.load(path).dataobj).copy()
+        change(mask)
+        write(path, mask, SIDES[name])
 
 
 def draw(root: Path, case: str, masks: bool, seed: int) -> dict[str, str]:
@@ -35,19 +48,50 @@ def draw(root: Path, case: str, masks: bool, seed: int) -> dict[str, str]:
     return entry
 
 
+def pairs(root: Path, **options: Any) -> Pairs:
+    usual = {"root": root, "list": "dataset.json", "modalities": ["ct", "mri"], "classes": 3}
+    return Pairs(**{**usual, **options})
+
+
+def volumes(root: Path, **options: Any) -> Volumes:
+    """Return volumes with the usual settings; the options are those of the list of cases."""
+    dataset = {"_target_": "fovea.data.volumes.pairs.Pairs", "_partial_": True, "list": "dataset.json"}
+    return Volumes(
+        name="pairs",
+        root=str(root),
+        modalities=options.pop("modalities", ["ct", "mri"]),
+        classes=options.pop("classes", 3),
+        dataset=dataset | options,
+        channels=1,
+        size=[8, 8, 8],
+        spacing=None,
+        intensity={name: {"_target_": "monai.transforms.NormalizeIntensity"} for name in ("ct", "mri", "t2", "pet")},
+        labeled_fraction=None,
+        crops=1,
+        misalignment={},
+        augment={},
+        overlap=0.5,
+        windows=1,
+        batch_size=1,
+        num_workers=0,
+        drop_last=False,
+        seed=0,
+    )
+
+
 @pytest.fixture
-def content(tmp_path: Path) -> dict:
-    """What the list says; the files are there."""
+def content(tmp_path: Path) -> dict[str, Any]:
+    """The content of the list; its files exist."""
     groups = {"training": "abc", "unlabeled_training": "de", "validation": "f", "testing": "g"}
     entries = {
         key: [draw(tmp_path, name * 3, key != "unlabeled_training", ord(name)) for name in names]
         for key, names in groups.items()
     }
-    return {"labels": dict(LABELS), "modalities": [*SHAPES], **entries}
+    return {"labels": {"0": "background", "1": "ring", "2": "ball"}, "modalities": [*SHAPES], **entries}
 
 
 @pytest.fixture
-def root(content: dict, tmp_path: Path) -> Path:
+def root(content: dict[str, Any], tmp_path: Path) -> Path:
     """The folder of the list."""
     (tmp_path / "dataset.json").write_text(json.dumps(content))
     return tmp_path

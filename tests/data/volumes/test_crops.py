@@ -1,8 +1,9 @@
-"""Crops of cases: one place in all modalities, drawn anew each pass and the same however they are made."""
+"""Crops of cases: at the same position in all modalities, and a pure function of seed, pass and index."""
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from monai.transforms import RandFlipd, RandScaleIntensityd
 from fovea.data.loader import EpochBatches, Order, TrainingLoader
 from fovea.data.volumes.crops import Crops
 
-from .conftest import draw
+from .conftest import change_masks
 from .test_prepared import prepared
 
 SIZE = (8, 8, 6)
@@ -20,100 +21,108 @@ FLIP, SCALE = partial(RandFlipd, prob=0.5, spatial_axis=0), partial(RandScaleInt
 
 
 def crops(
-    root: Path, masks: bool = True, moves: Sequence = (), shades: Sequence = (), size=SIZE, seed: int = 0
+    root: Path,
+    targets: Sequence[str] = ("mask",),
+    spatial: Sequence = (),
+    intensity: Sequence = (),
+    size: Sequence[int] = SIZE,
+    seed: int = 0,
+    **options: Any,
 ) -> Crops:
-    made = prepared(root, masks, spacing=None)
-    return Crops(made, made, size, 3, moves, shades, seed)
+    made = prepared(root, targets, spacing=None, **options)
+    return Crops(made, made, size, 3, spatial, intensity, seed)
 
 
-def test_a_case_gives_several_crops_of_every_modality(root: Path) -> None:
-    sample = crops(root)[0, 1]
-    assert sample["image ct"].shape == sample["mask mri"].shape == (3, 1, *SIZE) and sample["id"] == "bbb"
-    batch = {name: torch.from_numpy(np.stack([sample[name]] * 2)) for name in sample if " " in name} | {"id": ["b"] * 2}
-    finished = crops(root).finish(batch)
-    assert finished["image"]["ct"].shape == (6, 1, *SIZE) and finished["image"]["ct"].dtype == torch.float32
-    assert finished["mask"]["mri"].shape == (6, *SIZE) and finished["mask"]["mri"].dtype == torch.int64
+def test_a_case_gives_several_crops_of_each_modality(root: Path) -> None:
+    made = crops(root)
+    sample = made[0, 1]
+    assert sample["image"]["ct"].shape == sample["mask"]["mri"].shape == (3, 1, *SIZE) and sample["id"] == "bbb"
+    loader = TrainingLoader({"labeled": made}, EpochBatches({"labeled": Order(2, 2, False, 0)}))
+    batch = made.finish(next(iter(loader))["labeled"])
+    assert batch["image"]["ct"].shape == (6, 1, *SIZE) and batch["image"]["ct"].dtype == torch.float32
+    assert batch["mask"]["mri"].shape == (6, *SIZE) and batch["mask"]["mri"].dtype == torch.int64
 
 
-def test_crops_are_a_pure_function_of_seed_pass_and_case(root: Path) -> None:
+def test_draws_are_a_pure_function_of_seed_pass_and_index(root: Path) -> None:
     def first(turn: int, seed: int = 0, before: int = 0) -> np.ndarray:
-        made = crops(root, moves=[FLIP], shades=[SCALE], seed=seed)
+        made = crops(root, spatial=[FLIP], intensity=[SCALE], seed=seed)
         for _ in range(before):
             made[7, 0]
-        return made[turn, 0]["image ct"]
+        return made[turn, 0]["image"]["ct"]
 
     assert np.array_equal(first(0), first(0, before=2))
     assert not np.array_equal(first(0), first(1)) and not np.array_equal(first(0), first(0, seed=1))
 
 
-def test_half_of_the_labelled_crops_are_centred_on_foreground(root: Path) -> None:
-    for path in (root / "masks").iterdir():  # one voxel in a corner that a random crop rarely holds
-        import nibabel as nib
-
-        mask = np.zeros(nib.load(path).shape, np.uint8)
-        mask[1, 1, 1], mask[2, 1, 1] = 1, 2
-        nib.save(nib.Nifti1Image(mask, nib.load(path).affine), path)
-    made = crops(root, size=(4, 4, 4))
-    held = [(crop > 0).any() for turn in range(20) for crop in made[turn, 0]["mask ct"]]
-    assert 0.3 < np.mean(held) < 0.75
+def corner(value: int, mask: np.ndarray) -> None:
+    """Leave two labeled voxels in a corner, which a random crop rarely contains."""
+    mask[:] = value
+    mask[1, 1, 1], mask[2, 1, 1] = 1, 2
 
 
-def test_a_crop_is_at_one_place_in_all_modalities_and_masks(root: Path, tmp_path: Path) -> None:
-    # the same volume as both modalities: whatever is done to one is done to the other, and to the masks
-    for name in "ab":
-        for kind in ("images", "masks"):
-            source = (root / kind / f"{name * 3}_ct.nii.gz").read_bytes()
-            (root / kind / f"{name * 3}_mri.nii.gz").write_bytes(source)
-    made = prepared(root, spacing=None, ct=lambda volume: volume, mri=lambda volume: volume)
-    sample = Crops(made, made, SIZE, 3, [FLIP], [], 0)[0, 0]
-    assert np.array_equal(sample["image ct"], sample["image mri"])
-    assert np.array_equal(sample["mask ct"], sample["mask mri"])
-    inside = sample["image ct"] > 250  # between 100, the background, and 400
-    assert np.array_equal(inside, sample["mask ct"] > 0)
+@pytest.mark.parametrize("ignore_label", [None, 9])
+def test_half_of_the_crops_are_centered_on_foreground(root: Path, ignore_label: int | None) -> None:
+    change_masks(root, "aaa", partial(corner, 0 if ignore_label is None else ignore_label))
+    made = crops(root, size=(4, 4, 4), ignore_label=ignore_label)
+    contained = [(crop > 0).any() for turn in range(20) for crop in made[turn, 0]["mask"]["ct"]]
+    assert 0.3 < np.mean(contained) < 0.75
+
+
+def test_a_crop_is_at_one_position_everywhere(root: Path) -> None:
+    for folder in ("images", "masks"):  # the same volume as both modalities
+        content = (root / folder / "aaa_ct.nii.gz").read_bytes()
+        (root / folder / "aaa_mri.nii.gz").write_bytes(content)
+    identity = {name: lambda volume: volume for name in ("ct", "mri")}
+    sample = crops(root, spatial=[FLIP], intensities=identity)[0, 0]
+    assert np.array_equal(sample["image"]["ct"], sample["image"]["mri"])
+    assert np.array_equal(sample["mask"]["ct"], sample["mask"]["mri"])
+    assert np.array_equal(sample["image"]["ct"] > 250, sample["mask"]["ct"] > 0)  # between 100, background, and 400
 
 
 def test_intensities_are_drawn_for_each_modality(root: Path) -> None:
-    plain, shaded = crops(root)[0, 0], crops(root, shades=[SCALE])[0, 0]
-    factors = {
-        name: np.median(shaded[name][0] / np.where(plain[name][0] == 0, np.nan, plain[name][0]), axis=None)
-        for name in ("image ct", "image mri")
-    }
-    ratios = {name: (shaded[name][0][plain[name][0] != 0] / plain[name][0][plain[name][0] != 0]) for name in factors}
-    assert all(each.std() < 1e-3 for each in ratios.values())
-    assert abs(ratios["image ct"].mean() - ratios["image mri"].mean()) > 1e-3
+    plain, shaded = crops(root)[0, 0]["image"], crops(root, intensity=[SCALE])[0, 0]["image"]
+    ratios = []
+    for name in ("ct", "mri"):
+        inside = plain[name][0] != 0
+        ratios.append(shaded[name][0][inside] / plain[name][0][inside])
+    assert all(ratio.std() < 1e-3 for ratio in ratios)
+    assert abs(ratios[0].mean() - ratios[1].mean()) > 1e-3
 
 
-def test_volumes_smaller_than_a_crop_are_padded(root: Path) -> None:
-    sample = crops(root, size=(24, 24, 16))[0, 0]
-    assert sample["image ct"].shape == (3, 1, 24, 24, 16) and (sample["mask ct"] > 0).any()
+def test_small_volumes_are_padded_with_background(root: Path) -> None:
+    change_masks(root, "aaa", lambda mask: np.place(mask, mask == 0, 9))
+    sample = crops(root, size=(24, 24, 16), ignore_label=9)[0, 0]
+    assert sample["image"]["ct"].shape == (3, 1, 24, 24, 16)
+    assert (sample["mask"]["ct"][0] == 0).sum() == 24 * 24 * 16 - 20 * 18 * 10
 
 
-def test_without_masks_none_is_read(root: Path) -> None:
+def test_ignored_voxels_are_minus_one_in_a_batch(root: Path) -> None:
+    change_masks(root, "aaa", lambda mask: np.place(mask, mask == 2, 9))
+    made = crops(root, size=(20, 18, 10), ignore_label=9)
+    batch = made.finish({"id": ["aaa"], **_tensors(made[0, 0])})
+    ball = prepared(root, spacing=None).read(made.prepared.kinds[0], 0) > 0.9  # naive count: drawn with 700
+    assert {*batch["mask"]["ct"].unique().tolist()} == {-1, 0, 1}
+    assert abs(int((batch["mask"]["ct"][0] == -1).sum()) - int(ball.sum())) < 0.05 * ball.sum()
+
+
+def test_without_masks_none_is_opened(root: Path) -> None:
     for path in (root / "masks").iterdir():
-        path.write_text("nobody reads this")
-    sample = crops(root, masks=False)[0, 0]
-    assert {name for name in sample if " " in name} == {"image ct", "image mri"}
-    assert set(crops(root, masks=False).finish({k: torch.zeros(1, 3, 1, *SIZE) for k in sample} | {"id": []})) == {
-        "image",
-        "id",
-    }
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_two_streams_come_together(root: Path, workers: int) -> None:
-    streams = {"labeled": crops(root), "unlabeled": crops(root, masks=False)}
-    orders = {name: Order(2, 1, False, 0) for name in streams}
-    batches = list(TrainingLoader(streams, EpochBatches(orders), num_workers=workers))
-    assert len(batches) == 2
-    assert batches[0]["labeled"]["mask ct"].shape == (1, 3, 1, *SIZE) and "mask ct" not in batches[0]["unlabeled"]
+        path.write_text("never read")
+    made = crops(root, ())
+    sample = made[0, 0]
+    assert {*sample} == {"image", "index", "id"} and {*sample["image"]} == {"ct", "mri"}
+    assert "mask" not in made.finish({"id": ["aaa"], **_tensors(sample)})
 
 
 @pytest.mark.filterwarnings("ignore:Num foregrounds 0")
-def test_a_case_without_foreground_is_cropped_anywhere(root: Path, content: dict) -> None:
-    draw(root, "aaa", True, 1)
-    for name in ("ct", "mri"):
-        import nibabel as nib
+def test_a_case_without_foreground_is_cropped_anywhere(root: Path) -> None:
+    change_masks(root, "aaa", lambda mask: mask.fill(0))
+    assert crops(root)[0, 0]["mask"]["ct"].sum() == 0
 
-        image = nib.load(root / "masks" / f"aaa_{name}.nii.gz")
-        nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), root / "masks" / f"aaa_{name}.nii.gz")
-    assert crops(root)[0, 0]["mask ct"].sum() == 0
+
+def _tensors(sample: dict[str, Any]) -> dict[str, Any]:
+    return {
+        what: {name: torch.from_numpy(array)[None] for name, array in sample[what].items()}
+        for what in ("image", "mask")
+        if what in sample
+    }

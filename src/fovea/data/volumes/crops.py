@@ -1,4 +1,4 @@
-"""Training samples of volumes: several crops of a case, at one place in all its modalities."""
+"""Training samples of volumes: several crops of a case, at the same position in all modalities."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,31 +6,30 @@ from typing import Any
 import numpy as np
 import torch
 from monai.transforms import Compose, RandCropByPosNegLabeld, Randomizable, RandSpatialCropSamplesd, SelectItemsd
-from torch import Tensor
 
-from fovea.data.images.samples import Arrays
-from fovea.data.volumes.prepared import Prepared, centred, common_shape
+from fovea.data.cache import Arrays
+from fovea.data.volumes.prepared import Array, Prepared, centered, common_shape
 
-Factory = Callable[[Sequence[str]], Any]  # of a dictionary transform of MONAI for some kinds of arrays
+Factory = Callable[[Sequence[Array]], Any]
+"""Makes a dictionary transform of MONAI for some arrays."""
 FOREGROUND = "foreground"
 
 
 class Crops:
-    """Crops of prepared cases, augmented: the samples of one stream (`fovea.data.source.TrainingSamples`).
+    """Augmented crops of prepared cases: the samples of one stream.
 
-    The modalities of a case are padded about their centres to one shape, and a crop is taken at the same place of all,
-    so that what is roughly aligned stays so. With masks, every other crop on average is centred on a voxel that some
-    modality's mask says is foreground; without, crops are taken anywhere, and no mask is opened. All that is drawn is a
-    pure function of seed, pass and place of the case, whatever the number of workers.
+    The modalities of a case are padded with background about their centers to one shape, and a crop is at the same
+    position in all of them. With masks, on average every other crop is centered on a voxel that is foreground in the
+    mask of some modality. Without masks, crops are anywhere. All draws are a pure function of (seed, pass, index).
 
     Args:
         prepared: The cases.
-        arrays: Where their arrays come from: `prepared` itself, or a cache of it.
-        size: Of a crop, in voxels.
-        crops: Number from each case.
-        spatial: Makes transforms that are drawn alike for all modalities and masks of a crop.
-        intensity: Makes transforms of the volumes alone, drawn anew for each modality.
-        seed: Of all that is drawn.
+        arrays: Reads their arrays: `prepared` itself, or a cache of it.
+        size: Shape of a crop in voxels.
+        crops: Number of crops from each case.
+        spatial: Factories of transforms that are drawn once for all modalities and masks of a crop.
+        intensity: Factories of transforms of the images alone, drawn for each modality.
+        seed: Seed of all draws.
     """
 
     def __init__(
@@ -44,54 +43,48 @@ class Crops:
         seed: int,
     ) -> None:
         self.prepared, self.arrays, self.size, self.seed = prepared, arrays, tuple(size), seed
-        self.modalities = prepared.dataset.modalities
-        images = [f"image {name}" for name in self.modalities]
-        kinds = [*prepared.kinds]
+        keys = [*prepared.kinds]
         crop: Randomizable
         if prepared.masks:
-            crop = RandCropByPosNegLabeld(kinds, FOREGROUND, self.size, pos=1, neg=1, num_samples=crops)
+            crop = RandCropByPosNegLabeld(keys, FOREGROUND, self.size, pos=1, neg=1, num_samples=crops)
         else:
-            crop = RandSpatialCropSamplesd(kinds, self.size, crops, random_size=False)
-        moves = [make(kinds) for make in spatial]
-        shades = [make([image]) for make in intensity for image in images]
-        self.transform = Compose([crop, SelectItemsd(kinds), *moves, *shades])
+            crop = RandSpatialCropSamplesd(keys, self.size, crops, random_size=False)
+        moves = [make(keys) for make in spatial]
+        shades = [make([key]) for make in intensity for key in keys if key.what == "image"]
+        self.transform = Compose([crop, SelectItemsd(keys), *moves, *shades])
 
     def __len__(self) -> int:
         return len(self.prepared.ids)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """The crops of (pass, index): `image <modality>` float32 [crops, 1, *size], `mask <modality>` uint8, `id`.
+        """Return the crops of (pass, index): `image` and `mask` by modality, [crops, 1, *size], `index` and `id`.
 
         Raises:
-            ValueError: a file cannot be read, or a transform changes the shape of a crop.
+            ValueError: A file cannot be read, or a transform changes the shape of a crop.
         """
         turn, index = key
-        given = {kind: torch.from_numpy(self.arrays.read(kind, index))[None] for kind in self.prepared.kinds}
-        shape = common_shape([tuple(each.shape[1:]) for each in given.values()], self.size)
-        padded = {kind: centred(each, shape) for kind, each in given.items()}
+        volumes = {name: torch.from_numpy(self.arrays.read(name, index))[None] for name in self.prepared.kinds}
+        shape = common_shape([tuple(volume.shape[1:]) for volume in volumes.values()], self.size)
+        case: dict[Any, Any] = {name: centered(volume, shape) for name, volume in volumes.items()}
         if self.prepared.masks:
-            masks = [padded[kind] > 0 for kind in self.prepared.kinds if kind.startswith("mask")]
-            padded[FOREGROUND] = torch.stack(masks).any(dim=0)
+            masks = [case[name] > 0 for name in self.prepared.kinds if name.what == "mask"]
+            case[FOREGROUND] = torch.stack(masks).any(dim=0)
         self.transform.set_random_state(int(np.random.SeedSequence([self.seed, turn, index]).generate_state(1)[0]))
-        crops = self.transform(padded)
-        for crop in crops:
-            if (found := crop[self.prepared.kinds[0]].shape[1:]) != self.size:
+        crops = self.transform(case)
+        sample: dict[str, Any] = {"index": index, "id": self.prepared.ids[index]}
+        for name in self.prepared.kinds:
+            if changed := {tuple(crop[name].shape[1:]) for crop in crops} - {self.size}:
                 raise ValueError(
-                    f"data.augment: a crop of {self.size} became one of {tuple(found)}; give data.size equal sides "
-                    "where crops are turned, or leave the turns out: '~data.augment.spatial.turn'"
+                    f"data.augment: a crop of {self.size} became one of {changed.pop()}; give data.size equal sides, "
+                    "or leave the turns out: '~data.augment.spatial.turn'"
                 )
-        stacked = {kind: np.stack([np.asarray(crop[kind]) for crop in crops]) for kind in self.prepared.kinds}
-        return stacked | {"index": index, "id": self.prepared.ids[index]}
+            sample.setdefault(name.what, {})[name.modality] = np.stack([np.asarray(crop[name]) for crop in crops])
+        return sample
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """A batch by modality: `image` [B * crops, 1, *size] and, with masks, `mask` [B * crops, *size], int64."""
-        image = {name: _joined(batch[f"image {name}"]) for name in self.modalities}
-        if not self.prepared.masks:
-            return {"image": image, "id": batch["id"]}
-        mask = {name: _joined(batch[f"mask {name}"])[:, 0].long() for name in self.modalities}
-        return {"image": image, "mask": mask, "id": batch["id"]}
-
-
-def _joined(crops: Tensor) -> Tensor:
-    """Crops [B, crops, ...] as [B * crops, ...]."""
-    return crops.flatten(0, 1)
+        """Return a batch by modality: `image` [B * crops, 1, *size] and `mask` as a `fovea.supervision.batch.Batch`."""
+        finished: dict[str, Any] = {"id": batch["id"]}
+        finished["image"] = {name: crops.flatten(0, 1) for name, crops in batch["image"].items()}
+        if self.prepared.masks:
+            finished["mask"] = {name: crops.flatten(0, 1)[:, 0].long() for name, crops in batch["mask"].items()}
+        return finished

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fovea.data.images.samples import Arrays
-from fovea.data.volumes.prepared import Prepared
+from fovea.data.cache import Arrays
+from fovea.data.volumes.prepared import Array, Prepared
 
 
 class WholeVolumes:
@@ -31,6 +31,6 @@ class WholeVolumes:
         case, modality = self.images[index]
         position = self.prepared.ids.index(case)
         names = [modality, *(name for name in self.dataset.modalities if name != modality)]
-        image = {name: torch.from_numpy(self.arrays.read(f"image {name}", position))[None] for name in names}
+        image = {name: torch.from_numpy(self.arrays.read(Array("image", name), position))[None] for name in names}
         target = torch.from_numpy(self.dataset.mask(case, modality).astype(np.int64))
         return {"image": image, "index": index, "id": f"{case}_{modality}", "target": target}

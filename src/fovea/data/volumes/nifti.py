@@ -1,7 +1,9 @@
-"""Volumes and masks from NIfTI files, turned to one orientation; errors that name the file."""
+"""Read and write volumes and masks as NIfTI files, in RAS orientation."""
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,118 +11,137 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
-from nibabel.spatialimages import HeaderDataError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
 
+from fovea.losses import IGNORE
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_bytes
 
 SUFFIXES = (".nii", ".nii.gz")
-LEAST = 1e-6  # mm; an axis of the affine that is shorter leads nowhere
+SHORTEST = 1e-6  # mm; an axis of the affine that is shorter counts as zero
 
 
 class Header(NamedTuple):
-    """What a file says of its volume, once turned to RAS: axes from left to right, back to front, feet to head."""
+    """Geometry of a volume in RAS: its axes run from left to right, back to front, feet to head."""
 
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     """Sides of a voxel in mm."""
     affine: np.ndarray
-    """Of the file itself, [4, 4]."""
+    """[4, 4], as the file has it, before the volume is turned to RAS."""
 
 
 def read_header(path: Path) -> Header:
-    """The header of a volume, without its voxels.
+    """Return the header of a volume; no voxel is read.
 
     Raises:
-        ValueError: the file is missing or damaged, has not three axes, or its affine is singular.
+        ValueError: The file is missing or damaged, is not three-dimensional, or its affine is singular.
     """
-    image = _opened(path)
-    return _header(image, path)
+    return _header(_open(path), path)
 
 
 def read_volume(path: Path) -> np.ndarray:
-    """A volume in RAS, float32 [D, H, W], in the units of the file.
+    """Return a volume in RAS, float32 [D, H, W], in the units of the file.
 
     Raises:
-        ValueError: see `read_header`; also, a voxel is no finite number.
+        ValueError: See `read_header`; also, a voxel is not finite.
     """
     volume = _voxels(path).astype(np.float32, copy=False)
     if not np.isfinite(volume).all():
-        raise ValueError(f"{path}: some voxels are no finite numbers; replace them")
+        raise ValueError(f"{path}: some voxels are not finite numbers; replace them")
     return volume
 
 
-def read_labels(path: Path, classes: int) -> np.ndarray:
-    """A mask in RAS, uint8 [D, H, W]: 0 the background, labels below `classes`.
+def read_labels(path: Path, classes: int, ignore_label: int | None = None) -> np.ndarray:
+    """Return a mask in RAS, int16 [D, H, W]: 0 is the background, `IGNORE` a voxel without a label.
+
+    Args:
+        path: The file.
+        classes: Labels are below this number.
+        ignore_label: The value in the file that becomes `IGNORE`.
 
     Raises:
-        ValueError: see `read_header`; also, a value is no whole number, or no label.
+        ValueError: See `read_header`; also, a value is not a label.
     """
     values = _voxels(path)
     labels = np.unique(values)
-    if not np.array_equal(labels, np.round(labels)):
-        odd = labels[labels != np.round(labels)]
-        raise ValueError(f"{path}: a mask holds whole numbers, here is {odd[0]:g}; save labels, not probabilities")
-    if labels[0] < 0 or labels[-1] >= classes:
-        unknown = labels[(labels < 0) | (labels >= classes)].astype(int).tolist()
+    labels = labels[labels != ignore_label] if ignore_label is not None else labels
+    if (odd := labels[labels != np.round(labels)]).size:
+        raise ValueError(f"{path}: a mask must hold whole numbers, got {odd[0]:g}; save labels, not probabilities")
+    if (unknown := labels[(labels < 0) | (labels >= classes)]).size:
         raise ValueError(
-            f"{path}: unknown label {first_few(unknown, 3)}; labels are 0 to {classes - 1}: mend it, or data.classes"
+            f"{path}: unknown label {first_few(unknown.astype(int).tolist(), 3)}; labels are 0 to {classes - 1}: fix "
+            "the mask, or set data.classes or data.ignore_label"
         )
-    return values.astype(np.uint8)
+    mask = values.astype(np.int16)
+    if ignore_label is not None:
+        mask[values == ignore_label] = IGNORE
+    return mask
+
+
+def read_map(path: Path) -> np.ndarray:
+    """Return a continuous map in RAS, float32 [D, H, W] in [0, 1].
+
+    Raises:
+        ValueError: See `read_volume`; also, a value is outside [0, 1].
+    """
+    probability = read_volume(path)
+    low, high = float(probability.min()), float(probability.max())
+    if low < 0 or high > 1:
+        raise ValueError(f"{path}: a map must be in [0, 1], got values from {low:g} to {high:g}; rescale it")
+    return probability
 
 
 def write_labels(path: Path, labels: np.ndarray, like: Path) -> None:
-    """Write labels in RAS, [D, H, W], as a NIfTI file on the grid of another file, in its orientation, whole or absent.
+    """Write labels [D, H, W] in RAS as a NIfTI file with the grid and the orientation of another file.
 
     Raises:
-        ValueError: it cannot be written.
+        ValueError: The file cannot be written.
     """
-    header = read_header(like)
-    turned = apply_orientation(labels, ornt_transform(io_orientation(np.eye(4)), io_orientation(header.affine)))
-    content = nib.Nifti1Image(turned.astype(np.uint8), header.affine).to_bytes()
+    affine = read_header(like).affine
+    turned = apply_orientation(labels, ornt_transform(io_orientation(np.eye(4)), io_orientation(affine)))
+    content = nib.Nifti1Image(turned.astype(np.uint8), affine).to_bytes()
     write_bytes(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
 
 
-def _opened(path: Path) -> nib.spatialimages.SpatialImage:
+def _open(path: Path) -> SpatialImage:
     if not path.name.endswith(SUFFIXES):
-        raise ValueError(f"{path}: not a NIfTI file by its name; it should end in {' or '.join(SUFFIXES)}")
-    try:
+        raise ValueError(f"{path}: not a NIfTI file; its name must end in {' or '.join(SUFFIXES)}")
+    with _damage_reported(path):
         image = nib.load(path)
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: no such file; restore it, or take its entry out of the list") from error
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise _damaged(path, error) from error
-    assert isinstance(image, nib.spatialimages.SpatialImage)
+    assert isinstance(image, SpatialImage)
     return image
 
 
-def _header(image: nib.spatialimages.SpatialImage, path: Path) -> Header:
+def _header(image: SpatialImage, path: Path) -> Header:
     affine = np.asarray(image.affine, np.float64)
     sides = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
-    if (sides < LEAST).any() or abs(np.linalg.det(affine[:3, :3] / sides)) < LEAST:
-        raise ValueError(f"{path}: its affine is singular, so that nobody knows where its voxels lie; mend the header")
-    shape = image.shape[:3] if image.shape[3:] in ((), (1,)) else ()
-    if len(shape) != 3 or 0 in shape:
-        raise ValueError(f"{path}: {len(image.shape)} axes, {image.shape}; a volume has three, one channel")
-    places = io_orientation(affine)[:, 0].astype(int)
-    turned = {int(place): (shape[axis], float(sides[axis])) for axis, place in enumerate(places)}
-    (depth, first), (height, second), (width, third) = (turned[axis] for axis in range(3))
-    return Header((depth, height, width), (first, second, third), affine)
+    if (sides < SHORTEST).any() or abs(np.linalg.det(affine[:3, :3] / sides)) < SHORTEST:
+        raise ValueError(f"{path}: singular affine: cannot compute voxel positions; fix the header")
+    if len(image.shape) < 3 or image.shape[3:] not in ((), (1,)) or 0 in image.shape:
+        raise ValueError(f"{path}: shape {image.shape}; a volume must have three axes and one channel")
+    first, second, third = np.argsort(io_orientation(affine)[:, 0])  # the axes of the file in the order of RAS
+    shape = image.shape[first], image.shape[second], image.shape[third]
+    return Header(shape, (float(sides[first]), float(sides[second]), float(sides[third])), affine)
 
 
 def _voxels(path: Path) -> np.ndarray:
-    """All voxels of a file, in RAS."""
-    image = _opened(path)
-    header = _header(image, path)
+    """Return all voxels of a file in RAS, in its own type."""
+    image = _open(path)
+    shape = _header(image, path).shape
+    with _damage_reported(path):
+        return np.ascontiguousarray(nib.as_closest_canonical(image).dataobj).reshape(shape)
+
+
+@contextmanager
+def _damage_reported(path: Path) -> Iterator[None]:
+    """Turn the errors of nibabel into one line with the path."""
     try:
-        values = np.asanyarray(image.dataobj).reshape(image.shape[:3])
-    except (ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise _damaged(path, error) from error
-    return np.ascontiguousarray(apply_orientation(values, io_orientation(header.affine)))
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return ValueError(
-        f"{path}: cannot be read as NIfTI ({reason}); replace the file, or take its entry out of the list"
-    )
+        yield
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: no such file; restore it, or remove its entry from the list") from error
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"{path}: cannot be read as NIfTI ({reason}); replace it, or remove its entry from the list"
+        ) from error

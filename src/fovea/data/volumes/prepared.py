@@ -1,9 +1,9 @@
-"""Volumes as a network takes them, but whole: resampled to one spacing, and of one scale of intensities."""
+"""Whole volumes at one spacing and on one intensity scale."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import EllipsisType
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,20 +13,31 @@ from fovea.data.volumes.misalignment import Misalignment
 from fovea.data.volumes.nifti import Header, read_header, read_volume
 from fovea.data.volumes.pairs import Pairs
 
-Intensity = Callable[[np.ndarray], Any]  # a transform of MONAI: a volume [1, D, H, W] to one of the same shape
+Intensity = Callable[[np.ndarray], Any]
+"""A transform of MONAI: maps a volume [1, D, H, W] to one of the same shape."""
+
+
+class Array(NamedTuple):
+    """The name of one array of a case."""
+
+    what: Literal["image", "mask"]
+    modality: str
+
+    def __str__(self) -> str:
+        return "-".join(self)
 
 
 class Prepared:
-    """The volumes, and masks where they are asked for, of some cases: what a cache keeps (`fovea.data.cache.Source`).
+    """The volumes, and the masks on request, of some cases, as a cache keeps them (`fovea.data.cache.Source`).
 
-    Kinds are `image <modality>`, float32 [D, H, W], and `mask <modality>`, uint8 of the same shape.
+    Images are float32 [D, H, W], masks int16 of the same shape.
 
     Args:
         dataset: The cases.
-        ids: Those that are read.
-        masks: Whether their masks are read; else no mask is ever opened.
-        spacing: Sides of a voxel in mm, in RAS; null at an axis, or for all: as each volume has it.
-        intensity: What makes the intensities of each modality comparable.
+        ids: The cases to read.
+        masks: Whether to read their masks; otherwise no mask is opened.
+        spacing: Sides of a voxel in mm, in RAS. Null at an axis, or for all, keeps that of each volume.
+        intensity: A transform for each modality that makes its intensities comparable.
     """
 
     def __init__(
@@ -39,79 +50,75 @@ class Prepared:
     ) -> None:
         self.dataset, self.ids, self.masks = dataset, list(ids), masks
         self.spacing, self.intensity = spacing, intensity
-        kinds = ("image", "mask") if masks else ("image",)
-        self.kinds = tuple(f"{kind} {name}" for kind in kinds for name in dataset.modalities)
+        images = [Array("image", name) for name in dataset.modalities]
+        self.kinds = (*images, *(Array("mask", name) for name in dataset.modalities if masks))
 
-    def read(self, kind: str, index: int) -> np.ndarray:
-        """The array of a kind of a case.
-
-        Raises:
-            ValueError: the file is missing, damaged, or of another shape than its header says.
-        """
-        what, _, modality = kind.partition(" ")
-        case = self.ids[index]
+    def read(self, array: Array, index: int) -> np.ndarray:
+        """Return an array of a case; a file that is missing or damaged raises a ValueError."""
+        case, modality = self.ids[index], array.modality
         shape = self.shape(case, modality)
-        if what == "mask":
-            return resampled(self.dataset.mask(case, modality), shape)
+        if array.what == "mask":
+            return resampled(self.dataset.mask(case, modality), shape, nearest=True)
         return scaled(resampled(self.dataset.volume(case, modality), shape), self.intensity[modality])
 
-    def layout(self, kind: str) -> tuple[list[tuple[int, ...]], np.dtype]:
-        """The shape of each array of a kind, by the headers alone, and the type of all."""
-        what, _, modality = kind.partition(" ")
-        shapes: list[tuple[int, ...]] = [self.shape(case, modality) for case in self.ids]
-        return shapes, np.dtype(np.uint8 if what == "mask" else np.float32)
+    def layout(self, array: Array) -> tuple[list[tuple[int, ...]], np.dtype]:
+        """Return the shape of the array of each case, from the headers alone, and the common type."""
+        shapes: list[tuple[int, ...]] = [self.shape(case, array.modality) for case in self.ids]
+        return shapes, np.dtype(np.int16 if array.what == "mask" else np.float32)
 
     def shape(self, case: str, modality: str) -> tuple[int, int, int]:
-        """The shape of a case's volume at the common spacing."""
+        """Return the shape of a volume at the common spacing."""
         return resampled_shape(self.dataset.header(case, modality), self.spacing)
 
-    def made_of(self, kind: str) -> dict[str, Any]:
+    def made_of(self, array: Array) -> dict[str, Any]:
         """See `fovea.data.cache.Source`."""
-        what, _, modality = kind.partition(" ")
-        names = self.dataset.modalities if what == "mask" else [modality]  # masks are held against one another
-        path = self.dataset.mask_path if what == "mask" else self.dataset.image_path
+        intensity = self.intensity[array.modality]
+        path = self.dataset.mask_path if array.what == "mask" else self.dataset.image_path
         return {
             "spacing": self.spacing,
-            "intensity": str(sorted(vars(self.intensity[modality]).items(), key=str)),
+            "intensity": str(sorted(vars(intensity).items(), key=str)),
             "misalignment": vars(self.dataset.misalignment) if self.dataset.misalignment else None,
             "classes": self.dataset.classes,
+            "ignore_label": self.dataset.ignore_label,
             "root": str(self.dataset.root.resolve()),
-            "files": [path(case, name) for case in self.ids for name in names],
-            "code": [type(self.dataset), Prepared, Header, Misalignment, type(self.intensity[modality])],
+            "files": [path(case, array.modality) for case in self.ids],
+            "code": [type(self.dataset), Prepared, Header, Misalignment, type(intensity)],
         }
 
 
 def prepare_volume(path: Path, spacing: Sequence[float | None] | None, intensity: Intensity) -> np.ndarray:
-    """A volume from a file as a network takes it; see `Prepared`, and `read_volume` for errors."""
+    """Return a volume from a file as a network takes it; see `read_volume` for errors."""
     return scaled(resampled(read_volume(path), resampled_shape(read_header(path), spacing)), intensity)
 
 
 def resampled_shape(header: Header, spacing: Sequence[float | None] | None) -> tuple[int, int, int]:
-    """The shape of a volume at a spacing; the extent stays, so that the spacing may be off by a part of a voxel."""
+    """Return the shape of a volume at a spacing. The extent stays, so the spacing may differ by a part of a voxel."""
     first, second, third = (
-        side if wanted is None else max(1, round(side * given / wanted))
-        for side, given, wanted in zip(header.shape, header.spacing, spacing or (None,) * 3, strict=True)
+        side if wanted is None else max(1, round(side * current / wanted))
+        for side, current, wanted in zip(header.shape, header.spacing, spacing or (None,) * 3, strict=True)
     )
     return first, second, third
 
 
 def scaled(volume: np.ndarray, intensity: Intensity) -> np.ndarray:
-    """A volume [D, H, W] with its intensities transformed, float32."""
+    """Return a volume [D, H, W] with its intensities transformed, float32."""
     return np.asarray(intensity(volume[None]), np.float32)[0]
 
 
-def resampled(volume: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """A volume [D, H, W] in another shape over the same extent: linearly, or labels (uint8) by the nearest voxel."""
+def resampled(volume: np.ndarray, shape: Sequence[int], nearest: bool = False) -> np.ndarray:
+    """Return a volume [D, H, W] in another shape over the same extent, by linear or nearest interpolation."""
     if volume.shape == tuple(shape):
         return volume
-    tensor = torch.from_numpy(volume)[None, None]
-    if volume.dtype == np.uint8:
-        return F.interpolate(tensor, tuple(shape), mode="nearest-exact")[0, 0].numpy()
-    return F.interpolate(tensor, tuple(shape), mode="trilinear", align_corners=False)[0, 0].numpy()
+    tensor = torch.from_numpy(volume.astype(np.float32, copy=False))[None, None]
+    if nearest:
+        tensor = F.interpolate(tensor, tuple(shape), mode="nearest-exact")
+    else:
+        tensor = F.interpolate(tensor, tuple(shape), mode="trilinear", align_corners=False)
+    return tensor[0, 0].numpy().astype(volume.dtype, copy=False)
 
 
-def centred(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """A volume [..., D, H, W] padded with zeros to a shape that is nowhere smaller, its centre in the centre."""
+def centered(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Return a volume [..., D, H, W] padded with zeros about its center to a shape that is at least as large."""
     pads: list[int] = []
     for side, wanted in zip(reversed(volume.shape[-3:]), reversed(shape), strict=True):
         before = (wanted - side) // 2
@@ -119,8 +126,8 @@ def centred(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     return F.pad(volume, pads) if any(pads) else volume
 
 
-def uncentred(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """What `centred` made of a volume of this shape, as that was."""
+def uncentered(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Undo `centered` for a volume that had this shape."""
     places: list[EllipsisType | slice] = [...]
     for side, wanted in zip(volume.shape[-3:], shape, strict=True):
         before = (side - wanted) // 2
@@ -129,5 +136,5 @@ def uncentred(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
 
 
 def common_shape(shapes: Sequence[Sequence[int]], least: Sequence[int]) -> tuple[int, ...]:
-    """The smallest shape that is nowhere smaller than any of some shapes, nor than the least."""
+    """Return the smallest shape that is at least as large as each of `shapes` and `least`."""
     return tuple(max(sides) for sides in zip(*shapes, least, strict=True))

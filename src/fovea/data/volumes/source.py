@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from fovea.data.images.samples import Arrays
-    from fovea.data.volumes.prepared import Prepared
+    from fovea.data.cache import Arrays
+    from fovea.data.volumes.prepared import Array, Prepared
 
 SERVED = ("mask", "unlabeled")
 
@@ -188,10 +188,10 @@ def image_id(case: str, modality: str) -> str:
     return f"{case}_{modality}"
 
 
-def transform_of(config: Mapping[str, Any], kinds: Sequence[str]) -> Callable[..., Any]:
+def transform_of(config: Mapping[str, Any], kinds: Sequence["Array"]) -> Callable[..., Any]:
     """A transform of MONAI for some kinds of arrays; masks by the nearest voxel where it would interpolate."""
     taken = signature(locate(config["_target_"], "data.augment")).parameters
-    modes = ["nearest" if kind.startswith("mask") else "bilinear" for kind in kinds]
+    modes = ["nearest" if kind.what == "mask" else "bilinear" for kind in kinds]
     if "keys" not in taken:
         raise ValueError(
             f"data.augment: {config['_target_']} takes no keys; name the one of dictionaries, which ends in d"

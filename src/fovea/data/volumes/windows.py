@@ -1,4 +1,4 @@
-"""Whole volumes, read window by window with a network that was trained on crops."""
+"""Prediction of whole volumes with a network that was trained on crops."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,43 +7,42 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from fovea.data.volumes.prepared import centred, common_shape, uncentred
+from fovea.data.volumes.prepared import centered, common_shape, uncentered
 from fovea.supervision.outputs import resize
 
 
 class SlidingWindow:
-    """Reads volumes of any size, by modality, with a supervision module that takes crops of one size.
+    """Predict volumes of any size with a supervision module that takes crops of one size.
 
-    The modalities are padded about their centres to one shape, as in training, so that a window is at the same place in
-    all. Where windows overlap, probabilities are averaged with weights that fall towards a window's border; then they
-    are resized to the volume's native grid.
+    The modalities are padded about their centers to one shape, as in training. Probabilities of overlapping windows
+    are averaged with weights that decrease towards the border of a window, then resized to the native grid.
 
     Args:
         module: A supervision module; see `fovea.supervision.mode.Mode.forward`.
-        size: Of a window, in voxels; volumes that are smaller are padded.
-        overlap: Of neighbouring windows, in [0, 1).
-        at_once: Windows in a batch.
+        size: Shape of a window in voxels; smaller volumes are padded.
+        overlap: Overlap of neighboring windows, in [0, 1).
+        at_once: Number of windows in a batch.
     """
 
     def __init__(self, module: nn.Module, size: Sequence[int], overlap: float, at_once: int) -> None:
         self.module, self.size, self.overlap, self.at_once = module, tuple(size), overlap, at_once
 
     def __call__(self, image: Mapping[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
-        """Probabilities [1, K, *size] by name, of the first modality of volumes [1, 1, D, H, W] by modality.
+        """Return probabilities [1, K, *size] by name for the first modality of volumes [1, 1, D, H, W] by modality.
 
         Raises:
-            ValueError: the module cannot do without a modality that is missing.
+            ValueError: The module needs a modality that is missing.
         """
         names = list(image)
         shapes = [tuple(volume.shape[2:]) for volume in image.values()]
         shape = common_shape(shapes, self.size)
-        stack = torch.cat([centred(volume, shape) for volume in image.values()], dim=1)
+        stack = torch.cat([centered(volume, shape) for volume in image.values()], dim=1)
 
         def predict(windows: Tensor) -> Any:
             return self.module(dict(zip(names, windows.chunk(len(names), dim=1), strict=True)), self.size)
 
-        found = sliding_window_inference(
+        outputs = sliding_window_inference(
             stack, self.size, self.at_once, predict, self.overlap, mode="gaussian", padding_mode="constant"
         )
-        assert isinstance(found, dict)
-        return {name: resize(uncentred(each, shapes[0]), size) for name, each in found.items()}
+        assert isinstance(outputs, dict)
+        return {name: resize(uncentered(output, shapes[0]), size) for name, output in outputs.items()}
