@@ -26,7 +26,7 @@ def test_a_failed_drawing_leaves_nothing(tmp_path: Path) -> None:
 
 def test_other_content_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    with pytest.raises(ValueError, match=r"data\.root: .* holds no generated data set"):
+    with pytest.raises(ValueError, match=r"data\.root: .* holds no generated images"):
         draw_once(tmp_path, {}, draw)
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 

@@ -46,7 +46,7 @@ def _is_drawn(root: Path, parameters: Mapping[str, Any]) -> bool:
     try:
         stored = json.loads((root / _PARAMETERS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"data.root: {root} exists, but holds no generated data set; {fix}") from error
+        raise ValueError(f"data.root: {root} exists, but holds no generated images; {fix}") from error
     if stored != parameters:
         raise ValueError(f"data.root: {root} was generated with {stored}, not {parameters}; {fix}")
     return True

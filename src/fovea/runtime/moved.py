@@ -11,6 +11,7 @@ CLASSES = {
     "fovea.data.kvasir.Kvasir": "fovea.data.images.kvasir.Kvasir",
     "fovea.data.nci_isbi.NciIsbi": "fovea.data.images.nci_isbi.NciIsbi",
     "fovea.data.synthetic.Synthetic": "fovea.data.images.synthetic.Synthetic",
+    "fovea.data.volumes.synthetic_pairs.SyntheticPairs": "fovea.data.volumes.synthetic.SyntheticPairs",
     "fovea.kinds.images.Images": "fovea.data.images.source.Images",
     "fovea.kinds.volumes.Volumes": "fovea.data.volumes.source.Volumes",
     "fovea.runtime.loggers.csv": "fovea.engine.loggers.csv",

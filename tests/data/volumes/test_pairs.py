@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-
 from .conftest import SHAPES, SIDES, change_masks, pairs, volumes, write
 
 
