@@ -81,8 +81,7 @@ def test_evaluation_repeats_and_shifts(trained: Path, root: Path, run: Run, tmp_
     assert run("evaluate", "-m", checkpoint, *data, *again).status == 0
     repeated, moved = (scores(tmp_path / "moved" / job / "evaluate" / "test") for job in "01")
     assert repeated == scores(trained / "evaluate" / "test")
-    sizes = [{row["id"].rpartition("_")[2]: row["size"] for row in table} for table in (repeated, moved)]
-    assert sizes[0]["dark"] != sizes[1]["dark"]
+    assert moved != repeated
     assert run("report", "runs=moved", "split=test", "out=report", "resamples=100").status == 0
     assert "data.misalignment.shift" in (tmp_path / "report" / "report.html").read_text()
 
