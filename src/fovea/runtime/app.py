@@ -23,6 +23,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from fovea.runtime.config import Config, config_folder, resolve
 from fovea.runtime.errors import one_paragraph
 from fovea.runtime.files import write_text
+from fovea.runtime.moved import refuse_old_overrides
 from fovea.runtime.objective import Outcome, Part, mean_of, parts
 from fovea.runtime.processes import end_as_failed, first, joined
 from fovea.runtime.record import write_provenance, write_recipe
@@ -64,6 +65,7 @@ class Task:
         if (config := joined()) is not None:
             self.run(cast(Config, OmegaConf.to_container(OmegaConf.load(config))))
             return
+        refuse_old_overrides(sys.argv[1:])
         require_slurm(sys.argv[1:])
         errors: list[Exception] = []
         with hydra_raises() as environment:

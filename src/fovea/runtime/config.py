@@ -11,7 +11,7 @@ from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fovea.runtime.bounds import check
-from fovea.runtime.moved import CLASSES
+from fovea.runtime.moved import CLASSES, refuse_old_keys
 
 Config = dict[str, Any]
 
@@ -79,12 +79,13 @@ def resolve(composed: DictConfig) -> Config:
     """Return the configuration as plain values, with every interpolation resolved.
 
     Raises:
-        ValueError: a mandatory key (`???`) has no value, or the seed is invalid.
+        ValueError: a mandatory key (`???`) has no value, a key has an old name, or the seed is invalid.
     """
     # OmegaConf's own search for missing keys fails on an interpolation of one and names the interpolation.
     if missing := sorted(key for key, value in flat(_plain(composed, resolve=False)) if value == "???"):
         raise ValueError(f"{missing[0]} has no value: add {missing[0]}=… to the command line")
     config = _plain(composed, resolve=True)
+    refuse_old_keys(key for key, _ in flat(config))
     seed = config.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
