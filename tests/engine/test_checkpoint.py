@@ -1,4 +1,4 @@
-"""A checkpoint is data: rebuilt, compared, and never run."""
+"""Checkpoints are read as data and rebuilt; no code in them runs."""
 
 import os
 import pickle
@@ -37,13 +37,13 @@ def saved(path: Path, config: object = CONFIG, **more: object) -> Path:
 def rename(path: Path, old: str, new: str) -> None:
     """Change the name of a module in a checkpoint, as if another version had written it."""
     with zipfile.ZipFile(path) as file:
-        content = {each: file.read(each) for each in file.namelist()}
+        content = {name: file.read(name) for name in file.namelist()}
     with zipfile.ZipFile(path, "w") as file:
-        for each, data in content.items():
-            file.writestr(each, data.replace(f"c{old}\n".encode(), f"c{new}\n".encode()))
+        for name, data in content.items():
+            file.writestr(name, data.replace(f"c{old}\n".encode(), f"c{new}\n".encode()))
 
 
-def test_a_loaded_model_predicts_as_the_saved_one(tmp_path: Path) -> None:
+def test_loaded_model_predicts_as_the_saved_one(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = build(CONFIG).eval()
     state = {f"supervision.{key}": value for key, value in module.state_dict().items()}
@@ -61,10 +61,10 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short"])
-def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_other_file_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="is no checkpoint") as caught:
+    with pytest.raises(ValueError, match="is not a checkpoint") as caught:
         load(path, CPU)
     assert "\n" not in str(caught.value)
 
@@ -92,7 +92,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("group", ["backbone", "loss", "supervision"])
-def test_a_target_that_is_not_trusted_is_not_called(group: str, tmp_path: Path) -> None:
+def test_untrusted_target_is_not_called(group: str, tmp_path: Path) -> None:
     attack = {"_target_": "os.mkdir", "path": str(tmp_path / "attacked")}
     with pytest.raises(ValueError, match=r"os\.mkdir is not trusted"):
         load(saved(tmp_path / "a.ckpt", CONFIG | {group: attack}), CPU)
@@ -108,20 +108,20 @@ def test_an_interpolation_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [{"state_dict": {}}, {"fovea": {"config": CONFIG}}, {"fovea": 1, "state_dict": {}}])
 def test_another_projects_checkpoint_is_refused(content: dict, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "a.ckpt")
-    with pytest.raises(ValueError, match="carries no configuration of fovea"):
+    with pytest.raises(ValueError, match="has no configuration of fovea"):
         read(tmp_path / "a.ckpt")
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     wider = CONFIG | {"backbone": CONFIG["backbone"] | {"features": [8, 8, 8, 8, 8, 8]}}
-    with pytest.raises(ValueError, match=re.compile(r"is of another model: \d+ weights differ")):
+    with pytest.raises(ValueError, match=re.compile(r"holds another model: \d+ weights differ")):
         load(saved(tmp_path / "a.ckpt", wider), CPU)
     one = CONFIG | {"supervision": CONFIG["supervision"] | {"thresholds": [0.5]}}
     with pytest.raises(ValueError, match=r"levels\.1"):
         load(saved(tmp_path / "a.ckpt", one), CPU)
 
 
-def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_missing_part_is_named(tmp_path: Path) -> None:
     config = {key: value for key, value in CONFIG.items() if key != "loss"}
     with pytest.raises(ValueError, match="loss is not in the configuration"):
         load(saved(tmp_path / "a.ckpt", config), CPU)
@@ -132,9 +132,9 @@ def test_numbers_of_either_numpy_are_read(module: str, tmp_path: Path) -> None:
     numbers = [np.float64(0.25), np.float32(-1.5), np.int64(7), np.bool_(True), np.uint8(200)]
     saved(tmp_path / "a.ckpt", numbers=numbers)
     rename(tmp_path / "a.ckpt", np.float64(0).__reduce__()[0].__module__, module)
-    found = read(tmp_path / "a.ckpt")["numbers"]
-    assert found == numbers
-    assert [type(each) for each in found] == [type(each) for each in numbers]
+    loaded = read(tmp_path / "a.ckpt")["numbers"]
+    assert loaded == numbers
+    assert list(map(type, loaded)) == list(map(type, numbers))
 
 
 @pytest.mark.parametrize("value", [np.zeros(2), np.array([{}], dtype=object), np.str_("x"), np.datetime64("2020")])

@@ -1,37 +1,23 @@
+"""What this machine can compute with."""
+
 import pytest
 import torch
 
-from fovea.engine.numerics import PRECISIONS, check, check_compiler, check_precision, device_type
+from fovea.engine.numerics import check, check_compiler, check_precision, device_type
 
 
-def config(precision: object = "32-true", **options: object) -> dict:
-    trainer = {"precision": precision, "accelerator": "cpu"}
-    return {"trainer": trainer, "channels_last": False, "compile": False} | options
+def config(precision: object) -> dict:
+    return {"trainer": {"precision": precision, "accelerator": "cpu"}, "compile": False}
 
 
-@pytest.mark.parametrize("precision", [None, "32-true", "bf16-mixed", "64-true"])
-def test_a_cpu_does_all_but_float16(precision: str | None) -> None:
-    check(config(precision))
-
+def test_cpu_does_all_but_float16() -> None:
+    for precision in (None, "32-true", "bf16-mixed", "64-true"):
+        check(config(precision))
     with pytest.raises(ValueError, match=r"trainer\.precision=16-mixed needs a GPU .*bf16-mixed or 32-true"):
         check(config("16-mixed"))
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixd", 16, "fp16"])
-def test_a_misspelt_precision_is_answered_with_the_choices(precision: object) -> None:
-    with pytest.raises(ValueError, match=f"trainer.precision={precision} is unknown; choose 32-true, ") as caught:
-        check(config(precision))
-
-    assert all(each in str(caught.value) for each in PRECISIONS)
-
-
-@pytest.mark.parametrize("key", ["channels_last", "compile"])
-def test_options_are_true_or_false(key: str) -> None:
-    with pytest.raises(ValueError, match=f"{key}=no is neither true nor false"):
-        check(config(**{key: "no"}))
-
-
-def test_a_gpu_without_bfloat16_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_without_bfloat16_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
 
@@ -41,7 +27,7 @@ def test_a_gpu_without_bfloat16_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(("cuda", "mps", "found"), [(True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")])
-def test_auto_is_the_device_that_is_there(cuda: bool, mps: bool, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_the_device_of_the_machine(cuda: bool, mps: bool, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
@@ -49,7 +35,7 @@ def test_auto_is_the_device_that_is_there(cuda: bool, mps: bool, found: str, mon
     assert device_type("cpu") == "cpu"
 
 
-def test_a_machine_that_cannot_compile_says_what_is_missing_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_compiler_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda *_, **__: _without_compiler)
 
     with pytest.raises(

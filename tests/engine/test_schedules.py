@@ -1,3 +1,5 @@
+"""Learning rates step by step."""
+
 import io
 import json
 from functools import partial
@@ -23,7 +25,7 @@ def optimizer(*rates: float) -> torch.optim.SGD:
 
 
 def walk(schedule: LambdaLR, steps: int, group: int = 0) -> list[float]:
-    """The rate that each of the next steps of the optimiser uses."""
+    """The rate that each of the next steps of the optimizer uses."""
     rates = []
     for _ in range(steps):
         rates.append(schedule.get_last_lr()[group])
@@ -58,9 +60,10 @@ def test_warmup_of_epochs_is_that_of_their_steps() -> None:
     assert walk(of_epochs, 100) == walk(of_steps, 100)
 
 
-def test_warmup_of_more_epochs_than_the_training_has_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"scheduler\.warmup_epochs=10 of 10 steps: give less than the 100 steps"):
-        cosine_with_warmup(optimizer(1.0), 100, steps_per_epoch=10, warmup_steps=0, warmup_epochs=10)
+@pytest.mark.parametrize(("steps", "epochs"), [(100, 0), (0, 10)])
+def test_warmup_as_long_as_the_training_is_refused(steps: int, epochs: int) -> None:
+    with pytest.raises(ValueError, match=rf"warmup_epochs={epochs} of 10 steps must be below the 100 steps"):
+        cosine_with_warmup(optimizer(1.0), 100, steps_per_epoch=10, warmup_steps=steps, warmup_epochs=epochs)
 
 
 def test_cosine_after_the_warmup_ends_at_the_minimum() -> None:
@@ -84,12 +87,6 @@ def test_polynomial_ends_at_the_minimum() -> None:
     assert rates == pytest.approx([1.0, 0.65, 0.4, 0.25, 0.2, 0.2])
 
 
-@pytest.mark.parametrize("power", [0, -1.0, float("nan"), float("inf")])
-def test_refuses_a_power_that_does_not_fall(power: float) -> None:
-    with pytest.raises(ValueError, match=f"scheduler.power={power}"):
-        polynomial(optimizer(1.0), max_steps=9, steps_per_epoch=3, power=power)
-
-
 def test_constant_stays() -> None:
     assert set(walk(constant(optimizer(0.3), max_steps=5, steps_per_epoch=2), 8)) == {0.3}
 
@@ -100,7 +97,7 @@ def test_the_rate_does_not_rise_after_the_end() -> None:
     assert rates[10:] == pytest.approx([0.1] * 10)
 
 
-def test_each_group_falls_from_its_own_rate_to_the_same_minimum() -> None:
+def test_each_group_falls_from_its_own_rate() -> None:
     schedule = cosine_with_warmup(optimizer(1.0, 0.5), max_steps=4, steps_per_epoch=1, warmup_steps=0, minimum=0.1)
 
     walk(schedule, 2)
@@ -109,7 +106,7 @@ def test_each_group_falls_from_its_own_rate_to_the_same_minimum() -> None:
 
 
 @pytest.mark.parametrize("make", SCHEDULES)
-def test_state_is_plain_and_resumes(make: partial) -> None:
+def test_state_resumes(make: partial) -> None:
     whole = make(optimizer(1.0), max_steps=12, steps_per_epoch=3)
     walk(whole, 5)
     file = io.BytesIO()
@@ -124,24 +121,10 @@ def test_state_is_plain_and_resumes(make: partial) -> None:
     assert resumed.get_last_lr() == whole.get_last_lr()
 
 
-@pytest.mark.parametrize("make", SCHEDULES[:2])
 @pytest.mark.parametrize(
-    ("rate", "max_steps", "steps_per_epoch", "key"),
-    [(1.0, 0, 1, r"trainer\.max_steps=0"), (1.0, 9, 0, "steps per epoch=0"), (0.0, 9, 1, r"optimizer\.lr=0")],
+    ("rate", "max_steps", "steps_per_epoch", "name"),
+    [(1.0, 0, 1, "max_steps"), (1.0, 9, 0, "steps_per_epoch"), (0.0, 9, 1, "lr"), (0.1, 9, 3, "lr")],
 )
-def test_refuses_what_makes_no_schedule(
-    make: partial, rate: float, max_steps: int, steps_per_epoch: int, key: str
-) -> None:
-    with pytest.raises(ValueError, match=key):
-        make(optimizer(rate), max_steps=max_steps, steps_per_epoch=steps_per_epoch)
-
-
-def test_refuses_a_minimum_above_the_rate() -> None:
-    with pytest.raises(ValueError, match=r"scheduler\.minimum=0\.5"):
-        cosine_per_epoch(optimizer(0.1), max_steps=9, steps_per_epoch=3, minimum=0.5)
-
-
-@pytest.mark.parametrize("warmup", [-1, 10])
-def test_refuses_a_warmup_that_never_ends(warmup: int) -> None:
-    with pytest.raises(ValueError, match=f"warmup_steps={warmup}"):
-        cosine_with_warmup(optimizer(1.0), max_steps=10, steps_per_epoch=1, warmup_steps=warmup)
+def test_invalid_argument_is_refused(rate: float, max_steps: int, steps_per_epoch: int, name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        cosine_per_epoch(optimizer(rate), max_steps, steps_per_epoch, minimum=0.5)

@@ -1,6 +1,7 @@
 """`fovea-train`: from a data set (and a store of pseudo-masks) to a run folder."""
 
 from fovea.data.source import Source, Training
+from fovea.engine import preflight
 from fovea.runtime.app import Config, command
 from fovea.runtime.config import instantiate, locate
 from fovea.runtime.objective import FILE, Outcome, check_objective, read_outcome, write_outcome
@@ -25,6 +26,7 @@ def ended(config: Config) -> Outcome | None:
 @command("train", ended)
 def main(config: Config) -> float | None:
     """Check what can be checked in a second, then import Lightning and train; return the value of the objective."""
+    preflight.check(config)
     check_objective(config["objective"])
     source: Source = instantiate(config["data"], "data")
     training = checked(source, config)

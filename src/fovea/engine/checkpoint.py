@@ -1,4 +1,4 @@
-"""Checkpoints: read without running code from them, rebuilt through the one function that instantiates."""
+"""Read checkpoints without running code from them, and rebuild their modules by `instantiate`."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,14 +12,15 @@ from torch.serialization import safe_globals
 
 from fovea.engine.build import build
 from fovea.runtime.errors import first_few
+from fovea.runtime.moved import upgrade
 
-KEY = "fovea"  # where a checkpoint carries our configuration
-BEGINNINGS = ("encoder_weights", "pretrained")  # keys of weights that a training begins with
+KEY = "fovea"  # of our configuration in a checkpoint
+PRETRAINED = ("encoder_weights", "pretrained")  # keys of weights that a training starts from
 PREFIX = "supervision."  # the Segmenter's name for the module that evaluate and predict call
-_MEND = "give a file that fovea-train wrote, or for evaluation a published one of GazeMedSeg"
-_SCALAR: Any = np.float64(0).__reduce__()[0]  # what NumPy makes a number of any type from its bytes with
-# Published checkpoints hold a few scores as NumPy's numbers. This is what it takes to read those of real types, under
-# the names of NumPy 1 and of NumPy 2; none of it runs code that the file brings.
+_FIX = "give a file that fovea-train wrote, or for evaluation a published one of GazeMedSeg"
+_SCALAR: Any = np.float64(0).__reduce__()[0]  # NumPy's function that makes a number of any type from bytes
+# Published checkpoints hold a few scores as NumPy numbers. These names, of NumPy 1 and NumPy 2, read numbers of real
+# types; none of them runs code from the file.
 NUMPY_NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_SCALAR, "numpy.core.multiarray.scalar"),
     (_SCALAR, "numpy._core.multiarray.scalar"),
@@ -29,23 +30,29 @@ NUMPY_NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 
 
 def load(path: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
-    """The trained supervision module, in evaluation mode on `device`, and the configuration it was trained with.
+    """Return the trained supervision module, in evaluation mode on `device`, and its training configuration.
 
-    A published checkpoint of GazeMedSeg has none; `fovea.models.released` states what it was trained with.
+    The configuration has the present names, see `fovea.runtime.moved`. For a published checkpoint of GazeMedSeg, which
+    has none, `fovea.models.released` provides it.
 
     Raises:
-        ValueError: no such file, no checkpoint of either kind, an untrusted target, or weights of another model.
+        ValueError: no such file, not a checkpoint of either origin, an untrusted target, or weights of another model.
     """
     content = _content(path)
-    published = None if KEY in content else _published(content)
-    config, weights = published or _own(_checked(content, path))
+    if KEY not in content and (published := _published(content)):
+        config, weights = published
+    else:
+        content = _checked(content, path)
+        config, weights = content[KEY]["config"], weights_of(content)
     module = build(without_downloads(config))
     fill(module, weights, path)
     return module.to(device).eval(), config
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint file that `fovea-train` wrote: tensors and plain values alone.
+    """Return the content of a checkpoint file of `fovea-train`, tensors and plain values only.
+
+    Its configuration has the present names.
 
     Raises:
         ValueError: no such file, or not such a checkpoint.
@@ -53,48 +60,52 @@ def read(path: Path) -> dict[str, Any]:
     return _checked(_content(path), path)
 
 
-def _own(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Configuration and weights of a checkpoint of ours."""
+def _checked(content: dict[Any, Any], path: Path) -> dict[str, Any]:
+    """Return the content with its configuration under the present names; refuse other checkpoints."""
+    own = content.get(KEY)
+    if not isinstance(own, Mapping) or not isinstance(own.get("config"), Mapping) or "state_dict" not in content:
+        raise ValueError(f"checkpoint: {path} has no configuration of fovea; {_FIX}")
+    if "${" in str(own["config"]):  # OmegaConf would resolve it, e.g. from the environment
+        raise ValueError(f"checkpoint: {path} has an interpolation in its configuration; {_FIX}")
+    try:
+        config = upgrade(own["config"])
+    except ValueError as error:
+        raise ValueError(f"checkpoint: {path}: {error}") from error
+    return content | {KEY: {**own, "config": config}}
+
+
+def weights_of(content: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the weights of the supervision module in a checkpoint."""
     state = content["state_dict"].items()
-    return content[KEY]["config"], {key.removeprefix(PREFIX): each for key, each in state if key.startswith(PREFIX)}
+    return {key.removeprefix(PREFIX): value for key, value in state if key.startswith(PREFIX)}
 
 
 def _published(content: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
-    """The same of a published checkpoint; None if it is none."""
-    from fovea.models.released import gazemedseg_config, gazemedseg_weights, holds_gazemedseg  # brings MONAI
+    """Return configuration and weights of a published checkpoint; None if it is not one."""
+    from fovea.models.released import gazemedseg_config, gazemedseg_weights, holds_gazemedseg  # imports MONAI
 
     if not holds_gazemedseg(content):
         return None
     weights = gazemedseg_weights(content)
     config = gazemedseg_config(weights)
-    running = torch.zeros(3, len(config["supervision"]["thresholds"]))  # what its levels learnt was not recorded
+    running = torch.zeros(3, len(config["supervision"]["thresholds"]))  # the agreement of levels was not published
     return config, weights | {"agreement.running": running}
 
 
 def _content(path: Path) -> dict[Any, Any]:
-    """The content of any checkpoint file: tensors, plain values and NumPy's numbers alone."""
+    """Return the content of any checkpoint file: tensors, plain values and NumPy numbers only."""
     if not path.is_file():
         raise ValueError(f"checkpoint: no such file {path}; a run folder has checkpoints/best.ckpt and last.ckpt")
     try:
-        with safe_globals(NUMPY_NUMBERS), warnings.catch_warnings(action="ignore"):  # how a file was pickled
+        with safe_globals(NUMPY_NUMBERS), warnings.catch_warnings(action="ignore"):  # about the pickle format
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the reader raises whatever a damaged file leads it into
-        raise ValueError(f"checkpoint: {path} is no checkpoint, is cut short, or holds code; {_MEND}") from error
+    except Exception as error:  # a damaged file may raise anything
+        raise ValueError(f"checkpoint: {path} is not a checkpoint, is cut short, or holds code; {_FIX}") from error
     return dict(content) if isinstance(content, Mapping) else {}
 
 
-def _checked(content: dict[Any, Any], path: Path) -> dict[str, Any]:
-    """The same content where it carries a configuration of ours and weights."""
-    own = content.get(KEY)
-    if not isinstance(own, Mapping) or not isinstance(own.get("config"), Mapping) or "state_dict" not in content:
-        raise ValueError(f"checkpoint: {path} carries no configuration of fovea; {_MEND}")
-    if "${" in str(own["config"]):  # OmegaConf would read the environment for it
-        raise ValueError(f"checkpoint: {path} has an interpolation in its configuration; {_MEND}")
-    return content
-
-
 def fill(module: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Load weights into a module, all of them.
+    """Load all weights of a module.
 
     Raises:
         ValueError: names or shapes differ.
@@ -104,16 +115,16 @@ def fill(module: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> 
     wrong += [key for key in weights if key not in own]
     if wrong:
         raise ValueError(
-            f"checkpoint: {path} is of another model: {len(wrong)} weights differ in name or shape "
+            f"checkpoint: {path} holds another model: {len(wrong)} weights differ in name or shape "
             f"({first_few(wrong, 2)}); train and load with the same backbone and supervision"
         )
     module.load_state_dict(weights)
 
 
 def without_downloads(config: Any) -> Any:
-    """The same configuration with every key of `BEGINNINGS` null, since the checkpoint brings the weights."""
+    """Return the configuration with every key of `PRETRAINED` null, since the checkpoint has the weights."""
     if isinstance(config, Mapping):
-        return {key: None if key in BEGINNINGS else without_downloads(value) for key, value in config.items()}
+        return {key: None if key in PRETRAINED else without_downloads(value) for key, value in config.items()}
     if isinstance(config, list):
         return [without_downloads(value) for value in config]
     return config

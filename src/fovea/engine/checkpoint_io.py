@@ -1,4 +1,4 @@
-"""Checkpoints that are either whole or absent."""
+"""Write checkpoints completely or not at all."""
 
 import io
 from pathlib import Path
@@ -11,10 +11,10 @@ from fovea.runtime.files import write_bytes
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes beside the final name and renames.
+    """Write under a temporary name beside the final one, then rename.
 
-    Lightning writes into the system's temporary folder and moves: where that is another disk, as on most clusters,
-    the move is a copy onto the final name, and a full disk or a kill leaves a part of it.
+    Lightning writes into the system's temporary folder and moves the file. If that is another disk, as on most
+    clusters, the move is a copy onto the final name, and a full disk or a kill leaves a part of a checkpoint.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:

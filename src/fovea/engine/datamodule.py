@@ -7,6 +7,7 @@ import torch
 
 from fovea.data.loader import EpochBatches, EvaluationLoader, Order, Shard, TrainingLoader
 from fovea.data.source import Training
+from fovea.engine.lightning_private import log_under_global_step
 from fovea.runtime.processes import leave_signals_alone
 
 ALONE = ""  # the name of a stream without others: its batch comes without a name
@@ -51,7 +52,7 @@ class DataModule(pl.LightningDataModule):
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Work around an off-by-one in Lightning's logged step after a mid-epoch resume."""
         if self.reached and self.trainer is not None and self.trainer.training:
-            self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.trainer.global_step
+            log_under_global_step(self.trainer)
         return batch
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:

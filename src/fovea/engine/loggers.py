@@ -1,4 +1,4 @@
-"""Lightning's loggers, tied to the run folder."""
+"""Lightning's loggers, bound to the run folder."""
 
 import hashlib
 import json
@@ -13,17 +13,18 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
+from fovea.engine.lightning_private import started_run
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import write_bytes, write_csv
 from fovea.runtime.processes import first
 
 
 def csv(folder: str) -> CSVLogger:
-    """Write `<folder>/metrics.csv`; the rows of a file that is there already are kept (see `rewind`)."""
+    """Write `<folder>/metrics.csv`; the rows of an existing file are kept (see `rewind`)."""
     table = Path(folder) / "metrics.csv"
     rows = table.read_bytes() if table.exists() else None
     logger = CSVLogger(save_dir=folder, name="", version="")
-    with warnings.catch_warnings(action="ignore"):  # that the folder is not empty: it is the run folder
+    with warnings.catch_warnings(action="ignore"):  # the folder is not empty: it is the run folder
         writer = logger.experiment  # deletes the file
     if rows is not None and first():
         write_bytes(table, rows)
@@ -32,10 +33,9 @@ def csv(folder: str) -> CSVLogger:
 
 
 def rewind(folder: Path, step: int | None) -> None:
-    """Cut `metrics.csv` back to what had been logged when a checkpoint of so many steps was written.
+    """Cut `metrics.csv` back to the rows before a step, which the run logs again after it resumes there.
 
-    A run that was killed may have logged more; going on from the checkpoint it will log that again. Without a
-    checkpoint to go on from, the file is another run's and is kept under a number.
+    Without a step the file belongs to another run, and is kept under a number.
     """
     table = folder / "metrics.csv"
     if not table.exists():
@@ -46,16 +46,16 @@ def rewind(folder: Path, step: int | None) -> None:
         return
     with table.open(newline="", encoding="utf-8") as file:
         header, *rows = reader(file)
-    place = header.index("step")
-    kept = [row for row in rows if len(row) == len(header) and int(row[place]) < step]
+    column = header.index("step")
+    kept = [row for row in rows if len(row) == len(header) and int(row[column]) < step]
     if len(kept) < len(rows):
         write_csv(table, header, kept)
 
 
 class Tracker(WandbLogger):
-    """Lightning's logger, which is told whether the run's checkpoint goes with it.
+    """Lightning's logger with the choice whether to upload the checkpoint of the run.
 
-    Its own `log_model` knows the checkpoints that are chosen on a score: under `data.protocol=published` there is none.
+    Its own `log_model` requires a checkpoint chosen on a score; under `data.protocol=published` there is none.
     """
 
     def __init__(self, log_checkpoint: bool, **settings: Any) -> None:
@@ -73,20 +73,13 @@ def wandb(
     tags: Sequence[str] = (),
     log_model: bool = False,
 ) -> Tracker:
-    """Track in Weights & Biases. The run's id is made of the run folder, so that a resumed job continues its run.
+    """Track in Weights & Biases; `configs/logger/wandb.yaml` describes the arguments.
 
-    Args:
-        folder: The run folder; `provenance.json` there goes into the run's configuration.
-        project: Of Weights & Biases.
-        offline: Record in the folder alone, for `wandb sync`.
-        entity: User or team; by default the user's.
-        group: Of runs; by default the folder of the sweep, or of the job that trains several.
-        job_type: What made the run.
-        tags: Of the run.
-        log_model: Upload the run's checkpoint at the end, as an artefact.
+    The id is derived from the run folder, so that a resumed job continues its run.
     """
     path = Path(folder).resolve()
-    agent = "WANDB_SWEEP_ID" in os.environ  # an agent of W&B has named the run already
+    agent = "WANDB_SWEEP_ID" in os.environ  # the server has chosen the id already
+    provenance = path / "provenance.json"
     return Tracker(
         log_checkpoint=log_model,
         name="/".join(path.parts[-2:]),
@@ -98,27 +91,36 @@ def wandb(
         group=group or _group(path),
         job_type=job_type,
         tags=list(tags),
-        config={"provenance": _provenance(path)},
+        config={"provenance": json.loads(provenance.read_text(encoding="utf-8")) if provenance.is_file() else {}},
         mode="offline" if offline else None,
     )
 
 
+def _group(run: Path) -> str | None:
+    """Return the folder of the sweep of a run, or of the job that trains it beside others."""
+    sweeps = [folder for folder in run.parents if (folder / "multirun.yaml").is_file()]
+    jobs = [folder for folder in run.parents if (folder / "recipe.yaml").is_file()]
+    above = [*sweeps[:1], *jobs[-1:]]
+    return "/".join(above[0].parts[-2:]) if above else None
+
+
 @contextmanager
 def opened(config: Mapping[str, Any]) -> Iterator[list[Logger]]:
-    """The loggers of `config["logger"]`, which end with the block: as failed, if it fails.
+    """Open the loggers of `config["logger"]` for the block, and mark their runs as failed if it fails.
 
-    A tracker that stayed open would go on in the next job of a sweep.
+    A tracker that stayed open would continue in the next job of a sweep.
 
     Raises:
         ValueError: Weights & Biases cannot start.
     """
-    loggers = [instantiate(logger) for logger in config["logger"].values() if logger]
+    loggers = [instantiate(logger, f"logger.{name}") for name, logger in config["logger"].items() if logger]
+    trackers = [logger for logger in loggers if isinstance(logger, WandbLogger) and first()]
     code = 1
     try:
+        for tracker in trackers:
+            _start(tracker, Path(config["run_dir"]))
         for logger in loggers:
-            if isinstance(logger, WandbLogger) and first():
-                _start(logger, Path(config["run_dir"]))
-            if not isinstance(logger, CSVLogger):  # config.yaml stands beside metrics.csv already
+            if not isinstance(logger, CSVLogger):  # config.yaml is beside metrics.csv already
                 logger.log_hyperparams(config)
         yield loggers
         code = 0
@@ -126,40 +128,20 @@ def opened(config: Mapping[str, Any]) -> Iterator[list[Logger]]:
         code = 130
         raise
     finally:
-        for logger in loggers:
-            if isinstance(logger, WandbLogger) and first():
-                _finish(logger, code)
+        for run in filter(None, map(started_run, trackers)):
+            run.finish(exit_code=code)
 
 
-def _start(logger: WandbLogger, run: Path) -> None:
+def _start(tracker: WandbLogger, run: Path) -> None:
     from wandb.errors import Error
 
     try:
-        experiment = logger.experiment
+        experiment = tracker.experiment
     except Error as error:
         reason = " ".join(str(error).split()).partition(". ")[0].rstrip(".")
-        mend = "run `wandb login`, set WANDB_API_KEY, or record offline with logger.wandb.offline=true"
-        raise ValueError(f"logger=wandb: {reason}; {mend}") from error
+        fix = "run `wandb login`, set WANDB_API_KEY, or record offline with logger.wandb.offline=true"
+        raise ValueError(f"logger=wandb: {reason}; {fix}") from error
     for name in ("recipe.yaml", "changes.diff"):
         if (run / name).is_file():
-            copy = shutil.copy(run / name, experiment.dir)  # a link to it would break where the folder is moved
+            copy = shutil.copy(run / name, experiment.dir)  # a link to it would break if the folder is moved
             experiment.save(str(copy), base_path=experiment.dir, policy="now")
-
-
-def _finish(logger: WandbLogger, code: int) -> None:
-    """End a run that was begun; asking for `experiment` would begin one."""
-    if logger._experiment is not None:
-        logger.experiment.finish(exit_code=code)
-
-
-def _group(run: Path) -> str | None:
-    """The folder of the sweep that a run is a part of, or of the job that trains it beside others."""
-    sweeps = [each for each in run.parents if (each / "multirun.yaml").is_file()]
-    jobs = [each for each in run.parents if (each / "recipe.yaml").is_file()]
-    above = [*sweeps[:1], *jobs[-1:]]
-    return "/".join(above[0].parts[-2:]) if above else None
-
-
-def _provenance(run: Path) -> dict[str, Any]:
-    path = run / "provenance.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

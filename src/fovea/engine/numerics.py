@@ -1,4 +1,4 @@
-"""What the machine can compute with, found out before anything is loaded."""
+"""What the machine can compute with, checked before data are loaded."""
 
 import logging
 from collections.abc import Mapping
@@ -6,21 +6,16 @@ from typing import Any
 
 import torch
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
-
 
 def check(config: Mapping[str, Any]) -> None:
-    """Refuse a precision or a compilation that this machine, or this configuration, cannot do.
+    """Refuse a precision or a compilation that this machine cannot do.
 
     Args:
-        config: `trainer.precision`, `trainer.accelerator`, `channels_last` and `compile`, as in `configs/train.yaml`.
+        config: `trainer.precision`, `trainer.accelerator` and `compile` of `configs/train.yaml`.
 
     Raises:
-        ValueError: see the message.
+        ValueError: with the key to change.
     """
-    for key in ("channels_last", "compile"):
-        if not isinstance(config[key], bool):
-            raise ValueError(f"{key}={config[key]} is neither true nor false; give one of the two")
     device = device_type(config["trainer"].get("accelerator", "auto"))
     check_precision(config["trainer"].get("precision"), device)
     if config["compile"]:
@@ -28,7 +23,7 @@ def check(config: Mapping[str, Any]) -> None:
 
 
 def device_type(accelerator: str) -> str:
-    """The kind of device that Lightning takes for an accelerator: `cpu`, `cuda`, `mps`, or another that was named."""
+    """Return the device type that Lightning uses for an accelerator, e.g. `cpu`, `cuda` or `mps`."""
     if accelerator not in ("auto", "gpu"):
         return accelerator
     if torch.cuda.is_available():
@@ -37,26 +32,15 @@ def device_type(accelerator: str) -> str:
 
 
 def check_precision(precision: str | None, device: str) -> None:
-    """Refuse a precision that is misspelt, or that a kind of device cannot do.
-
-    Raises:
-        ValueError: see the message.
-    """
-    if precision is None:  # Lightning's default
-        return
-    if precision not in PRECISIONS:
-        raise ValueError(f"trainer.precision={precision} is unknown; choose {', '.join(PRECISIONS)}")
+    """Refuse a precision that a device type cannot do."""
     if precision == "16-mixed" and device == "cpu":
         raise ValueError(
-            "trainer.precision=16-mixed needs a GPU (on a CPU, Lightning would take bfloat16 in its place); "
+            "trainer.precision=16-mixed needs a GPU (on a CPU, Lightning would use bfloat16 instead); "
             "set trainer.precision=bf16-mixed or 32-true"
         )
     # Older GPUs emulate bfloat16, which is slower than float32.
-    if (
-        precision.startswith("bf16")
-        and device == "cuda"
-        and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
+    bf16 = precision is not None and precision.startswith("bf16")
+    if bf16 and device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         name = torch.cuda.get_device_name()
         raise ValueError(
             f"trainer.precision={precision}: {name} has no bfloat16; set trainer.precision=16-mixed or 32-true"
@@ -64,15 +48,15 @@ def check_precision(precision: str | None, device: str) -> None:
 
 
 def check_compiler(device: str) -> None:
-    """Compile one line, since what torch.compile wants of a machine is best known to itself.
+    """Compile one line: only torch.compile knows what it needs of a machine.
 
     Raises:
-        ValueError: something is missing: a C++ compiler for a CPU, Triton and a C compiler for a GPU.
+        ValueError: it is missing, e.g. a C++ compiler for a CPU, or Triton and a C compiler for a GPU.
     """
-    logging.getLogger("torch._inductor.utils").setLevel(logging.ERROR)  # it would tell where it left its attempt
-    trial = torch.compile(_trial, options={"force_disable_caches": True})  # a cached one would need no compiler
+    logging.getLogger("torch._inductor.utils").setLevel(logging.ERROR)  # it reports the files of its attempt
+    compiled = torch.compile(_one_line, options={"force_disable_caches": True})  # a cached one needs no compiler
     try:
-        trial(torch.ones(8, device=device))
+        compiled(torch.ones(8, device=device))
     except Exception as error:
         reason = str(error).strip().splitlines() or [""]
         raise ValueError(
@@ -82,5 +66,5 @@ def check_compiler(device: str) -> None:
         ) from error
 
 
-def _trial(values: torch.Tensor) -> torch.Tensor:
+def _one_line(values: torch.Tensor) -> torch.Tensor:
     return values.sin() + 1

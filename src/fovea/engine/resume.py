@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: which one, and whether it is of this very run."""
+"""Resume a run: which checkpoint, and whether it belongs to this run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,24 +6,24 @@ from typing import Any
 
 from torch import nn
 
-from fovea.engine.checkpoint import KEY, PREFIX, fill, read
+from fovea.engine.checkpoint import KEY, fill, read, weights_of
 from fovea.runtime.config import FREE, flat, is_under
 from fovea.runtime.errors import first_few
 
-LONG = 40  # characters of a value that an error shows
+SHOWN = 40  # characters of a value in an error
 
 
 def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module: nn.Module) -> tuple[Path, int] | None:
-    """The checkpoint to go on from, and its steps: none, a file, or with `auto` the run's own last one if it is there.
+    """Return the checkpoint to resume from and its step; None to start from scratch.
 
     Args:
-        choice: `ckpt_path` of the configuration.
+        choice: `ckpt_path` of the configuration: null, a file, or `auto` for the last checkpoint of the run, if any.
         run: The run folder.
         config: The configuration of this run.
-        module: The supervision module that the weights should fit.
+        module: The supervision module, which gets the weights.
 
     Raises:
-        ValueError: the file is missing, is no checkpoint, or is of another model or another configuration.
+        ValueError: the file is missing, is not a checkpoint, or holds another model or configuration.
     """
     if choice is None:
         return None
@@ -33,41 +33,18 @@ def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module
     content = read(path)
     if different := sorted(differences(content[KEY]["config"], config)):
         raise ValueError(
-            f"ckpt_path: {path} is of a run with another configuration: {first_few(different, 4)}; "
-            "give the same values, or start afresh in another folder"
+            f"ckpt_path: {path} was trained with another configuration: {first_few(different, 4)}; "
+            "set the same values, or start from scratch in another folder"
         )
-    weights = {key.removeprefix(PREFIX): w for key, w in content["state_dict"].items() if key.startswith(PREFIX)}
-    fill(module, weights, path)
+    fill(module, weights_of(content), path)
     return path, int(content["global_step"])
 
 
-def count_epochs_anew(checkpoint: Mapping[str, Any]) -> None:
-    """Have Lightning go on at the place in the epoch that the loader kept.
-
-    Lightning's own count goes wrong in a run that is gone on with twice from the last step of an epoch: it takes the
-    second of these epochs for finished and unfinished at once, and trains it again. Here the last step of an epoch is
-    the start of the next.
-
-    Args:
-        checkpoint: As Lightning loaded it; its progress is changed in place.
-    """
-    fit = checkpoint["loops"]["fit_loop"]
-    batches, epochs = fit["epoch_loop.batch_progress"], fit["epoch_progress"]
-    begun = checkpoint["DataModule"]["epoch"] + 1
-    over = batches["is_last_batch"]
-    if over:
-        batches["total"] |= dict.fromkeys(batches["total"], batches["total"]["processed"])
-        batches["current"] |= dict.fromkeys(batches["current"], 0)
-        batches["is_last_batch"] = False
-    for count in (epochs["total"], epochs["current"]):
-        count |= {"ready": begun, "started": begun, "processed": begun - (not over), "completed": begun - (not over)}
-
-
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The keys, but the free ones, whose values differ, each as `key=old, now new`."""
+    """Return the keys whose values differ, except the free ones, as `key=old, now new`."""
     old, new = dict(flat(then)), dict(flat(now))
     return [
-        f"{key}={_short(old.get(key, 'not there'))}, now {_short(new.get(key, 'not there'))}"
+        f"{key}={_short(old.get(key, 'absent'))}, now {_short(new.get(key, 'absent'))}"
         for key in old.keys() | new.keys()
         if old.get(key) != new.get(key) and not is_under(key, FREE)
     ]
@@ -75,4 +52,4 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _short(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= LONG else f"…{text[-LONG:]}"
+    return text if len(text) <= SHOWN else f"…{text[-SHOWN:]}"

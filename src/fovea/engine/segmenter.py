@@ -13,7 +13,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from fovea.data.source import Predictor
 from fovea.engine.checkpoint import KEY
-from fovea.engine.resume import count_epochs_anew
+from fovea.engine.lightning_private import resume_epochs_from_loader
 from fovea.metrics.per_image import PerImage
 from fovea.models.layout import compile_networks, put_channels_last
 from fovea.supervision.mode import Mode
@@ -112,7 +112,7 @@ class Segmenter(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random states until the training starts: setting it up draws random numbers."""
         self.random = checkpoint[KEY]["random"]
-        count_epochs_anew(checkpoint)
+        resume_epochs_from_loader(checkpoint)
 
     def on_train_start(self) -> None:
         """Go on with the random numbers where the checkpoint was written."""

@@ -1,4 +1,4 @@
-"""What trackers are given when a training has ended: its evaluations as they lie in the run folder, its checkpoint."""
+"""Send the results of a training to Weights & Biases: its evaluations and its checkpoint."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from csv import DictReader
@@ -22,22 +22,21 @@ def publish(
         if not isinstance(logger, Tracker):
             continue
         for split, (summary, sheet) in evaluations.items():
-            means = {name: each["mean"] for name, each in summary.items() if isinstance(each, dict) and "mean" in each}
-            logger.experiment.summary.update({f"evaluate/{split}/{name}": mean for name, mean in means.items()})
+            name = f"evaluate/{split}"
+            scores = {key: value for key, value in summary.items() if isinstance(value, dict) and "mean" in value}
+            logger.experiment.summary.update({f"{name}/{key}": value["mean"] for key, value in scores.items()})
             if sheet:
-                pictures = [contact_sheet([row]) for row in sheet]
                 captions = [": ".join(row.label.splitlines()) for row in sheet]
-                logger.log_image(f"evaluate/{split}/images", pictures, caption=captions)
-            _log_thresholds(logger, f"evaluate/{split}/thresholds", run / "evaluate" / split / "thresholds.csv")
+                logger.log_image(f"{name}/images", [contact_sheet([row]) for row in sheet], caption=captions)
+            _log_thresholds(logger, f"{name}/thresholds", run / name / "thresholds.csv")
         if logger.log_checkpoint:
             _log_checkpoint(logger, checkpoint)
 
 
 def _log_thresholds(logger: Tracker, name: str, table: Path) -> None:
-    """Dice against threshold, as rows of the history with an axis of their own.
+    """Log Dice against the threshold as rows of the history with their own axis, so that runs share one chart.
 
-    Curves of several runs then lie in one chart. W&B's own plot of a table is a chart for each run, and an artefact,
-    which waits for `wandb sync` outside the run folder.
+    W&B's own plot of a table is one chart per run, and an artifact, which `wandb sync` expects outside the run folder.
     """
     if not table.is_file():
         return
@@ -49,7 +48,7 @@ def _log_thresholds(logger: Tracker, name: str, table: Path) -> None:
 
 
 def _log_checkpoint(logger: Tracker, checkpoint: Path) -> None:
-    """The checkpoint as an artefact; offline it is not copied, and uploaded from the run folder later."""
+    """Log the checkpoint as an artifact; offline it is not copied, but uploaded from the run folder later."""
     from wandb import Artifact
 
     artifact = Artifact(f"model-{logger.experiment.id}", type="model")

@@ -52,7 +52,11 @@ def check(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> No
         ValueError: a value is outside its bounds; one line with key, bound and value.
     """
     called: Any = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
-    hints = get_type_hints(called, include_extras=True)
+    check_values(get_type_hints(called, include_extras=True), values, key)
+
+
+def check_values(hints: Mapping[str, Any], values: Mapping[str, Any], key: str) -> None:
+    """Check values against annotations, both by argument; see `check`."""
     for name in values.keys() & hints.keys():
         if (adapter := _adapter(hints[name])) is None:
             continue
@@ -60,14 +64,14 @@ def check(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> No
             adapter.validate_python(values[name])
         except ValidationError as error:
             first = error.errors()[-1]  # of a union, the last choice is the most general
-            place = "".join(f"[{each}]" for each in first["loc"] if isinstance(each, int))
+            place = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
             wanted = _PHRASES.get(first["type"], first["msg"]).format(**first.get("ctx", {}))
             dotted = f"{key}.{name}" if key else name
             raise ValueError(f"{dotted}{place} must be {wanted}, got {first['input']!r}") from None
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any] | None:
-    """What checks a value of an annotation with bounds; None for all other annotations."""
+    """Return the validator of an annotation with bounds; None for other annotations."""
     if "Annotated[" not in str(hint) and "Literal[" not in str(hint):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The checkpoint that a run goes on from."""
+"""The checkpoint that a run resumes from."""
 
 from pathlib import Path
 from typing import Any
@@ -6,26 +6,29 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
+from fovea.engine.lightning_private import validation_follows
+from fovea.runtime.bounds import Count
+
 
 class Last(Checkpoint):
-    """Keeps `last.ckpt`: every few steps of the optimiser, and after the last one.
+    """Write `last.ckpt` every few steps of the optimizer, and after the last one.
 
-    Where a validation follows the step, it is written after that: a run that goes on from there has the score, and
-    the best checkpoint that came of it, whenever it was killed. What was logged until then is flushed to disk with it.
+    If a validation follows the step, the checkpoint is written after it. A run that resumes there has the score and
+    the best checkpoint of that step, whenever it was killed. The logs up to that step are flushed to disk with it.
 
     Args:
         dirpath: Folder of the checkpoint.
-        every_n_train_steps: Steps of the optimiser between two of them.
+        every_n_train_steps: Steps of the optimizer between two checkpoints.
     """
 
-    def __init__(self, dirpath: str, every_n_train_steps: int) -> None:
+    def __init__(self, dirpath: str, every_n_train_steps: Count) -> None:
         self.path = Path(dirpath) / "last.ckpt"
         self.every = every_n_train_steps
-        self.saved = 0  # the step that was saved last
+        self.saved = 0  # the last saved step
         self.unflushed = False
 
     def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Flush what Lightning logged of the step that was saved, which it does after saving."""
+        """Flush the log of the saved step, which Lightning writes after saving."""
         if self.unflushed:
             self.unflushed = False
             flush(trainer)
@@ -36,18 +39,18 @@ class Last(Checkpoint):
             self._save_if_due(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save what was left to be saved after the validation."""
+        """Save a step whose checkpoint waited for the validation."""
         if not trainer.sanity_checking:
             self._save_if_due(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save a training that ended before its last step, say for lack of progress."""
+        """Save a training that ended before its last step, e.g. by early stopping."""
         self.save(trainer)
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """What was loaded need not be saved."""
+        """Do not save the loaded step again."""
         self.saved = int(checkpoint["global_step"])
 
     def save(self, trainer: pl.Trainer) -> None:
@@ -55,22 +58,15 @@ class Last(Checkpoint):
         if trainer.global_step > self.saved:
             flush(trainer)
             self.saved, self.unflushed = trainer.global_step, True
-            trainer.save_checkpoint(self.path, weights_only=False)  # with the optimiser
+            trainer.save_checkpoint(self.path, weights_only=False)  # with the optimizer
 
     def _save_if_due(self, trainer: pl.Trainer) -> None:
-        step = trainer.global_step  # stays the same while gradients are accumulated
+        step = trainer.global_step  # constant while gradients are accumulated
         if step % self.every == 0 or step == trainer.estimated_stepping_batches:
             self.save(trainer)
 
 
 def flush(trainer: pl.Trainer) -> None:
-    """Have the loggers write what they keep in memory."""
+    """Make the loggers write what they hold in memory."""
     for logger in trainer.loggers:
         logger.save()
-
-
-def validation_follows(trainer: pl.Trainer) -> bool:
-    """Whether this step is one that Lightning validates after; it keeps the rule to itself."""
-    loop = trainer.fit_loop.epoch_loop
-    fetcher = trainer.fit_loop._data_fetcher
-    return fetcher is not None and trainer.enable_validation and loop._should_check_val_fx(fetcher)

@@ -1,0 +1,143 @@
+"""Check a configuration against the source of its targets, without importing them: torch takes seconds to import."""
+
+import ast
+import builtins
+import collections.abc
+import importlib.util
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fovea.runtime import bounds
+from fovea.runtime.config import targets
+
+CHECKED = ("fovea.", "pytorch_lightning.", "torch.optim.")  # others accept arguments in ways that source does not show
+_NAMES = vars(builtins) | vars(typing) | vars(collections.abc) | vars(bounds)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The arguments of a class or function.
+
+    Attributes:
+        annotations: By argument; None without one.
+        required: Arguments without a default.
+        more: Whether it takes any keyword.
+    """
+
+    annotations: Mapping[str, ast.expr | None]
+    required: frozenset[str]
+    more: bool
+
+
+def check_arguments(config: Mapping[str, Any]) -> None:
+    """Check the arguments of every target: names, missing ones, and bounds of fovea's own.
+
+    A target whose source does not show its arguments is left to `instantiate`.
+
+    Raises:
+        ValueError: an argument is unknown, missing, or out of bounds; the message names its key.
+    """
+    for key, target, values in targets(config):
+        if not target.startswith(CHECKED) or (signature := signature_of(target)) is None:
+            continue
+        given = {name: value for name, value in values.items() if not name.startswith("_")}
+        known = list(signature.annotations)
+        for name in given:
+            if name not in known and not signature.more:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {key}.{near[0]}?" if near else f"there are {', '.join(known)}"
+                raise ValueError(f"{key}.{name} is not an argument of {target}; {hint}")
+        missing = sorted(signature.required - given.keys())
+        if missing and not values.get("_partial_") and "_args_" not in values:
+            raise ValueError(f"{key}.{missing[0]} is missing; {target} requires it")
+        if target.startswith("fovea."):
+            hints = {name: _evaluated(annotation) for name, annotation in signature.annotations.items() if annotation}
+            bounds.check_values(hints, given, key)
+
+
+def signature_of(target: str) -> Signature | None:
+    """Return the arguments of a class or function by its dotted path; None if its source does not show them."""
+    node = _definition(target, set())
+    if isinstance(node, ast.ClassDef):
+        own = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
+        if not own:
+            return _of_dataclass(node)
+        node = own[-1]
+    if node is None:
+        return None
+    arguments = node.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    optional = {argument.arg for argument in positional[len(positional) - len(arguments.defaults) :]}
+    optional |= {a.arg for a, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if default}
+    if not arguments.defaults:
+        optional -= {argument.arg for argument in positional}
+    annotations = {a.arg: a.annotation for a in (*positional, *arguments.kwonlyargs) if a.arg != "self"}
+    return Signature(annotations, frozenset(annotations.keys() - optional), arguments.kwarg is not None)
+
+
+def _of_dataclass(node: ast.ClassDef) -> Signature | None:
+    if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        return None  # the arguments are those of a base class
+    fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
+    annotations: dict[str, ast.expr | None] = {part.target.id: part.annotation for part in fields}  # type: ignore[union-attr]
+    required = {part.target.id for part in fields if part.value is None}  # type: ignore[union-attr]
+    return Signature(annotations, frozenset(required), False)
+
+
+def _definition(target: str, seen: set[str]) -> ast.ClassDef | ast.FunctionDef | None:
+    """Find the definition of a dotted path, through the imports of packages."""
+    module, _, name = target.rpartition(".")
+    file = _file(module)
+    if file is None or target in seen:
+        return None
+    seen.add(target)
+    tree = _parsed(file)
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return node
+    for source, imported in _imports(tree, module, name, file.name == "__init__.py"):
+        if (found := _definition(f"{source}.{imported}", seen)) is not None:
+            return found
+    return None
+
+
+def _imports(tree: ast.Module, module: str, name: str, is_package: bool) -> Iterator[tuple[str, str]]:
+    """Yield module and name of what a module may import under a name."""
+    for node in tree.body:
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        source = node.module or ""
+        if node.level:
+            parts = module.split(".") if is_package else module.split(".")[:-1]
+            source = ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [node.module])])
+        for alias in node.names:
+            if alias.name == "*" or (alias.asname or alias.name) == name:
+                yield source, name if alias.name == "*" else alias.name
+
+
+def _file(module: str) -> Path | None:
+    """Return the source of a module, without importing its packages."""
+    top, *below = module.split(".")
+    spec = importlib.util.find_spec(top) if top else None
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent.joinpath(*below)
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+@cache
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_bytes())
+
+
+def _evaluated(annotation: ast.expr) -> Any:
+    """Return an annotation made of bounds and builtin types; Any for others."""
+    try:
+        return eval(compile(ast.Expression(annotation), "annotation", "eval"), dict(_NAMES))
+    except Exception:  # e.g. a class of torch, which is not imported
+        return Any

@@ -1,0 +1,41 @@
+"""Wrong values of a training are refused before torch is imported."""
+
+from typing import Any
+
+import pytest
+
+from fovea.engine.preflight import check
+
+
+def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
+    scheduler = {"_target_": "fovea.engine.schedules.cosine_with_warmup", "_partial_": True, "warmup_steps": 10}
+    groups = {name: dict(value) if isinstance(value, dict) else value for name, value in groups.items()}
+    return {
+        "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1} | groups.pop("optimizer", {}),
+        "scheduler": scheduler | groups.pop("scheduler", {}),
+        "trainer": {"max_steps": 100, "precision": "32-true"} | groups.pop("trainer", {}),
+        "channels_last": False,
+        "compile": False,
+    } | groups
+
+
+@pytest.mark.parametrize(
+    ("groups", "key"),
+    [
+        ({"scheduler": {"warmup_steps": 100}}, "scheduler.warmup_steps must be below trainer.max_steps=100"),
+        ({"scheduler": {"minimum": 0.5}}, "scheduler.minimum must be in"),
+        ({"optimizer": {"lr": -1.0}}, "scheduler.minimum must be in"),
+        ({"optimizer": {"rate": 1.0}}, "optimizer.rate is not an argument"),
+        ({"trainer": {"precision": "bf16-mixd"}}, "trainer.precision must be one of"),
+        ({"compile": "no"}, "compile must be"),
+        ({"channels_last": 1}, "channels_last must be"),
+    ],
+)
+def test_wrong_value_is_refused(groups: dict[str, Any], key: str) -> None:
+    with pytest.raises(ValueError, match=f"^{key}"):
+        check(config(**groups))
+
+
+def test_valid_configuration_passes() -> None:
+    check(config())
+    check(config(trainer={"max_steps": -1, "precision": None}))
