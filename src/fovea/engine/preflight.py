@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from fovea.runtime.bounds import check_values
+from fovea.runtime.bounds import Positive, check_values
 from fovea.runtime.signatures import check_arguments
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
@@ -19,9 +19,10 @@ def check(config: Mapping[str, Any]) -> None:
     check_arguments(config)
     check_values({"channels_last": Literal[True, False], "compile": Literal[True, False]}, config, "")
     check_values({"precision": Precision | None}, config["trainer"], "trainer")
+    check_values({"lr": Positive}, config["optimizer"], "optimizer")
     scheduler, steps = config["scheduler"], config["trainer"].get("max_steps")
     if isinstance(steps, int) and 0 < steps <= (warmup := scheduler.get("warmup_steps", 0)):
         raise ValueError(f"scheduler.warmup_steps must be below trainer.max_steps={steps}, got {warmup}")
     rate, minimum = config["optimizer"].get("lr"), scheduler.get("minimum", 0.0)
-    if isinstance(rate, int | float) and not 0 <= minimum <= rate:
-        raise ValueError(f"scheduler.minimum must be in [0, optimizer.lr={rate}], got {minimum}")
+    if isinstance(rate, int | float) and minimum > rate:
+        raise ValueError(f"scheduler.minimum must be at most optimizer.lr={rate}, got {minimum}")
