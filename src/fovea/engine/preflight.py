@@ -9,6 +9,8 @@ from fovea.runtime.signatures import check_arguments
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
+BUILT = ("backbone", "callbacks", "logger", "loss", "optimizer", "scheduler", "scoring", "supervision", "trainer")
+
 
 def check(config: Mapping[str, Any]) -> None:
     """Refuse a configuration of `fovea-train` that cannot work on any machine or data.
@@ -16,7 +18,7 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: the message names the key.
     """
-    check_arguments(config)
+    check_arguments({name: config[name] for name in BUILT if config.get(name)})
     check_values({"channels_last": Literal[True, False], "compile": Literal[True, False]}, config, "")
     check_values({"precision": Precision | None}, config["trainer"], "trainer")
     check_values({"lr": Positive}, config["optimizer"], "optimizer")
