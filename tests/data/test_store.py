@@ -121,6 +121,7 @@ class TestManifest:
         with pytest.raises(ValueError, match=message):
             store.check({"labels.sigma": 70})
         assert list(store.differences({"labels.sigma": 50.0, "labels.canvas": 768})) == ["labels.canvas"]
+        assert list(store.differences({"labels.sigma": 50, "refine": "guided", "refine.radius": 3})) == ["refine"]
 
     def test_unlisted_map_is_kept_but_not_served(self, store: Store) -> None:
         store.write("somebody's", np.zeros((2, 2)))

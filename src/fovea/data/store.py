@@ -144,10 +144,11 @@ class Store:
     def differences(self, parameters: Mapping[str, object]) -> dict[str, str]:
         """Return the parameters in which the store differs, each with a phrase; raises like `manifest`."""
         stored = self.manifest["parameters"]
+        differ = [name for name in sorted({*parameters, *stored}) if parameters.get(name) != stored.get(name)]
         return {
             name: f"{name} is {parameters.get(name)} here but the store has {stored.get(name)}"
-            for name in sorted({*parameters, *stored})
-            if parameters.get(name) != stored.get(name)
+            for name in differ
+            if name.partition(".")[0] == name or name.partition(".")[0] not in differ  # another refiner has other keys
         }
 
     def start(self) -> None:
