@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fovea import losses as losses
+    from fovea.engine.model import load as load
     from fovea.models.propagation import propagate as propagate
     from fovea.models.released import load_cmc as load_cmc
     from fovea.models.released import load_gazemedseg as load_gazemedseg
@@ -16,13 +17,14 @@ __version__ = "0.1.0"
 # Imported on first use: `import fovea` needs neither torch nor Numba.
 _MODULES = {
     "heatmap": "fovea.prepare.labels.heatmap",
+    "load": "fovea.engine.model",
     "load_cmc": "fovea.models.released",
     "load_gazemedseg": "fovea.models.released",
     "propagate": "fovea.models.propagation",
     "refine": "fovea.prepare.refiners.densecrf.refine",
 }
 
-__all__ = ["heatmap", "load_cmc", "load_gazemedseg", "losses", "propagate", "refine"]
+__all__ = ["heatmap", "load", "load_cmc", "load_gazemedseg", "losses", "propagate", "refine"]
 
 
 def __getattr__(name: str) -> Any:

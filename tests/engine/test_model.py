@@ -1,0 +1,71 @@
+"""`fovea.load`: predictions of single images from Python."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import fovea
+from fovea.engine.build import build
+
+DATA = {
+    "_target_": "fovea.data.images.source.Images",
+    "dataset": {"_target_": "fovea.data.images.folder.Folder"},
+    "normalize": {"_target_": "albumentations.Normalize", "mean": [0.5] * 3, "std": [0.5] * 3},
+    "size": 32,
+    "channels": 3,
+}
+CONFIG: dict[str, Any] = {
+    "data": DATA,
+    "backbone": {
+        "_target_": "fovea.models.basic_unet.BasicUNet2d",
+        "_partial_": True,
+        "in_channels": 3,
+        "classes": 1,
+        "features": [4, 4, 8, 8, 8, 4],
+    },
+    "loss": {"_target_": "torch.nn.BCEWithLogitsLoss"},
+    "supervision": {"_target_": "fovea.supervision.multi_level.Gaze", "_partial_": True, "thresholds": [0.5, 0.3]},
+}
+
+
+def save(path: Path, config: dict[str, Any] = CONFIG) -> Path:
+    state = {f"supervision.{key}": value for key, value in build(CONFIG).state_dict().items()}
+    torch.save({"state_dict": state, "fovea": {"config": config}}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory):
+    torch.manual_seed(0)
+    return fovea.load(save(tmp_path_factory.mktemp("model") / "a.ckpt"))
+
+
+def test_prediction_has_native_size(model) -> None:
+    prediction = model.predict(np.full((50, 70, 3), 90, np.uint8))
+    assert prediction.probability.shape == (1, 50, 70) and prediction.mask.shape == (50, 70)
+    assert list(prediction.levels) == ["level_1", "level_2"]
+    np.testing.assert_array_equal(prediction.mask, prediction.probability[0] > 0.5)
+
+
+def test_path_array_and_tensor_agree(model, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    expected = model.predict(pixels).probability
+    for image in (tmp_path / "a.png", str(tmp_path / "a.png"), torch.from_numpy(pixels)):
+        np.testing.assert_array_equal(model.predict(image).probability, expected)
+
+
+@pytest.mark.parametrize("image", [np.zeros((9, 9)), np.zeros((9, 9, 3), np.float32), np.zeros((9, 9, 1), np.uint8)])
+def test_refused_images(model, image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"image must be uint8 \[H, W, 3\], got"):
+        model.predict(image)
+
+
+def test_volumes_are_refused(tmp_path: Path) -> None:
+    volumes = CONFIG | {"data": DATA | {"modalities": ["ct"]}}
+    with pytest.raises(ValueError, match="reads volumes; use fovea-predict"):
+        fovea.load(save(tmp_path / "a.ckpt", volumes))
