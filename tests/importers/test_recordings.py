@@ -160,7 +160,7 @@ class TestSource:
     def test_names_files_that_are_not_read(self, imported: Import, tmp_path: Path) -> None:
         folder = exports.pupil(tmp_path / "s")
         (folder / "notes.md").write_text("x")
-        assert f"1 other files in {folder} are not read: notes.md" in imported("pupil", folder)[1].warnings
+        assert f"1 files in {folder} are not read: notes.md" in imported("pupil", folder)[1].warnings
 
     def test_hostile_name_is_only_a_name(self, imported: Import, tmp_path: Path) -> None:
         for image in ("../../x.png", "..\\..\\x.png", "/etc/x.png", "C:\\x.png"):

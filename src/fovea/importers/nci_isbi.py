@@ -1,8 +1,6 @@
 """Import NCI-ISBI 2013 as downloaded (DICOM series with `metadata.csv`, NRRD masks) as a data root."""
 
-import csv
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -13,12 +11,12 @@ from tqdm import tqdm
 from fovea.data.images.files import write_image
 from fovea.data.images.nci_isbi import read_header
 from fovea.data.splits import published
+from fovea.importers.recordings.table import read_table
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder, write_bytes, write_text
 
 _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
-_COLUMNS = ("Subject ID", "File Location")
 
 
 class _CountsDifferError(ValueError):
@@ -89,25 +87,15 @@ def _series(source: Path) -> dict[str, list[Path]]:
     if not tables:
         raise ValueError(f"source: no metadata.csv below {source}; set the folder with the unpacked download")
     folders: dict[str, list[Path]] = {}
-    for table in tables:
-        for case, location in _metadata(table):
-            folder = table.parent / PureWindowsPath(location).as_posix()  # the NBIA retriever writes either slash
-            if not folder.resolve().is_relative_to(table.parent.resolve()) or not _CASE.fullmatch(case):
-                raise ValueError(f"{table}: {case!r} at {location!r} is outside of its folder; delete the line")
+    for path in tables:
+        table = read_table(path, ",", "Subject ID")
+        columns = [table.texts(table.need(name, "download it again")) for name in ("Subject ID", "File Location")]
+        for case, location in zip(*columns, strict=True):
+            folder = path.parent / PureWindowsPath(location).as_posix()  # the NBIA retriever writes either slash
+            if not folder.resolve().is_relative_to(path.parent.resolve()) or not _CASE.fullmatch(case):
+                raise ValueError(f"{path}: {case!r} at {location!r} is outside of its folder; delete the line")
             folders.setdefault(case, []).append(folder)
     return folders
-
-
-def _metadata(table: Path) -> Iterator[tuple[str, str]]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if absent := [name for name in _COLUMNS if name not in (reader.fieldnames or ())]:
-                raise ValueError(f"{table}: no column {', '.join(absent)}; download it again")
-            for row in reader:
-                yield (row["Subject ID"] or "").strip(), (row["File Location"] or "").strip()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{table}: cannot be read as CSV in UTF-8; download it again") from error
 
 
 def _masks(source: Path) -> dict[str, list[Path]]:

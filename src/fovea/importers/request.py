@@ -35,13 +35,7 @@ class ImportRequest:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an importer did.
-
-    Attributes:
-        lines: Information for the user, one line per entry.
-        warnings: What looks wrong but is no error.
-        failures: The reason for each input that could not be read, by its name. All others are done.
-    """
+    """What an importer did: information, warnings, and the reason for each input that could not be read, by name."""
 
     lines: Sequence[str]
     warnings: Sequence[str] = ()

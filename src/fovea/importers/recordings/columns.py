@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from fovea.importers.recordings.convert import import_recordings
 from fovea.importers.recordings.rows import Rows, check_coordinates
-from fovea.importers.recordings.table import Table, read_table, unit_of
+from fovea.importers.recordings.table import Names, Table, listed, read_table, unit_of
 from fovea.importers.recordings.trial import Recording, Unit, compile_pattern, file_name, name_from_file
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.bounds import Fraction
@@ -30,80 +31,57 @@ _SCREEN = ("screen", "screen_width", "screen_height")
 _COLUMNS = ("image", "x", "y", "start", "end", "duration", "fixation", "pupil", "confidence", *_SCREEN, *_RECTANGLE)
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
-Patterns = str | Sequence[str]
 
 
+@dataclass(frozen=True)
 class ColumnReader:
     """Reads CSV or TSV files in which a row is a sample, a fixation, or a sample of a fixation.
 
     A trial is a stretch of rows of one image. A fixation belongs to the image on which it starts, and ends when the
     image changes. Rows that repeat a fixation (by its number, or by position, duration and time) are one fixation.
-
-    Args:
-        columns: Names of the columns by content. A list holds alternatives; null means that there is none. Needed
-            are x, y, and image with `name=column`. With neither duration nor end, rows are samples and need start.
-        samples: What replaces `columns` in a table without fixations; empty if the format always has fixations.
-        where: Rows to read, as regular expressions by column. Of a list, the first that any row matches counts.
-            A column that the table lacks, or that never matches, is ignored.
-        event: Rows that are fixations, as `where`. If no row matches, the table holds samples.
-        trial_columns: Further columns that start a new trial when they change.
-        unit: Of coordinates without a unit in the header.
-        flip_y: Whether y counts from the bottom, in fractions.
-        clock: `trial`: start counts from the onset of the image; `device`: from anywhere. Samples are always `device`.
-        time_unit: Of start and end without a unit in the header; `auto` chooses by the step between rows.
-        duration_unit: Of duration without a unit in the header.
-        min_confidence: The position is lost where confidence is lower.
-        name: Whether the image's name is in a column or in the name of the file.
-        file: With `name=file`, a regular expression; its first group in `<folder>/<file>` is the name.
-        delimiter: Between cells; null for the most frequent in the header.
-        patterns: Of the files that are read in a folder.
-
-    Raises:
-        ValueError: a needed column has no name, or `file` is no regular expression with a group.
+    The comments in `configs/format/generic.yaml` describe the arguments.
     """
 
-    def __init__(
-        self,
-        columns: Mapping[str, Any],
-        samples: Mapping[str, Any],
-        where: Mapping[str, Patterns],
-        event: Mapping[str, Patterns],
-        trial_columns: Sequence[str],
-        unit: Unit,
-        flip_y: bool,
-        clock: Literal["trial", "device"],
-        time_unit: TimeUnit | Literal["auto"],
-        duration_unit: TimeUnit,
-        min_confidence: Fraction,
-        name: Literal["column", "file"],
-        file: str,
-        delimiter: str | None,
-        patterns: Sequence[str],
-    ) -> None:
-        if unknown := sorted({*columns, *samples}.difference(_COLUMNS)):
+    columns: Mapping[str, Any]
+    samples: Mapping[str, Any]
+    where: Mapping[str, Names]
+    event: Mapping[str, Names]
+    trial_columns: Sequence[str]
+    unit: Unit
+    flip_y: bool
+    clock: Literal["trial", "device"]
+    time_unit: TimeUnit | Literal["auto"]
+    duration_unit: TimeUnit
+    min_confidence: Fraction
+    name: Literal["column", "file"]
+    file: str
+    delimiter: str | None
+    patterns: Sequence[str]
+
+    def __post_init__(self) -> None:
+        """Refuse unknown and missing columns, and invalid regular expressions."""
+        if unknown := sorted({*self.columns, *self.samples}.difference(_COLUMNS)):
             raise ValueError(f"columns.{unknown[0]} is not a column; choose from {', '.join(_COLUMNS)}")
-        has_fixations = columns.get("duration") or columns.get("end")
-        for key in ("x", "y", *(["image"] if name == "column" else []), *([] if has_fixations else ["start"])):
-            if not columns.get(key):
-                raise ValueError(f"columns.{key} is not set: add the name of the column")
-        self.columns, self.samples, self.where, self.event = columns, {**columns, **samples}, where, event
-        self.may_have_samples = bool(samples) or not has_fixations
-        self.trial_columns, self.unit, self.flip_y, self.clock = trial_columns, unit, flip_y, clock
-        self.time_unit, self.duration_unit, self.min_confidence = time_unit, duration_unit, min_confidence
-        self.name, self.file = name, compile_pattern("file", file)
-        self.delimiter, self.patterns = delimiter, patterns
+        needed = ["x", "y", *(["image"] if self.name == "column" else []), *([] if self._has_fixations else ["start"])]
+        if missing := [key for key in needed if not self.columns.get(key)]:
+            raise ValueError(f"columns.{missing[0]} is not set: add the name of the column")
+        compile_pattern("file", self.file)
+        for argument in ("where", "event"):
+            for column, patterns in getattr(self, argument).items():
+                compile_pattern(f"{argument}.{column}", f"({'|'.join(listed(patterns))})")
+
+    @property
+    def _has_fixations(self) -> bool:
+        return bool(self.columns.get("duration") or self.columns.get("end"))
 
     def __call__(self, request: ImportRequest) -> ImportResult:
         """Import all recordings, see `import_recordings`."""
         return import_recordings(request, self.read, self.patterns)
 
     def read(self, path: Path) -> Recording:
-        """Read one file.
-
-        Raises:
-            ValueError: it cannot be read, lacks a column, or its values cannot be in these units.
-        """
-        table = read_table(path, self.delimiter, [*_listed(self.columns["x"]), *_listed(self.samples["x"])])
+        """Read one file; refuse one that lacks a column, or whose values cannot be in these units."""
+        samples = {**self.columns, **self.samples}
+        table = read_table(path, self.delimiter, [*listed(self.columns["x"]), *listed(samples["x"])])
         for column, patterns in self.where.items():
             if (mask := _matching(table, column, patterns)) is not None and mask.any():
                 table = table.select(mask)
@@ -111,11 +89,11 @@ class ColumnReader:
         masks = [m for column, patterns in self.event.items() if (m := _matching(table, column, patterns)) is not None]
         is_event = np.all(masks, axis=0) if masks else np.ones(len(table), bool)
         timed = any(table.find(self.columns.get(key)) for key in ("duration", "end"))
-        if not self.may_have_samples or (timed and is_event.any()):
+        if (timed and is_event.any()) or (self._has_fixations and not self.samples):
             rows = self._rows(table, self.columns, is_event)
             trials, stray = rows.fixations(np.flatnonzero(is_event), self.clock == "device")
         else:
-            rows = self._rows(table, self.samples, None)
+            rows = self._rows(table, samples, None)
             trials, stray = rows.samples(), 0
         if not trials:
             raise ValueError(f"{path}: no row names an image; set format.columns.image, or format.name=file")
@@ -123,7 +101,7 @@ class ColumnReader:
 
     def _rows(self, table: Table, columns: Mapping[str, Any], is_event: np.ndarray | None) -> Rows:
         """Return the values of the rows in milliseconds and in one unit; rows are samples without `is_event`."""
-        x_name, y_name = (table.need(f"format.columns.{axis}", columns[axis], _COORDINATE_UNITS) for axis in "xy")
+        x_name, y_name = (table.need(columns[axis], f"set format.columns.{axis}", _COORDINATE_UNITS) for axis in "xy")
         x, y, unit = table.numbers(x_name), table.numbers(y_name), self._coordinate_unit(x_name)
         if self.flip_y:
             y = 1 - y
@@ -141,9 +119,9 @@ class ColumnReader:
             key = "end" if columns.get("end") else "duration"
             duration = self._times(table, columns, key, interval, needed=True) - start
         if self.name == "file":
-            images = [name_from_file(table.path, self.file)] * len(table)
+            images = [name_from_file(table.path, re.compile(self.file))] * len(table)
         else:
-            images = [file_name(cell) for cell in table.texts(table.need("format.columns.image", columns["image"]))]
+            images = [file_name(cell) for cell in table.texts(table.need(columns["image"], "set format.columns.image"))]
         sessions = [table.texts(name) for column in self.trial_columns if (name := table.find(column))]
         number, pupil = table.find(columns.get("fixation")), table.find(columns.get("pupil"))
         place = [table.find(columns.get(key), ("px", "DACS px", "ADCSpx")) for key in _RECTANGLE]
@@ -166,7 +144,7 @@ class ColumnReader:
     ) -> np.ndarray:
         """Return the times of a column in milliseconds; NaN without one."""
         names = columns.get(key)
-        name = table.need(f"format.columns.{key}", names) if needed or names else None
+        name = table.need(names, f"set format.columns.{key}") if needed or names else None
         if name is None:
             return np.full(len(table), np.nan)
         values, unit = table.numbers(name), unit_of(name)
@@ -188,25 +166,17 @@ class ColumnReader:
         return (float(found[1]), float(found[2])) if found else None
 
 
-def _listed(names: str | Sequence[str] | None) -> list[str]:
-    return [names] if isinstance(names, str) else list(names or ())
-
-
-def _matching(table: Table, column: str, patterns: Patterns) -> np.ndarray | None:
+def _matching(table: Table, column: str, patterns: Names) -> np.ndarray | None:
     """Return the rows with the first pattern that any row matches, bool [N]; None without such a column."""
     if (name := table.find(column)) is None:
         return None
     cells = table.texts(name)
-    masks = (np.array([bool(re.fullmatch(pattern, cell)) for cell in cells], bool) for pattern in _listed(patterns))
+    masks = (np.array([bool(re.fullmatch(pattern, cell)) for cell in cells], bool) for pattern in listed(patterns))
     return next((mask for mask in masks if mask.any()), np.zeros(len(cells), bool))
 
 
 def _guess(path: Path, times: np.ndarray, interval: tuple[float, float]) -> str:
-    """Return the unit in which a typical step between rows is inside `interval` (milliseconds).
-
-    Raises:
-        ValueError: there is none.
-    """
+    """Return the unit in which a typical step between rows is inside `interval` (milliseconds); refuse others."""
     steps = np.diff(times)
     if not (steps > 0).any():
         return "ms"

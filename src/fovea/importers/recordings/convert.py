@@ -30,11 +30,6 @@ def import_recordings(
     Fixations off the image are kept with their coordinates, lost ones without: `fovea-prepare` counts and drops both.
     A file that cannot be read does not stop the others. Trials of images that the data set lacks are left out.
 
-    Args:
-        request: What to import.
-        read: Reads one file.
-        patterns: Of the files in a folder; only the first pattern that any file matches is used.
-
     Raises:
         ValueError: there is no such source, no file could be read, or there is no fixation.
     """
@@ -71,30 +66,25 @@ def find_recordings(source: Path, patterns: Sequence[str]) -> tuple[list[Path], 
     if not source.is_dir():
         raise ValueError(f"source: {source} does not exist; set the exported file, or a folder of them")
     everything = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
-    matching = next(
-        (
-            found
-            for pattern in patterns
-            if (found := [p for p in everything if fnmatchcase(p.name.lower(), pattern.lower())])
-        ),
-        None,
-    )
-    if matching is None:
+    for pattern in patterns:
+        if matching := [path for path in everything if fnmatchcase(path.name.lower(), pattern.lower())]:
+            break
+    else:
         raise ValueError(f"source: no file in {source} matches {' or '.join(patterns)}; set a file, or format.patterns")
     exports: dict[object, Path] = {}
     for path in matching:
         export = _EXPORT.fullmatch(path.as_posix())
         exports[(export[1], export[3]) if export else path] = path
-    unique = {sha256(path.read_bytes()).digest(): path for path in exports.values()}
-    used = sorted(unique.values())
-    repeated = [str(path.relative_to(source)) for path in matching if path not in used]
-    others = [str(path.relative_to(source)) for path in everything if path not in matching]
-    warnings = []
-    if repeated:
-        warnings.append(f"{len(repeated)} files repeat another export and are left out: {first_few(repeated)}")
-    if others:
-        warnings.append(f"{len(others)} other files in {source} are not read: {first_few(others)}")
-    return used, warnings
+    used = sorted({sha256(path.read_bytes()).digest(): path for path in exports.values()}.values())
+    aside = {
+        "repeat another export": [path for path in matching if path not in used],
+        "are not read": [path for path in everything if path not in matching],
+    }
+    return used, [
+        f"{len(paths)} files in {source} {what}: {first_few(path.relative_to(source) for path in paths)}"
+        for what, paths in aside.items()
+        if paths
+    ]
 
 
 @dataclass
@@ -109,29 +99,24 @@ class _Table:
     images: dict[str, int] = field(default_factory=dict)  # number of fixations by file name
     unknown: dict[str, None] = field(default_factory=dict)
     dataset: Folder | None = None
-    ids: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        if self.request.dataset is not None:
-            self.dataset = self.request.dataset()
-            self.ids = frozenset(self.dataset.ids)
+        self.dataset = self.request.dataset() if self.request.dataset is not None else None
 
     def add(self, recording: Recording) -> None:
         """Add a recording as a whole, or nothing if it raises."""
         screen = self.request.screen
         if recording.screen is not None and screen.width is None and screen.height is None:
             screen = replace(screen, width=recording.screen[0], height=recording.screen[1])
-        trials = []
+        trials, ids = [], set(self.dataset.ids) if self.dataset is not None else set()
         for trial in recording.trials:
             size = None
             if self.dataset is not None:
-                image_id = next(
-                    (name for name in (trial.image, PurePosixPath(trial.image).stem) if name in self.ids), None
-                )
-                if image_id is None:
+                names = [name for name in (trial.image, PurePosixPath(trial.image).stem) if name in ids]
+                if not names:
                     self.unknown[trial.image] = None
                     continue
-                size = self.dataset.size(image_id)
+                size = self.dataset.size(names[0])
             trials.append((self._on_image(trial, recording.unit, screen, size), size))
         self.stray += recording.stray
         for trial, size in trials:

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -39,9 +39,6 @@ class Detection:
         """Return the fixations of a trial of samples in pixels of the screen. Lost samples (NaN) end a fixation.
 
         The position of a fixation is the mean of its samples; its duration is the time from its first to its last.
-
-        Raises:
-            ValueError: pymovements is not installed, or the geometry of the screen is not set.
         """
         time = spread(trial.start)
         ends = [pair for piece in _pieces(time) for pair in self._detect(trial, time, piece, screen)]
@@ -63,7 +60,13 @@ class Detection:
         positions = np.column_stack([trial.x[piece], trial.y[piece]])
         if len(positions) < _MIN_SAMPLES or np.isnan(positions).all():
             return
-        library = _pymovements()
+        try:
+            import pymovements as library
+        except ImportError as error:
+            raise ValueError(
+                "the export has samples and no fixations, and detecting fixations needs pymovements: "
+                "pip install 'pymovements>=0.28', or export fixations"
+            ) from error
         interval = float(np.median(np.diff(time[piece])))
         # In samples, because pymovements accepts only equal time steps of whole numbers, and trackers jitter.
         least = max(2, math.ceil(self.min_duration / interval - 1e-9))
@@ -91,26 +94,13 @@ def nanmean(values: np.ndarray) -> float:
 
 
 def spread(time: np.ndarray) -> np.ndarray:
-    """Spread samples with equal time stamps evenly over the step to the next stamp (2000 Hz in whole milliseconds)."""
-    if len(time) < 2 or not (np.diff(time) == 0).any():
+    """Spread samples with equal time stamps over the step to the next stamp (2000 Hz in whole milliseconds)."""
+    steps = np.diff(time)
+    if not (steps == 0).any() or (steps < 0).any():
         return time
-    stamps, inverse, counts = np.unique(time, return_inverse=True, return_counts=True)
-    step = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 1.0
-    place = np.zeros(len(time))
-    for index in range(1, len(time)):
-        place[index] = place[index - 1] + 1 if time[index] == time[index - 1] else 0
-    return time + place * step / counts[inverse]
-
-
-def _pymovements() -> Any:
-    try:
-        import pymovements
-    except ImportError as error:
-        raise ValueError(
-            "this export holds samples and no fixations, and detecting fixations needs pymovements: "
-            "pip install 'pymovements>=0.28', or export fixations"
-        ) from error
-    return pymovements
+    _, first, inverse, counts = np.unique(time, return_index=True, return_inverse=True, return_counts=True)
+    step = float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
+    return time + (np.arange(len(time)) - first[inverse]) * step / counts[inverse]
 
 
 def _pieces(time: np.ndarray) -> list[slice]:

@@ -15,14 +15,7 @@ import numpy as np
 from fovea.importers.recordings.binocular import merge_eyes
 from fovea.importers.recordings.convert import import_recordings
 from fovea.importers.recordings.table import read_text
-from fovea.importers.recordings.trial import (
-    Recording,
-    Rectangle,
-    Trial,
-    compile_pattern,
-    first_group,
-    name_from_file,
-)
+from fovea.importers.recordings.trial import Recording, Rectangle, Trial, compile_pattern, first_group, name_from_file
 from fovea.importers.request import ImportRequest, ImportResult
 
 _MESSAGE = re.compile(r"MSG\s+(\d+\.?\d*)\s+(.*)")
@@ -40,15 +33,12 @@ class EyelinkAsc:
 
     Args:
         name: Whether the image's name is in a `message` or in the name of the `file`.
-        message: A regular expression of the message that names an image; its first group is the name.
-        onset: A regular expression of the message at which the image appears, if another one names it.
-        until: A regular expression of the message that removes an image from the screen.
-        file: With `name=file`, a regular expression; its first group in `<folder>/<file>` is the name.
+        message: The message that names an image; the first group is the name. All four are regular expressions.
+        onset: The message at which the image appears, if another one names it.
+        until: The message that removes an image from the screen.
+        file: With `name=file`; the first group in `<folder>/<file>` is the name.
         eye: `both` is the mean of the two, or the one that was recorded.
         patterns: Of the files that are read in a folder.
-
-    Raises:
-        ValueError: a regular expression is invalid.
     """
 
     def __init__(
@@ -70,11 +60,7 @@ class EyelinkAsc:
         return import_recordings(request, self.read, self.patterns)
 
     def read(self, path: Path) -> Recording:
-        """Read one file.
-
-        Raises:
-            ValueError: it cannot be read, no message names an image, or it has no data of the eye.
-        """
+        """Read one file; refuse one without an image, or without data of the eye."""
         events = self._parse(path)
         if not events.fixations and not events.eyes:
             raise ValueError(f"{path}: neither fixations (EFIX) nor samples; convert the recording with edf2asc")
@@ -125,16 +111,16 @@ class EyelinkAsc:
         word, *cells = line.split()
         if word == "EFIX":
             numbers = [_number(cell) for cell in cells[1:]]
-            gaze = numbers[5:8] if events.href == "EVENTS" else numbers[3:6]
+            gaze = numbers[5:8] if "EVENTS" in events.href else numbers[3:6]
             if len(gaze) < 2:
                 raise IndexError("no position")
             row = (*numbers[:3], *gaze, *[math.nan] * (3 - len(gaze)))
             events.fixations.append((_EYES[cells[0]], row))
         elif word in ("SAMPLES", "EVENTS"):
-            events.eyes = (
-                [eye for eye in ("left", "right") if eye.upper() in cells] if word == "SAMPLES" else events.eyes
-            )
-            events.href = word if "HREF" in cells else events.href
+            if word == "SAMPLES":
+                events.eyes = [eye for eye in ("left", "right") if eye.upper() in cells]
+            if "HREF" in cells:
+                events.href.add(word)
         elif word == "START":
             events.start(float(cells[0]))
         elif word == "END":
@@ -148,7 +134,7 @@ class EyelinkAsc:
             events.origin, events.screen = (left, top), (right - left + 1, bottom - top + 1)
             return
         if text.startswith("TRIALID"):
-            events.new_trial()
+            events.new_trial(time)
         name = "" if events.file_name else first_group(self.message.search(text))
         if name:
             events.name(name, time, _place(text), at_onset="TRIAL_VAR" not in text)
@@ -178,61 +164,69 @@ class _Events:
     fixations: list[tuple[str, tuple[float, ...]]] = field(default_factory=list)  # start, end, duration, x, y, pupil
     samples: list[str] = field(default_factory=list)
     eyes: list[str] = field(default_factory=list)  # with samples, in the order of the columns
-    href: str = ""
+    href: set[str] = field(default_factory=set)  # which of SAMPLES and EVENTS are head-referenced
     origin: tuple[float, float] = (0.0, 0.0)
     screen: tuple[float, float] | None = None
     trial: int | None = None  # index of its first show; None before the first TRIALID
     trial_name: str = ""
+    running: bool = False  # between START and END
     recorded: bool = False  # the recording of this trial has ended
 
-    def new_trial(self) -> None:
+    def new_trial(self, time: float) -> None:
+        shown = self._open is not None and self._open.image and not self.trial_name
         self.trial, self.trial_name, self.recorded = len(self.shows), "", False
+        if self.running and not shown:  # one recording of several trials, each named at its end
+            self.hide(time)
+            self.start(time)
 
     def start(self, time: float) -> None:
-        if self.file_name or not self.shows or self.shows[-1].end < math.inf:
+        self.running = True
+        if self.file_name or self._open is None:
             self.hide(time)
             self.shows.append(_Show(self.file_name or self.trial_name, time))
 
     def end(self, time: float) -> None:
         self.hide(time)
-        self.recorded = self.trial is not None
+        self.running, self.recorded = False, self.trial is not None
 
     def name(self, image: str, time: float, place: Rectangle | None, at_onset: bool) -> None:
         """Name an image: one that appears now, or after the recording the one that was shown."""
         if self.recorded or not at_onset:
-            trial = self.shows[self.trial or 0 :] if self.trial is not None else self.shows[-1:]
+            trial = self.shows[-1:] if self.trial is None else self.shows[self.trial :]
             if not any(show.image for show in trial):
                 self.trial_name = image
                 for show in trial:
                     show.image = image
-        elif self.shows and self.shows[-1].end == math.inf and self.shows[-1].image == image:
-            self.shows[-1].place = place or self.shows[-1].place
+        elif self._open is not None and self._open.image == image:
+            self._open.place = place or self._open.place
         else:
             self.hide(time)
             self.shows.append(_Show(image, time, place))
 
     def appear(self, time: float) -> None:
-        if self.shows and self.shows[-1].end == math.inf and not self.shows[-1].appeared:
-            self.shows[-1].onset, self.shows[-1].appeared = time, True
+        if self._open is not None and not self._open.appeared:
+            self._open.onset, self._open.appeared = time, True
 
     def hide(self, time: float) -> None:
-        if self.shows and self.shows[-1].end == math.inf:
-            self.shows[-1].end = time
+        if self._open is not None:
+            self._open.end = time
+
+    @property
+    def _open(self) -> _Show | None:
+        return self.shows[-1] if self.shows and self.shows[-1].end == math.inf else None
 
     def mean_samples(self, path: Path, eyes: Sequence[str]) -> np.ndarray:
         """Return [4, N]: time, x, y, pupil, the mean over `eyes`. A line has the time, then x, y, pupil per eye."""
-        if self.href:
+        if "SAMPLES" in self.href:
             raise ValueError(f"{path}: positions are head-referenced (HREF), not gaze; convert again with edf2asc -sg")
         width = 3 * len(self.eyes)
-        rows = [line.split()[: 1 + width] for line in self.samples]
         try:
-            numbers = [[_number(cell) for cell in [*row, *["."] * (1 + width - len(row))]] for row in rows]
+            rows = [[_number(cell) for cell in line.split()[: 1 + width]] for line in self.samples]
         except ValueError as error:
             raise ValueError(f"{path}: a sample is damaged ({error}); convert the recording again") from None
-        table = np.array(numbers).reshape(-1, 1 + width)
-        values = table[:, 1:].reshape(-1, len(self.eyes), 3)[
-            :, [self.eyes.index(eye) for eye in eyes if eye in self.eyes]
-        ]
+        table = np.array([[*row, *[math.nan] * (1 + width - len(row))] for row in rows]).reshape(-1, 1 + width)
+        columns = [self.eyes.index(eye) for eye in eyes if eye in self.eyes]
+        values = table[:, 1:].reshape(-1, len(self.eyes), 3)[:, columns]
         valid = ~np.isnan(values)
         with np.errstate(invalid="ignore"):
             means = np.where(valid, values, 0.0).sum(axis=1) / valid.sum(axis=1)

@@ -13,15 +13,7 @@ Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class Screen:
-    """A screen; None for what nothing asks for.
-
-    Attributes:
-        width: In pixels.
-        height: In pixels.
-        width_cm: Of the picture area.
-        height_cm: Of the picture area.
-        distance_cm: From the eye.
-    """
+    """A screen: pixels, size of the picture area and distance from the eye; None for what is not needed."""
 
     width: Positive | None = None
     height: Positive | None = None
@@ -30,21 +22,13 @@ class Screen:
     distance_cm: Positive | None = None
 
     def pixels(self) -> tuple[float, float]:
-        """Return width and height in pixels.
-
-        Raises:
-            ValueError: they are not set.
-        """
+        """Return width and height in pixels; refuse missing ones."""
         if self.width is None or self.height is None:
             raise ValueError("screen.width and screen.height are not set: add the size of the screen in pixels")
         return self.width, self.height
 
     def centimeters(self) -> tuple[float, float, float]:
-        """Return width, height and distance in centimeters.
-
-        Raises:
-            ValueError: they are not set.
-        """
+        """Return width, height and distance in centimeters; refuse missing ones."""
         if self.width_cm is None or self.height_cm is None or self.distance_cm is None:
             raise ValueError(
                 "screen.width_cm, screen.height_cm and screen.distance_cm are not set: "
@@ -57,16 +41,8 @@ class Screen:
 class Place:
     """Where images were on the screen: one rectangle in pixels of the screen, or a rule.
 
-    Attributes:
-        left: Of the rectangle.
-        top: Of the rectangle.
-        width: Of the rectangle.
-        height: Of the rectangle.
-        fit: `contain`: centered, as large as the screen permits at the image's aspect ratio; `native`: centered,
-            one pixel of the image per pixel of the screen.
-
-    Raises:
-        ValueError: the rectangle is incomplete, or there is a rule too.
+    `fit=contain`: centered, as large as the screen permits at the image's aspect ratio; `fit=native`: centered, one
+    pixel of the image per pixel of the screen.
     """
 
     left: Finite | None = None
@@ -76,7 +52,7 @@ class Place:
     fit: Literal["contain", "native"] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse half a rectangle."""
+        """Refuse half a rectangle, and a rectangle with a rule."""
         missing = [value is None for value in (self.left, self.top, self.width, self.height)]
         if not all(missing) and (any(missing) or self.fit is not None):
             raise ValueError("image: set all of image.left, .top, .width and .height, or only fit")
@@ -88,11 +64,7 @@ class Place:
         return self.left, self.top, self.width, self.height
 
     def fitted(self, screen: Screen, size: tuple[int, int] | None) -> Rectangle:
-        """Return the rectangle of an image of `size` (height, width) by the rule.
-
-        Raises:
-            ValueError: there is no rule, or it needs a size that is not set.
-        """
+        """Return the rectangle of an image of `size` (height, width) by the rule; refuse what it lacks."""
         if self.fit is None:
             raise ValueError(
                 "the place of the image is not set: add image.left, image.top, image.width and image.height "
@@ -100,7 +72,6 @@ class Place:
             )
         if size is None:
             raise ValueError(f"fit={self.fit} needs the size of each image: add data.root, or image.left, …")
-        screen_width, screen_height = screen.pixels()
-        height, width = size
-        scale = 1.0 if self.fit == "native" else min(screen_width / width, screen_height / height)
-        return (screen_width - width * scale) / 2, (screen_height - height * scale) / 2, width * scale, height * scale
+        width, height = screen.pixels()
+        scale = 1.0 if self.fit == "native" else min(width / size[1], height / size[0])
+        return (width - size[1] * scale) / 2, (height - size[0] * scale) / 2, size[1] * scale, size[0] * scale

@@ -37,11 +37,7 @@ class JsPsych:
         return import_recordings(request, self.read, self.patterns)
 
     def read(self, path: Path) -> Recording:
-        """Read one file.
-
-        Raises:
-            ValueError: it is not such a file, or no trial has both gaze and an image.
-        """
+        """Read one file; refuse one without a trial of both gaze and an image."""
         try:
             content = json.loads(read_text(path))
             trials = [trial for item in content if item.get("webgazer_data") and (trial := self._trial(path, item))]
@@ -64,9 +60,8 @@ class JsPsych:
 
     def _rectangle(self, path: Path, item: Mapping[str, Any]) -> Rectangle | None:
         """Return the place of the only target, or of the one that `target` matches."""
-        targets = {
-            name: box for name, box in (item.get("webgazer_targets") or {}).items() if re.search(self.target, name)
-        }
+        boxes = item.get("webgazer_targets") or {}
+        targets = {name: box for name, box in boxes.items() if re.search(self.target, name)}
         if not targets:
             return None
         if len(targets) > 1:

@@ -17,18 +17,12 @@ _OVERLAP = 1.5  # sum of durations over the time that they cover
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a table, each a sample, a fixation, or a sample of a fixation.
+    """The rows of a table in milliseconds, each a sample, a fixation, or a sample of a fixation.
 
     Attributes:
-        path: The file, for error messages.
         images: File name of the image; empty between trials.
         sessions: Values of the columns that start a new trial when they change.
-        start: Milliseconds.
-        duration: Milliseconds; None for samples.
-        x: In `unit`.
-        y: In `unit`.
-        pupil: In the unit of the tracker.
-        unit: Of the coordinates.
+        duration: None for samples.
         numbers: Number of the fixation, if the table has one.
         rectangles: [N, 4] place of the image on the screen, if the table has it.
     """
@@ -46,32 +40,19 @@ class Rows:
     rectangles: np.ndarray | None
 
     def samples(self) -> list[Trial]:
-        """Return one trial of samples per stretch of rows of an image.
-
-        Raises:
-            ValueError: the time between samples is not that of an eye tracker.
-        """
+        """Return one trial of samples per stretch of rows of an image."""
         check_interval(self.path, self.start, "check format.time_unit")
-        return [
-            Trial(
-                image=self.images[rows.start],
-                start=self.start[rows] - _first(self.start[rows]),
-                x=self.x[rows],
-                y=self.y[rows],
-                pupil=self.pupil[rows],
-                duration=None,
-                rectangle=self._rectangle(rows),
-            )
-            for rows in runs(self.images, self.sessions)
-            if self.images[rows.start]
-        ]
+        trials = []
+        for rows in runs(self.images, self.sessions):
+            if image := self.images[rows.start]:
+                values = self.start[rows] - _first(self.start[rows]), self.x[rows], self.y[rows], self.pupil[rows]
+                trials.append(Trial(image, *values, None, self._rectangle(rows.start)))
+        return trials
 
     def fixations(self, places: np.ndarray, from_onset: bool) -> tuple[list[Trial], int]:
-        """Return trials of fixations, and the number of fixations that belong to no image.
+        """Return trials of the fixations in the rows `places`, and the number of fixations that belong to no image.
 
-        Args:
-            places: The rows that hold fixations.
-            from_onset: Whether start is to be counted from the first row of a trial.
+        With `from_onset`, start counts from the first row of a trial, and a fixation ends when the image changes.
 
         Raises:
             ValueError: the durations are not those of fixations.
@@ -80,19 +61,21 @@ class Rows:
         block_of = np.repeat(np.arange(len(blocks)), [rows.stop - rows.start for rows in blocks])
         groups = self._groups(places, block_of)
         self._check_durations(groups)
-        by_block: dict[int, list[list[int]]] = {}
+        inside: list[list[list[int]]] = [[] for _ in blocks]
         for group in groups:
-            by_block.setdefault(int(block_of[group[0]]), []).append(group)
+            inside[block_of[group[0]]].append(group)
         trials, stray = [], 0
-        for number, rows in enumerate(blocks):
-            inside = by_block.get(number, [])
+        for rows, following, members in zip(blocks, [*blocks[1:], None], inside, strict=True):
             if not self.images[rows.start]:
-                stray += len(inside)
-            elif inside:
-                trial = self._trial(rows, inside, _first(self.start[rows]) if from_onset else 0.0)
-                if from_onset and number + 1 < len(blocks):
-                    trial = self._cut(trial, rows, blocks[number + 1])
-                trials.append(trial)
+                stray += len(members)
+            elif members:
+                onset = _first(self.start[rows]) if from_onset else 0.0
+                trials.append(trial := self._trial(rows, members, onset))
+                same = following is not None and self.sessions[following.start] == self.sessions[rows.start]
+                if following is not None and same and from_onset and trial.duration is not None:
+                    end = self.start[following.start] - onset
+                    cut = (trial.start < end) & (trial.start + trial.duration > end)
+                    trial.duration[cut] = end - trial.start[cut]
         return trials, stray
 
     def _groups(self, places: np.ndarray, block_of: np.ndarray) -> list[list[int]]:
@@ -104,83 +87,67 @@ class Rows:
         groups: list[list[int]] = []
         latest: dict[Hashable, list[int]] = {}
         for place in map(int, places):
-            value = (self.x[place], self.y[place], self.duration[place])
-            number = self.numbers[place] if self.numbers else tuple(map(str, value))
-            group = latest.get((self.sessions[place], number))
-            if group is not None and self.numbers:
-                repeated = block_of[place] - block_of[group[-1]] <= 1
-            elif group is not None and group is groups[-1]:
-                later = self.start[place] >= self.start[group[0]] + self.duration[group[0]]
-                timed = np.isfinite(self.start[place])
-                repeated = not later if timed else block_of[place] == block_of[group[-1]]
-            else:
+            values = str((self.x[place], self.y[place], self.duration[place]))
+            key = (self.sessions[place], self.numbers[place] if self.numbers else values)
+            group = latest.get(key)
+            if group is None:
                 repeated = False
-            if group is not None and repeated:
+            elif self.numbers or np.isnan(self.start[place]):
+                repeated = block_of[place] - block_of[group[-1]] <= bool(self.numbers)
+            else:
+                repeated = self.start[place] < self.start[group[0]] + self.duration[group[0]]
+            if group is not None and repeated and (self.numbers or group is groups[-1]):
                 group.append(place)
             else:
                 groups.append([place])
-                latest[(self.sessions[place], number)] = groups[-1]
+                latest[key] = groups[-1]
         return groups
 
     def _trial(self, rows: slice, groups: list[list[int]], onset: float) -> Trial:
         assert self.duration is not None
+        longest = [self.duration[group].max() for group in groups]
+        # The duration may grow from sample to sample, with a running mean of the position.
+        final = [
+            [place for place in group if not self.duration[place] < most]
+            for group, most in zip(groups, longest, strict=True)
+        ]
         return Trial(
             image=self.images[rows.start],
             start=self.start[[group[0] for group in groups]] - onset,
-            x=np.array([nanmean(self.x[self._final(group)]) for group in groups]),
-            y=np.array([nanmean(self.y[self._final(group)]) for group in groups]),
+            x=np.array([nanmean(self.x[group]) for group in final]),
+            y=np.array([nanmean(self.y[group]) for group in final]),
             pupil=np.array([nanmean(self.pupil[group]) for group in groups]),
-            duration=np.array([self.duration[group].max() for group in groups]),
-            rectangle=self._rectangle(rows),
+            duration=np.array(longest),
+            rectangle=self._rectangle(rows.start),
         )
-
-    def _final(self, group: list[int]) -> np.ndarray:
-        """Return the rows with the final duration: it may grow from sample to sample, with a running mean position."""
-        assert self.duration is not None
-        return np.array(group)[self.duration[group] >= self.duration[group].max()]
-
-    def _cut(self, trial: Trial, rows: slice, following: slice) -> Trial:
-        """End the fixations of a trial where the next image appears in the same session."""
-        assert trial.duration is not None
-        end = self.start[following.start] - _first(self.start[rows])
-        if self.sessions[following.start] == self.sessions[rows.start]:
-            cut = (trial.start < end) & (trial.start + trial.duration > end)
-            trial.duration[cut] = end - trial.start[cut]
-        return trial
 
     def _check_durations(self, groups: list[list[int]]) -> None:
         assert self.duration is not None
         first = [group[0] for group in groups]
         durations = np.array([self.duration[group].max() for group in groups])
-        if not np.isfinite(durations).any():
-            return
-        median = float(np.nanmedian(durations))
+        median = float(np.median(durations[np.isfinite(durations)])) if np.isfinite(durations).any() else _FIXATION[0]
         if not _FIXATION[0] <= median <= _FIXATION[1]:
             raise ValueError(
                 f"{self.path}: the median fixation lasts {median:g} ms; check format.duration_unit and time_unit"
             )
         for rows in runs([self.images[place] for place in first], [self.sessions[place] for place in first]):
             start, duration = self.start[first][rows], durations[rows]
-            covered = np.max(start + duration, initial=0) - np.min(start, initial=np.inf)
-            if len(start) > 1 and (np.diff(start) >= 0).all() and duration.sum() > _OVERLAP * covered:
+            covered = (start + duration).max() - start.min()
+            if (np.diff(start) >= 0).all() and duration.sum() > _OVERLAP * covered:
                 raise ValueError(
                     f"{self.path}: the fixations on {self.images[first[rows.start]]} last longer than their trial, "
                     "so rows repeat them; set format.columns.fixation to the column that numbers fixations"
                 )
 
-    def _rectangle(self, rows: slice) -> Rectangle | None:
-        if self.rectangles is None or not np.isfinite(self.rectangles[rows.start]).all():
+    def _rectangle(self, place: int) -> Rectangle | None:
+        if self.rectangles is None or not np.isfinite(self.rectangles[place]).all():
             return None
-        left, top, width, height = map(float, self.rectangles[rows.start])
+        left, top, width, height = map(float, self.rectangles[place])
         return (left, top, width, height) if width > 0 and height > 0 else None
 
 
 def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> None:
-    """Check that coordinates can be in this unit.
-
-    Raises:
-        ValueError: most fractions are above 1, or no pixel is.
-    """
+    """Refuse fractions of which most are above 1, and pixels of which none is."""
     tracked = np.isfinite(x) & np.isfinite(y)
     above = (x[tracked] > 1) | (y[tracked] > 1)
     pixels = unit in ("px", "image_px")
@@ -191,11 +158,7 @@ def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> N
 
 
 def check_interval(path: Path, time: np.ndarray, fix: str) -> None:
-    """Check that the time between samples can be that of an eye tracker.
-
-    Raises:
-        ValueError: it cannot; the message ends with `fix`.
-    """
+    """Refuse a time between samples that no eye tracker has; the message ends with `fix`."""
     steps = np.diff(time)
     steps = steps[steps > 0]
     if len(steps) and not _INTERVAL[0] <= (interval := float(np.median(steps))) <= _INTERVAL[1]:
@@ -204,5 +167,4 @@ def check_interval(path: Path, time: np.ndarray, fix: str) -> None:
 
 def _first(times: np.ndarray) -> float:
     """Return the smallest finite time, 0 without one."""
-    finite = times[np.isfinite(times)]
-    return float(finite.min()) if len(finite) else 0.0
+    return float(np.min(times[np.isfinite(times)], initial=np.inf)) if np.isfinite(times).any() else 0.0

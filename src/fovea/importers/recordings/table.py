@@ -28,8 +28,6 @@ class Table:
     """A delimited text file as columns of text.
 
     Attributes:
-        path: The file.
-        header: Names of the columns.
         rows: Cells of each row.
         lines: Line number of each row in the file.
         delimiter: With a semicolon or a tab a number may have a decimal comma.
@@ -53,30 +51,24 @@ class Table:
             names: Alternatives, the preferred first.
             units: Accepted units, the preferred first; None accepts all.
         """
-        for name in [names] if isinstance(names, str) else names or ():
+        for name in listed(names):
             if name in self.header or name in self.preamble:
                 return name
-            found = [column for column in self.header if _UNIT.sub("", column).casefold() == name.casefold()]
-            if units is not None:
-                ranks = {unit.casefold(): rank for rank, unit in enumerate(["", *units])}
-                found = [column for column in found if unit_of(column).casefold() in ranks]
-                found.sort(key=lambda column: ranks[unit_of(column).casefold()])
-            if found:
-                return found[0]
+            same = [column for column in self.header if _UNIT.sub("", column).casefold() == name.casefold()]
+            order = ["", *units] if units is not None else [unit_of(column) for column in same]
+            for unit in order:
+                for column in same:
+                    if unit_of(column).casefold() == unit.casefold():
+                        return column
         return None
 
-    def need(self, key: str, names: Names, units: Collection[str] | None = None) -> str:
-        """Return the column like `find`.
-
-        Raises:
-            ValueError: there is none; the message says that the configuration key `key` sets its name.
-        """
+    def need(self, names: Names, fix: str, units: Collection[str] | None = None) -> str:
+        """Return the column like `find`; refuse a table without it, with a message that ends with `fix`."""
         if (column := self.find(names, units)) is not None:
             return column
-        alternatives = [names] if isinstance(names, str) else list(names or ())
-        near = [name for wanted in alternatives for name in get_close_matches(wanted, self.header, 2, 0.5)]
+        near = [name for wanted in listed(names) for name in get_close_matches(wanted, self.header, 2, 0.5)]
         header = f"the nearest are {first_few(dict.fromkeys(near))}" if near else f"it has {first_few(self.header, 9)}"
-        raise ValueError(f"{self.path}: no column {' or '.join(alternatives)}; {header}; set {key}")
+        raise ValueError(f"{self.path}: no column {' or '.join(listed(names))}; {header}; {fix}")
 
     def texts(self, column: str) -> list[str]:
         """Return the cells of a column; empty texts where a row is too short."""
@@ -86,11 +78,7 @@ class Table:
         return [row[place].strip() if place < len(row) else "" for row in self.rows]
 
     def numbers(self, column: str | None) -> np.ndarray:
-        """Return the numbers of a column, float64 [N]; NaN where one is missing, and everywhere without a column.
-
-        Raises:
-            ValueError: a cell is not a number.
-        """
+        """Return the numbers of a column, float64 [N]; NaN where one is missing, and everywhere without a column."""
         if column is None:
             return np.full(len(self), math.nan)
         return np.array([self._number(place, column, cell) for place, cell in enumerate(self.texts(column))], float)
@@ -101,11 +89,7 @@ class Table:
         return replace(self, rows=[self.rows[place] for place in places], lines=[self.lines[place] for place in places])
 
     def check_lengths(self) -> None:
-        """Check that every row has the length of the header.
-
-        Raises:
-            ValueError: one is shorter, or has more cells, e.g. by decimal commas between commas.
-        """
+        """Refuse rows that are shorter or longer than the header, e.g. by decimal commas between commas."""
         for row, line in zip(self.rows, self.lines, strict=True):
             if len(row) < len(self.header) or any(row[len(self.header) :]):
                 wrong = f"line {line} has {len(row)} cells, but the header has {len(self.header)}"
@@ -121,6 +105,11 @@ class Table:
                 f"{self.path}: line {self.lines[place]}, column {column}: {cell[:40]!r} is not a number; "
                 "correct the line, or set another column"
             ) from None
+
+
+def listed(names: Names) -> list[str]:
+    """Return alternatives as a list."""
+    return [names] if isinstance(names, str) else list(names or ())
 
 
 def unit_of(column: str) -> str:
@@ -169,11 +158,7 @@ def _split(line: str, delimiter: str) -> list[str]:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file in UTF-8, UTF-16 (with its mark) or Windows-1252.
-
-    Raises:
-        ValueError: it cannot be read, or is not text.
-    """
+    """Return the text of a file in UTF-8, UTF-16 (with its mark) or Windows-1252; refuse what is not text."""
     try:
         data = path.read_bytes()
     except OSError as error:

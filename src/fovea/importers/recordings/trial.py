@@ -1,4 +1,4 @@
-"""The output of every reader: trials, i.e. one presentation of one image each."""
+"""What every reader returns: trials, i.e. one presentation of one image each."""
 
 import re
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ class Trial:
 
     Attributes:
         image: File name of the image, without a folder.
-        start: [N] milliseconds since the start of the trial.
-        x: [N] in the unit of the recording; NaN where the position was lost.
+        start: [N] milliseconds since the start of the trial; as all arrays NaN where the value was lost.
+        x: [N] in the unit of the recording.
         y: [N] as `x`.
-        pupil: [N] in the unit of the tracker; NaN where it was not recorded.
+        pupil: [N] in the unit of the tracker.
         duration: [N] milliseconds.
         rectangle: Where the image was on the screen, if the recording tells.
     """
@@ -39,14 +39,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Recording:
-    """The trials of one file, in their order.
-
-    Attributes:
-        trials: All trials with an image.
-        unit: The unit of their coordinates.
-        screen: Width and height of the screen in pixels, if the file tells.
-        stray: Number of fixations that belong to no image.
-    """
+    """The trials of one file; width and height of the screen in pixels if it tells; fixations without an image."""
 
     trials: Sequence[Trial]
     unit: Unit
@@ -66,25 +59,16 @@ def first_group(match: re.Match[str] | None) -> str:
 
 
 def name_from_file(path: Path, pattern: re.Pattern[str]) -> str:
-    """Return the image's name that `<folder>/<file>` of a recording holds.
-
-    Raises:
-        ValueError: the pattern does not match.
-    """
-    name = first_group(pattern.search(f"{path.absolute().parent.name}/{path.name}"))
-    if not name:
-        raise ValueError(
-            f"{path}: format.file={pattern.pattern} finds no image name in this path; change it, or format.name"
-        )
-    return name
+    """Return the image's name that `<folder>/<file>` of a recording holds; refuse a file without one."""
+    if name := first_group(pattern.search(f"{path.absolute().parent.name}/{path.name}")):
+        return name
+    raise ValueError(
+        f"{path}: format.file={pattern.pattern} finds no image name in this path; change it or format.name"
+    )
 
 
 def compile_pattern(argument: str, pattern: str) -> re.Pattern[str]:
-    """Compile a regular expression that has at least one group.
-
-    Raises:
-        ValueError: it is invalid, or has no group.
-    """
+    """Compile a regular expression; refuse an invalid one, and one without a group."""
     try:
         compiled = re.compile(pattern)
     except re.error as error:
