@@ -3,6 +3,7 @@
 pymovements' reader is not used: it keeps the times of a fixation but not its position.
 """
 
+import io
 import math
 import re
 from collections.abc import Sequence
@@ -95,7 +96,7 @@ class EyelinkAsc:
 
     def _parse(self, path: Path) -> "_Events":
         events = _Events(name_from_file(path, self.file) if self.name == "file" else "")
-        for line in read_text(path).splitlines():
+        for line in io.StringIO(read_text(path), newline=None):
             try:
                 if line[:1].isdigit():
                     events.samples.append(line)
@@ -103,7 +104,7 @@ class EyelinkAsc:
                     self._parse_line(events, line)
             except (ValueError, IndexError, KeyError):
                 raise ValueError(
-                    f"{path}: {line[:60]!r} is cut short or damaged; convert the recording again"
+                    f"{path}: {line[:60].strip()!r} is cut short or damaged; convert the recording again"
                 ) from None
         return events
 
@@ -112,8 +113,8 @@ class EyelinkAsc:
         if word == "EFIX":
             numbers = [_number(cell) for cell in cells[1:]]
             gaze = numbers[5:8] if "EVENTS" in events.href else numbers[3:6]
-            if len(gaze) < 2:
-                raise IndexError("no position")
+            if len(gaze) < 2 or not numbers[0] <= numbers[1] or not numbers[2] > 0:
+                raise ValueError("no position or duration")
             row = (*numbers[:3], *gaze, *[math.nan] * (3 - len(gaze)))
             events.fixations.append((_EYES[cells[0]], row))
         elif word in ("SAMPLES", "EVENTS"):
@@ -242,5 +243,8 @@ def _place(text: str) -> Rectangle | None:
 
 
 def _number(cell: str) -> float:
-    """Return a number; NaN for the dot that EDF2ASC writes where the eye was lost."""
-    return math.nan if cell == "." else float(cell)
+    """Return a finite number; NaN for the dot that EDF2ASC writes where the eye was lost."""
+    number = math.nan if cell == "." else float(cell)
+    if math.isinf(number):
+        raise ValueError(f"{cell} is not finite")
+    return number

@@ -54,6 +54,8 @@ class JsPsych:
         if not image:
             return None
         samples = np.array([[sample["t"], sample["x"], sample["y"]] for sample in item["webgazer_data"]], float)
+        if np.isinf(samples).any() or np.isnan(samples[:, 0]).any():
+            raise ValueError(f"{path}: a sample of {image} is not a finite number; export the data again")
         time, x, y = samples[samples[:, 0].argsort(kind="stable")].T
         check_interval(path, time, "export the data again")
         return Trial(image, time, x, y, np.full(len(x), np.nan), None, self._rectangle(path, item))

@@ -99,7 +99,9 @@ class Table:
         if cell in _LOST:
             return math.nan
         try:
-            return float(cell if self.delimiter == "," else cell.replace(",", "."))
+            if math.isinf(number := float(cell if self.delimiter == "," else cell.replace(",", "."))):
+                raise ValueError(cell)
+            return number
         except ValueError:
             raise ValueError(
                 f"{self.path}: line {self.lines[place]}, column {column}: {cell[:40]!r} is not a number; "
@@ -129,7 +131,7 @@ def read_table(path: Path, delimiter: str | None, needed: Names) -> Table:
     Raises:
         ValueError: the file cannot be read, is not text, or has no rows.
     """
-    lines = read_text(path).splitlines(keepends=True)
+    lines = io.StringIO(read_text(path), newline=None).readlines()
     headers = (_split(line, delimiter or max("\t;,", key=line.count)) for line in lines[:_PREAMBLE])
     number = next((n for n, cells in enumerate(headers) if Table(path, cells, [], [], "", {}).find(needed)), 0)
     header_line = lines[number] if lines else ""
