@@ -92,7 +92,7 @@ def test_listed_folders_may_overlap(make_run: MakeRun, tmp_path: Path) -> None:
         ([], "give a folder or several"),
         ({"a": "b"}, "give a folder or several"),
         ([3], "give a folder or several"),
-        ("nowhere", "nowhere: no such folder"),
+        ("nowhere", "runs=nowhere: no run of fovea-train"),
         ("empty", "no run of fovea-train"),
     ],
 )
@@ -129,7 +129,7 @@ def test_an_own_evaluation_has_the_training_of_its_checkpoint(make_run: MakeRun,
     assert run.config == {"optimizer.lr": 0.5, "data.name": "folder", "data.fraction": 0.5, "data.shift": 5}
 
 
-def test_only_the_end_of_a_log_is_read(tmp_path: Path) -> None:
+def test_the_last_line_of_a_log_is_cut(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"\xff" * 10_000 + b"\nlast " + b"x" * 500)
     assert last_line(tmp_path / "log") == f"last {'x' * 235}…"
     assert last_line(tmp_path / "nowhere") == ""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from fovea.report.comparison import interval_text, p_text
+
 
 def render(template: str, content: Mapping[str, object]) -> str:
     """Fill a template of this folder; all text is escaped, and a missing name is an error."""
@@ -19,6 +21,7 @@ def render(template: str, content: Mapping[str, object]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"interval": interval_text, "p": p_text}
     return environment.get_template(template).render(content)
 
 

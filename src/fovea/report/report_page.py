@@ -20,7 +20,7 @@ from fovea.report.charts import (
     scatter_chart,
     style,
 )
-from fovea.report.comparison import Row, interval_text, lower_is_better, note, p_text
+from fovea.report.comparison import Row, lower_is_better, note, p_text
 from fovea.report.configurations import ABSENT, number, short_keys, shown, swept
 from fovea.report.pages import data_uri, render
 from fovea.report.runs import CURVES, FAILED, FINISHED, INCOMPLETE, LearningCurve
@@ -107,10 +107,6 @@ def _rows(report: Study) -> list[dict[str, Any]]:
             "style": style(place),
             "seeds": ", ".join(str(run.seed) for run in finished(report.configurations[place].runs)),
             "bar": interval_bar(row, means[place], ends, place),
-            "interval": interval_text(row.interval),
-            "versus_interval": interval_text(row.versus.interval, "+") if row.versus else "",
-            "p": p_text(row.versus.p) if row.versus else "",
-            "p_holm": p_text(row.versus.p_holm) if row.versus else "",
         }
         for place, row in enumerate(rows)
     ]

@@ -29,8 +29,7 @@ TRAINED = "trained.yaml"
 _INSIDE = ("checkpoints", "evaluate")  # folders of a run, which hold no other run
 _EVALUATED = ("data", "labels", "refine", "scoring", "store", "tta")  # groups that an evaluation can change
 _CHOSEN = ("data", "labels", "refine")  # groups whose choice is the checkpoint's own
-_MOST_LOG = 4096  # bytes of a log's end that are read
-_MOST_LINE = 240  # characters of its last line that are kept
+_MOST_LINE = 240  # characters of the last line of a log that are shown
 _MOST_VALUE = 1e30  # of a curve; larger values count as not finite
 LearningCurve = tuple[np.ndarray, np.ndarray]  # steps [N] and values [N]
 
@@ -67,15 +66,12 @@ class Run:
 
 
 def find_runs(runs: Any, split: str, score: str) -> list[Run]:
-    """Read all run folders of `fovea-train` in and below folders; those of other commands are passed over.
+    """Read all run folders of `fovea-train` in and below folders, in their order; those of other commands are skipped.
 
     Args:
         runs: A folder or several.
         split: The split whose evaluation is read.
         score: A column of `per_image.csv`.
-
-    Returns:
-        The runs in the order of their folders, 2 before 10.
 
     Raises:
         ValueError: `runs` is not a folder, or has no run in it.
@@ -84,14 +80,12 @@ def find_runs(runs: Any, split: str, score: str) -> list[Run]:
     if not isinstance(roots, Sequence) or not roots or not all(isinstance(root, str) for root in roots):
         raise ValueError(f"runs={runs}: give a folder or several: 'runs=[logs/train/A,logs/train/B]'")
     every: dict[Path, Run] = {}
-    for root in map(Path, roots):
-        if not root.is_dir():
-            raise ValueError(f"runs={root}: no such folder; give run folders of fovea-train, or a folder of them")
-        here = {path.resolve(): read_run(path, split, score) for path in run_folders(root)}
-        trained = {path: run for path, run in here.items() if run is not None}
+    for root in roots:
+        read = {path.resolve(): read_run(path, split, score) for path in run_folders(Path(root))}
+        trained = {path: run for path, run in read.items() if run is not None}
         if not trained:
             raise ValueError(
-                f"runs={root}: no run of fovea-train in it (config.yaml and provenance.json); "
+                f"runs={root}: no run of fovea-train there (config.yaml and provenance.json); "
                 "give its run folders, or a folder of them"
             )
         every |= trained
@@ -159,12 +153,10 @@ def _unfinished(folder: Path, config: Mapping[str, Any], curves: Mapping[str, Le
 def last_line(path: Path) -> str:
     """Return the last line of a log, cut to a readable length; empty without a file."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _MOST_LOG))
-            lines = file.read().decode(errors="replace").split("\n")
+        lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
     except OSError:
         return ""
-    line = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    line = lines[-1].strip() if lines else ""
     return f"{line[:_MOST_LINE]}…" if len(line) > _MOST_LINE else line
 
 
@@ -196,28 +188,23 @@ def _mapping(path: Path, read: Callable[[], Any]) -> dict[str, Any]:
 
 def _curves(path: Path) -> tuple[dict[str, LearningCurve], str]:
     """Return the curves by column, the last value of each step, and a note on values that are not finite."""
-    values: dict[str, dict[int, float]] = {column: {} for column in CURVES}
-    odd: dict[str, int] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                for column in CURVES:
-                    if (point := _point(row.get("step"), row.get(column))) is None:
-                        continue
-                    if abs(point[1]) < _MOST_VALUE:  # false for nan
-                        values[column][point[0]] = point[1]
-                    else:
-                        odd.setdefault(column, point[0])
+            rows = list(csv.DictReader(file))
     except FileNotFoundError:
         return {}, ""
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        return {}, f"{path}: not a table ({type(error).__name__})"
-    curves = {
-        column: (np.array(sorted(points)), np.array([points[step] for step in sorted(points)]))
-        for column, points in values.items()
-        if points
-    }
-    return curves, "; ".join(f"{column} is not finite at step {step}" for column, step in odd.items())
+        return {}, f"{path}: damaged ({type(error).__name__})"
+    curves, notes = {}, []
+    for column in CURVES:
+        points = [point for row in rows if (point := _point(row.get("step"), row.get(column)))]
+        values = {step: value for step, value in points if abs(value) < _MOST_VALUE}  # false for nan
+        if values:
+            steps = sorted(values)
+            curves[column] = np.array(steps), np.array([values[step] for step in steps])
+        if odd := [step for step, value in points if not abs(value) < _MOST_VALUE]:
+            notes.append(f"{column} is not finite at step {odd[0]}")
+    return curves, "; ".join(notes)
 
 
 def _point(step: str | None, value: str | None) -> tuple[int, float] | None:
