@@ -27,12 +27,6 @@ def test_rows_are_those_of_the_comparison(make_run: MakeRun, tmp_path: Path) -> 
     assert studied(tmp_path).comparison.patients == 12
 
 
-def test_a_single_configuration_is_one_row(make_run: MakeRun, tmp_path: Path) -> None:
-    make_run("a")
-    (row,) = studied(tmp_path).comparison.rows
-    assert row.versus is None and row.seeds == 1
-
-
 @pytest.mark.parametrize("baseline", ["lr=0.2", "0.2", "0.2, lr", "RUN"])
 def test_the_baseline_is_a_name_or_a_folder(make_run: MakeRun, tmp_path: Path, baseline: str) -> None:
     make_run("a", {"optimizer.lr": 0.1})
