@@ -33,14 +33,14 @@ def runs(trained: tuple[Path, Result], tmp_path: Path) -> Path:
 
 def test_runs_make_a_table_and_a_page(run: Run, runs: Path) -> None:
     result = run("report", "runs=runs", "out=out", "resamples=100")
-    assert "| lr=0.01 | 2" in result.stdout and "runs/d: no config.yaml" in result.stdout + result.stderr
+    assert "| lr=0.01 | 2" in result.stdout and "runs/d: config.yaml: missing" in result.stdout + result.stderr
     assert sorted(path.name for path in (runs / "out").iterdir()) == FILES
     with (runs / "out/table.csv").open() as file:
         assert [(row["name"], row["seeds"]) for row in csv.DictReader(file)] == [("lr=0.01", "2"), ("lr=0.5", "1")]
     assert (runs / "out/table.md").read_text().splitlines()[0] in result.stdout
     assert json.loads((runs / "out/table.json").read_text())["split"] == "val"
     page = (runs / "out/report.html").read_text()
-    assert "no config.yaml" in page and "data:image/jpeg" in page and "fovea-train" in page
+    assert "config.yaml: missing" in page and "data:image/jpeg" in page and "fovea-train" in page
 
 
 def test_a_sweep_is_named_by_the_swept_key(run: Run, dataset: Path, store: Path, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_sweep_is_named_by_the_swept_key(run: Run, dataset: Path, store: Path,
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ([], "runs is not given"),
+        ([], "runs has no value"),
         (["runs=nowhere"], "nowhere"),
         (["runs=runs", "split=test"], "not evaluated on test"),
         (["runs=runs", "score=dise"], "dise"),
@@ -75,6 +75,6 @@ def test_invalid_reports_are_refused(run: Run, runs: Path, line: list[str], mess
 def test_runs_of_different_data_are_refused(run: Run, runs: Path) -> None:
     change(runs / "runs/c", data__name="other")
     error = run("report", "runs=runs", "out=out").error("report")
-    assert "data.name is folder in runs/a but other in runs/c" in error and "only={data.name" in error
+    assert "runs/c: data.name is other, but folder in runs/a" in error and "only={data.name" in error
     assert run("report", "runs=runs", "out=out", "only={data.name: other}", "resamples=100").status == 0
     assert "(other)</h1>" in (runs / "out/report.html").read_text()

@@ -178,11 +178,11 @@ def _mapping(path: Path, read: Callable[[], Any]) -> dict[str, Any]:
     try:
         content = read()
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: missing") from error
+        raise ValueError(f"{path.name}: missing") from error
     except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
-        raise ValueError(f"{path}: damaged ({type(error).__name__})") from error
+        raise ValueError(f"{path.name}: damaged ({type(error).__name__})") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: not a mapping")
+        raise ValueError(f"{path.name}: not a mapping")
     return {str(key): value for key, value in content.items()}
 
 
@@ -194,7 +194,7 @@ def _curves(path: Path) -> tuple[dict[str, LearningCurve], str]:
     except FileNotFoundError:
         return {}, ""
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        return {}, f"{path}: damaged ({type(error).__name__})"
+        return {}, f"{path.name}: damaged ({type(error).__name__})"
     curves, notes = {}, []
     for column in CURVES:
         points = [point for row in rows if (point := _point(row.get("step"), row.get(column)))]
