@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# A SLURM on this machine's loopback, to try compute=slurm on. Needs Debian's packages slurm-wlm and munge.
+# Run a SLURM on the loopback of this machine, to try compute=slurm. Needs Debian's packages slurm-wlm and munge.
 #
-#   scripts/local_slurm.sh start [DIR]    start it; everything of it is in DIR (default: a new temporary folder)
+#   scripts/local_slurm.sh start [DIR]    start it; all its files are in DIR (default: a new temporary folder)
 #   scripts/local_slurm.sh stop DIR       stop it and remove DIR
 #
-# It has one node of four processors, or NODES=2 of them, which all are this machine and no faster for being several.
+# It has one node of four processors, or NODES=2 of them; all nodes are this machine.
 #
-# The last line that `start` prints is what a shell needs to use it: eval "$(scripts/local_slurm.sh start)".
-# It shares nothing with a SLURM of the machine: own key, sockets and ports; it stops only what it started itself.
-# Partitions: work (the default), and urgent, whose jobs take the place of those in work: these are sent the signal
-# that they asked for and are requeued.
+# `start` prints the line that a shell needs to use it: eval "$(scripts/local_slurm.sh start)".
+# It shares nothing with another SLURM of the machine: it has its own key, sockets and ports, and stops only what it
+# started. Partitions: work (the default), and urgent, whose jobs preempt those in work. A preempted job receives the
+# signal that it asked for and is requeued.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -22,7 +22,7 @@ free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# Processes look up the first of them, in the order of the alphabet, to find one another: it has the machine's name.
+# Print the names of the nodes. The first in alphabetical order is the machine's name: processes look it up.
 nodes() {
   hostname -s
   for number in $(seq 2 "${NODES:-1}"); do echo "$(hostname -s)-$number"; done
@@ -66,7 +66,7 @@ PartitionName=work Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
 CONF
   for node in $(nodes); do
-    # NodeHostname: of one name only one node may be.
+    # NodeHostname must be unique.
     echo "NodeName=$node NodeHostname=$node NodeAddr=127.0.0.1 Port=$(free_port) CPUs=4 RealMemory=64000 State=UNKNOWN"
   done >> "$1/slurm.conf"
 }
@@ -95,18 +95,18 @@ start() {
     fi
     sleep 0.5
   done
-  fail "the nodes do not come up: see $dir/slurmctld.log and $dir/slurmd.*.log"
+  fail "the nodes do not start: see $dir/slurmctld.log and $dir/slurmd.*.log"
 }
 
 stop() {
   local dir=$1 file name pid
-  [ -f "$dir/slurm.conf" ] || fail "$dir is no folder that 'start' made"
+  [ -f "$dir/slurm.conf" ] || fail "$dir was not made by start"
   SLURM_CONF=$dir/slurm.conf timeout 10 scancel --user "$(id -un)" 2> /dev/null || true
   for file in "$dir"/slurmd.*.pid "$dir/slurmctld.pid" "$dir/munged.pid"; do
     [ -s "$file" ] || continue
     pid=$(cat "$file")
     name=$(basename "$file")
-    # Not a process that got the number since.
+    # Another process may have the number by now.
     grep -qs "^${name%%.*}$" "/proc/$pid/comm" || continue
     kill "$pid"
     for _ in $(seq 80); do
@@ -124,6 +124,6 @@ case ${1:-} in
     mkdir -p "$folder"
     start "$(cd "$folder" && pwd)"
     ;;
-  stop) stop "$(cd "${2:?name the folder that start was given}" && pwd)" ;;
-  *) fail "say start [DIR] or stop DIR" ;;
+  stop) stop "$(cd "${2:?add the folder that start used}" && pwd)" ;;
+  *) fail "use start [DIR] or stop DIR" ;;
 esac
