@@ -17,6 +17,8 @@ from PIL import Image
 
 from .commands import LIGHT, Result, Run, environment, finished, folder, gaze, process, temporary_files
 
+pytestmark = pytest.mark.slow
+
 FULL = [*LIGHT, "supervision=full"]
 
 
@@ -159,7 +161,6 @@ class TestDisk:
         assert "cannot write" in error and "file" in error
         assert (tmp_path / "file").read_text() == "a file, not a folder"
 
-    @pytest.mark.slow
     def test_a_full_disk_leaves_nothing_half_written(self, root: Path, tmp_path: Path) -> None:
         ended = subprocess.run(
             [sys.executable, "-m", "fovea.cli.prepare", *folder(root), *gaze(tmp_path / "store")],
@@ -175,7 +176,6 @@ class TestDisk:
         assert not (tmp_path / "store" / "manifest.json").exists()
         assert temporary_files(tmp_path / "store") == []
 
-    @pytest.mark.slow
     def test_ctrl_c_ends_with_130_and_nothing_half_written(self, root: Path, tmp_path: Path) -> None:
         for number in range(800):  # work for some seconds
             os.link(root / "images" / "a.png", root / "images" / f"n{number}.png")

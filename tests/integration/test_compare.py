@@ -11,6 +11,8 @@ from PIL import Image
 
 from .commands import Result, Run, folder, gaze, invoke, summary
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def flipped(checkpoint: str, dataset: Path, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

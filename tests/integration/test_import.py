@@ -7,6 +7,8 @@ from PIL import Image
 
 from .commands import LIGHT, Run, folder, gaze
 
+pytestmark = pytest.mark.slow
+
 MESSAGES = "MSG\t100 DISPLAY_COORDS 0 0 399 299\n"
 
 

@@ -10,6 +10,8 @@ from omegaconf import OmegaConf
 
 from .commands import LIGHT, Result, Run, folder, gaze
 
+pytestmark = pytest.mark.slow
+
 FILES = ["report.html", "runs.csv", "table.csv", "table.json", "table.md"]
 
 

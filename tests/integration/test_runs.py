@@ -8,6 +8,8 @@ import pytest
 
 from .commands import LIGHT, STEPS, Run, folder, gaze, last, summary
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def line(dataset: Path, store: Path) -> list[str]:
