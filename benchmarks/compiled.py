@@ -19,15 +19,28 @@ from torch._inductor import config
 from fovea.models.basic_unet import BasicUNet2d
 from fovea.models.layout import compile_networks
 from fovea.models.smp import SmpBackbone
-from fovea.supervision.multi_level import Gaze
+from fovea.supervision.multi_level import MultiLevel
 
 LIGHT = "tu-mobilenetv3_small_100"
 BACKBONES = {
-    "basic_unet": partial(BasicUNet2d, features=[8, 8, 16, 16, 16, 8]),
-    "smp_unet": partial(SmpBackbone, smp.Unet, LIGHT, None),
-    "smp_unetplusplus": partial(SmpBackbone, smp.UnetPlusPlus, LIGHT, None),
-    "smp_deeplabv3plus": partial(SmpBackbone, smp.DeepLabV3Plus, LIGHT, None),
-    "smp_segformer": partial(SmpBackbone, smp.Segformer, "mit_b0", None),
+    "basic_unet": partial(BasicUNet2d, features=[8, 8, 16, 16, 16, 8], groups=4),
+    "unet": partial(SmpBackbone, smp.Unet, LIGHT, None),
+    "unetplusplus": partial(SmpBackbone, smp.UnetPlusPlus, LIGHT, None),
+    "deeplabv3plus": partial(SmpBackbone, smp.DeepLabV3Plus, LIGHT, None),
+    "segformer": partial(SmpBackbone, smp.Segformer, "mit_b0", None),
+}
+
+
+MULTI_LEVEL = {
+    "thresholds": [0.5, 0.3],
+    "consistency": "prop",
+    "weight": 3.0,
+    "init": "independent",
+    "ensemble": "logits",
+    "window": 100,
+    "kernel_size": 5,
+    "dilation": 2,
+    "similarity": "dot",
 }
 
 
@@ -41,7 +54,7 @@ def main() -> None:
     for name in arguments.backbones:
         torch.manual_seed(0)
         torch._dynamo.reset()
-        plain = Gaze(partial(BACKBONES[name], in_channels=3, classes=1), nn.BCEWithLogitsLoss(), thresholds=[0.5, 0.3])
+        plain = MultiLevel(partial(BACKBONES[name], in_channels=3, classes=1), nn.BCEWithLogitsLoss(), **MULTI_LEVEL)
         compiled = copy.deepcopy(plain)
         compile_networks(compiled)
         expected = losses(plain, arguments.size)
@@ -52,7 +65,7 @@ def main() -> None:
         print(f"{name}: losses {apart:.1e} apart, {seconds:.0f} s with the build", flush=True)
 
 
-def losses(mode: Gaze, size: int) -> Tensor:
+def losses(mode: MultiLevel, size: int) -> Tensor:
     """Return the losses of three steps."""
     generator = torch.Generator().manual_seed(1)
     image, pseudo = (torch.rand(2, channels, size, size, generator=generator) for channels in (3, 1))

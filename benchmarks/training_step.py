@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fovea.models.basic_unet import BasicUNet2d
-from fovea.supervision.multi_level import Gaze
+from fovea.supervision.multi_level import MultiLevel
 
 FORMS = (
     "unfolded",
@@ -28,6 +28,19 @@ FORMS = (
     "fovea, bf16-mixed",
     "fovea, bf16-mixed, channels-last",
 )
+
+basic_unet = partial(BasicUNet2d, 3, 1, features=[64, 128, 256, 512, 1024, 128], groups=4)
+MULTI_LEVEL = {
+    "thresholds": [0.5, 0.3],
+    "consistency": "prop",
+    "weight": 3.0,
+    "init": "independent",
+    "ensemble": "logits",
+    "window": 100,
+    "kernel_size": 5,
+    "dilation": 2,
+    "similarity": "dot",
+}
 
 
 def main() -> None:
@@ -66,7 +79,7 @@ def main() -> None:
 def floor(batch: int, size: int, threads: int) -> tuple[int, float]:
     """Return the operations of the convolutions of a step, and the operations per second of a large matrix product."""
     torch.set_num_threads(threads)
-    network = BasicUNet2d(in_channels=3, classes=1)
+    network = basic_unet()
     with FlopCounterMode(display=False) as counter:
         network(torch.randn(batch, 3, size, size)).sum().backward()
     side = 3000
@@ -83,7 +96,7 @@ def measure(form: str, batch: int, size: int, threads: int) -> tuple[int, float,
     """Return the peak in bytes, seconds and core-seconds of the second of two steps, and the loss of the first."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    mode = Gaze(partial(BasicUNet2d, in_channels=3, classes=1), nn.BCEWithLogitsLoss(), thresholds=[0.5, 0.3])
+    mode = MultiLevel(basic_unet, nn.BCEWithLogitsLoss(), **MULTI_LEVEL)
     if form == "unfolded":
         mode.propagate = unfolded
     samples = {"image": torch.randn(batch, 3, size, size), "pseudo": torch.rand(batch, 1, size, size)}

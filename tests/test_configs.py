@@ -190,6 +190,20 @@ class TestNetworks:
         header = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text()
         assert all(word in header for word in ("command", "hardware", "expected", f"experiment={experiment}"))
 
+    @pytest.mark.parametrize(
+        ("overrides", "message"),
+        [
+            (["supervision=cmc"], "CrossModality does not serve images"),
+            (["supervision=full", "loss=dice_ce"], "not a loss for classes=1"),
+            ([*VOLUMES, "supervision=multi_level"], "MultiLevel does not serve volumes"),
+            ([*VOLUMES, "supervision=full", "backbone=basic_unet"], "BasicUNet2d does not read volumes"),
+            ([*VOLUMES, "supervision=full", "loss=bce"], "not a loss for classes=4"),
+        ],
+    )
+    def test_parts_that_do_not_fit_are_refused(self, overrides: list[str], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            build(training(*IMAGES, *overrides))
+
     def test_a_target_replaces_the_unet(self) -> None:
         config = training(*VOLUMES, "backbone.unet._target_=fovea.models.unet3d.DynUNet3d")
         config["backbone"]["unet"]["features"] = [4, 6, 8]

@@ -21,9 +21,22 @@ CONFIG = {
         "in_channels": 3,
         "classes": 1,
         "features": [4, 4, 8, 8, 8, 4],
+        "groups": 4,
     },
     "loss": {"_target_": "torch.nn.BCEWithLogitsLoss"},
-    "supervision": {"_target_": "fovea.supervision.multi_level.Gaze", "_partial_": True, "thresholds": [0.5, 0.3]},
+    "supervision": {
+        "_target_": "fovea.supervision.multi_level.MultiLevel",
+        "_partial_": True,
+        "thresholds": [0.5, 0.3],
+        "consistency": "prop",
+        "weight": 3.0,
+        "init": "independent",
+        "ensemble": "logits",
+        "window": 100,
+        "kernel_size": 5,
+        "dilation": 2,
+        "similarity": "dot",
+    },
 }
 
 

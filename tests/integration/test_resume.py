@@ -61,16 +61,17 @@ class TestKilled:
             ["+trainer.accumulate_grad_batches=2"],
             ["callbacks=ema", "callbacks.last.every_n_train_steps=1"],
             ["supervision.thresholds=[[0.4,0.6],0.3]", "supervision.ensemble=quality"],
-            [
-                "backbone=smp_deeplabv3plus",
+            [  # dropout
+                "backbone=smp",
+                "backbone.network._target_=segmentation_models_pytorch.DeepLabV3Plus",
                 "backbone.encoder_name=resnet18",
                 "backbone.encoder_weights=null",
-            ],  # dropout
+            ],
         ],
         ids=["workers", "every", "drop_last", "accumulate", "ema", "random_levels", "dropout"],
     )
     def test_with(self, run: Run, line: list[str], tmp_path: Path, kill: list[int], options: list[str]) -> None:
-        line = [key for key in line if not ("deeplab" in str(options) and key.startswith("backbone"))]
+        line = [key for key in line if not ("DeepLab" in str(options) and key.startswith("backbone"))]
         check(run, [*line, *options], tmp_path, kill, [3, 4])
 
 

@@ -1,14 +1,19 @@
+"""The U-Net of GazeMedSeg."""
+
+from functools import partial
+
 import pytest
 import torch
 
 from fovea.models.basic_unet import BasicUNet2d
 
 NARROW = (4, 4, 8, 8, 16, 12)
+narrow = partial(BasicUNet2d, features=NARROW, groups=4)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (32, 48), (37, 50)])
-def test_features_and_logits_have_the_size_of_the_image(size: tuple[int, int]) -> None:
-    network = BasicUNet2d(in_channels=3, classes=2, features=NARROW)
+def test_sizes_of_features_and_logits(size: tuple[int, int]) -> None:
+    network = narrow(in_channels=3, classes=2)
 
     features = network.features(torch.rand(1, 3, *size))
 
@@ -16,27 +21,27 @@ def test_features_and_logits_have_the_size_of_the_image(size: tuple[int, int]) -
     assert network.classify(features).shape == (1, 2, *size)
 
 
-def test_forward_is_classify_after_features() -> None:
-    network = BasicUNet2d(in_channels=1, classes=1, features=NARROW)
+def test_forward_is_classify_of_features() -> None:
+    network = narrow(in_channels=1, classes=1)
     image = torch.rand(2, 1, 32, 32)
 
     assert torch.equal(network(image), network.classify(network.features(image)))
 
 
-def test_every_parameter_learns() -> None:
-    network = BasicUNet2d(in_channels=1, classes=1, features=NARROW)
+def test_all_parameters_get_a_gradient() -> None:
+    network = narrow(in_channels=1, classes=1)
 
     network(torch.rand(2, 1, 32, 32)).square().sum().backward()
 
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("features", [(4, 4, 4, 4, 4), (4, 4, 4, 4, 4, 6), (0, 4, 4, 4, 4, 4)])
-def test_refuses_widths_that_the_groups_do_not_divide(features: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"backbone\.features"):
-        BasicUNet2d(in_channels=1, classes=1, features=features)
+@pytest.mark.parametrize("features", [(4, 4, 4, 4, 4), (4, 4, 4, 4, 4, 6)])
+def test_widths_that_do_not_fit_the_groups(features: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="features must be"):
+        narrow(in_channels=1, classes=1, features=features)
 
 
-def test_refuses_images_that_vanish_on_the_way_down() -> None:
-    with pytest.raises(ValueError, match=r"data\.size: images of 15 x 64 px"):
-        BasicUNet2d(in_channels=1, classes=1, features=NARROW)(torch.rand(1, 1, 15, 64))
+def test_image_that_is_too_small() -> None:
+    with pytest.raises(ValueError, match="at least 16 pixels, got 15 x 64"):
+        narrow(in_channels=1, classes=1)(torch.rand(1, 1, 15, 64))

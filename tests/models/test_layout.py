@@ -1,4 +1,4 @@
-"""Every backbone computes the same, to the rounding of the precision, however a machine is told to run it."""
+"""Layout, precision and compilation change the losses of a backbone by rounding only."""
 
 import copy
 import warnings
@@ -16,26 +16,37 @@ from fovea.models.backbone import Backbone
 from fovea.models.basic_unet import BasicUNet2d
 from fovea.models.layout import compile_networks, put_channels_last
 from fovea.models.smp import SmpBackbone
-from fovea.supervision.multi_level import Gaze
+from fovea.supervision.multi_level import MultiLevel
 
 LIGHT = "tu-mobilenetv3_small_100"
 BACKBONES = {
-    "basic_unet": partial(BasicUNet2d, features=[4, 4, 8, 8, 8, 4]),
-    "smp_unet": partial(SmpBackbone, smp.Unet, LIGHT, None),
-    "smp_unetplusplus": partial(SmpBackbone, smp.UnetPlusPlus, LIGHT, None),
-    "smp_deeplabv3plus": partial(SmpBackbone, smp.DeepLabV3Plus, LIGHT, None),
-    "smp_segformer": partial(SmpBackbone, smp.Segformer, "mit_b0", None),
+    "basic_unet": partial(BasicUNet2d, features=[4, 4, 8, 8, 8, 4], groups=4),
+    "unet": partial(SmpBackbone, smp.Unet, LIGHT, None),
+    "unetplusplus": partial(SmpBackbone, smp.UnetPlusPlus, LIGHT, None),
+    "deeplabv3plus": partial(SmpBackbone, smp.DeepLabV3Plus, LIGHT, None),
+    "segformer": partial(SmpBackbone, smp.Segformer, "mit_b0", None),
 }
 STEPS = 3
+OPTIONS = {
+    "thresholds": [0.5, 0.3],
+    "consistency": "prop",
+    "weight": 3.0,
+    "init": "independent",
+    "ensemble": "logits",
+    "window": 100,
+    "kernel_size": 5,
+    "dilation": 2,
+    "similarity": "dot",
+}
 
 
-# The fast tests are content with the published network.
+# The fast tests use only the published network.
 @pytest.fixture(params=["basic_unet", *(pytest.param(name, marks=pytest.mark.slow) for name in [*BACKBONES][1:])])
-def mode(request: pytest.FixtureRequest) -> Gaze:
-    """Two levels under propagated consistency, which calls `features` and `classify` apart."""
+def mode(request: pytest.FixtureRequest) -> MultiLevel:
+    """Two levels with propagated features, so `features` and `classify` are called one by one."""
     torch.manual_seed(0)
     backbone = partial(BACKBONES[request.param], in_channels=3, classes=1)
-    return Gaze(backbone, nn.BCEWithLogitsLoss(), thresholds=[0.5, 0.3])
+    return MultiLevel(backbone, nn.BCEWithLogitsLoss(), **OPTIONS)
 
 
 def batch(side: int = 64) -> dict[str, Tensor]:
@@ -44,8 +55,8 @@ def batch(side: int = 64) -> dict[str, Tensor]:
     return {"image": image, "pseudo": torch.rand(2, 1, side, side, generator=generator)}
 
 
-def history(mode: Gaze, half: torch.dtype | None = None) -> Tensor:
-    """The losses of some steps; float16 with scaled gradients, as Lightning does it."""
+def history(mode: MultiLevel, half: torch.dtype | None = None) -> Tensor:
+    """The losses of some steps; float16 with scaled gradients, as in Lightning."""
     optimizer = torch.optim.SGD(mode.parameters(), lr=0.01)
     scaler = torch.amp.GradScaler("cpu", enabled=half == torch.float16)
     losses = []
@@ -62,7 +73,7 @@ def history(mode: Gaze, half: torch.dtype | None = None) -> Tensor:
 
 
 @pytest.mark.parametrize(("half", "tolerance"), [(torch.bfloat16, 0.03), (torch.float16, 0.02)])
-def test_mixed_precision_loses_no_more_than_its_digits(mode: Gaze, half: torch.dtype, tolerance: float) -> None:
+def test_mixed_precision(mode: MultiLevel, half: torch.dtype, tolerance: float) -> None:
     full, mixed = history(copy.deepcopy(mode)), history(mode, half)
 
     assert mixed.dtype == torch.float32
@@ -70,16 +81,16 @@ def test_mixed_precision_loses_no_more_than_its_digits(mode: Gaze, half: torch.d
     assert not torch.equal(mixed, full)
 
 
-def test_channels_last_computes_the_same(mode: Gaze) -> None:
+def test_channels_last(mode: MultiLevel) -> None:
     plain = history(copy.deepcopy(mode))
     put_channels_last(mode)
 
     kernels = [value for value in mode.parameters() if value.dim() == 4]
-    assert kernels and all(each.is_contiguous(memory_format=torch.channels_last) for each in kernels)
+    assert kernels and all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
     torch.testing.assert_close(history(mode), plain, rtol=0, atol=5e-3)
 
 
-def test_a_compiled_mode_computes_the_same_under_the_same_names(mode: Gaze) -> None:
+def test_compiled_mode(mode: MultiLevel) -> None:
     names, plain = list(mode.state_dict()), history(copy.deepcopy(mode))
     counted = Counted()
     compile_networks(mode, backend=counted)
@@ -89,7 +100,7 @@ def test_a_compiled_mode_computes_the_same_under_the_same_names(mode: Gaze) -> N
     assert list(mode.state_dict()) == names
 
 
-def test_a_copy_of_a_compiled_mode_has_weights_of_its_own(mode: Gaze) -> None:
+def test_copy_of_a_compiled_mode(mode: MultiLevel) -> None:
     compile_networks(mode, backend="eager")
     average = copy.deepcopy(mode).eval()
     with torch.no_grad():
@@ -99,7 +110,7 @@ def test_a_copy_of_a_compiled_mode_has_weights_of_its_own(mode: Gaze) -> None:
 
 
 class Counted:
-    """A backend that runs the graphs as they are, and counts them."""
+    """A backend that runs the graphs unchanged and counts them."""
 
     graphs = 0
 
@@ -108,7 +119,7 @@ class Counted:
         return graph.forward
 
 
-def test_weights_of_volumes_have_their_channels_last_too() -> None:
+def test_channels_last_of_volumes() -> None:
     network = nn.Sequential(nn.Conv3d(2, 4, 3), nn.BatchNorm3d(4))
 
     put_channels_last(network)
@@ -116,7 +127,7 @@ def test_weights_of_volumes_have_their_channels_last_too() -> None:
     assert network[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
 
 
-def test_what_a_mode_owns_is_compiled_and_its_loss_is_not() -> None:
+def test_networks_are_compiled_and_losses_are_not() -> None:
     class Owner(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -132,25 +143,25 @@ def test_what_a_mode_owns_is_compiled_and_its_loss_is_not() -> None:
     assert counted.graphs == 1
 
 
-def test_the_published_network_is_not_compiled_at_sizes_that_it_pads() -> None:
+def test_compiled_basic_unet_refuses_padding() -> None:
     network: Backbone = BACKBONES["basic_unet"](in_channels=3, classes=1)
     assert network(torch.rand(1, 3, 40, 24)).shape == (1, 1, 40, 24)
 
     network.compile(backend="eager")
 
-    with pytest.raises(ValueError, match=r"compile=true needs multiples of 16, not 40 x 24 px"):
+    with pytest.raises(ValueError, match="compile=true needs sides in multiples of 16, got 40 x 24"):
         network(torch.rand(1, 3, 40, 24))
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
-def test_a_loss_that_sums_over_a_large_image_stays_finite(half: torch.dtype) -> None:
+def test_loss_of_a_large_image_in_half_precision(half: torch.dtype) -> None:
     config: Mapping[str, Any] = {
         "backbone": {"_target_": "torch.nn.Conv2d", "_partial_": True, "in_channels": 3, "out_channels": 1}
         | {"kernel_size": 1},
         "loss": {"_target_": "monai.losses.DiceLoss", "sigmoid": True},
         "supervision": {"_target_": "fovea.supervision.full.Full", "_partial_": True},
     }
-    side = 384  # more pixels than float16 has numbers
+    side = 384  # more pixels than the largest float16
     large = {"image": torch.ones(1, 3, side, side), "mask": torch.ones(1, 1, side, side)}
     mode = build(config)
 

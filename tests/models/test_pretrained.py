@@ -1,3 +1,5 @@
+"""Pretrained weights of 3-D U-Nets."""
+
 import logging
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from fovea.models.unet3d import DynUNet3d, UNet3d
 
 
 def tiny(classes: int = 3, **options) -> UNet3d:
-    return UNet3d(1, classes, features=[4, 8], **options)
+    return UNet3d(1, classes, features=[4, 8], norm="instance", **options)
 
 
 def saved(content: object, folder: Path) -> str:
@@ -17,7 +19,7 @@ def saved(content: object, folder: Path) -> str:
     return str(folder / "weights.pt")
 
 
-def test_all_weights_of_the_same_network_are_taken(tmp_path: Path) -> None:
+def test_all_weights_of_the_same_network(tmp_path: Path) -> None:
     source = tiny()
 
     network = tiny(pretrained=saved(source.state_dict(), tmp_path))
@@ -26,7 +28,7 @@ def test_all_weights_of_the_same_network_are_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "supervision.network.", "supervision.student."])
-def test_a_checkpoint_of_the_cross_modality_network_is_read(prefix: str, tmp_path: Path) -> None:
+def test_checkpoint_of_the_cross_modality_network(prefix: str, tmp_path: Path) -> None:
     source = tiny()
     names = {name: name.replace("coder.", "coders.0.", 1) for name in source.state_dict()}
     weights = {prefix + names[name]: value for name, value in source.state_dict().items()}
@@ -37,11 +39,11 @@ def test_a_checkpoint_of_the_cross_modality_network_is_read(prefix: str, tmp_pat
     )
 
     assert torch.equal(network.decoder.head.weight, source.decoder.head.weight)
-    assert f"{len(weights)} of the {len(weights)} weights" in report
-    assert "not of the encoder or the decoder: mix.2.weight" in report
+    assert f"{len(weights)} of {len(weights)} weights match" in report
+    assert "not used: mix.2.weight" in report
 
 
-def test_the_report_names_what_did_not_match(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_report_names_what_does_not_match(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     weights = tiny(classes=5).state_dict()
     del weights["encoder.stages.0.1.conv.bias"]
     network = tiny()
@@ -50,16 +52,16 @@ def test_the_report_names_what_did_not_match(tmp_path: Path, caplog: pytest.LogC
     with caplog.at_level(logging.WARNING):
         report = load_halves(network, saved(weights, tmp_path))
 
-    assert "decoder.head.weight is 5x4x1x1x1 there and 3x4x1x1x1 here" in report
+    assert "decoder.head.weight has shape 5x4x1x1x1 in the file and 3x4x1x1x1 here" in report
     assert "not in the file: encoder.stages.0.1.conv.bias" in report
     assert report in caplog.text
     assert torch.equal(network.decoder.head.weight, before)
     assert torch.equal(network.encoder.stages[1][1].conv.weight, weights["encoder.stages.1.1.conv.weight"])
 
 
-def test_published_names_are_ours() -> None:
+def test_published_names() -> None:
     with torch.device("meta"):
-        own = set(UNet3d(1, 14).state_dict())
+        own = set(UNet3d(1, 14, features=[64, 128, 256, 512], norm="instance").state_dict())
     published = {
         f"module.{half}.{ops}.{part}.{kind}"
         for half, ops in [
@@ -79,24 +81,24 @@ def test_published_names_are_ours() -> None:
     ("content", "message"),
     [
         ({"other": torch.zeros(1)}, "none of its 1 weights"),
-        ({"encoder.stages.0.1.conv.bias": torch.zeros(9)}, "is 9 there and 2 here"),
+        ({"encoder.stages.0.1.conv.bias": torch.zeros(9)}, "has shape 9 in the file and 2 here"),
         ([1, 2], "none of its 0 weights"),
         (Path("harmless"), "holds code"),
     ],
 )
-def test_files_of_something_else_are_refused(content: object, message: str, tmp_path: Path) -> None:
+def test_other_files_are_refused(content: object, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         tiny(pretrained=saved(content, tmp_path))
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere: no such file"):
         tiny(pretrained=str(tmp_path / "nowhere"))
 
 
-def test_the_network_of_nnunet_takes_its_own(tmp_path: Path) -> None:
-    source = DynUNet3d(1, 2, features=[4, 6, 8])
+def test_weights_of_nnunet(tmp_path: Path) -> None:
+    source = DynUNet3d(1, 2, features=[4, 6, 8], norm="instance")
 
-    network = DynUNet3d(1, 2, features=[4, 6, 8], pretrained=saved(source.state_dict(), tmp_path))
+    network = DynUNet3d(1, 2, features=[4, 6, 8], norm="instance", pretrained=saved(source.state_dict(), tmp_path))
 
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in source.state_dict().items())

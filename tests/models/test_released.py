@@ -1,3 +1,5 @@
+"""Published GazeMedSeg checkpoints, compared with arrays of the published code."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +40,7 @@ def known() -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def ours(checkpoint: dict[str, Tensor], known: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same figures from our parts, and the gradient norm of each parameter under its published name."""
+    """The same values from our parts, and the gradient norm of each parameter under its published name."""
     network = load_gazemedseg(checkpoint)
     features = [level.features(known["x"]) for level in network.levels]
     logits = torch.stack([level.classify(f) for level, f in zip(network.levels, features, strict=True)])
@@ -49,13 +51,13 @@ def ours(checkpoint: dict[str, Tensor], known: dict[str, Tensor]) -> dict[str, T
     prop = cross_level_consistency(propagated, logits)
     total = bce.sum() + 3 * prop.sum()
     total.backward()
-    found = {"bce": bce, "pure": cross_level_consistency(logits, logits), "prop": prop, "total": total}
+    values = {"bce": bce, "pure": cross_level_consistency(logits, logits), "prop": prop, "total": total}
     for k in (0, 1):
-        found |= {f"logits_{k + 1}": logits[k], f"logits_prop_{k + 1}": propagated[k]}
-        found[f"feature_prop_{k + 1}_first8"] = spread[k][:, :8]
-    found["logits"] = network(known["x"])
+        values |= {f"logits_{k + 1}": logits[k], f"logits_prop_{k + 1}": propagated[k]}
+        values[f"feature_prop_{k + 1}_first8"] = spread[k][:, :8]
+    values["logits"] = network(known["x"])
     norms = {name: p.grad.norm() for name, p in network.named_parameters() if p.grad is not None}
-    return {name: value.detach() for name, value in (found | norms).items()}
+    return {name: value.detach() for name, value in (values | norms).items()}
 
 
 @pytest.mark.parametrize(
@@ -64,11 +66,11 @@ def ours(checkpoint: dict[str, Tensor], known: dict[str, Tensor]) -> dict[str, T
     + [f"{name}_{k}" for name in ("logits", "logits_prop") for k in (1, 2)]
     + [f"feature_prop_{k}_first8" for k in (1, 2)],
 )
-def test_computes_what_the_published_code_does(name: str, ours: dict[str, Tensor], known: dict[str, Tensor]) -> None:
+def test_published_values(name: str, ours: dict[str, Tensor], known: dict[str, Tensor]) -> None:
     assert close(ours[name], known[name])
 
 
-def test_gradients_are_the_published_ones(ours: dict[str, Tensor]) -> None:
+def test_published_gradients(ours: dict[str, Tensor]) -> None:
     published = json.loads((REFERENCE / "multi_level_grad_norms.json").read_text())
     norms = {name: ours[name.replace("model.", "levels.", 1)] for name in published if ".head." not in name}
 
@@ -76,7 +78,7 @@ def test_gradients_are_the_published_ones(ours: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("wrapper", ["", "state_dict", "model", "net", "module."])
-def test_reads_wrapped_checkpoints(wrapper: str, checkpoint: dict[str, Tensor]) -> None:
+def test_wrapped_checkpoints(wrapper: str, checkpoint: dict[str, Tensor]) -> None:
     wrapped = {f"module.{name}": value for name, value in checkpoint.items()} if wrapper == "module." else checkpoint
     nested = {wrapper: wrapped, "epoch": 3} if wrapper in ("state_dict", "model", "net") else wrapped
 
@@ -85,7 +87,7 @@ def test_reads_wrapped_checkpoints(wrapper: str, checkpoint: dict[str, Tensor]) 
     assert torch.equal(network.levels[1].classifier.weight, checkpoint[CLASSIFIER])
 
 
-def test_reads_the_numbers_of_levels_and_channels(checkpoint: dict[str, Tensor]) -> None:
+def test_numbers_of_levels_and_channels(checkpoint: dict[str, Tensor]) -> None:
     first = "model.0.encoder.conv_0.conv_0.conv.weight"
     single = {name: value for name, value in checkpoint.items() if name.startswith("model.0.")}
 
@@ -102,11 +104,10 @@ def test_reads_the_numbers_of_levels_and_channels(checkpoint: dict[str, Tensor])
         ({"model.1.decoder.weight": torch.zeros(1)}, r"unknown: model\.1\.decoder\.weight"),
         ({CLASSIFIER: torch.zeros(2, 128, 1, 1)}, f"of another shape: {CLASSIFIER}"),
         ({"model.7.encoder.conv_0.conv_0.conv.weight": torch.zeros(64, 3, 3, 3)}, r"missing: .*and \d+ more"),
-        ({"model.0.encoder.conv_0.conv_0.conv.weight": None}, "no GazeMedSeg network"),
-        ({"epoch": 3}, "epoch hold no tensor"),
+        ({"model.0.encoder.conv_0.conv_0.conv.weight": None}, "not a GazeMedSeg network"),
     ],
 )
-def test_names_what_does_not_belong(change: dict, message: str, checkpoint: dict[str, Tensor]) -> None:
+def test_unpublished_tensors_are_named(change: dict, message: str, checkpoint: dict[str, Tensor]) -> None:
     changed = {name: value for name, value in (checkpoint | change).items() if value is not None}
 
     with pytest.raises(ValueError, match=message):
@@ -114,7 +115,7 @@ def test_names_what_does_not_belong(change: dict, message: str, checkpoint: dict
 
 
 @pytest.mark.parametrize(("channels", "normalization"), [(3, "standard"), (1, "image")])
-def test_states_what_the_published_networks_were_trained_with(channels: int, normalization: str) -> None:
+def test_configuration_of_a_published_network(channels: int, normalization: str) -> None:
     weights = {f"levels.{k}.encoder.conv_0.conv_0.conv.weight": torch.zeros(64, channels, 3, 3) for k in (0, 1, 2)}
     config = gazemedseg_config(weights)
 
@@ -124,7 +125,7 @@ def test_states_what_the_published_networks_were_trained_with(channels: int, nor
     assert config["backbone"]["in_channels"] == channels and len(config["supervision"]["thresholds"]) == 3
 
 
-def test_images_of_kvasir_are_normalised_as_those_of_imagenet() -> None:
+def test_normalization_of_kvasir() -> None:
     normalize = instantiate(PUBLISHED_DATA[3]["normalize"])
 
     pixel = normalize(image=np.full((1, 1, 3), 255, np.uint8))["image"][0, 0]
@@ -132,16 +133,16 @@ def test_images_of_kvasir_are_normalised_as_those_of_imagenet() -> None:
     assert pixel == pytest.approx((1 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225]), rel=1e-5)
 
 
-def test_networks_of_other_channels_have_no_configuration() -> None:
-    with pytest.raises(ValueError, match="of 2 channels; the published ones take 3 or 1"):
+def test_other_numbers_of_channels_are_refused() -> None:
+    with pytest.raises(ValueError, match="of 2 channels"):
         gazemedseg_config({"levels.0.encoder.conv_0.conv_0.conv.weight": torch.zeros(64, 2, 3, 3)})
 
 
-def test_tells_published_files_from_others() -> None:
+def test_published_files_are_recognized() -> None:
     first = {"model.0.encoder.conv_0.conv_0.conv.weight": torch.zeros(1)}
     parallel = {f"module.{name}": value for name, value in first.items()}
 
     assert all(
-        holds_gazemedseg(each) for each in (first, parallel, {"net": first, "epoch": 3}, {"state_dict": parallel})
+        holds_gazemedseg(content) for content in (first, parallel, {"net": first, "epoch": 3}, {"state_dict": parallel})
     )
-    assert not any(holds_gazemedseg(each) for each in ({}, {3: 4}, {"state_dict": {"weight": torch.zeros(1)}}))
+    assert not any(holds_gazemedseg(content) for content in ({}, {3: 4}, {"state_dict": {"weight": torch.zeros(1)}}))

@@ -1,3 +1,5 @@
+"""Published CMC checkpoints, compared with arrays of the published code."""
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,7 @@ HEAD = "decoder.out_tr.conv.conv.weight"
 
 
 def apart(ours: Tensor, theirs: Tensor) -> float:
-    """The largest difference, as a share of the largest value."""
+    """The largest difference, relative to the largest value."""
     return ((ours - theirs).abs().max() / theirs.abs().max()).item()
 
 
@@ -39,7 +41,7 @@ def known() -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("training", [False, True])
 @torch.inference_mode()
-def test_logits_are_the_published_ones(training: bool, network: ReleasedCmc, known: dict[str, Tensor]) -> None:
+def test_published_logits(training: bool, network: ReleasedCmc, known: dict[str, Tensor]) -> None:
     logits = network.train(training)(known["ct"], known["mri"])
 
     for name, ours in zip(("ct", "mri"), logits, strict=True):
@@ -49,14 +51,14 @@ def test_logits_are_the_published_ones(training: bool, network: ReleasedCmc, kno
 
 @pytest.mark.parametrize("name", ["ct", "mri"])
 @torch.inference_mode()
-def test_features_are_the_published_ones(name: str, network: ReleasedCmc, known: dict[str, Tensor]) -> None:
+def test_published_features(name: str, network: ReleasedCmc, known: dict[str, Tensor]) -> None:
     features = network.network.encoders[0](known[name])[-1]
 
     assert apart(features[:, ::16], known[f"features_{name}"]) < 1e-5
 
 
 @torch.inference_mode()
-def test_the_channel_block_is_the_published_one(known: dict[str, Tensor]) -> None:
+def test_published_channel_block(known: dict[str, Tensor]) -> None:
     block = ChannelAwareness()
     block.gamma.fill_(known["mia_gamma"].item())
 
@@ -64,14 +66,14 @@ def test_the_channel_block_is_the_published_one(known: dict[str, Tensor]) -> Non
 
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", "net", "module."])
-def test_reads_wrapped_checkpoints(wrapper: str, checkpoint: dict[str, Tensor]) -> None:
+def test_wrapped_checkpoints(wrapper: str, checkpoint: dict[str, Tensor]) -> None:
     parallel = {f"module.{name}": value for name, value in checkpoint.items()}
     wrapped = parallel if wrapper == "module." else {wrapper: parallel, "epoch": 3}
 
     assert torch.equal(load_cmc(wrapped).network.decoders[0].head.weight, checkpoint[HEAD])
 
 
-def test_reads_the_numbers_of_classes_and_channels(checkpoint: dict[str, Tensor]) -> None:
+def test_numbers_of_classes_and_channels(checkpoint: dict[str, Tensor]) -> None:
     first, bias = "image_encoder.down_tr64.ops.0.conv1.weight", "decoder.out_tr.conv.conv.bias"
     changed = {first: checkpoint[first].repeat(1, 2, 1, 1, 1), HEAD: checkpoint[HEAD][:4], bias: checkpoint[bias][:4]}
 
@@ -86,12 +88,11 @@ def test_reads_the_numbers_of_classes_and_channels(checkpoint: dict[str, Tensor]
         ({"fusion_layer.layer1.conv1.bias": None}, "missing: fusion.0.conv.bias"),
         ({"fusion_layer.layer3.conv1.bias": torch.zeros(1)}, r"unknown: fusion_layer\.layer3"),
         ({"MIA_module.gamma": torch.zeros(2)}, r"of another shape: MIA_module\.gamma"),
-        ({HEAD: None}, "no CMC network"),
-        ({HEAD: torch.zeros(1, 64, 1, 1, 1)}, "no CMC network"),
-        ({"epoch": 3}, "epoch hold no tensor"),
+        ({HEAD: None}, "not a CMC network"),
+        ({HEAD: torch.zeros(1, 64, 1, 1, 1)}, "not a CMC network"),
     ],
 )
-def test_names_what_does_not_belong(change: dict, message: str, checkpoint: dict[str, Tensor]) -> None:
+def test_unpublished_tensors_are_named(change: dict, message: str, checkpoint: dict[str, Tensor]) -> None:
     changed = {name: value for name, value in (checkpoint | change).items() if value is not None}
 
     with pytest.raises(ValueError, match=message):

@@ -1,3 +1,5 @@
+"""Backbones of segmentation-models-pytorch."""
+
 from functools import partial
 from pathlib import Path
 
@@ -26,46 +28,45 @@ def small(**options: object) -> SmpBackbone:
 
 
 @pytest.mark.parametrize(("network", "encoder", "options"), NETWORKS)
-def test_answers_as_the_network_does(network: type, encoder: str, options: dict) -> None:
+def test_logits_are_those_of_the_network(network: type, encoder: str, options: dict) -> None:
     backbone = SmpBackbone(partial(network), encoder, None, in_channels=1, classes=2, **options).eval()
     image = torch.rand(1, 1, 64, 64)
 
     with torch.no_grad():
         logits = backbone.classify(backbone.features(image))
-        theirs = backbone.network(image)
+        expected = backbone.network(image)
 
     assert logits.shape == (1, 2, 64, 64)
-    assert torch.equal(logits, theirs)
+    assert torch.equal(logits, expected)
     assert torch.equal(logits, backbone(image))
 
 
-def test_unet_takes_any_size() -> None:
+def test_unet_accepts_any_size() -> None:
     assert small(**SHALLOW)(torch.rand(2, 3, 50, 41)).shape == (2, 1, 50, 41)
 
 
-def test_refuses_sizes_that_the_strides_do_not_divide() -> None:
+def test_size_that_does_not_fit_the_stride() -> None:
     backbone = SmpBackbone(smp.Segformer, "mit_b0", None, in_channels=3, classes=1)
 
-    with pytest.raises(ValueError, match=r"data\.size: 64 x 50 px .* multiples of 32"):
+    with pytest.raises(ValueError, match="multiples of 32 for this backbone, got 64 x 50"):
         backbone.features(torch.rand(1, 3, 64, 50))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoder_name": "resnet43"}, r"backbone\.encoder_name=resnet43 is unknown; did you mean resnet34"),
-        ({"encoder_name": "tu-resnet1"}, r"did you mean .*tu-resnet"),
-        ({"encoder_name": "%$"}, "choose an encoder"),
-        ({"encoder_weights": "imagnet"}, r"backbone\.encoder_weights=imagnet is unknown; choose null or imagenet"),
-        ({"decoder_channel": [8]}, r"backbone\.decoder_channel is no option"),
-        ({"encoder_depth": 3}, "do not fit together: .*encoder_depth=3.*decoder_channels"),
+        ({"encoder_name": "resnet43"}, "Wrong encoder name `resnet43`"),
+        ({"encoder_name": "tu-resnet1"}, "Unknown model"),
+        ({"encoder_weights": "imagnet"}, "imagnet"),
+        ({"decoder_channel": [8]}, r"backbone\.decoder_channel is not an option"),
+        ({"encoder_depth": 3}, "encoder_depth=3.*decoder_channels"),
     ],
 )
-def test_says_which_key_is_wrong(options: dict, message: str) -> None:
+def test_error_of_the_library_is_one_line(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         small(**options)
 
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_says_which_key_is_wrong(options: dict, message: str) -> None:
     [("resnet18", "models--smp-hub--resnet18.imagenet"), ("tu-resnet18", "models--timm--resnet18.a1_in1k")],
 )
 @pytest.mark.filterwarnings("ignore:For 'tu-'")
-def test_weights_out_of_reach_name_their_place(
+def test_weights_that_cannot_be_downloaded(
     encoder: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -86,7 +87,7 @@ def test_weights_out_of_reach_name_their_place(
     assert "backbone.encoder_weights=null" in str(caught.value)
 
 
-def test_weights_laid_in_that_place_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_in_the_cache_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     revision = smp.encoders.encoders["resnet18"]["pretrained_settings"]["imagenet"]["revision"]
     folder = tmp_path / "models--smp-hub--resnet18.imagenet" / "snapshots" / revision
     folder.mkdir(parents=True)
@@ -99,3 +100,13 @@ def test_weights_laid_in_that_place_are_loaded(tmp_path: Path, monkeypatch: pyte
     encoder = small(encoder_weights="imagenet").network.encoder
 
     assert all(torch.all(value == 2) for value in encoder.state_dict().values())
+
+
+@pytest.mark.parametrize("prefix", ["", "encoder.", "supervision.network.network.encoder."])
+def test_weights_of_a_file(prefix: str, tmp_path: Path) -> None:
+    source = small().network.encoder.state_dict()
+    torch.save({"state_dict": {prefix + name: value for name, value in source.items()}}, tmp_path / "weights.pt")
+
+    encoder = small(encoder_weights=str(tmp_path / "weights.pt")).network.encoder
+
+    assert all(torch.equal(value, source[name]) for name, value in encoder.state_dict().items())

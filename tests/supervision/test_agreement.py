@@ -1,4 +1,4 @@
-"""How levels get on, held against a Dice that is counted pixel by pixel."""
+"""The agreement of levels with their pseudo-masks, compared with a Dice counted pixel by pixel."""
 
 import logging
 
@@ -26,14 +26,14 @@ def naive(pairs: list[tuple[Tensor, Tensor]], level: int) -> float:
 
 
 @pytest.mark.parametrize("level", [0, 1])
-def test_one_batch_is_its_dice_whatever_the_window(level: int) -> None:
+def test_one_batch_has_its_own_dice(level: int) -> None:
     for window in (1, 100):
         agreement = Agreement(2, window)
         agreement.update(*draw(0))
         assert agreement.dice()[level].item() == pytest.approx(naive([draw(0)], level))
 
 
-def test_a_long_window_is_the_dice_of_all_batches() -> None:
+def test_long_window_has_the_dice_of_all_batches() -> None:
     agreement = Agreement(2, 100_000)
     for seed in range(5):
         agreement.update(*draw(seed))
@@ -41,7 +41,7 @@ def test_a_long_window_is_the_dice_of_all_batches() -> None:
     torch.testing.assert_close(agreement.dice(), torch.tensor(expected), rtol=1e-3, atol=0)
 
 
-def test_weights_are_equal_before_training_and_in_proportion_after() -> None:
+def test_weights_before_and_in_training() -> None:
     agreement = Agreement(2, 1)
     assert agreement.weights().tolist() == [0.5, 0.5]
     logits, targets = draw(0)
@@ -49,7 +49,7 @@ def test_weights_are_equal_before_training_and_in_proportion_after() -> None:
     torch.testing.assert_close(agreement.weights(), torch.tensor([0.0, 1.0]), atol=1e-5, rtol=0)
 
 
-def test_processes_share_one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_share_the_average(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = Agreement(2, 1)
     theirs.update(*draw(1))
     ours, together = Agreement(2, 1), Agreement(2, 1)
@@ -61,14 +61,14 @@ def test_processes_share_one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(ours.running, together.running)
 
 
-def test_a_level_that_comes_back_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_collapse_and_recovery_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     agreement, (logits, targets) = Agreement(2, 1), draw(0)
     for first in (-logits[0].abs(), -logits[0].abs(), logits[0].abs(), -logits[0].abs()):
         agreement.update(torch.stack([first, logits[1]]), targets)
-        agreement.after_step(["one", "two"], "mend")
-    assert [record.message.partition(":")[0] for record in caplog.records] == [
-        "one predicts next to nothing",
-        "one predicts again",
-        "one predicts next to nothing",
+        agreement.after_step(["one", "two"], "advice")
+    assert [record.message.partition(" ")[2][:13] for record in caplog.records] == [
+        "predicts only",
+        "has recovered",
+        "predicts only",
     ]

@@ -1,4 +1,4 @@
-"""What is particular to the uncertain band."""
+"""The uncertain band beyond the contract."""
 
 import pytest
 import torch
@@ -18,22 +18,22 @@ def batch(values: list[float]) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("thresholds", [[0.5, 0.25], [0.25, 0.5], [0.25, 0.3, 0.5]])
-def test_the_band_is_open_above_and_closed_below(thresholds: list[float]) -> None:
+def test_limits_of_the_band(thresholds: list[float]) -> None:
     mode, data = build(thresholds), batch([0.5, 0.9, 0.49, 0.25, 0.24, 0.0])
     terms = mode.losses(data, 0.0)
-    sure = data["image"][..., [0, 1, 4, 5]]
+    certain = data["image"][..., [0, 1, 4, 5]]
     target = torch.tensor([1.0, 1.0, 0.0, 0.0]).reshape(1, 1, 1, 4)
-    torch.testing.assert_close(terms["loss"], mode.loss(mode.network(sure), target))
+    torch.testing.assert_close(terms["loss"], mode.loss(mode.network(certain), target))
     assert terms["certain"].item() == pytest.approx(4 / 6)
 
 
-def test_one_threshold_is_no_band() -> None:
+def test_one_threshold_has_no_band() -> None:
     mode, data = build([0.5]), batch([0.5, 0.9, 0.49, 0.0])
     expected = mode.loss(mode.network(data["image"]), (data["pseudo"] >= 0.5).float())
     torch.testing.assert_close(mode.losses(data, 0.0)["loss"], expected)
 
 
-def test_a_batch_inside_the_band_trains_nothing() -> None:
+def test_batch_inside_the_band_trains_nothing() -> None:
     mode = build([0.5, 0.3])
     loss = mode.losses(batch([0.4, 0.45, 0.31]), 0.0)["loss"]
     loss.backward()
@@ -41,12 +41,12 @@ def test_a_batch_inside_the_band_trains_nothing() -> None:
     assert all(value.grad is not None and not value.grad.any() for value in mode.parameters())
 
 
-def test_an_edge_may_be_drawn_for_each_batch() -> None:
+def test_range_is_drawn_for_each_batch() -> None:
     mode, data = build([[0.3, 0.9], 0.2]), batch([0.1, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85])
     assert len({mode.losses(data, 0.0)["certain"].item() for _ in range(8)}) > 1
 
 
 @pytest.mark.parametrize("thresholds", [[], [0.5, 0.0], [1.2]])
-def test_bad_thresholds_are_refused_by_name(thresholds: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"supervision\.thresholds"):
+def test_bad_thresholds_are_refused(thresholds: list[float]) -> None:
+    with pytest.raises(ValueError, match="thresholds"):
         build(thresholds)

@@ -1,49 +1,56 @@
 import math
 
-import pytest
 import torch
+from torch.nn import functional as F
 
 from fovea.supervision.cross_pseudo import CrossPseudo, crossed
 
-from . import streams
+from . import tiny
 
 
 def mode(weight: float = 1.5) -> CrossPseudo:
     torch.manual_seed(0)
-    return CrossPseudo(streams.cross, streams.loss(), weight)
+    return CrossPseudo(tiny.cross, tiny.loss(), weight)
 
 
-def test_each_network_learns_the_likeliest_class_of_the_other() -> None:
+def test_pseudo_labels_are_the_argmax() -> None:
     torch.manual_seed(0)
     first, second = torch.randn(2, 2, 3, 2, 2, 2, dtype=torch.float64)
     first.requires_grad_()
     terms = []
     for a, b in ((first, second), (second, first)):
         voxels = zip(a.movedim(1, -1).reshape(-1, 3), b.movedim(1, -1).reshape(-1, 3), strict=True)
-        terms.append(torch.stack([-said.log_softmax(0)[other.argmax()] for said, other in voxels]).mean())
+        terms.append(torch.stack([-z.log_softmax(0)[other.argmax()] for z, other in voxels]).mean())
 
     torch.testing.assert_close(crossed({"ct": first}, {"ct": second}), sum(terms))
     torch.testing.assert_close(crossed({"ct": first, "mri": first}, {"ct": second, "mri": second}), sum(terms))
 
 
-def test_the_terms_are_those_of_the_paper() -> None:
-    module, batch = mode(weight=2.0), streams.two_streams()
+def test_pseudo_label_of_one_class_is_0_or_1() -> None:
+    torch.manual_seed(0)
+    first, second = torch.randn(2, 2, 1, 4, 4, dtype=torch.float64)
+    terms = []
+    for a, b in ((first, second), (second, first)):
+        pairs = zip(a.flatten(), b.flatten(), strict=True)
+        terms.append(torch.stack([F.softplus(-z) if other > 0 else F.softplus(z) for z, other in pairs]).mean())
+    torch.testing.assert_close(crossed({"": first}, {"": second}), sum(terms))
+
+
+def test_terms_of_the_paper() -> None:
+    module, batch = mode(weight=2.0), tiny.two_streams()
     terms = module.losses(batch, progress=0.5)
 
-    seen = [[network(batch[name]["image"]).logits for network in module.networks] for name in ("labeled", "unlabeled")]
-    torch.testing.assert_close(terms["pseudo"], (crossed(*seen[0]) + crossed(*seen[1])) / 2)
+    logits = [
+        [network(batch[name]["image"]).logits for network in module.networks] for name in ("labeled", "unlabeled")
+    ]
+    torch.testing.assert_close(terms["pseudo"], (crossed(*logits[0]) + crossed(*logits[1])) / 2)
     torch.testing.assert_close(terms["loss"], terms["supervised"] + 2 * math.exp(-1.25) * terms["pseudo"])
 
 
 @torch.inference_mode()
-def test_the_networks_begin_apart_and_the_first_predicts() -> None:
-    module, image = mode().eval(), streams.volumes()
+def test_networks_differ_and_the_first_predicts() -> None:
+    module, image = mode().eval(), tiny.volumes()
     first, second = (network(image).logits["ct"].softmax(1) for network in module.networks)
 
     assert not torch.allclose(first, second)
     torch.testing.assert_close(module(image, (8, 8, 8))["prediction"], first)
-
-
-def test_a_negative_weight_is_refused() -> None:
-    with pytest.raises(ValueError, match="give 0 or more"):
-        mode(weight=-1.0)

@@ -1,10 +1,12 @@
-"""What is particular to multi-level gaze supervision."""
+"""Multi-level supervision beyond the contract."""
 
 import pytest
 import torch
 from torch import nn
 
-from fovea.supervision.multi_level import Gaze
+from fovea.supervision.multi_level import MultiLevel
+
+from . import tiny
 
 
 class Linear(nn.Module):
@@ -21,12 +23,12 @@ class Linear(nn.Module):
         return self.head(features)
 
     def forward(self, image):
-        return self.classify(self.features(image))
+        return self.head(image)
 
 
-def build(**options) -> Gaze:
+def build(backbone=Linear, **options) -> MultiLevel:
     torch.manual_seed(0)
-    return Gaze(Linear, nn.BCEWithLogitsLoss(), **({"thresholds": [0.5, 0.3]} | options))
+    return tiny.multi_level(backbone, nn.BCEWithLogitsLoss(), **options)
 
 
 def batch() -> dict[str, torch.Tensor]:
@@ -34,7 +36,7 @@ def batch() -> dict[str, torch.Tensor]:
     return {"image": torch.randn(2, 3, 8, 8), "pseudo": torch.rand(2, 1, 8, 8)}
 
 
-def test_each_level_learns_its_own_threshold() -> None:
+def test_targets_of_the_levels() -> None:
     mode, data = build(consistency="none"), batch()
     terms = mode.losses(data, 0.0)
     for k, threshold in enumerate([0.5, 0.3]):
@@ -44,7 +46,7 @@ def test_each_level_learns_its_own_threshold() -> None:
 
 
 @pytest.mark.parametrize("consistency", ["prop", "pure"])
-def test_the_loss_is_the_weighted_sum_of_its_terms(consistency: str) -> None:
+def test_loss_is_the_weighted_sum_of_its_terms(consistency: str) -> None:
     terms = build(consistency=consistency, weight=2.0).losses(batch(), 0.0)
     supervised = terms["supervised_1"] + terms["supervised_2"]
     torch.testing.assert_close(terms["loss"], supervised + 2.0 * (terms["consistency_1"] + terms["consistency_2"]))
@@ -56,7 +58,7 @@ def test_one_level_or_no_weight_has_no_consistency() -> None:
     assert set(build(weight=0.0).losses(batch(), 0.0)) == {"loss"} | first | second
 
 
-def test_copied_levels_start_equal_and_independent_ones_do_not() -> None:
+def test_init_of_the_levels() -> None:
     first, second = (level.head.weight for level in build(init="copied").levels)
     assert torch.equal(first, second)
     assert first.data_ptr() != second.data_ptr()
@@ -64,8 +66,8 @@ def test_copied_levels_start_equal_and_independent_ones_do_not() -> None:
     assert not torch.equal(first, second)
 
 
-def collapsed(**options) -> Gaze:
-    """The first level says background everywhere, the second foreground."""
+def collapsed(**options) -> MultiLevel:
+    """The first level predicts background everywhere, the second foreground."""
     mode = build(**options)
     for level, bias in zip(mode.levels, (-100.0, 5.0), strict=True):
         level.head.weight.data.zero_()
@@ -73,7 +75,7 @@ def collapsed(**options) -> Gaze:
     return mode
 
 
-def test_a_collapsed_level_takes_the_mean_of_logits_with_it_and_halves_that_of_probabilities_alone() -> None:
+def test_ensembles_with_a_collapsed_level() -> None:
     means = {}
     for ensemble in ("logits", "probabilities", "quality"):
         mode = collapsed(ensemble=ensemble)
@@ -84,29 +86,29 @@ def test_a_collapsed_level_takes_the_mean_of_logits_with_it_and_halves_that_of_p
     assert means["quality"] == pytest.approx(0.9933, abs=1e-3)
 
 
-def test_quality_weighs_levels_by_their_agreement() -> None:
+def test_quality_weights_levels_by_agreement() -> None:
     mode, image = build(ensemble="quality"), torch.randn(1, 3, 8, 8)
     mode.agreement.running.copy_(torch.tensor([[0.2, 0.4], [0.2, 0.4], [0.1, 0.3]]))  # Dice 1/2 and 3/4
     outputs = mode(image, (8, 8))
     torch.testing.assert_close(outputs["prediction"], 0.4 * outputs["level_1"] + 0.6 * outputs["level_2"])
 
 
-def test_every_checkpoint_holds_the_agreement() -> None:
+def test_checkpoints_hold_the_agreement() -> None:
     for ensemble in ("logits", "probabilities", "quality"):
         assert "agreement.running" in build(ensemble=ensemble).state_dict()
 
 
-def test_a_collapse_is_told_once_and_names_the_level(caplog: pytest.LogCaptureFixture) -> None:
+def test_collapse_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     mode = collapsed(window=5)
     for _ in range(15):
         mode.losses(batch(), 0.0)
         mode.after_step(0.0)
     (line,) = [record.message for record in caplog.records]
-    assert line.startswith("level 1 (threshold 0.5) predicts next to nothing: 0.0 % of its pseudo-mask's area")
+    assert line.startswith("level 1 (threshold 0.5) predicts only 0.0 % of the area of its pseudo-mask")
     assert "supervision.ensemble=quality" in line
 
 
-def test_quality_and_one_level_are_not_advised_to_use_quality(caplog: pytest.LogCaptureFixture) -> None:
+def test_quality_is_not_advised_twice(caplog: pytest.LogCaptureFixture) -> None:
     mode = collapsed(window=1, ensemble="quality")
     mode.losses(batch(), 0.0)
     mode.after_step(0.0)
@@ -114,29 +116,22 @@ def test_quality_and_one_level_are_not_advised_to_use_quality(caplog: pytest.Log
     assert "ensemble" not in caplog.text
 
 
-def test_a_range_is_drawn_for_each_batch() -> None:
+def test_range_is_drawn_for_each_batch() -> None:
     mode, data = build(thresholds=[[0.1, 0.9], 0.3], consistency="none"), batch()
     found = [mode.losses(data, 0.0) for _ in range(4)]
     assert len({terms["supervised_1"].item() for terms in found}) > 1
     assert len({terms["supervised_2"].item() for terms in found}) == 1
 
 
-def test_levels_are_read_beside_the_ensemble() -> None:
+def test_outputs_of_the_levels() -> None:
     outputs = build(thresholds=[0.5, 0.3, 0.4])(torch.randn(1, 3, 8, 8), (16, 12))
     assert list(outputs) == ["prediction", "level_1", "level_2", "level_3"]
 
 
-@pytest.mark.parametrize(
-    ("options", "key"),
-    [
-        ({"consistency": "propagate"}, "supervision.consistency=propagate"),
-        ({"init": "same"}, "supervision.init=same"),
-        ({"ensemble": "votes"}, "supervision.ensemble=votes"),
-        ({"thresholds": []}, "supervision.thresholds"),
-        ({"thresholds": [0.5, 1.5]}, "supervision.thresholds"),
-        ({"window": 0}, "supervision.window=0"),
-    ],
-)
-def test_bad_choices_are_refused_by_name(options: dict, key: str) -> None:
-    with pytest.raises(ValueError, match=key):
-        build(**options)
+@pytest.mark.parametrize("consistency", ["pure", "none"])
+def test_backbone_without_features(consistency: str) -> None:
+    data = batch()
+    plain = build(lambda: nn.Conv2d(3, 1, 1), consistency=consistency).losses(data, 0.0)
+    torch.testing.assert_close(plain, build(consistency=consistency).losses(data, 0.0))
+    with pytest.raises(ValueError, match="consistency=prop needs a backbone with features, not Conv2d"):
+        build(lambda: nn.Conv2d(3, 1, 1))

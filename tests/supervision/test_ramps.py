@@ -5,7 +5,7 @@ import pytest
 from fovea.supervision.ramps import ramp_down, ramp_up
 
 
-def test_ramps_are_the_published_ones() -> None:
+def test_published_ramps() -> None:
     assert ramp_up(0.0) == pytest.approx(math.exp(-5))
     assert ramp_up(0.5) == pytest.approx(math.exp(-1.25))
     assert ramp_up(1.0) == 1
@@ -14,6 +14,6 @@ def test_ramps_are_the_published_ones() -> None:
     assert ramp_down(1.0) == pytest.approx(0)
 
 
-def test_ramps_go_one_way() -> None:
+def test_ramps_are_monotonic() -> None:
     ups, downs = zip(*((ramp_up(step / 20), ramp_down(step / 20)) for step in range(21)), strict=True)
     assert list(ups) == sorted(ups) and list(downs) == sorted(downs, reverse=True)

@@ -1,4 +1,4 @@
-"""Thresholds, fixed and drawn."""
+"""Fixed and drawn thresholds."""
 
 import pytest
 import torch
@@ -6,14 +6,14 @@ import torch
 from fovea.supervision.thresholds import Thresholds
 
 
-def test_numbers_stay_as_they_are_and_draw_nothing() -> None:
+def test_fixed_thresholds_draw_nothing() -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
     assert Thresholds([0.5, 0.3]).draw() == [0.5, 0.3]
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_range_is_drawn_evenly_from_end_to_end() -> None:
+def test_range_is_drawn_uniformly() -> None:
     torch.manual_seed(0)
     drawn = [Thresholds([0.5, [0.2, 0.4]]).draw() for _ in range(500)]
     assert {first for first, _ in drawn} == {0.5}
@@ -22,7 +22,7 @@ def test_a_range_is_drawn_evenly_from_end_to_end() -> None:
     assert values.mean().item() == pytest.approx(0.3, abs=0.01)
 
 
-def test_the_seed_of_the_run_is_that_of_the_draws() -> None:
+def test_draws_follow_the_seed() -> None:
     torch.manual_seed(7)
     first = [Thresholds([[0.2, 0.4]]).draw() for _ in range(3)]
     torch.manual_seed(7)
@@ -30,7 +30,7 @@ def test_the_seed_of_the_run_is_that_of_the_draws() -> None:
     assert first[0] != first[1]
 
 
-@pytest.mark.parametrize("given", [[], [0.0], [1.5], [[0.4, 0.2]], [[0.0, 0.2]], [[0.2, 1.2]], [[0.2]], ["0.5"]])
-def test_others_are_refused_with_an_example(given: list) -> None:
-    with pytest.raises(ValueError, match=r"supervision\.thresholds=.*\[0\.4, 0\.6\]"):
-        Thresholds(given)
+@pytest.mark.parametrize("values", [[], [0.0], [1.5], [[0.4, 0.2]], [[0.0, 0.2]], [[0.2, 1.2]], [[0.2]], ["0.5"]])
+def test_other_values_are_refused(values: list) -> None:
+    with pytest.raises(ValueError, match="thresholds must be"):
+        Thresholds(values)

@@ -6,7 +6,7 @@ from fovea.supervision.tta import MeanOverFlips
 
 
 class Ramp(nn.Module):
-    """Probabilities that depend on where a pixel is; the mean of the modalities where there are several."""
+    """Probabilities that depend on the position of a pixel; of several modalities, of their mean."""
 
     def forward(self, image, size):
         image = torch.stack(list(image.values())).mean(dim=0) if isinstance(image, dict) else image
@@ -15,7 +15,7 @@ class Ramp(nn.Module):
 
 
 class Pixelwise(nn.Module):
-    """Probabilities of a pixel's own value: flips change nothing."""
+    """Probabilities of a pixel's own value, which flips do not change."""
 
     def forward(self, image, size):
         return {"prediction": image.mean(dim=1, keepdim=True).sigmoid()}
@@ -25,7 +25,7 @@ def image(*size: int) -> torch.Tensor:
     return torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
 
 
-def test_is_the_mean_over_an_image_and_its_mirror_images_flipped_back() -> None:
+def test_mean_over_flips() -> None:
     x = image(4, 6)
     found = MeanOverFlips(Ramp(), [-2, -1])(x, (4, 6))
     assert found.keys() == {"prediction", "level_1"}
@@ -40,7 +40,7 @@ def test_is_the_mean_over_an_image_and_its_mirror_images_flipped_back() -> None:
         assert not torch.allclose(found[name], views[0])
 
 
-def test_volumes_are_flipped_in_plane_or_along_all_axes() -> None:
+def test_axes_of_volumes() -> None:
     x = image(2, 4, 6)
     plane = MeanOverFlips(Ramp(), [-2, -1])(x, (2, 4, 6))["prediction"]
     whole = MeanOverFlips(Ramp(), [-3, -2, -1])(x, (2, 4, 6))["prediction"]
@@ -48,26 +48,26 @@ def test_volumes_are_flipped_in_plane_or_along_all_axes() -> None:
     torch.testing.assert_close(whole, (plane + turned) / 2)
 
 
-def test_every_modality_is_flipped() -> None:
+def test_all_modalities_are_flipped() -> None:
     a, b = image(4, 6), image(4, 6) + 1
     found = MeanOverFlips(Ramp(), [-1])({"a": a, "b": b}, (4, 6))["prediction"]
     torch.testing.assert_close(found, MeanOverFlips(Ramp(), [-1])((a + b) / 2, (4, 6))["prediction"])
 
 
 @pytest.mark.parametrize("axes", [[], [-1], [-2, -1]])
-def test_a_module_that_flips_do_not_change_is_unchanged(axes: list[int]) -> None:
+def test_pixelwise_module_is_unchanged(axes: list[int]) -> None:
     x = image(5, 7)
     assert torch.equal(MeanOverFlips(Pixelwise(), axes)(x, (5, 7))["prediction"], Pixelwise()(x, (5, 7))["prediction"])
 
 
-def test_no_axis_is_the_module_itself() -> None:
+def test_no_axis_changes_nothing() -> None:
     x = image(4, 6)
     assert torch.equal(MeanOverFlips(Ramp(), [])(x, (4, 6))["level_1"], Ramp()(x, (4, 6))["level_1"])
 
 
 @pytest.mark.parametrize("axes", [[0], [-4], [-1, -1], [2, 3]])
 def test_other_axes_are_refused(axes: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"tta\.axes="):
+    with pytest.raises(ValueError, match="axes must be"):
         MeanOverFlips(Ramp(), axes)
 
 

@@ -1,4 +1,4 @@
-"""From configuration to a supervision module, the same way for training, evaluation and prediction."""
+"""Build a supervision module from a configuration, in the same way for training, evaluation and prediction."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fovea.runtime.config import instantiate
+from fovea.losses.ignore import IgnoreLabel
+from fovea.models.backbone import Backbone
+from fovea.models.by_modality import ByModality
+from fovea.runtime.config import instantiate, locate
 from fovea.supervision.mode import Mode
 
 
@@ -14,22 +17,51 @@ def build(config: Mapping[str, Any]) -> Mode:
     """Build the mode of `config["supervision"]` from a backbone factory and a loss.
 
     Raises:
-        ValueError: a part is missing from the configuration or cannot be built.
+        ValueError: a part is missing or cannot be built, or the parts do not fit the data.
     """
     missing = [part for part in ("backbone", "loss", "supervision") if part not in config]
     if missing:
         raise ValueError(f"{missing[0]} is not in the configuration; add {missing[0]}=… or load a checkpoint of fovea")
-    backbone = instantiate(config["backbone"])
-    loss = instantiate(config["loss"])
+    data = config.get("data", {})
+    kind = "volumes" if "modalities" in data else "images"
+    mode = locate(config["supervision"]["_target_"], "supervision._target_")
+    if data and kind not in getattr(mode, "serves", {kind}):
+        raise ValueError(
+            f"supervision: {mode.__name__} does not serve {kind}; choose another supervision or other data"
+        )
+    loss = instantiate(config["loss"], "loss")
     loss.register_forward_pre_hook(_in_float32)
-    return instantiate(config["supervision"])(backbone=backbone, loss=loss)
+    if data.get("ignore_label") is not None:
+        loss = IgnoreLabel(loss)
+    backbone = instantiate(config["backbone"], "backbone")
+    module = instantiate(config["supervision"], "supervision")(backbone=backbone, loss=loss)
+    if data:
+        _check(module, loss, data["classes"], kind)
+    return module
 
 
-def _in_float32(loss: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """No loss is computed in half precision: the sum over an image's pixels, as in Dice, would overflow."""
+def _check(module: Mode, loss: nn.Module, classes: int, kind: str) -> None:
+    """Refuse a network of the other kind of data, and a loss that does not accept masks of these classes."""
+    other, choices = {
+        "images": (ByModality, "smp or basic_unet"),
+        "volumes": (Backbone, "cross_modality, each_modality or early_fusion"),
+    }[kind]
+    if wrong := next((part for part in module.modules() if isinstance(part, other)), None):
+        raise ValueError(f"backbone: {type(wrong).__name__} does not read {kind}; choose backbone={choices}")
+    size = (8,) * (3 if kind == "volumes" else 2)
+    target = torch.zeros(1, 1, *size) if classes == 1 else torch.zeros(1, *size, dtype=torch.int64)
+    try:
+        loss(torch.zeros(1, classes, *size), target)
+    except Exception as error:  # losses of other packages raise what they like
+        reason, choice = " ".join(str(error).split()), "dice_bce" if classes == 1 else "dice_ce"
+        raise ValueError(f"loss: not a loss for classes={classes} ({reason}); choose loss={choice}") from error
+
+
+def _in_float32(loss: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Convert half precision to float32, since sums over the pixels of an image overflow."""
     return tuple(
-        each.to(torch.promote_types(each.dtype, torch.float32))
-        if isinstance(each, Tensor) and each.is_floating_point()
-        else each
-        for each in given
+        value.to(torch.promote_types(value.dtype, torch.float32))
+        if isinstance(value, Tensor) and value.is_floating_point()
+        else value
+        for value in arguments
     )

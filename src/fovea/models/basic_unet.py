@@ -8,38 +8,31 @@ from monai.networks.nets.basic_unet import UpCat
 from torch import Tensor, nn
 
 from fovea.models.backbone import Backbone
+from fovea.runtime.bounds import Count
 
 STRIDE = 16  # four halvings
 
 
 class BasicUNet2d(Backbone):
-    """MONAI's BasicUNet with group normalisation, read out by a 1x1 convolution.
+    """MONAI's BasicUNet with group normalization, then a 1x1 convolution.
 
-    The network of Zhong et al., "Weakly-supervised Medical Image Segmentation with Gaze Annotations", MICCAI 2024.
-    Its layers bear the names of the published checkpoints (`encoder` is the whole U-Net).
+    The network of Zhong et al., "Weakly-supervised Medical Image Segmentation with Gaze Annotations", MICCAI 2024. Its
+    layers have the names of the published checkpoints; `encoder` is the whole U-Net.
 
     Args:
         in_channels: Channels of the image.
         classes: Channels of the logits.
-        features: Widths of the five resolutions and of the output features.
-        groups: Groups of each normalisation; each width is a multiple.
+        features: Widths of the five resolutions and of the output features, multiples of `groups`.
+        groups: Groups of each normalization.
 
     Raises:
         ValueError: `features` are not six multiples of `groups`.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        classes: int,
-        features: Sequence[int] = (64, 128, 256, 512, 1024, 128),
-        groups: int = 4,
-    ) -> None:
+    def __init__(self, in_channels: int, classes: int, features: Sequence[Count], groups: Count) -> None:
         super().__init__()
-        if len(features) != 6 or groups < 1 or any(width < 1 or width % groups for width in features):
-            raise ValueError(f"backbone.features={list(features)}: give six multiples of backbone.groups={groups}")
-        self.classes = classes
-        self.widths = list(features)
+        if len(features) != 6 or any(width % groups for width in features):
+            raise ValueError(f"features must be six multiples of groups={groups}, got {list(features)}")
         self.encoder = BasicUNet(
             spatial_dims=2,
             in_channels=in_channels,
@@ -51,32 +44,27 @@ class BasicUNet2d(Backbone):
         self.compiled = False
 
     def features(self, image: Tensor) -> Tensor:
-        """Features [B, C, H, W] of an image [B, in_channels, H, W], C the last of the widths.
+        """Return features [B, C, H, W] of an image [B, in_channels, H, W], C the last of the widths.
 
         Raises:
-            ValueError: a side of the image is below 16 pixels, or, if compiled, no multiple of 16.
+            ValueError: a side is below 16 pixels, or the network is compiled and a side is not a multiple of 16.
         """
         height, width = image.shape[2:]
         if min(height, width) < STRIDE:
-            raise ValueError(f"data.size: images of {height} x {width} px are too small; give {STRIDE} or more")
+            raise ValueError(f"image: sides must be at least {STRIDE} pixels, got {height} x {width}")
         pads = height % STRIDE > 0 or width % STRIDE > 0
         if pads and self.compiled:  # torch 2.15 fails on the gradient of the padding
-            raise ValueError(f"data.size: compile=true needs multiples of {STRIDE}, not {height} x {width} px")
+            raise ValueError(f"image: compile=true needs sides in multiples of {STRIDE}, got {height} x {width}")
         for block in self.encoder.children():
             if isinstance(block, UpCat):
-                block.is_pad = pads  # else MONAI pads by nothing, which is a copy
+                block.is_pad = pads  # otherwise MONAI pads by 0, which makes a copy
         return self.encoder(image)
 
     def classify(self, features: Tensor) -> Tensor:
-        """Logits [B, classes, H, W] of features [B, C, H, W]."""
+        """Return logits [B, classes, H, W] of features [B, C, H, W]."""
         return self.classifier(features)
 
-    def coarser(self) -> list[tuple[nn.Module, int]]:
-        """The decoder at an eighth, a quarter and half of the image's size."""
-        stages: list[nn.Module] = [self.encoder.upcat_4, self.encoder.upcat_3, self.encoder.upcat_2]
-        return list(zip(stages, self.widths[3:0:-1], strict=True))
-
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As `Backbone.compile`."""
+        """Compile the parts in place, as `Backbone.compile`."""
         super().compile(*args, **kwargs)
         self.compiled = True

@@ -1,4 +1,4 @@
-"""A U-Net for each modality: the baseline of no collaboration."""
+"""One independent U-Net for each modality: the baseline without collaboration."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -9,18 +9,13 @@ from fovea.models.unet3d import Halves
 
 
 class EachModality(ByModality):
-    """Modalities side by side, each with a network of its own that sees nothing of the others.
-
-    At prediction any of them may be missing.
+    """Independent networks, one for each modality; in a prediction, any modality may be missing.
 
     Args:
         modalities: Their names; one is enough.
         in_channels: Channels of a volume.
         classes: Channels of the logits of each modality, the background included.
         unet: Factory of `fovea.models.unet3d.Halves` from `in_channels` and `classes`, called for each modality.
-
-    Raises:
-        ValueError: see `ByModality`.
     """
 
     def __init__(
@@ -28,12 +23,12 @@ class EachModality(ByModality):
     ) -> None:
         super().__init__(modalities, classes)
         halves = [unet(in_channels=in_channels, classes=classes) for _ in self.modalities]
-        self.encoders = nn.ModuleList(each.encoder for each in halves)
-        self.decoders = nn.ModuleList(each.decoder for each in halves)
+        self.encoders = nn.ModuleList(half.encoder for half in halves)
+        self.decoders = nn.ModuleList(half.decoder for half in halves)
         self.stride = halves[0].stride
 
     def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
-        """Logits [B, K, D, H, W] and features of volumes [B, C, D, H, W] by modality; see `ByModality.forward`."""
+        """Return the logits [B, K, D, H, W] and features of volumes [B, C, D, H, W] by modality."""
         names = self.present(image)
         logits, features = {}, {}
         for name in names if wanted is None else wanted:

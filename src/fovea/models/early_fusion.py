@@ -1,4 +1,4 @@
-"""One U-Net on all modalities as channels: the baseline of early fusion."""
+"""One U-Net with all modalities as channels: the baseline of early fusion."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar
@@ -11,18 +11,15 @@ from fovea.models.unet3d import Halves
 
 
 class EarlyFusion(ByModality):
-    """One network: the volumes of all modalities are its channels, and the logits of each come out of it.
+    """One network: its input channels are the volumes of all modalities, its output the logits of each modality.
 
-    No modality may be missing, and none has features of its own.
+    No modality may be missing, and no modality has features of its own.
 
     Args:
         modalities: Their names, two or more.
         in_channels: Channels of a volume.
         classes: Channels of the logits of each modality, the background included.
-        unet: Factory of `fovea.models.unet3d.Halves` from `in_channels` and `classes`, each times the modalities.
-
-    Raises:
-        ValueError: see `ByModality`.
+        unet: Factory of `fovea.models.unet3d.Halves` from `in_channels` and `classes`, of all modalities together.
     """
 
     separate: ClassVar[bool] = False
@@ -36,18 +33,18 @@ class EarlyFusion(ByModality):
         self.stride = self.network.stride
 
     def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
-        """Logits [B, K, D, H, W] of volumes [B, C, D, H, W] by modality, and no features.
+        """Return the logits [B, K, D, H, W] of volumes [B, C, D, H, W] by modality, and no features.
 
         Raises:
-            ValueError: a modality is missing; see also `ByModality.fitting`.
+            ValueError: a modality is missing.
         """
-        names = self.fitting(image)
+        names = self.present_in_one_shape(image)
         missing = [name for name in self.modalities if name not in image]
         if missing:
             raise ValueError(
-                f"image: early fusion needs every modality, and {', '.join(missing)} is missing; give it, or train "
-                "with backbone=cross_modality or each_modality"
+                f"image: early fusion needs all modalities, {', '.join(missing)} is missing; train with "
+                "backbone=cross_modality or each_modality to predict without it"
             )
         *skips, deepest = self.network.encoder(torch.cat([image[name] for name in names], dim=1))
-        pieces = dict(zip(names, self.network.decoder(deepest, skips).chunk(len(names), dim=1), strict=True))
-        return Outputs(pieces if wanted is None else {name: pieces[name] for name in wanted}, {})
+        logits = dict(zip(names, self.network.decoder(deepest, skips).chunk(len(names), dim=1), strict=True))
+        return Outputs(logits if wanted is None else {name: logits[name] for name in wanted}, {})

@@ -1,4 +1,4 @@
-"""Networks as a machine runs them fastest, in place: their weights keep names and values."""
+"""Memory layout and compilation of networks, in place; names and values of the weights stay."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}  # by dimensions o
 
 
 def put_channels_last(module: nn.Module) -> None:
-    """Lay the weights of two- and three-dimensional convolutions out with the channels last.
+    """Store the weights of 2-D and 3-D convolutions with the channels last.
 
-    A convolution hands over its output in the layout of its weights, so that images need no conversion.
+    A convolution returns its output in the layout of its weights, so images need no conversion.
     """
     for parameter in module.parameters():
         if parameter.dim() in FORMATS:
@@ -19,17 +19,16 @@ def put_channels_last(module: nn.Module) -> None:
 
 
 def compile_networks(module: nn.Module, **options: Any) -> None:
-    """Compile each network that a supervision mode owns, singly or in a list, with torch.compile.
+    """Compile each network that a supervision mode owns, alone or in a list, with torch.compile.
 
-    What the mode computes with them stays Python: a weight that changes with the progress would be compiled anew at
-    each step.
+    The mode itself stays Python: a weight that changes with the progress would recompile it in each step.
 
     Args:
         module: The mode.
-        **options: Of torch.compile.
+        **options: Options of torch.compile.
     """
     for child in module.children():
         if isinstance(child, nn.ModuleList | nn.ModuleDict):
             compile_networks(child, **options)
-        elif next(child.parameters(), None) is not None:  # else a loss
+        elif next(child.parameters(), None) is not None:  # losses have no parameters
             child.compile(**options)

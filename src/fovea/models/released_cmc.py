@@ -1,4 +1,4 @@
-"""The published cross-modality network, loaded from plain tensors into ours."""
+"""The published cross-modality network (CMC), loaded from plain tensors."""
 
 import re
 from collections.abc import Mapping
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from fovea.models.cross_modality import CrossModalityNet
 from fovea.models.pretrained import STATISTICS, our_name
 from fovea.models.unet3d import UNet3d
-from fovea.runtime.errors import first_few
+from fovea.models.weights import check_same, tensors_of
 
 FIRST, LAST = "encoders.0.stages.0.1.conv.weight", "decoders.0.head.weight"
+WIDTHS = [64, 128, 256, 512]
 NORM = ("batch", {"track_running_stats": False})
 FUSION = re.compile(r"fusion_layer\.layer([12])\.(conv1|bn1)\.(\w+)")
 
@@ -28,25 +29,26 @@ class ReleasedCmc(nn.Module):
 
     def __init__(self, in_channels: int, classes: int) -> None:
         super().__init__()
-        unet = partial(UNet3d, norm=NORM)
-        self.network = CrossModalityNet(["a", "b"], in_channels, classes, unet, norm=NORM)
+        unet = partial(UNet3d, features=WIDTHS, norm=NORM)
+        self.network = CrossModalityNet(
+            ["a", "b"], in_channels, classes, unet, norm=NORM, groups=16, shared_encoder=True, shared_decoder=True
+        )
 
     def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [B, K, D, H, W] of each of two volumes [B, C, D, H, W]."""
+        """Return the logits [B, K, D, H, W] of each of two volumes [B, C, D, H, W]."""
         logits = self.network({"a": a, "b": b}).logits
         return logits["a"], logits["b"]
 
 
 def load_cmc(state_dict: Mapping[str, Any]) -> ReleasedCmc:
-    """Build the network of a published CMC checkpoint and give it those weights.
+    """Build the network of a published CMC checkpoint and load its weights.
 
     Zhou et al., "Robust Semi-Supervised Multimodal Medical Image Segmentation via Cross Modality Collaboration", MICCAI
-    2024. Numbers of channels and classes are read from the tensors. The release normalises by batch statistics always:
-    the running ones of its checkpoints are dropped, and a prediction depends on its batch.
+    2024. The numbers of channels and classes come from the tensors. The release always normalizes by batch statistics:
+    the running statistics of its checkpoints are dropped, and a prediction depends on its batch.
 
     Args:
-        state_dict: Tensors by name, or a mapping that holds such a mapping under `state_dict`, `model` or `net`; the
-            prefix `module.` of DataParallel is taken off.
+        state_dict: Tensors by name, or a checkpoint that holds such a mapping; see `tensors_of`.
 
     Returns:
         The network in evaluation mode.
@@ -54,46 +56,26 @@ def load_cmc(state_dict: Mapping[str, Any]) -> ReleasedCmc:
     Raises:
         ValueError: names are missing or unknown, or shapes differ from the published ones.
     """
-    published = _tensors(state_dict)
-    weights = {_our_name(name): value for name, value in published.items() if not name.endswith(STATISTICS)}
-    names = {_our_name(name): name for name in published}
+    published = {name: value for name, value in tensors_of(state_dict).items() if not name.endswith(STATISTICS)}
+    weights = {_our_name(name): value for name, value in published.items()}
     first, last = weights.get(FIRST), weights.get(LAST)
     if first is None or last is None or first.dim() != 5 or len(last) < 2:
         raise ValueError(
-            "checkpoint: no CMC network in it (image_encoder.down_tr64.ops.0.conv1.weight or "
-            "decoder.out_tr.conv.conv.weight is not there); give the state dict of a published model"
+            "checkpoint: not a CMC network (no image_encoder.down_tr64.ops.0.conv1.weight or "
+            "decoder.out_tr.conv.conv.weight); give the state dict of a published model"
         )
-    with torch.device("meta"):  # the tensors say how much to build, and have not been compared
+    with torch.device("meta"):  # allocates nothing: the sizes come from a file that is not checked yet
         network = ReleasedCmc(first.shape[1], len(last))
-    own = network.network.state_dict()
-    problems = {
-        "missing": own.keys() - weights.keys(),
-        "unknown": weights.keys() - own.keys(),
-        "of another shape": {name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape},
-    }
-    found = [
-        f"{what}: {first_few(sorted(names.get(n, n) for n in wrong))}" for what, wrong in problems.items() if wrong
-    ]
-    if found:
-        raise ValueError(f"checkpoint: not the published CMC network ({'; '.join(found)}); give an unchanged one")
+    check_same(network.network.state_dict(), weights, "CMC", {_our_name(name): name for name in published})
     network.to_empty(device="cpu").network.load_state_dict(weights)
     return network.eval()
 
 
-def _tensors(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors by name, without what training code wraps around them."""
-    inner = next((state_dict[key] for key in ("state_dict", "model", "net") if key in state_dict), state_dict)
-    strangers = [name for name, value in inner.items() if not isinstance(value, Tensor)]
-    if strangers:
-        raise ValueError(f"checkpoint: {first_few(strangers)} hold no tensor; give the state dict of a published model")
-    return {str(name).removeprefix("module."): value for name, value in inner.items()}
-
-
 def _our_name(name: str) -> str:
-    """What `CrossModalityNet` calls a tensor of the published network."""
-    if found := FUSION.fullmatch(name):
-        layer, part, kind = found.groups()
-        return f"fusion.{int(layer) - 1}.{'conv' if part == 'conv1' else 'adn.N'}.{kind}"
+    """Return the name in `CrossModalityNet` of a tensor of the published network."""
+    if match := FUSION.fullmatch(name):
+        layer, part, tensor = match.groups()
+        return f"fusion.{int(layer) - 1}.{'conv' if part == 'conv1' else 'adn.N'}.{tensor}"
     if name == "MIA_module.gamma":
         return "awareness.gamma"
     if name.startswith("conv3d_convert."):

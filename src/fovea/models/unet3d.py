@@ -1,4 +1,4 @@
-"""U-Nets of volumes in two halves, so that something can be put between encoder and decoder."""
+"""U-Nets of volumes in two halves, so that a module can be put between encoder and decoder."""
 
 import itertools
 from collections.abc import Sequence
@@ -10,28 +10,29 @@ from monai.networks.nets import DynUNet
 from torch import Tensor, nn
 
 from fovea.models.pretrained import load_halves
+from fovea.runtime.bounds import Count
 
 Norm = str | Sequence[Any]
-"""A normalisation as MONAI names it: `instance`, or `[group, {num_groups: 8}]`."""
+"""A normalization as MONAI names it: `instance`, or `[group, {num_groups: 8}]`."""
 
 
 class Encoder(nn.Module):
-    """Stages, each at half the resolution of the one before; the first keeps that of the image."""
+    """Stages, each at half the resolution of the one before; the first has that of the image."""
 
     def __init__(self, stages: Sequence[nn.Module]) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """The output [B, C, d, h, w] of each stage, from the finest to the deepest."""
-        found = [image]
+        """Return the output [B, C, d, h, w] of each stage, from the finest to the deepest."""
+        outputs = [image]
         for stage in self.stages:
-            found.append(stage(found[-1]))
-        return found[1:]
+            outputs.append(stage(outputs[-1]))
+        return outputs[1:]
 
 
 class Decoder(nn.Module):
-    """Stages that take what is below and a skip, from the deepest to the finest, and a head."""
+    """Stages that take the deeper output and a skip, from the deepest to the finest, and a head."""
 
     def __init__(self, stages: Sequence[nn.Module], head: nn.Module) -> None:
         super().__init__()
@@ -39,18 +40,18 @@ class Decoder(nn.Module):
         self.head = head
 
     def forward(self, deepest: Tensor, skips: Sequence[Tensor]) -> Tensor:
-        """Logits [B, K, D, H, W] of the deepest features and the skips, which come as from the encoder."""
+        """Return logits [B, K, D, H, W] of the deepest features and the skips, in the order of the encoder."""
         for stage, skip in zip(self.stages, reversed(skips), strict=True):
             deepest = stage(deepest, skip)
         return self.head(deepest)
 
 
 class Halves(nn.Module):
-    """An encoder and the decoder that goes with it.
+    """An encoder and its decoder.
 
     Attributes:
         width: Channels of the deepest features.
-        stride: Sides of a volume are multiples of this.
+        stride: The sides of a volume are multiples of this.
     """
 
     def __init__(self, encoder: Encoder, decoder: Decoder, widths: Sequence[int]) -> None:
@@ -62,28 +63,28 @@ class Halves(nn.Module):
 
 
 class UNet3d(Halves):
-    """The three-dimensional U-Net of Models Genesis, which the published cross-modality network is made of.
+    """The three-dimensional U-Net of Models Genesis, which the published cross-modality network uses.
 
-    Zhou et al., "Models Genesis", Medical Image Analysis 67, 2021. Two convolutions a stage, of which the first of the
-    encoder's has half the width; max pooling down, transposed convolutions up.
+    Zhou et al., "Models Genesis", Medical Image Analysis 67, 2021. A stage has two convolutions; in the encoder,
+    the first has half the width. Max pooling down, transposed convolutions up.
 
     Args:
         in_channels: Channels of a volume.
         classes: Channels of the logits.
         features: Width of each resolution, from the finest on; even numbers.
-        norm: Normalisation. `[batch, {track_running_stats: false}]` is the published one, by batch statistics always.
-        pretrained: A file of weights to begin with; see `fovea.models.pretrained.load_halves`.
+        norm: Normalization. Published is `[batch, {track_running_stats: false}]`, which always uses batch statistics.
+        pretrained: A file of initial weights; see `fovea.models.pretrained.load_halves`.
 
     Raises:
-        ValueError: the widths are fewer than two or odd; the file cannot be read or is of another network.
+        ValueError: there are fewer than two widths, one is odd, or the file does not fit.
     """
 
     def __init__(
         self,
         in_channels: int,
         classes: int,
-        features: Sequence[int] = (64, 128, 256, 512),
-        norm: Norm = "instance",
+        features: Sequence[Count],
+        norm: Norm,
         pretrained: str | None = None,
     ) -> None:
         _check(features)
@@ -106,21 +107,21 @@ class DynUNet3d(Halves):
     Args:
         in_channels: Channels of a volume.
         classes: Channels of the logits.
-        features: Width of each resolution, from the finest on.
-        norm: Normalisation.
-        residual: Whether the encoder's blocks are residual.
-        pretrained: A file of weights to begin with, of a network of this class; see `UNet3d`.
+        features: Width of each resolution, from the finest on; three or more even numbers.
+        norm: Normalization.
+        residual: Whether the blocks of the encoder are residual.
+        pretrained: A file of initial weights, of a network of this class.
 
     Raises:
-        ValueError: see `UNet3d`; there must be three widths.
+        ValueError: as in `UNet3d`.
     """
 
     def __init__(
         self,
         in_channels: int,
         classes: int,
-        features: Sequence[int] = (32, 64, 128, 256),
-        norm: Norm = "instance",
+        features: Sequence[Count],
+        norm: Norm,
         residual: bool = False,
         pretrained: str | None = None,
     ) -> None:
@@ -143,12 +144,12 @@ class DynUNet3d(Halves):
 
 
 class Up(nn.Module):
-    """One resolution up: a transposed convolution, the skip beside it, two convolutions.
+    """One resolution up: a transposed convolution, concatenation with the skip, two convolutions.
 
     Args:
         below: Channels of the deeper input.
         width: Channels of the skip and of the output.
-        norm: Normalisation.
+        norm: Normalization.
     """
 
     def __init__(self, below: int, width: int, norm: Norm) -> None:
@@ -157,17 +158,17 @@ class Up(nn.Module):
         self.body = nn.Sequential(convolution(below + width, width, norm), convolution(width, width, norm))
 
     def forward(self, deeper: Tensor, skip: Tensor) -> Tensor:
-        """[B, width, D, H, W] of a deeper [B, below, D/2, H/2, W/2] and a skip [B, width, D, H, W]."""
+        """Return [B, width, D, H, W] from a deeper [B, below, D/2, H/2, W/2] and a skip [B, width, D, H, W]."""
         return self.body(torch.cat([self.up(deeper), skip], dim=1))
 
 
 def convolution(before: int, width: int, norm: Norm) -> nn.Module:
-    """A 3x3x3 convolution, normalisation and ReLU; the names of its weights are MONAI's."""
+    """Return a 3x3x3 convolution, normalization and ReLU, with MONAI's names of weights."""
     return Convolution(3, before, width, kernel_size=3, adn_ordering="NA", act="relu", norm=_with_scale(norm))
 
 
 def _with_scale(norm: Norm) -> str | tuple[Any, ...]:
-    """MONAI's instance normalisation has no scale and shift unless told, its others have."""
+    """Return a normalization with scale and shift, which MONAI's instance normalization has only on request."""
     if norm == "instance":
         return "instance", {"affine": True}
     return norm if isinstance(norm, str) else tuple(norm)
@@ -175,4 +176,4 @@ def _with_scale(norm: Norm) -> str | tuple[Any, ...]:
 
 def _check(features: Sequence[int], least: int = 2) -> None:
     if len(features) < least or any(width < 2 or width % 2 for width in features):
-        raise ValueError(f"backbone.unet.features={list(features)}: give {least} or more even numbers")
+        raise ValueError(f"features must be {least} or more even numbers, got {list(features)}")

@@ -22,7 +22,9 @@ CLASSES = {
     "fovea.schedules.cosine_with_warmup": "fovea.engine.schedules.cosine_with_warmup",
     "fovea.schedules.polynomial": "fovea.engine.schedules.polynomial",
     "fovea.supervision.flips.MeanOverFlips": "fovea.supervision.tta.MeanOverFlips",
-    "fovea.supervision.gaze.Gaze": "fovea.supervision.multi_level.Gaze",
+    "fovea.supervision.gaze.Gaze": "fovea.supervision.multi_level.MultiLevel",
+    "fovea.supervision.labeled_only.LabeledOnly": "fovea.supervision.full.Full",
+    "fovea.supervision.multi_level.Gaze": "fovea.supervision.multi_level.MultiLevel",
 }
 """New path of each class by its old path."""
 

@@ -1,4 +1,4 @@
-"""How the levels of a pseudo-mask get on in training: a weight for each, and a warning when one collapses."""
+"""Track how well each level fits its own pseudo-mask, and warn of a collapse."""
 
 import logging
 
@@ -8,21 +8,21 @@ from torch import Tensor, distributed, nn
 from fovea.runtime.processes import first
 
 log = logging.getLogger(__name__)
-NEXT_TO_NOTHING = 0.1  # of the pixels of its pseudo-mask: a level that predicts fewer has collapsed
+COLLAPSED = 0.1  # of the area of its pseudo-mask: a level that predicts less has collapsed
 
 
 class Agreement(nn.Module):
     """The Dice of each level's prediction with its own pseudo-mask, over about the last `window` training batches.
 
-    It needs no mask. A level whose pseudo-mask cannot be learnt, because the gaze is off or its threshold strict, comes
-    to predict the background alone; its Dice is then 0, whereas that of its loss is small.
+    It needs no mask. A level that cannot learn its pseudo-mask, e.g. with a high threshold on poor gaze, ends in
+    predicting only background. Its Dice is then 0, but its loss is small.
 
     Args:
-        levels: Their number, K.
-        window: Steps that the moving averages remember.
+        levels: The number of levels, K.
+        window: The number of steps that the moving averages remember.
     """
 
-    running: Tensor  # [3, K]: parts of the pixels that are predicted, that are in the pseudo-mask, that are in both
+    running: Tensor  # [3, K]: the parts of the pixels that are predicted, in the pseudo-mask, and in both
 
     def __init__(self, levels: int, window: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Agreement(nn.Module):
 
     @torch.no_grad()
     def update(self, logits: Tensor, targets: Tensor) -> None:
-        """Follow one training batch: logits and targets of 0 and 1, both [K, B, 1, H, W]; all processes together."""
+        """Add one training batch of all processes: logits and targets of 0 and 1, both [K, B, 1, H, W]."""
         predicted, wanted = logits > 0, targets > 0
         shares = torch.stack([predicted, wanted, predicted & wanted]).float().mean(dim=(2, 3, 4, 5))
         if distributed.is_available() and distributed.is_initialized():
@@ -42,31 +42,31 @@ class Agreement(nn.Module):
         self.running.lerp_(shares.to(self.running), 1 / self.window)
 
     def dice(self) -> Tensor:
-        """[K] in [0, 1]. All averages began at 0 together, so that their ratio is right from the first step on."""
+        """Return the Dice of each level, [K]. All averages start at 0, so their ratio is right from the first step."""
         predicted, wanted, both = self.running
         return 2 * both / (predicted + wanted).clamp_min(torch.finfo(both.dtype).tiny)
 
     def weights(self) -> Tensor:
-        """[K] that sum to 1, in proportion to the Dice; equal ones while every level's is 0."""
+        """Return weights [K] in proportion to the Dice, with sum 1; equal weights if all Dice are 0."""
         dice = self.dice() + 1e-6
         return dice / dice.sum()
 
-    def after_step(self, names: list[str], mend: str) -> None:
-        """Look once every `window` steps, and say which levels have collapsed since, and which are back.
+    def after_step(self, names: list[str], advice: str) -> None:
+        """Every `window` steps, log which levels have collapsed or recovered since the last time.
 
         Args:
-            names: What to call each level.
-            mend: What to do about a collapse.
+            names: The name of each level.
+            advice: What to do about a collapse.
         """
         self.steps += 1
         if self.steps % self.window:
             return
         predicted, wanted, _ = self.running.tolist()
-        now = {k for k in range(len(names)) if predicted[k] < NEXT_TO_NOTHING * wanted[k]}
+        now = {k for k in range(len(names)) if predicted[k] < COLLAPSED * wanted[k]}
         if first():
             for k in sorted(now - self.collapsed):
-                part = 100 * predicted[k] / wanted[k]
-                log.warning("%s predicts next to nothing: %.1f %% of its pseudo-mask's area; %s", names[k], part, mend)
+                percent = 100 * predicted[k] / wanted[k]
+                log.warning("%s predicts only %.1f %% of the area of its pseudo-mask; %s", names[k], percent, advice)
             for k in sorted(self.collapsed - now):
-                log.info("%s predicts again", names[k])
+                log.info("%s has recovered", names[k])
         self.collapsed = now

@@ -1,60 +1,56 @@
 """One network on a pseudo-mask, with a band of uncertain values that it is not trained on."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from fovea.losses.certain import on_certain
-from fovea.supervision.deep import Deep
+from fovea.losses.ignore import IGNORE, IgnoreLabel
+from fovea.supervision.batch import Batch, Image
+from fovea.supervision.modalities import logits_of, predict, supervised_loss
 from fovea.supervision.mode import Mode
-from fovea.supervision.outputs import probabilities
 from fovea.supervision.thresholds import Thresholds
 
 
 class Band(Mode):
-    """One network; the map's high values are foreground, its low ones background, and those between say nothing.
+    """One network: high values of the map are foreground, low values background, and the loss ignores those between.
 
-    The strict and the lax threshold agree outside the band, so what is trained on is the surer part of the map, at the
-    cost of one network. Partial cross-entropy, Tang et al., CVPR 2018 (see `fovea.losses.certain`).
+    The strictest and the loosest threshold agree outside the band. So the network learns the more certain part of the
+    map, at the cost of one network. Partial cross-entropy, Tang et al., CVPR 2018 (see `fovea.losses.ignore`).
 
     Args:
         backbone: Factory of the network, called once.
-        loss: Takes logits and targets of 0 and 1, both [1, 1, N, 1], of the N certain pixels of the batch.
-        thresholds: Foreground is `pseudo >= max(thresholds)`, background `pseudo < min(thresholds)`; with one
-            threshold there is no band. A pair `[low, high]` is a range that each batch draws from.
-        deep: Weight of the loss of the decoder's coarser scales, for backbones that have some; 0 for none.
+        loss: Takes logits [1, K, N, 1] of the N certain pixels of the batch and their target.
+        thresholds: Foreground is `pseudo >= max(thresholds)`, background is `pseudo < min(thresholds)`. With one
+            threshold there is no band. A pair `[low, high]` is a range; each batch draws a value from it.
 
     Raises:
-        ValueError: no threshold, or one outside (0, 1]; see also `fovea.supervision.deep.Deep`.
+        ValueError: no threshold, or one outside (0, 1].
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})
+    serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
 
     def __init__(
-        self,
-        backbone: Callable[[], nn.Module],
-        loss: nn.Module,
-        thresholds: Sequence[float | Sequence[float]],
-        deep: float = 0.0,
+        self, backbone: Callable[[], nn.Module], loss: nn.Module, thresholds: Sequence[float | Sequence[float]]
     ) -> None:
         super().__init__()
         self.thresholds = Thresholds(thresholds)
         self.network = backbone()
-        self.loss = loss
-        self.deep = Deep(self.network, deep)
+        self.loss = IgnoreLabel(loss)
 
-    def losses(self, batch: Mapping[str, Any], progress: float) -> dict[str, Tensor]:
-        """The loss on `image` [B, C, H, W] and the map `pseudo` [B, 1, H, W] in [0, 1]; what part of it is certain."""
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return the loss on `image` and the map `pseudo` [B, 1, *size], and the certain part of the map."""
         pseudo, thresholds = batch["pseudo"], self.thresholds.draw()
         foreground = pseudo >= max(thresholds)
         certain = foreground | (pseudo < min(thresholds))
-        target = foreground.to(pseudo.dtype)
-        terms = self.deep.losses(
-            self.network, batch["image"], lambda logits: on_certain(self.loss, logits, target, certain)
-        )
-        return terms | {"certain": certain.float().mean()}
+        target = torch.where(certain, foreground.to(pseudo.dtype), IGNORE)
+        logits = logits_of(self.network, batch["image"])
+        several = next(iter(logits.values())).shape[1] > 1  # background and foreground as two classes
+        supervised = supervised_loss(self.loss, logits, target[:, 0].long() if several else target)
+        return {"loss": supervised, "supervised": supervised, "certain": certain.float().mean()}
 
-    def forward(self, image: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
-        """Probabilities [B, 1, *size] of an image [B, C, H, W]."""
-        return {"prediction": probabilities(self.network(image), size)}
+    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
+        """Return the probabilities [B, K, *size] of the first modality."""
+        return predict(self.network, image, size)

@@ -1,111 +1,99 @@
-"""Cross-modality collaboration: few labelled pairs of modalities, many unlabelled ones."""
+"""Cross-modality collaboration: few labeled pairs of modalities, many unlabeled ones."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from fovea.losses.anatomical_consistency import overlap_consistency, prototype_consistency
 from fovea.losses.semantic_consistency import semantic_consistency
-from fovea.models.by_modality import Outputs, network_of
+from fovea.models.by_modality import ByModality, Outputs
+from fovea.runtime.bounds import NonNegative, Positive, Progress
+from fovea.supervision.batch import Batch, Image
+from fovea.supervision.modalities import predict, supervised_loss
 from fovea.supervision.mode import Mode
 from fovea.supervision.ramps import ramp_down, ramp_up
-from fovea.supervision.two_streams import predict_first, stream, supervised_loss
 
 
 class CrossModality(Mode):
-    """One network of several modalities, kept consistent across them where there are no labels.
+    """One network of several modalities, kept consistent across them on unlabeled volumes.
 
-    Supervised on labelled volumes, the mean over modalities. From `start` on, on unlabelled volumes and with gradient,
-    channels that mean the same in every modality, with a weight that ramps up, and structures that agree, with one that
-    ramps down. Zhou et al., "Robust Semi-Supervised Multimodal Medical Image Segmentation via Cross Modality
-    Collaboration", MICCAI 2024.
+    The supervised loss is the mean over the modalities of labeled volumes. From `start` on, two terms of unlabeled
+    volumes are added: equal channels have equal meaning in every modality, with a weight that ramps up; structures
+    agree, with a weight that ramps down. Zhou et al., "Robust Semi-Supervised Multimodal Medical Image Segmentation via
+    Cross Modality Collaboration", MICCAI 2024.
 
     Args:
-        backbone: Factory of a `fovea.models.by_modality.ByModality`, called once.
+        backbone: Factory of a `fovea.models.by_modality.ByModality` with features of two modalities or more.
         loss: Takes logits [B, K, D, H, W] and labels [B, D, H, W].
-        channel_weight: Of the channel-wise semantic consistency, times its ramp.
-        anatomical_weight: Of the anatomical consistency, times its ramp.
-        anatomical: `prototype`, indifferent to how volumes lie to each other, or `overlap`, for aligned ones.
-        start: The part of training after which the unlabelled terms set in, in [0, 1).
+        channel_weight: The weight of the channel-wise semantic consistency, times its ramp.
+        anatomical_weight: The weight of the anatomical consistency, times its ramp.
+        anatomical: `prototype` does not depend on the alignment of the volumes; `overlap` is for aligned volumes.
+        start: The part of training after which the unlabeled terms start.
         side: Cells of a channel's descriptor along each axis.
-        temperature: Of the contrasts.
+        temperature: The temperature of the contrastive terms.
 
     Raises:
-        ValueError: an argument makes no sense, or the network is of another kind.
+        ValueError: the network has no features of several modalities.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
+    serves: ClassVar[frozenset[str]] = frozenset({"volumes"})
 
     def __init__(
         self,
         backbone: Callable[[], nn.Module],
         loss: nn.Module,
-        channel_weight: float = 1.0,
-        anatomical_weight: float = 1.0,
-        anatomical: str = "prototype",
-        start: float = 0.7,
-        side: int = 4,
-        temperature: float = 0.5,
+        channel_weight: NonNegative,
+        anatomical_weight: NonNegative,
+        anatomical: Literal["prototype", "overlap"],
+        start: Progress,
+        side: Annotated[int, Field(strict=True, ge=2)],
+        temperature: Positive,
     ) -> None:
         super().__init__()
-        _check(channel_weight, anatomical_weight, anatomical, start, side, temperature)
-        self.network = network_of(backbone)
-        self.loss = loss
-        self.weights = {"channel": channel_weight, "anatomical": anatomical_weight}
-        if not (self.network.separate and len(self.network.modalities) > 1):
+        network = backbone()
+        if not isinstance(network, ByModality) or not network.separate or len(network.modalities) < 2:
             raise ValueError(
-                "supervision: this backbone has not features of several modalities to compare; choose "
+                f"backbone: {type(network).__name__} has no features of several modalities to compare; choose "
                 "backbone=cross_modality, or supervision=labeled_only"
             )
+        self.network = network
+        self.loss = loss
+        self.weights = {"channel": channel_weight, "anatomical": anatomical_weight}
         self.anatomical = anatomical
         self.start = start
         self.side = side
         self.temperature = temperature
 
-    def losses(self, batch: Mapping[str, Any], progress: float) -> dict[str, Tensor]:
-        """`supervised` on the labelled stream; `channel` and `anatomical` on the unlabelled one, 0 before the start."""
-        labeled = stream(batch, "labeled")
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return `supervised` on labeled volumes, `channel` and `anatomical` on unlabeled ones (0 before the start)."""
+        labeled = batch["labeled"]
         supervised = supervised_loss(self.loss, self.network(labeled["image"]).logits, labeled["mask"])
         terms = {"supervised": supervised}
-        image = stream(batch, "unlabeled")["image"]
         if progress < self.start:
-            nothing = supervised.new_zeros(())
-            return {"loss": supervised} | terms | {"channel": nothing, "anatomical": nothing}
-        terms |= self.consistency(self.network(image))
+            zero = supervised.new_zeros(())
+            return {"loss": supervised} | terms | {"channel": zero, "anatomical": zero}
+        terms |= self.consistency(self.network(batch["unlabeled"]["image"]))
         up, down = (self.weights[name] * ramp for name, ramp in self.ramps(progress).items())
         return {"loss": supervised + up * terms["channel"] + down * terms["anatomical"]} | terms
 
-    def consistency(self, seen: Outputs) -> dict[str, Tensor]:
-        """The two terms of unlabelled volumes, unweighted, from what the network says of them."""
-        features = list(seen.features.values())
-        classes = [logits.softmax(dim=1) for logits in seen.logits.values()]
+    def consistency(self, outputs: Outputs) -> dict[str, Tensor]:
+        """Return the two terms of unlabeled volumes, unweighted, from the outputs of the network."""
+        features = list(outputs.features.values())
+        classes = [logits.softmax(dim=1) for logits in outputs.logits.values()]
         channel = semantic_consistency(features, self.side, self.temperature)
         if self.anatomical == "overlap":
             return {"channel": channel, "anatomical": overlap_consistency(classes)}
         return {"channel": channel, "anatomical": prototype_consistency(features, classes, self.temperature)}
 
     def ramps(self, progress: float) -> dict[str, float]:
-        """The part of its weight that each unlabelled term has."""
+        """Return the factor of the weight of each unlabeled term."""
         if progress < self.start:
             return {"channel": 0.0, "anatomical": 0.0}
         return {"channel": ramp_up(progress), "anatomical": ramp_down(progress)}
 
-    def forward(self, image: Mapping[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
-        """Probabilities [B, K, *size] of the first modality of `image`; see `two_streams.predict_first`."""
-        return predict_first(self.network, image, size)
-
-
-def _check(channel: float, anatomical: float, form: str, start: float, side: int, temperature: float) -> None:
-    """Refuse values that would show late, or not at all."""
-    if channel < 0 or anatomical < 0:
-        raise ValueError(f"supervision: weights of {channel} and {anatomical}; give 0 or more")
-    if form not in ("prototype", "overlap"):
-        raise ValueError(f"supervision.anatomical={form} is unknown; choose prototype or overlap")
-    if not 0 <= start < 1:
-        raise ValueError(f"supervision.start={start} is no part of the training; give 0 or more, below 1")
-    if side < 2 or temperature <= 0:
-        raise ValueError(
-            f"supervision.side={side}, supervision.temperature={temperature}: give a side of 2 or more and a "
-            "temperature above 0"
-        )
+    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
+        """Return the probabilities [B, K, *size] of the first modality."""
+        return predict(self.network, image, size)

@@ -1,65 +1,69 @@
 """Cross pseudo supervision: two networks label for each other."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fovea.models.by_modality import network_of
+from fovea.runtime.bounds import NonNegative
+from fovea.supervision.batch import Batch, Image
+from fovea.supervision.modalities import logits_of, predict, supervised_loss
 from fovea.supervision.mode import Mode
 from fovea.supervision.ramps import ramp_up
-from fovea.supervision.two_streams import predict_first, stream, supervised_loss
 
 
 class CrossPseudo(Mode):
-    """Two networks that begin apart, each trained on the labels and on what the other predicts.
+    """Two networks with different initial weights; each learns from the labels and from the other's predictions.
 
-    The cross-entropy with the other's likeliest class is taken on both streams, its weight ramps up. The first network
-    predicts. Chen et al., "Semi-Supervised Semantic Segmentation with Cross Pseudo Supervision", CVPR 2021 (without the
-    ramp).
+    The cross-entropy with the hard pseudo-labels of the other network is computed on both streams. Its weight ramps up.
+    The first network predicts. Chen et al., "Semi-Supervised Semantic Segmentation with Cross Pseudo Supervision",
+    CVPR 2021, which has no ramp.
 
     Args:
-        backbone: Factory of a `fovea.models.by_modality.ByModality`, called twice.
-        loss: Takes logits [B, K, D, H, W] and labels [B, D, H, W].
-        weight: Of the cross pseudo supervision, times its ramp.
-
-    Raises:
-        ValueError: the weight is negative, or the network is of another kind.
+        backbone: Factory of the networks, called twice.
+        loss: Takes the logits and the mask of a batch.
+        weight: The weight of the cross pseudo supervision, times its ramp.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
+    serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
 
-    def __init__(self, backbone: Callable[[], nn.Module], loss: nn.Module, weight: float) -> None:
+    def __init__(self, backbone: Callable[[], nn.Module], loss: nn.Module, weight: NonNegative) -> None:
         super().__init__()
-        if weight < 0:
-            raise ValueError(f"supervision.weight={weight} is no weight; give 0 or more")
-        self.networks = nn.ModuleList([network_of(backbone), network_of(backbone)])
+        self.networks = nn.ModuleList([backbone(), backbone()])
         self.loss = loss
         self.weight = weight
 
-    def losses(self, batch: Mapping[str, Any], progress: float) -> dict[str, Tensor]:
-        """`supervised` on the labelled stream, the sum of both networks'; `pseudo` on both streams, likewise."""
-        labeled, unlabeled = stream(batch, "labeled"), stream(batch, "unlabeled")["image"]
-        known = [network(labeled["image"]).logits for network in self.networks]
-        supervised = torch.stack([supervised_loss(self.loss, logits, labeled["mask"]) for logits in known]).sum()
-        unknown = [network(unlabeled).logits for network in self.networks]
-        pseudo = (crossed(*known) + crossed(*unknown)) / 2
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return `supervised` on the labeled stream and `pseudo` on both streams, summed over the networks."""
+        labeled, image = batch["labeled"], batch["unlabeled"]["image"]
+        on_labeled = [logits_of(network, labeled["image"]) for network in self.networks]
+        supervised = torch.stack([supervised_loss(self.loss, logits, labeled["mask"]) for logits in on_labeled]).sum()
+        on_unlabeled = [logits_of(network, image) for network in self.networks]
+        pseudo = (crossed(*on_labeled) + crossed(*on_unlabeled)) / 2
         loss = supervised + self.weight * ramp_up(progress) * pseudo
         return {"loss": loss, "supervised": supervised, "pseudo": pseudo}
 
-    def forward(self, image: Mapping[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
-        """The first network's probabilities [B, K, *size] of the first modality; see `two_streams.predict_first`."""
-        return predict_first(self.networks[0], image, size)
+    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
+        """Return the first network's probabilities [B, K, *size] of the first modality."""
+        return predict(self.networks[0], image, size)
 
 
 def crossed(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> Tensor:
-    """The cross-entropy of each network's logits [B, K, D, H, W] with the other's likeliest classes, both added.
+    """Return the sum of both networks' cross-entropy with the other's pseudo-labels; its mean over modalities.
 
     Args:
-        first: Logits by modality; the mean over these is taken.
+        first: Logits [B, K, *size] by modality.
         second: The same of the other network.
     """
     pairs = [(first[name], second[name]) for name in first]
-    return torch.stack([F.cross_entropy(a, b.argmax(1)) + F.cross_entropy(b, a.argmax(1)) for a, b in pairs]).mean()
+    return torch.stack([_cross_entropy(a, b) + _cross_entropy(b, a) for a, b in pairs]).mean()
+
+
+def _cross_entropy(logits: Tensor, other: Tensor) -> Tensor:
+    """Return the cross-entropy of logits with the most probable class of the other logits, 0.5 the limit for one."""
+    if logits.shape[1] == 1:
+        return F.binary_cross_entropy_with_logits(logits, (other > 0).to(logits.dtype))
+    return F.cross_entropy(logits, other.argmax(dim=1))

@@ -1,39 +1,40 @@
 """Full supervision: one network, trained on masks."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from fovea.supervision.deep import Deep
+from fovea.supervision.batch import Batch, Image
+from fovea.supervision.modalities import logits_of, predict, supervised_loss
 from fovea.supervision.mode import Mode
-from fovea.supervision.outputs import probabilities
 
 
 class Full(Mode):
-    """One network trained on masks; the upper bound that cheaper labels are measured against.
+    """One network, trained on the masks of the labeled cases.
+
+    With masks for all cases it is the upper bound for cheaper labels. With few labeled cases it is the baseline for
+    learning from unlabeled ones. Of several modalities, the loss is the mean.
 
     Args:
         backbone: Factory of the network, called once.
-        loss: Takes logits [B, K, H, W] and the mask of the batch.
-        deep: Weight of the loss of the decoder's coarser scales, for backbones that have some; 0 for none.
-
-    Raises:
-        ValueError: see `fovea.supervision.deep.Deep`.
+        loss: Takes the logits and the mask of a batch.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask"})
+    serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
 
-    def __init__(self, backbone: Callable[[], nn.Module], loss: nn.Module, deep: float = 0.0) -> None:
+    def __init__(self, backbone: Callable[[], nn.Module], loss: nn.Module) -> None:
         super().__init__()
         self.network = backbone()
         self.loss = loss
-        self.deep = Deep(self.network, deep)
 
-    def losses(self, batch: Mapping[str, Any], progress: float) -> dict[str, Tensor]:
-        """The loss on `image` [B, C, H, W] and `mask` ([B, 1, H, W] of 0 and 1 for one class)."""
-        return self.deep.losses(self.network, batch["image"], lambda logits: self.loss(logits, batch["mask"]))
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return the loss on `image` and `mask`."""
+        labeled = batch.get("labeled", batch)
+        supervised = supervised_loss(self.loss, logits_of(self.network, labeled["image"]), labeled["mask"])
+        return {"loss": supervised, "supervised": supervised}
 
-    def forward(self, image: Tensor, size: Sequence[int]) -> dict[str, Tensor]:
-        """Probabilities [B, K, *size] of an image [B, C, H, W]."""
-        return {"prediction": probabilities(self.network(image), size)}
+    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
+        """Return the probabilities [B, K, *size] of the first modality."""
+        return predict(self.network, image, size)

@@ -1,39 +1,49 @@
-"""The seam between a kind of label and everything else."""
+"""The seam between a way of labeling and everything else."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
+
+from fovea.supervision.batch import Batch, Image
 
 
 class Mode(nn.Module):
     """A supervision mode: the networks it owns, how they are trained under one kind of label, how they are read.
 
-    All state lives in the module, so that checkpoints, moving averages and several processes need no special case.
-    Subclasses are built from a backbone factory (called once for each network they own) and a loss; see
+    All state is in the module, so checkpoints, moving averages and several processes need no special case. A mode is
+    built from a backbone factory, which it calls once for each of its networks, and a loss. See
     `docs/adding_a_supervision_mode.md`.
     """
 
     needs: ClassVar[frozenset[str]]
-    """Targets that it trains on: `mask`, `pseudo`, …; the data module opens these files alone."""
+    """The targets that it trains on: `mask`, `pseudo`, `unlabeled`, … The data opens only these files."""
+    serves: ClassVar[frozenset[str]]
+    """The kinds of data that it trains on: `images`, `volumes` (mappings by modality)."""
 
-    def losses(self, batch: Mapping[str, Any], progress: float) -> dict[str, Tensor]:
-        """Named scalars: `loss`, a weighted sum of terms, is minimised; all are logged, mere figures too.
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return named scalars. `loss`, a weighted sum of terms, is minimized; all are logged.
 
         Args:
-            batch: See `fovea.supervision.batch.Batch`; with several streams, one such mapping by stream.
-            progress: The part of training that is done, in [0, 1].
+            batch: The batch, or two streams of batches.
+            progress: The part of the training that is done, in [0, 1].
         """
         raise NotImplementedError
 
-    def forward(self, image: Any, size: Sequence[int]) -> dict[str, Tensor]:
-        """Probabilities [B, K, *size] by name: `prediction`, and `level_1`, … where there are levels.
+    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
+        """Return probabilities [B, K, *size] by name: `prediction`, and `level_1`, … if the mode has levels.
+
+        K = 1 is a sigmoid, K > 1 a softmax with class 0 the background.
 
         Args:
-            image: [B, C, H, W], or a mapping of such by modality.
-            size: To resize to. K = 1 is a sigmoid, K > 1 a softmax with class 0 the background.
+            image: [B, C, *size], or a mapping of such tensors by modality.
+            size: The size of the output; logits are resized to it.
         """
         raise NotImplementedError
 
     def after_step(self, progress: float) -> None:
-        """Follow a step of the optimiser, say with a moving average of weights; `progress` is that of its losses."""
+        """Follow a step of the optimizer, e.g. with a moving average of weights.
+
+        Args:
+            progress: The progress that `losses` got in this step.
+        """

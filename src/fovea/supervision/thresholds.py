@@ -6,29 +6,24 @@ import torch
 
 
 class Thresholds:
-    """Thresholds of a map in [0, 1]; one that is given as a range is drawn anew for each training batch.
+    """Thresholds of a map in [0, 1]. A threshold that is a range is drawn for each training batch.
 
-    A border that moves tells a network which side of it is sure, and by how much. Draws are uniform and come from
-    PyTorch's own generator, which the seed of the run sets; fixed thresholds draw nothing.
+    A threshold that varies teaches the network how certain each side of the border is. Draws are uniform and come from
+    PyTorch's generator, which the seed of the run sets. Fixed thresholds draw nothing.
 
     Args:
-        given: Numbers in (0, 1], or pairs `[low, high]` of such.
+        values: Numbers in (0, 1], or pairs `[low, high]` of such numbers.
 
     Raises:
-        ValueError: nothing is given, or something else.
+        ValueError: no value, or a value outside (0, 1].
     """
 
-    def __init__(self, given: Sequence[float | Sequence[float]]) -> None:
-        self.given = list(given)
-        self.ranges = [tuple(each) if isinstance(each, Sequence) else (each, each) for each in given]
+    def __init__(self, values: Sequence[float | Sequence[float]]) -> None:
+        self.values = list(values)
+        self.ranges = [tuple(value) if isinstance(value, Sequence) else (value, value) for value in values]
         if not self.ranges or not all(len(pair) == 2 and 0 < pair[0] <= pair[1] <= 1 for pair in self.ranges):
-            raise ValueError(
-                f"supervision.thresholds={self.given}: give one or more numbers in (0, 1], or ranges such as [0.4, 0.6]"
-            )
-
-    def __len__(self) -> int:
-        return len(self.ranges)
+            raise ValueError(f"thresholds must be numbers in (0, 1] or ranges as [0.4, 0.6], got {self.values}")
 
     def draw(self) -> list[float]:
-        """One number for each threshold, in the order that they were given in."""
+        """Return a number for each threshold, in their order."""
         return [low if low == high else torch.empty(()).uniform_(low, high).item() for low, high in self.ranges]

@@ -1,54 +1,55 @@
-"""Test-time flips: an image and its mirror images, predicted and averaged."""
+"""Test-time augmentation: the mean prediction over flips of an image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fovea.supervision.batch import Image
+from fovea.supervision.modalities import apply
+
 
 class MeanOverFlips(nn.Module):
-    """A supervision module that is read as the mean of its probabilities over flips of the image.
+    """A supervision module that predicts the mean of its probabilities over flips of the image.
 
-    With the axes of height and width these are the image, its two mirror images and the one turned by 180 degrees.
-    Each output is flipped back before the mean is taken; without an axis the module's own outputs come through.
+    With the axes of height and width, these are the image, two mirror images and a rotation by 180 degrees. Each output
+    is flipped back before the mean. Without an axis, it returns the outputs of the module.
 
     Args:
-        module: A supervision module; see `fovea.supervision.mode.Mode.forward`.
-        axes: Axes to flip along, and along every combination of them, counted from the last: -1 is width, -2 height
-            and -3 the depth of a volume.
+        module: A supervision module.
+        axes: Flip along these axes and all combinations of them. They count from the last: -1 is width, -2 height and
+            -3 the depth of a volume.
 
     Raises:
-        ValueError: an axis is none of these, or given twice.
+        ValueError: an axis is not in the list, or is there twice.
     """
 
     def __init__(self, module: nn.Module, axes: Sequence[int]) -> None:
         super().__init__()
         if len({*axes}) < len(axes) or not {*axes} <= {-1, -2, -3}:
-            raise ValueError(f"tta.axes={list(axes)}: give each of -1 (width), -2 (height) and -3 (depth) at most once")
+            raise ValueError(f"axes must be different ones of -1 (width), -2 (height), -3 (depth), got {list(axes)}")
         self.module = module
         self.flips = [chosen for number in range(len(axes) + 1) for chosen in combinations(axes, number)]
 
-    def forward(self, image: Any, size: Sequence[int]) -> dict[str, Tensor]:
-        """Probabilities [B, K, *size] by name, of an image [B, C, (D,) H, W] or a mapping of such by modality.
+    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
+        """Return the probabilities [B, K, *size] by name.
 
         Raises:
             ValueError: the image has no such axis.
         """
         total: dict[str, Tensor] = {}
         for axes in self.flips:
-            for name, probability in self.module(_flipped(image, axes), size).items():
-                back = _flipped(probability, axes)
-                total[name] = total[name] + back if name in total else back
+            for name, probability in self.module(apply(partial(_flip, axes=axes), image), size).items():
+                upright = _flip(probability, axes)
+                total[name] = total[name] + upright if name in total else upright
         return {name: value / len(self.flips) for name, value in total.items()}
 
 
-def _flipped(image: Any, axes: Sequence[int]) -> Any:
-    if isinstance(image, Mapping):
-        return {name: _flipped(each, axes) for name, each in image.items()}
+def _flip(image: Tensor, axes: Sequence[int]) -> Tensor:
     if not axes:
         return image
-    if -min(axes) > image.dim() - 2:  # it would be the channels
+    if -min(axes) > image.dim() - 2:  # it would flip the channels
         raise ValueError(f"tta.axes: an image of {image.dim() - 2} axes has no axis {min(axes)}; leave it out")
     return torch.flip(image, dims=tuple(axes))

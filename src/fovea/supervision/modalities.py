@@ -1,0 +1,44 @@
+"""One view of networks that read an image and of networks that read volumes by modality.
+
+Modes see logits by modality. A plain image is a single modality without a name. Nothing else in a mode depends on the
+kind of data.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fovea.supervision.batch import Image
+from fovea.supervision.outputs import probabilities
+
+UNNAMED = ""
+
+
+def logits_of(network: nn.Module, image: Image) -> dict[str, Tensor]:
+    """Return the logits [B, K, *size] by modality.
+
+    Args:
+        network: A `fovea.models.by_modality.ByModality` for a mapping, any network of images for a tensor.
+        image: A tensor, or a mapping by modality.
+    """
+    return network(image).logits if isinstance(image, Mapping) else {UNNAMED: network(image)}
+
+
+def apply(function: Callable[[Tensor], Tensor], image: Image) -> Image:
+    """Return the image with a function applied to the tensor of each modality."""
+    return {name: function(volume) for name, volume in image.items()} if isinstance(image, Mapping) else function(image)
+
+
+def supervised_loss(loss: nn.Module, logits: Mapping[str, Tensor], mask: Image) -> Tensor:
+    """Return the mean over modalities of a loss of logits and a mask. All modalities share a mask that is a tensor."""
+    masks = mask if isinstance(mask, Mapping) else dict.fromkeys(logits, mask)
+    return torch.stack([loss(values, masks[name]) for name, values in logits.items()]).mean()
+
+
+def predict(network: nn.Module, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
+    """Return the probabilities [B, K, *size] of the first modality. The other modalities help if they are present."""
+    if not isinstance(image, Mapping):
+        return {"prediction": probabilities(network(image), size)}
+    first = next(iter(image), UNNAMED)
+    return {"prediction": probabilities(network(image, [first]).logits[first], size)}
