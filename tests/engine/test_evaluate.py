@@ -18,7 +18,7 @@ from fovea.data.images.predict import predict
 from fovea.data.images.source import Images
 from fovea.data.source import Split
 from fovea.engine.evaluate import Evaluation, evaluate
-from fovea.metrics.scoring import Scoring
+from fovea.metrics.summary import Scoring
 
 SCORING = Scoring(2.0, [0.1, 0.2], calibration_bins=10, resamples=100, seed=0)
 

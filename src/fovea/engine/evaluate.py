@@ -15,9 +15,7 @@ from fovea.data.images.files import write_image
 from fovea.data.loader import EvaluationLoader
 from fovea.data.source import Predictor, Source, Split
 from fovea.metrics.calibration import CalibrationError
-from fovea.metrics.image import scores_of_image
-from fovea.metrics.scoring import Scoring
-from fovea.metrics.summary import Scores, summary_of, table
+from fovea.metrics.summary import Scores, Scoring, scores_of_image, summary_of, table
 from fovea.metrics.thresholds import GRID, dice_at, quantised
 from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked
 from fovea.runtime.config import instantiate

@@ -1,15 +1,90 @@
-"""From scores by image to a table and to means."""
+"""All scores of an image, and the summary of the scores of a split."""
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
-from fovea.metrics.lesion_size import by_size
-from fovea.metrics.scoring import Scoring
+import numpy as np
+
+from fovea.losses import IGNORE
+from fovea.metrics.overlap import mean_over_classes, scores, scores_of_labels, without_ignored
 from fovea.metrics.statistics import mean_interval
+from fovea.metrics.surface import surface_scores
+from fovea.runtime.bounds import Count, NonNegative, NonNegativeInt, PositiveFraction
 
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Scores by id, output (`prediction`, `level_1`, …, or a class) and name; every image has the same."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The options of an evaluation's scores; see `configs/scoring/`.
+
+    Args:
+        surface_tolerance: Distance up to which two borders agree, in mm, or in pixels if the spacing is unknown.
+        size_bounds: Rising bounds between sizes of lesions, as shares of the image; None: thirds of the split.
+        calibration_bins: Bins of the calibration error.
+        resamples: Resamples of the bootstrap interval of the mean Dice; 0 for none.
+        seed: Seed of the resampling.
+
+    Raises:
+        ValueError: the bounds do not rise.
+    """
+
+    surface_tolerance: NonNegative
+    size_bounds: Sequence[PositiveFraction] | None
+    calibration_bins: Count
+    resamples: NonNegativeInt
+    seed: NonNegativeInt
+
+    def __post_init__(self) -> None:
+        if any(lower >= upper for lower, upper in pairwise(self.size_bounds or ())):
+            raise ValueError(f"size_bounds must rise, got {self.size_bounds}")
+
+
+def scores_of_image(
+    outputs: Mapping[str, np.ndarray],
+    truth: np.ndarray,
+    classes: int,
+    spacing: Sequence[float],
+    tolerance: float,
+    names: Sequence[str] = (),
+) -> dict[str, dict[str, float]]:
+    """Return the overlap of every output with the truth; for the prediction also `hd95`, `surface_dice` and `size`.
+
+    Args:
+        outputs: Label maps [H, W] or [D, H, W] by name: `prediction`, and `level_1`, … if there are levels.
+        truth: Labels of the same shape; pixels of -1 are left out.
+        classes: Channels of the network's output.
+        spacing: The sides of a pixel or voxel.
+        tolerance: Distance up to which two borders agree, in the unit of the spacing.
+        names: Names of the classes but the background, to score the prediction by class too.
+
+    Returns:
+        Scores by output and name, the mean over the classes but the background; and scores by class, if there are
+        names.
+    """
+    result = {output: scores_of_labels(labels, truth, classes) for output, labels in outputs.items()}
+    surface = partial(surface_scores, spacing=spacing, tolerance=tolerance)
+    prediction, true = without_ignored(outputs["prediction"], truth)
+    for label, name in enumerate(names, start=1):
+        pair = prediction == label, true == label
+        result[name] = scores(*pair) | surface(*pair)
+    if names:
+        distances = {key: statistics.fmean(result[name][key] for name in names) for key in ("hd95", "surface_dice")}
+    else:
+        distances = mean_over_classes(surface, prediction, true, classes)
+    result["prediction"] |= distances | {"size": lesion_size(truth)}
+    return result
+
+
+def lesion_size(truth: np.ndarray) -> float:
+    """Return the share of the labeled pixels that are foreground, in [0, 1]; 0 without a labeled pixel."""
+    labeled = int(np.count_nonzero(truth != IGNORE))
+    return int(np.count_nonzero(truth > 0)) / labeled if labeled else 0.0
 
 
 def summary_of(
@@ -20,43 +95,41 @@ def summary_of(
     classes: Sequence[str] = (),
     groups: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """All that a summary says of the scores: their means, how sure that of Dice is, and Dice by the lesion's size.
+    """Return the means of all scores, the interval of the mean Dice, and the Dice by size of the lesion.
 
     Args:
-        rows: The prediction has `dice`, `hd95`, `surface_dice` and `size`.
+        rows: The scores of the images; the prediction has `dice`, `hd95`, `surface_dice` and `size`.
         patients: The patient of each image, in the order of the rows.
         unit: `mm` or `px`, of the distances.
-        scoring: How the scores were made.
-        classes: Outputs of the rows that are single classes.
-        groups: Ids of images whose means are also taken among themselves, by name.
+        scoring: The options of the scores.
+        classes: The outputs that are single classes.
+        groups: The ids of images that are also summarized on their own, by name.
     """
-    summary = summarise(rows, classes)
+    summary = summarize(rows, classes)
     dice, sizes = column(rows, "prediction", "dice"), column(rows, "prediction", "size")
     ends = mean_interval(dice, patients, scoring.resamples, scoring.seed)
     summary["dice"]["ci95"] = None if ends is None else list(ends)
     summary["hd95"]["unit"] = unit
     summary["surface_dice"] |= {"unit": unit, "tolerance": scoring.surface_tolerance}
     if groups:
-        summary["groups"] = {
-            name: summarise({image_id: rows[image_id] for image_id in ids}, classes) for name, ids in groups.items()
-        }
+        summary["groups"] = {name: summarize({key: rows[key] for key in ids}, classes) for name, ids in groups.items()}
     return summary | {"dice_by_size": by_size(sizes, dice, scoring.size_bounds)}
 
 
-def summarise(rows: Scores, classes: Sequence[str] = ()) -> dict[str, Any]:
-    """Mean and standard deviation over images (of the population) of each score.
+def summarize(rows: Scores, classes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the mean and the standard deviation over images (of the population) of each score.
 
-    Those of the levels stand under `levels`, and those of single classes, where there are any, under `classes`.
+    Scores of levels are under `levels`, those of single classes, if there are any, under `classes`.
     """
     first = next(iter(rows.values()))
     means = {output: {name: _mean_std(column(rows, output, name)) for name in first[output]} for output in first}
-    found = means.pop("prediction")
-    single = {name: means.pop(name) for name in classes}
-    return found | {"levels": means} | ({"classes": single} if single else {})
+    prediction = means.pop("prediction")
+    by_class = {name: means.pop(name) for name in classes}
+    return prediction | {"levels": means} | ({"classes": by_class} if by_class else {})
 
 
 def column(rows: Scores, output: str, name: str) -> list[float]:
-    """One score of one output, image by image in the order of the rows."""
+    """Return one score of one output, in the order of the rows."""
     return [row[output][name] for row in rows.values()]
 
 
@@ -67,16 +140,39 @@ def table(rows: Scores, patients: Sequence[str]) -> tuple[list[str], list[list[o
     `level_1_dice`. `patients` has the order of `rows`.
     """
     first = next(iter(rows.values()))
-    names = [
-        (output, name)
-        for output in sorted(first, key=lambda each: (each != "prediction", each))
-        for name in first[output]
-    ]
+    outputs = sorted(first, key=lambda output: (output != "prediction", output))
+    names = [(output, name) for output in outputs for name in first[output]]
     header = ["id", "patient"] + [name if output == "prediction" else f"{output}_{name}" for output, name in names]
     body: list[list[object]] = []
     for image_id, patient in sorted(zip(rows, patients, strict=True)):
         body.append([image_id, patient, *(f"{rows[image_id][output][name]:.6f}" for output, name in names)])
     return header, body
+
+
+def by_size(sizes: Sequence[float], values: Sequence[float], bounds: Sequence[float] | None) -> dict[str, Any]:
+    """Return the number and the mean score of the images by the size of their lesion.
+
+    Args:
+        sizes: The share of each image, in [0, 1].
+        values: The score of each image.
+        bounds: Rising bounds between the bins, in (0, 1); None: thirds of the images that have a lesion.
+
+    Returns:
+        `empty`, {`n`, `mean`} of the images without a lesion, and `bins`, from small to large, {`above`, `up_to`, `n`,
+        `mean`} of the sizes in (`above`, `up_to`]. The mean of no image is None.
+    """
+    size, score = np.asarray(sizes, np.float64), np.asarray(values, np.float64)
+    if bounds is None:
+        bounds = np.quantile(size[size > 0], [1 / 3, 2 / 3]).tolist() if (size > 0).any() else []
+    bins = [
+        {"above": above, "up_to": up_to} | _number_and_mean(score[(size > above) & (size <= up_to)])
+        for above, up_to in pairwise([0.0, *bounds, 1.0])
+    ]
+    return {"empty": _number_and_mean(score[size == 0]), "bins": bins}
+
+
+def _number_and_mean(values: np.ndarray) -> dict[str, Any]:
+    return {"n": len(values), "mean": float(values.mean()) if len(values) else None}
 
 
 def _mean_std(values: Sequence[float]) -> dict[str, float]:

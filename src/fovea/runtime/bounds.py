@@ -63,7 +63,8 @@ def check_values(hints: Mapping[str, Any], values: Mapping[str, Any], key: str) 
         try:
             adapter.validate_python(values[name])
         except ValidationError as error:
-            first = error.errors()[-1]  # of a union, the last choice is the most general
+            errors = [entry for entry in error.errors() if entry["type"] != "none_required"] or error.errors()
+            first = errors[-1]  # of a union, the last choice is the most general
             place = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
             wanted = _PHRASES.get(first["type"], first["msg"]).format(**first.get("ctx", {}))
             dotted = f"{key}.{name}" if key else name

@@ -15,6 +15,7 @@ CLASSES = {
     "fovea.data.volumes.synthetic_pairs.SyntheticPairs": "fovea.data.volumes.synthetic.SyntheticPairs",
     "fovea.kinds.images.Images": "fovea.data.images.source.Images",
     "fovea.kinds.volumes.Volumes": "fovea.data.volumes.source.Volumes",
+    "fovea.metrics.scoring.Scoring": "fovea.metrics.summary.Scoring",
     "fovea.runtime.loggers.csv": "fovea.engine.loggers.csv",
     "fovea.runtime.loggers.wandb": "fovea.engine.loggers.wandb",
     "fovea.schedules.constant": "fovea.engine.schedules.constant",
@@ -40,12 +41,18 @@ KEYS = {
     "gaze.shards": "shards",
     "gaze.store": "store",
     "gaze.workers": "workers",
+    "supervision.deep": None,
 }
 """New key of each old one, or of all keys below it; None if the key was removed."""
 
+_NETWORK = "backbone.network._target_=segmentation_models_pytorch"
 CHOICES = {
     "gaze.quality=gaze": ("quality=labels",),
     "quality=gaze": ("quality=labels",),
+    "backbone=smp_deeplabv3plus": ("backbone=smp", f"{_NETWORK}.DeepLabV3Plus"),
+    "backbone=smp_segformer": ("backbone=smp", f"{_NETWORK}.Segformer"),
+    "backbone=smp_unet": ("backbone=smp",),
+    "backbone=smp_unetplusplus": ("backbone=smp", f"{_NETWORK}.UnetPlusPlus"),
     "sweep=gaze_dose": ("sweep=dose",),
 }
 """What to write for an old choice of a group, or an old value of a key."""
@@ -123,6 +130,8 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: it uses what was removed.
     """
     present = {key: _with_new_classes(value) for key, value in config.items()}
+    if isinstance(supervision := present.get("supervision"), dict) and supervision.pop("deep", 0.0):
+        raise ValueError("supervision.deep was removed; use an older version for this checkpoint")
     if "gaze" not in present:
         return present
     gaze = dict(present.pop("gaze"))
