@@ -28,13 +28,13 @@ Pair = list[Tensor]
 
 def voxels(features: Pair, probabilities: Pair) -> Tensor:
     """Compute the baseline, with a descriptor for each voxel."""
-    return ntxent(*(modality.flatten(2).mT for modality in features))
+    return ntxent(*(modality.flatten(2).mT for modality in features), 0.5)
 
 
 TERMS: dict[str, Callable[[Pair, Pair], Tensor]] = {
     "voxels": voxels,
-    "channel": lambda features, probabilities: semantic_consistency(features),
-    "prototype": prototype_consistency,
+    "channel": lambda features, probabilities: semantic_consistency(features, 4, 0.5),
+    "prototype": lambda features, probabilities: prototype_consistency(features, probabilities, 0.5),
     "overlap": lambda features, probabilities: overlap_consistency(probabilities),
 }
 

@@ -1,3 +1,5 @@
+"""Anatomical consistency, compared with naive loops and with MONAI."""
+
 import pytest
 import torch
 from monai.losses import DiceLoss
@@ -30,14 +32,14 @@ def naive_overlap(probabilities: list[Tensor]) -> Tensor:
 
 def naive_prototypes(feature: Tensor, probability: Tensor) -> list[Tensor]:
     """[C] of each class, of one volume whose features are at half the resolution."""
-    found = []
+    prototypes = []
     for k in range(len(probability)):
         weights = torch.zeros(feature.shape[1:], dtype=torch.float64)
         for z, y, x in torch.cartesian_prod(*(torch.arange(size) for size in weights.shape)).tolist():
             block = probability[k, 2 * z : 2 * z + 2, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2]
             weights[z, y, x] = block.mean()
-        found.append((weights * feature).sum(dim=(1, 2, 3)) / weights.sum())
-    return found
+        prototypes.append((weights * feature).sum(dim=(1, 2, 3)) / weights.sum())
+    return prototypes
 
 
 def naive_prototype(all_features: list[Tensor], probabilities: list[Tensor], temperature: float) -> Tensor:
@@ -47,7 +49,7 @@ def naive_prototype(all_features: list[Tensor], probabilities: list[Tensor], tem
             for image in range(len(all_features[0])):
                 views = naive_prototypes(all_features[m][image], probabilities[m][image])
                 views += naive_prototypes(all_features[n][image], probabilities[n][image])
-                views = [each / each.norm() for each in views]
+                views = [view / view.norm() for view in views]
                 half = len(views) // 2
                 for i, anchor in enumerate(views):
                     near = {j: (anchor @ other / temperature).exp() for j, other in enumerate(views) if j != i}
@@ -56,51 +58,52 @@ def naive_prototype(all_features: list[Tensor], probabilities: list[Tensor], tem
 
 
 @pytest.mark.parametrize("modalities", [2, 3])
-def test_overlap_equals_the_definition_written_out(modalities: int) -> None:
+def test_overlap_of_the_definition(modalities: int) -> None:
     probabilities = [classes(seed) for seed in range(modalities)]
 
-    ours, theirs = overlap_consistency(probabilities), naive_overlap(probabilities)
+    loss, expected = overlap_consistency(probabilities), naive_overlap(probabilities)
 
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)  # ours is smoothed by 1e-5
-    gradients = zip(torch.autograd.grad(ours, probabilities), torch.autograd.grad(theirs, probabilities), strict=True)
-    for mine, expected in gradients:
-        torch.testing.assert_close(mine, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)  # the loss is smoothed by 1e-5
+    gradients = (torch.autograd.grad(value, probabilities) for value in (loss, expected))
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 10.0, 200.0])
-def test_overlap_equals_the_dice_loss_of_monai(scale: float) -> None:
+def test_overlap_of_monai(scale: float) -> None:
     first, second = classes(0, scale), classes(1, scale)
 
-    ours = overlap_consistency([first, second])
-    theirs = DiceLoss(include_background=False, squared_pred=True)(first, second)
+    loss = overlap_consistency([first, second])
+    expected = DiceLoss(include_background=False, squared_pred=True)(first, second)
 
-    torch.testing.assert_close(ours, theirs)
-    torch.testing.assert_close(torch.autograd.grad(ours, [first, second]), torch.autograd.grad(theirs, [first, second]))
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(loss, [first, second]), torch.autograd.grad(expected, [first, second])
+    )
 
 
-def test_overlap_has_the_gradient_of_its_values_for_those_who_want_one() -> None:
+def test_overlap_gradient() -> None:
     first, second, third = (classes(seed).detach() for seed in range(3))
 
     assert torch.autograd.gradcheck(lambda a, b: overlap_consistency([a, second, b]), (first.requires_grad_(), third))
     assert torch.autograd.grad(overlap_consistency([first, second]), first)[0].any()
 
 
-def test_overlap_keeps_nothing_of_the_size_of_its_inputs_but_themselves() -> None:
-    given = [classes(0), classes(1)]
+def test_overlap_memory() -> None:
+    inputs = [classes(0), classes(1)]
     kept: list[Tensor] = []
 
-    def keep(each: Tensor) -> Tensor:
-        kept.append(each)
-        return each
+    def keep(values: Tensor) -> Tensor:
+        kept.append(values)
+        return values
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda each: each):
-        overlap_consistency(given)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda values: values):
+        overlap_consistency(inputs)
 
-    large = [each.data_ptr() for each in kept if each.numel() > 100]
-    assert sorted(large) == sorted(each.data_ptr() for each in given)
+    large = [values.data_ptr() for values in kept if values.numel() > 100]
+    assert sorted(large) == sorted(values.data_ptr() for values in inputs)
 
 
-def test_overlap_is_never_of_half_precision() -> None:
+def test_overlap_in_half_precision() -> None:
     first, second = classes(0).float(), classes(1).float()
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -112,56 +115,60 @@ def test_overlap_is_never_of_half_precision() -> None:
 
 @pytest.mark.parametrize("modalities", [2, 3])
 @torch.no_grad()
-def test_prototype_equals_the_definition_written_out(modalities: int) -> None:
-    given = [features(seed) for seed in range(modalities)], [classes(seed) for seed in range(modalities)]
+def test_prototype_of_the_definition(modalities: int) -> None:
+    inputs = [features(seed) for seed in range(modalities)], [classes(seed) for seed in range(modalities)]
 
-    torch.testing.assert_close(prototype_consistency(*given, 0.3), naive_prototype(*given, 0.3))
+    torch.testing.assert_close(prototype_consistency(*inputs, 0.3), naive_prototype(*inputs, 0.3))
 
 
-def test_overlap_of_equal_probabilities_is_complete_sure_or_not() -> None:
+def test_overlap_of_equal_probabilities() -> None:
     for scale in (0.1, 10.0):
         assert overlap_consistency([classes(0, scale), classes(0, scale)]).item() == pytest.approx(0, abs=1e-5)
     assert overlap_consistency([classes(0, 10.0), classes(1, 10.0)]) > 0.3
 
 
 @torch.no_grad()
-def test_where_a_volume_lies_matters_to_the_overlap_alone() -> None:
-    probabilities, seen = [classes(0, 4.0), classes(0, 4.0)], [features(0), features(1)]
+def test_alignment_matters_for_the_overlap_only() -> None:
+    probabilities, feature = [classes(0, 4.0), classes(0, 4.0)], [features(0), features(1)]
     rolled = [probabilities[0], probabilities[1].roll((2, 2), (2, 4))]
-    moved = [seen[0], seen[1].roll((1, 1), (2, 4))]
+    moved = [feature[0], feature[1].roll((1, 1), (2, 4))]
 
-    torch.testing.assert_close(prototype_consistency(moved, rolled), prototype_consistency(seen, probabilities))
+    torch.testing.assert_close(
+        prototype_consistency(moved, rolled, 0.5), prototype_consistency(feature, probabilities, 0.5)
+    )
     assert overlap_consistency(rolled) > overlap_consistency(probabilities) + 0.1
 
 
-def test_both_give_every_modality_a_gradient() -> None:
-    probabilities, seen = [classes(0), classes(1)], [features(0), features(1)]
+def test_all_modalities_get_a_gradient() -> None:
+    probabilities, feature = [classes(0), classes(1)], [features(0), features(1)]
 
-    for loss in (overlap_consistency(probabilities), prototype_consistency(seen, probabilities)):
-        assert all(each.any() for each in torch.autograd.grad(loss, probabilities))
-    assert all(each.any() for each in torch.autograd.grad(prototype_consistency(seen, probabilities), seen))
+    for loss in (overlap_consistency(probabilities), prototype_consistency(feature, probabilities, 0.5)):
+        assert all(values.any() for values in torch.autograd.grad(loss, probabilities))
+    assert all(
+        values.any() for values in torch.autograd.grad(prototype_consistency(feature, probabilities, 0.5), feature)
+    )
 
 
-def test_a_class_that_is_nowhere_does_no_harm() -> None:
-    nowhere = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1, 1).expand(2, 3, 4, 4, 8).contiguous().requires_grad_()
-    seen = [features(0).float().detach().requires_grad_(), features(1).float().detach().requires_grad_()]
+def test_absent_class() -> None:
+    absent = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1, 1).expand(2, 3, 4, 4, 8).contiguous().requires_grad_()
+    feature = [features(0).float().detach().requires_grad_(), features(1).float().detach().requires_grad_()]
 
-    loss = prototype_consistency(seen, [nowhere, nowhere]) + overlap_consistency([nowhere, nowhere])
+    loss = prototype_consistency(feature, [absent, absent], 0.5) + overlap_consistency([absent, absent])
     loss.backward()
 
     assert loss.isfinite()
-    assert nowhere.grad is not None and nowhere.grad.isfinite().all()
-    assert all(each.grad is not None and each.grad.isfinite().all() for each in seen)
+    assert absent.grad is not None and absent.grad.isfinite().all()
+    assert all(values.grad is not None and values.grad.isfinite().all() for values in feature)
 
 
-@pytest.mark.parametrize("given", [[torch.rand(1, 2, 4, 4, 4)], [torch.rand(1, 1, 4, 4, 4)] * 2])
-def test_refuses_one_modality_and_one_class(given: list[Tensor]) -> None:
-    with pytest.raises(ValueError, match="are needed"):
-        overlap_consistency(given)
-    with pytest.raises(ValueError, match="are needed"):
-        prototype_consistency([torch.rand(1, 3, 2, 2, 2)] * len(given), given)
+@pytest.mark.parametrize("inputs", [[torch.rand(1, 2, 4, 4, 4)], [torch.rand(1, 1, 4, 4, 4)] * 2])
+def test_one_modality_or_class_is_refused(inputs: list[Tensor]) -> None:
+    with pytest.raises(ValueError, match="two or more modalities"):
+        overlap_consistency(inputs)
+    with pytest.raises(ValueError, match="two or more modalities"):
+        prototype_consistency([torch.rand(1, 3, 2, 2, 2)] * len(inputs), inputs, 0.5)
 
 
-def test_refuses_volumes_of_several_shapes() -> None:
-    with pytest.raises(ValueError, match="of one shape"):
+def test_different_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="one shape"):
         overlap_consistency([torch.rand(1, 3, 4, 4, 4), torch.rand(1, 3, 4, 4, 8)])

@@ -1,3 +1,5 @@
+"""Cross-level consistency, compared with a naive loop."""
+
 import pytest
 import torch
 from torch import Tensor
@@ -31,18 +33,18 @@ def draw(levels: int, classes: int, seed: int) -> Tensor:
 
 @pytest.mark.parametrize("classes", [1, 3])
 @pytest.mark.parametrize("levels", [2, 3])
-def test_equals_the_sum_written_out(levels: int, classes: int) -> None:
+def test_naive_sum(levels: int, classes: int) -> None:
     logits, peers = draw(levels, classes, 0).requires_grad_(), draw(levels, classes, 1)
     weight = torch.arange(1.0, levels + 1, dtype=torch.float64)
 
-    ours, theirs = cross_level_consistency(logits, peers), naive(logits, peers)
+    loss, expected = cross_level_consistency(logits, peers), naive(logits, peers)
 
-    torch.testing.assert_close(ours, theirs)
-    gradients = [torch.autograd.grad((terms * weight).sum(), logits)[0] for terms in (ours, theirs)]
+    torch.testing.assert_close(loss, expected)
+    gradients = [torch.autograd.grad((terms * weight).sum(), logits)[0] for terms in (loss, expected)]
     torch.testing.assert_close(*gradients)
 
 
-def test_peers_receive_no_gradient() -> None:
+def test_peers_get_no_gradient() -> None:
     peers = draw(2, 1, 1).requires_grad_()
 
     cross_level_consistency(draw(2, 1, 0).requires_grad_(), peers).sum().backward()
@@ -50,13 +52,13 @@ def test_peers_receive_no_gradient() -> None:
     assert peers.grad is None
 
 
-def test_sure_and_equal_levels_score_minus_one() -> None:
+def test_certain_and_equal_levels() -> None:
     logits = 100 * torch.ones(3, 1, 1, 2, 2)
 
     torch.testing.assert_close(cross_level_consistency(logits, logits), -torch.ones(3))
 
 
-def test_one_level_has_nobody_to_agree_with() -> None:
+def test_one_level() -> None:
     logits = draw(1, 1, 0).requires_grad_()
 
     terms = cross_level_consistency(logits, logits)
@@ -67,7 +69,7 @@ def test_one_level_has_nobody_to_agree_with() -> None:
     assert not logits.grad.any()
 
 
-def test_half_precision_is_computed_in_single() -> None:
+def test_half_precision() -> None:
     logits = draw(2, 1, 0)
 
     half = cross_level_consistency(logits.half(), logits.half())
@@ -77,6 +79,6 @@ def test_half_precision_is_computed_in_single() -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 1, 3, 4), (2, 2, 1, 3)])
-def test_refuses_other_shapes(shape: tuple[int, ...]) -> None:
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="one shape"):
         cross_level_consistency(draw(2, 1, 0), torch.zeros(shape))

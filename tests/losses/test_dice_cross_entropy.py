@@ -1,10 +1,12 @@
+"""Dice and cross-entropy of label maps, compared with a naive loop."""
+
 import torch
 from torch.nn import functional as F
 
 from fovea.losses.dice_cross_entropy import DiceCrossEntropy
 
 
-def test_equals_dice_and_cross_entropy_written_out() -> None:
+def test_sum_of_dice_and_cross_entropy() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 3, 4, 4, 4, generator=generator)
     labels = torch.randint(3, (2, 4, 4, 4), generator=generator)

@@ -1,3 +1,5 @@
+"""NT-Xent, compared with a naive loop."""
+
 import math
 
 import pytest
@@ -11,10 +13,10 @@ def naive(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """The formula, descriptor by descriptor."""
     terms = []
     for a, b in zip(first, second, strict=True):
-        views = [each / each.norm() for each in [*a, *b]]
+        views = [view / view.norm() for view in [*a, *b]]
         count = len(views)
         for i, anchor in enumerate(views):
-            similar = [anchor @ each / temperature for each in views]
+            similar = [anchor @ view / temperature for view in views]
             rest = torch.stack([similar[j] for j in range(count) if j != i])
             terms.append(rest.exp().sum().log() - similar[(i + count // 2) % count])
     return torch.stack(terms).mean()
@@ -26,51 +28,50 @@ def draw(seed: int, *shape: int) -> Tensor:
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
 @pytest.mark.parametrize("shape", [(1, 2, 3), (3, 5, 4)])
-def test_equals_the_formula_written_out(shape: tuple[int, ...], temperature: float) -> None:
+def test_naive_formula(shape: tuple[int, ...], temperature: float) -> None:
     pair = draw(0, *shape), draw(1, *shape)
 
-    ours, theirs = ntxent(*pair, temperature), naive(*pair, temperature)
+    loss, expected = ntxent(*pair, temperature), naive(*pair, temperature)
 
-    torch.testing.assert_close(ours, theirs)
-    for mine, expected in zip(torch.autograd.grad(ours, pair), torch.autograd.grad(theirs, pair), strict=True):
-        torch.testing.assert_close(mine, expected)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(value, pair) for value in (loss, expected)))
 
 
 def test_known_values() -> None:
-    apart = torch.eye(3)[None]
+    orthogonal = torch.eye(3)[None]
 
-    # Of 5 others one is the positive at 1 / 0.5 = 2, four are at right angles.
-    assert ntxent(apart, apart).item() == pytest.approx(math.log(math.exp(2) + 4) - 2)
-    assert ntxent(torch.ones(1, 3, 2), torch.ones(1, 3, 2)).item() == pytest.approx(math.log(5))
+    # Of 5 others, one is the positive at 1 / 0.5 = 2, four are orthogonal.
+    assert ntxent(orthogonal, orthogonal, 0.5).item() == pytest.approx(math.log(math.exp(2) + 4) - 2)
+    assert ntxent(torch.ones(1, 3, 2), torch.ones(1, 3, 2), 0.5).item() == pytest.approx(math.log(5))
 
 
-def test_the_norm_of_a_descriptor_does_not_matter() -> None:
+def test_norm_does_not_matter() -> None:
     first, second = draw(0, 2, 4, 3), draw(1, 2, 4, 3)
 
-    torch.testing.assert_close(ntxent(7 * first, second / 3), ntxent(first, second))
+    torch.testing.assert_close(ntxent(7 * first, second / 3, 0.5), ntxent(first, second, 0.5))
 
 
-def test_a_dead_channel_does_no_harm() -> None:
+def test_dead_channel() -> None:
     first = draw(0, 1, 4, 3).detach()
     first[0, 0] = 0
     first.requires_grad_()
 
-    ntxent(first, draw(1, 1, 4, 3)).backward()
+    ntxent(first, draw(1, 1, 4, 3), 0.5).backward()
 
     assert first.grad is not None
     assert first.grad.isfinite().all() and first.grad.abs().max() < 1e5
 
 
-def test_half_precision_is_computed_in_single() -> None:
+def test_half_precision() -> None:
     first, second = draw(0, 1, 4, 3).detach(), draw(1, 1, 4, 3).detach()
 
-    half = ntxent(first.half(), second.half())
+    half = ntxent(first.half(), second.half(), 0.5)
 
     assert half.dtype == torch.float32
-    torch.testing.assert_close(half.double(), ntxent(first, second), rtol=1e-2, atol=0)
+    torch.testing.assert_close(half.double(), ntxent(first, second, 0.5), rtol=1e-2, atol=0)
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 2), (1, 3), (2, 4, 3)])
-def test_refuses_other_shapes(shape: tuple[int, ...]) -> None:
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="one shape"):
-        ntxent(torch.zeros(1, 4, 3), torch.zeros(shape))
+        ntxent(torch.zeros(1, 4, 3), torch.zeros(shape), 0.5)

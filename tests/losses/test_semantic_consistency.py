@@ -1,3 +1,5 @@
+"""Semantic consistency, compared with a naive loop."""
+
 import pytest
 import torch
 from torch import Tensor
@@ -6,7 +8,7 @@ from fovea.losses.semantic_consistency import semantic_consistency
 
 
 def naive(features: list[Tensor], side: int, temperature: float) -> Tensor:
-    """Cell means, unit norm, and each channel against all the others, written out; sides are multiples."""
+    """Cell means, unit norm, and each channel against all others; sides are multiples."""
     terms = []
     for m in range(len(features)):
         for n in range(m + 1, len(features)):
@@ -38,28 +40,28 @@ def draw(seed: int, *shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize(("modalities", "side"), [(2, 2), (3, 2), (2, 4)])
-def test_equals_the_definition_written_out(modalities: int, side: int) -> None:
+def test_definition(modalities: int, side: int) -> None:
     features = [draw(seed, 2, 3, 4, 4, 8) for seed in range(modalities)]
 
-    ours, theirs = semantic_consistency(features, side), naive(features, side, 0.5)
+    loss, expected = semantic_consistency(features, side, 0.5), naive(features, side, 0.5)
 
-    torch.testing.assert_close(ours, theirs)
-    for mine, expected in zip(torch.autograd.grad(ours, features), torch.autograd.grad(theirs, features), strict=True):
-        torch.testing.assert_close(mine, expected)
+    torch.testing.assert_close(loss, expected)
+    gradients = (torch.autograd.grad(value, features) for value in (loss, expected))
+    torch.testing.assert_close(*gradients)
 
 
-def test_is_least_where_each_channel_is_where_its_other_is() -> None:
+def test_least_for_equal_channels() -> None:
     features = draw(0, 1, 6, 4, 4, 4)
 
     same, shuffled = (
-        semantic_consistency([features, features[:, order]], 2) for order in (range(6), [1, 0, 3, 2, 5, 4])
+        semantic_consistency([features, features[:, order]], 2, 0.5) for order in (range(6), [1, 0, 3, 2, 5, 4])
     )
 
     assert same < shuffled
 
 
-def test_volumes_may_differ_in_size_and_be_smaller_than_the_grid() -> None:
-    assert semantic_consistency([draw(0, 1, 3, 2, 2, 2), draw(1, 1, 3, 5, 6, 7)]).isfinite()
+def test_sizes_may_differ() -> None:
+    assert semantic_consistency([draw(0, 1, 3, 2, 2, 2), draw(1, 1, 3, 5, 6, 7)], 4, 0.5).isfinite()
 
 
 @pytest.mark.parametrize(
@@ -70,27 +72,27 @@ def test_volumes_may_differ_in_size_and_be_smaller_than_the_grid() -> None:
         ([torch.zeros(1, 3, 1, 1, 1)] * 2, 4),
     ],
 )
-def test_refuses_what_has_no_gradient(features: list[Tensor], side: int) -> None:
-    with pytest.raises(ValueError, match="are needed"):
-        semantic_consistency(features, side)
+def test_too_few_are_refused(features: list[Tensor], side: int) -> None:
+    with pytest.raises(ValueError, match="features must be"):
+        semantic_consistency(features, side, 0.5)
 
 
 def kept(side: int, channels: int = 16) -> int:
-    """Bytes that the term keeps for its gradient, apart from the features themselves."""
+    """Bytes that the loss keeps for its gradient, without the features."""
     features = [draw(seed, 1, channels, side, side, side) for seed in range(2)]
-    inputs, found = {each.data_ptr() for each in features}, {}
+    inputs, sizes = {values.data_ptr() for values in features}, {}
 
     def note(tensor: Tensor) -> Tensor:
         if tensor.data_ptr() not in inputs:
-            found[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+            sizes[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        semantic_consistency(features)
-    return sum(found.values())
+        semantic_consistency(features, 4, 0.5)
+    return sum(sizes.values())
 
 
-def test_what_it_keeps_does_not_grow_with_the_volume() -> None:
+def test_memory_does_not_grow_with_the_volume() -> None:
     assert kept(side=24) == kept(side=4)
     square = 8 * (2 * 16) ** 2  # float64 similarities of all channels
     assert kept(side=24) < 8 * square

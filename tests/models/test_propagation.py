@@ -1,3 +1,5 @@
+"""Feature propagation, compared with the unfolded form and with arrays of the published code."""
+
 import os
 import subprocess
 import sys
@@ -18,7 +20,7 @@ REFERENCE = Path(__file__).parents[1] / "reference"
 
 
 def naive(features: Tensor, kernel_size: int, dilation: int, similarity: str) -> Tensor:
-    """The textbook form: unfold the window, compare, weigh."""
+    """The usual form: unfold the window, compare, weight."""
     batch, channels, height, width = features.shape
     reach = kernel_size // 2 * dilation
 
@@ -35,7 +37,7 @@ def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Ten
 
 
 def differentiated(function: Callable[..., Tensor], features: Tensor, *arguments: object) -> tuple[Tensor, Tensor]:
-    """Output, and gradient of a weighted sum of it."""
+    """The output, and the gradient of a weighted sum of it."""
     features = features.detach().requires_grad_()
     output = function(features, *arguments)
     (gradient,) = torch.autograd.grad(output, features, noise(*output.shape, seed=1).to(output))
@@ -45,35 +47,35 @@ def differentiated(function: Callable[..., Tensor], features: Tensor, *arguments
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
 @pytest.mark.parametrize(("kernel_size", "dilation"), [(1, 1), (3, 1), (5, 2), (3, 4), (7, 1)])
 @pytest.mark.parametrize("shape", [(2, 3, 7, 9), (1, 5, 2, 3), (1, 8, 40, 6), (1, 1, 1, 1)])
-def test_equals_the_unfolded_form(shape: tuple[int, ...], kernel_size: int, dilation: int, similarity: str) -> None:
+def test_unfolded_form(shape: tuple[int, ...], kernel_size: int, dilation: int, similarity: str) -> None:
     features, window = noise(*shape), (kernel_size, dilation, similarity == "cosine")
-    known, known_gradient = differentiated(naive, features, kernel_size, dilation, similarity)
+    expected, expected_gradient = differentiated(naive, features, kernel_size, dilation, similarity)
 
     ours, gradient = differentiated(propagate, features, kernel_size, dilation, similarity)
     plain, scores = propagation_torch.forward(features, *window)
     plain_gradient = propagation_torch.backward(noise(*shape, seed=1), features, scores, *window)
 
     for output in (ours, plain):
-        torch.testing.assert_close(output, known)
-    for each in (gradient, plain_gradient):
-        torch.testing.assert_close(each, known_gradient)
+        torch.testing.assert_close(output, expected)
+    for values in (gradient, plain_gradient):
+        torch.testing.assert_close(values, expected_gradient)
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
 @pytest.mark.parametrize(("kernel_size", "dilation"), [(3, 1), (5, 2)])
-def test_gradient_is_that_of_the_function(kernel_size: int, dilation: int, similarity: str) -> None:
+def test_gradcheck(kernel_size: int, dilation: int, similarity: str) -> None:
     features = noise(1, 2, 4, 3, seed=1).requires_grad_()
 
     assert torch.autograd.gradcheck(lambda f: propagate(f, kernel_size, dilation, similarity), features)
 
 
-def test_the_operator_is_one_that_torch_compile_can_take() -> None:
+def test_operator_for_torch_compile() -> None:
     values = noise(1, 4, 6, 5).requires_grad_()
 
     torch.library.opcheck(torch.ops.fovea.propagate.default, (values, 3, 2, False))
 
 
-def test_any_layout_will_do() -> None:
+def test_any_layout() -> None:
     features = noise(2, 6, 8, 10, dtype=torch.float32)
     known = differentiated(propagate, features)
 
@@ -86,7 +88,7 @@ def test_any_layout_will_do() -> None:
         torch.testing.assert_close(differentiated(propagate, view), known)
 
 
-def test_a_gradient_may_be_one_number_for_all() -> None:
+def test_expanded_gradient() -> None:
     features = noise(1, 3, 5, 5).requires_grad_()
 
     propagate(features).sum().backward()
@@ -95,16 +97,16 @@ def test_a_gradient_may_be_one_number_for_all() -> None:
     torch.testing.assert_close(features.grad, known)
 
 
-def test_keeps_the_features_and_one_score_a_neighbour() -> None:
+def test_saved_memory() -> None:
     features, kept = noise(1, 64, 12, 12, dtype=torch.float32).requires_grad_(), []
 
-    with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each.nbytes) or each, lambda each: each):
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.nbytes) or x, lambda x: x):
         propagate(features)
 
     assert sum(kept) == features.nbytes + 25 * 12 * 12 * 4
 
 
-def test_any_number_of_threads_gives_the_same_and_none_is_left() -> None:
+def test_threads() -> None:
     features, threads, before = noise(2, 4, 50, 8, dtype=torch.float32), torch.get_num_threads(), threading.enumerate()
     try:
         results = []
@@ -118,7 +120,7 @@ def test_any_number_of_threads_gives_the_same_and_none_is_left() -> None:
     assert threading.enumerate() == before
 
 
-def test_pixels_without_a_feature_have_a_finite_gradient() -> None:
+def test_zero_features() -> None:
     features = noise(1, 3, 6, 6)
     features[..., 2:4] = 0
 
@@ -128,7 +130,7 @@ def test_pixels_without_a_feature_have_a_finite_gradient() -> None:
         assert gradient.isfinite().all()
 
 
-def test_what_is_no_number_stays_none() -> None:
+def test_nan_stays_local() -> None:
     features = noise(1, 3, 9, 9)
     features[0, 0, 4, 4] = torch.nan
 
@@ -138,14 +140,14 @@ def test_what_is_no_number_stays_none() -> None:
     assert output[..., 0, 0].isfinite().all()
 
 
-def test_no_image_and_no_pixel_are_nothing_special() -> None:
+def test_empty_inputs() -> None:
     for shape in ((0, 3, 5, 5), (1, 3, 0, 5), (1, 3, 5, 0)):
         output, gradient = differentiated(propagate, torch.zeros(shape))
         assert output.shape == gradient.shape == shape
 
 
 @pytest.mark.slow
-def test_the_compiler_is_imported_by_the_first_use_and_may_have_nowhere_to_keep_its_work() -> None:
+def test_numba_is_imported_late_and_needs_no_cache() -> None:
     script = """
 import sys
 import torch
@@ -154,12 +156,12 @@ assert "numba" not in sys.modules
 assert torch.equal(propagate(torch.ones(1, 1, 2, 2), 1), torch.ones(1, 1, 2, 2))
 assert "numba" in sys.modules
 """
-    nowhere = os.environ | {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
+    no_cache = os.environ | {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
 
-    subprocess.run([sys.executable, "-c", script], check=True, env=nowhere)
+    subprocess.run([sys.executable, "-c", script], check=True, env=no_cache)
 
 
-def test_output_and_gradient_are_the_published_ones() -> None:
+def test_published_values() -> None:
     with np.load(REFERENCE / "propagation.npz") as arrays:
         known = {name: torch.from_numpy(array) for name, array in arrays.items()}
     features = known["feature"].requires_grad_()
@@ -168,8 +170,8 @@ def test_output_and_gradient_are_the_published_ones() -> None:
     (output * known["weight"]).sum().backward()
 
     assert features.grad is not None
-    for ours, theirs in ((output, known["output"]), (features.grad, known["grad"])):
-        assert (ours - theirs).abs().max() < 1e-4 * theirs.abs().max()
+    for result, expected in ((output, known["output"]), (features.grad, known["grad"])):
+        assert (result - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -187,7 +189,7 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     torch.testing.assert_close(mixed, ours)
 
 
-def test_half_precision_survives_large_features() -> None:
+def test_large_features_in_half_precision() -> None:
     features = torch.full((1, 4, 6, 6), 300.0, dtype=torch.float16)
 
     output = propagate(features)
@@ -199,12 +201,12 @@ def test_half_precision_survives_large_features() -> None:
 @pytest.mark.parametrize(
     ("arguments", "key"),
     [
-        ({"kernel_size": 4}, "kernel_size=4"),
-        ({"kernel_size": -1}, "kernel_size=-1"),
-        ({"dilation": 0}, "dilation=0"),
-        ({"similarity": "euclid"}, "similarity=euclid"),
+        ({"kernel_size": 4}, "kernel_size.* got 4"),
+        ({"kernel_size": -1}, "kernel_size.* got -1"),
+        ({"dilation": 0}, "dilation.* got 0"),
+        ({"similarity": "euclid"}, "similarity.* got euclid"),
     ],
 )
-def test_refuses_what_makes_no_window(arguments: dict, key: str) -> None:
+def test_bad_arguments_are_refused(arguments: dict, key: str) -> None:
     with pytest.raises(ValueError, match=key):
         propagate(torch.zeros(1, 1, 4, 4), **arguments)

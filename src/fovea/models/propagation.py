@@ -1,8 +1,8 @@
-"""Feature propagation: each pixel borrows the features of the neighbours that resemble it.
+"""Feature propagation: each pixel gets features of the neighbors that are similar to it.
 
-An operator of PyTorch and its gradient, `fovea::propagate` and `fovea::propagate_backward`, each with a function for a
-kind of device: loops compiled by Numba on a CPU, plain tensors elsewhere. They keep the features and one score for each
-pixel and neighbour, where the textbook form, unfolding the window, keeps a copy of the features for each neighbour.
+`fovea::propagate` and `fovea::propagate_backward` are operators of PyTorch, with loops compiled by Numba on a CPU and
+tensor operations on other devices. They keep the features and one score for each pixel and neighbor. The usual form,
+which unfolds the window, keeps a copy of the features for each neighbor.
 """
 
 from typing import Any, Literal
@@ -19,34 +19,34 @@ def propagate(
     dilation: int = 2,
     similarity: Literal["dot", "cosine"] = "dot",
 ) -> Tensor:
-    """Replace each pixel's feature by a mean of its neighbourhood, weighted by similarity.
+    """Replace each pixel's feature by a mean of its neighborhood, weighted by similarity.
 
-    For pixel p and the neighbours n of a dilated square window, p itself included,
+    For pixel p and the neighbors n of a dilated square window, p itself included,
 
         s_n = max(sim(f_p, f_n), 0),    w = softmax_n(s),    out_p = sum_n w_n f_n.
 
-    Neighbours beyond the border take part as zeros, with s = 0. Zhong et al., "Weakly-supervised Medical Image
+    Neighbors beyond the border are zeros, with s = 0. Zhong et al., "Weakly-supervised Medical Image
     Segmentation with Gaze Annotations", MICCAI 2024; the paper writes cosine similarity, its release uses the dot
     product.
 
     Args:
-        features: [B, C, H, W]. Half precision is computed in float32, where a dot product cannot overflow.
+        features: [B, C, H, W]. Half precision is computed in float32, in which a dot product does not overflow.
         kernel_size: Side of the window in samples, odd.
         dilation: Distance between the samples of the window in pixels.
         similarity: `dot` or `cosine`.
 
     Returns:
-        Propagated features [B, C, H, W], in the precision of `features`. They can be differentiated once.
+        Propagated features [B, C, H, W], in the precision of `features`. They are differentiable once.
 
     Raises:
         ValueError: `kernel_size` is even or not positive, `dilation` is not positive, or `similarity` is unknown.
     """
     if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size={kernel_size} has no centre; give an odd number such as 5")
+        raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
     if dilation < 1:
-        raise ValueError(f"dilation={dilation} is no distance; give 1 or more")
+        raise ValueError(f"dilation must be at least 1, got {dilation}")
     if similarity not in ("dot", "cosine"):
-        raise ValueError(f"similarity={similarity} is unknown; choose dot or cosine")
+        raise ValueError(f"similarity must be dot or cosine, got {similarity}")
     values = features.to(torch.promote_types(features.dtype, torch.float32)).contiguous()
     output, _ = _forward(values, kernel_size, dilation, similarity == "cosine")
     return output.to(features.dtype)

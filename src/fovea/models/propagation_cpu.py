@@ -1,7 +1,7 @@
-"""Feature propagation on a CPU: the compiled rows of `fovea.models.propagation_kernels`, on as many threads as PyTorch.
+"""Feature propagation on a CPU: the loops of `fovea.models.propagation_kernels` on as many threads as PyTorch has.
 
-The threads live for one call. Numba's own would stay, could not be used after a fork, and one of its layers ends the
-process where two threads of Python use it.
+The threads exist for one call. Numba's own threads would stay, do not survive a fork, and one of its threading layers
+aborts the process if two Python threads use it.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from torch import Tensor
 from fovea.models import propagation_kernels as kernels
 from fovea.models.propagation_torch import inverse_norms
 
-_ROWS = 8  # of shared neighbours, a thread takes at a time: enough to reuse what it read, few enough to share out
+_ROWS = 8  # rows with shared neighbors for a thread at a time: enough to reuse data, few enough to balance threads
 
 
 def forward(values: Tensor, kernel: int, dilation: int, cosine: bool) -> tuple[Tensor, Tensor]:
-    """As `fovea.models.propagation_torch.forward`, of contiguous features."""
+    """Compute `fovea.models.propagation_torch.forward` of contiguous features."""
     batch, _, height, width = values.shape
     output, scores = torch.empty_like(values), values.new_empty(batch, kernel**2, height, width)
     inputs, outputs = (values.numpy(), _scale(values, cosine), kernel, dilation), (scores.numpy(), output.numpy())
@@ -27,23 +27,23 @@ def forward(values: Tensor, kernel: int, dilation: int, cosine: bool) -> tuple[T
 
 
 def backward(grad: Tensor, values: Tensor, scores: Tensor, kernel: int, dilation: int, cosine: bool) -> Tensor:
-    """As `fovea.models.propagation_torch.backward`, of contiguous features and gradients."""
+    """Compute `fovea.models.propagation_torch.backward` of contiguous features and gradients."""
     output, weights, slope = torch.empty_like(values), torch.empty_like(scores), torch.empty_like(scores)
-    given, features, held = grad.numpy(), values.numpy(), scores.numpy()
+    grads, features, stored = grad.numpy(), values.numpy(), scores.numpy()
     pairs, out = (weights.numpy(), slope.numpy()), output.numpy()
-    _over_rows(lambda *rows: kernels.slopes(given, features, held, kernel, dilation, *rows, *pairs), values, dilation)
-    inputs = given, features, _scale(values, cosine), held, *pairs, cosine, kernel, dilation
+    _over_rows(lambda *rows: kernels.slopes(grads, features, stored, kernel, dilation, *rows, *pairs), values, dilation)
+    inputs = grads, features, _scale(values, cosine), stored, *pairs, cosine, kernel, dilation
     _over_rows(lambda *rows: kernels.backward(*inputs, *rows, out), values, dilation)
     return output
 
 
 def _scale(values: Tensor, cosine: bool) -> np.ndarray:
-    """Factors [B, H, W] of both vectors of a product."""
+    """Return the factors [B, H, W] of both vectors of a product."""
     return (inverse_norms(values) if cosine else torch.ones_like(values[:, 0])).numpy()
 
 
 def _over_rows(job: Callable[[int, int, int], None], values: Tensor, dilation: int) -> None:
-    """Call `job(image, first, last)` until every row is done: those from `first` to `last` that share neighbours."""
+    """Call `job(image, first, last)` until all rows are done: those from `first` to `last` that share neighbors."""
     batch, _, height, _ = values.shape
     block = _ROWS * dilation
     pieces = [

@@ -1,11 +1,11 @@
-"""The loops of `fovea.models.propagation` on a CPU, compiled by Numba when first called and kept on disk from then on.
+"""The loops of `fovea.models.propagation` on a CPU. Numba compiles them at the first call and stores them on disk.
 
-A row of the image is worked through at a time, so that what it needs stays in the caches: the window's rows of one
-channel or of four (a band, with a margin of zeros in place of what is beyond the border) against a tile [N, W], a line
-for each of the N neighbours of the window. The inner loops run along the row, and the compiler vectorises them.
+They process the image row by row, so that their data stays in the caches: the rows of the window in one or four
+channels (a band, with a margin of zeros beyond the border) and a tile [N, W], a line for each of the N neighbors of the
+window. The inner loops run along the row, and the compiler vectorizes them.
 
-Shapes: features [B, C, H, W], scores and their like [B, N, H, W], scale [B, H, W], all contiguous. Rows are taken from
-`first` to `last` in steps of the dilation: they share their neighbours.
+Shapes: features [B, C, H, W], scores, weights and slopes [B, N, H, W], scale [B, H, W], all contiguous. Rows go from
+`first` to `last` in steps of the dilation, since these share their neighbors.
 """
 
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-_LANES = 4  # channels compared at a time: their sum is taken in registers
+_LANES = 4  # channels that are compared at a time, with their sum in registers
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    # Sums may be regrouped, or they could not be vectorised; infinities and NaN are kept. The threads are the caller's.
+    # To vectorize sums, they may be regrouped; infinities and NaN are kept. The caller has the threads.
     compiled = partial(njit, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
     try:
         return compiled(cache=True)(function)
-    except RuntimeError:  # Numba finds no folder to keep its work in: each process compiles anew
+    except RuntimeError:  # Numba finds no folder for its cache: every process compiles
         return compiled()(function)
 
 
@@ -39,7 +39,7 @@ def forward(
     scores: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Scores and propagated features of some rows of one image."""
+    """Compute scores and propagated features of some rows of one image."""
     band, weights = _bands(values, kernel, dilation), _tile(values, kernel)
     for y in range(first, last, dilation):
         _compare(values, values, kernel, dilation, image, y, band, weights)
@@ -63,7 +63,7 @@ def slopes(
     weights: np.ndarray,
     slope: np.ndarray,
 ) -> None:
-    """Weights of some rows, and the gradient with regard to their scores."""
+    """Compute the weights of some rows and the gradients of their scores."""
     band, weight, tile = _bands(values, kernel, dilation), _tile(values, kernel), _tile(values, kernel)
     mean = np.empty_like(tile[0])
     for y in range(first, last, dilation):
@@ -99,12 +99,12 @@ def backward(
     last: int,
     out: np.ndarray,
 ) -> None:
-    """Gradient with regard to the features of some rows, gathered from `slopes` of all rows."""
-    band, given, pull = _bands(values, kernel, dilation), _tile(values, kernel), _tile(values, kernel)
+    """Compute the gradients of the features of some rows from the `slopes` of all rows."""
+    band, turned, pull = _bands(values, kernel, dilation), _tile(values, kernel), _tile(values, kernel)
     for y in range(first, last, dilation):
-        _turn(weights, kernel, dilation, image, y, given)
+        _turn(weights, kernel, dilation, image, y, turned)
         out[image, :, y] = 0
-        _mix(given, grad, kernel, dilation, image, y, band[0], out)
+        _mix(turned, grad, kernel, dilation, image, y, band[0], out)
         # A score belongs to both of its pixels.
         _turn(slope, kernel, dilation, image, y, pull)
         for n in range(len(pull)):
@@ -126,7 +126,7 @@ def _tile(values: np.ndarray, kernel: int) -> np.ndarray:
 
 @_compiled
 def _load(values: np.ndarray, image: int, channel: int, y: int, kernel: int, dilation: int, band: np.ndarray) -> None:
-    """The rows of the window around row `y`, between the margins of the band [kernel, W + margins]."""
+    """Load the rows of the window around row `y` between the margins of the band [kernel, W + margins]."""
     height, width = values.shape[2:]
     margin = kernel // 2 * dilation
     for i in range(kernel):
@@ -151,7 +151,7 @@ def _compare(
     band: np.ndarray,
     tile: np.ndarray,
 ) -> None:
-    """Dot products of a row of `left` with the neighbours in `right`."""
+    """Compute the dot products of a row of `left` with the neighbors in `right`."""
     channels, width = left.shape[1], left.shape[3]
     lines = np.zeros((_LANES, width), left.dtype)
     tile[:] = 0
@@ -161,15 +161,15 @@ def _compare(
                 lines[lane] = left[image, channel + lane, y]
                 _load(right, image, channel + lane, y, kernel, dilation, band[lane])
             else:
-                lines[lane] = 0  # against what the band still holds
+                lines[lane] = 0  # multiplied with old values of the band
         a, b, c, d = lines[0], lines[1], lines[2], lines[3]
         for n in range(kernel * kernel):
-            i, at = n // kernel, n % kernel * dilation
+            i, start = n // kernel, n % kernel * dilation
             e, f, g, h = (
-                band[0, i, at : at + width],
-                band[1, i, at : at + width],
-                band[2, i, at : at + width],
-                band[3, i, at : at + width],
+                band[0, i, start : start + width],
+                band[1, i, start : start + width],
+                band[2, i, start : start + width],
+                band[3, i, start : start + width],
             )
             line = tile[n]
             for x in range(width):
@@ -187,7 +187,7 @@ def _mix(
     band: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Add the neighbours, weighted by the tile, to a row of `out`."""
+    """Add the neighbors, weighted by the tile, to a row of `out`."""
     channels, width = values.shape[1], values.shape[3]
     flat = band.reshape(-1)
     starts = np.array([i * band.shape[1] + j * dilation for i in range(kernel) for j in range(kernel)])
@@ -208,7 +208,7 @@ def _mix(
 
 @_compiled
 def _softmax(tile: np.ndarray) -> None:
-    """Softmax over the neighbours of the scores that are positive, and of 0 for the others, in place."""
+    """Replace the scores by the softmax over the neighbors of their positive parts."""
     size = tile.shape[1]
     top, total = np.zeros(size, tile.dtype), np.zeros(size, tile.dtype)
     for n in range(len(tile)):
@@ -227,7 +227,7 @@ def _softmax(tile: np.ndarray) -> None:
 
 @_compiled
 def _turn(source: np.ndarray, kernel: int, dilation: int, image: int, y: int, tile: np.ndarray) -> None:
-    """What the neighbours say of the pixels of row `y`: for each, the value that it holds in the opposite direction."""
+    """Get the values that the neighbors hold for the pixels of row `y`, in the opposite direction."""
     height, width = source.shape[2:]
     for n in range(len(tile)):
         row = y + (n // kernel - kernel // 2) * dilation
@@ -254,13 +254,13 @@ def _rescale(scale: np.ndarray, kernel: int, dilation: int, image: int, y: int, 
 def _shorten(
     scale: np.ndarray, scores: np.ndarray, kernel: int, dilation: int, image: int, y: int, tile: np.ndarray
 ) -> None:
-    """From gradients of cosines to factors of the features: a cosine does not change along its own vector."""
+    """Convert gradients of cosines to factors of the features; a cosine does not change along its own vector."""
     along = np.zeros_like(tile[0])
     for n in range(len(tile)):
         score = scores[image, n, y]
         for x in range(along.size):
             along[x] += tile[n, x] * score[x]
     _rescale(scale, kernel, dilation, image, y, tile)
-    centre = tile[len(tile) // 2]
+    center = tile[len(tile) // 2]
     for x in range(along.size):
-        centre[x] -= along[x] * scale[image, y, x] ** 2
+        center[x] -= along[x] * scale[image, y, x] ** 2

@@ -1,4 +1,4 @@
-"""Feature propagation by tensor operations of PyTorch, for any device; see `fovea.models.propagation`."""
+"""Feature propagation with tensor operations of PyTorch, for any device; see `fovea.models.propagation`."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -11,18 +11,18 @@ _LEAST_NORM = 1e-12  # as in torch.nn.functional.normalize
 
 
 def forward(values: Tensor, kernel: int, dilation: int, cosine: bool) -> tuple[Tensor, Tensor]:
-    """Propagated features and the similarities they come from, by shifted views of one padded copy.
+    """Return propagated features and their similarities, from shifted views of one padded copy.
 
     Args:
         values: Features [B, C, H, W], float32 or float64.
         kernel: Side of the window in samples, odd.
         dilation: Distance of the samples in pixels.
-        cosine: Compare by cosine, not by dot product.
+        cosine: Use the cosine, not the dot product.
 
     Returns:
-        Features [B, C, H, W], and the similarities [B, kernel ** 2, H, W], of either sign.
+        Features [B, C, H, W], and similarities [B, kernel ** 2, H, W] of either sign.
     """
-    scores = torch.stack([(values * near).sum(dim=1) for near in _neighbours(values, kernel, dilation)], dim=1)
+    scores = torch.stack([(values * near).sum(dim=1) for near in _neighbors(values, kernel, dilation)], dim=1)
     if cosine:
         scores *= _scales(inverse_norms(values), kernel, dilation)
     output = torch.zeros_like(values)
@@ -31,12 +31,12 @@ def forward(values: Tensor, kernel: int, dilation: int, cosine: bool) -> tuple[T
 
 
 def backward(grad: Tensor, values: Tensor, scores: Tensor, kernel: int, dilation: int, cosine: bool) -> Tensor:
-    """Gradient [B, C, H, W] with regard to `values` of a gradient `grad` [B, C, H, W] of the propagated features.
+    """Return the gradient of the values from that of the propagated features, `grad`, both [B, C, H, W].
 
-    Args: as of `forward`, and `scores`, the similarities that it returned.
+    The other arguments are those of `forward`, and `scores`, the similarities that it returned.
     """
     weights = scores.relu().softmax(dim=1)
-    slope = torch.stack([(grad * near).sum(dim=1) for near in _neighbours(values, kernel, dilation)], dim=1)
+    slope = torch.stack([(grad * near).sum(dim=1) for near in _neighbors(values, kernel, dilation)], dim=1)
     slope = weights * (slope - (weights * slope).sum(dim=1, keepdim=True)) * (scores > 0)
     slope += _turn(slope, kernel, dilation)  # a similarity belongs to both of its pixels
     if cosine:
@@ -50,8 +50,8 @@ def backward(grad: Tensor, values: Tensor, scores: Tensor, kernel: int, dilation
     return output
 
 
-def _neighbours(maps: Tensor, kernel: int, dilation: int) -> Iterator[Tensor]:
-    """Views of one zero-padded copy of maps [B, C, H, W], one for each offset of the window."""
+def _neighbors(maps: Tensor, kernel: int, dilation: int) -> Iterator[Tensor]:
+    """Yield views of one zero-padded copy of maps [B, C, H, W], one for each offset of the window."""
     height, width = maps.shape[2:]
     reach = kernel // 2 * dilation
     padded = F.pad(maps, (reach, reach, reach, reach))
@@ -60,23 +60,23 @@ def _neighbours(maps: Tensor, kernel: int, dilation: int) -> Iterator[Tensor]:
 
 
 def _mix(output: Tensor, weights: Tensor, values: Tensor, kernel: int, dilation: int) -> None:
-    """Add the neighbours' values, by their weights [B, N, H, W], to the output [B, C, H, W]."""
-    for weight, near in zip(weights.split(1, dim=1), _neighbours(values, kernel, dilation), strict=True):
+    """Add the values of the neighbors, times their weights [B, N, H, W], to the output [B, C, H, W]."""
+    for weight, near in zip(weights.split(1, dim=1), _neighbors(values, kernel, dilation), strict=True):
         output.addcmul_(weight, near)
 
 
 def _turn(pairs: Tensor, kernel: int, dilation: int) -> Tensor:
-    """For each pixel and neighbour the value [B, N, H, W] that the neighbour holds for the pixel."""
+    """Return for each pixel and neighbor the value that the neighbor holds for the pixel, [B, N, H, W]."""
     opposite = range(kernel**2 - 1, -1, -1)
-    return torch.stack([near[:, n] for n, near in zip(opposite, _neighbours(pairs, kernel, dilation), strict=True)], 1)
+    return torch.stack([near[:, n] for n, near in zip(opposite, _neighbors(pairs, kernel, dilation), strict=True)], 1)
 
 
 def _scales(inverse: Tensor, kernel: int, dilation: int) -> Tensor:
-    """Products [B, N, H, W] of each pixel's inverse norm with its neighbours'."""
+    """Return the products of the inverse norms of each pixel and its neighbors, [B, N, H, W]."""
     inverse = inverse.unsqueeze(dim=1)
-    return inverse * torch.cat(list(_neighbours(inverse, kernel, dilation)), dim=1)
+    return inverse * torch.cat(list(_neighbors(inverse, kernel, dilation)), dim=1)
 
 
 def inverse_norms(values: Tensor) -> Tensor:
-    """Reciprocals [B, H, W] of the lengths of features [B, C, H, W]."""
+    """Return the reciprocals [B, H, W] of the norms of features [B, C, H, W]."""
     return torch.linalg.vector_norm(values, dim=1).clamp(min=_LEAST_NORM).reciprocal()
