@@ -245,6 +245,16 @@ class TestOthers:
         events = "".join(f"Fixation {eye},1,1,167531377718,167531619504,241786,250.0,400.0,-1\n" for eye in "LR")
         assert run("smi", table(tmp_path / "s.txt", text + events))[0] == [("a.png", 0.25, 0.8, 0, 241.786)]
 
+    def test_begaze_messages_name_images(self, run, tmp_path: Path) -> None:
+        text = "[iView]\n\nTable Header for Fixations:\n"
+        text += "Event Type|Trial|Number|Start|End|Duration|Location X|Location Y\n\n"
+        for number, name in enumerate("ab"):
+            start = 1_000_000 * number
+            text += f"UserEvent|1|1|{start}|# Message: {name}.png\n"
+            text += f"Fixation L|1|{number}|{start + 9000}|{start + 209000}|200000|250.0|400.0\n"
+        rows, _ = run("smi", table(tmp_path / "s.txt", text))
+        assert [(row[0], row[4]) for row in rows] == [("a.png", 200), ("b.png", 200)]
+
     def test_iview_samples(self, tmp_path: Path) -> None:
         text = "## [iView]\n## Sample Rate:|250\n"
         text += "Time|Type|Trial|L POR X [px]|L POR Y [px]|R POR X [px]|R POR Y [px]|Stimulus\n"

@@ -162,6 +162,12 @@ class TestSource:
         (folder / "notes.md").write_text("x")
         assert f"1 files in {folder} are not read: notes.md" in imported("pupil", folder)[1].warnings
 
+    def test_never_replaces_another_file(self, imported: Import, tmp_path: Path) -> None:
+        source = exports.asc(tmp_path / "s.asc")
+        (tmp_path / "out.csv").write_bytes(source.read_bytes())
+        with pytest.raises(ValueError, match=r"out: .*out\.csv exists and is not a fixation table"):
+            imported("eyelink_asc", source)
+
     def test_hostile_name_is_only_a_name(self, imported: Import, tmp_path: Path) -> None:
         for image in ("../../x.png", "..\\..\\x.png", "/etc/x.png", "C:\\x.png"):
             table, _ = imported("eyelink_asc", exports.asc(tmp_path / "s.asc", image=lambda _, name=image: name))

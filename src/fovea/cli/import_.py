@@ -22,8 +22,8 @@ def main(config: Config) -> None:
         raise ValueError(f"format is not set: add format=… ({', '.join(choices)})")
     data = config["data"]
     request = ImportRequest(
-        source=Path(config["source"]).expanduser(),
-        out=Path(config["out"]),
+        source=Path(str(config["source"])).expanduser(),
+        out=Path(str(config["out"])).expanduser(),
         dataset=partial(folder_of(data), root=data["root"]) if data["root"] is not None else None,
         screen=instantiate(config["screen"], "screen"),
         place=instantiate(config["image"], "image"),

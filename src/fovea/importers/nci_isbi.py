@@ -43,7 +43,7 @@ class NciIsbiRaw:
             raise ValueError(
                 f"{request.source}: no case has a DICOM series and an NRRD mask; unpack both downloads there"
             )
-        out = make_folder(request.out.expanduser())
+        out = make_folder(request.out)
         written: list[str] = []
         warnings, failures = _unmatched(series, masks), {}
         for case in tqdm(cases, desc="fovea-import", unit="case"):

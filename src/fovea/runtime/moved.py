@@ -30,6 +30,8 @@ CLASSES = {
 """New path of each class by its old path."""
 
 KEYS = {
+    "format.column": "format.columns.image",
+    "format.surface": "format.unit",
     "gaze": "labels",
     "gaze.crf": "refine",
     "gaze.crf.backend": "refine.name",
@@ -47,6 +49,7 @@ KEYS = {
 
 _NETWORK = "backbone.network._target_=segmentation_models_pytorch"
 CHOICES = {
+    "format.surface=image": ("format.unit=fraction",),
     "gaze.quality=gaze": ("quality=labels",),
     "quality=gaze": ("quality=labels",),
     "backbone=smp_deeplabv3plus": ("backbone=smp", f"{_NETWORK}.DeepLabV3Plus"),

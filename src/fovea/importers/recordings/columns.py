@@ -11,7 +11,7 @@ import numpy as np
 from fovea.importers.recordings.convert import import_recordings
 from fovea.importers.recordings.rows import Rows, check_coordinates
 from fovea.importers.recordings.table import Names, Table, listed, read_table, unit_of
-from fovea.importers.recordings.trial import Recording, Unit, compile_pattern, file_name, name_from_file
+from fovea.importers.recordings.trial import Recording, Unit, compile_pattern, file_name, first_group, name_from_file
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.bounds import Fraction
 
@@ -54,6 +54,7 @@ class ColumnReader:
     duration_unit: TimeUnit
     min_confidence: Fraction
     name: Literal["column", "file"]
+    message: str | None
     file: str
     delimiter: str | None
     patterns: Sequence[str]
@@ -66,6 +67,7 @@ class ColumnReader:
         if missing := [key for key in needed if not self.columns.get(key)]:
             raise ValueError(f"columns.{missing[0]} is not set: add the name of the column")
         compile_pattern("file", self.file)
+        compile_pattern("message", self.message or "()")
         for argument in ("where", "event"):
             for column, patterns in getattr(self, argument).items():
                 compile_pattern(f"{argument}.{column}", f"({'|'.join(listed(patterns))})")
@@ -82,6 +84,7 @@ class ColumnReader:
         """Read one file; refuse one that lacks a column, or whose values cannot be in these units."""
         samples = {**self.columns, **self.samples}
         table = read_table(path, self.delimiter, [*listed(self.columns["x"]), *listed(samples["x"])])
+        names = self._names(table)
         for column, patterns in self.where.items():
             if (mask := _matching(table, column, patterns)) is not None and mask.any():
                 table = table.select(mask)
@@ -90,16 +93,31 @@ class ColumnReader:
         is_event = np.all(masks, axis=0) if masks else np.ones(len(table), bool)
         timed = any(table.find(self.columns.get(key)) for key in ("duration", "end"))
         if (timed and is_event.any()) or (self._has_fixations and not self.samples):
-            rows = self._rows(table, self.columns, is_event)
+            rows = self._rows(table, self.columns, names, is_event)
             trials, stray = rows.fixations(np.flatnonzero(is_event), self.clock == "device")
         else:
-            rows = self._rows(table, samples, None)
+            rows = self._rows(table, samples, names, None)
             trials, stray = rows.samples(), 0
         if not trials:
             raise ValueError(f"{path}: no row names an image; set format.columns.image, or format.name=file")
         return Recording(trials, rows.unit, self._screen(table), stray)
 
-    def _rows(self, table: Table, columns: Mapping[str, Any], is_event: np.ndarray | None) -> Rows:
+    def _names(self, table: Table) -> Mapping[int, str]:
+        """Return the image's name by line of the file."""
+        if self.name == "file":
+            return dict.fromkeys(table.lines, name_from_file(table.path, re.compile(self.file)))
+        if self.message is None or table.find(self.columns["image"]):
+            column = table.need(self.columns["image"], "set format.columns.image")
+            return dict(zip(table.lines, map(file_name, table.texts(column)), strict=True))
+        names, name = {}, ""
+        for line, row in zip(table.lines, table.rows, strict=True):
+            name = first_group(re.search(self.message, table.delimiter.join(row))) or name
+            names[line] = name
+        return names
+
+    def _rows(
+        self, table: Table, columns: Mapping[str, Any], names: Mapping[int, str], is_event: np.ndarray | None
+    ) -> Rows:
         """Return the values of the rows in milliseconds and in one unit; rows are samples without `is_event`."""
         x_name, y_name = (table.need(columns[axis], f"set format.columns.{axis}", _COORDINATE_UNITS) for axis in "xy")
         x, y, unit = table.numbers(x_name), table.numbers(y_name), self._coordinate_unit(x_name)
@@ -118,16 +136,12 @@ class ColumnReader:
         elif is_event is not None:
             key = "end" if columns.get("end") else "duration"
             duration = self._times(table, columns, key, interval, needed=True) - start
-        if self.name == "file":
-            images = [name_from_file(table.path, re.compile(self.file))] * len(table)
-        else:
-            images = [file_name(cell) for cell in table.texts(table.need(columns["image"], "set format.columns.image"))]
         sessions = [table.texts(name) for column in self.trial_columns if (name := table.find(column))]
         number, pupil = table.find(columns.get("fixation")), table.find(columns.get("pupil"))
         place = [table.find(columns.get(key), ("px", "DACS px", "ADCSpx")) for key in _RECTANGLE]
         return Rows(
             path=table.path,
-            images=images,
+            images=[names[line] for line in table.lines],
             sessions=list(zip(*sessions, strict=True)) if sessions else [()] * len(table),
             start=start,
             duration=duration,

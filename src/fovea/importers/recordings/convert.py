@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from tqdm import tqdm
 
-from fovea.data.fixations import write_fixations
+from fovea.data.fixations import COLUMNS, write_fixations
 from fovea.data.images.folder import Folder
 from fovea.importers.recordings.detection import Detection
 from fovea.importers.recordings.geometry import Screen
@@ -34,7 +34,9 @@ def import_recordings(
         ValueError: there is no such source, no file could be read, or there is no fixation.
     """
     files, warnings = find_recordings(request.source, patterns)
-    make_folder(request.out.expanduser().parent)
+    if request.out.is_file() and not request.out.read_bytes().startswith(",".join(COLUMNS).encode()):
+        raise ValueError(f"out: {request.out} exists and is not a fixation table; set another file")
+    make_folder(request.out.parent)
     table = _Table(request)
     failures: dict[str, str] = {}
     for path in tqdm(files, desc="fovea-import", unit="file"):
@@ -47,7 +49,7 @@ def import_recordings(
         raise ValueError(first if len(files) == 1 else f"none of {len(files)} files could be read; the first: {first}")
     if not table.rows:
         raise ValueError(f"{request.source}: {table.why_empty()}")
-    write_fixations(request.out.expanduser(), table.rows)
+    write_fixations(request.out, table.rows)
     line = f"{table} of {len(files) - len(failures)} files in {request.out}"
     return ImportResult([line], warnings + table.warnings(), failures)
 
