@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from fovea.runtime.files import make_folder, remove_abandoned, unwritable, write_bytes, write_json
+from fovea.runtime.files import make_folder, remove_abandoned, write_bytes, write_json
 
 _DEPTH = 65535
 _LAST_CHUNK = b"IEND\xaeB`\x82"  # the end of every complete PNG
@@ -32,14 +32,10 @@ def parameters(labels: Mapping[str, Any], refine: Mapping[str, Any]) -> dict[str
 
 
 class Store:
-    """A folder with `maps/<id>.png` and `manifest.json`.
+    """A folder with `maps/<id>.png` and `manifest.json`, which need not exist.
 
-    If there is a manifest, it describes the maps: writing a map removes it, and it is written last. Each map also
-    carries its own record in a text chunk of the PNG. So a run that resumes an interrupted store, or shares it with
-    other processes, can tell what a map was made from by the map alone.
-
-    Args:
-        path: The folder, which need not exist.
+    A manifest always describes the maps: writing a map removes it, and it is written last. Each map also carries a
+    record in a text chunk of the PNG, so that a run that resumes or shares a store can tell what a map was made from.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -48,10 +44,9 @@ class Store:
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
-        """The content of the manifest: `parameters`, `images` by ID, `unlabeled`, `failures`, hashes and versions.
+        """The content of the manifest; ValueError if it is missing or damaged.
 
-        Raises:
-            ValueError: The manifest is missing, unreadable or not valid.
+        It has `parameters`, `images` by ID, `unlabeled` (IDs), `failures` by ID, `labels`, hashes and versions.
         """
         path, command = self._manifest_path, f"run fovea-prepare store={self.path}"
         try:
@@ -78,11 +73,7 @@ class Store:
         return image_id in self.manifest["images"]
 
     def read(self, image_id: str) -> np.ndarray:
-        """Return the map of an image, float32 [H, W] in [0, 1].
-
-        Raises:
-            ValueError: The map is missing or damaged.
-        """
+        """Return the map of an image, float32 [H, W] in [0, 1]; ValueError if it is missing or damaged."""
         path = self._map_path(image_id)
         try:
             levels = np.array(_image(path))
@@ -92,11 +83,7 @@ class Store:
         return levels.astype(np.float32) / np.float32(_DEPTH)
 
     def write(self, image_id: str, values: np.ndarray, record: Mapping[str, Any] | None = None) -> None:
-        """Write the map of an image, [H, W] in [0, 1], in steps of 1/65535, together with a record of plain values.
-
-        Raises:
-            ValueError: The map cannot be written.
-        """
+        """Write the map of an image, [H, W] in [0, 1], in steps of 1/65535, together with a record of plain values."""
         path = self._map_path(image_id)
         levels = np.rint(np.clip(values, 0.0, 1.0) * _DEPTH).astype(np.uint16)
         text, png = PngInfo(), io.BytesIO()
@@ -117,11 +104,7 @@ class Store:
         return record if isinstance(record, dict) else None
 
     def check(self, parameters: Mapping[str, object]) -> None:
-        """Make sure that the maps were made with these parameters.
-
-        Raises:
-            ValueError: Some differ; the message names each. Or as for `manifest`.
-        """
+        """Refuse maps that were made with other parameters; raises like `manifest` too."""
         if differences := self.differences(parameters):
             wanted = " ".join(f"{name}={parameters[name]}" for name in differences if name in parameters)
             raise ValueError(
@@ -130,10 +113,7 @@ class Store:
             )
 
     def refuse_mixture(self, parameters: Mapping[str, object]) -> None:
-        """Before writing: refuse a store that was made with other parameters.
-
-        Without a valid manifest the store is accepted: its maps are then checked one by one.
-        """
+        """Before writing, refuse the same; a store without a valid manifest is accepted and checked map by map."""
         try:
             differences = self.differences(parameters)
         except ValueError:
@@ -152,28 +132,14 @@ class Store:
         }
 
     def start(self) -> None:
-        """Create the folder and remove temporary files of killed processes.
-
-        Raises:
-            ValueError: The folder cannot be written.
-        """
+        """Create the folder and remove temporary files of killed processes."""
         make_folder(self.path / "maps")
-        try:
-            for folder in (self.path, self.path / "maps"):
-                remove_abandoned(folder)
-        except OSError as error:
-            raise unwritable(self._manifest_path, error) from error
+        for folder in (self.path, self.path / "maps"):
+            remove_abandoned(folder)
         self.__dict__.pop("manifest", None)
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest. A map that it does not list is not part of the store and remains untouched.
-
-        Args:
-            manifest: Plain values, see `manifest`.
-
-        Raises:
-            ValueError: The manifest cannot be written.
-        """
+        """Write the manifest, plain values. A map that it does not list is not part of the store and is kept."""
         for image_id in manifest["images"]:
             self._map_path(image_id)
         write_json(self._manifest_path, manifest)
@@ -181,11 +147,8 @@ class Store:
 
     def _retract(self) -> None:
         """Remove the manifest and the quality files, because a map is about to change."""
-        try:
-            for name in ("manifest.json", "quality.csv", "quality.html"):
-                (self.path / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise unwritable(self._manifest_path, error) from error
+        for name in ("manifest.json", "quality.csv", "quality.html"):
+            (self.path / name).unlink(missing_ok=True)
         self.__dict__.pop("manifest", None)
 
     def _map_path(self, image_id: str) -> Path:

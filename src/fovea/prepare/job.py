@@ -27,32 +27,19 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """Makes the map of an image unless the store has it. Each process receives the job once.
-
-    Attributes:
-        dataset: The images.
-        store: Receives the maps.
-        label: Draws an annotation.
-        refiner: Fits the drawn map to the image.
-        made_with: Parameters and versions; a map with a record of others is made again.
-        thresholds: Thresholds for the quality; empty if none is wanted.
-    """
+    """Makes the map of an image unless the store has it. Each process receives the job once."""
 
     dataset: Folder
     store: Store
     label: Label
     refiner: Refiner
-    made_with: Mapping[str, Any]
-    thresholds: Sequence[float]
+    made_with: Mapping[str, Any]  # parameters and versions; a map that was made with others is made again
+    thresholds: Sequence[float]  # at which quality is measured; empty to measure none
 
     def __call__(self, item: Item) -> tuple[dict[str, Any], dict[str, float]] | str:
-        """Make and write one map.
+        """Make and write one map; an error of the store stops everything.
 
-        Returns:
-            The statistics of the image for the manifest and its quality; or one line if the image is damaged.
-
-        Raises:
-            ValueError: The store cannot be written, which stops everything.
+        Returns the statistics of the image for the manifest and its quality, or one line if the image is damaged.
         """
         refined = None
         try:
@@ -77,11 +64,7 @@ class Job:
         return {"sha256": digest, **item.annotation.statistics(), **record}, quality
 
     def view(self, item: Item) -> tuple[np.ndarray, Any, np.ndarray, np.ndarray, np.ndarray | None]:
-        """Return the image, its annotation, the drawn map, the stored map, and the mask if it may be opened.
-
-        Raises:
-            ValueError: A file is missing or damaged.
-        """
+        """Return the image, its annotation, the drawn map, the stored map, and the mask if it may be opened."""
         image, refined, mask = self.dataset.image(item.image_id), self.store.read(item.image_id), self._mask(item)
         return image, item.annotation, self.label.draw(item.annotation, image.shape[:2]), refined, mask
 

@@ -46,10 +46,9 @@ def prepare(
 ) -> Survey:
     """Make the maps of all labeled images.
 
-    Maps are written one by one, each with a record of what it was made from; the manifest, which training needs, is
-    written last. A second run makes only maps that are missing or were made from something else, and ends with the
-    same bytes. Several processes may work on one store, each on a shard of the images; then a last run without a
-    shard writes the manifest. An image that cannot be read does not stop the others.
+    Maps are written one by one, each with a record of what it was made from; the manifest is written last. A second
+    run makes only maps that are missing or were made from something else, and ends with the same bytes. Several
+    processes may work on one store, each on a shard; then a last run without a shard writes the manifest.
 
     Args:
         dataset: The images.
@@ -59,15 +58,14 @@ def prepare(
         parameters: The parameters of label and refiner, see `fovea.data.store.parameters`.
         thresholds: Thresholds of the levels, at which quality is measured.
         workers: Number of processes; the result does not depend on it.
-        quality: `labels` measures labels and maps, `masks` compares them with masks too; both write `quality.csv`.
+        quality: `labels` measures labels and maps, `masks` compares with masks too; both write `quality.csv`.
         quality_masks: Number of masks to open, drawn by a fixed rule; None opens all.
         shards: Number of parts that the images are divided into.
         shard: The part to work on, from 0; None for all images and the manifest.
         page: Writes `quality.html` if quality is measured, see `fovea.report.quality_page`.
 
     Raises:
-        ValueError: An argument or the labels are invalid, the store has maps of other parameters, a file cannot be
-            written, or not one map could be made.
+        ValueError: An argument or the labels are invalid, the store has other maps, or not one map could be made.
     """
     _check(dataset, quality, thresholds, shards, shard)
     target = Store(store)

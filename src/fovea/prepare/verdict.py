@@ -16,21 +16,13 @@ _ASK = "Gaze that missed its targets looks like gaze that met them: draw about 5
 
 @dataclass(frozen=True)
 class Scale:
-    """A figure between two published ones (Zhong et al. 2024, Kvasir-SEG).
-
-    Attributes:
-        name: What is measured.
-        value: The figure of this data set.
-        webcam: The figure of a webcam tracker, on which training failed.
-        eyelink: The figure of an EyeLink 1000, on which training worked.
-        digits: Decimals to print.
-    """
+    """A figure between two published ones for Kvasir-SEG (Zhong et al. 2024)."""
 
     name: str
     value: float
-    webcam: float
-    eyelink: float
-    digits: int = 2
+    webcam: float  # a webcam tracker, on which training failed
+    eyelink: float  # an EyeLink 1000, on which training worked
+    digits: int = 2  # decimals to print
 
     @property
     def closeness(self) -> float:
@@ -39,8 +31,8 @@ class Scale:
 
     def __str__(self) -> str:
         """Return the figure followed by the published ones."""
-        value, eyelink, webcam = map(self.text, (self.value, self.eyelink, self.webcam))
-        return f"{self.name} {value} (EyeLink {eyelink}, webcam {webcam})"
+        published = f"EyeLink {self.text(self.eyelink)}, webcam {self.text(self.webcam)}"
+        return f"{self.name} {self.text(self.value)} ({published})"
 
     def text(self, figure: float) -> str:
         """Return a figure of this scale as it is printed."""
@@ -64,23 +56,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Survey:
-    """The outcome of the prepare stage for a data set.
+    """The outcome of the prepare stage for a data set; mappings are by image ID, except for `counts`."""
 
-    Attributes:
-        rows: The quality by image, see `fovea.prepare.quality.measure`; empty if it was not measured.
-        thresholds: Thresholds of the levels.
-        empty: IDs of images without a usable label.
-        counts: How much was read and dropped, see `FixationTable.summary`.
-        failures: One line for each image that failed, by ID.
-        statistics: Statistics of each map, by ID.
-    """
-
-    rows: Rows
-    thresholds: Sequence[float]
-    empty: Sequence[str]
-    counts: Mapping[str, int]
-    failures: Mapping[str, str]
-    statistics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rows: Rows  # quality, see `fovea.prepare.quality.measure`; empty if it was not measured
+    thresholds: Sequence[float]  # of the levels
+    empty: Sequence[str]  # images without a usable label
+    counts: Mapping[str, int]  # how much was read and dropped, see `FixationTable.summary`
+    failures: Mapping[str, str]  # one line for each image that failed
+    statistics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of the maps
 
     @property
     def images(self) -> int:

@@ -20,17 +20,9 @@ _PUPIL = 1200  # a plausible size in the arbitrary units of the eye tracker; not
 
 @dataclass(frozen=True)
 class Observer:
-    """How well and how long an observer looks at an image. `configs/observer/` has figures that meet published ones.
+    """How well and how long an observer looks at an image; `configs/observer/eyelink.yaml` describes the arguments.
 
-    Attributes:
-        accuracy: Systematic offset of a whole trial, standard deviation in fractions of the sides.
-        precision: Scatter of each fixation, standard deviation in fractions of the sides.
-        fixations: Mean number of fixations on an image; at least one searches, and one looks at each target.
-        scan: Mean number of fixations that search the image before a target is found.
-        reach: How far towards its boundary a target is explored: 0 is its center, 1 the boundary.
-        duration: Mean duration of a fixation in milliseconds.
-        duration_sd: Standard deviation of the duration in milliseconds.
-        shortest: Minimum of the duration in milliseconds.
+    At least one fixation searches the image, and one looks at each target.
     """
 
     accuracy: NonNegative
@@ -83,15 +75,7 @@ def simulate(mask: np.ndarray, observer: Observer, rng: np.random.Generator) -> 
 
 
 def rows(image_id: str, file: str, mask: np.ndarray, observer: Observer, seed: int) -> list[tuple[object, ...]]:
-    """Return the rows of one image for `write_fixations`. They depend only on the arguments, not on other images.
-
-    Args:
-        image_id: Seeds the draws, together with `seed`.
-        file: File name of the image, for the column IMAGE.
-        mask: [H, W], 0 is background.
-        observer: The observer.
-        seed: The seed of the whole table.
-    """
+    """Return the rows of one image for `write_fixations`; its draws depend only on `image_id` and `seed`."""
     rng = np.random.default_rng([seed, crc32(image_id.encode())])
     trial = simulate(mask, observer, rng)
     pupil = np.rint(rng.normal(_PUPIL, 0.08 * _PUPIL, len(trial.x))).astype(int)

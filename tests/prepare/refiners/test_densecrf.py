@@ -148,7 +148,7 @@ def test_memory_of_sixteen_million_pixels() -> None:
 @pytest.mark.parametrize(
     ("image", "options", "message"),
     [
-        (HALVES, {"backend": "magic"}, "backend must be lattice, torch or pydensecrf, got 'magic'"),
+        (HALVES, {"backend": "magic"}, "backend must be one of lattice, torch, pydensecrf, got 'magic'"),
         (HALVES[..., 0], {}, "must have one size"),
         (HALVES[:9], {}, "must have one size"),
         (HALVES, {"sxy": 1e-300}, "sxy=1e-300 and srgb=13 are too small for an image of 32 x 24"),

@@ -13,15 +13,7 @@ from fovea.runtime.bounds import Count, NonNegative, Positive, PositiveFraction
 
 @dataclass(frozen=True)
 class Gaze:
-    """Gaze as a label (Zhong et al. 2024).
-
-    Attributes:
-        path: The fixation CSV.
-        sigma: Standard deviation of the Gaussian, in pixels of the canvas.
-        canvas: Side of the canvas in pixels.
-        min_duration: The shortest fixation to use, in milliseconds.
-        dose: Share of the gaze on each image to use, by time from the first fixation on.
-    """
+    """Gaze as a label (Zhong et al. 2024); `configs/labels/gaze.yaml` describes the arguments."""
 
     path: str
     sigma: Positive
@@ -34,6 +26,5 @@ class Gaze:
         return read_fixations(Path(self.path).expanduser(), ids, self.min_duration).first(self.dose)
 
     def draw(self, annotation: Fixations, size: tuple[int, int]) -> np.ndarray:
-        """Return the heatmap; nobody looks at everything, so the places that nobody looked at are 0."""
-        x, y, duration = annotation.x, annotation.y, annotation.duration
-        return heatmap(x, y, duration, size, self.canvas, self.sigma)
+        """Return the heatmap. It is 0, not 0.5, where nobody looked: that tells background."""
+        return heatmap(annotation.x, annotation.y, annotation.duration, size, self.canvas, self.sigma)

@@ -7,10 +7,9 @@ import numpy as np
 
 
 class Annotation(Protocol):
-    """The annotation of one image."""
+    """The annotation of one image; its length is 0 if nobody labeled the image."""
 
-    def __len__(self) -> int:
-        """Return 0 if nobody labeled the image."""
+    def __len__(self) -> int: ...
 
     def statistics(self) -> dict[str, float]:
         """Return the figures that the manifest records for the image."""
@@ -30,18 +29,13 @@ class Annotations(Protocol):
 
 
 class Label(Protocol):
-    """Reads the annotations of a data set and draws the map of an image."""
+    """Reads the annotations of a data set from `path` and draws the map of an image."""
 
     @property
-    def path(self) -> str:
-        """The file or folder of the annotations."""
+    def path(self) -> str: ...
 
     def read(self, ids: Iterable[str]) -> Annotations:
-        """Read the annotations of images with these IDs.
-
-        Raises:
-            ValueError: The file or folder is missing or damaged.
-        """
+        """Read the annotations of images with these IDs; ValueError if they are missing or damaged."""
 
     def draw(self, annotation: Any, size: tuple[int, int]) -> np.ndarray:
         """Return the map of an image, float32 [H, W] in [0, 1], 0.5 where the annotation tells nothing."""

@@ -12,15 +12,10 @@ from fovea.runtime.bounds import NonNegativeInt
 
 @dataclass(frozen=True)
 class GrabCut:
-    """GrabCut started from the map: color models of foreground and background, and a cut between them.
+    """GrabCut started from the map: color models of foreground and background, and a cut between them, in turn.
 
     Rother, Kolmogorov and Blake, *"GrabCut": Interactive Foreground Extraction using Iterated Graph Cuts*, 2004. The
-    first models take the pixels from 0.5 on as foreground, so the two limits must be on either side of it.
-
-    Attributes:
-        iterations: Number of times that models and cut are computed in turn.
-        background: Pixels up to this probability are certain background.
-        foreground: Pixels from this probability on are certain foreground.
+    first models take pixels from 0.5 on as foreground. Pixels up to `background` and from `foreground` on are certain.
     """
 
     iterations: NonNegativeInt
@@ -28,10 +23,7 @@ class GrabCut:
     foreground: Annotated[float, Field(strict=True, gt=0.5, allow_inf_nan=False)]
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return float32 [H, W] of 0 and 1, so that all thresholds of it are alike.
-
-        If the map is foreground everywhere or nowhere, there is nothing to cut and that is the result.
-        """
+        """Return a map of 0 and 1; one that is foreground everywhere or nowhere has nothing to cut and stays so."""
         target = probability >= 0.5
         labels = np.where(target, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
         labels[probability <= self.background] = cv2.GC_BGD

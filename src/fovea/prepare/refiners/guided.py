@@ -10,20 +10,17 @@ from fovea.runtime.bounds import Count, Positive
 
 @dataclass(frozen=True)
 class Guided:
-    """Guided filter: in each window the map is a linear function of the intensity.
+    """Guided filter: in each window, `radius` pixels around its center, the map is a linear function of the intensity.
 
-    He, Sun and Tang, *Guided Image Filtering*, 2010, with the gray image as the guide.
-
-    Attributes:
-        radius: Radius of the window in pixels; its side is 2 radius + 1.
-        epsilon: Variance of the intensity in [0, 1]; where the variance is less, the map is smoothed.
+    He, Sun and Tang, *Guided Image Filtering*, 2010, with the gray image as the guide. Where the variance of the
+    intensity in [0, 1] is below `epsilon`, the map is smoothed.
     """
 
     radius: Count
     epsilon: Positive
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return the refined map, float32 [H, W] in [0, 1]."""
+        """Return the refined map, see `Refiner`."""
         side = 2 * min(self.radius, max(probability.shape)) + 1
         guide = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) / 255.0
 

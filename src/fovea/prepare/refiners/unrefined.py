@@ -4,8 +4,8 @@ import numpy as np
 
 
 class Unrefined:
-    """Returns the map of the label as it is."""
+    """Returns a copy of the map of the label."""
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return a copy of the map."""
+        """Return the map, see `Refiner`."""
         return probability.copy()

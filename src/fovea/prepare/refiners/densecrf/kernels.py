@@ -11,6 +11,7 @@ from numba import njit
 
 from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, DIMENSIONS, ORDERS
 
+Array = np.ndarray
 _BLOCK = 256  # pixels whose coordinates stay in the first-level cache, in loops that the compiler vectorizes
 _ROUND = np.float32(1.5 * 2**23)  # adding and subtracting it rounds a float32 half to even
 _SIDE = np.float32(CORNERS)
@@ -29,7 +30,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_compiled
-def _find(slots: np.ndarray, keys: np.ndarray, key: int) -> np.int64:
+def _find(slots: Array, keys: Array, key: int) -> np.int64:
     """Return the slot with the number of a key, or the free slot for it."""
     spread = np.uint64(key) * _GOLDEN
     slot = np.int64(((spread >> np.uint64(32)) * np.uint64(slots.size)) >> np.uint64(32))
@@ -39,7 +40,7 @@ def _find(slots: np.ndarray, keys: np.ndarray, key: int) -> np.int64:
 
 
 @_compiled
-def refill(slots: np.ndarray, keys: np.ndarray) -> None:
+def refill(slots: Array, keys: Array) -> None:
     """Enter the numbers of all keys into empty slots."""
     for entry in range(keys.size):
         slots[_find(slots, keys, keys[entry])] = entry
@@ -47,15 +48,15 @@ def refill(slots: np.ndarray, keys: np.ndarray) -> None:
 
 @_compiled
 def place(
-    pixels: np.ndarray,
+    pixels: Array,
     first: int,
-    across: np.ndarray,
-    down: np.ndarray,
-    shade: np.ndarray,
-    radix: np.ndarray,
+    across: Array,
+    down: Array,
+    shade: Array,
+    radix: Array,
     offset: int,
-    codes: np.ndarray,
-    weights: np.ndarray,
+    codes: Array,
+    weights: Array,
 ) -> None:
     """Compute the code of the simplex and the barycentric weights of each pixel, block by block."""
     point = np.empty((CORNERS, _BLOCK), np.float32)
@@ -72,9 +73,7 @@ def place(
 
 
 @_compiled
-def _elevate(
-    pixels: np.ndarray, first: int, across: np.ndarray, down: np.ndarray, shade: np.ndarray, point: np.ndarray
-) -> None:
+def _elevate(pixels: Array, first: int, across: Array, down: Array, shade: Array, point: Array) -> None:
     """Compute the coordinates of the pixels on the hyperplane of the lattice (p. 5 of Adams et al.)."""
     y = first // across.size
     x = first - y * across.size
@@ -100,7 +99,7 @@ def _elevate(
 
 
 @_compiled
-def _enclose(point: np.ndarray, base: np.ndarray, rank: np.ndarray, excess: np.ndarray, size: int) -> None:
+def _enclose(point: Array, base: Array, rank: Array, excess: Array, size: int) -> None:
     """Find the simplex around each point: its first vertex in steps of `CORNERS`, and the order of the remainders.
 
     The remainders, in the same steps, replace the coordinates in `point`.
@@ -130,7 +129,7 @@ def _enclose(point: np.ndarray, base: np.ndarray, rank: np.ndarray, excess: np.n
 
 
 @_compiled
-def _encode(base: np.ndarray, rank: np.ndarray, radix: np.ndarray, offset: int, codes: np.ndarray) -> None:
+def _encode(base: Array, rank: Array, radix: Array, offset: int, codes: Array) -> None:
     codes[:] = offset // CORNERS
     for i in range(DIMENSIONS):
         for k in range(codes.size):
@@ -143,7 +142,7 @@ def _encode(base: np.ndarray, rank: np.ndarray, radix: np.ndarray, offset: int, 
 
 
 @_compiled
-def _weigh(point: np.ndarray, weights: np.ndarray) -> None:
+def _weigh(point: Array, weights: Array) -> None:
     """Compute barycentric coordinates (p. 10 of Adams et al.): differences of the sorted remainders."""
     size = len(weights)
     # A sorting network for six values, largest first, over all pixels side by side.
@@ -160,16 +159,16 @@ def _weigh(point: np.ndarray, weights: np.ndarray) -> None:
 
 @_compiled
 def number(
-    codes: np.ndarray,
+    codes: Array,
     done: int,
-    radix: np.ndarray,
-    simplex: np.ndarray,
-    corners: np.ndarray,
-    slots: np.ndarray,
-    keys: np.ndarray,
+    radix: Array,
+    simplex: Array,
+    corners: Array,
+    slots: Array,
+    keys: Array,
     used: int,
-    vertex_slots: np.ndarray,
-    vertex_keys: np.ndarray,
+    vertex_slots: Array,
+    vertex_keys: Array,
     vertices: int,
 ) -> tuple[int, int, int]:
     """Number the simplices of `codes` from `done` on, in the order of their appearance, and their vertices.
@@ -215,7 +214,7 @@ def number(
 
 
 @_compiled
-def meet(slots: np.ndarray, keys: np.ndarray, steps: np.ndarray) -> np.ndarray:
+def meet(slots: Array, keys: Array, steps: Array) -> Array:
     """Return both neighbors of each vertex along each axis, int32 [6, V, 2]; V stands for a missing neighbor."""
     neighbors = np.full((CORNERS, keys.size, 2), keys.size, np.int32)
     for axis in range(CORNERS):
@@ -228,14 +227,7 @@ def meet(slots: np.ndarray, keys: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 @_compiled
-def splat(
-    simplex: np.ndarray,
-    weights: np.ndarray,
-    corners: np.ndarray,
-    values: np.ndarray,
-    vertices: int,
-    spread: np.ndarray,
-) -> np.ndarray:
+def splat(simplex: Array, weights: Array, corners: Array, values: Array, vertices: int, spread: Array) -> Array:
     """Sum the values of the pixels on the vertices, with a zero at the end for missing vertices."""
     spread[:] = _ZERO
     for k in range(simplex.size):
@@ -250,7 +242,7 @@ def splat(
 
 
 @_compiled
-def blur(held: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
+def blur(held: Array, neighbors: Array) -> Array:
     """Filter with the weights 1/2, 1, 1/2 along each axis in turn."""
     blurred = np.zeros_like(held)
     for axis in range(CORNERS):
@@ -262,14 +254,7 @@ def blur(held: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
 
 
 @_compiled
-def interpolate(
-    simplex: np.ndarray,
-    weights: np.ndarray,
-    corners: np.ndarray,
-    held: np.ndarray,
-    spread: np.ndarray,
-    out: np.ndarray,
-) -> None:
+def interpolate(simplex: Array, weights: Array, corners: Array, held: Array, spread: Array, out: Array) -> None:
     """Write the values at the pixels into `out`: the barycentric mean over the simplex around each."""
     for s in range(len(corners)):
         for corner in range(CORNERS):

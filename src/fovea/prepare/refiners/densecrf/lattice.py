@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fovea.prepare.refiners.densecrf import kernels
+from fovea.prepare.refiners.densecrf import kernels, logit
 from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, GAIN, embed
-from fovea.prepare.refiners.densecrf.unary import logit
 from fovea.runtime.bounds import NonNegative, NonNegativeInt, Positive
 
 _CHUNK = 1 << 16  # pixels whose codes stay in the second-level cache on the way to the hash table
@@ -18,15 +17,7 @@ _CHUNK = 1 << 16  # pixels whose codes stay in the second-level cache on the way
 
 @dataclass(frozen=True)
 class DenseCrf:
-    """Mean field on the lattice.
-
-    Attributes:
-        compat: Weight of the bilateral term.
-        sxy: Standard deviation of the kernel in pixels.
-        srgb: Standard deviation of the kernel in gray levels.
-        iterations: Steps at most.
-        tolerance: Stop after a step that changed no probability by more; 0 does all steps.
-    """
+    """Mean field on the lattice; the arguments are those of `refine`."""
 
     compat: NonNegative
     sxy: Positive
@@ -35,13 +26,7 @@ class DenseCrf:
     tolerance: NonNegative
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return the refined map, float32 [H, W] in [0, 1].
-
-        With two labels it is enough to filter their difference q = 2 P - 1 = tanh(logit / 2).
-
-        Raises:
-            ValueError: As for `embed`.
-        """
+        """Return the refined map, see `Refiner`; raises like `embed`."""
         lattice = Lattice(image, self.sxy, self.srgb)
         norm = 1 / np.sqrt(lattice.filter(np.ones(probability.size, np.float32)) + np.float32(1e-20))
         reach = np.float32(self.compat / 2) * norm
@@ -55,16 +40,7 @@ class DenseCrf:
 
 
 class Lattice:
-    """The lattice of one image: 28 bytes for each pixel, and 48 for each simplex that contains one.
-
-    Args:
-        image: uint8 [H, W, 3].
-        sxy: Standard deviation of the kernel in pixels.
-        srgb: Standard deviation of the kernel in gray levels.
-
-    Raises:
-        ValueError: As for `embed`.
-    """
+    """The lattice of an image, uint8 [H, W, 3]: 28 bytes for each pixel, and 48 for each simplex that contains one."""
 
     def __init__(self, image: np.ndarray, sxy: float, srgb: float) -> None:
         height, width, _ = image.shape

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fovea.prepare.refiners.densecrf import logit
 from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, DIMENSIONS, GAIN, embed
-from fovea.prepare.refiners.densecrf.unary import logit
 from fovea.runtime.bounds import NonNegative, NonNegativeInt, Positive
 
 _SHARE = float(np.float32(1 / CORNERS))  # rounded as in the other implementations
@@ -18,15 +18,7 @@ _SHARE = float(np.float32(1 / CORNERS))  # rounded as in the other implementatio
 
 @dataclass(frozen=True)
 class DenseCrf:
-    """Mean field on the lattice, on the GPU if there is one; repeated results differ by rounding there.
-
-    Attributes:
-        compat: Weight of the bilateral term.
-        sxy: Standard deviation of the kernel in pixels.
-        srgb: Standard deviation of the kernel in gray levels.
-        iterations: Steps at most.
-        tolerance: Stop after a step that changed no probability by more; 0 does all steps.
-    """
+    """Mean field on the GPU if there is one, where repeated results differ by rounding; arguments as for `refine`."""
 
     compat: NonNegative
     sxy: Positive
@@ -35,11 +27,7 @@ class DenseCrf:
     tolerance: NonNegative
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return the refined map, float32 [H, W] in [0, 1].
-
-        Raises:
-            ValueError: As for `embed`.
-        """
+        """Return the refined map, see `Refiner`; raises like `embed`."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         lattice = Lattice(image, self.sxy, self.srgb, device)
         half = torch.as_tensor(logit(probability), device=device).flatten() / 2
@@ -53,7 +41,7 @@ class DenseCrf:
 
 
 class Lattice:
-    """The lattice of one image on a device; arguments and errors as for the compiled `Lattice`."""
+    """The lattice of an image, uint8 [H, W, 3], on a device."""
 
     def __init__(self, image: np.ndarray, sxy: float, srgb: float, device: torch.device) -> None:
         height, width, _ = image.shape
@@ -100,9 +88,8 @@ def _elevate(
 def _enclose(point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Find the simplex around each point, [N, 6].
 
-    Returns:
-        The first vertex in steps of 6, int64 [N, 6]; its coordinates from the largest remainder to the smallest,
-        int64 [N, 6]; barycentric weights, float32 [N, 6].
+    Returns its first vertex in steps of 6 (int64), the order of the coordinates from the largest remainder to the
+    smallest (int64) and the barycentric weights (float32), each [N, 6].
     """
     base = (point * _SHARE).round()
     rest = point - base * CORNERS

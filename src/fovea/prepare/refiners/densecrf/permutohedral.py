@@ -48,13 +48,7 @@ class Embedding:
 
 
 def embed(height: int, width: int, sxy: float, srgb: float) -> Embedding:
-    """Return the embedding of images of one size.
-
-    Args:
-        height: Pixels.
-        width: Pixels.
-        sxy: Standard deviation of the kernel in pixels.
-        srgb: Standard deviation of the kernel in gray levels.
+    """Return the embedding of images of one size for the standard deviations of the kernel, in pixels and gray levels.
 
     Raises:
         ValueError: `sxy` or `srgb` is so small that the lattice has more points than an int64 can number.

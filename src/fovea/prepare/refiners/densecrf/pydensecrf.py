@@ -5,23 +5,13 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from fovea.prepare.refiners.densecrf.unary import FLOOR
+from fovea.prepare.refiners.densecrf import FLOOR
 from fovea.runtime.bounds import NonNegative, NonNegativeInt, Positive
 
 
 @dataclass(frozen=True)
 class DenseCrf:
-    """Mean field by pydensecrf2.
-
-    Attributes:
-        compat: Weight of the bilateral term.
-        sxy: Standard deviation of the kernel in pixels.
-        srgb: Standard deviation of the kernel in gray levels.
-        iterations: Number of steps.
-
-    Raises:
-        ValueError: The library is not installed.
-    """
+    """Mean field by pydensecrf2; the arguments are those of `refine`."""
 
     compat: NonNegative
     sxy: Positive
@@ -29,7 +19,7 @@ class DenseCrf:
     iterations: NonNegativeInt
 
     def __post_init__(self) -> None:
-        """Check that the library is installed, without loading it."""
+        """Refuse a missing library, without loading it."""
         if find_spec("pydensecrf") is None:
             raise ValueError(
                 "refine=pydensecrf: pydensecrf2 is not installed; install it with `make crf` (needs a C++ compiler) "
@@ -37,7 +27,7 @@ class DenseCrf:
             )
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return the refined map, float32 [H, W] in [0, 1]."""
+        """Return the refined map, see `Refiner`."""
         import pydensecrf.densecrf as dcrf  # optional, and slow to load
 
         height, width = probability.shape

@@ -1,5 +1,7 @@
 """The dense CRF as one function, for Python users."""
 
+from importlib import import_module
+
 import numpy as np
 
 from fovea.prepare.refiners.refiner import Refiner
@@ -38,20 +40,10 @@ def refine(
     if image.ndim != 3 or image.shape[:2] != probability.shape:
         raise ValueError(f"image and probability must have one size, got {image.shape} and {probability.shape}")
     color = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    crf: Refiner
-    match backend:
-        case "lattice":
-            from fovea.prepare.refiners.densecrf import lattice
-
-            crf = lattice.DenseCrf(compat, sxy, srgb, iterations, tolerance)
-        case "torch":
-            from fovea.prepare.refiners.densecrf import lattice_torch
-
-            crf = lattice_torch.DenseCrf(compat, sxy, srgb, iterations, tolerance)
-        case "pydensecrf":
-            from fovea.prepare.refiners.densecrf import pydensecrf
-
-            crf = pydensecrf.DenseCrf(compat, sxy, srgb, iterations)
-        case _:
-            raise ValueError(f"backend must be lattice, torch or pydensecrf, got {backend!r}")
+    modules = {"lattice": "lattice", "torch": "lattice_torch", "pydensecrf": "pydensecrf"}
+    if backend not in modules:
+        raise ValueError(f"backend must be one of {', '.join(modules)}, got {backend!r}")
+    implementation = import_module(f"fovea.prepare.refiners.densecrf.{modules[backend]}")  # Numba and torch load slowly
+    numbers = (compat, sxy, srgb, iterations)
+    crf: Refiner = implementation.DenseCrf(*numbers, *(() if backend == "pydensecrf" else (tolerance,)))
     return crf(color, np.array(probability, np.float32))
