@@ -296,7 +296,7 @@ class TestOthers:
         ("rows", "keys", "message"),
         [
             ("a,1,1,0,0.25\na,2,2,1,0.3\n", {}, "median fixation lasts .* format.duration_unit"),
-            ("a,1,1,0,200\na,2,2,8,200\na,3,3,16,200\n", {}, "rows repeat them; set format.columns.fixation"),
+            ("a,1,1,0,200\na,2,2,8,200\na,3,3,16,200\n", {}, "set format.columns.fixation or format.trial_columns"),
             ("a,1,1,0,\na,2,2,2000,\n", {"duration": None}, "2000 ms apart; check format.time_unit"),
         ],
     )

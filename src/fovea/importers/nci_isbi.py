@@ -1,7 +1,6 @@
 """Import NCI-ISBI 2013 as downloaded (DICOM series with `metadata.csv`, NRRD masks) as a data root."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 import nrrd
@@ -55,30 +54,21 @@ class NciIsbiRaw:
             except ValueError as error:
                 failures[case] = str(error)
                 continue
-            for item in slices:
-                write_bytes(out / "images" / f"{item.name}.dcm", item.dicom.read_bytes())
-                write_image(out / "masks" / f"{item.name}.png", item.mask.astype(np.uint8) * 255)
-                written.append(item.name)
+            for name, (dicom, mask) in slices.items():
+                write_bytes(out / "images" / f"{name}.dcm", dicom.read_bytes())
+                write_image(out / "masks" / f"{name}.png", mask.astype(np.uint8) * 255)
+                written.append(name)
         if not written:
             raise ValueError(f"no case could be read; the first: {next(iter([*failures.values(), *warnings]))}")
-        counts = []
+        counts, there = [], set(written)
         for split in ("train", "test"):
             names = published(f"nci_isbi_{split}")
-            kept = [name for name in names if name in set(written)]
+            kept = [name for name in names if name in there]
             write_text(out / f"{split}.txt", "".join(f"{name}\n" for name in kept))
             counts.append(f"{split} {len(kept)} of {len(names)}")
         patients = len({name.rpartition("_")[0] for name in written})
         line = f"{len(written)} slices of {patients} cases in {out}; of the published lists {', '.join(counts)}"
         return ImportResult([line], warnings, failures)
-
-
-@dataclass(frozen=True)
-class _Slice:
-    """A slice and its mask, bool [H, W]."""
-
-    name: str
-    dicom: Path
-    mask: np.ndarray
 
 
 def _series(source: Path) -> dict[str, list[Path]]:
@@ -107,17 +97,12 @@ def _masks(source: Path) -> dict[str, list[Path]]:
 
 
 def _unmatched(series: dict[str, list[Path]], masks: dict[str, list[Path]]) -> list[str]:
-    pairs = ((series, masks, "a DICOM series and no mask"), (masks, series, "a mask and no series"))
-    missing = [(sorted(set(one) - set(other)), what) for one, other, what in pairs]
-    return [f"{len(names)} cases have {what}: {first_few(names)}" for names, what in missing if names]
+    missing = {"a DICOM series and no mask": set(series) - set(masks), "a mask and no series": set(masks) - set(series)}
+    return [f"{len(cases)} cases have {what}: {first_few(sorted(cases))}" for what, cases in missing.items() if cases]
 
 
-def _match(case: str, folders: list[Path], masks: list[Path]) -> list[_Slice]:
-    """Return the slices of a case that show the prostate.
-
-    Raises:
-        ValueError: a file is damaged, or series and mask do not match.
-    """
+def _match(case: str, folders: list[Path], masks: list[Path]) -> dict[str, tuple[Path, np.ndarray]]:
+    """Return file and mask, bool [H, W], of the slices that show the prostate; refuse unlike series and masks."""
     for what, paths in (("series", folders), ("masks", masks)):
         if len(paths) > 1:
             names = first_few(sorted(path.name for path in paths))
@@ -126,7 +111,7 @@ def _match(case: str, folders: list[Path], masks: list[Path]) -> list[_Slice]:
     slices = _numbered(folders[0])
     if len(slices) != labels.shape[2]:
         raise _CountsDifferError(f"{len(slices)} DICOM slices, but {masks[0].name} has {labels.shape[2]}")
-    matched = []
+    matched = {}
     for index in range(labels.shape[2]):
         if index + 1 not in slices:
             raise ValueError(f"{folders[0]}: no slice has InstanceNumber {index + 1}; download the series again")
@@ -138,7 +123,7 @@ def _match(case: str, folders: list[Path], masks: list[Path]) -> list[_Slice]:
                 f"{masks[0]} is {columns} x {rows} pixels, but {path.name} is {width} x {height}; replace one"
             )
         if mask.any():
-            matched.append(_Slice(f"{case}_{index + 1}", path, mask))
+            matched[f"{case}_{index + 1}"] = (path, mask)
     return matched
 
 

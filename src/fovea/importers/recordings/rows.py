@@ -130,13 +130,14 @@ class Rows:
             raise ValueError(
                 f"{self.path}: the median fixation lasts {median:g} ms; check format.duration_unit and time_unit"
             )
+        starts = self.start[first]
         for rows in runs([self.images[place] for place in first], [self.sessions[place] for place in first]):
-            start, duration = self.start[first][rows], durations[rows]
+            start, duration = starts[rows], durations[rows]
             covered = (start + duration).max() - start.min()
             if (np.diff(start) >= 0).all() and duration.sum() > _OVERLAP * covered:
                 raise ValueError(
                     f"{self.path}: the fixations on {self.images[first[rows.start]]} last longer than their trial, "
-                    "so rows repeat them; set format.columns.fixation to the column that numbers fixations"
+                    "so rows repeat them or mix observers; set format.columns.fixation or format.trial_columns"
                 )
 
     def _rectangle(self, place: int) -> Rectangle | None:
