@@ -19,7 +19,7 @@ IDS = [f"<img src=x onerror=alert(1)>\"'{number}</script>" for number in range(1
 
 
 def made(folder: Path, baseline: str | None = None) -> Study:
-    return study(find_runs(str(folder), "val", "dice"), [], baseline, 0.05, 200, "dice", 0)
+    return study(find_runs(str(folder), "val", "dice"), [], baseline, "dice", 0.05, 200, 0)
 
 
 def page(folder: Path, megabytes: float = 1.0) -> str:

@@ -16,7 +16,7 @@ MakeRun = Callable[..., Path]
 
 
 def studied(folder: Path, baseline: str | None = None) -> Study:
-    return study(find_runs(str(folder), "val", "dice"), [], baseline, 0.05, 200, "dice", 0)
+    return study(find_runs(str(folder), "val", "dice"), [], baseline, "dice", 0.05, 200, 0)
 
 
 def test_rows_are_those_of_the_comparison(make_run: MakeRun, tmp_path: Path) -> None:

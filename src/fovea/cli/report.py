@@ -18,15 +18,9 @@ def main(config: Config) -> None:
 
     out, score, ignore, baseline = Path(config["out"]), config["score"], config["ignore"], config["baseline"]
     runs = keep(find_runs(config["runs"], config["split"], score), config["only"])
-    report = study(
-        runs,
-        [ignore] if isinstance(ignore, str) else ignore,
-        None if baseline is None else str(baseline),
-        config["alpha"],
-        config["resamples"],
-        score,
-        config["seed"],
-    )
+    ignored = [ignore] if isinstance(ignore, str) else ignore
+    numbers = (config["alpha"], config["resamples"], config["seed"])
+    report = study(runs, ignored, None if baseline is None else str(baseline), score, *numbers)
     write_comparison(report.comparison, out, "table")
     write_runs(out / "runs.csv", report)
     write_report_page(out / "report.html", report, config["megabytes"])

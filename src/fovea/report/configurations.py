@@ -58,8 +58,14 @@ def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Conf
     chosen = _choices(grouped)
     values = [{key: setting.get(key, ABSENT) for key in keys} for setting in settings]
     naming = [{**choices, **own} for choices, own in zip(chosen, values, strict=True)]
+    targets = {key for key in keys if key.endswith("_target_")}
+    numeric = {key for key in keys if all(number(own[key]) is not None for own in values)}
     given = {key for run in runs for key in run.overrides}
-    order = sorted(naming[0], key=lambda key: _rank(key, given, chosen[0], values)) if naming else []
+    tiers = (set().union(*chosen), given, targets, numeric)
+    order = sorted(
+        dict.fromkeys(key for own in naming for key in own),
+        key=lambda key: next((rank for rank, tier in enumerate(tiers) if key in tier), len(tiers)),
+    )
     names = _names(naming, order)
     repeated = {name for name in names if names.count(name) > 1}  # classes of one name in different modules
     names = [f"{name} ({place})" if name in repeated else name for place, name in enumerate(names, start=1)]
@@ -97,17 +103,6 @@ def _choices(groups: Sequence[Sequence[Run]]) -> list[dict[str, str]]:
         and all(key not in run.config and any(is_under(other, [key]) for other in run.config) for run in every)
     ]
     return [{key: choices[key] for key in keys} for choices in shared]
-
-
-def _rank(key: str, given: set[str], chosen: Mapping[str, str], values: Sequence[Mapping[str, Any]]) -> int:
-    """Return how early a key is tried in a name."""
-    if key in chosen:
-        return 0
-    if key in given:
-        return 1
-    if key.endswith("_target_"):
-        return 2
-    return 3 if all(number(own[key]) is not None for own in values) else 4
 
 
 def _position(naming: Sequence[Mapping[str, Any]], place: int, key: str) -> float:

@@ -35,21 +35,15 @@ def study(
     runs: Sequence[Run],
     ignore: Sequence[str],
     baseline: str | None,
+    score: str,
     alpha: float,
     resamples: int,
-    score: str,
     seed: int,
 ) -> Study:
-    """Group the runs and compare the groups.
+    """Group the runs and compare the groups by their finished runs, as `compare_runs` does.
 
-    Args:
-        runs: All runs; only finished ones are compared.
-        ignore: Keys in which the runs of one configuration may differ.
-        baseline: The name of a configuration, parts of it that no other has, or a run folder; None: the first.
-        alpha: See `compare_runs`.
-        resamples: See `compare_runs`.
-        score: The column that they were read with.
-        seed: See `compare_runs`.
+    `ignore` are keys in which the runs of one configuration may differ. `baseline` is the name of a configuration,
+    parts of it that no other has, or a run folder; None: the first.
 
     Raises:
         ValueError: no run is finished, runs are of different data, or `baseline` is none or several.
@@ -95,11 +89,8 @@ def keep(runs: Sequence[Run], only: Any) -> list[Run]:
     if not isinstance(only, Mapping | None):
         raise ValueError(f"only={only} must be keys with their values: 'only={{data.name: kvasir}}'")
     wanted = {key: shown(key, value) for key, value in flat(only or {})}
-    kept = [
-        run
-        for run in runs
-        if not run.config or all(shown("", run.config.get(key)) == value for key, value in wanted.items())
-    ]
+    fits = [all(shown("", run.config.get(key)) == value for key, value in wanted.items()) for run in runs]
+    kept = [run for run, fit in zip(runs, fits, strict=True) if fit or not run.config]
     if not any(run.config for run in kept):
         raise ValueError(f"only={only}: no run has these values; give keys of config.yaml, e.g. data.name")
     return kept
@@ -140,23 +131,12 @@ def run_rows(report: Study) -> list[dict[str, Any]]:
     names = {run.folder: own.name for own in report.configurations for run in own.runs}
     rows = []
     for run in report.runs:
-        git, about = _mapping(run.provenance.get("git")), {"torch": "", **_versions(run)}
-        rows.append(
-            {
-                "folder": run.folder,
-                "configuration": names.get(run.folder, ""),
-                "status": run.status,
-                "seed": "" if run.seed is None else run.seed,
-                "score": run.evaluated.mean if run.evaluated else "",
-                "steps": run.training.get("steps", ""),
-                "seconds": run.training.get("seconds", ""),
-                "note": run.note,
-                "commit": str(git.get("commit", ""))[:8],
-                "state": str(git.get("state", "")),
-                "command": str(run.provenance.get("command", "")),
-                **about,
-            }
-        )
+        git = _mapping(run.provenance.get("git"))
+        row = {"folder": run.folder, "configuration": names.get(run.folder, ""), "status": run.status}
+        row |= {"seed": "" if run.seed is None else run.seed, "score": run.evaluated.mean if run.evaluated else ""}
+        row |= {"steps": "", "seconds": "", **run.training, "note": run.note, "torch": "", **_versions(run)}
+        row |= {"commit": str(git.get("commit", ""))[:8], "state": str(git.get("state", ""))}
+        rows.append(row | {"command": str(run.provenance.get("command", ""))})
     return rows
 
 
