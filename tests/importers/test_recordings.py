@@ -234,6 +234,13 @@ class TestTable:
         with pytest.raises(ValueError, match=message):
             imported(name, source, columns=columns)
 
+    def test_rows_that_match(self, imported: Import, tmp_path: Path) -> None:
+        source = exports.generic(tmp_path / "s.csv")
+        table, _ = imported("generic", source, columns=NAMES, where={"picture": ["x", "b.*"]})
+        assert {row[0] for row in table} == {"b.png"}
+        with pytest.raises(ValueError, match=r"no row matches format\.where\.picture=c; the column has a\.png, b\.png"):
+            imported("generic", source, columns=NAMES, where={"picture": "c"})
+
     def test_refuses_unknown_columns(self, imported: Import, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"columns\.picture is not a column"):
             imported("generic", exports.generic(tmp_path / "s.csv"), columns={"picture": "x"})

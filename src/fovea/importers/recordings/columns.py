@@ -14,6 +14,7 @@ from fovea.importers.recordings.table import Names, Table, listed, read_table, u
 from fovea.importers.recordings.trial import Recording, Unit, compile_pattern, file_name, first_group, name_from_file
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.bounds import Fraction
+from fovea.runtime.errors import first_few
 
 _TIME_UNITS = {"ms": 1.0, "s": 1000.0, "us": 1e-3, "ns": 1e-6}  # milliseconds per unit
 _COORDINATE_UNITS: Mapping[str, Unit] = {
@@ -86,8 +87,11 @@ class ColumnReader:
         table = read_table(path, self.delimiter, [*listed(self.columns["x"]), *listed(samples["x"])])
         names = self._names(table)
         for column, patterns in self.where.items():
-            if (mask := _matching(table, column, patterns)) is not None and mask.any():
-                table = table.select(mask)
+            mask = _matching(table, column, patterns)
+            if mask is not None and not mask.any():
+                cells = first_few(dict.fromkeys(table.texts(str(table.find(column)))))
+                raise ValueError(f"{path}: no row matches format.where.{column}={patterns}; the column has {cells}")
+            table = table if mask is None else table.select(mask)
         table.check_lengths()
         masks = [m for column, patterns in self.event.items() if (m := _matching(table, column, patterns)) is not None]
         is_event = np.all(masks, axis=0) if masks else np.ones(len(table), bool)
