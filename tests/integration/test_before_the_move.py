@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import invoke
+from .commands import invoke
 
+pytestmark = pytest.mark.slow
 OLD = Path(__file__).parents[1] / "reference" / "before_the_move"
 LINES = {
     "images": ["data=folder"],
