@@ -94,7 +94,7 @@ def begin(config: dict[str, Any], segmenter: Segmenter) -> tuple[Path | None, in
     choice = "auto" if restarted() and last.exists() else config["ckpt_path"]  # whatever it first started from
     path, step = resume_from(choice, run, config, segmenter.supervision) or (None, None)
     if path is not None:
-        log.info("goes on from step %d of %s", step, path)
+        log.info("resumes from step %d of %s", step, path)
     if first():
         remove_abandoned(run / "checkpoints")
         rewind(run, step)

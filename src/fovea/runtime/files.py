@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under a temporary name beside the final one, then renamed."""
+"""Write files completely or not at all: under a temporary name beside the final one, then renamed."""
 
 import csv
 import hashlib
@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-_TEMPORARY = re.compile(r"\.(?P<host>.+)-(?P<process>\d+)-[^-]+\.tmp")  # who writes it, so that rubbish can be told
+_TEMPORARY = re.compile(r"\.(?P<host>.+)-(?P<process>\d+)-[^-]+\.tmp")  # names the writer, to recognize abandoned files
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which stands at `path` once the block has ended well, and never before.
+    """Open a file for writing that appears at `path` only when the block has ended without an error.
 
     Raises:
         ValueError: the folder cannot be made or written, or the disk is full.
@@ -41,21 +41,21 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that `path` never holds a part of it; see `whole_file` for errors."""
+    """Write `data` to `path`; `path` never holds a part of it."""
     with whole_file(path) as file:
         file.write(data)
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what killed processes of this machine left half-written; files of living ones and other machines stay."""
+    """Remove the temporary files of killed processes of this machine; others may still be in use."""
     for path in folder.glob(".*.tmp"):
         name = _TEMPORARY.fullmatch(path.name)
-        if name and name["host"] == socket.gethostname() and not _lives(int(name["process"])):
+        if name and name["host"] == socket.gethostname() and not _is_alive(int(name["process"])):
             path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8; see `write_bytes`."""
+    """Write `text` as UTF-8."""
     write_bytes(path, text.encode())
 
 
@@ -65,7 +65,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table with one header row; see `write_bytes`."""
+    """Write a table with one header row."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -74,7 +74,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder and its parents, and try that a file can be written there.
+    """Make a folder and its parents, and check that files can be written there.
 
     Raises:
         ValueError: it cannot be made or written.
@@ -89,18 +89,18 @@ def make_folder(path: Path) -> Path:
 
 
 def unwritable(path: Path, error: OSError) -> ValueError:
-    """The line for a file that could not be written."""
+    """Return the error for a file that cannot be written."""
     reason = (error.strerror or str(error)).lower()
     return ValueError(f"cannot write {path}: {reason}; free space there or choose another folder")
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _lives(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
