@@ -3,7 +3,7 @@
 import pytest
 
 from fovea.runtime.config import locate
-from fovea.runtime.moved import CLASSES, refuse_old_keys, refuse_old_overrides, upgrade
+from fovea.runtime.moved import CLASSES, REFINERS, refuse_old_keys, refuse_old_overrides, upgrade
 
 CRF = {"backend": "guided", "compat": 1.0, "radius": 20, "epsilon": 0.01, "iterations": 10}
 GAZE = {
@@ -31,6 +31,9 @@ GAZE = {
         ("gaze.quality=gaze", "quality=labels"),
         ("gaze.quality=masks", "quality=masks"),
         ("gaze.shard=0", "shard=0"),
+        ("backbone=smp_unet", "backbone=smp"),
+        ("backbone=smp_unet,basic_unet", "backbone=smp,basic_unet"),
+        ("backbone=smp_segformer", "backbone=smp backbone.network._target_=segmentation_models_pytorch.Segformer"),
         ("sweep=gaze_dose", "sweep=dose"),
     ],
 )
@@ -40,7 +43,7 @@ def test_old_override_is_answered(old: str, new: str) -> None:
     assert str(caught.value).endswith(f"old name; write {new} instead")
 
 
-@pytest.mark.parametrize("old", ["gaze=kvasir"])
+@pytest.mark.parametrize("old", ["gaze=kvasir", "supervision.deep=0.4"])
 def test_removed_override_is_to_be_left_out(old: str) -> None:
     with pytest.raises(ValueError, match=f"^{old}: old name; leave it out$"):
         refuse_old_overrides([old])
@@ -64,7 +67,7 @@ def test_checkpoint_of_images_is_upgraded() -> None:
     config = upgrade({"data": data, "supervision": supervision, "gaze": GAZE, "augment": [{"_target_": "x"}]})
     assert config["data"]["_target_"] == "fovea.data.images.source.Images"
     assert config["data"]["dataset"]["_target_"] == "fovea.data.images.folder.Folder"
-    assert config["supervision"]["_target_"] == "fovea.supervision.multi_level.Gaze"
+    assert config["supervision"]["_target_"] == "fovea.supervision.multi_level.MultiLevel"
     assert config["data"]["maps"] == {key: config[key] for key in ("store", "labels", "refine")}
     assert (config["store"], config["labels"]["path"], config["labels"]["sigma"]) == ("maps", "f.csv", 50.0)
     target = "fovea.prepare.refiners.guided.Guided"
@@ -78,11 +81,20 @@ def test_checkpoint_of_volumes_has_no_maps() -> None:
     assert config == {"data": {"_target_": "fovea.data.volumes.source.Volumes"}}
 
 
+def test_deep_supervision_is_refused() -> None:
+    assert upgrade({"supervision": {"deep": 0.0}}) == {"supervision": {}}
+    with pytest.raises(ValueError, match=r"supervision\.deep was removed"):
+        upgrade({"supervision": {"deep": 0.4}})
+
+
 def test_old_class_path_is_answered_with_the_new_one() -> None:
     with pytest.raises(ValueError, match=r"is now fovea\.data\.images\.source\.Images"):
         locate("fovea.kinds.images.Images", "data._target_")
 
 
-@pytest.mark.parametrize("path", sorted(CLASSES.values()))
+REFINER_PATHS = {f"fovea.prepare.refiners.{target}" for target, _ in REFINERS.values()}
+
+
+@pytest.mark.parametrize("path", sorted({*CLASSES.values(), *REFINER_PATHS}))
 def test_new_class_exists(path: str) -> None:
     locate(path)
