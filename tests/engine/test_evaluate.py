@@ -23,14 +23,15 @@ from fovea.metrics.summary import Scoring
 SCORING = Scoring(2.0, [0.1, 0.2], calibration_bins=10, resamples=100, seed=0)
 
 
-def val(root: Path, size: int = 32, **dataset: int) -> Split:
-    """Return the val split of a folder; options are those of the data set."""
+def val(root: Path, size: int = 32, classes: int = 1, ignore_label: int | None = None) -> Split:
+    """Return the val split of a folder."""
     source = Images(
         name="folder",
         root=str(root),
-        dataset={"_target_": "fovea.data.images.folder.Folder", "_partial_": True} | dataset,
+        dataset={"_target_": "fovea.data.images.folder.Folder"},
         channels=3,
-        classes=1,
+        classes=classes,
+        ignore_label=ignore_label,
         size=size,
         batch_size=1,
         num_workers=0,

@@ -139,11 +139,10 @@ class TestTrain:
 
 class TestEvaluate:
     def test_scores_are_those_of_the_predicted_masks(
-        self, run: Run, checkpoint: str, dataset: Path, store: Path, tmp_path: Path
+        self, run: Run, checkpoint: str, dataset: Path, tmp_path: Path
     ) -> None:
         assert run("predict", checkpoint, f"input={dataset / 'images'}", "out=predicted").status == 0
-        options = [*folder(dataset), *gaze(store), "split=train", "data.num_workers=0", "out=evaluated"]
-        result = run("evaluate", checkpoint, *options)
+        result = run("evaluate", checkpoint, "split=train", "allow_training_images=true", "out=evaluated")
         assert result.status == 0 and result.errors == []
         rows = table(tmp_path / "evaluated" / "per_image.csv")
         assert list(rows) == list(SPLITS["train"])
@@ -162,11 +161,9 @@ class TestEvaluate:
         assert max(dice.values()) > 0.01
 
     def test_it_repeats_the_evaluation_after_training(
-        self, run: Run, trained: tuple[Path, Result], checkpoint: str, dataset: Path, store: Path, tmp_path: Path
+        self, run: Run, trained: tuple[Path, Result], checkpoint: str, tmp_path: Path
     ) -> None:
-        assert (
-            run("evaluate", checkpoint, *folder(dataset), *gaze(store), "data.num_workers=2", "out=again").status == 0
-        )
+        assert run("evaluate", checkpoint, "data.num_workers=2", "out=again").status == 0
         for name in ("per_image.csv", "summary.json", "contact_sheet.png"):
             assert (tmp_path / "again" / name).read_bytes() == (trained[0] / "evaluate" / "val" / name).read_bytes()
 

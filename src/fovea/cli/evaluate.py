@@ -1,23 +1,49 @@
 """`fovea-evaluate`: scores of a checkpoint on one split, or a comparison of such evaluations."""
 
 import logging
+import sys
+from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from fovea.report.runs import TRAINED
 from fovea.runtime.app import Config, command
+from fovea.runtime.config import instantiate, locate
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_text
 
 log = logging.getLogger(__name__)
 
 
+def main() -> None:
+    """Run the command."""
+    sys.argv[1:] = passed_on(sys.argv[1:])
+    evaluate_or_compare()
+
+
+def passed_on(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments for Hydra, which cannot know the keys of the data of a checkpoint.
+
+    Without a choice of `data`, single keys are added to an empty group; `score` merges it with that of the checkpoint.
+    """
+    if any(argument.startswith("data=") for argument in arguments):
+        return list(arguments)
+    maps = ("store=", "labels.", "refine.")
+    added = [f"++data.maps.{argument}" if argument.startswith(maps) else argument for argument in arguments]
+    return [f"++{argument}" if argument.startswith("data.") else argument for argument in added]
+
+
 @command("evaluate")
-def main(config: Config) -> None:
-    """Score `checkpoint`, or compare the evaluations that `compare` names; either writes into `out`."""
+def evaluate_or_compare(config: Config) -> None:
+    """Score `checkpoint`, or compare the evaluations that `compare` names; both write into `out`."""
     if (config["checkpoint"] is None) == (config["compare"] is None):
-        given = "checkpoint is not given" if config["compare"] is None else "checkpoint and compare are both given"
-        raise ValueError(f"{given}: checkpoint=FILE evaluates one, 'compare=[RUN,RUN]' compares evaluations")
+        problem = (
+            "checkpoint has no value" if config["compare"] is None else "checkpoint and compare exclude each other"
+        )
+        raise ValueError(f"{problem}: checkpoint=FILE evaluates one, 'compare=[RUN,RUN]' compares evaluations")
     if config["compare"] is None:
         score(config)
     else:
@@ -25,34 +51,64 @@ def main(config: Config) -> None:
 
 
 def score(config: Config) -> None:
-    """Write what an evaluation finds into `out`, and for the report what the checkpoint was trained with."""
-    from fovea.engine.checkpoint import load
+    """Write an evaluation into `out`, and for the report what the checkpoint was trained with."""
+    from fovea.engine.checkpoint import load, training_ids
     from fovea.engine.evaluate import evaluate, headline, settings_of
-    from fovea.runtime.config import instantiate, locate
     from fovea.runtime.processes import pick
 
-    split, data = config["split"], config["data"]
     checkpoint, device = Path(config["checkpoint"]), pick(config["device"])
-    module, trained_with = load(checkpoint, device)
-    if trained_with["data"]["_target_"] != data["_target_"]:
-        raise ValueError(f"data={data['name']} is of another kind than {checkpoint} was trained on; choose that data=…")
-    of_model = {key: trained_with["data"].get(key) for key in locate(data["_target_"], "data._target_").model_keys}
-    for key in ("channels", "classes"):
-        if data[key] is not None and of_model[key] != data[key]:
-            own = of_model[key]
-            raise ValueError(f"data.{key}={data[key]} but {checkpoint} has {own}; add data.{key}={own}")
-    source = instantiate(data | of_model, "data")
-    held_out = source.split(split)
-    settings = settings_of(config, source, held_out, checkpoint)
-    out = Path(config["out"])
+    module, trained = load(checkpoint, device)
+    config = config | {"data": data_of(config.get("data") or {}, trained["data"], checkpoint)}
+    source = instantiate(config["data"], "data")
+    split = source.split(config["split"])
+    seen = sorted({*split.ids} & {*training_ids(checkpoint)})
+    if seen and not config["allow_training_images"]:
+        raise ValueError(
+            f"split={split.name}: {checkpoint} was trained on {len(seen)} of these {len(split.ids)} images "
+            f"({first_few(seen, 2)}); choose another split, or set allow_training_images=true"
+        )
+    settings = settings_of(config, source, split, checkpoint, len(seen))
+    out, run = Path(config["out"]), Path(config["run_dir"])
     predictor = source.predictor(instantiate(config["tta"], "tta")(module))
-    write_text(Path(config["run_dir"]) / TRAINED, OmegaConf.to_yaml(OmegaConf.create(trained_with)))
-    summary, _ = evaluate(predictor, held_out, settings, device, out)
+    write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+    write_text(run / TRAINED, OmegaConf.to_yaml(OmegaConf.create(trained)))
+    summary, _ = evaluate(predictor, split, settings, device, out)
     log.info("%s", headline(summary, out))
 
 
+def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Path) -> Config:
+    """Return the group `data` of an evaluation.
+
+    Args:
+        given: The group that was chosen on the command line, or single keys.
+        trained: The group of the checkpoint. Its other keys are used, or of a chosen group those of the network.
+        checkpoint: For error messages.
+
+    Raises:
+        ValueError: the checkpoint does not name its data, or the data do not fit its network.
+    """
+    source = locate(trained["_target_"], "checkpoint: data._target_")
+    chosen = "_target_" in given
+    if chosen and given["_target_"] != trained["_target_"]:
+        raise ValueError(f"data={given['name']} is not of the type that {checkpoint} was trained on; choose another")
+    if not chosen and "root" not in trained:
+        raise ValueError(f"{checkpoint} does not name the data it was trained on; add data=… data.root=…")
+    if unknown := sorted(given.keys() - signature(source).parameters.keys() - {"_target_", "_recursive_"}):
+        raise ValueError(f"data.{unknown[0]} is not a key; there are {', '.join(signature(source).parameters)}")
+    for key in ("channels", "classes") if chosen else source.model_keys:
+        if given.get(key) is not None and given[key] != trained[key]:
+            raise ValueError(
+                f"data.{key}={given[key]} but {checkpoint} has {trained[key]}; set data.{key}={trained[key]}"
+            )
+    if chosen:
+        return {**given, **{key: trained.get(key) for key in source.model_keys}}
+    merged = OmegaConf.to_container(OmegaConf.merge(dict(trained), dict(given)))
+    assert isinstance(merged, dict)
+    return {str(key): value for key, value in merged.items()}
+
+
 def compare(config: Config) -> None:
-    """Write `comparison.csv`, `comparison.md` and `comparison.json` into `out`; neither torch nor data are needed."""
+    """Write `comparison.csv`, `comparison.md` and `comparison.json` into `out`; needs neither torch nor data."""
     from fovea.report.comparison import compare_runs, markdown, note, write_comparison
     from fovea.report.evaluations import read_named
 

@@ -49,6 +49,11 @@ def load(path: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
     return module.to(device).eval(), config
 
 
+def training_ids(path: Path) -> list[str]:
+    """Return the ids of the images that a checkpoint was trained on; none for an old or a published one."""
+    return list(_content(path).get("DataModule", {}).get("ids", []))
+
+
 def read(path: Path) -> dict[str, Any]:
     """Return the content of a checkpoint file of `fovea-train`, tensors and plain values only.
 

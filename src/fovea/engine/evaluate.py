@@ -35,10 +35,22 @@ class Evaluation:
     facts: Mapping[str, Any]  # that the summary states: the split, the checkpoint, …
 
 
-def settings_of(config: Mapping[str, Any], source: Source, split: Split, checkpoint: Path) -> Evaluation:
-    """Return the settings of an evaluation of a checkpoint on a split, from the configuration of a command."""
-    facts = {"split": split.name, "select_on": split.select_on, "checkpoint": str(checkpoint)}
+def settings_of(
+    config: Mapping[str, Any], source: Source, split: Split, checkpoint: Path, training_images: int
+) -> Evaluation:
+    """Return the settings of an evaluation of a checkpoint on a split, from the configuration of a command.
+
+    Args:
+        config: Has `scoring`, `sheet_rows` and, for evaluations of their own, `tta`.
+        source: The data.
+        split: The split.
+        checkpoint: The checkpoint.
+        training_images: How many images of the split the checkpoint was trained on.
+    """
+    facts: dict[str, Any] = {"split": split.name, "select_on": split.select_on, "checkpoint": str(checkpoint)}
     facts |= {"tta": config.get("tta", {}).get("axes", [])}
+    if training_images:
+        facts["training_images"] = training_images
     scoring = instantiate(config["scoring"], "scoring")
     return Evaluation(source.classes, scoring, source.num_workers, config["sheet_rows"], facts)
 

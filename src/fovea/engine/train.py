@@ -82,7 +82,7 @@ def train(config: dict[str, Any], source: Source, training: Training, held_out: 
             return None
         checkpoint = chosen(run, training)
         # the module itself is back on the CPU
-        evaluations = evaluate_run(config, source, held_out, checkpoint, trainer.strategy.root_device)
+        evaluations = evaluate_run(config, source, training, held_out, checkpoint, trainer.strategy.root_device)
         publish(loggers, run, checkpoint, evaluations)
     return value_of(config["objective"], {split: summary for split, (summary, _) in evaluations.items()})
 
@@ -157,7 +157,12 @@ def chosen(run: Path, training: Training) -> Path:
 
 
 def evaluate_run(
-    config: dict[str, Any], source: Source, held_out: Mapping[str, Split], checkpoint: Path, device: torch.device
+    config: dict[str, Any],
+    source: Source,
+    training: Training,
+    held_out: Mapping[str, Split],
+    checkpoint: Path,
+    device: torch.device,
 ) -> dict[str, tuple[dict[str, Any], list[SheetRow]]]:
     """Return what `evaluate` returns for a checkpoint, by split."""
     module, _ = load(checkpoint, device)
@@ -167,7 +172,7 @@ def evaluate_run(
             log.warning("no %s images: nothing to evaluate (evaluate=[test] reads the test images, once)", name)
             continue
         out = Path(config["run_dir"]) / "evaluate" / name
-        settings = settings_of(config, source, split, checkpoint)
+        settings = settings_of(config, source, split, checkpoint, len({*training.ids} & {*split.ids}))
         evaluations[name] = evaluate(source.predictor(module), split, settings, device, out)
         log.info("%s", headline(evaluations[name][0], out))
     return evaluations

@@ -15,7 +15,7 @@ from fovea.data.store import Store, parameters
 IDS = [f"i{number:02}" for number in range(12)]
 LABELS = {"name": "gaze", "sigma": 70.0, "canvas": 768, "min_duration": 50.0, "dose": 1.0, "path": None}
 REFINE = {"name": "none"}
-DATASET = {"_target_": "fovea.data.images.folder.Folder", "_partial_": True}
+DATASET = {"_target_": "fovea.data.images.folder.Folder"}
 
 
 def source(root: Path, store: Path | None = None, dataset: Any = None, **options: Any) -> Images:

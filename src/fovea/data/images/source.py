@@ -22,19 +22,21 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+SHARED = ("channels", "classes", "fold", "ignore_label", "protocol")  # keys of `data` that the data set takes
 log = logging.getLogger(__name__)
 
 
 def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
-    """Return the factory of the data set that the group `data` describes, for the commands about gaze.
+    """Return the factory of the data set that the group `data` describes; it takes `root`.
 
     Raises:
         ValueError: it is not a data set of images.
     """
-    found = locate(data["dataset"]["_target_"], "data.dataset._target_")
-    if not issubclass(found, Folder):
+    located = locate(data["dataset"]["_target_"], "data.dataset._target_")
+    if not issubclass(located, Folder):
         raise ValueError(f"data={data['name']} has no images; gaze needs data=kvasir, folder, …")
-    factory: Callable[..., Folder] = instantiate(data["dataset"], "data")
+    shared = {key: data[key] for key in SHARED if key in data}
+    factory: Callable[..., Folder] = instantiate({**data["dataset"], **shared, "_partial_": True}, "data")
     return factory
 
 
@@ -47,7 +49,7 @@ class Images:
     name: str
     root: str
     dataset: Mapping[str, Any]
-    channels: int  # this key, protocol, fold and ignore_label are read by the data set
+    channels: int
     classes: int
     size: Count
     batch_size: Count
@@ -123,8 +125,7 @@ class Images:
         return len(images), predict(module, images, decode, data["size"], instantiate(data["normalize"]), device, out)
 
     def _dataset(self) -> Folder:
-        dataset: Folder = instantiate(self.dataset, "data")(root=self.root)
-        return dataset
+        return folder_of(vars(self))(root=self.root)
 
     def _targets(self, dataset: Folder, needs: Collection[str]) -> list[Target]:
         """Return the targets of the labeled images, by name."""

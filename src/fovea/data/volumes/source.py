@@ -60,6 +60,7 @@ class Volumes:
         _check(modalities, channels, size, spacing, intensity, crops, overlap, windows, augment)
         self.name, self.root, self.dataset = name, root, dataset
         self.modalities, self.classes, self.size, self.spacing = modalities, classes, size, spacing
+        self.labeled_fraction, self.misalignment = labeled_fraction, misalignment
         self.intensity, self.crops, self.augment, self.cache = intensity, crops, augment, cache
         self.overlap, self.windows = overlap, windows
         self.batch_size, self.num_workers, self.drop_last, self.seed = batch_size, num_workers, drop_last, seed
@@ -166,7 +167,10 @@ class Volumes:
         return predict_volumes(read, source, data["modalities"], data["spacing"], intensity, device, out)
 
     def _dataset(self) -> Pairs:
-        factory = instantiate(self.dataset, "data")
+        shared: dict[str, Any] = {"labeled_fraction": self.labeled_fraction, "_partial_": True}
+        if self.misalignment:
+            shared["misalignment"] = {"_target_": "fovea.data.volumes.misalignment.Misalignment", **self.misalignment}
+        factory = instantiate({**self.dataset, **shared}, "data")
         dataset: Pairs = factory(root=self.root, modalities=self.modalities, classes=self.classes)
         return dataset
 

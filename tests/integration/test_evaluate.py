@@ -1,0 +1,82 @@
+"""An evaluation takes its data from the checkpoint, and does not score training images by accident."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fovea.data.images.folder import Folder
+
+from .commands import LIGHT, Run, folder, invoke, summary
+
+FOLD = [1, 3]
+
+
+def ids(folder: Path) -> list[str]:
+    """Return the ids that an evaluation scored."""
+    return [line.partition(",")[0] for line in (folder / "per_image.csv").read_text().splitlines()[1:]]
+
+
+@pytest.fixture(scope="module")
+def of_fold(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train on all folds but one; return the run folder. Read-only."""
+    run = tmp_path_factory.mktemp("of_fold") / "run"
+    fold = f"data.fold={FOLD}".replace(" ", "")
+    result = invoke("train", *folder(dataset), *LIGHT, "supervision=full", fold, "evaluate=[]", f"hydra.run.dir={run}")
+    assert result.status == 0, result
+    return run
+
+
+@pytest.fixture
+def fold_checkpoint(of_fold: Path) -> str:
+    return f"checkpoint={of_fold / 'checkpoints' / 'best.ckpt'}"
+
+
+def test_without_overrides_the_val_fold_is_scored(
+    run: Run, fold_checkpoint: str, of_fold: Path, dataset: Path, tmp_path: Path
+) -> None:
+    result = run("evaluate", fold_checkpoint, "out=out")
+    assert result.status == 0 and result.errors == [], result
+    assert ids(tmp_path / "out") == Folder(dataset, fold=FOLD).splits()["val"]
+    content = torch.load(of_fold / "checkpoints" / "best.ckpt", weights_only=True)
+    assert content["DataModule"]["ids"] == Folder(dataset, fold=FOLD).splits()["train"]
+
+
+def test_overrides_win(run: Run, fold_checkpoint: str, root: Path, tmp_path: Path) -> None:
+    for name in ("i", "j"):
+        (root / "images" / f"{name}.png").rename(root / "images" / f"new_{name}.png")
+        (root / "masks" / f"{name}.png").rename(root / "masks" / f"new_{name}.png")
+    (root / "test.txt").write_text("new_i\nnew_j\n")
+    result = run("evaluate", fold_checkpoint, f"data.root={root}", "split=test", "out=out", "hydra.run.dir=run")
+    assert result.status == 0, result
+    assert ids(tmp_path / "out") == ["new_i", "new_j"]
+    assert f"root: {root}" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_training_images_are_refused_unless_allowed(
+    run: Run, fold_checkpoint: str, dataset: Path, tmp_path: Path
+) -> None:
+    error = run("evaluate", fold_checkpoint, "data.fold=null").error("evaluate")  # val.txt: one of them was trained on
+    assert "was trained on" in error and "allow_training_images=true" in error
+    result = run("evaluate", fold_checkpoint, *folder(dataset), "split=train", "allow_training_images=true", "out=out")
+    assert result.status == 0, result
+    assert 0 < summary(tmp_path / "out")["training_images"] <= summary(tmp_path / "out")["n"] == 6
+
+
+def test_a_checkpoint_without_ids(run: Run, of_fold: Path, tmp_path: Path) -> None:
+    content = torch.load(of_fold / "checkpoints" / "best.ckpt", weights_only=True)
+    del content["DataModule"]["ids"]
+    torch.save(content, tmp_path / "old.ckpt")
+    assert run("evaluate", "checkpoint=old.ckpt", "data.fold=null", "out=out").status == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["data.rooot=x"], "data.rooot is not a key"),
+        (["data.size=64"], "data.size=64 but"),
+        (["split=tset"], "split=tset is not a split"),
+    ],
+)
+def test_invalid_overrides(run: Run, fold_checkpoint: str, options: list[str], message: str) -> None:
+    assert message in run("evaluate", fold_checkpoint, *options).error("evaluate")
