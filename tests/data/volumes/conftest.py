@@ -55,18 +55,18 @@ def pairs(root: Path, **options: Any) -> Pairs:
 
 def volumes(root: Path, **options: Any) -> Volumes:
     """Return volumes with the usual settings; the options are those of the list of cases."""
-    dataset = {"_target_": "fovea.data.volumes.pairs.Pairs", "_partial_": True, "list": "dataset.json"}
+    dataset = {"_target_": "fovea.data.volumes.pairs.Pairs", "list": "dataset.json"}
     return Volumes(
         name="pairs",
         root=str(root),
         modalities=options.pop("modalities", ["ct", "mri"]),
         classes=options.pop("classes", 3),
-        dataset=dataset | options,
+        dataset=dataset | {key: value for key, value in options.items() if key != "labeled_fraction"},
         channels=1,
         size=[8, 8, 8],
         spacing=None,
         intensity={name: {"_target_": "monai.transforms.NormalizeIntensity"} for name in ("ct", "mri", "t2", "pet")},
-        labeled_fraction=None,
+        labeled_fraction=options.get("labeled_fraction"),
         crops=1,
         misalignment={},
         augment={},
