@@ -102,7 +102,7 @@ def test_numbers_of_levels_and_channels(checkpoint: dict[str, Tensor]) -> None:
     [
         ({CLASSIFIER: None}, f"missing: {CLASSIFIER}"),
         ({"model.1.decoder.weight": torch.zeros(1)}, r"unknown: model\.1\.decoder\.weight"),
-        ({CLASSIFIER: torch.zeros(2, 128, 1, 1)}, f"of another shape: {CLASSIFIER}"),
+        ({CLASSIFIER: torch.zeros(2, 128, 1, 1)}, f"other shape: {CLASSIFIER}"),
         ({"model.7.encoder.conv_0.conv_0.conv.weight": torch.zeros(64, 3, 3, 3)}, r"missing: .*and \d+ more"),
         ({"model.0.encoder.conv_0.conv_0.conv.weight": None}, "not a GazeMedSeg network"),
     ],

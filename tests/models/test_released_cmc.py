@@ -87,7 +87,7 @@ def test_numbers_of_classes_and_channels(checkpoint: dict[str, Tensor]) -> None:
     [
         ({"fusion_layer.layer1.conv1.bias": None}, "missing: fusion.0.conv.bias"),
         ({"fusion_layer.layer3.conv1.bias": torch.zeros(1)}, r"unknown: fusion_layer\.layer3"),
-        ({"MIA_module.gamma": torch.zeros(2)}, r"of another shape: MIA_module\.gamma"),
+        ({"MIA_module.gamma": torch.zeros(2)}, r"other shape: MIA_module\.gamma"),
         ({HEAD: None}, "not a CMC network"),
         ({HEAD: torch.zeros(1, 64, 1, 1, 1)}, "not a CMC network"),
     ],

@@ -35,21 +35,13 @@ def our_name(name: str) -> str:
 
 
 def load_halves(network: nn.Module, path: str) -> str:
-    """Load the weights of an encoder and a decoder from a file, as far as names and shapes match.
+    """Load the weights of `encoder` and `decoder` from a file, as far as names and shapes match; return a report.
 
     The file may be of Models Genesis, a published cross-modality network, or a checkpoint of `fovea-train`.
-
-    Args:
-        network: Has `encoder` and `decoder`, with the names of `fovea.models.unet3d`.
-        path: The file, read without running code from it.
-
-    Returns:
-        The report of `load_matching`, which is logged too.
 
     Raises:
         ValueError: the file cannot be read, or no weight matches.
     """
-    weights = {our_name(name): value for name, value in read_tensors(path).items()}
-    own = network.state_dict()
-    unused = [name for name in weights if name not in own and name.endswith(STATISTICS)]
-    return load_matching(network, {name: value for name, value in weights.items() if name not in unused}, path)
+    own, weights = network.state_dict(), {our_name(name): value for name, value in read_tensors(path).items()}
+    known = {name: value for name, value in weights.items() if name in own or not name.endswith(STATISTICS)}
+    return load_matching(network, known, path)

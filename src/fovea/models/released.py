@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fovea.models.basic_unet import BasicUNet2d
 from fovea.models.released_cmc import load_cmc as load_cmc
-from fovea.models.weights import check_same, tensors_of
+from fovea.models.weights import differences, tensors_of
 
 UNUSED = re.compile(r"model\.\d+\.head\.[02]\.(weight|bias)")
 FIRST_LAYER = re.compile(r"(?:model|levels)\.\d+\.encoder\.conv_0\.conv_0\.conv\.weight")
@@ -95,7 +95,8 @@ def gazemedseg_weights(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
         )
     weights = {name.replace("model.", "levels.", 1): value for name, value in published.items()}
     own = _on_meta(weights).state_dict()
-    check_same(own, weights, "GazeMedSeg", {name: name.replace("levels.", "model.", 1) for name in own | weights})
+    if wrong := differences(own, weights, {name: name.replace("levels.", "model.", 1) for name in own | weights}):
+        raise ValueError(f"checkpoint: not the published GazeMedSeg network ({wrong}); give an unchanged one")
     return weights
 
 

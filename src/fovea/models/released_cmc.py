@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fovea.models.cross_modality import CrossModalityNet
 from fovea.models.pretrained import STATISTICS, our_name
 from fovea.models.unet3d import UNet3d
-from fovea.models.weights import check_same, tensors_of
+from fovea.models.weights import differences, tensors_of
 
 FIRST, LAST = "encoders.0.stages.0.1.conv.weight", "decoders.0.head.weight"
 WIDTHS = [64, 128, 256, 512]
@@ -66,7 +66,9 @@ def load_cmc(state_dict: Mapping[str, Any]) -> ReleasedCmc:
         )
     with torch.device("meta"):  # allocates nothing: the sizes come from a file that is not checked yet
         network = ReleasedCmc(first.shape[1], len(last))
-    check_same(network.network.state_dict(), weights, "CMC", {_our_name(name): name for name in published})
+    names = {_our_name(name): name for name in published}
+    if wrong := differences(network.network.state_dict(), weights, names):
+        raise ValueError(f"checkpoint: not the published CMC network ({wrong}); give an unchanged one")
     network.to_empty(device="cpu").network.load_state_dict(weights)
     return network.eval()
 

@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 def tensors_of(content: object) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name, without the prefix `module.` of DataParallel.
 
-    Checkpoints hold them beside other things (`state_dict`, `model`, `net`, …). Of all mappings at most two levels
-    deep, it takes the one with the most tensors.
+    Checkpoints hold them beside other things (`state_dict`, `model`, …). Of all mappings at most two levels deep, it
+    takes the one with the most tensors.
     """
     mappings: list[Mapping[Any, Any]] = [content] if isinstance(content, Mapping) else []
     for _ in range(2):
@@ -45,64 +45,41 @@ def read_tensors(path: str) -> dict[str, Tensor]:
         ) from error
 
 
-def check_same(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], title: str, names: Mapping[str, str]) -> None:
-    """Refuse weights whose names or shapes differ from those of a published network.
+def differences(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], names: Mapping[str, str]) -> str:
+    """Describe the tensors that are missing, unknown or of another shape; return an empty text if there are none.
 
     Args:
         own: The tensors of the network.
-        weights: The tensors of the checkpoint, under the names of the network.
-        title: The name of the network.
-        names: The published name of each tensor.
+        weights: Those of a file, under the names of the network.
+        names: The name in the file of each tensor, if it is not that of the network.
     """
+    common = [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    shapes = {name: " in place of ".join("x".join(map(str, w[name].shape)) for w in (weights, own)) for name in common}
     problems = {
-        "missing": own.keys() - weights.keys(),
-        "unknown": weights.keys() - own.keys(),
-        "of another shape": {name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape},
+        "missing": sorted(names.get(name, name) for name in own.keys() - weights.keys()),
+        "unknown": sorted(names.get(name, name) for name in weights.keys() - own.keys()),
+        "other shape": [f"{names.get(name, name)} ({shape})" for name, shape in shapes.items()],
     }
-    texts = [
-        f"{what}: {first_few(sorted(names.get(n, n) for n in wrong))}" for what, wrong in problems.items() if wrong
-    ]
-    if texts:
-        raise ValueError(f"checkpoint: not the published {title} network ({'; '.join(texts)}); give an unchanged one")
+    return "; ".join(f"{problem}: {first_few(wrong)}" for problem, wrong in problems.items() if wrong)
 
 
 def load_matching(network: nn.Module, weights: Mapping[str, Tensor], path: str) -> str:
-    """Load the weights that have the names and shapes of a network's, and log what did not match.
+    """Load the weights that have the names and shapes of a network's; return and log a report.
 
     Args:
         network: Changed in place.
         weights: Under the names of the network.
         path: The file that they come from.
 
-    Returns:
-        The report.
-
     Raises:
         ValueError: no weight matches.
     """
     own = network.state_dict()
     matching = {name: weights[name] for name in own if name in weights and weights[name].shape == own[name].shape}
-    other = [
-        f"{name} has shape {_shape(weights[name])} in the file and {_shape(own[name])} here"
-        for name in own
-        if name in weights and name not in matching
-    ]
+    rest = differences(own, weights, {})
     if not matching:
-        raise ValueError(
-            f"{path}: none of its {len(weights)} weights matches this network ({first_few(other or weights, 2)}); "
-            "give a file of the same network and widths"
-        )
+        raise ValueError(f"{path}: no weight matches this network ({rest}); give a file of the same network and widths")
     network.load_state_dict(matching, strict=False)
-    rest = {
-        "other shape": other,
-        "not in the file": [name for name in own if name not in weights],
-        "not used": [name for name in weights if name not in own],
-    }
-    report = f"{path}: {len(matching)} of {len(own)} weights match"
-    report += "".join(f"; {what}: {first_few(names)}" for what, names in rest.items() if names)
-    log.log(logging.WARNING if other else logging.INFO, "%s", report)
+    report = f"{path}: {len(matching)} of {len(own)} weights match" + (f"; {rest}" if rest else "")
+    log.log(logging.WARNING if "other shape" in rest else logging.INFO, "%s", report)
     return report
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape))
