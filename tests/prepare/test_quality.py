@@ -23,16 +23,8 @@ def test_dice_at_every_level() -> None:
 
 def test_figures_without_mask() -> None:
     row = measure(GAZE, HEAT, REFINED, (0.5,))
-    assert row == pytest.approx(
-        {
-            "fixations": 2,
-            "seconds": 0.5,
-            "off_image": 2 / 5,
-            "coverage": 0.5,
-            "dispersion": np.sqrt(2) / 4,
-            "agreement": 2 / 3,
-        }
-    )
+    gaze = {"fixations": 2, "seconds": 0.5, "off_image": 2 / 5, "dispersion": np.sqrt(2) / 4}
+    assert row == pytest.approx(gaze | {"coverage": 0.5, "agreement": 2 / 3})
 
 
 def test_mask_only_adds_keys() -> None:
@@ -69,11 +61,7 @@ def test_draw_is_fixed() -> None:
     chosen = drawn(ids, 10)
     assert len(set(chosen)) == 10 and chosen == sorted(chosen) == drawn(reversed(ids), 10)
     assert chosen not in (ids[:10], ids[-10:])
-
-
-def test_one_more_image_changes_draw_by_one() -> None:
-    ids = [f"image{number}" for number in range(40)]
-    assert len({*drawn(ids, 10)} & {*drawn([*ids, "another"], 10)}) >= 9
+    assert len({*chosen} & {*drawn([*ids, "another"], 10)}) >= 9
 
 
 @pytest.mark.parametrize("count", [None, 3, 9])

@@ -125,6 +125,7 @@ class TestStore:
         assert manifest["images"]["a"]["fixations"] == 8 and manifest["images"]["a"]["dropped"] == 1
         assert Store(root / "store").differences(described(gaze(root))) == {}
 
+    @pytest.mark.slow
     def test_workers_and_repetition_change_no_byte(self, root: Path) -> None:
         run(root, "one", quality="masks")
         run(root, "two", quality="masks", workers=2)

@@ -68,12 +68,9 @@ def test_verdict_and_best_levels(tmp_path: Path) -> None:
     assert "Best levels" in text and "'labels.thresholds=[" in text.replace("&#39;", "'")
 
 
-def test_no_curve_without_masks(tmp_path: Path) -> None:
+def test_page_without_masks_and_of_one_image(tmp_path: Path) -> None:
     text = page(tmp_path, survey(0))
     assert "Best levels" not in text and "Most scattered gaze" in text and "no masks opened" in text
-
-
-def test_one_image(tmp_path: Path) -> None:
     assert "<h2>Best images" not in page(tmp_path, survey(1, images=1))
 
 
@@ -91,16 +88,11 @@ def test_table_of_large_set_is_cut(tmp_path: Path) -> None:
     assert len(text) < 500_000
 
 
-def test_ranking_with_masks() -> None:
-    made = survey(4)
-    order = ranking(made)
-    scores = [made.rows[image_id].get("map@0.5") for image_id in order]
+def test_ranking() -> None:
+    made, bare = survey(4), survey(0)
+    scores = [made.rows[image_id].get("map@0.5") for image_id in ranking(made)]
     assert scores[:5] == sorted(score for score in scores if score is not None) and scores[5:] == [None] * 4
-
-
-def test_ranking_without_masks() -> None:
-    made = survey(0)
-    spread = [made.rows[image_id]["dispersion"] for image_id in ranking(made)]
+    spread = [bare.rows[image_id]["dispersion"] for image_id in ranking(bare)]
     assert spread == sorted(spread, reverse=True)
 
 

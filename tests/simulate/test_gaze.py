@@ -149,6 +149,7 @@ class TestFolder:
 Survey = Callable[[Observer], Mapping[str, float]]
 
 
+@pytest.mark.slow
 class TestPublishedFigures:
     @pytest.fixture(scope="class")
     def survey_of(self, real_data: Path) -> Survey:

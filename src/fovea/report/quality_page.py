@@ -46,18 +46,21 @@ def write_quality_page(path: Path, survey: Survey, view: View, parameters: Mappi
     """Write the page. Equal arguments give equal bytes; everything that comes from outside is escaped.
 
     Args:
-        path: The HTML file, which is complete or absent.
+        path: The HTML file.
         survey: The figures.
         view: Reads what is shown of the worst and best images.
         parameters: The parameters of the maps, by configuration key.
-
-    Raises:
-        ValueError: The file cannot be written.
     """
     order = ranking(survey)
     rankable = order[: survey.masks] if survey.masks else order
     count = min(_EXAMPLES, (len(rankable) + 1) // 2)
     columns = _columns(survey)
+    digits = {"fixations": 0, "seconds": 1}
+    shown = {image_id: survey.rows[image_id] for image_id in order[:MAX_ROWS]}
+    cells = {
+        image_id: [f"{row[key]:.{digits.get(key, 3)}f}" if key in row else "" for key in columns]
+        for image_id, row in shown.items()
+    }
     content = {
         "survey": survey,
         "verdict": survey.verdict(),
@@ -67,8 +70,8 @@ def write_quality_page(path: Path, survey: Survey, view: View, parameters: Mappi
         "worst": _examples(rankable[:count], survey, view),
         "best": _examples(rankable[::-1][: min(count, len(rankable) - count)], survey, view),
         "columns": columns,
-        "ids": order[:MAX_ROWS],
-        "cells": {image_id: _cells(survey.rows[image_id], columns) for image_id in order[:MAX_ROWS]},
+        "ids": list(shown),
+        "cells": cells,
         "names": _NAMES,
         "parameters": parameters,
     }
@@ -85,13 +88,7 @@ def pictures(
 ) -> dict[str, np.ndarray]:
     """Return pictures of one image by title: fixations, heatmap (unless it is the map), map, first level on the image.
 
-    Args:
-        image: uint8 [H, W, 1 or 3].
-        fixations: The fixations on it.
-        heat: [H, W] in [0, 1].
-        refined: [H, W] in [0, 1].
-        mask: [H, W], outlined in yellow on every picture; None if none was opened.
-        threshold: Threshold of the first level.
+    The image is uint8 [H, W, 1 or 3], heatmap and map are [H, W] in [0, 1]. A mask is outlined on every picture.
     """
     rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     truth = None if mask is None else mask > 0
@@ -127,11 +124,6 @@ def _columns(survey: Survey) -> dict[str, tuple[str, str]]:
         for t in survey.thresholds
     }
     return {key: (key, f"{text} with the mask") for key, text in keys.items()} | _WITH_MASKS | _ALWAYS
-
-
-def _cells(row: Mapping[str, float], columns: Mapping[str, object]) -> list[str]:
-    digits = {"fixations": 0, "seconds": 1}
-    return [f"{row[key]:.{digits.get(key, 3)}f}" if key in row else "" for key in columns]
 
 
 def _tiles(survey: Survey) -> dict[str, list[tuple[str, str, str]]]:

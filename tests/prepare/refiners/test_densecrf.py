@@ -98,6 +98,7 @@ def test_tolerance_stops_early(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_same_bytes_in_another_process() -> None:
     image, target = scene(70, 90)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
@@ -112,6 +113,7 @@ print(kernels.blur(np.array([1, 2, 0], np.float32), np.ones((6, 2, 2), np.int32)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_processes_compile_at_once_and_without_cache(tmp_path: Path) -> None:
     fresh = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
