@@ -7,6 +7,8 @@ from torch import Tensor
 
 from fovea.losses.anatomical_consistency import overlap_consistency, prototype_consistency
 
+from .naive import contrast
+
 
 def draw(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
@@ -47,22 +49,15 @@ def naive_prototype(all_features: list[Tensor], probabilities: list[Tensor], tem
     for m in range(len(all_features)):
         for n in range(m + 1, len(all_features)):
             for image in range(len(all_features[0])):
-                views = naive_prototypes(all_features[m][image], probabilities[m][image])
-                views += naive_prototypes(all_features[n][image], probabilities[n][image])
-                views = [view / view.norm() for view in views]
-                half = len(views) // 2
-                for i, anchor in enumerate(views):
-                    near = {j: (anchor @ other / temperature).exp() for j, other in enumerate(views) if j != i}
-                    terms.append(-torch.log(near[(i + half) % len(views)] / sum(near.values())))
+                views = [naive_prototypes(all_features[k][image], probabilities[k][image]) for k in (m, n)]
+                terms += contrast(*views, temperature)
     return torch.stack(terms).mean()
 
 
 @pytest.mark.parametrize("modalities", [2, 3])
 def test_overlap_of_the_definition(modalities: int) -> None:
     probabilities = [classes(seed) for seed in range(modalities)]
-
     loss, expected = overlap_consistency(probabilities), naive_overlap(probabilities)
-
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)  # the loss is smoothed by 1e-5
     gradients = (torch.autograd.grad(value, probabilities) for value in (loss, expected))
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
@@ -71,10 +66,8 @@ def test_overlap_of_the_definition(modalities: int) -> None:
 @pytest.mark.parametrize("scale", [0.0, 1.0, 10.0, 200.0])
 def test_overlap_of_monai(scale: float) -> None:
     first, second = classes(0, scale), classes(1, scale)
-
     loss = overlap_consistency([first, second])
     expected = DiceLoss(include_background=False, squared_pred=True)(first, second)
-
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(
         torch.autograd.grad(loss, [first, second]), torch.autograd.grad(expected, [first, second])
@@ -83,7 +76,6 @@ def test_overlap_of_monai(scale: float) -> None:
 
 def test_overlap_gradient() -> None:
     first, second, third = (classes(seed).detach() for seed in range(3))
-
     assert torch.autograd.gradcheck(lambda a, b: overlap_consistency([a, second, b]), (first.requires_grad_(), third))
     assert torch.autograd.grad(overlap_consistency([first, second]), first)[0].any()
 
@@ -98,17 +90,14 @@ def test_overlap_memory() -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda values: values):
         overlap_consistency(inputs)
-
     large = [values.data_ptr() for values in kept if values.numel() > 100]
     assert sorted(large) == sorted(values.data_ptr() for values in inputs)
 
 
 def test_overlap_in_half_precision() -> None:
     first, second = classes(0).float(), classes(1).float()
-
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mixed = overlap_consistency([first, second])
-
     torch.testing.assert_close(mixed, overlap_consistency([first, second]), atol=0, rtol=0)
     assert overlap_consistency([first.bfloat16(), second.bfloat16()]).dtype == torch.float32
 
@@ -117,7 +106,6 @@ def test_overlap_in_half_precision() -> None:
 @torch.no_grad()
 def test_prototype_of_the_definition(modalities: int) -> None:
     inputs = [features(seed) for seed in range(modalities)], [classes(seed) for seed in range(modalities)]
-
     torch.testing.assert_close(prototype_consistency(*inputs, 0.3), naive_prototype(*inputs, 0.3))
 
 
@@ -132,7 +120,6 @@ def test_alignment_matters_for_the_overlap_only() -> None:
     probabilities, feature = [classes(0, 4.0), classes(0, 4.0)], [features(0), features(1)]
     rolled = [probabilities[0], probabilities[1].roll((2, 2), (2, 4))]
     moved = [feature[0], feature[1].roll((1, 1), (2, 4))]
-
     torch.testing.assert_close(
         prototype_consistency(moved, rolled, 0.5), prototype_consistency(feature, probabilities, 0.5)
     )
@@ -141,7 +128,6 @@ def test_alignment_matters_for_the_overlap_only() -> None:
 
 def test_all_modalities_get_a_gradient() -> None:
     probabilities, feature = [classes(0), classes(1)], [features(0), features(1)]
-
     for loss in (overlap_consistency(probabilities), prototype_consistency(feature, probabilities, 0.5)):
         assert all(values.any() for values in torch.autograd.grad(loss, probabilities))
     assert all(
@@ -152,10 +138,8 @@ def test_all_modalities_get_a_gradient() -> None:
 def test_absent_class() -> None:
     absent = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1, 1).expand(2, 3, 4, 4, 8).contiguous().requires_grad_()
     feature = [features(0).float().detach().requires_grad_(), features(1).float().detach().requires_grad_()]
-
     loss = prototype_consistency(feature, [absent, absent], 0.5) + overlap_consistency([absent, absent])
     loss.backward()
-
     assert loss.isfinite()
     assert absent.grad is not None and absent.grad.isfinite().all()
     assert all(values.grad is not None and values.grad.isfinite().all() for values in feature)

@@ -36,9 +36,7 @@ def draw(levels: int, classes: int, seed: int) -> Tensor:
 def test_naive_sum(levels: int, classes: int) -> None:
     logits, peers = draw(levels, classes, 0).requires_grad_(), draw(levels, classes, 1)
     weight = torch.arange(1.0, levels + 1, dtype=torch.float64)
-
     loss, expected = cross_level_consistency(logits, peers), naive(logits, peers)
-
     torch.testing.assert_close(loss, expected)
     gradients = [torch.autograd.grad((terms * weight).sum(), logits)[0] for terms in (loss, expected)]
     torch.testing.assert_close(*gradients)
@@ -46,24 +44,19 @@ def test_naive_sum(levels: int, classes: int) -> None:
 
 def test_peers_get_no_gradient() -> None:
     peers = draw(2, 1, 1).requires_grad_()
-
     cross_level_consistency(draw(2, 1, 0).requires_grad_(), peers).sum().backward()
-
     assert peers.grad is None
 
 
 def test_certain_and_equal_levels() -> None:
     logits = 100 * torch.ones(3, 1, 1, 2, 2)
-
     torch.testing.assert_close(cross_level_consistency(logits, logits), -torch.ones(3))
 
 
 def test_one_level() -> None:
     logits = draw(1, 1, 0).requires_grad_()
-
     terms = cross_level_consistency(logits, logits)
     terms.sum().backward()
-
     assert terms.tolist() == [0.0]
     assert logits.grad is not None
     assert not logits.grad.any()
@@ -71,9 +64,7 @@ def test_one_level() -> None:
 
 def test_half_precision() -> None:
     logits = draw(2, 1, 0)
-
     half = cross_level_consistency(logits.half(), logits.half())
-
     assert half.dtype == torch.float32
     torch.testing.assert_close(half.double(), cross_level_consistency(logits, logits), rtol=1e-3, atol=0)
 

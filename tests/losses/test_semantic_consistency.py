@@ -6,32 +6,24 @@ from torch import Tensor
 
 from fovea.losses.semantic_consistency import semantic_consistency
 
+from .naive import contrast
+
+
+def descriptors(volume: Tensor, side: int) -> list[Tensor]:
+    """The means of the cells of each channel; sides are multiples."""
+    steps = [size // side for size in volume.shape[1:]]
+    cells = torch.cartesian_prod(*[torch.arange(side)] * 3).tolist()
+    slices = [tuple(slice(k * step, (k + 1) * step) for k, step in zip(cell, steps, strict=True)) for cell in cells]
+    return [torch.stack([channel[place].mean() for place in slices]) for channel in volume]
+
 
 def naive(features: list[Tensor], side: int, temperature: float) -> Tensor:
-    """Cell means, unit norm, and each channel against all others; sides are multiples."""
+    """Cell means, unit norm, and each channel against all others."""
     terms = []
     for m in range(len(features)):
         for n in range(m + 1, len(features)):
             for image in range(len(features[0])):
-                views = []
-                for volume in (features[m][image], features[n][image]):
-                    step = [size // side for size in volume.shape[1:]]
-                    for channel in volume:
-                        cells = [
-                            channel[
-                                i * step[0] : (i + 1) * step[0],
-                                j * step[1] : (j + 1) * step[1],
-                                k * step[2] : (k + 1) * step[2],
-                            ].mean()
-                            for i in range(side)
-                            for j in range(side)
-                            for k in range(side)
-                        ]
-                        views.append(torch.stack(cells) / torch.stack(cells).norm())
-                half = len(views) // 2
-                for i, anchor in enumerate(views):
-                    near = {j: (anchor @ other / temperature).exp() for j, other in enumerate(views) if j != i}
-                    terms.append(-torch.log(near[(i + half) % len(views)] / sum(near.values())))
+                terms += contrast(*(descriptors(features[k][image], side) for k in (m, n)), temperature)
     return torch.stack(terms).mean()
 
 
@@ -42,9 +34,7 @@ def draw(seed: int, *shape: int) -> Tensor:
 @pytest.mark.parametrize(("modalities", "side"), [(2, 2), (3, 2), (2, 4)])
 def test_definition(modalities: int, side: int) -> None:
     features = [draw(seed, 2, 3, 4, 4, 8) for seed in range(modalities)]
-
     loss, expected = semantic_consistency(features, side, 0.5), naive(features, side, 0.5)
-
     torch.testing.assert_close(loss, expected)
     gradients = (torch.autograd.grad(value, features) for value in (loss, expected))
     torch.testing.assert_close(*gradients)
@@ -52,11 +42,9 @@ def test_definition(modalities: int, side: int) -> None:
 
 def test_least_for_equal_channels() -> None:
     features = draw(0, 1, 6, 4, 4, 4)
-
     same, shuffled = (
         semantic_consistency([features, features[:, order]], 2, 0.5) for order in (range(6), [1, 0, 3, 2, 5, 4])
     )
-
     assert same < shuffled
 
 

@@ -25,9 +25,7 @@ def test_published_dice_and_iou() -> None:
     prediction, target = known["logits"][:, 0] > 0, known["target"][:, 0]
     empty = ~(prediction.flatten(1).any(dim=1) | target.flatten(1).any(dim=1))
     metric = PerImage(1)
-
     metric.update(prediction, target, torch.arange(4))
-
     for name, column in (("dice", 0), ("iou", 1)):
         # The release scores two empty masks 0; we score them 1.
         published = torch.where(empty, 1.0, known[name]).double()
@@ -38,10 +36,8 @@ def test_published_dice_and_iou() -> None:
 def test_images_of_two_sizes() -> None:
     pairs = [draw(1, 1), tuple(labels[:, :3] for labels in draw(1, 2))]
     metric = PerImage(1)
-
     for number, (prediction, target) in enumerate(pairs):
         metric.update(prediction, target, torch.tensor([number]))
-
     expected = [scores(prediction.numpy(), target.numpy()) for prediction, target in pairs]
     means = {name: np.mean([score[name] for score in expected]) for name in expected[0]}
     assert {name: float(value) for name, value in metric.compute().items()} == pytest.approx(means)
@@ -50,11 +46,9 @@ def test_images_of_two_sizes() -> None:
 def test_repeated_image_counts_once() -> None:
     prediction, target = draw(3)
     once, padded = PerImage(1), PerImage(1)
-
     once.update(prediction, target, torch.arange(3))
     padded.update(prediction, target, torch.arange(3))
     padded.update(prediction[:1], target[:1], torch.tensor([0]))
-
     assert padded.compute() == once.compute()
 
 
@@ -63,14 +57,12 @@ def test_two_processes_agree_with_one() -> None:
     order = torch.tensor([4, 2, 0, 1, 3, 4])  # the padding repeats image 4
     whole, merged = PerImage(1), PerImage(1)
     whole.update(prediction, target, torch.arange(5))
-
     halves = [PerImage(1), PerImage(1)]
     for rank, half in enumerate(halves):
         half.update(prediction[order[rank::2]], target[order[rank::2]], order[rank::2])
     merged.update(prediction[:1], target[:1], torch.tensor([0]))
     merged.index = torch.cat([half.index[0] for half in halves])  # what a cat state is after the reduction
     merged.rows = torch.cat([half.rows[0] for half in halves])
-
     assert merged.compute() == whole.compute()
 
 
@@ -78,9 +70,7 @@ def test_mean_over_classes_and_labeled_pixels() -> None:
     prediction, target = draw(1, classes=3)
     target[0, :2] = IGNORE
     metric = PerImage(classes=3)
-
     metric.update(prediction, target, torch.tensor([0]))
-
     masks = [((prediction[:, 2:] == label).numpy(), (target[:, 2:] == label).numpy()) for label in (1, 2)]
     assert metric.compute()["dice"].item() == pytest.approx(np.mean([scores(*pair)["dice"] for pair in masks]))
 

@@ -14,9 +14,7 @@ narrow = partial(BasicUNet2d, features=NARROW, groups=4)
 @pytest.mark.parametrize("size", [(16, 16), (32, 48), (37, 50)])
 def test_sizes_of_features_and_logits(size: tuple[int, int]) -> None:
     network = narrow(in_channels=3, classes=2)
-
     features = network.features(torch.rand(1, 3, *size))
-
     assert features.shape == (1, 12, *size)
     assert network.classify(features).shape == (1, 2, *size)
 
@@ -24,15 +22,12 @@ def test_sizes_of_features_and_logits(size: tuple[int, int]) -> None:
 def test_forward_is_classify_of_features() -> None:
     network = narrow(in_channels=1, classes=1)
     image = torch.rand(2, 1, 32, 32)
-
     assert torch.equal(network(image), network.classify(network.features(image)))
 
 
 def test_all_parameters_get_a_gradient() -> None:
     network = narrow(in_channels=1, classes=1)
-
     network(torch.rand(2, 1, 32, 32)).square().sum().backward()
-
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 

@@ -39,9 +39,7 @@ def volumes(names: list[str], channels: int = 1, side: int = 8) -> dict[str, Ten
 def test_logits_and_features(network: str, names: list[str], channels: int) -> None:
     module = NETWORKS[network](names, channels, 3)
     image = volumes(names, channels)
-
     logits, features = module(image)
-
     assert {name: values.shape for name, values in logits.items()} == dict.fromkeys(names, (2, 3, 8, 8, 8))
     assert list(features) == (names if module.separate else [])
     sum(values.square().mean() for values in logits.values()).backward()
@@ -53,16 +51,13 @@ def test_logits_and_features(network: str, names: list[str], channels: int) -> N
 def test_wanted_logits(network: str) -> None:
     module = NETWORKS[network](["ct", "mri"], 1, 3).eval()
     image = volumes(["mri", "ct"])
-
     alone = module(image, ["mri"]).logits
-
     assert list(alone) == ["mri"]
     torch.testing.assert_close(alone["mri"], module(image).logits["mri"])
 
 
 def test_channel_block_starts_as_the_identity() -> None:
     features = torch.randn(1, 4, 2, 3, 2)
-
     assert torch.equal(ChannelAwareness()(features), features)
 
 
@@ -76,7 +71,6 @@ def test_channel_block_as_naive_formula() -> None:
         energy = torch.stack([rows[c] @ rows[d] for d in range(3)])
         weights = (energy.max() - energy).exp() / (energy.max() - energy).exp().sum()
         expected[c] = rows[c] + 0.5 * sum(weights[d] * rows[d] for d in range(3))
-
     torch.testing.assert_close(block(features), expected.view_as(features))
 
 
@@ -84,12 +78,10 @@ def test_channel_block_as_naive_formula() -> None:
 def test_only_fused_modalities_depend_on_each_other() -> None:
     image = volumes(["ct", "mri"])
     other = image | {"mri": image["mri"].flip(2)}
-
     changes = {}
     for name in ("shared", "early fusion", "each modality"):
         network = NETWORKS[name](["ct", "mri"], 1, 3).eval()
         changes[name] = (network(image).logits["ct"] - network(other).logits["ct"]).abs().max() > 1e-4
-
     assert changes == {"shared": True, "early fusion": True, "each modality": False}
 
 
@@ -103,7 +95,6 @@ def test_mean_replaces_a_missing_modality() -> None:
     )
     skips = network.encoders[0](image["t1"])[:-1]
     expected = network.decoders[0](network.mix(torch.cat([mixed, features["t1"]], dim=1)), skips)
-
     torch.testing.assert_close(network(image).logits["t1"], expected)
     alone = network({"t1": image["t1"]}).logits
     assert list(alone) == ["t1"] and alone["t1"].isfinite().all()
@@ -114,7 +105,6 @@ def test_missing_modality_of_the_baselines() -> None:
     image = volumes(["ct", "mri"])
     with pytest.raises(ValueError, match="mri is missing"):
         NETWORKS["early fusion"](["ct", "mri"], 1, 3)({"ct": image["ct"]})
-
     network = NETWORKS["each modality"](["ct", "mri"], 1, 3).eval()
     torch.testing.assert_close(network({"mri": image["mri"]}).logits["mri"], network(image).logits["mri"])
 

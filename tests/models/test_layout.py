@@ -75,7 +75,6 @@ def history(mode: MultiLevel, half: torch.dtype | None = None) -> Tensor:
 @pytest.mark.parametrize(("half", "tolerance"), [(torch.bfloat16, 0.03), (torch.float16, 0.02)])
 def test_mixed_precision(mode: MultiLevel, half: torch.dtype, tolerance: float) -> None:
     full, mixed = history(copy.deepcopy(mode)), history(mode, half)
-
     assert mixed.dtype == torch.float32
     torch.testing.assert_close(mixed, full, rtol=0, atol=tolerance)
     assert not torch.equal(mixed, full)
@@ -84,7 +83,6 @@ def test_mixed_precision(mode: MultiLevel, half: torch.dtype, tolerance: float) 
 def test_channels_last(mode: MultiLevel) -> None:
     plain = history(copy.deepcopy(mode))
     put_channels_last(mode)
-
     kernels = [value for value in mode.parameters() if value.dim() == 4]
     assert kernels and all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
     torch.testing.assert_close(history(mode), plain, rtol=0, atol=5e-3)
@@ -94,7 +92,6 @@ def test_compiled_mode(mode: MultiLevel) -> None:
     names, plain = list(mode.state_dict()), history(copy.deepcopy(mode))
     counted = Counted()
     compile_networks(mode, backend=counted)
-
     torch.testing.assert_close(history(mode), plain, rtol=0, atol=1e-4)
     assert counted.graphs > 0
     assert list(mode.state_dict()) == names
@@ -121,9 +118,7 @@ class Counted:
 
 def test_channels_last_of_volumes() -> None:
     network = nn.Sequential(nn.Conv3d(2, 4, 3), nn.BatchNorm3d(4))
-
     put_channels_last(network)
-
     assert network[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
 
 
@@ -136,7 +131,6 @@ def test_networks_are_compiled_and_losses_are_not() -> None:
 
     owner, counted = Owner(), Counted()
     compile_networks(owner, backend=counted)
-
     owner.pair["ct"](torch.ones(1, 1, 2, 2, 2))
     assert counted.graphs == 1
     owner.loss(torch.ones(2), torch.ones(2))
@@ -146,9 +140,7 @@ def test_networks_are_compiled_and_losses_are_not() -> None:
 def test_compiled_basic_unet_refuses_padding() -> None:
     network: Backbone = BACKBONES["basic_unet"](in_channels=3, classes=1)
     assert network(torch.rand(1, 3, 40, 24)).shape == (1, 1, 40, 24)
-
     network.compile(backend="eager")
-
     with pytest.raises(ValueError, match="compile=true needs sides in multiples of 16, got 40 x 24"):
         network(torch.rand(1, 3, 40, 24))
 
@@ -164,8 +156,6 @@ def test_loss_of_a_large_image_in_half_precision(half: torch.dtype) -> None:
     side = 384  # more pixels than the largest float16
     large = {"image": torch.ones(1, 3, side, side), "mask": torch.ones(1, 1, side, side)}
     mode = build(config)
-
     with warnings.catch_warnings(action="ignore"), torch.autocast("cpu", half):
         mixed = mode.losses(large, 0.0)["loss"]
-
     assert mixed.item() == pytest.approx(mode.losses(large, 0.0)["loss"].item(), abs=2e-3)

@@ -21,9 +21,7 @@ def saved(content: object, folder: Path) -> str:
 
 def test_all_weights_of_the_same_network(tmp_path: Path) -> None:
     source = tiny()
-
     network = tiny(pretrained=saved(source.state_dict(), tmp_path))
-
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in source.state_dict().items())
 
 
@@ -33,11 +31,9 @@ def test_checkpoint_of_the_cross_modality_network(prefix: str, tmp_path: Path) -
     names = {name: name.replace("coder.", "coders.0.", 1) for name in source.state_dict()}
     weights = {prefix + names[name]: value for name, value in source.state_dict().items()}
     network = tiny()
-
     report = load_halves(
         network, saved({"epoch": 1, "state_dict": weights | {"mix.2.weight": torch.ones(3)}}, tmp_path)
     )
-
     assert torch.equal(network.decoder.head.weight, source.decoder.head.weight)
     assert f"{len(weights)} of {len(weights)} weights match" in report
     assert "unknown: mix.2.weight" in report
@@ -48,10 +44,8 @@ def test_report_names_what_does_not_match(tmp_path: Path, caplog: pytest.LogCapt
     del weights["encoder.stages.0.1.conv.bias"]
     network = tiny()
     before = network.decoder.head.weight.clone()
-
     with caplog.at_level(logging.WARNING):
         report = load_halves(network, saved(weights, tmp_path))
-
     assert "decoder.head.weight (5x4x1x1x1 in place of 3x4x1x1x1)" in report
     assert "missing: encoder.stages.0.1.conv.bias" in report
     assert report in caplog.text
@@ -73,7 +67,6 @@ def test_published_names() -> None:
     }
     published |= {f"up_tr{width}.up_conv.{kind}" for width in (64, 128, 256) for kind in ("weight", "bias")}
     published |= {f"out_tr.final_conv.{kind}" for kind in ("weight", "bias")}
-
     assert {our_name(name) for name in published} == own
 
 
@@ -98,7 +91,5 @@ def test_missing_file(tmp_path: Path) -> None:
 
 def test_weights_of_nnunet(tmp_path: Path) -> None:
     source = DynUNet3d(1, 2, features=[4, 6, 8], norm="instance")
-
     network = DynUNet3d(1, 2, features=[4, 6, 8], norm="instance", pretrained=saved(source.state_dict(), tmp_path))
-
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in source.state_dict().items())

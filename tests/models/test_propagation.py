@@ -50,11 +50,9 @@ def differentiated(function: Callable[..., Tensor], features: Tensor, *arguments
 def test_unfolded_form(shape: tuple[int, ...], kernel_size: int, dilation: int, similarity: str) -> None:
     features, window = noise(*shape), (kernel_size, dilation, similarity == "cosine")
     expected, expected_gradient = differentiated(naive, features, kernel_size, dilation, similarity)
-
     ours, gradient = differentiated(propagate, features, kernel_size, dilation, similarity)
     plain, scores = propagation_torch.forward(features, *window)
     plain_gradient = propagation_torch.backward(noise(*shape, seed=1), features, scores, *window)
-
     for output in (ours, plain):
         torch.testing.assert_close(output, expected)
     for values in (gradient, plain_gradient):
@@ -65,20 +63,17 @@ def test_unfolded_form(shape: tuple[int, ...], kernel_size: int, dilation: int, 
 @pytest.mark.parametrize(("kernel_size", "dilation"), [(3, 1), (5, 2)])
 def test_gradcheck(kernel_size: int, dilation: int, similarity: str) -> None:
     features = noise(1, 2, 4, 3, seed=1).requires_grad_()
-
     assert torch.autograd.gradcheck(lambda f: propagate(f, kernel_size, dilation, similarity), features)
 
 
 def test_operator_for_torch_compile() -> None:
     values = noise(1, 4, 6, 5).requires_grad_()
-
     torch.library.opcheck(torch.ops.fovea.propagate.default, (values, 3, 2, False))
 
 
 def test_any_layout() -> None:
     features = noise(2, 6, 8, 10, dtype=torch.float32)
     known = differentiated(propagate, features)
-
     for view in (
         features.contiguous(memory_format=torch.channels_last),
         features.transpose(2, 3).contiguous().transpose(2, 3),
@@ -90,19 +85,15 @@ def test_any_layout() -> None:
 
 def test_expanded_gradient() -> None:
     features = noise(1, 3, 5, 5).requires_grad_()
-
     propagate(features).sum().backward()
     (known,) = torch.autograd.grad(naive(features, 5, 2, "dot").sum(), features)
-
     torch.testing.assert_close(features.grad, known)
 
 
 def test_saved_memory() -> None:
     features, kept = noise(1, 64, 12, 12, dtype=torch.float32).requires_grad_(), []
-
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.nbytes) or x, lambda x: x):
         propagate(features)
-
     assert sum(kept) == features.nbytes + 25 * 12 * 12 * 4
 
 
@@ -115,7 +106,6 @@ def test_threads() -> None:
             results.append(differentiated(propagate, features))
     finally:
         torch.set_num_threads(threads)
-
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
     assert threading.enumerate() == before
 
@@ -123,7 +113,6 @@ def test_threads() -> None:
 def test_zero_features() -> None:
     features = noise(1, 3, 6, 6)
     features[..., 2:4] = 0
-
     for similarity in ("dot", "cosine"):
         output, gradient = differentiated(propagate, features, 5, 2, similarity)
         assert output.isfinite().all()
@@ -133,9 +122,7 @@ def test_zero_features() -> None:
 def test_nan_stays_local() -> None:
     features = noise(1, 3, 9, 9)
     features[0, 0, 4, 4] = torch.nan
-
     output = propagate(features, 3, 2)
-
     assert output[0, 0, 2::2, 2::2][:3, :3].isnan().all()
     assert output[..., 0, 0].isfinite().all()
 
@@ -157,7 +144,6 @@ assert torch.equal(propagate(torch.ones(1, 1, 2, 2), 1), torch.ones(1, 1, 2, 2))
 assert "numba" in sys.modules
 """
     no_cache = os.environ | {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
-
     subprocess.run([sys.executable, "-c", script], check=True, env=no_cache)
 
 
@@ -165,10 +151,8 @@ def test_published_values() -> None:
     with np.load(REFERENCE / "propagation.npz") as arrays:
         known = {name: torch.from_numpy(array) for name, array in arrays.items()}
     features = known["feature"].requires_grad_()
-
     output = propagate(features)
     (output * known["weight"]).sum().backward()
-
     assert features.grad is not None
     for result, expected in ((output, known["output"]), (features.grad, known["grad"])):
         assert (result - expected).abs().max() < 1e-4 * expected.abs().max()
@@ -178,11 +162,9 @@ def test_published_values() -> None:
 def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     features = noise(1, 16, 8, 8, dtype=torch.float32).to(dtype)
     known = differentiated(propagate, features.float())
-
     ours = differentiated(propagate, features)
     with torch.autocast("cpu", torch.bfloat16):
         mixed = differentiated(propagate, features)
-
     assert ours[0].dtype == ours[1].dtype == dtype
     torch.testing.assert_close(ours[0], known[0].to(dtype))
     torch.testing.assert_close(ours[1].float(), known[1], rtol=2e-2, atol=2e-2)
@@ -191,9 +173,7 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
 
 def test_large_features_in_half_precision() -> None:
     features = torch.full((1, 4, 6, 6), 300.0, dtype=torch.float16)
-
     output = propagate(features)
-
     assert output.dtype == torch.float16
     torch.testing.assert_close(output, features)
 

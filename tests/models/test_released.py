@@ -73,7 +73,6 @@ def test_published_values(name: str, ours: dict[str, Tensor], known: dict[str, T
 def test_published_gradients(ours: dict[str, Tensor]) -> None:
     published = json.loads((REFERENCE / "multi_level_grad_norms.json").read_text())
     norms = {name: ours[name.replace("model.", "levels.", 1)] for name in published if ".head." not in name}
-
     assert norms == {name: pytest.approx(published[name], rel=1e-3) for name in norms}
 
 
@@ -81,18 +80,14 @@ def test_published_gradients(ours: dict[str, Tensor]) -> None:
 def test_wrapped_checkpoints(wrapper: str, checkpoint: dict[str, Tensor]) -> None:
     wrapped = {f"module.{name}": value for name, value in checkpoint.items()} if wrapper == "module." else checkpoint
     nested = {wrapper: wrapped, "epoch": 3} if wrapper in ("state_dict", "model", "net") else wrapped
-
     network = load_gazemedseg(nested)
-
     assert torch.equal(network.levels[1].classifier.weight, checkpoint[CLASSIFIER])
 
 
 def test_numbers_of_levels_and_channels(checkpoint: dict[str, Tensor]) -> None:
     first = "model.0.encoder.conv_0.conv_0.conv.weight"
     single = {name: value for name, value in checkpoint.items() if name.startswith("model.0.")}
-
     network = load_gazemedseg(single | {first: single[first][:, :1]})
-
     assert len(network.levels) == 1
     assert network(torch.zeros(1, 1, 16, 16)).shape == (1, 1, 16, 16)
 
@@ -109,7 +104,6 @@ def test_numbers_of_levels_and_channels(checkpoint: dict[str, Tensor]) -> None:
 )
 def test_unpublished_tensors_are_named(change: dict, message: str, checkpoint: dict[str, Tensor]) -> None:
     changed = {name: value for name, value in (checkpoint | change).items() if value is not None}
-
     with pytest.raises(ValueError, match=message):
         load_gazemedseg(changed)
 
@@ -118,7 +112,6 @@ def test_unpublished_tensors_are_named(change: dict, message: str, checkpoint: d
 def test_configuration_of_a_published_network(channels: int, normalization: str) -> None:
     weights = {f"levels.{k}.encoder.conv_0.conv_0.conv.weight": torch.zeros(64, channels, 3, 3) for k in (0, 1, 2)}
     config = gazemedseg_config(weights)
-
     assert (config["data"]["size"], config["data"]["channels"], config["data"]["classes"]) == (224, channels, 1)
     assert instantiate(config["data"]["normalize"]).normalization == normalization
     assert issubclass(locate(config["data"]["dataset"]["_target_"]), Folder)
@@ -127,9 +120,7 @@ def test_configuration_of_a_published_network(channels: int, normalization: str)
 
 def test_normalization_of_kvasir() -> None:
     normalize = instantiate(PUBLISHED_DATA[3]["normalize"])
-
     pixel = normalize(image=np.full((1, 1, 3), 255, np.uint8))["image"][0, 0]
-
     assert pixel == pytest.approx((1 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225]), rel=1e-5)
 
 
@@ -141,7 +132,6 @@ def test_other_numbers_of_channels_are_refused() -> None:
 def test_published_files_are_recognized() -> None:
     first = {"model.0.encoder.conv_0.conv_0.conv.weight": torch.zeros(1)}
     parallel = {f"module.{name}": value for name, value in first.items()}
-
     assert all(
         holds_gazemedseg(content) for content in (first, parallel, {"net": first, "epoch": 3}, {"state_dict": parallel})
     )

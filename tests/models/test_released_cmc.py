@@ -43,7 +43,6 @@ def known() -> dict[str, Tensor]:
 @torch.inference_mode()
 def test_published_logits(training: bool, network: ReleasedCmc, known: dict[str, Tensor]) -> None:
     logits = network.train(training)(known["ct"], known["mri"])
-
     for name, ours in zip(("ct", "mri"), logits, strict=True):
         assert ours.shape == (1, 14, 32, 32, 32)
         assert apart(ours[..., ::4, ::4, ::4], known[f"logits_{name}"]) < 1e-5
@@ -53,7 +52,6 @@ def test_published_logits(training: bool, network: ReleasedCmc, known: dict[str,
 @torch.inference_mode()
 def test_published_features(name: str, network: ReleasedCmc, known: dict[str, Tensor]) -> None:
     features = network.network.encoders[0](known[name])[-1]
-
     assert apart(features[:, ::16], known[f"features_{name}"]) < 1e-5
 
 
@@ -61,7 +59,6 @@ def test_published_features(name: str, network: ReleasedCmc, known: dict[str, Te
 def test_published_channel_block(known: dict[str, Tensor]) -> None:
     block = ChannelAwareness()
     block.gamma.fill_(known["mia_gamma"].item())
-
     assert apart(block(known["mia_x"]), known["mia_y"]) < 1e-6
 
 
@@ -69,16 +66,13 @@ def test_published_channel_block(known: dict[str, Tensor]) -> None:
 def test_wrapped_checkpoints(wrapper: str, checkpoint: dict[str, Tensor]) -> None:
     parallel = {f"module.{name}": value for name, value in checkpoint.items()}
     wrapped = parallel if wrapper == "module." else {wrapper: parallel, "epoch": 3}
-
     assert torch.equal(load_cmc(wrapped).network.decoders[0].head.weight, checkpoint[HEAD])
 
 
 def test_numbers_of_classes_and_channels(checkpoint: dict[str, Tensor]) -> None:
     first, bias = "image_encoder.down_tr64.ops.0.conv1.weight", "decoder.out_tr.conv.conv.bias"
     changed = {first: checkpoint[first].repeat(1, 2, 1, 1, 1), HEAD: checkpoint[HEAD][:4], bias: checkpoint[bias][:4]}
-
     logits, _ = load_cmc(checkpoint | changed)(torch.zeros(1, 2, 16, 16, 16), torch.zeros(1, 2, 16, 16, 16))
-
     assert logits.shape == (1, 4, 16, 16, 16)
 
 
@@ -94,6 +88,5 @@ def test_numbers_of_classes_and_channels(checkpoint: dict[str, Tensor]) -> None:
 )
 def test_unpublished_tensors_are_named(change: dict, message: str, checkpoint: dict[str, Tensor]) -> None:
     changed = {name: value for name, value in (checkpoint | change).items() if value is not None}
-
     with pytest.raises(ValueError, match=message):
         load_cmc(changed)

@@ -31,11 +31,9 @@ def small(**options: object) -> SmpBackbone:
 def test_logits_are_those_of_the_network(network: type, encoder: str, options: dict) -> None:
     backbone = SmpBackbone(partial(network), encoder, None, in_channels=1, classes=2, **options).eval()
     image = torch.rand(1, 1, 64, 64)
-
     with torch.no_grad():
         logits = backbone.classify(backbone.features(image))
         expected = backbone.network(image)
-
     assert logits.shape == (1, 2, 64, 64)
     assert torch.equal(logits, expected)
     assert torch.equal(logits, backbone(image))
@@ -47,7 +45,6 @@ def test_unet_accepts_any_size() -> None:
 
 def test_size_that_does_not_fit_the_stride() -> None:
     backbone = SmpBackbone(smp.Segformer, "mit_b0", None, in_channels=3, classes=1)
-
     with pytest.raises(ValueError, match="multiples of 32 for this backbone, got 64 x 50"):
         backbone.features(torch.rand(1, 3, 64, 50))
 
@@ -65,7 +62,6 @@ def test_size_that_does_not_fit_the_stride() -> None:
 def test_error_of_the_library_is_one_line(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         small(**options)
-
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
@@ -79,10 +75,8 @@ def test_weights_that_cannot_be_downloaded(
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-
     with pytest.raises(ValueError) as caught:
         small(encoder_name=encoder, encoder_weights="imagenet")
-
     assert f"copy its cache folder to {tmp_path / folder}" in str(caught.value)
     assert "backbone.encoder_weights=null" in str(caught.value)
 
@@ -96,9 +90,7 @@ def test_weights_in_the_cache_are_loaded(tmp_path: Path, monkeypatch: pytest.Mon
     (folder / "config.json").write_text("{}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-
     encoder = small(encoder_weights="imagenet").network.encoder
-
     assert all(torch.all(value == 2) for value in encoder.state_dict().values())
 
 
@@ -106,7 +98,5 @@ def test_weights_in_the_cache_are_loaded(tmp_path: Path, monkeypatch: pytest.Mon
 def test_weights_of_a_file(prefix: str, tmp_path: Path) -> None:
     source = small().network.encoder.state_dict()
     torch.save({"state_dict": {prefix + name: value for name, value in source.items()}}, tmp_path / "weights.pt")
-
     encoder = small(encoder_weights=str(tmp_path / "weights.pt")).network.encoder
-
     assert all(torch.equal(value, source[name]) for name, value in encoder.state_dict().items())

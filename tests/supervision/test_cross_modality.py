@@ -37,9 +37,7 @@ def only(anatomical: str | None) -> CrossModality:
 def test_unlabeled_terms_train_the_encoder(anatomical: str | None, backbone: partial) -> None:
     module = mode(backbone, anatomical=anatomical or "prototype")
     terms = module.consistency(module.network(tiny.volumes(2)))
-
     terms["channel" if anatomical is None else "anatomical"].backward()
-
     for encoder in module.network.encoders:
         assert gradient(encoder).norm() > 1e-4
         assert all(value.grad is not None and value.grad.any() for value in encoder.parameters())
@@ -57,14 +55,12 @@ def test_unlabeled_terms_can_be_trained(anatomical: str | None) -> None:
         value.backward()
         optimizer.step()
         history.append(value.item())
-
     assert history[-1] < 0.9 * history[0]
 
 
 def test_loss_is_the_weighted_sum_of_its_terms() -> None:
     module = mode(start=0.5, channel_weight=2.0, anatomical_weight=3.0)
     terms = module.losses(tiny.two_streams(), progress=0.8)
-
     weights = {"channel": 2 * 0.8187307530779818, "anatomical": 3 * 0.09549150281252627}  # exp(-0.2), half a cosine
     expected = terms["supervised"] + sum(weight * terms[name] for name, weight in weights.items())
     torch.testing.assert_close(terms["loss"], expected)
@@ -74,10 +70,8 @@ def test_unlabeled_terms_begin_at_the_start() -> None:
     module = mode(start=0.5)
     batch = tiny.two_streams()
     torch.testing.assert_close(module.ramps(0.49), {"channel": 0.0, "anatomical": 0.0})
-
     before = module.losses(batch, progress=0.49)
     after = module.losses(batch, progress=0.5)
-
     assert before.keys() == after.keys()
     assert before["channel"] == 0 and torch.equal(before["loss"], before["supervised"])
     assert after["channel"] > 0 and after["anatomical"] > 0 and after["loss"] > after["supervised"]
@@ -86,9 +80,7 @@ def test_unlabeled_terms_begin_at_the_start() -> None:
 def test_supervised_is_the_mean_over_modalities() -> None:
     module, labeled = mode(), tiny.two_streams()["labeled"]
     logits = module.network(labeled["image"]).logits
-
     single = [module.loss(logits[name], labeled["mask"][name]) for name in tiny.NAMES]
-
     terms = module.losses({"labeled": labeled, "unlabeled": labeled}, progress=0.0)
     torch.testing.assert_close(terms["supervised"], sum(single) / 2)
 
@@ -98,7 +90,6 @@ def test_first_modality_is_predicted() -> None:
     module, image = mode().eval(), tiny.volumes()
     swapped = {name: image[name] for name in reversed(tiny.NAMES)}
     logits = module.network(image).logits
-
     for order, first in ((image, "ct"), (swapped, "mri")):
         expected = logits[first].softmax(dim=1)
         torch.testing.assert_close(module(order, (8, 8, 8))["prediction"], expected)
@@ -125,10 +116,8 @@ def test_other_backbones_are_refused(backbone: partial) -> None:
 def test_half_precision(anatomical: str) -> None:
     module, batch = mode(start=0.0, anatomical=anatomical), tiny.two_streams()
     full = module.losses(batch, progress=0.5)
-
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = module.losses(batch, progress=0.5)
-
     assert half["channel"].dtype == half["anatomical"].dtype == torch.float32
     for name, value in full.items():
         torch.testing.assert_close(half[name].float(), value, rtol=0.05, atol=0.02)
@@ -138,7 +127,5 @@ def test_half_precision(anatomical: str) -> None:
 def test_networks_compile_whole(backbone: partial) -> None:
     network, image = backbone(), tiny.volumes()
     expected = network(image).logits["mri"]
-
     network.compile(backend="eager", fullgraph=True)
-
     torch.testing.assert_close(network(image).logits["mri"], expected)

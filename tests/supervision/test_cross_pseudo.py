@@ -21,7 +21,6 @@ def test_pseudo_labels_are_the_argmax() -> None:
     for a, b in ((first, second), (second, first)):
         voxels = zip(a.movedim(1, -1).reshape(-1, 3), b.movedim(1, -1).reshape(-1, 3), strict=True)
         terms.append(torch.stack([-z.log_softmax(0)[other.argmax()] for z, other in voxels]).mean())
-
     torch.testing.assert_close(crossed({"ct": first}, {"ct": second}), sum(terms))
     torch.testing.assert_close(crossed({"ct": first, "mri": first}, {"ct": second, "mri": second}), sum(terms))
 
@@ -39,7 +38,6 @@ def test_pseudo_label_of_one_class_is_0_or_1() -> None:
 def test_terms_of_the_paper() -> None:
     module, batch = mode(weight=2.0), tiny.two_streams()
     terms = module.losses(batch, progress=0.5)
-
     logits = [
         [network(batch[name]["image"]).logits for network in module.networks] for name in ("labeled", "unlabeled")
     ]
@@ -51,6 +49,5 @@ def test_terms_of_the_paper() -> None:
 def test_networks_differ_and_the_first_predicts() -> None:
     module, image = mode().eval(), tiny.volumes()
     first, second = (network(image).logits["ct"].softmax(1) for network in module.networks)
-
     assert not torch.allclose(first, second)
     torch.testing.assert_close(module(image, (8, 8, 8))["prediction"], first)

@@ -21,14 +21,12 @@ def test_teacher_is_a_moving_average() -> None:
         value.data.fill_(step)
         module.after_step(0.5)
         averages.append(module.state_dict()[f"teacher.module.{name}"].flatten()[0].item())
-
     assert averages == pytest.approx([1.0, 2.0, 5.0, 6.0, 6.0])  # a plain mean until 1 / (n + 1) is below a quarter
 
 
 def test_teacher_has_no_gradient() -> None:
     module = mode(noise=0.1)
     module.losses(tiny.two_streams(), progress=1.0)["loss"].backward()
-
     assert all(value.grad is None and not value.requires_grad for value in module.teacher.parameters())
     assert all(value.grad is not None for value in module.student.parameters())
 
@@ -37,7 +35,6 @@ def test_terms_of_the_paper() -> None:
     module, batch = mode(weight=2.0), tiny.two_streams()
     module.student.mix[2].weight.data.add_(1.0)
     terms = module.losses(batch, progress=0.5)
-
     image = batch["unlabeled"]["image"]
     student, teacher = (net(image).logits for net in (module.student, module.teacher))
     squares = [(student[name].softmax(1) - teacher[name].softmax(1)).square().mean() for name in tiny.NAMES]
@@ -67,7 +64,6 @@ def test_teacher_predicts() -> None:
     module, image = mode().eval(), tiny.volumes()
     before = module(image, (8, 8, 8))["prediction"]
     module.student.mix[2].weight.data.add_(1.0)
-
     assert torch.equal(module(image, (8, 8, 8))["prediction"], before)
     module.after_step(0.5)
     assert not torch.equal(module(image, (8, 8, 8))["prediction"], before)
