@@ -101,6 +101,10 @@ class TestEyelink:
         assert run("eyelink_asc", path, place=Place())[0] == [("a.png", 0.5, 0.5, 2, 198)]
         assert run("eyelink_asc", path)[0] == [("a.png", 0.42, 0.58, 2, 198)]  # what the user sets comes first
 
+    def test_image_fills_the_screen(self, run, tmp_path: Path) -> None:
+        path = asc(tmp_path / "s.asc", "MSG|100 !V IMGLOAD FILL a.png", "START|101 |LEFT", fixation(102, 300, 250, 100))
+        assert run("eyelink_asc", path, place=Place())[0] == [("a.png", 0.25, 0.2, 2, 198)]
+
     def test_stamps_in_whole_milliseconds_at_2000_hz(self, run, tmp_path: Path) -> None:
         pytest.importorskip("pymovements")
         found = []

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fovea.importers.recordings.convert import import_recordings
-from fovea.importers.recordings.rows import Rows, check_coordinates
+from fovea.importers.recordings.rows import GazeRows, check_coordinates
 from fovea.importers.recordings.table import Names, Table, listed, read_table, unit_of
 from fovea.importers.recordings.trial import Recording, Unit, compile_pattern, file_name, first_group, name_from_file
 from fovea.importers.request import ImportRequest, ImportResult
@@ -39,7 +39,7 @@ class ColumnReader:
     """Reads CSV or TSV files in which a row is a sample, a fixation, or a sample of a fixation.
 
     A trial is a stretch of rows of one image. A fixation belongs to the image on which it starts, and ends when the
-    image changes. Rows that repeat a fixation (by its number, or by position, duration and time) are one fixation.
+    image changes. GazeRows that repeat a fixation (by its number, or by position, duration and time) are one fixation.
     The comments in `configs/format/generic.yaml` describe the arguments.
     """
 
@@ -121,7 +121,7 @@ class ColumnReader:
 
     def _rows(
         self, table: Table, columns: Mapping[str, Any], names: Mapping[int, str], is_event: np.ndarray | None
-    ) -> Rows:
+    ) -> GazeRows:
         """Return the values of the rows in milliseconds and in one unit; rows are samples without `is_event`."""
         x_name, y_name = (table.need(columns[axis], f"set format.columns.{axis}", _COORDINATE_UNITS) for axis in "xy")
         x, y, unit = table.numbers(x_name), table.numbers(y_name), self._coordinate_unit(x_name)
@@ -143,7 +143,7 @@ class ColumnReader:
         sessions = [table.texts(name) for column in self.trial_columns if (name := table.find(column))]
         number, pupil = table.find(columns.get("fixation")), table.find(columns.get("pupil"))
         place = [table.find(columns.get(key), ("px", "DACS px", "ADCSpx")) for key in _RECTANGLE]
-        return Rows(
+        return GazeRows(
             path=table.path,
             images=[names[line] for line in table.lines],
             sessions=list(zip(*sessions, strict=True)) if sessions else [()] * len(table),

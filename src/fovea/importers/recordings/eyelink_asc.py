@@ -138,7 +138,8 @@ class EyelinkAsc:
             events.new_trial(time)
         name = "" if events.file_name else first_group(self.message.search(text))
         if name:
-            events.name(name, time, _place(text), at_onset="TRIAL_VAR" not in text)
+            filled = (*events.origin, *events.screen) if "!V IMGLOAD FILL" in text and events.screen else None
+            events.name(name, time, _place(text) or filled, at_onset="TRIAL_VAR" not in text)
         elif self.until.search(text):
             events.hide(time)
         elif self.onset.search(text):

@@ -16,7 +16,7 @@ _OVERLAP = 1.5  # sum of durations over the time that they cover
 
 
 @dataclass(frozen=True)
-class Rows:
+class GazeRows:
     """The rows of a table in milliseconds, each a sample, a fixation, or a sample of a fixation.
 
     Attributes:
