@@ -39,7 +39,7 @@ class ColumnReader:
     """Reads CSV or TSV files in which a row is a sample, a fixation, or a sample of a fixation.
 
     A trial is a stretch of rows of one image. A fixation belongs to the image on which it starts, and ends when the
-    image changes. GazeRows that repeat a fixation (by its number, or by position, duration and time) are one fixation.
+    image changes. Rows that repeat a fixation (by its number, or by position, duration and time) are one fixation.
     The comments in `configs/format/generic.yaml` describe the arguments.
     """
 
