@@ -9,6 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from fovea.data.loader import as_tensors, stacked
+from fovea.data.source import TrainingSamples
 from fovea.data.volumes.pairs import Pairs
 from fovea.data.volumes.source import Volumes
 
@@ -61,12 +63,13 @@ def volumes(root: Path, **options: Any) -> Volumes:
         root=str(root),
         modalities=options.pop("modalities", ["ct", "mri"]),
         classes=options.pop("classes", 3),
-        dataset=dataset | {key: value for key, value in options.items() if key != "labeled_fraction"},
+        labeled_fraction=options.pop("labeled_fraction", None),
+        ignore_label=options.pop("ignore_label", None),
+        dataset=dataset | options,
         channels=1,
         size=[8, 8, 8],
         spacing=None,
         intensity={name: {"_target_": "monai.transforms.NormalizeIntensity"} for name in ("ct", "mri", "t2", "pet")},
-        labeled_fraction=options.get("labeled_fraction"),
         crops=1,
         misalignment={},
         augment={},
@@ -77,6 +80,11 @@ def volumes(root: Path, **options: Any) -> Volumes:
         drop_last=False,
         seed=0,
     )
+
+
+def batch_of(samples: TrainingSamples, index: int = 0) -> dict[str, Any]:
+    """Return the batch of one case in the first pass."""
+    return samples.finish(as_tensors(stacked([samples[0, index]]), pin_memory=False))
 
 
 @pytest.fixture

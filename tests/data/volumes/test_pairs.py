@@ -1,15 +1,13 @@
 """The list of cases: splits, refusals, and files that are never opened."""
 
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from .conftest import SHAPES, SIDES, change_masks, pairs, volumes, write
+from .conftest import SHAPES, SIDES, pairs, volumes
 
 
 def test_cases_are_named_after_their_files(root: Path) -> None:
@@ -20,7 +18,7 @@ def test_cases_are_named_after_their_files(root: Path) -> None:
         "val": ["fff"],
         "test": ["ggg"],
     }
-    assert made.volume("aaa", "mri").shape == made.mask("aaa", "mri").shape == SHAPES["mri"]
+    assert made.volume("aaa", "mri").shape == SHAPES["mri"]
     assert made.header("aaa", "ct").spacing == SIDES["ct"] and made.names == ["ring", "ball"]
 
 
@@ -120,23 +118,6 @@ def test_another_file_than_a_list_is_refused(root: Path, text: str) -> None:
         pairs(root)
 
 
-class TestCheck:
-    def test_a_mask_on_another_grid_is_refused(self, root: Path) -> None:
-        write(root / "masks" / "bbb_ct.nii.gz", np.zeros((20, 18, 9), np.uint8), SIDES["ct"])
-        with pytest.raises(ValueError, match=r"bbb_ct.nii.gz: shape \(20, 18, 9\), but its volume"):
-            pairs(root).check(["bbb"], masks=True)
-
-    def test_masks_of_a_case_have_the_same_labels(self, root: Path) -> None:
-        write(root / "masks" / "bbb_ct.nii.gz", np.ones(SHAPES["ct"], np.uint8), SIDES["ct"])
-        with pytest.raises(ValueError, match=r"bbb_mri.*: labels \[0, 1, 2\], but .*bbb_ct.* has \[1\]"):
-            pairs(root).check(["aaa", "bbb"], masks=True)
-        assert pairs(root, modalities=["mri"]).check(["bbb"], masks=True) == ["bbb"]
-
-    def test_a_mask_with_only_ignored_voxels_is_left_out(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
-        change_masks(root, "aaa", lambda mask: mask.fill(9))
-        change_masks(root, "bbb", lambda mask: np.place(mask, mask == 2, 9))
-        with caplog.at_level(logging.WARNING):
-            assert pairs(root, ignore_label=9).check(["aaa", "bbb", "ccc"], masks=True) == ["bbb", "ccc"]
-        assert "1 cases are left out" in caplog.text and "aaa" in caplog.text
-        with pytest.raises(ValueError, match=r"unknown label 9; .*data\.ignore_label"):
-            pairs(root).check(["aaa"], masks=True)
+def test_a_target_that_volumes_do_not_have_is_refused(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"trains on boxes, .* choose another supervision"):
+        volumes(root).train(["boxes"])

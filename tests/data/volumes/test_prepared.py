@@ -12,6 +12,7 @@ from monai.transforms import NormalizeIntensity, ScaleIntensityRange
 
 from fovea.data.cache import Files, Memory, fingerprint
 from fovea.data.volumes.prepared import Array, Prepared, centered, common_shape, resampled, uncentered
+from fovea.data.volumes.targets import Mask, Target
 
 from .conftest import pairs
 
@@ -24,12 +25,13 @@ CT = Array("image", "ct")
 
 def prepared(
     root: Path,
-    targets: Sequence[str] = ("mask",),
+    targets: Sequence[type[Target]] = (Mask,),
     spacing: tuple | None = (2.0, 2.0, 2.0),
     intensities: Any = INTENSITY,
     **options: Any,
 ) -> Prepared:
-    return Prepared(pairs(root, **options), ["aaa", "bbb"], "mask" in targets, spacing, intensities)
+    dataset = pairs(root, **options)
+    return Prepared(dataset, ["aaa", "bbb"], [target(dataset) for target in targets], spacing, intensities)
 
 
 def test_all_volumes_have_one_spacing_and_one_scale(root: Path) -> None:
@@ -76,7 +78,7 @@ def test_the_fingerprint_has_everything_that_affects_a_volume(root: Path) -> Non
     assert usual == fingerprint(prepared(root, ()), CT)
     assert usual != fingerprint(prepared(root, spacing=(2.0, 2.0, 1.0)), CT)
     assert usual != fingerprint(prepared(root, intensities=other), CT)
-    mri, mask = Array("image", "mri"), Array("mask", "ct")
+    mri, mask = Array("image", "mri"), Array("mask", "ct", nearest=True)
     assert fingerprint(prepared(root), mri) == fingerprint(prepared(root, intensities=other), mri)
     assert fingerprint(prepared(root), mask) != fingerprint(prepared(root, ignore_label=9), mask)
     (root / "images" / "bbb_ct.nii.gz").write_bytes((root / "images" / "aaa_ct.nii.gz").read_bytes())

@@ -11,6 +11,7 @@ from scipy.ndimage import center_of_mass
 
 from fovea.data.volumes.pairs import Pairs
 from fovea.data.volumes.synthetic import LABELS, SyntheticPairs, draw
+from fovea.data.volumes.targets import Mask
 
 ARGUMENTS: dict[str, Any] = {
     "drawn": ["ct", "mri"],
@@ -46,8 +47,8 @@ def test_the_set_is_valid_and_a_pure_function_of_its_arguments(tmp_path: Path) -
         "val": 1,
         "test": 1,
     }
-    assert made.check([*made.splits()["train"], *made.splits()["val"]], masks=True)
-    assert not any(made.has_masks(case) for case in made.splits()["unlabeled"])
+    assert Mask(made).check([*made.splits()["train"], *made.splits()["val"]])
+    assert not any(made.has("mask", case) for case in made.splits()["unlabeled"])
     assert [nib.aff2axcodes(made.header("training_000", name).affine) for name in ("ct", "mri")] == [
         ("R", "A", "S"),
         ("L", "P", "S"),

@@ -19,15 +19,15 @@ class Crops:
     """Augmented crops of prepared cases: the samples of one stream.
 
     The modalities of a case are padded with background about their centers to one shape, and a crop is at the same
-    position in all of them. With masks, on average every other crop is centered on a voxel that is foreground in the
-    mask of some modality. Without masks, crops are anywhere. All draws are a pure function of (seed, pass, index).
+    position in all of them. With targets, on average every other crop is centered on a voxel that is foreground in some
+    modality. Without targets, crops are anywhere. All draws are a pure function of (seed, pass, index).
 
     Args:
         prepared: The cases.
         arrays: Reads their arrays: `prepared` itself, or a cache of it.
         size: Shape of a crop in voxels.
         crops: Number of crops from each case.
-        spatial: Factories of transforms that are drawn once for all modalities and masks of a crop.
+        spatial: Factories of transforms that are drawn once for all modalities and targets of a crop.
         intensity: Factories of transforms of the images alone, drawn for each modality.
         seed: Seed of all draws.
     """
@@ -45,7 +45,7 @@ class Crops:
         self.prepared, self.arrays, self.size, self.seed = prepared, arrays, tuple(size), seed
         keys = [*prepared.kinds]
         crop: Randomizable
-        if prepared.masks:
+        if prepared.targets:
             crop = RandCropByPosNegLabeld(keys, FOREGROUND, self.size, pos=1, neg=1, num_samples=crops)
         else:
             crop = RandSpatialCropSamplesd(keys, self.size, crops, random_size=False)
@@ -57,7 +57,7 @@ class Crops:
         return len(self.prepared.ids)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """Return the crops of (pass, index): `image` and `mask` by modality, [crops, 1, *size], `index` and `id`.
+        """Return the crops of (pass, index): `image` and targets by modality, [crops, 1, *size]; `index`, `id`.
 
         Raises:
             ValueError: A file cannot be read, or a transform changes the shape of a crop.
@@ -66,9 +66,9 @@ class Crops:
         volumes = {name: torch.from_numpy(self.arrays.read(name, index))[None] for name in self.prepared.kinds}
         shape = common_shape([tuple(volume.shape[1:]) for volume in volumes.values()], self.size)
         case: dict[Any, Any] = {name: centered(volume, shape) for name, volume in volumes.items()}
-        if self.prepared.masks:
-            masks = [case[name] > 0 for name in self.prepared.kinds if name.what == "mask"]
-            case[FOREGROUND] = torch.stack(masks).any(dim=0)
+        if targets := self.prepared.targets:
+            inside = [targets[name.what].foreground(case[name]) for name in self.prepared.kinds if name.what in targets]
+            case[FOREGROUND] = torch.stack(inside).any(dim=0)
         self.transform.set_random_state(int(np.random.SeedSequence([self.seed, turn, index]).generate_state(1)[0]))
         crops = self.transform(case)
         sample: dict[str, Any] = {"index": index, "id": self.prepared.ids[index]}
@@ -82,9 +82,11 @@ class Crops:
         return sample
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return a batch by modality: `image` [B * crops, 1, *size] and `mask` as a `fovea.supervision.batch.Batch`."""
-        finished: dict[str, Any] = {"id": batch["id"]}
+        """Return a `fovea.supervision.batch.Batch` of B * crops images, by modality."""
+        finished: dict[str, Any] = {"index": batch["index"], "id": batch["id"]}
         finished["image"] = {name: crops.flatten(0, 1) for name, crops in batch["image"].items()}
-        if self.prepared.masks:
-            finished["mask"] = {name: crops.flatten(0, 1)[:, 0].long() for name, crops in batch["mask"].items()}
+        for target in self.prepared.targets.values():
+            finished[target.name] = target.collate(
+                {name: crops.flatten(0, 1) for name, crops in batch[target.name].items()}
+            )
         return finished

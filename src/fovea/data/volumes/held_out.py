@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 
 from fovea.data.cache import Arrays
 from fovea.data.volumes.prepared import Array, Prepared
+from fovea.data.volumes.targets import Target
 
 
 class WholeVolumes:
@@ -16,13 +16,15 @@ class WholeVolumes:
     native grid of that one, turned to RAS.
 
     Args:
-        prepared: The cases, without masks.
-        arrays: Source of their arrays: `prepared` itself, or a cache of it.
+        prepared: The cases, without targets.
+        arrays: Reads their arrays: `prepared` itself, or a cache of it.
+        target: What they are scored against.
     """
 
-    def __init__(self, prepared: Prepared, arrays: Arrays) -> None:
-        self.prepared, self.arrays, self.dataset = prepared, arrays, prepared.dataset
-        self.images = [(case, name) for case in prepared.ids for name in self.dataset.modalities]
+    def __init__(self, prepared: Prepared, arrays: Arrays, target: Target) -> None:
+        self.prepared, self.arrays, self.target = prepared, arrays, target
+        self.modalities = prepared.dataset.modalities
+        self.images = [(case, name) for case in prepared.ids for name in self.modalities]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -30,7 +32,7 @@ class WholeVolumes:
     def __getitem__(self, index: int) -> dict[str, Any]:
         case, modality = self.images[index]
         position = self.prepared.ids.index(case)
-        names = [modality, *(name for name in self.dataset.modalities if name != modality)]
+        names = [modality, *(name for name in self.modalities if name != modality)]
         image = {name: torch.from_numpy(self.arrays.read(Array("image", name), position))[None] for name in names}
-        target = torch.from_numpy(self.dataset.mask(case, modality).astype(np.int64))
+        target = torch.from_numpy(self.target.labels(case, modality))
         return {"image": image, "index": index, "id": f"{case}_{modality}", "target": target}

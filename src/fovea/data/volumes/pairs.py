@@ -1,25 +1,19 @@
 """Cases of one or several modalities, listed in a JSON file."""
 
-import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-from tqdm import tqdm
 
 from fovea.data.splits import carve, check_disjoint
 from fovea.data.volumes.case_list import KEYS, read_cases, read_list, read_names
 from fovea.data.volumes.misalignment import Misalignment
-from fovea.data.volumes.nifti import Header, read_header, read_labels, read_map, read_volume
-from fovea.losses import IGNORE
+from fovea.data.volumes.nifti import Header, read_header, read_volume
 from fovea.runtime.bounds import Count, NonNegativeInt
-from fovea.runtime.errors import first_few
 
 TOLERANCE = 1e-3  # mm a voxel; how far the affines of a volume and its mask may differ
-log = logging.getLogger(__name__)
 
 
 class Pairs:
@@ -101,7 +95,7 @@ class Pairs:
         check_disjoint(held, self.patient)
         homes: dict[Path, str] = {}
         for split, cases in held.items():
-            for path in (self.image_path(case, name) for case in cases for name in self.modalities):
+            for path in (self.file("img", case, name) for case in cases for name in self.modalities):
                 if homes.setdefault(path, split) != split:
                     raise ValueError(f"{self.path}: {path.name} is both in {homes[path]} and in {split}; list it once")
         return splits
@@ -110,101 +104,62 @@ class Pairs:
         """Return the patient ID of a case."""
         return str(self.cases[case].get("patient", case))
 
-    def has_masks(self, case: str) -> bool:
-        """Return whether each modality of a case has a mask."""
-        return all(f"mask_{name}" in self.cases[case] for name in self.modalities)
+    def has(self, what: str, case: str) -> bool:
+        """Return whether a case has a `mask` or a `map` of each modality."""
+        return all(f"{what}_{name}" in self.cases[case] for name in self.modalities)
 
-    def image_path(self, case: str, modality: str) -> Path:
-        """Return the path of a volume."""
-        return self.root / self.cases[case][f"img_{modality}"]
+    def file(self, what: str, case: str, modality: str) -> Path:
+        """Return the path of an `img`, a `mask` or a `map`.
 
-    def mask_path(self, case: str, modality: str) -> Path:
-        """Return the path of a mask; refuse a case without one."""
-        return self._optional_path("mask", case, modality)
-
-    def map_path(self, case: str, modality: str) -> Path:
-        """Return the path of a continuous map; refuse a case without one."""
-        return self._optional_path("map", case, modality)
-
-    def _optional_path(self, what: str, case: str, modality: str) -> Path:
-        if f"{what}_{modality}" not in self.cases[case]:
-            raise ValueError(f"{self.path}: {case} has no {what}_{modality}; add it, or move the case to another split")
-        return self.root / self.cases[case][f"{what}_{modality}"]
+        Raises:
+            ValueError: The list has no such file for the case.
+        """
+        key = f"{what}_{modality}"
+        if key not in self.cases[case]:
+            raise ValueError(f"{self.path}: {case} has no {key}; add it, or move the case to another split")
+        return self.root / self.cases[case][key]
 
     def header(self, case: str, modality: str) -> Header:
         """Return the header of a volume, read once; see `fovea.data.volumes.nifti.read_header` for errors."""
-        path = self.image_path(case, modality)
+        path = self.file("img", case, modality)
         if path not in self._headers:
             self._headers[path] = read_header(path)
         return self._headers[path]
 
     def volume(self, case: str, modality: str) -> np.ndarray:
         """Return a volume, float32 [D, H, W] in RAS; see `fovea.data.volumes.nifti.read_volume` for errors."""
-        volume = read_volume(self.image_path(case, modality))
-        return self._move(volume, case, modality, nearest=False)
+        return self.move(read_volume(self.file("img", case, modality)), case, modality, nearest=False)
 
-    def mask(self, case: str, modality: str) -> np.ndarray:
-        """Return the labels of a volume, int16 of its shape; see `fovea.data.volumes.nifti.read_labels` for errors."""
-        path = self.mask_path(case, modality)
-        return self._move(read_labels(path, len(self.labels), self.ignore_label), case, modality, nearest=True)
-
-    def map(self, case: str, modality: str) -> np.ndarray:
-        """Return the map of a volume, float32 of its shape; see `fovea.data.volumes.nifti.read_map` for errors."""
-        return self._move(read_map(self.map_path(case, modality)), case, modality, nearest=False)
-
-    def check(self, cases: Sequence[str], masks: bool) -> list[str]:
-        """Check the headers of all files of some cases and, once, the labels of their masks.
-
-        Args:
-            cases: Their ids.
-            masks: Whether their masks are read too; otherwise no mask is opened.
-
-        Returns:
-            The cases without those whose mask has only ignored voxels; a warning names these.
-
-        Raises:
-            ValueError: See `header` and `mask_path`; also, a mask is on another grid than its volume, or the masks of
-                a case have different labels.
-        """
-        for case in cases:
-            for name in self.modalities:
-                header = self.header(case, name)
-                if masks:
-                    check_grid(self.mask_path(case, name), header)
-        if not masks or (len(self.modalities) == 1 and self.ignore_label is None):
-            return [*cases]
-        with ThreadPoolExecutor() as pool:
-            results = pool.map(self._is_labeled, cases)
-            labeled = [*tqdm(results, "check masks", total=len(cases), unit="case", delay=2)]
-        if empty := [case for case, known in zip(cases, labeled, strict=True) if not known]:
-            log.warning("%d cases are left out, their masks have only ignored voxels: %s", len(empty), first_few(empty))
-        return [case for case, known in zip(cases, labeled, strict=True) if known]
-
-    def _is_labeled(self, case: str) -> bool:
-        """Return whether each mask of a case has labeled voxels; refuse masks with different labels."""
-        present: dict[Path, list[int]] = {}
-        for name in self.modalities:
-            path = self.mask_path(case, name)
-            labels = np.unique(read_labels(path, len(self.labels), self.ignore_label)).tolist()
-            present[path] = [label for label in labels if label != IGNORE]
-        first, *others = present.items()
-        for path, labels in others:
-            if labels != first[1] and self.ignore_label is None:  # partial masks need not agree
-                raise ValueError(
-                    f"{path}: labels {labels}, but {first[0]} has {first[1]}; fix one, or remove {case} from the list"
-                )
-        return all(present.values())
-
-    def _move(self, volume: np.ndarray, case: str, modality: str, nearest: bool) -> np.ndarray:
-        """Return a volume, or its labels, moved by the misalignment."""
+    def move(self, volume: np.ndarray, case: str, modality: str, nearest: bool) -> np.ndarray:
+        """Return a volume in RAS, or its mask or map, moved by the misalignment."""
         if self.misalignment is None or modality != self.moved:
             return volume
         move = self.misalignment.mask if nearest else self.misalignment.image
         return move(volume, self.header(case, modality).spacing, case)
 
+    def check(self, cases: Sequence[str], what: str | None = None) -> None:
+        """Check the headers of the volumes of some cases, and of their `mask` or `map` files.
+
+        Raises:
+            ValueError: See `header` and `file`; also, a mask or map is on another grid than its volume.
+        """
+        for case in cases:
+            for name in self.modalities:
+                image = self.header(case, name)
+                if what is None:
+                    continue
+                path = self.file(what, case, name)
+                header = read_header(path)
+                apart = np.abs(header.affine - image.affine).max()
+                if header.shape != image.shape or apart > TOLERANCE * max(image.shape):
+                    raise ValueError(
+                        f"{path}: shape {header.shape}, but its volume has shape {image.shape} or another affine; "
+                        "resample it to the grid of its volume"
+                    )
+
     def _draw_labeled(self, fraction: float, training: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return labeled and unlabeled cases for a fraction of labeled ones."""
-        pool = [case for case in training if self.has_masks(case)]
+        pool = [case for case in training if self.has("mask", case)]
         patients = len({self.patient(case) for case in pool})
         if round(fraction * patients) < 1:
             raise ValueError(
@@ -213,13 +168,3 @@ class Pairs:
             )
         _, labeled = carve(pool, fraction, self.split_seed, self.patient)
         return labeled, sorted({*training} - {*labeled})
-
-
-def check_grid(path: Path, image: Header) -> None:
-    """Refuse a mask or map that is on another grid than its volume."""
-    header = read_header(path)
-    if header.shape != image.shape or np.abs(header.affine - image.affine).max() > TOLERANCE * max(image.shape):
-        raise ValueError(
-            f"{path}: shape {header.shape}, but its volume has shape {image.shape} or another affine; resample it to "
-            "the grid of its volume"
-        )

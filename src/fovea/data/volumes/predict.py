@@ -1,4 +1,4 @@
-"""Label maps and pictures of unseen volumes."""
+"""Label maps and overlays of new volumes."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,6 @@ from fovea.data.source import Predictor
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_labels
 from fovea.data.volumes.prepared import Intensity, prepare_volume
 from fovea.pictures.volumes import volume_overlay
-from fovea.runtime.processes import moved
 from fovea.supervision.outputs import labels
 
 log = logging.getLogger(__name__)
@@ -21,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @torch.inference_mode()
 def predict_volumes(
-    read: Predictor,
+    predictor: Predictor,
     source: Path,
     modalities: Sequence[str],
     spacing: Sequence[float | None] | None,
@@ -31,76 +30,67 @@ def predict_volumes(
 ) -> tuple[int, dict[str, str]]:
     """Write `masks/<case>_<modality>.nii.gz` and `overlays/<case>_<modality>.png` into `out`.
 
-    A mask has the grid, the affine and the orientation of its volume. A case with some of the modalities only is
-    predicted where the network can do without the others.
+    A mask has the grid, the affine and the orientation of its volume. A case may lack some modalities if the network
+    does not need them.
 
     Args:
-        read: Whole volumes to probabilities; see `fovea.data.volumes.windows.SlidingWindow`.
+        predictor: Predicts whole volumes; see `fovea.data.volumes.windows.SlidingWindow`.
         source: Folder of `<case>_<modality>.nii.gz` files (or `.nii`).
-        modalities: Of the network.
+        modalities: The modalities of the network.
         spacing: See `fovea.data.volumes.prepared.Prepared`.
-        intensity: The same.
-        device: Where the network is.
-        out: Folder, made if need be.
+        intensity: See `fovea.data.volumes.prepared.Prepared`.
+        device: Device of the network.
+        out: Folder for the masks and overlays.
 
     Returns:
-        The number of volumes, and the reason by name for each that could not be predicted; the others are done.
+        The number of volumes, and the reason by name for each one that failed.
 
     Raises:
-        ValueError: there are no such files, or `out` cannot be written.
+        ValueError: `source` has no such files, or `out` cannot be written.
     """
-    cases = found_cases(source, modalities)
-    failures: dict[str, str] = {}
+    cases = _find_cases(source, modalities)
     count = sum(map(len, cases.values()))
-    with tqdm(total=count, desc="predict", unit="volume") as progress:
+    failures: dict[str, str] = {}
+    with tqdm(total=count, desc="predict", unit="volume") as bar:
         for case, paths in cases.items():
             images: dict[str, torch.Tensor] = {}
             for name, path in paths.items():
                 try:
-                    images[name] = torch.from_numpy(prepare_volume(path, spacing, intensity[name]))[None, None]
+                    images[name] = torch.from_numpy(prepare_volume(path, spacing, intensity[name]))[None, None].to(
+                        device
+                    )
                 except ValueError as error:
                     failures[f"{case}_{name}"] = str(error)
             for name in images:
                 try:
-                    prediction = predicted(read, images, name, paths[name], device)
-                except ValueError as error:  # the network cannot do without one that is missing
+                    _predict(predictor, images, name, paths[name], out, f"{case}_{name}")
+                except ValueError as error:  # the network needs a modality that is missing
                     failures[f"{case}_{name}"] = f"{paths[name]}: {error}"
-                else:
-                    write_prediction(prediction, paths[name], out, f"{case}_{name}")
-            progress.update(len(paths))
+            bar.update(len(paths))
     for reason in failures.values():
         log.error("%s", reason)
     return count, failures
 
 
-def predicted(
-    read: Predictor, images: Mapping[str, torch.Tensor], modality: str, path: Path, device: torch.device
-) -> np.ndarray:
-    """Labels, uint8 [D, H, W] on the grid of a file in RAS, of one modality of volumes [1, 1, D, H, W] by modality."""
-    ordered = {modality: images[modality]} | {other: each for other, each in images.items() if other != modality}
-    probability = read(moved(ordered, device), read_header(path).shape)["prediction"]
-    return labels(probability)[0].cpu().numpy().astype(np.uint8)
-
-
-def write_prediction(prediction: np.ndarray, path: Path, out: Path, name: str) -> None:
-    """Write the labels of a volume that was read from `path`, and a picture of them."""
+def _predict(
+    predictor: Predictor, images: Mapping[str, torch.Tensor], modality: str, path: Path, out: Path, name: str
+) -> None:
+    """Predict one modality of volumes [1, 1, D, H, W] on the grid of its file; write the labels and an overlay."""
+    first_wanted = {modality: images[modality], **images}
+    header = read_header(path)
+    probability = predictor(first_wanted, header.shape)["prediction"]
+    prediction = labels(probability)[0].cpu().numpy().astype(np.uint8)
     write_labels(out / "masks" / f"{name}.nii.gz", prediction, path)
-    write_image(
-        out / "overlays" / f"{name}.png", volume_overlay(read_volume(path), prediction, read_header(path).spacing)
-    )
+    write_image(out / "overlays" / f"{name}.png", volume_overlay(read_volume(path), prediction, header.spacing))
 
 
-def found_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, Path]]:
-    """The volumes of a folder by case and modality.
-
-    Raises:
-        ValueError: no such folder, no such file in it, or a case and modality twice.
-    """
+def _find_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """Return the volumes of a folder by case and modality; refuse a folder without any, and a volume twice."""
     if not source.is_dir():
-        raise ValueError(f"input: no such folder {source}; name one of <case>_<modality>.nii.gz files")
+        raise ValueError(f"input: no such folder {source}; give a folder of <case>_<modality>.nii.gz files")
     cases: dict[str, dict[str, Path]] = {}
     for path in sorted(source.iterdir()):
-        suffix = next((each for each in reversed(SUFFIXES) if path.name.endswith(each)), None)
+        suffix = next((suffix for suffix in reversed(SUFFIXES) if path.name.endswith(suffix)), None)
         if suffix is None or path.name.startswith("."):
             continue
         stem = path.name.removesuffix(suffix)
@@ -108,9 +98,9 @@ def found_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, 
             if stem.endswith(f"_{modality}"):
                 case = cases.setdefault(stem.removesuffix(f"_{modality}"), {})
                 if modality in case:
-                    raise ValueError(f"input: {case[modality]} and {path.name} are one volume; remove one of them")
+                    raise ValueError(f"input: {case[modality]} and {path.name} are the same volume; remove one")
                 case[modality] = path
     if not cases:
         names = ", ".join(f"<case>_{name}.nii.gz" for name in modalities)
-        raise ValueError(f"input: no volume in {source} that is named {names}; rename your files, or link to them")
+        raise ValueError(f"input: {source} has no volume with a name like {names}; rename your files, or link to them")
     return cases

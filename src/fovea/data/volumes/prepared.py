@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import EllipsisType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from fovea.data.volumes.misalignment import Misalignment
 from fovea.data.volumes.nifti import Header, read_header, read_volume
 from fovea.data.volumes.pairs import Pairs
+from fovea.data.volumes.targets import Target
 
 Intensity = Callable[[np.ndarray], Any]
 """A transform of MONAI: maps a volume [1, D, H, W] to one of the same shape."""
@@ -20,22 +21,25 @@ Intensity = Callable[[np.ndarray], Any]
 class Array(NamedTuple):
     """The name of one array of a case."""
 
-    what: Literal["image", "mask"]
+    what: str
+    """`image`, or the name of a target."""
     modality: str
+    nearest: bool = False
+    """Whether its values must not be interpolated."""
 
     def __str__(self) -> str:
-        return "-".join(self)
+        return f"{self.what}-{self.modality}"
 
 
 class Prepared:
-    """The volumes, and the masks on request, of some cases, as a cache keeps them (`fovea.data.cache.Source`).
+    """The volumes of some cases and their targets, as a cache keeps them (`fovea.data.cache.Source`).
 
-    Images are float32 [D, H, W], masks int16 of the same shape.
+    Images are float32 [D, H, W], targets of the same shape.
 
     Args:
         dataset: The cases.
         ids: The cases to read.
-        masks: Whether to read their masks; otherwise no mask is opened.
+        targets: What to read beside the images; no other file is opened.
         spacing: Sides of a voxel in mm, in RAS. Null at an axis, or for all, keeps that of each volume.
         intensity: A transform for each modality that makes its intensities comparable.
     """
@@ -44,27 +48,28 @@ class Prepared:
         self,
         dataset: Pairs,
         ids: Sequence[str],
-        masks: bool,
+        targets: Sequence[Target],
         spacing: Sequence[float | None] | None,
         intensity: Mapping[str, Intensity],
     ) -> None:
-        self.dataset, self.ids, self.masks = dataset, list(ids), masks
+        self.dataset, self.ids, self.targets = dataset, list(ids), {target.name: target for target in targets}
         self.spacing, self.intensity = spacing, intensity
-        images = [Array("image", name) for name in dataset.modalities]
-        self.kinds = (*images, *(Array("mask", name) for name in dataset.modalities if masks))
+        arrays = [Array("image", name) for name in dataset.modalities]
+        arrays += [Array(target.name, name, target.nearest) for target in targets for name in dataset.modalities]
+        self.kinds = tuple(arrays)
 
     def read(self, array: Array, index: int) -> np.ndarray:
         """Return an array of a case; a file that is missing or damaged raises a ValueError."""
         case, modality = self.ids[index], array.modality
         shape = self.shape(case, modality)
-        if array.what == "mask":
-            return resampled(self.dataset.mask(case, modality), shape, nearest=True)
+        if target := self.targets.get(array.what):
+            return resampled(target.read(case, modality), shape, target.nearest)
         return scaled(resampled(self.dataset.volume(case, modality), shape), self.intensity[modality])
 
     def layout(self, array: Array) -> tuple[list[tuple[int, ...]], np.dtype]:
         """Return the shape of the array of each case, from the headers alone, and the common type."""
         shapes: list[tuple[int, ...]] = [self.shape(case, array.modality) for case in self.ids]
-        return shapes, np.dtype(np.int16 if array.what == "mask" else np.float32)
+        return shapes, np.dtype(self.targets[array.what].dtype if array.what in self.targets else np.float32)
 
     def shape(self, case: str, modality: str) -> tuple[int, int, int]:
         """Return the shape of a volume at the common spacing."""
@@ -72,8 +77,8 @@ class Prepared:
 
     def made_of(self, array: Array) -> dict[str, Any]:
         """See `fovea.data.cache.Source`."""
-        intensity = self.intensity[array.modality]
-        path = self.dataset.mask_path if array.what == "mask" else self.dataset.image_path
+        intensity, target = self.intensity[array.modality], self.targets.get(array.what)
+        key = target.key if target else "img"
         return {
             "spacing": self.spacing,
             "intensity": str(sorted(vars(intensity).items(), key=str)),
@@ -81,8 +86,8 @@ class Prepared:
             "classes": self.dataset.classes,
             "ignore_label": self.dataset.ignore_label,
             "root": str(self.dataset.root.resolve()),
-            "files": [path(case, array.modality) for case in self.ids],
-            "code": [type(self.dataset), Prepared, Header, Misalignment, type(intensity)],
+            "files": [self.dataset.file(key, case, array.modality) for case in self.ids],
+            "code": [type(self.dataset), Prepared, Header, Misalignment, type(target or intensity)],
         }
 
 

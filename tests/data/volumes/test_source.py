@@ -1,0 +1,63 @@
+"""The keys of volumes, and the transforms that they name."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fovea.data.volumes.prepared import Array
+from fovea.data.volumes.source import Volumes, transform_of
+from fovea.runtime.bounds import check
+
+from .conftest import volumes
+
+
+def test_labels_are_augmented_by_the_nearest_voxel() -> None:
+    arrays = [Array("image", "ct"), Array("mask", "ct", nearest=True)]
+    affine = {"_target_": "monai.transforms.RandAffined", "prob": 1.0, "rotate_range": [0.5, 0.0, 0.0]}
+    moved = transform_of(affine, arrays)({array: torch.randint(3, (1, 8, 8, 8)).float() for array in arrays})
+    assert {*moved[arrays[1]].unique().tolist()} <= {0.0, 1.0, 2.0} and len(moved[arrays[0]].unique()) > 3
+    with pytest.raises(ValueError, match="RandAffine has no keys"):
+        transform_of(affine | {"_target_": "monai.transforms.RandAffine"}, arrays)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("size", 16),
+        ("size", [8, 8]),
+        ("size", [8, 8, 0]),
+        ("spacing", [1.0, 0.0, None]),
+        ("modalities", "ct"),
+        ("modalities", []),
+        ("channels", 2),
+        ("classes", 0),
+        ("crops", 0),
+        ("overlap", 1.0),
+        ("windows", 1.5),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused(key: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^data\.{key}.* must be (?!null)"):
+        check(Volumes, {key: value}, "data")
+
+
+def test_values_in_bounds_are_accepted() -> None:
+    values = {"size": [8, 8, 8], "spacing": [1.0, 2, None], "modalities": None, "classes": None, "overlap": 0.5}
+    check(Volumes, values | {"channels": 1}, "data")
+    check(Volumes, {"spacing": None}, "data")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"modalities": None}, "data.modalities is not given"),
+        ({"classes": None}, "data.classes is not given"),
+        ({"modalities": ["ct", "ct"]}, "data.modalities must be different names"),
+        ({"modalities": ["ct", "us"]}, "data.intensity has no us"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        volumes(tmp_path, **options)
