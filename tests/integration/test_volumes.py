@@ -8,6 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from fovea.data.volumes.synthetic import draw
+
 from .commands import TWO, Run, finished, invoke, last, process, same_weights
 
 pytestmark = pytest.mark.slow
@@ -149,6 +151,45 @@ def test_two_processes_take_their_shares(line: list[str], tmp_path: Path) -> Non
 def test_invalid_values_are_refused(change: list[str], message: str, line: list[str], run: Run, tmp_path: Path) -> None:
     assert message in run("train", *line, "supervision=cmc", *change, "hydra.run.dir=run").error("train")
     assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Draw three cases of one modality and one structure, partly unlabeled (9), with a map. Read-only."""
+    root = tmp_path_factory.mktemp("single")
+    content: dict = {"labels": {"0": "background", "1": "ball"}}
+    for number, split in enumerate(("training", "validation", "testing")):
+        image, mask, affine = draw([0, number], 0, (32, 32, 8), (4.0, 4.0, 12.0), 0.0)
+        ball = (mask == 3).astype(np.uint8)
+        ball[:8] = 9
+        arrays = {"img_mri": image, "mask_mri": ball, "map_mri": np.where(mask == 3, 0.9, 0.1).astype(np.float32)}
+        for key, array in arrays.items():
+            nib.save(nib.Nifti1Image(array, affine), root / f"{split}_{key}.nii.gz")
+        content[split] = [{"id": split, **{key: f"{split}_{key}.nii.gz" for key in arrays}}]
+    (root / "dataset.json").write_text(json.dumps(content))
+    return root
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        ["supervision=full", "data.classes=1", "loss=dice_bce"],
+        ["supervision=full", "data.classes=2", "loss=dice_ce"],
+        ["supervision=band", "data.classes=1", "loss=dice_bce", "supervision.thresholds=[0.7,0.3]"],
+    ],
+    ids=["full-1", "full-2", "band"],
+)
+def test_a_single_modality_is_trained_and_evaluated(method: list[str], single: Path, tmp_path: Path) -> None:
+    data = ["data=paired_volumes", f"data.root={single}", "data.modalities=[mri]", "data.ignore_label=9", *SMALL[5:]]
+    network = ["backbone=each_modality", *TINY[2:6], *TINY[7:]]
+    result = invoke("train", *data, *network, *method, "evaluate=[val,test]", f"hydra.run.dir={tmp_path / 'run'}")
+    assert result.status == 0, result
+    [row] = scores(tmp_path / "run" / "evaluate" / "test")
+    assert row["id"] == "testing_mri" and 0 <= float(row["dice"]) <= 1
+    checkpoint = f"checkpoint={tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}"
+    again = invoke("evaluate", checkpoint, *data[:2], data[3], "split=test", f"hydra.run.dir={tmp_path / 'again'}")
+    assert again.status == 0, again
+    assert scores(tmp_path / "again" / "evaluate" / "test") == [row]
 
 
 @pytest.mark.parametrize("command", ["prepare", "simulate"])

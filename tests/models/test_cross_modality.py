@@ -133,7 +133,6 @@ def test_other_images_are_refused(network: str, image: object, message: str) -> 
         ({"modalities": ["ct"]}, "2 or more different names"),
         ({"modalities": ["ct", "ct"]}, "2 or more different names"),
         ({"modalities": "ct"}, "2 or more different names"),
-        ({"classes": 1}, "at least 2"),
         ({"groups": 3}, "groups must divide 2 x 8"),
         ({"unet": partial(UNET, features=[8])}, "2 or more even numbers"),
         ({"unet": partial(UNET, features=[3, 8])}, "2 or more even numbers"),

@@ -112,6 +112,11 @@ def test_other_backbones_are_refused(backbone: partial) -> None:
         mode(backbone)
 
 
+def test_one_class_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"data\.classes=2"):
+        mode(partial(EachModality, ["ct", "mri"], 1, 1, tiny.UNET))
+
+
 @pytest.mark.parametrize("anatomical", ["prototype", "overlap"])
 def test_half_precision(anatomical: str) -> None:
     module, batch = mode(start=0.0, anatomical=anatomical), tiny.two_streams()

@@ -20,11 +20,11 @@ class ByModality(nn.Module):
 
     Args:
         modalities: Their names. The weights depend on their order.
-        classes: Channels of the logits of each modality, K, the background included.
+        classes: Channels of the logits of each modality, K, the background included; 1 is a sigmoid.
         least: The least number of modalities.
 
     Raises:
-        ValueError: too few modalities, a name that is there twice, or no class beside the background.
+        ValueError: too few modalities, or a name twice.
     """
 
     separate: ClassVar[bool] = True
@@ -37,8 +37,6 @@ class ByModality(nn.Module):
         names = [] if modalities is None or isinstance(modalities, str) else list(modalities)
         if len(names) < least or len({*names}) < len(names):
             raise ValueError(f"modalities must be {least} or more different names as [ct,mri], got {modalities}")
-        if classes < 2:
-            raise ValueError(f"classes must be at least 2, since the background counts, got {classes}")
         self.modalities = names
         self.classes = classes
 

@@ -59,6 +59,8 @@ class CrossModality(Mode):
                 f"backbone: {type(network).__name__} has no features of several modalities to compare; choose "
                 "backbone=cross_modality, or supervision=labeled_only"
             )
+        if network.classes < 2:
+            raise ValueError("supervision: CMC compares the background too; set data.classes=2 for one structure")
         self.network = network
         self.loss = loss
         self.weights = {"channel": channel_weight, "anatomical": anatomical_weight}
