@@ -30,10 +30,10 @@ def test_a_gray_image_is_shown_in_gray() -> None:
 def test_ignored_pixels_are_gray() -> None:
     target = MASK.copy()
     target[:10] = -1
-    panels = image_panels(IMAGE, {"prediction": 1 - MASK}, target)
+    panels = image_panels(IMAGE, {"prediction": MASK}, target)
     assert (panels["truth"][5, 5] == IGNORED).all() and not panels["truth"][15, 5].any()
-    np.testing.assert_allclose(panels["prediction"][5, 5], 0.65 * 100 + 0.35 * 128, atol=1)
-    assert panels["prediction"][15, 5, 2] > panels["prediction"][15, 5, 0]  # blue
+    np.testing.assert_allclose(panels["prediction"][5, 5], 0.2 * 100 + 0.8 * 128, atol=1)
+    assert (panels["prediction"][15, 5] == 100).all()
 
 
 def test_several_classes_have_their_colors() -> None:

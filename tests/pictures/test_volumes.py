@@ -41,7 +41,7 @@ def test_a_volume_has_image_prediction_and_truth() -> None:
     assert (panels["image"][..., 0] == panels["image"][..., 1]).all()
     assert (np.abs(panels["prediction"] - np.array(TRUTH, float)) < 40).all(axis=2).any()
     for name in ("prediction", "truth"):  # the ignored rows, at the top
-        expected = 0.65 * panels["image"][:4] + 0.35 * 128
+        expected = 0.2 * panels["image"][:4] + 0.8 * 128
         np.testing.assert_allclose(panels[name][:4], expected, atol=1)
 
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-COLORS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (0, 114, 178))
+COLORS = ((86, 180, 233), (213, 94, 0), (0, 158, 115), (204, 121, 167), (0, 114, 178), (230, 159, 0))
 """Colors of the classes from 1 on, repeated if needed, safe for color-blind readers (palette of Okabe and Ito)."""
 
 TRUTH = (240, 228, 66)
@@ -12,7 +12,7 @@ TRUTH = (240, 228, 66)
 IGNORED = (128, 128, 128)
 """Gray, of the pixels that nobody labeled (-1)."""
 
-_OPACITY = 0.35
+_OPACITY, _IGNORED_OPACITY = 0.35, 0.8
 _PIXELS_PER_LINE = 160  # of the shorter side of the image, for one pixel of line width
 
 
@@ -30,9 +30,9 @@ def overlay(image: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = No
     picture = image.copy()
     for label in np.unique(labels[labels > 0]).tolist():
         color, inside = COLORS[(label - 1) % len(COLORS)], labels == label
-        _tint(picture, image, inside, color)
+        _tint(picture, inside, color, _OPACITY)
         outline(picture, inside, color)
-    _tint(picture, image, (labels < 0) if truth is None else (truth < 0), IGNORED)
+    _tint(picture, (labels < 0) if truth is None else (truth < 0), IGNORED, _IGNORED_OPACITY)
     if truth is not None:
         for label in np.unique(truth[truth > 0]).tolist():
             outline(picture, truth == label, TRUTH)
@@ -46,5 +46,5 @@ def outline(picture: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) 
     cv2.drawContours(picture, contours, -1, color, width, cv2.LINE_AA)
 
 
-def _tint(picture: np.ndarray, image: np.ndarray, inside: np.ndarray, color: tuple[int, int, int]) -> None:
-    picture[inside] = (1 - _OPACITY) * image[inside] + _OPACITY * np.array(color)
+def _tint(picture: np.ndarray, inside: np.ndarray, color: tuple[int, int, int], opacity: float) -> None:
+    picture[inside] = (1 - opacity) * picture[inside] + opacity * np.array(color)

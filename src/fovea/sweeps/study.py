@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -47,40 +48,29 @@ _ENTRY = b'{"op_code"'  # the start of every line of a journal
 log = logging.getLogger(__name__)
 
 
+@dataclass
 class Search:
     """Run trials until the study has `n_trials` completed ones; the job of trial n has the folder n of the sweep.
 
     Hydra's Optuna sweeper needs an old Optuna, numbers the jobs of each process from 0, and does not resume the trials
     of a killed process.
-
-    Args:
-        config: Hydra's configuration of the sweep.
-        launcher: Runs jobs.
-        storage: A file or a database's URL.
-        study_name: The name in the storage.
-        direction: Of the objective.
-        n_trials: Completed trials of the study, by all processes.
-        n_jobs: Trials that the launcher gets at a time.
-        seed: With the number of a trial, the seed of its proposal.
-        sampler: Makes an Optuna sampler from a seed.
     """
 
-    def __init__(
-        self,
-        config: DictConfig,
-        launcher: Launcher,
-        storage: str,
-        study_name: str,
-        direction: Literal["maximize", "minimize"],
-        n_trials: Count,
-        n_jobs: Count,
-        seed: NonNegativeInt,
-        sampler: Callable[..., optuna.samplers.BaseSampler],
-    ) -> None:
-        self.folder = Path(config.hydra.sweep.dir)
-        self.launcher, self.storage, self.study_name, self.direction = launcher, storage, study_name, direction
-        self.n_trials, self.n_jobs, self.seed, self.sampler = n_trials, n_jobs, seed, sampler
-        self.failed: dict[int, BaseException] = {}
+    config: DictConfig  # Hydra's
+    launcher: Launcher
+    storage: str  # a file or a database's URL
+    study_name: str  # a storage may have several
+    direction: Literal["maximize", "minimize"]
+    n_trials: Count  # completed trials of the study, by all processes
+    n_jobs: Count  # trials that the launcher gets at a time
+    seed: NonNegativeInt  # with the number of a trial, the seed of its proposal
+    sampler: Callable[..., optuna.samplers.BaseSampler]  # makes one from a seed
+    failed: dict[int, BaseException] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the sweep."""
+        return Path(self.config.hydra.sweep.dir)
 
     def run(self, arguments: Sequence[str]) -> None:
         """Run the missing trials, then write the findings.
