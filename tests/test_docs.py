@@ -8,6 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from fovea.cli.evaluate import passed_on
 from fovea.runtime.config import config_folder
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +38,7 @@ def test_command_line_composes(line: str) -> None:
     for part in line.split("&&"):
         command, *words = shlex.split(part, comments=True)
         words = [word for word in words if word != "-m"]
+        words = passed_on(words) if command == "fovea-evaluate" else words
         assert not [word for word in words if word.startswith("-")], "an option the test does not know"
         overrides = []
         for override in OverridesParser.create().parse_overrides(words):
