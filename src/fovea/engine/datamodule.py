@@ -10,8 +10,6 @@ from fovea.data.source import Training
 from fovea.engine.lightning_private import log_under_global_step
 from fovea.runtime.processes import leave_signals_alone
 
-ALONE = ""  # the name of a stream without others: its batch comes without a name
-
 
 class DataModule(pl.LightningDataModule):
     """Loaders over the samples of any type of data.
@@ -56,11 +54,11 @@ class DataModule(pl.LightningDataModule):
         return batch
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Finish training batches on the device: workers and the bus carry bytes."""
+        """Finish training batches on the device, since workers and the bus carry bytes; one stream needs no name."""
         if "target" in batch:
             return batch
-        finished = {name: self.streams[name].finish(each) for name, each in batch.items()}
-        return finished.get(ALONE, finished)
+        finished = {name: self.streams[name].finish(samples) for name, samples in batch.items()}
+        return finished if len(finished) > 1 else finished[next(iter(finished))]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs to resume, and the ids that an evaluation must not score."""

@@ -32,11 +32,11 @@ from fovea.runtime.processes import first, one_job, restarted
 log = logging.getLogger(__name__)
 NOISE = (
     r".*isinstance\(treespec, LeafSpec\).*",  # between Lightning and torch
-    r".*is smaller than the logging interval.*",  # a short epoch is no mistake
+    r".*is smaller than the logging interval.*",  # a short epoch is valid
     r".*does not have many workers.*",  # data.num_workers=0 was chosen
-    r".*Total length of `DataLoader` across ranks is zero.*",  # no val images; we say so ourselves
-    r".*`srun` command is available.*",  # compute=local on a cluster's machine was chosen
-    r".*Checkpoint directory .* exists and is not empty.*",  # a run goes on
+    r".*Total length of `DataLoader` across ranks is zero.*",  # our own log names this case: no val images
+    r".*`srun` command is available.*",  # compute=local on a cluster was chosen
+    r".*Checkpoint directory .* exists and is not empty.*",  # a resumed run
 )
 
 
@@ -88,10 +88,10 @@ def train(config: dict[str, Any], source: Source, training: Training, held_out: 
 
 
 def begin(config: dict[str, Any], segmenter: Segmenter) -> tuple[Path | None, int | None]:
-    """The checkpoint to go on from, and its step; the run folder is tidied up to there."""
+    """Return the checkpoint to resume and its step; remove from the run folder what came after it."""
     run = Path(config["run_dir"])
     last = run / "checkpoints" / "last.ckpt"
-    choice = "auto" if restarted() and last.exists() else config["ckpt_path"]  # whatever it first started from
+    choice = "auto" if restarted() and last.exists() else config["ckpt_path"]  # a restarted job resumes its own run
     path, step = resume_from(choice, run, config, segmenter.supervision) or (None, None)
     if path is not None:
         log.info("resumes from step %d of %s", step, path)
@@ -99,25 +99,25 @@ def begin(config: dict[str, Any], segmenter: Segmenter) -> tuple[Path | None, in
         remove_abandoned(run / "checkpoints")
         rewind(run, step)
     else:
-        for library in ("lightning_fabric", "pytorch_lightning"):  # the first process says it
+        for library in ("lightning_fabric", "pytorch_lightning"):  # the first process logs the same
             logging.getLogger(library).setLevel(logging.WARNING)
     return path, step
 
 
 def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path | None, step: int | None) -> None:
-    """Fit, from the start or from a checkpoint, and leave `checkpoints/` and `training.json` in the run folder."""
+    """Fit, from the start or from a checkpoint; write `checkpoints/` and `training.json` into the run folder."""
     started = time.perf_counter()
     last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
     kept = last.exists()
     try:
         trainer.fit(segmenter, datamodule=data, ckpt_path=path, weights_only=True)
     except SystemExit as error:
-        # How Lightning answers SIGTERM and Ctrl-C; else a job that is requeued ends so.
+        # Lightning raises SystemExit on SIGTERM and Ctrl-C; any other SystemExit comes from a requeue.
         if isinstance(error, SIGTERMException) or isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
-    if trainer.global_step == (step or 0):  # there was nothing left to do
-        if not kept:  # another run's checkpoint was given
+    if trainer.global_step == (step or 0):  # no step was left
+        if not kept:  # ckpt_path names a checkpoint of another run
             trainer.save_checkpoint(last, weights_only=False)
     elif trainer.is_global_zero:
         seconds = time.perf_counter() - started
@@ -128,30 +128,30 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
 
 
 def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logger]) -> pl.Trainer:
-    """The Trainer of `config["trainer"]`, with the callbacks that have something to watch."""
+    """Return the Trainer of `config["trainer"]`; without val images, callbacks that monitor a score are left out."""
     callbacks = {name: instantiate(callback) for name, callback in config["callbacks"].items() if callback}
     if not training.val.ids:
-        log.warning("no val images (data.protocol=published): nothing is chosen on; the last checkpoint is the result")
-        callbacks = {name: each for name, each in callbacks.items() if getattr(each, "monitor", None) is None}
+        log.warning("no val images (data.protocol=published): the result is the last checkpoint")
+        callbacks = {name: call for name, call in callbacks.items() if getattr(call, "monitor", None) is None}
     settings = dict(config["trainer"])
-    # Without a bar of ours, Lightning would add one of its own.
-    settings.setdefault("enable_progress_bar", any(isinstance(each, ProgressBar) for each in callbacks.values()))
+    # Without a progress bar of ours, Lightning would add its own.
+    settings.setdefault("enable_progress_bar", any(isinstance(call, ProgressBar) for call in callbacks.values()))
     interval, steps = settings.get("val_check_interval"), settings.get("max_steps", -1)
     in_steps = isinstance(interval, int) and isinstance(steps, int) and steps > 0
     if in_steps and settings.get("check_val_every_n_epoch") is None:
-        # A run shorter than the interval would end without a validation, and so without a best checkpoint.
+        # A run shorter than the interval would have no validation, and so no best checkpoint.
         settings["val_check_interval"] = min(interval, steps * settings.get("accumulate_grad_batches", 1))
     return instantiate(settings | {"_partial_": True})(
         logger=loggers,
         callbacks=list(callbacks.values()),
         plugins=[WholeCheckpoints()],
         default_root_dir=config["run_dir"],
-        use_distributed_sampler=False,  # our loaders give each process its share
+        use_distributed_sampler=False,  # our loaders give each process its part
     )
 
 
 def chosen(run: Path, training: Training) -> Path:
-    """The checkpoint that is the result of a run: the best, or the last where nothing was chosen on."""
+    """Return the checkpoint that is the result of a run: the best, or the last without val images."""
     best = run / "checkpoints" / "best.ckpt"
     return best if best.is_file() and training.val.ids else best.with_name("last.ckpt")
 
@@ -179,17 +179,17 @@ def evaluate_run(
 
 
 def images_of_step(trainer: pl.Trainer, data: DataModule) -> dict[str, int]:
-    """How many images a step of the optimiser sees, the last of an epoch perhaps fewer, and on how many processes."""
+    """Return the number of images in a step of the optimizer, and of processes; the last step may have fewer."""
     processes = trainer.num_devices * trainer.num_nodes
     images = data.batch_size * processes * trainer.accumulate_grad_batches
     return {"images_per_step": images, "processes": processes}
 
 
 def describe_step(trainer: pl.Trainer, data: DataModule) -> str:
-    """One line on what a step sees; the rate is the configured one however many images that are."""
+    """Describe a step in one line; the learning rate does not depend on the number of images."""
     images, processes = images_of_step(trainer, data).values()
     if images == data.batch_size:
         return f"{images} images a step"
     accumulated = f", {trainer.accumulate_grad_batches} accumulated" if trainer.accumulate_grad_batches > 1 else ""
     parts = f"batches of {data.batch_size} on each of {processes} processes{accumulated}"
-    return f"{images} images a step: {parts}; optimizer.lr is taken as it is"
+    return f"{images} images a step: {parts}; optimizer.lr is used as it is"

@@ -203,9 +203,7 @@ class Images:
             resized = Resized(dataset, ids, targets, self.size)
             return ImageTraining(resized, instantiate(self.normalize), augment, self.seed, cache)
 
-        if not unlabeled:
-            return {"": samples(ids, targets)}
-        return {"labeled": samples(ids, targets), "unlabeled": samples(unlabeled, [])}
+        return {"labeled": samples(ids, targets)} | ({"unlabeled": samples(unlabeled, [])} if unlabeled else {})
 
     def _samples(self, dataset: Folder, ids: Sequence[str], target: Target) -> Samples:
         from fovea.data.images.samples import ImageSamples
