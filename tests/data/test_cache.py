@@ -31,7 +31,7 @@ class Arrays:
         shapes: list[tuple[int, ...]] = [(4, 3 + number if kind == "image" else 2) for number in range(7)]
         return shapes, np.dtype(np.float32 if kind == "image" else np.uint8)
 
-    def made_of(self, kind: str) -> dict[str, Any]:
+    def inputs(self, kind: str) -> dict[str, Any]:
         files = [self.root / f"{kind}_{name}.npy" for name in self.ids]
         return {"files": files, "root": str(self.root), "code": [type(self)], "value": self.value}
 
@@ -141,8 +141,8 @@ class TestFiles:
 
     def test_values_and_code_are_in_the_fingerprint(self, root: Path) -> None:
         class Own(Arrays):
-            def made_of(self, kind: str) -> dict[str, Any]:
-                return super().made_of(kind) | {"code": [type(self), TrainingLoader]}
+            def inputs(self, kind: str) -> dict[str, Any]:
+                return super().inputs(kind) | {"code": [type(self), TrainingLoader]}
 
         usual = fingerprint(Arrays(root), "image")
         assert usual == fingerprint(Arrays(root), "image")

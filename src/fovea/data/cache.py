@@ -42,7 +42,7 @@ class Source(Arrays, Protocol):
     def layout(self, kind: Any, /) -> tuple[list[tuple[int, ...]], np.dtype]:
         """Return the shape of each array of a kind, and their type."""
 
-    def made_of(self, kind: Any, /) -> dict[str, Any]:
+    def inputs(self, kind: Any, /) -> dict[str, Any]:
         """Return everything that affects the arrays of a kind: `files`, `root`, the `code` that reads them, values."""
 
 
@@ -124,13 +124,13 @@ class Files:
 
 def fingerprint(source: Source, kind: Any) -> str:
     """Return a hash of everything that affects the arrays of a kind: values, files, and the code that reads them."""
-    causes = source.made_of(kind)
-    code = [base for part in causes["code"] for base in (part.__mro__ if isinstance(part, type) else [part])]
+    inputs = source.inputs(kind)
+    code = [base for part in inputs["code"] for base in (part.__mro__ if isinstance(part, type) else [part])]
     files = {file for part in code if (file := getattr(inspect.getmodule(part), "__file__", None))}
-    content = causes | {
+    content = inputs | {
         "kind": str(kind),
         "ids": source.ids,
-        "files": [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in causes["files"]],
+        "files": [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in inputs["files"]],
         "code": [sha256(Path(file)) for file in sorted(files)],
         "versions": versions(_DECODERS),
     }
@@ -139,7 +139,7 @@ def fingerprint(source: Source, kind: Any) -> str:
 
 def _build(source: Source, kind: Any, folder: Path, threads: int) -> Path:
     """Return the file with the concatenated arrays of a kind; build it if there is no valid one."""
-    root = Path(source.made_of(kind)["root"]).name
+    root = Path(source.inputs(kind)["root"]).name
     path = folder / f"{root}-{kind}-{fingerprint(source, kind)[:32]}.npy"
     shapes, dtype = source.layout(kind)
     try:

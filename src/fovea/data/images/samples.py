@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import albumentations as A
 import cv2
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from fovea.data import targets as targets_module
+from fovea.data.cache import Arrays
 from fovea.data.images import files
 from fovea.data.images.folder import Folder
 from fovea.data.images.normalize import Transform, look_up, lookup_table, normalized
@@ -18,13 +19,6 @@ from fovea.data.targets import Target
 # The workers of a loader run in parallel, and a worker that is forked from a process that has used OpenCV's own
 # threads hangs.
 cv2.setNumThreads(0)
-
-
-class Arrays(Protocol):
-    """Resized arrays by name and position: read from files (`Resized`), or kept by a cache of `fovea.data.cache`."""
-
-    def read(self, kind: str, index: int) -> np.ndarray:
-        """Return an array that the caller may change."""
 
 
 class Picture:
@@ -78,7 +72,7 @@ class Resized:
         model = self.read(kind, 0)
         return [model.shape] * len(self.ids), model.dtype
 
-    def made_of(self, kind: str) -> dict[str, Any]:
+    def inputs(self, kind: str) -> dict[str, Any]:
         """Return what decides the arrays of a name; see `fovea.data.cache.Source`."""
         part, dataset = self.parts[kind], self.dataset
         return {

@@ -75,7 +75,7 @@ class Prepared:
         """Return the shape of a volume at the common spacing."""
         return resampled_shape(self.dataset.header(case, modality), self.spacing)
 
-    def made_of(self, array: Array) -> dict[str, Any]:
+    def inputs(self, array: Array) -> dict[str, Any]:
         """See `fovea.data.cache.Source`."""
         intensity, target = self.intensity[array.modality], self.targets.get(array.what)
         key = target.key if target else "img"
