@@ -18,7 +18,7 @@ MakeRun = Callable[..., Path]
 
 def write_run(
     folder: Path,
-    given: Mapping[str, Any] = {},
+    changes: Mapping[str, Any] = {},
     seed: int = 0,
     dice: float = 0.5,
     ids: Sequence[str] = IDS,
@@ -30,7 +30,7 @@ def write_run(
 
     Args:
         folder: The run folder.
-        given: Overrides beside the seed: keys of the configuration, or the choice of a group.
+        changes: Overrides beside the seed: keys of the configuration, or the choice of a group.
         seed: Its seed.
         dice: The mean score.
         ids: The ids of the images, two for each patient.
@@ -39,12 +39,12 @@ def write_run(
         until: How far it came: `begun`, `cut` (it has a checkpoint), `trained` or `evaluated`.
     """
     config = settings(folder, seed)
-    for key, value in given.items():
+    for key, value in changes.items():
         target = f"{key}._target_" if key == "supervision" else key
         OmegaConf.update(config, target, f"fovea.{value}.{value.title()}" if target != key else value)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
-    overrides = [f"seed={seed}", *(f"{key}={value}" for key, value in given.items())]
+    overrides = [f"seed={seed}", *(f"{key}={value}" for key, value in changes.items())]
     git = {"commit": "0123456789abcdef", "state": "clean"}
     line = {"command": f"fovea-train {' '.join(overrides)}", "overrides": overrides}
     about = line | {"git": git, "python": "3.11", "versions": {"torch": "2.6"}, "platform": "Linux"}
@@ -107,8 +107,8 @@ def write_evaluation(folder: Path, dice: float, seed: int, ids: Sequence[str], s
 def make_run(tmp_path: Path) -> MakeRun:
     """Return `write_run` for a name in the folder `runs` of the test."""
 
-    def make(name: str, given: Mapping[str, Any] = {}, **how: Any) -> Path:
-        return write_run(tmp_path / "runs" / name, given, **how)
+    def make(name: str, changes: Mapping[str, Any] = {}, **how: Any) -> Path:
+        return write_run(tmp_path / "runs" / name, changes, **how)
 
     return make
 

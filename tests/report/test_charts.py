@@ -32,16 +32,16 @@ def row(name: str, mean: float, std: float | None = None) -> Row:
 
 
 def circles(chart: str) -> list[tuple[float, float]]:
-    found = ElementTree.fromstring(chart).iter("circle")
-    return [(float(circle.get("cx", 0)), float(circle.get("cy", 0))) for circle in found]
+    result = ElementTree.fromstring(chart).iter("circle")
+    return [(float(circle.get("cx", 0)), float(circle.get("cy", 0))) for circle in result]
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.4143, 0.5638), (-4.2, 1.3), (0.0, 15000.0), (1e-6, 2e-6)])
 def test_ticks_are_round_few_and_inside(low: float, high: float) -> None:
-    found = ticks(low, high)
-    assert 3 <= len(found) <= 7 and low <= found[0] and found[-1] <= high
-    assert all(len(f"{value:g}") <= 7 for value in found)
-    assert np.allclose(np.diff(found), found[1] - found[0])
+    result = ticks(low, high)
+    assert 3 <= len(result) <= 7 and low <= result[0] and result[-1] <= high
+    assert all(len(f"{value:g}") <= 7 for value in result)
+    assert np.allclose(np.diff(result), result[1] - result[0])
 
 
 @pytest.mark.parametrize("values", [[], [math.nan], [3.0], [0.0, 0.0], [1.0, math.inf, 2.0]])

@@ -85,7 +85,7 @@ def test_copies_of_images_change_nothing_with_patients() -> None:
     assert (together.images, together.patients) == (90, 30)
     for row, expected in zip(together.rows, alone.rows, strict=True):
         assert row.interval == pytest.approx(expected.interval)
-    (versus, expected) = (found.rows[1].versus for found in (together, alone))
+    (versus, expected) = (result.rows[1].versus for result in (together, alone))
     assert versus and expected and versus.p == expected.p and versus.interval == pytest.approx(expected.interval)
     blind = {name: [replace(one, patients={}) for one in named] for name, named in many.items()}
     by_image = compare_runs(blind, "dice", 0.05, 500, seed=0).rows[1].versus

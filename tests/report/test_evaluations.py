@@ -22,10 +22,10 @@ def written(folder: Path, **summary: object) -> Path:
 def test_run_folders_and_evaluations_are_read(tmp_path: Path) -> None:
     inside = written(tmp_path / "run" / "evaluate" / "test")
     assert read_evaluation(tmp_path / "run", "test", "dice") == read_evaluation(inside, "val", "dice")
-    found = read_evaluation(inside, "test", "dice")
-    assert (found.folder, found.split, found.select_on, found.unit) == (inside, "test", "mask", "")
-    assert (found.scores, found.mean) == (SCORES, 0.625)
-    assert (found.patients, found.sizes) == (dict.fromkeys("ab", "p"), dict.fromkeys("ab", 0.1))
+    result = read_evaluation(inside, "test", "dice")
+    assert (result.folder, result.split, result.select_on, result.unit) == (inside, "test", "mask", "")
+    assert (result.scores, result.mean) == (SCORES, 0.625)
+    assert (result.patients, result.sizes) == (dict.fromkeys("ab", "p"), dict.fromkeys("ab", 0.1))
     assert set(read_evaluation(inside, "test", "level_1_dice").scores.values()) == {0.5}
 
 

@@ -104,8 +104,8 @@ def test_the_mean_curve_has_the_shared_steps() -> None:
     [("0.1", "better", "a difference beyond chance"), ("0.2", "baseline", "2 of the 2 others are worse")],
 )
 def test_the_headline_names_the_best(runs: Path, baseline: str, tone: str, text: str) -> None:
-    found = headline(made(runs / "runs", f"lr={baseline}"))
-    assert found[0] == tone and text in found[1] and "lr=0.2 has the best mean" in found[1]
+    result = headline(made(runs / "runs", f"lr={baseline}"))
+    assert result[0] == tone and text in result[1] and "lr=0.2 has the best mean" in result[1]
 
 
 def test_all_text_is_escaped(hostile: Path) -> None:

@@ -1,4 +1,4 @@
-"""Run folders: found, read, and their status."""
+"""Run folders: how they are located and read, and their status."""
 
 import json
 from collections.abc import Callable
@@ -20,12 +20,12 @@ def test_the_status_tells_how_far_a_run_came(make_run: MakeRun, tmp_path: Path) 
     for until in ("begun", "cut", "trained", "evaluated"):
         make_run(f"sweep/{until}", until=until)
     (tmp_path / "runs/sweep/begun/train.log").write_text("starts\nRuntimeError: no memory\n\n")
-    found = statuses(tmp_path)
-    assert found["sweep/begun"][0] == FAILED
-    assert found["sweep/begun"][1].endswith("last line of its log: RuntimeError: no memory")
-    assert found["sweep/cut"][0] == INCOMPLETE and found["sweep/cut"][1].startswith("at step 30 of 30")
-    assert found["sweep/trained"] == (INCOMPLETE, "trained, not evaluated on val: fovea-evaluate split=val")
-    assert found["sweep/evaluated"] == (FINISHED, "")
+    result = statuses(tmp_path)
+    assert result["sweep/begun"][0] == FAILED
+    assert result["sweep/begun"][1].endswith("last line of its log: RuntimeError: no memory")
+    assert result["sweep/cut"][0] == INCOMPLETE and result["sweep/cut"][1].startswith("at step 30 of 30")
+    assert result["sweep/trained"] == (INCOMPLETE, "trained, not evaluated on val: fovea-evaluate split=val")
+    assert result["sweep/evaluated"] == (FINISHED, "")
 
 
 def test_runs_are_in_the_order_of_their_numbers(make_run: MakeRun, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_an_ambiguous_baseline_is_refused(make_run: MakeRun, tmp_path: Path, bas
 
 
 @pytest.mark.parametrize(
-    ("given", "how", "message"),
+    ("changes", "how", "message"),
     [
         ({"data.name": "kvasir"}, {}, r"b: data\.name is kvasir, but folder in .*a;"),
         ({"data.classes": 2}, {}, r"b: data\.classes is 2, but 1 in"),
@@ -53,10 +53,10 @@ def test_an_ambiguous_baseline_is_refused(make_run: MakeRun, tmp_path: Path, bas
     ],
 )
 def test_runs_of_different_data_are_refused(
-    make_run: MakeRun, tmp_path: Path, given: dict, how: dict, message: str
+    make_run: MakeRun, tmp_path: Path, changes: dict, how: dict, message: str
 ) -> None:
     make_run("a")
-    make_run("b", given, **how)
+    make_run("b", changes, **how)
     with pytest.raises(ValueError, match=message) as refused:
         studied(tmp_path)
     assert "only={data.name" in str(refused.value) and "\n" not in str(refused.value)

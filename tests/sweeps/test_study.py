@@ -27,14 +27,14 @@ from .jobs import SPACE, Jobs, dies, score, search
 class TestSpace:
     def test_overrides_become_distributions(self) -> None:
         ranges = ["b=range(0,10,3)", "c=int(interval(1,4))", "d=tag(log,interval(0.1,1))"]
-        found = space(["a=1,2", *ranges, "e=[1],[1,2]", "f=x", "a=5"])
-        assert dict(found.searched) == {
+        result = space(["a=1,2", *ranges, "e=[1],[1,2]", "f=x", "a=5"])
+        assert dict(result.searched) == {
             "b": IntDistribution(0, 9, step=3),
             "c": IntDistribution(1, 4),
             "d": FloatDistribution(0.1, 1, log=True),
             "e": CategoricalDistribution(["[1]", "[1,2]"]),
         }
-        assert set(found.fixed) == {"a=5", "f=x"}
+        assert set(result.fixed) == {"a=5", "f=x"}
 
     @pytest.mark.parametrize("arguments", [["a=1"], ["a=tag(log,interval(0,1))"], ["a=interval(2,1)"]])
     def test_invalid_searches_are_refused(self, arguments: list[str]) -> None:
@@ -105,9 +105,9 @@ def test_findings_are_written(tmp_path: Path) -> None:
     search(tmp_path, Jobs(score), n_trials=8, n_jobs=3).run(SPACE)
     rows = (tmp_path / "trials.csv").read_text().splitlines()
     assert rows[0] == "trial,state,value,loss,lr" and len(rows) == 9
-    found = OmegaConf.load(tmp_path / "study.json")
-    assert found.best.value == pytest.approx(max(float(row.split(",")[2]) for row in rows[1:]))
-    assert sum(found.importance.values()) == pytest.approx(1, abs=1e-4)
+    result = OmegaConf.load(tmp_path / "study.json")
+    assert result.best.value == pytest.approx(max(float(row.split(",")[2]) for row in rows[1:]))
+    assert sum(result.importance.values()) == pytest.approx(1, abs=1e-4)
     drawn = (tmp_path / "importance.svg").read_text()
     assert {"lr", "loss"} <= {text.text for text in ElementTree.fromstring(drawn).iter() if text.tag.endswith("text")}
 

@@ -1,6 +1,6 @@
 """Confidence intervals of means over images, and a test of paired differences, both by patient.
 
-Images of one patient are alike. Drawn one by one they would count as more evidence than they are, so every resample
+Images of one patient resemble each other. Drawn one by one they would count as too much evidence, so every resample
 takes or flips all images of a patient together.
 """
 
@@ -17,7 +17,7 @@ def mean_interval(
     """Return the 95 % percentile bootstrap interval of a mean over images (Efron 1979), drawing patients.
 
     The mean is that over all images of the drawn patients (Field and Welsh, "Bootstrapping Clustered Data", 2007). Of
-    differences it is the paired bootstrap. Values of the same patients and seed are resampled alike.
+    differences it is the paired bootstrap. The same patients and seed give the same draws.
 
     Args:
         values: A score for each image.
@@ -45,7 +45,7 @@ def sign_flip_test(
 ) -> float:
     """Return the two-sided p value of the mean of paired differences by a sign-flip permutation test (Fisher 1935).
 
-    If two models were alike, all scores of a patient could change places between them. The test counts how many such
+    If two models were equal, all scores of a patient could change places between them. The test counts how many such
     flips give a mean at least as far from 0. With no more than `resamples` possible flips it takes all of them.
     Wilcoxon's signed-rank test compares ranks and can prefer the model with the lower mean; this test is about the
     mean in the table and needs no rule for ties.

@@ -22,32 +22,32 @@ class Axis:
         return self.start + (at - low) / (high - low) * (self.end - self.start)
 
 
-def tag(name: str, kind: str = "", inside: str = "", title: str = "", **attributes: float | str) -> str:
-    """Return an SVG element of the CSS class `kind`. The title and attributes are escaped, `inside` is not."""
-    values = {**({"class": kind} if kind else {}), **attributes}
+def tag(name: str, css: str = "", inside: str = "", title: str = "", **attributes: float | str) -> str:
+    """Return an SVG element of the CSS class `css`. The title and attributes are escaped, `inside` is not."""
+    values = {**({"class": css} if css else {}), **attributes}
     texts = {key: f"{value:.1f}" if isinstance(value, float) else str(value) for key, value in values.items()}
     shown = "".join(f' {key.replace("_", "-")}="{escape(text)}"' for key, text in texts.items())
     return f"<{name}{shown}>{inside}{f'<title>{escape(title)}</title>' if title else ''}</{name}>"
 
 
-def line(kind: str, x1: float, x2: float, y1: float, y2: float) -> str:
+def line(css: str, x1: float, x2: float, y1: float, y2: float) -> str:
     """Return a straight line."""
-    return tag("line", kind, x1=float(x1), x2=float(x2), y1=float(y1), y2=float(y2))
+    return tag("line", css, x1=float(x1), x2=float(x2), y1=float(y1), y2=float(y2))
 
 
-def dot(kind: str, x: float, y: float, radius: float, title: str = "") -> str:
+def dot(css: str, x: float, y: float, radius: float, title: str = "") -> str:
     """Return a circle."""
-    return tag("circle", kind, title=title, cx=float(x), cy=float(y), r=radius)
+    return tag("circle", css, title=title, cx=float(x), cy=float(y), r=radius)
 
 
-def text(content: object, x: float, y: float, anchor: str = "middle", kind: str = "") -> str:
+def text(content: object, x: float, y: float, anchor: str = "middle", css: str = "") -> str:
     """Return a line of text."""
-    return tag("text", kind, escape(str(content)), x=float(x), y=float(y), text_anchor=anchor)
+    return tag("text", css, escape(str(content)), x=float(x), y=float(y), text_anchor=anchor)
 
 
-def svg(width: float, height: float, parts: Iterable[str], label: str, kind: str = "") -> str:
+def svg(width: float, height: float, parts: Iterable[str], label: str, css: str = "") -> str:
     """Return a chart with a label for screen readers."""
-    return tag("svg", kind, "".join(parts), viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=label)
+    return tag("svg", css, "".join(parts), viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=label)
 
 
 def points(x: Axis, y: Axis, across: Iterable[float], up: Iterable[float]) -> str:
@@ -84,9 +84,9 @@ def frame(x: Axis, y: Axis, x_name: str, y_name: str, x_ticks: Sequence[float] |
         if x(value) - last >= 38:  # closer numbers would overlap
             last = x(value)
             parts.append(line("axis", last, last, y.start, y.start + 5))
-            parts.append(text(f"{value:g}", last, y.start + 19, kind="tick"))
+            parts.append(text(f"{value:g}", last, y.start + 19, css="tick"))
     parts.append(line("axis", x.start, x.end, y.start, y.start))
-    parts.append(text(x_name, (x.start + x.end) / 2, y.start + 40, kind="name"))
+    parts.append(text(x_name, (x.start + x.end) / 2, y.start + 40, css="name"))
     place = f"translate(14 {(y.start + y.end) / 2:g}) rotate(-90)"
     parts.append(tag("text", "name", escape(y_name), transform=place, text_anchor="middle"))
     return "".join(parts)

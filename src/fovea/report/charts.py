@@ -21,7 +21,7 @@ class Line:
     """A polyline of a chart."""
 
     style: int  # see `style`
-    kind: str  # its CSS class: mean or run
+    css: str  # its class: mean or run
     title: str
     x: np.ndarray  # rising
     y: np.ndarray
@@ -55,9 +55,9 @@ def learning_chart(lines: Sequence[Line], name: str) -> str:
     for own in lines:
         kept = np.unique(np.linspace(0, len(own.x) - 1, min(len(own.x), _MOST_POINTS)).round().astype(int))
         if len(kept) == 1:
-            drawn = dot(own.kind, x(own.x[0]), y(own.y[0]), 3, own.title)
+            drawn = dot(own.css, x(own.x[0]), y(own.y[0]), 3, own.title)
         else:
-            drawn = tag("polyline", own.kind, title=own.title, points=points(x, y, own.x[kept], own.y[kept]))
+            drawn = tag("polyline", own.css, title=own.title, points=points(x, y, own.x[kept], own.y[kept]))
         parts.append(tag("g", style(own.style), drawn))
     return svg(560, 330, parts, f"{name} against steps")
 
@@ -161,7 +161,7 @@ def histogram(values: np.ndarray, low: float, high: float, marks: Mapping[str, f
             sides = {"x": x(left), "y": y(count), "width": x(right) - x(left) - 1, "height": y.start - y(count)}
             parts.append(tag("rect", "bar", "", f"{left:.3g} to {right:.3g}: {count}", **sides))
     for name, place in marks.items():
-        parts += [line("mark", x(place), x(place), 16, y.start), text(name, x(place), 11, kind="small")]
+        parts += [line("mark", x(place), x(place), 16, y.start), text(name, x(place), 11, css="small")]
     median = float(np.median(values))
     middle = x(float(np.clip(median, low, high)))
     parts.append(line("median", middle, middle, y.end - 4, y.start))

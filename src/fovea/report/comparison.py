@@ -63,7 +63,7 @@ def compare_runs(
     """Compare each name with the first, on the same images.
 
     Scores are averaged over seeds image by image first. Intervals and tests draw patients: they tell whether a
-    difference would hold on other patients for these trained networks. The spread over seeds stands beside them, since
+    difference would hold on other patients for these trained networks. Compare with the spread over seeds, since
     two seeds of one method are two networks and often differ by this test.
 
     Args:

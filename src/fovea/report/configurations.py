@@ -25,7 +25,7 @@ ABSENT = "-"  # the value of a key that a configuration does not have
 
 @dataclass(frozen=True)
 class Configuration:
-    """Runs that were configured alike."""
+    """Runs with the same configuration."""
 
     name: str
     runs: list[Run]
@@ -60,8 +60,8 @@ def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Conf
     naming = [{**choices, **own} for choices, own in zip(chosen, values, strict=True)]
     targets = {key for key in keys if key.endswith("_target_")}
     numeric = {key for key in keys if all(number(own[key]) is not None for own in values)}
-    given = {key for run in runs for key in run.overrides}
-    tiers = (set().union(*chosen), given, targets, numeric)
+    overridden = {key for run in runs for key in run.overrides}
+    tiers = (set().union(*chosen), overridden, targets, numeric)
     order = sorted(
         dict.fromkeys(key for own in naming for key in own),
         key=lambda key: next((rank for rank, tier in enumerate(tiers) if key in tier), len(tiers)),
@@ -137,8 +137,8 @@ def swept(grouped: Sequence[Configuration]) -> dict[str, list[list[int]]]:
     keys = list(grouped[0].values) if grouped else []
     texts = {key: [repr(own.values[key]) for own in grouped] for key in keys}
     parts = {key: [values.index(value) for value in values] for key, values in texts.items()}
-    given = [own.runs[0].overrides for own in grouped]
-    varied = {key for own in given for key in own if len({other.get(key) for other in given}) > 1}
+    overrides = [own.runs[0].overrides for own in grouped]
+    varied = {key for own in overrides for key in own if len({other.get(key) for other in overrides}) > 1}
     series: dict[str, list[list[int]]] = {}
     for key in sorted(keys, key=lambda key: not is_under(key, varied)):
         if any(parts[key] == parts[other] for other in series):

@@ -17,7 +17,7 @@ from optuna.distributions import (
 
 @dataclass(frozen=True)
 class Space:
-    """The distribution of each key that is searched, and the overrides that all trials share."""
+    """The distribution of override key that is searched, and the overrides that all trials share."""
 
     searched: Mapping[str, BaseDistribution]
     fixed: Sequence[str]
@@ -37,11 +37,13 @@ def space(arguments: Sequence[str]) -> Space:
     Raises:
         ValueError: nothing is searched, or an interval is invalid.
     """
-    last = {each.get_key_element(): each for each in OverridesParser.create().parse_overrides(list(arguments))}
-    searched = {key: _distribution(key, each) for key, each in last.items() if each.is_sweep_override()}
+    last = {
+        override.get_key_element(): override for override in OverridesParser.create().parse_overrides(list(arguments))
+    }
+    searched = {key: _distribution(key, override) for key, override in last.items() if override.is_sweep_override()}
     if not searched:
         raise ValueError("hydra.sweeper.params: nothing to search; give a key several values or an interval")
-    return Space(searched, [str(each.input_line) for each in last.values() if not each.is_sweep_override()])
+    return Space(searched, [str(override.input_line) for override in last.values() if not override.is_sweep_override()])
 
 
 def plain(described: Mapping[str, str]) -> str:
