@@ -17,6 +17,7 @@ DATA = {
     "normalize": {"_target_": "albumentations.Normalize", "mean": [0.5] * 3, "std": [0.5] * 3},
     "size": 32,
     "channels": 3,
+    "classes": 1,
 }
 CONFIG: dict[str, Any] = {
     "data": DATA,
@@ -26,15 +27,22 @@ CONFIG: dict[str, Any] = {
         "in_channels": 3,
         "classes": 1,
         "features": [4, 4, 8, 8, 8, 4],
+        "groups": 1,
     },
     "loss": {"_target_": "torch.nn.BCEWithLogitsLoss"},
-    "supervision": {"_target_": "fovea.supervision.multi_level.Gaze", "_partial_": True, "thresholds": [0.5, 0.3]},
+    "supervision": {
+        "_target_": "fovea.supervision.multi_level.MultiLevel",
+        "_partial_": True,
+        "thresholds": [0.5, 0.3],
+        **{"consistency": "none", "weight": 3.0, "init": "independent", "ensemble": "logits", "window": 100},
+        **{"kernel_size": 5, "dilation": 2, "similarity": "dot"},
+    },
 }
 
 
-def save(path: Path, config: dict[str, Any] = CONFIG) -> Path:
+def save(path: Path) -> Path:
     state = {f"supervision.{key}": value for key, value in build(CONFIG).state_dict().items()}
-    torch.save({"state_dict": state, "fovea": {"config": config}}, path)
+    torch.save({"state_dict": state, "fovea": {"config": CONFIG}}, path)
     return path
 
 
@@ -65,7 +73,8 @@ def test_refused_images(model, image: np.ndarray) -> None:
         model.predict(image)
 
 
-def test_volumes_are_refused(tmp_path: Path) -> None:
-    volumes = CONFIG | {"data": DATA | {"modalities": ["ct"]}}
+def test_volumes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    volumes = (torch.nn.Identity(), {"data": {"modalities": ["ct"]}})
+    monkeypatch.setattr("fovea.engine.checkpoint.load", lambda path, device: volumes)
     with pytest.raises(ValueError, match="reads volumes; use fovea-predict"):
-        fovea.load(save(tmp_path / "a.ckpt", volumes))
+        fovea.load("a.ckpt")
