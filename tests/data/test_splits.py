@@ -10,7 +10,7 @@ from fovea.data.splits import carve, carve_fold, check_disjoint, published, read
 IDS = [f"case_{index}" for index in range(50)]
 
 
-def test_carving_does_not_depend_on_the_order_of_ids() -> None:
+def test_draws_do_not_depend_on_the_order_of_ids() -> None:
     assert carve(IDS, 0.2, 0) == carve(IDS[::-1], 0.2, 0)
 
 
@@ -19,11 +19,11 @@ def test_carving_parts_the_ids() -> None:
     assert sorted(kept + carved) == sorted(IDS)
 
 
-def test_each_seed_carves_otherwise_and_0_is_a_seed() -> None:
+def test_seeds_differ_and_0_is_a_seed() -> None:
     assert len({tuple(carve(IDS, 0.2, seed)[1]) for seed in range(5)}) == 5
 
 
-def test_an_outcome_never_changes() -> None:
+def test_a_draw_never_changes() -> None:
     assert carve("abcdefgh", 0.25, 0)[1] == ["f", "h"]
 
 
@@ -31,7 +31,7 @@ def test_an_outcome_never_changes() -> None:
     ("count", "fraction", "carved"),
     [(50, 0.1, 5), (50, 0.0, 0), (48, 0.2, 10), (3, 0.01, 1), (2, 0.99, 1), (1, 0.5, 0), (0, 0.5, 0)],
 )
-def test_sizes_are_rounded_and_neither_side_is_left_empty(count: int, fraction: float, carved: int) -> None:
+def test_sizes_are_rounded_and_no_side_is_empty(count: int, fraction: float, carved: int) -> None:
     assert [len(part) for part in carve(IDS[:count], fraction, 7)] == [count - carved, carved]
 
 
@@ -77,7 +77,7 @@ def test_published_lists_are_whole(name: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "patient"), [("kvasir", str), ("nci_isbi", lambda name: name.rpartition("_")[0])])
-def test_published_lists_are_disjoint_in_images_and_patients(name: str, patient: Callable[[str], str]) -> None:
+def test_published_lists_share_no_patient(name: str, patient: Callable[[str], str]) -> None:
     check_disjoint({"train": published(f"{name}_train"), "test": published(f"{name}_test")}, patient)
 
 
@@ -121,7 +121,7 @@ def test_id_in_two_splits_is_refused() -> None:
         check_disjoint({"train": ["a", "b"], "val": ["c"], "test": ["b"]})
 
 
-def test_equal_files_are_found_across_splits_alone(tmp_path: Path) -> None:
+def test_equal_files_are_found_across_splits(tmp_path: Path) -> None:
     contents = {"a": b"1" * 9000, "b": b"1" * 9000, "c": b"2" * 9000, "d": b"1" * 9000, "e": b"1" * 8999 + b"2"}
     paths = {name: tmp_path / name for name in contents}
     for name, content in contents.items():

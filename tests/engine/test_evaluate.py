@@ -114,7 +114,7 @@ def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path)
     assert summary["hd95"]["mean"] == pytest.approx((np.hypot(40, 60) + np.hypot(61, 33)) / 3)
 
 
-def test_dice_against_the_threshold_is_that_of_each_threshold(root: Path, tmp_path: Path) -> None:
+def test_the_curve_has_the_dice_of_each_threshold(root: Path, tmp_path: Path) -> None:
     held_out, settings = val(root), Evaluation(1, SCORING, 0, 0, facts("val"))
     out = tmp_path / "out"
     summary, _ = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
@@ -154,7 +154,7 @@ def test_real_polyps_in_pixels(real_data: Path, tmp_path: Path) -> None:
     assert 0 < summary["surface_dice"]["mean"] < 0.5 and 0 < summary["calibration_error"] < 1
 
 
-def test_a_prediction_has_the_size_of_its_image_and_bad_images_are_passed_over(root: Path, tmp_path: Path) -> None:
+def test_predictions_have_native_size_and_skip_bad_images(root: Path, tmp_path: Path) -> None:
     (root / "images" / "bad.png").write_bytes((root / "images" / "i0.png").read_bytes()[:60])
     images, out = image_files(root / "images"), tmp_path / "out"
     failures = predict(
@@ -186,7 +186,7 @@ class Constant(nn.Module):
 
 
 @pytest.mark.parametrize("classes", [1, 3])
-def test_pixels_that_nobody_labeled_are_not_scored(root: Path, tmp_path: Path, classes: int) -> None:
+def test_unlabeled_pixels_are_not_scored(root: Path, tmp_path: Path, classes: int) -> None:
     rng, expected = np.random.default_rng(0), {}
     for number, (height, width) in enumerate([(40, 60), (61, 33), (50, 50)]):
         truth = rng.integers(0, max(classes, 2), (height, width), dtype=np.uint8)

@@ -26,13 +26,13 @@ from fovea.supervision.outputs import labels
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How to evaluate, whatever the data and the model."""
+    """The settings of an evaluation, the same for all data and models."""
 
     classes: int
     scoring: Scoring
     num_workers: int
     sheet_rows: int  # rows of the contact sheet; 0 for none
-    facts: Mapping[str, Any]  # that the summary states: the split, the checkpoint, …
+    facts: Mapping[str, Any]  # further entries of the summary: the split, the checkpoint, …
 
 
 def settings_of(
@@ -96,14 +96,14 @@ def evaluate(
 def write_scores(
     out: Path, rows: Scores, patients: Sequence[str], summary: dict[str, Any], curves: Sequence[np.ndarray]
 ) -> None:
-    """Write `per_image.csv`, `summary.json` and, of images' Dice by threshold, `thresholds.csv` with the means.
+    """Write `per_image.csv`, `summary.json` and, with one class, `thresholds.csv`: the mean Dice at each threshold.
 
     Args:
-        out: Folder, made if need be.
+        out: Folder; it is made if it does not exist.
         rows: Scores of each image.
         patients: The patient of each image.
-        summary: Of all.
-        curves: Dice at each threshold of `fovea.metrics.thresholds.GRID`, an array an image; none with several classes.
+        summary: Of all images.
+        curves: Dice of each image at each threshold of `fovea.metrics.thresholds.GRID`; empty with several classes.
     """
     write_csv(out / "per_image.csv", *table(rows, patients))
     write_json(out / "summary.json", summary)
@@ -113,7 +113,7 @@ def write_scores(
 
 
 def headline(summary: Mapping[str, Any], out: Path) -> str:
-    """One line on an evaluation."""
+    """Describe an evaluation in one line."""
     return (
         f"{summary['split']}: Dice {summary['dice']['mean']:.4f} ± {summary['dice']['std']:.4f}, "
         f"IoU {summary['iou']['mean']:.4f} over {summary['n']} images against {summary['select_on']} files; {out}"
@@ -122,12 +122,12 @@ def headline(summary: Mapping[str, Any], out: Path) -> str:
 
 @torch.inference_mode()
 def probabilities(predictor: Predictor, batch: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
-    """Probabilities [1, K, *size] by name at the size of the target: the prediction's and its levels', if any."""
+    """Return probabilities [1, K, *size] by name at the size of the target: `prediction`, and levels if any."""
     return dict(predictor(moved(batch["image"], device), batch["target"].shape[1:]))
 
 
 def label_maps(outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Labels of the one image of each of some probabilities [1, K, ...]."""
+    """Return the class indices [*size] of probabilities [1, K, *size] by name."""
     return {name: labels(probability)[0].cpu().numpy() for name, probability in outputs.items()}
 
 

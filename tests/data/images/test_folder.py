@@ -39,7 +39,7 @@ def test_image_and_mask_come_as_arrays(root: Path) -> None:
     assert (folder.mask("i09").shape, int(folder.mask("i09").min())) == ((6, 8), 1)
 
 
-def test_grey_images_have_one_channel(root: Path) -> None:
+def test_gray_images_have_one_channel(root: Path) -> None:
     assert Folder(root, channels=1).image("i03").shape == (6, 8, 1)
 
 
@@ -95,7 +95,7 @@ def test_missing_masks_are_named(root: Path) -> None:
         Folder(root).check([f"i{index:02}" for index in range(20)], masks=True)
 
 
-def test_images_alone_are_enough_where_no_mask_is_asked_for(root: Path) -> None:
+def test_no_masks_are_needed_without_a_target(root: Path) -> None:
     for mask in (root / "masks").iterdir():
         mask.unlink()
     (root / "masks").rmdir()
@@ -144,7 +144,7 @@ def test_invalid_arguments(root: Path, arguments: dict[str, object], complaint: 
         instantiate(target | {"root": str(root)} | arguments, "data")()
 
 
-def test_a_fold_is_carved_out_of_the_training_and_validation_images(root: Path) -> None:
+def test_a_fold_is_part_of_the_train_and_val_images(root: Path) -> None:
     write(root, val=[0], test=[1])
     folds = [Folder(root, fold=[number, 2]).splits() for number in range(2)]
     pool = sorted(set(Folder(root).ids) - {"i01"})

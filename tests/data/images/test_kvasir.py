@@ -14,7 +14,7 @@ def kvasir(real_data: Path) -> Kvasir:
     return Kvasir(real_data / "Kvasir-SEG")
 
 
-def test_clean_validation_split_is_carved_out_of_the_training_list(tmp_path: Path) -> None:
+def test_val_is_drawn_from_the_training_list(tmp_path: Path) -> None:
     splits = Kvasir(tmp_path).splits()
     assert [len(ids) for ids in splits.values()] == [810, 90, 100]
     assert sorted(splits["train"] + splits["val"]) == sorted(published("kvasir_train"))
@@ -25,13 +25,13 @@ def test_published_training_list_is_whole(tmp_path: Path) -> None:
     assert splits == {"train": published("kvasir_train"), "val": [], "test": published("kvasir_test")}
 
 
-def test_training_images_are_all_there(kvasir: Kvasir) -> None:
+def test_all_training_images_are_present(kvasir: Kvasir) -> None:
     splits = kvasir.splits()
     kvasir.check(splits["train"] + splits["val"], masks=True)
     assert len(kvasir.ids) >= 900
 
 
-def test_only_splits_that_are_asked_for_need_images(kvasir: Kvasir) -> None:
+def test_only_splits_that_are_read_need_images(kvasir: Kvasir) -> None:
     if len(kvasir.ids) > 900:
         pytest.skip("the test images are on disk")
     with pytest.raises(ValueError, match="100 images are missing"):

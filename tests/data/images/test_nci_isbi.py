@@ -53,7 +53,7 @@ def test_a_patient_in_two_lists_is_refused(tmp_path: Path) -> None:
         data.splits()
 
 
-def test_slices_are_scaled_from_their_least_to_their_greatest_value(root: Path) -> None:
+def test_slices_are_min_max_scaled(root: Path) -> None:
     data = NciIsbi(root, channels=1)
     for name in data.ids[::7]:
         image = data.image(name)
@@ -79,20 +79,20 @@ def test_pixels_have_the_size_of_the_header(root: Path) -> None:
         (None, None),
     ],
 )
-def test_a_spacing_that_is_none_is_none(tmp_path: Path, written: bytes | None, expected: object) -> None:
+def test_an_invalid_spacing_is_none(tmp_path: Path, written: bytes | None, expected: object) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "p_1.dcm").write_bytes(header(written))
     assert NciIsbi(tmp_path, channels=1).spacing("p_1") == expected
 
 
-def test_a_slice_elsewhere_is_decoded_as_one_of_the_data_set(root: Path, tmp_path: Path) -> None:
+def test_other_slices_are_decoded_the_same(root: Path, tmp_path: Path) -> None:
     data = NciIsbi(root, channels=1)
     elsewhere = tmp_path / "unseen.dcm"
     elsewhere.write_bytes(data.image_path(data.ids[0]).read_bytes())
     np.testing.assert_array_equal(NciIsbi.decode(elsewhere, 1), data.image(data.ids[0]))
 
 
-def test_grey_is_repeated_for_three_channels(root: Path) -> None:
+def test_gray_is_repeated_for_three_channels(root: Path) -> None:
     image = NciIsbi(root, channels=3).image("Prostate3T-01-0001_5")
     assert image.shape == (160, 160, 3)
     assert np.ptp(image, axis=2).max() == 0

@@ -70,7 +70,7 @@ class Only(EpochBatches):
         yield [self.key]
 
 
-def test_a_sample_has_the_targets_asked_for_and_no_others(root: Path) -> None:
+def test_a_sample_has_only_the_needed_targets(root: Path) -> None:
     both = sample(training(root, "mask", "pseudo"), 0, 0)
     assert both["image"].shape == (3, 16, 16)
     assert both["mask"].shape == both["pseudo"].shape == (1, 16, 16)
@@ -87,7 +87,7 @@ def test_weak_labels_never_open_a_mask(root: Path, monkeypatch: pytest.MonkeyPat
     assert opened == []
 
 
-def test_image_is_normalised_after_all_else(root: Path) -> None:
+def test_images_are_normalized_last(root: Path) -> None:
     samples = training(root, "mask")
     image = np.array(Image.open(root / "images" / f"{samples.ids[0]}.png"))
     centre = (image.astype(np.float64).mean(axis=(0, 1)) / 255 - NORMALIZE.mean) / NORMALIZE.std
@@ -96,7 +96,7 @@ def test_image_is_normalised_after_all_else(root: Path) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mean", [(0.485, 0.456, 0.406), (0.5, 0.5, 0.5)])
-def test_normalising_by_lookup_gives_the_same_bits(channels: int, mean: tuple[float, ...]) -> None:
+def test_a_lookup_table_gives_the_same_bits(channels: int, mean: tuple[float, ...]) -> None:
     normalize = A.Normalize(mean=mean[:channels], std=(0.229, 0.224, 0.225)[:channels])
     image = np.random.default_rng(0).integers(0, 256, (31, 40, channels), dtype=np.uint8)
     table = lookup_table(normalize, channels)
@@ -105,7 +105,7 @@ def test_normalising_by_lookup_gives_the_same_bits(channels: int, mean: tuple[fl
     assert torch.equal(look_up(planes[None], table)[0], to_tensor(image, normalize))
 
 
-def test_every_device_looks_up_the_same() -> None:
+def test_lookup_is_the_same_on_every_device() -> None:
     images = torch.randint(0, 256, (2, 3, 5, 4), dtype=torch.uint8)
     table = np.random.default_rng(0).random((3, 256), dtype=np.float32)
     found = look_up(images, table)
@@ -113,13 +113,13 @@ def test_every_device_looks_up_the_same() -> None:
     assert torch.equal(found, gathered(images, torch.from_numpy(table)))
 
 
-def test_what_depends_on_other_pixels_is_not_looked_up() -> None:
+def test_no_table_if_pixels_depend_on_others() -> None:
     assert lookup_table(A.Normalize(normalization="image"), 1) is None
     assert lookup_table(A.Normalize(p=0.5), 3) is None
     assert lookup_table(lambda image: {"image": image}, 3) is None
 
 
-def test_augmentation_is_a_pure_function_of_seed_epoch_and_index(root: Path) -> None:
+def test_augmentation_depends_on_seed_pass_and_index_only(root: Path) -> None:
     first, second = (training(root, "mask", augment=STRONG) for _ in range(2))
     for key in [(3, 1), (0, 2), (3, 1)]:  # in any order, as often as you like
         torch.testing.assert_close(sample(first, *key)["image"], sample(second, *key)["image"], rtol=0, atol=0)
@@ -141,7 +141,7 @@ def test_image_mask_and_map_move_together(root: Path) -> None:
         torch.testing.assert_close(flipped[name], plain[name].flip(-1), rtol=0, atol=0)
 
 
-def test_a_target_of_evaluation_has_the_native_size(root: Path) -> None:
+def test_evaluation_targets_have_the_native_size(root: Path) -> None:
     folder, [mask] = Folder(root), targets(root, "mask")
     samples = ImageSamples(folder, folder.ids, mask, 16, NORMALIZE)
     for index, image_id in enumerate(folder.ids):
@@ -151,7 +151,7 @@ def test_a_target_of_evaluation_has_the_native_size(root: Path) -> None:
         assert sample["target"][:, :15].all() and not sample["target"][:, 15:].any()
 
 
-def test_a_pseudo_mask_is_scored_against_at_the_threshold(root: Path) -> None:
+def test_pseudo_masks_are_scored_at_the_threshold(root: Path) -> None:
     folder, shares = Folder(root), []
     for threshold in (0.2, 0.5, 0.8):
         [pseudo] = targets(root, "pseudo", threshold=threshold)
@@ -159,7 +159,7 @@ def test_a_pseudo_mask_is_scored_against_at_the_threshold(root: Path) -> None:
     np.testing.assert_allclose(shares, [0.8, 0.5, 0.2], atol=0.02)
 
 
-def test_a_grey_image_has_one_channel(root: Path) -> None:
+def test_a_gray_image_has_one_channel(root: Path) -> None:
     folder, normalize = Folder(root, channels=1), A.Normalize(normalization="image")
     resized = Resized(folder, folder.splits()["train"], targets(root, "mask"), 16)
     image = sample(ImageTraining(resized, normalize, {"flip": A.HorizontalFlip(p=1.0)}, 0), 0, 0)["image"]

@@ -39,7 +39,7 @@ def test_lesions_are_from_tiny_to_large(drawn: list[tuple[np.ndarray, np.ndarray
     assert 0.15 < max(shares) < 0.4
 
 
-def test_brightness_does_not_give_the_lesions_away(drawn: list[tuple[np.ndarray, np.ndarray]]) -> None:
+def test_no_threshold_finds_the_lesions(drawn: list[tuple[np.ndarray, np.ndarray]]) -> None:
     best = []
     for image, mask in drawn:
         grey = image.mean(axis=2)
@@ -48,14 +48,14 @@ def test_brightness_does_not_give_the_lesions_away(drawn: list[tuple[np.ndarray,
     assert np.mean(best) < 0.5
 
 
-def test_images_do_not_depend_on_how_many_there_are(tmp_path: Path) -> None:
+def test_images_do_not_depend_on_their_number(tmp_path: Path) -> None:
     few = Synthetic(tmp_path / "few", images=2, image_size=48)
     many = Synthetic(tmp_path / "many", **PARAMETERS)
     assert few.ids == many.ids[:2]
     np.testing.assert_array_equal(few.image(few.ids[1]), many.image(few.ids[1]))
 
 
-def test_each_seed_draws_otherwise(tmp_path: Path) -> None:
+def test_seeds_differ(tmp_path: Path) -> None:
     first, second = (Synthetic(tmp_path / str(seed), images=1, image_size=48, seed=seed) for seed in (0, 1))
     assert content(first.root / "images") != content(second.root / "images")
 
@@ -116,6 +116,6 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
         Synthetic(tmp_path / "file" / "set", **PARAMETERS)
 
 
-def test_parameters_stand_beside_the_images(tmp_path: Path) -> None:
+def test_parameters_are_in_a_file(tmp_path: Path) -> None:
     root = Synthetic(tmp_path / "set", **PARAMETERS).root
     assert json.loads((root / "synthetic.json").read_text()).items() >= PARAMETERS.items()
