@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from csv import reader
 from pathlib import Path
@@ -63,16 +63,7 @@ class Tracker(WandbLogger):
         self.log_checkpoint = log_checkpoint
 
 
-def wandb(
-    folder: str,
-    project: str,
-    offline: bool = False,
-    entity: str | None = None,
-    group: str | None = None,
-    job_type: str | None = None,
-    tags: Sequence[str] = (),
-    log_model: bool = False,
-) -> Tracker:
+def wandb(folder: str, offline: bool, group: str | None, log_model: bool, **settings: Any) -> Tracker:
     """Track in Weights & Biases; `configs/logger/wandb.yaml` describes the arguments.
 
     The id is derived from the run folder, so that a resumed job continues its run.
@@ -86,13 +77,10 @@ def wandb(
         id=None if agent else hashlib.sha256(str(path).encode()).hexdigest()[:16],
         resume=None if agent else "allow",
         save_dir=folder,
-        project=project,
-        entity=entity,
         group=group or _group(path),
-        job_type=job_type,
-        tags=list(tags),
         config={"provenance": json.loads(provenance.read_text(encoding="utf-8")) if provenance.is_file() else {}},
         mode="offline" if offline else None,
+        **settings,
     )
 
 

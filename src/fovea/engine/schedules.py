@@ -1,4 +1,8 @@
-"""Learning-rate schedules, stepped once after every step of the optimizer."""
+"""Learning-rate schedules, stepped once after every step of the optimizer.
+
+Each takes the optimizer, whose parameter groups have their own `lr`, the steps of the whole training, and the steps of the
+optimizer in one epoch. `minimum` is the rate after the last step.
+"""
 
 import math
 from collections.abc import Callable
@@ -20,12 +24,6 @@ def cosine_per_epoch(optimizer: Optimizer, max_steps: int, steps_per_epoch: int,
     In epoch e = 1..T, T = floor(max_steps / steps_per_epoch) + 1, the rate is
     minimum + (lr - minimum) (1 + cos(pi e / T)) / 2. Zhong et al., "Weakly-supervised Medical Image Segmentation with
     Gaze Annotations", MICCAI 2024. (Its release applies the rate one epoch late.)
-
-    Args:
-        optimizer: The rate of each parameter group falls from its own `lr`.
-        max_steps: Steps of the whole training.
-        steps_per_epoch: Steps of the optimizer in one epoch.
-        minimum: The rate of the last epoch.
     """
 
     def fraction(step: int) -> float:
@@ -47,13 +45,7 @@ def cosine_with_warmup(
 
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017 (without restarts).
 
-    Args:
-        optimizer: The rate of each parameter group rises to its own `lr`.
-        max_steps: Steps of the whole training, the warm-up included.
-        steps_per_epoch: Steps of the optimizer in one epoch.
-        warmup_steps: Steps until the full rate.
-        minimum: The rate after the last step.
-        warmup_epochs: Epochs until the full rate, in addition to those steps.
+    The full rate is reached after `warmup_steps` and, in addition, `warmup_epochs`.
 
     Raises:
         ValueError: the warm-up is not shorter than the training.
@@ -81,12 +73,7 @@ def polynomial(
     Chen et al., "DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and Fully
     Connected CRFs", TPAMI 2018 (power 0.9).
 
-    Args:
-        optimizer: The rate of each parameter group falls from its own `lr`.
-        max_steps: Steps of the whole training.
-        steps_per_epoch: Unused; every schedule takes it.
-        power: 1 is a straight line; the smaller, the later the rate falls.
-        minimum: The rate after the last step.
+    A power of 1 is a straight line; the smaller, the later the rate falls.
     """
 
     def fraction(step: int) -> float:
