@@ -1,7 +1,7 @@
 """Learning-rate schedules, stepped once after every step of the optimizer.
 
-Each takes the optimizer, whose parameter groups have their own `lr`, the steps of the whole training, and the steps of the
-optimizer in one epoch. `minimum` is the rate after the last step.
+Each takes the optimizer, whose parameter groups have their own `lr`, the steps of the whole training, and the steps of
+the optimizer in one epoch. `minimum` is the rate after the last step.
 """
 
 import math
