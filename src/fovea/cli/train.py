@@ -45,8 +45,9 @@ def main(config: Config) -> float | None:
 
 def checked(source: Source, config: Config) -> Training:
     """Check everything that the training reads; see `fovea.data.source.Source.train` for the errors."""
-    needs = sorted(locate(config["supervision"]["_target_"], "supervision._target_").needs)
-    return source.train(needs)
+    mode = locate(config["supervision"]["_target_"], "supervision._target_")
+    preflight.check_mode(mode, config["data"])
+    return source.train(sorted(mode.needs))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fovea.engine.preflight import check_mode
 from fovea.losses.ignore import IgnoreLabel
 from fovea.models.backbone import Backbone
 from fovea.models.by_modality import ByModality
@@ -23,12 +24,7 @@ def build(config: Mapping[str, Any]) -> Mode:
     if missing:
         raise ValueError(f"{missing[0]} is not in the configuration; add {missing[0]}=… or load a checkpoint of fovea")
     data = config.get("data", {})
-    kind = "volumes" if "modalities" in data else "images"
-    mode = locate(config["supervision"]["_target_"], "supervision._target_")
-    if data and kind not in getattr(mode, "serves", {kind}):
-        raise ValueError(
-            f"supervision: {mode.__name__} does not serve {kind}; choose another supervision or other data"
-        )
+    kind = check_mode(locate(config["supervision"]["_target_"], "supervision._target_"), data)
     loss = instantiate(config["loss"], "loss")
     loss.register_forward_pre_hook(_in_float32)
     if data.get("ignore_label") is not None:

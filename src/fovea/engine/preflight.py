@@ -28,3 +28,17 @@ def check(config: Mapping[str, Any]) -> None:
     rate, minimum = config["optimizer"].get("lr"), scheduler.get("minimum", 0.0)
     if isinstance(rate, int | float) and minimum > rate:
         raise ValueError(f"scheduler.minimum must be at most optimizer.lr={rate}, got {minimum}")
+
+
+def check_mode(mode: type, data: Mapping[str, Any]) -> str:
+    """Return the kind of a group `data`, `images` or `volumes`.
+
+    Raises:
+        ValueError: the supervision mode does not serve it.
+    """
+    kind = "volumes" if "modalities" in data else "images"
+    if kind not in getattr(mode, "serves", {kind}):
+        raise ValueError(
+            f"supervision: {mode.__name__} does not serve {kind}; choose another supervision or other data"
+        )
+    return kind
