@@ -143,7 +143,8 @@ class PseudoMask:
     def check(self, cases: Sequence[str]) -> list[str]:
         """Return all cases, each of which must have a map."""
         if len(self.dataset.modalities) > 1:
-            raise ValueError(f"maps serve one modality: choose one of data.modalities={self.dataset.modalities}")
+            names = self.dataset.modalities
+            raise ValueError(f"supervision trains on pseudo, which serves one modality; choose one of {names}")
         self.dataset.check(cases, "map")
         return [*cases]
 
