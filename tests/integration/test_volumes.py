@@ -135,7 +135,7 @@ def test_two_processes_take_their_shares(line: list[str], tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["supervision=gaze"], "pseudo"),
+        (["supervision=gaze"], "volumes"),
         (["augmentation=flips"], "augmentation=volumes"),
         (["data.modalities=[bright]"], "modalities"),
         (["data.modalities=[bright,t2]"], "t2"),
