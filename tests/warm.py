@@ -42,7 +42,8 @@ def run(path: str, arguments: list[str]) -> None:
         connection.sendall(content)
         status = int(connection.recv(16) or b"70")
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL)
+        if -status != signal.SIGKILL:
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     os._exit(status)
 
@@ -109,6 +110,7 @@ def become(request: dict, files: list[int]) -> None:
     import runpy
 
     import numpy as np
+    from lightning_fabric.utilities.rank_zero import _get_rank, rank_zero_only
 
     for number, file in enumerate(files):
         os.dup2(file, number)
@@ -117,6 +119,7 @@ def become(request: dict, files: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    rank_zero_only.rank = _get_rank() or 0  # Lightning reads it from the environment when it is imported
     random.seed()
     np.random.seed()
     flag, module, *arguments = request["arguments"]
