@@ -1,0 +1,120 @@
+"""The command lines of README and docs, run in this process on tiny data."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from PIL import Image
+
+from fovea.data.images import kvasir
+from fovea.data.images.synthetic import draw
+from fovea.data.splits import published
+from fovea.runtime.app import config_folder
+
+from ..importers import exports
+from ..test_docs import COMMANDS, single_job
+from .conftest import invoke
+
+# tests/test_docs.py composes these; tests of their own run them: clusters, trackers, long sweeps, other data sets.
+NOT_HERE = (
+    "compute=slurm",
+    "compute=ddp",
+    "logger=wandb",
+    "objective.",
+    "sweep=",
+    "volumes",
+    "cardiac",
+    "cmc",
+    "nci_isbi",
+    "format=maps",
+    "format=tobii",
+    "format=pupil",
+    "format=generic",
+    "refine=pydensecrf",
+    ".pth",
+    "from_the_cluster",
+    "source=s1.asc",
+)
+LINES = [each for each in COMMANDS if not any(part in each.values[0] for part in NOT_HERE)]  # type: ignore[operator]
+TINY = ["trainer.max_steps=1", "trainer.accelerator=cpu", "callbacks.progress=null", "scheduler=constant"]
+TINY += ["data.size=64", "data.batch_size=2", "data.num_workers=0", "sheet_rows=2"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the pages name: data sets, a recording, unseen images, and finished runs."""
+    root = tmp_path_factory.mktemp("docs")
+    data, rng = root / "data" / "Kvasir-SEG", np.random.default_rng(0)
+    for split, count in {"kvasir_train": 10, "kvasir_test": 2}.items():
+        for name in published(split)[:count]:
+            image, mask = draw(rng, 64)
+            for folder, pixels in {"images": image, "masks": mask * 255}.items():
+                (data / folder).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(data / folder / f"{name}.png")
+    mine = root / "data" / "mine" / "images"
+    mine.mkdir(parents=True)
+    (root / "recordings").mkdir()
+    for name in exports.SESSION:
+        Image.fromarray(rng.integers(0, 255, (*exports.SIZE, 3), np.uint8)).save(mine / name)
+    exports.asc(root / "recordings" / "s1.asc")
+    shutil.copytree(mine, root / "my_images")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def place(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in the workspace, with those ids of the published lists that have an image there."""
+    monkeypatch.chdir(workspace)
+    there = {path.stem for path in (workspace / "data" / "Kvasir-SEG" / "images").iterdir()}
+    monkeypatch.setattr(kvasir, "published", lambda name: [each for each in published(name) if each in there])
+
+
+@pytest.fixture(scope="module")
+def runs(workspace: Path) -> Path:
+    """Fixations, the store and the runs that later lines of a page start from."""
+    with pytest.MonkeyPatch.context() as patch:
+        place.__wrapped__(workspace, patch)
+        data = workspace / "data" / "Kvasir-SEG"
+        _run(f"fovea-simulate data=kvasir out={data / 'kvasir_fixation.csv'}")
+        shutil.copy(data / "kvasir_fixation.csv", data / "fixations.csv")
+        shutil.copy(data / "kvasir_fixation.csv", workspace / "fixations.csv")
+        (workspace / "DIR").symlink_to(data)
+        _run("fovea-prepare data=kvasir")
+        for store in ("store", "STORE"):
+            _run(f"fovea-prepare data=kvasir store={store} labels.path=fixations.csv")
+        _run("fovea-prepare data=folder data.root=DIR")
+        first = workspace / "logs" / "train" / "RUN"
+        _run(f"fovea-train data=kvasir evaluate=[val,test] hydra.run.dir={first}")
+        for name in ("OTHER", "A", "B", "S/0", "S/1", "S/2", "S/3"):
+            shutil.copytree(first, first.parent / name)
+        for name in ("one", "two"):
+            shutil.copytree(first, workspace / "logs" / name / "0")
+    return workspace
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_command_line_runs(line: str, runs: Path) -> None:
+    for part in line.split("&&"):
+        _run(part.strip())
+
+
+def _run(line: str) -> None:
+    command, overrides = single_job(line)
+    name = command.removeprefix("fovea-")
+    if name == "train":
+        overrides += _small(overrides)
+    outcome = invoke("import_" if name == "import" else name, *overrides)
+    assert outcome.status == 0, outcome
+
+
+def _small(overrides: list[str]) -> list[str]:
+    """Return the overrides that make a training one step of a small network."""
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        backbone = compose("train", overrides=overrides)["backbone"]
+    if "encoder_weights" in backbone:
+        return [*TINY, "backbone.encoder_weights=null", "backbone.encoder_name=tu-mobilenetv3_small_100"]
+    return [*TINY, "backbone.features=[4,4,4,4,4,4]"]
