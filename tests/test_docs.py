@@ -12,7 +12,8 @@ from fovea.cli.evaluate import passed_on
 from fovea.runtime.config import config_folder
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# The pages on adding something name what the reader has written.
+PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if "adding" not in page.stem)]
 LINE = re.compile(r"^\s*(?:\$ )?(fovea-[a-z]+ .*)$")
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from fovea.data.images import kvasir
 from fovea.data.images.synthetic import draw
 from fovea.data.splits import published
-from fovea.runtime.app import config_folder
+from fovea.runtime.config import config_folder
 
 from ..importers import exports
 from ..test_docs import COMMANDS, single_job
@@ -36,9 +36,11 @@ NOT_HERE = (
     ".pth",
     "from_the_cluster",
     "source=s1.asc",
+    "logs/moved",
+    "input=DIR/images",
 )
 LINES = [each for each in COMMANDS if not any(part in each.values[0] for part in NOT_HERE)]  # type: ignore[operator]
-TINY = ["trainer.max_steps=1", "trainer.accelerator=cpu", "callbacks.progress=null", "scheduler=constant"]
+TINY = ["trainer.max_steps=1", "trainer.accelerator=cpu", "callbacks.progress=null"]
 TINY += ["data.size=64", "data.batch_size=2", "data.num_workers=0", "sheet_rows=2"]
 
 pytestmark = pytest.mark.slow
@@ -91,8 +93,8 @@ def runs(workspace: Path) -> Path:
         _run(f"fovea-train data=kvasir evaluate=[val,test] hydra.run.dir={first}")
         for name in ("OTHER", "A", "B", "S/0", "S/1", "S/2", "S/3"):
             shutil.copytree(first, first.parent / name)
-        for name in ("one", "two"):
-            shutil.copytree(first, workspace / "logs" / name / "0")
+        _run(f"fovea-train data=kvasir supervision=pseudo evaluate=[test] hydra.run.dir={workspace / 'logs/one/0'}")
+        shutil.copytree(first, workspace / "logs" / "two" / "0")
     return workspace
 
 
@@ -114,7 +116,8 @@ def _run(line: str) -> None:
 def _small(overrides: list[str]) -> list[str]:
     """Return the overrides that make a training one step of a small network."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        backbone = compose("train", overrides=overrides)["backbone"]
-    if "encoder_weights" in backbone:
-        return [*TINY, "backbone.encoder_weights=null", "backbone.encoder_name=tu-mobilenetv3_small_100"]
-    return [*TINY, "backbone.features=[4,4,4,4,4,4]"]
+        config = compose("train", overrides=overrides)
+    small = [*TINY, *(["scheduler.warmup_steps=0"] if "warmup_steps" in config["scheduler"] else [])]
+    if "encoder_weights" in config["backbone"]:
+        return [*small, "backbone.encoder_weights=null", "backbone.encoder_name=tu-mobilenetv3_small_100"]
+    return [*small, "backbone.features=[4,4,4,4,4,4]"]
