@@ -6,6 +6,7 @@ process along.
 """
 
 import json
+import logging
 import os
 import selectors
 import signal
@@ -96,10 +97,13 @@ def serve(path: str) -> tuple[dict, list[int]]:
 
 def import_heavy_libraries() -> None:
     """Import what commands import; a fork is safe as long as that starts no thread."""
+    handler = logging.NullHandler()
+    logging.root.addHandler(handler)  # as Hydra does before; else Lightning adds a handler of its own
     import fovea.data.images.source
     import fovea.engine.train
     import fovea.models.basic_unet  # noqa: F401
 
+    logging.root.removeHandler(handler)
     threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     assert len(threads) == 1 + threads.count("jemalloc_bg_thd"), threads  # PyArrow's allocator has one, safe in a fork
 
