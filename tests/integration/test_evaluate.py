@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from fovea.data.images.folder import Folder
 
@@ -68,6 +69,25 @@ def test_a_checkpoint_without_ids(run: Run, of_fold: Path, tmp_path: Path) -> No
     del content["DataModule"]["ids"]
     torch.save(content, tmp_path / "old.ckpt")
     assert run("evaluate", "checkpoint=old.ckpt", "data.fold=null", "out=out").status == 0
+
+
+def test_a_chosen_group_is_that_of_the_checkpoint_data(
+    run: Run, checkpoint: str, dataset: Path, store: Path, tmp_path: Path
+) -> None:
+    result = run(
+        "evaluate",
+        checkpoint,
+        "refine=lattice",
+        "refine.compat=3",
+        "labels=gaze",
+        "labels.dose=0.5",
+        "hydra.run.dir=run",
+    )
+    assert result.status == 0, result
+    maps = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]["maps"]
+    assert (maps["refine"]["name"], maps["refine"]["compat"]) == ("lattice", 3)
+    assert (maps["labels"]["dose"], maps["labels"]["path"]) == (0.5, str(dataset / "fixations.csv"))
+    assert maps["store"] == str(store)
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,14 @@ def passed_on(arguments: Sequence[str]) -> list[str]:
     """Return the arguments for Hydra, which cannot know the keys of the data of a checkpoint.
 
     Without a choice of `data`, single keys are added to an empty group; `score` merges it with that of the checkpoint.
+    A choice of `labels` or `refine` is composed as usual, and `data.maps` refers to it.
     """
     if any(argument.startswith("data=") for argument in arguments):
         return list(arguments)
-    maps = ("store=", "labels.", "refine.")
+    chosen = [group for group in ("labels", "refine") if any(word.startswith(f"{group}=") for word in arguments)]
+    maps = ("store=", *(f"{group}." for group in ("labels", "refine") if group not in chosen))
     added = [f"++data.maps.{argument}" if argument.startswith(maps) else argument for argument in arguments]
+    added += [f"++data.maps.{group}=${{{group}}}" for group in chosen]
     return [f"++{argument}" if argument.startswith("data.") else argument for argument in added]
 
 
@@ -104,7 +107,16 @@ def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Pa
         return {**given, **{key: trained.get(key) for key in source.model_keys}}
     merged = OmegaConf.to_container(OmegaConf.merge(dict(trained), dict(given)))
     assert isinstance(merged, dict)
+    for group, choice in given.get("maps", {}).items():
+        if isinstance(choice, Mapping) and "_target_" in choice:
+            merged["maps"][group] = chosen_group(choice, trained["maps"][group])
     return {str(key): value for key, value in merged.items()}
+
+
+def chosen_group(choice: Mapping[str, Any], trained: Mapping[str, Any]) -> Config:
+    """Return a chosen group `labels` or `refine`; what it takes from the data set is that of the checkpoint."""
+    same = choice["_target_"] == trained["_target_"]
+    return {key: trained.get(key) if same and value is None else value for key, value in choice.items()}
 
 
 def compare(config: Config) -> None:

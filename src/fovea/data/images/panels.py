@@ -25,7 +25,7 @@ class Panels:
         target: What they are scored against.
         store: The store whose maps and fixations are shown, if it has the given parameters.
         parameters: What its maps must have been made with.
-        fixations: CSV of the fixations; None, or a file that is absent: they are not shown.
+        fixations: CSV of the fixations; None: they are not shown.
         dose: Part of the gaze that is shown.
     """
 
@@ -68,9 +68,11 @@ class Panels:
     @cached_property
     def table(self) -> FixationTable | None:
         """The fixations, if they can be read: a sheet without them is still useful."""
-        if self.store is None or self.fixations is None or not Path(self.fixations).is_file():
+        if self.store is None or self.fixations is None:
             return None
         try:
+            if not Path(self.fixations).is_file():
+                raise ValueError(f"no such file {self.fixations}; set labels.path")
             return read_fixations(Path(self.fixations), self.dataset.ids).first(self.dose)
         except ValueError as error:
             log.warning("the contact sheet shows no fixations: %s", error)
