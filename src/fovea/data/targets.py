@@ -30,11 +30,15 @@ class Target(Protocol):
     fill: int
     """Value of the pixels that an augmentation moves in from outside the image."""
 
-    def check(self, ids: Sequence[str]) -> list[str]:
+    def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the ids that have this target, and log the others.
 
+        Args:
+            ids: Of the images.
+            open_all: Also decode all files, as an evaluation will.
+
         Raises:
-            ValueError: a file is missing, or no image has this target.
+            ValueError: a file is missing or damaged, or no image has this target.
         """
 
     def files(self, image_id: str) -> list[Path]:
@@ -72,10 +76,10 @@ class Mask:
         self.partial = dataset.ignore_label is not None
         self.fill = IGNORE if self.partial else 0
 
-    def check(self, ids: Sequence[str]) -> list[str]:
+    def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the ids whose masks have labeled pixels; masks are opened only if some pixels may be unlabeled."""
         self.dataset.check(ids, masks=True)
-        if not self.partial:
+        if not self.partial and not open_all:
             return list(ids)
         kept = [image_id for image_id in ids if (self.read(image_id) != IGNORE).any()]
         if ids and not kept:
@@ -122,7 +126,7 @@ class PseudoMask:
     def __init__(self, store: Store, parameters: Mapping[str, Any], threshold: float) -> None:
         self.store, self.parameters, self.threshold = store, parameters, threshold
 
-    def check(self, ids: Sequence[str]) -> list[str]:
+    def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the ids that have a map, after a check of the parameters of the store."""
         if not ids:
             return []
@@ -133,6 +137,8 @@ class PseudoMask:
                 f"{self.store.path}: a map of none of these {len(ids)} images ({first_few(ids, 2)}); "
                 "give the store of this data set, or run fovea-prepare for it"
             )
+        for image_id in kept if open_all else ():
+            self.read(image_id)
         return _reported(ids, kept, "no pseudo-mask")
 
     def files(self, image_id: str) -> list[Path]:

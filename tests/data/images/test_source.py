@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fovea.data.images.folder import Folder
@@ -197,8 +198,37 @@ class TestSplit:
         split = source(root).split("test")
         assert (split.name, split.ids, split.select_on) == ("test", ["i01", "i02"], "mask")
 
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_a_damaged_mask_is_refused(self, root: Path, split: str) -> None:
+        lists = {"train": IDS[:8], "val": IDS[8:10], "test": IDS[10:]}
+        for name, ids in lists.items():
+            (root / f"{name}.txt").write_text("\n".join(ids))
+        mask = root / "masks" / f"{lists[split][1]}.png"
+        mask.write_bytes(mask.read_bytes()[:50])
+        with pytest.raises(ValueError, match=mask.name):
+            source(root).split(split)
+        if split == "val":
+            with pytest.raises(ValueError, match=mask.name):
+                source(root).train({"mask"})
+
+    def test_a_damaged_map_is_refused(self, root: Path) -> None:
+        val = source(root).train({"mask"}).val.ids
+        store = make_store(root / "store", IDS)
+        (store / "maps" / f"{val[0]}.png").write_bytes(b"")
+        with pytest.raises(ValueError, match=f"{val[0]}.png"):
+            source(root, store, select_on="pseudo").train({"mask"})
+
     def test_empty_or_unknown(self, root: Path) -> None:
         (root / "train.txt").write_text("i00\ni01\n")
         for split, message in (("test", "has no test images"), ("tset", "split=tset is not a split")):
             with pytest.raises(ValueError, match=message):
                 source(root).split(split)
+
+
+def test_a_sheet_without_fixations_says_so_once(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = make_store(root / "store", IDS)
+    maps = {"store": str(store), "labels": {**LABELS, "path": "old/fixations.csv"}, "refine": REFINE}
+    panels = source(root, maps=maps).split("test").panels
+    for _ in range(2):
+        panels({"id": IDS[0], "target": torch.zeros(8, 10)}, {"prediction": np.zeros((8, 10), np.int64)})
+    assert caplog.text.count("old/fixations.csv") == 1

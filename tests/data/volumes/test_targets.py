@@ -38,6 +38,17 @@ def with_maps(root: Path, content: dict[str, Any]) -> Path:
 
 
 class TestMask:
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_a_damaged_mask_is_refused(self, root: Path, content: dict[str, Any], split: str) -> None:
+        [entry, *_] = content[{"val": "validation", "test": "testing"}[split]]
+        mask = root / entry["mask_mri"]
+        mask.write_bytes(mask.read_bytes()[:-60])
+        with pytest.raises(ValueError, match=mask.name):
+            mri(root).split(split)
+        if split == "val":
+            with pytest.raises(ValueError, match=mask.name):
+                mri(root).train(["mask"])
+
     @pytest.mark.parametrize("classes", [1, 3])
     def test_ignored_voxels_are_counted_as_in_the_file(self, root: Path, content: dict, classes: int) -> None:
         if classes == 1:

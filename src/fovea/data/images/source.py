@@ -163,7 +163,7 @@ class Images:
             if not masked:
                 log.warning("%s images have no masks: scored against pseudo-masks (data.select_on=pseudo)", name)
         [target] = self._targets(dataset, [scored])
-        ids = target.check(ids)
+        ids = target.check(ids, open_all=True)  # a damaged file would otherwise end the run at its first validation
         spacing, unit = dataset.common_spacing(ids)
         return Split(
             name=name,

@@ -161,7 +161,7 @@ class Volumes:
         target: Target = (
             PseudoMask(dataset, self.select_threshold) if maps and dataset.has("map", cases[0]) else Mask(dataset)
         )
-        cases = target.check(cases)
+        cases = target.check(cases, open_all=True)  # a damaged file would otherwise end the run at its first validation
         images = {image_id(case, modality): (case, modality) for case in cases for modality in self._names}
         return Split(
             name=name,

@@ -33,8 +33,12 @@ class Target(Protocol):
     nearest: ClassVar[bool]
     """Whether resampling and augmentation take the nearest voxel instead of an interpolation."""
 
-    def check(self, cases: Sequence[str]) -> list[str]:
+    def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the cases that have this target, and log the others.
+
+        Args:
+            cases: The cases.
+            open_all: Also decode all files, as an evaluation will.
 
         Raises:
             ValueError: A file is missing or invalid.
@@ -73,13 +77,13 @@ class Mask:
     def __init__(self, dataset: Pairs) -> None:
         self.dataset = dataset
 
-    def check(self, cases: Sequence[str]) -> list[str]:
+    def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the cases whose masks have labeled voxels.
 
         Masks are opened only if some voxels may be unlabeled, or to compare the labels of several modalities.
         """
         self.dataset.check(cases, "mask")
-        if len(self.dataset.modalities) == 1 and self.dataset.ignore_label is None:
+        if len(self.dataset.modalities) == 1 and self.dataset.ignore_label is None and not open_all:
             return [*cases]
         with ThreadPoolExecutor() as pool:
             results = pool.map(self._is_labeled, cases)
@@ -140,12 +144,14 @@ class PseudoMask:
     def __init__(self, dataset: Pairs, threshold: float) -> None:
         self.dataset, self.threshold = dataset, threshold
 
-    def check(self, cases: Sequence[str]) -> list[str]:
+    def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
         """Return all cases, each of which must have a map."""
         if len(self.dataset.modalities) > 1:
             names = self.dataset.modalities
             raise ValueError(f"supervision trains on pseudo, which serves one modality; choose one of {names}")
         self.dataset.check(cases, "map")
+        for case in cases if open_all else ():
+            self.read(case, self.dataset.modalities[0])
         return [*cases]
 
     def read(self, case: str, modality: str) -> np.ndarray:
