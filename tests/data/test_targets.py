@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fovea.data.images.files import read_mask
 from fovea.data.images.folder import Folder
+from fovea.data.images.masks import read_mask
 from fovea.data.images.samples import ImageTraining, Resized
 from fovea.data.loader import stacked
 from fovea.data.targets import Mask, Unlabeled

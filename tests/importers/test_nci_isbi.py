@@ -10,7 +10,7 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
-from fovea.data.images.files import read_mask
+from fovea.data.images.masks import read_mask
 from fovea.data.images.nci_isbi import NciIsbi
 from fovea.importers.nci_isbi import NciIsbiRaw
 from fovea.importers.request import ImportRequest, ImportResult

@@ -129,7 +129,8 @@ def test_mean_over_classes() -> None:
 
 
 def test_shift_of_a_real_lesion(real_data) -> None:
-    from fovea.data.images.files import image_files, read_mask
+    from fovea.data.images.files import image_files
+    from fovea.data.images.masks import read_mask
 
     path = sorted(image_files(real_data / "Kvasir-SEG" / "masks").items())[0][1]
     mask = read_mask(path, 1)[::4, ::4] > 0  # all pairs of the whole would take a minute

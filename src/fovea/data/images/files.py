@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from fovea.losses import IGNORE
 from fovea.runtime.files import write_bytes
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -18,8 +17,6 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
 _MODES = {1: "L", 3: "RGB"}
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
-_LABELS = frozenset({"1", "L", "P", "I", "I;16", "I;16B", "I;16L"})
-_HALF = 127
 
 
 def read_image(path: Path, channels: int = 3) -> np.ndarray:
@@ -39,44 +36,20 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
     """
     if channels not in _MODES:
         raise ValueError(f"channels must be 1 (gray) or 3 (RGB), got {channels}")
-    with _opened(path) as image:
-        if image.mode not in _EIGHT_BIT:
-            raise ValueError(f"{path}: more than 8 bits per channel ({image.mode}); convert the image to 8 bits")
-        pixels = np.array(image.convert(_MODES[channels]))
+    with opened(path) as image:
+        mode, deep = image.mode, image.mode not in _EIGHT_BIT or is_deep_color(image)
+        pixels = np.empty((0, 0)) if deep else np.array(image.convert(_MODES[channels]))
+    if deep:
+        raise ValueError(
+            f"{path}: more than 8 bits per channel ({mode}); choose the range of values that becomes 0 to 255, and "
+            "save the image with 8 bits"
+        )
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def read_mask(path: Path, classes: int = 1, ignore_label: int | None = None) -> np.ndarray:
-    """Decode a mask.
-
-    With one class the mask is binary: colors become gray, and the threshold is 127 (JPEG is lossy, so its values
-    scatter around 0 and 255), or 0 in a lossless file that has only 0 and 1. With more classes the stored integers (of
-    a palette file, its indices) are the classes, and 0 is the background.
-
-    Args:
-        path: The file.
-        classes: Number of classes; 1 is foreground against background.
-        ignore_label: Stored value of pixels that nobody labeled.
-
-    Returns:
-        uint8 [H, W] of values below max(classes, 2); with an `ignore_label`, int16, and -1 where nobody labeled.
-
-    Raises:
-        ValueError: the file is missing or cannot be decoded, or its values are not those of such a mask.
-    """
-    exact = classes > 1 or ignore_label is not None
-    with _opened(path) as image:
-        lossy, mode = image.format in {"JPEG", "MPO"}, image.mode
-        values = np.asarray(image if exact or mode in _LABELS - {"1", "P"} else image.convert("L"))
-    if exact and lossy:
-        raise ValueError(f"{path}: JPEG does not keep labels; save the mask as PNG")
-    if exact and mode not in _LABELS:
-        raise ValueError(f"{path}: a color mask ({mode}) has no labels; save it as integers below {max(classes, 2)}")
-    if ignore_label is None:
-        return _checked(path, values, classes, lossy).astype(np.uint8)
-    ignored = values == ignore_label
-    mask = _checked(path, np.where(ignored, 0, values), classes, lossy)
-    return np.where(ignored, np.int16(IGNORE), mask).astype(np.int16)
+def is_deep_color(image: Image.Image) -> bool:
+    """Return whether an opened color image, not yet decoded, has 16 bits per channel; Pillow would keep the upper 8."""
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())) and not image.mode.startswith("I")
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -85,7 +58,7 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         ValueError: the file is missing, or is not an image.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         return image.height, image.width
 
 
@@ -125,26 +98,8 @@ def _is_image(entry: os.DirEntry[str], suffixes: Collection[str]) -> bool:
     return not entry.name.startswith(".") and Path(entry.name).suffix.lower() in suffixes and entry.is_file()
 
 
-def _checked(path: Path, values: np.ndarray, classes: int, lossy: bool) -> np.ndarray:
-    """Return the classes of stored values, checked."""
-    lowest, highest = int(values.min()), int(values.max())
-    if classes == 1 and (lossy or highest > _HALF):
-        return values > _HALF
-    if classes == 1 and highest > 1:
-        raise ValueError(
-            f"{path}: a binary mask has the values 0 and 255 (or 0 and 1), the highest here is {highest}; "
-            "save it with these, or set data.classes or data.ignore_label"
-        )
-    if lowest < 0 or highest >= max(classes, 2):
-        wrong = lowest if lowest < 0 else highest
-        raise ValueError(
-            f"{path}: label {wrong} is not in 0 to {classes - 1}; correct the mask, data.classes or data.ignore_label"
-        )
-    return values
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image file; every error of Pillow, also of the decoding in the `with` block, becomes one line."""
     try:
         with Image.open(path) as image:

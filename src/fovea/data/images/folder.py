@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from fovea.data.images.files import SUFFIXES, image_files, image_size, read_image, read_mask
+from fovea.data.images.files import SUFFIXES, image_files, image_size, read_image
+from fovea.data.images.masks import read_mask
 from fovea.data.splits import carve, carve_fold, check_disjoint, read_list
 from fovea.runtime.bounds import NonNegativeInt, Progress
 from fovea.runtime.errors import first_few

@@ -1,0 +1,173 @@
+"""Masks as people save them: read as they are meant, or refused in one line."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from fovea.data.images.masks import read_mask
+
+DISC = cv2.circle(np.zeros((80, 80), np.uint8), (24, 24), 14, 1, -1)
+OTHER = cv2.circle(np.zeros((80, 80), np.uint8), (60, 58), 12, 1, -1)
+THIN = cv2.line(np.zeros((80, 80), np.uint8), (5, 75), (75, 5), 1)
+
+
+def save(path: Path, pixels: np.ndarray, **options: Any) -> Path:
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def color(*parts: tuple[np.ndarray, tuple[int, ...]]) -> np.ndarray:
+    """Return an image of shapes in their colors on black."""
+    image = np.zeros((80, 80, len(parts[0][1])), np.uint8)
+    for shape, value in parts:
+        image[shape > 0] = value
+    return image
+
+
+@pytest.mark.parametrize("full", [1, 255])
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif"])
+def test_lossless_binary_mask_comes_back_exactly(tmp_path: Path, suffix: str, full: int) -> None:
+    truth = np.eye(6, dtype=np.uint8)
+    np.testing.assert_array_equal(read_mask(save(tmp_path / f"m.{suffix}", truth * full)), truth)
+
+
+@pytest.mark.parametrize("quality", [20, 50, 75, 95])
+def test_jpeg_of_black_and_white_is_cut_above_127(tmp_path: Path, quality: int) -> None:
+    path = save(tmp_path / "m.jpg", DISC * 255, quality=quality)
+    stored = np.asarray(Image.open(path))
+    np.testing.assert_array_equal(read_mask(path), stored > 127)
+    assert abs(int(read_mask(path).sum()) - int(DISC.sum())) < 40
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "again.png", stored)), stored > 127)
+
+
+@pytest.mark.parametrize("side", [40, 300])
+def test_soft_edges_are_cut_above_127(tmp_path: Path, side: int) -> None:
+    soft = cv2.resize(DISC * 255, (side, side), interpolation=cv2.INTER_AREA if side < 80 else cv2.INTER_CUBIC)
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "m.png", soft)), soft > 127)
+
+
+def test_color_mask_is_read_as_gray(tmp_path: Path) -> None:
+    truth = np.eye(6, dtype=np.uint8)
+    path = save(tmp_path / "m.png", np.repeat(truth[..., None] * 255, 3, axis=2))
+    np.testing.assert_array_equal(read_mask(path), truth)
+
+
+def test_one_bit_mask_serves_as_binary_and_as_labels(tmp_path: Path) -> None:
+    truth = np.eye(6, dtype=np.uint8)
+    path = save(tmp_path / "m.png", truth.astype(bool))
+    np.testing.assert_array_equal(read_mask(path, 1), truth)
+    np.testing.assert_array_equal(read_mask(path, 2), truth)
+
+
+def test_binary_mask_without_a_bright_pixel_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "m.png", np.array([[0, 2]], np.uint8))
+    with pytest.raises(ValueError, match=r"most frequent of 2 here are 0, 2.*data\.classes"):
+        read_mask(path)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_labels_come_as_stored(tmp_path: Path, dtype: type) -> None:
+    labels: np.ndarray = np.arange(4, dtype=dtype).reshape(2, 2)
+    mask = read_mask(save(tmp_path / "m.png", labels), classes=4)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, labels)
+
+
+def test_palette_mask_gives_its_indices(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert("P")
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    image.save(tmp_path / "m.png")
+    assert read_mask(tmp_path / "m.png", classes=3).tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "complaint"),
+    [
+        ("m.png", np.full((2, 2), 3, np.uint8), "label 3 is not in 0 to 2"),
+        ("m.png", np.zeros((2, 2, 3), np.uint8), "color mask"),
+        ("m.jpg", np.zeros((2, 2), np.uint8), "does not keep labels"),
+    ],
+)
+def test_labels_that_cannot_be_right_are_refused(tmp_path: Path, name: str, pixels: np.ndarray, complaint: str) -> None:
+    path = save(tmp_path / name, pixels)
+    with pytest.raises(ValueError, match=rf"{name}: .*{complaint}"):
+        read_mask(path, classes=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "complaint"),
+    [
+        ("ones.jpg", DISC, "0, 1, 2 and JPEG changes them"),
+        ("hundred.jpg", DISC * 100, "JPEG changes them"),
+        ("two.jpg", DISC * 85 + OTHER * 170, "two or more structures"),
+        ("mixed.jpg", DISC * 1 + OTHER * 255, "two or more structures"),
+        ("blue.jpg", color((DISC, (0, 0, 255))), "has no colors"),
+        ("blue.png", color((DISC, (0, 0, 255))), r"has no colors, here is \(0, 0, 255\); .*data.classes"),
+        ("both.png", color((DISC, (255, 0, 0)), (OTHER, (0, 255, 0))), r"\(255, 0, 0\), \(0, 255, 0\)"),
+        ("one.png", DISC * 170, "0, 170"),
+        ("two.png", DISC * 85 + OTHER * 170, "0, 85, 170; .*two or more structures"),
+        ("bright.png", DISC * 128 + OTHER * 255, "0, 128, 255"),
+        ("thin.png", THIN * 128 + (OTHER & ~THIN) * 255, "0, 128, 255"),
+        ("mixed.png", DISC * 1 + OTHER * 255, "0, 1, 255"),
+        ("alpha.png", np.dstack([np.full((80, 80, 3), 255, np.uint8), DISC * 255]), "transparency and brightness"),
+        ("part.tif", DISC * np.float32(0.9), "fractions from 0 to 0.9"),
+        ("nan.tif", np.where(DISC, np.float32("nan"), np.float32(0)), "fractions"),
+        ("below.tif", DISC.astype(np.int32) * -1, "label -1 is below 0"),
+        ("ids.tif", DISC.astype(np.int32) * 70000, "0, 70000"),
+        ("deep.png", DISC.astype(np.uint16) * 4095, "0, 4095"),
+    ],
+)
+def test_mask_that_may_mean_something_else_is_refused(
+    tmp_path: Path, name: str, pixels: np.ndarray, complaint: str
+) -> None:
+    path = save(tmp_path / name, pixels)
+    with pytest.raises(ValueError, match=rf"^{path}: .*{complaint}") as caught:
+        read_mask(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [
+        ("int.tif", DISC.astype(np.int32) * 255),
+        ("int.tif", DISC.astype(np.int32)),
+        ("float.tif", DISC.astype(np.float32)),
+        ("float.tif", DISC * np.float32(255)),
+        ("deep.png", DISC.astype(np.uint16) * 65535),
+        ("deep.png", DISC.astype(np.uint16)),
+        ("opaque.png", color((DISC, (255, 255, 255, 255))) | np.array([0, 0, 0, 255], np.uint8)),
+        ("layer.png", color((DISC, (255, 255, 255, 255)))),
+    ],
+)
+def test_mask_of_an_unusual_type_is_read(tmp_path: Path, name: str, pixels: np.ndarray) -> None:
+    np.testing.assert_array_equal(read_mask(save(tmp_path / name, pixels)), DISC)
+
+
+@pytest.mark.parametrize("full", [1, 65535])
+def test_sixteen_bit_color_mask_is_refused(tmp_path: Path, full: int) -> None:
+    cv2.imwrite(str(tmp_path / "m.png"), np.dstack([DISC.astype(np.uint16) * full] * 3))
+    with pytest.raises(ValueError, match=r"m\.png: a mask with 16 bits per color"):
+        read_mask(tmp_path / "m.png")
+
+
+@pytest.mark.parametrize("second", [0, 1])
+def test_indices_of_a_colored_palette_are_labels(tmp_path: Path, second: int) -> None:
+    image = Image.fromarray(DISC + OTHER * 2 * second).convert("P")
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    image.save(tmp_path / "m.png")
+    if second:
+        with pytest.raises(ValueError, match=r"\(128, 0, 0\), \(0, 128, 0\)"):
+            read_mask(tmp_path / "m.png")
+    else:
+        np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), DISC)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_labels_of_floats_are_read_as_classes(tmp_path: Path, classes: int) -> None:
+    labels = DISC + OTHER * (classes > 1) * 2
+    mask = read_mask(save(tmp_path / "m.tif", labels.astype(np.float32)), classes)
+    np.testing.assert_array_equal(mask, labels)
