@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from fovea.engine.preflight import check
+from fovea.engine.preflight import check, check_mode
+from fovea.supervision.band import Band
 
 
 def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
@@ -39,3 +40,14 @@ def test_wrong_value_is_refused(groups: dict[str, Any], key: str) -> None:
 def test_valid_configuration_passes() -> None:
     check(config())
     check(config(trainer={"max_steps": -1, "precision": None}))
+
+
+@pytest.mark.parametrize("data", [{"classes": 3}, {"classes": 2}, {"classes": 3, "modalities": ["ct"]}])
+def test_maps_have_one_class(data: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"Band trains on maps of one class, but data.classes={data['classes']};"):
+        check_mode(Band, data)
+
+
+@pytest.mark.parametrize("data", [{"classes": 1}, {"classes": 2, "modalities": ["ct"]}, {"modalities": []}, {}])
+def test_mode_on_maps_is_accepted(data: dict[str, Any]) -> None:
+    check_mode(Band, data)

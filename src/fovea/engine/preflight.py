@@ -34,11 +34,17 @@ def check_mode(mode: type, data: Mapping[str, Any]) -> str:
     """Return the kind of a group `data`, `images` or `volumes`.
 
     Raises:
-        ValueError: the supervision mode does not serve it.
+        ValueError: the supervision mode does not serve it, or trains on maps, and the data has more classes than a map.
     """
     kind = "volumes" if "modalities" in data else "images"
     if kind not in getattr(mode, "serves", {kind}):
         raise ValueError(
             f"supervision: {mode.__name__} does not serve {kind}; choose another supervision or other data"
+        )
+    most = 2 if kind == "volumes" else 1  # a softmax of background and foreground
+    if "pseudo" in getattr(mode, "needs", ()) and (data.get("classes") or 1) > most:
+        raise ValueError(
+            f"supervision: {mode.__name__} trains on maps of one class, but data.classes={data['classes']}; "
+            "choose supervision=full loss=dice_ce, or data.classes=1"
         )
     return kind

@@ -1,14 +1,91 @@
-"""A user's folder: splits, images and masks, and what is said when something is missing."""
+"""A folder of images and masks, and the contract of all data sets of images: a new one is one row of `DATA_SETS`."""
 
+from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pydicom
 import pytest
+from hydra import compose, initialize_config_dir
 from PIL import Image
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from fovea.data.images.folder import Folder
-from fovea.runtime.config import instantiate
+from fovea.data.images.source import folder_of
+from fovea.runtime.config import config_folder, instantiate, resolve
+
+
+def png(path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(path.with_name(f"{path.name}.png"))
+
+
+def dicom(path: Path, pixels: np.ndarray) -> None:
+    header = FileMetaDataset()
+    header.MediaStorageSOPClassUID, header.MediaStorageSOPInstanceUID = MRImageStorage, "1.2.3"
+    header.TransferSyntaxUID = ExplicitVRLittleEndian
+    image = pydicom.Dataset()
+    image.file_meta, image.SOPClassUID, image.SOPInstanceUID = header, MRImageStorage, "1.2.3"
+    image.set_pixel_data(np.ascontiguousarray(pixels[..., 0]), "MONOCHROME2", bits_stored=8)
+    image.save_as(path.with_name(f"{path.name}.dcm"), enforce_file_format=True)
+
+
+class Row(NamedTuple):
+    """What the contract test must know of a data set."""
+
+    patients: Mapping[str, str]
+    """The patient ID of each image that is written."""
+    write: Callable[[Path, np.ndarray], None] | None = png
+    """Writes uint8 [H, W, 3] to a path without a suffix; None for a data set that draws its images."""
+    overrides: tuple[str, ...] = ()
+
+
+DATA_SETS = {  # choices of data=…
+    "folder": Row({"a": "a", "b_1": "b_1"}),
+    "kvasir": Row({"cju0qkwl35piu0993l0dewei2": "cju0qkwl35piu0993l0dewei2"}),
+    "nci_isbi": Row({"p-01_1": "p-01", "p-01_2": "p-01", "q_1": "q"}, dicom),
+    "synthetic": Row({"image_0000": "image_0000"}, None, ("data.dataset.images=10", "data.dataset.image_size=32")),
+}
+
+
+class TestDataSets:
+    @pytest.fixture(params=DATA_SETS)
+    def row(self, request: pytest.FixtureRequest) -> tuple[str, Row]:
+        return request.param, DATA_SETS[request.param]
+
+    @pytest.fixture
+    def data(self, row: tuple[str, Row], tmp_path: Path) -> Folder:
+        """The data set as its YAML builds it, with an image and a mask of 6 x 8 pixels for each id."""
+        name, (patients, write, overrides) = row
+        root = tmp_path / "root"
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            arguments = [f"data={name}", f"data.root={root}", "run_dir=RUN", *overrides]
+            config = resolve(compose("prepare", overrides=arguments))["data"]
+        assert config["name"] == name
+        labels = np.arange(48, dtype=np.uint8).reshape(6, 8) % max(config["classes"], 2)
+        for folder in ("images", "masks") if write else ():
+            (root / folder).mkdir(parents=True)
+        for image_id in patients if write else ():
+            write(root / "images" / image_id, np.stack(3 * [7 * labels], axis=-1))
+            png(root / "masks" / image_id, labels)
+        return folder_of(config)(root=root)
+
+    def test_images_and_masks(self, row: tuple[str, Row], data: Folder) -> None:
+        data.check(row[1].patients, masks=True)
+        for image_id in row[1].patients:
+            image, mask = data.image(image_id), data.mask(image_id)
+            assert (image.dtype, image.shape) == (np.uint8, (*data.size(image_id), data.channels))
+            assert (mask.dtype, mask.shape) == (np.uint8, image.shape[:2])
+            assert np.unique(mask).tolist() == [*range(max(data.classes, 2))]
+
+    def test_patients(self, row: tuple[str, Row], data: Folder) -> None:
+        assert {image_id: data.patient(image_id) for image_id in row[1].patients} == row[1].patients
+
+    def test_no_patient_is_in_two_splits(self, data: Folder) -> None:
+        patients = [{data.patient(image_id) for image_id in ids} for ids in data.splits().values()]
+        assert patients and sum(map(len, patients)) == len(set.union(*patients))
 
 
 @pytest.fixture
