@@ -51,6 +51,11 @@ DATA_SETS = {  # choices of data=…
 
 
 class TestDataSets:
+    def test_all_choices_are_in_the_table(self) -> None:
+        start = "dataset:\n  _target_: fovea.data.images."
+        files = Path(config_folder(), "data").glob("*.yaml")
+        assert {path.stem for path in files if start in path.read_text(encoding="utf-8")} == {*DATA_SETS}
+
     @pytest.fixture(params=DATA_SETS)
     def row(self, request: pytest.FixtureRequest) -> tuple[str, Row]:
         return request.param, DATA_SETS[request.param]
