@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fovea.data.store import Store, parameters
+from fovea.runtime.files import sha256
 
 HOSTILE = ["../a", "/etc/a", "a/b", "a\\b", "..", ".a", "", "a\0b"]
 
@@ -117,11 +118,36 @@ class TestManifest:
     def test_difference_names_the_command(self, store: Store) -> None:
         store.finish(content())
         store.check({"labels.sigma": 50.0})
-        message = r"labels\.sigma is 70 here but the store has 50; run fovea-prepare labels\.sigma=70 store="
+        message = (
+            r"labels\.sigma is 70 here but the store has 50; set .*/store_\w{8} and run fovea-prepare store=.*_\w{8}$"
+        )
         with pytest.raises(ValueError, match=message):
             store.check({"labels.sigma": 70})
         assert list(store.differences({"labels.sigma": 50.0, "labels.canvas": 768})) == ["labels.canvas"]
         assert list(store.differences({"labels.sigma": 50, "refine": "guided", "refine.radius": 3})) == ["refine"]
+
+    def test_labels_are_compared(self, store: Store, tmp_path: Path) -> None:
+        for name in ("mine", "other"):
+            (tmp_path / f"{name}.csv").write_text(name)
+        mine, other, gone = (str(tmp_path / f"{name}.csv") for name in ("mine", "other", "gone"))
+        store.finish(content(labels={"sha256": sha256(Path(mine))}))
+        for labels in (mine, gone, None):
+            store.check({"labels.sigma": 50}, labels)
+        with pytest.raises(
+            ValueError, match=r"labels\.path=.*other\.csv is not the file that its maps were made from; "
+        ):
+            store.check({"labels.sigma": 50}, other)
+        for old in ({}, {"labels": {"rows": 9}}):
+            store.finish(content(**old))
+            store.check({"labels.sigma": 50}, other)
+
+    def test_images_are_compared(self, store: Store, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_text("a")
+        store.finish(content(images={"a": {"sha256": sha256(tmp_path / "a.png")}, "b": {}}))
+        store.check_images({"a": tmp_path / "a.png", "b": tmp_path / "a.png"}, {}, None)
+        (tmp_path / "a.png").write_text("b")
+        with pytest.raises(ValueError, match=r"the maps of a were made for other image files; correct data\.root"):
+            store.check_images({"a": tmp_path / "a.png"}, {}, None)
 
     def test_unlisted_map_is_kept_but_not_served(self, store: Store) -> None:
         store.write("somebody's", np.zeros((2, 2)))

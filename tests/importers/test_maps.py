@@ -141,6 +141,6 @@ def test_needs_data_root(job: ImportRequest) -> None:
 
 def test_keeps_a_store_of_other_parameters(job: ImportRequest) -> None:
     IMPORT(job)
-    with pytest.raises(ValueError, match=r"labels\.sigma is 50 here but the store has 70; set another store"):
+    with pytest.raises(ValueError, match=r"labels\.sigma is 50 here but the store has 70; set store="):
         IMPORT(replace(job, parameters=HEATMAPS | {"labels.sigma": 50}))
     Store(job.out).check(HEATMAPS)

@@ -132,7 +132,7 @@ class TestKeys:
 
     def test_a_store_of_other_parameters(self, run: Run, root: Path, store: Path) -> None:
         error = run("train", *folder(root), *gaze(store), *LIGHT, "supervision=gaze", "labels.sigma=50").error("train")
-        assert "labels.sigma is 50 here but the store has 70; run fovea-prepare" in error
+        assert "labels.sigma is 50 here but the store has 70; " in error and "run fovea-prepare" in error
 
 
 class TestCheckpoints:

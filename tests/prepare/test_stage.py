@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,11 @@ def move(root: Path) -> None:
         header, *rows = csv.reader(file)
     x = header.index("CURRENT_FIX_X")
     write_fixations(table, [[*row[:x], float(row[x]) * 0.5, *row[x + 1 :]] for row in rows])
+
+
+def blacken(path: Path) -> None:
+    """Replace an image by a black one of the same size."""
+    cv2.imwrite(str(path), np.zeros_like(cv2.imread(str(path))))
 
 
 class Half:
@@ -194,7 +200,7 @@ class TestQuality:
         run(root, quality="masks")
         run(root)
         assert (root / "store" / "quality.csv").is_file()  # the maps are still the measured ones
-        move(root)
+        blacken(root / "images" / "c.png")
         run(root)
         assert not list((root / "store").glob("quality.*"))
 
@@ -208,9 +214,39 @@ class TestRestart:
     def test_other_parameters_are_refused(self, root: Path) -> None:
         run(root)
         before = files(root / "store")
-        with pytest.raises(ValueError, match=r"labels\.sigma is 7 here but the store has 6; set another store"):
+        with pytest.raises(ValueError, match=r"labels\.sigma is 7 here but the store has 6; set store=.*store_"):
             run(root, sigma=7.0)
         assert files(root / "store") == before
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (move, r"its maps were made from another file than labels\.path=.*fixations\.csv; set store=.*store_"),
+            (
+                lambda root: [*map(blacken, (root / "images").iterdir())],
+                r"its maps are of other images \(a, b and 1 more",
+            ),
+            (lambda root: [(root / "images" / f"{name}.png").unlink() for name in "ab"], r"of other images \(a, b\)"),
+        ],
+        ids=["labels", "images", "ids"],
+    )
+    def test_other_labels_or_images_are_refused(self, root: Path, change: Callable, message: str) -> None:
+        run(root, quality="labels")
+        before = files(root / "store")
+        change(root)
+        with pytest.raises(ValueError, match=message):
+            run(root)
+        assert files(root / "store") == before
+
+    def test_a_store_without_the_hash_of_its_labels_is_continued(self, root: Path) -> None:
+        run(root)
+        path = root / "store" / "manifest.json"
+        manifest = json.loads(path.read_text())
+        del manifest["labels"]["sha256"]
+        path.write_text(json.dumps(manifest))
+        move(root)
+        run(root)
+        assert "sha256" in json.loads(path.read_text())["labels"]
 
     def test_deleted_image_leaves_the_store(self, root: Path) -> None:
         run(root)
@@ -236,6 +272,7 @@ class TestRestart:
         run(root)
         complete = files(root / "store")
         move(root)
+        (root / "store" / "manifest.json").unlink()
         with pytest.raises(KeyboardInterrupt):
             run(root, dataset=Interrupted(root))
         assert not (root / "store" / "manifest.json").exists()
@@ -253,8 +290,9 @@ class TestRestart:
         truncated = root / "store" / "maps" / "b.png"
         truncated.write_bytes(truncated.read_bytes()[:-30])
         assert made() == [0, 1]
-        cv2.imwrite(str(root / "images" / "c.png"), np.zeros((22, 30, 3), np.uint8))
+        blacken(root / "images" / "c.png")
         assert made() == [2]
+        (root / "store" / "manifest.json").unlink()
         move(root)
         assert made() == [0, 1, 2]
         (root / "store" / "manifest.json").unlink()

@@ -1,8 +1,9 @@
 """The store: continuous maps as 16-bit PNG, and a manifest that records how they were made."""
 
+import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from fovea.runtime.files import make_folder, remove_abandoned, write_bytes, write_json
+from fovea.runtime.errors import first_few
+from fovea.runtime.files import make_folder, remove_abandoned, sha256, write_bytes, write_json
 
 _DEPTH = 65535
 _LAST_CHUNK = b"IEND\xaeB`\x82"  # the end of every complete PNG
@@ -31,15 +33,24 @@ def parameters(labels: Mapping[str, Any], refine: Mapping[str, Any]) -> dict[str
     }
 
 
+def prepare_here(store: Path) -> str:
+    """Return the command that makes a store, where nothing else about it is known."""
+    return f"fovea-prepare store={store}"
+
+
 class Store:
     """A folder with `maps/<id>.png` and `manifest.json`, which need not exist.
 
     A manifest always describes the maps: writing a map removes it, and it is written last. Each map also carries a
     record in a text chunk of the PNG, so that a run that resumes or shares a store can tell what a map was made from.
+
+    Args:
+        path: The folder.
+        command: Returns the command line that makes a store at a path; errors print it.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser()
+    def __init__(self, path: str | Path, command: Callable[[Path], str] = prepare_here) -> None:
+        self.path, self.command = Path(path).expanduser(), command
         self._manifest_path = self.path / "manifest.json"
 
     @cached_property
@@ -48,17 +59,17 @@ class Store:
 
         It has `parameters`, `images` by ID, `unlabeled` (IDs), `failures` by ID, `labels`, hashes and versions.
         """
-        path, command = self._manifest_path, f"run fovea-prepare store={self.path}"
+        path, command = self._manifest_path, f"run {self.command(self.path)}"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise ValueError(f"no manifest.json in {self.path}: {command} (or set another store)") from error
+            raise ValueError(f"no manifest.json in {self.path}: {command}") from error
         except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: damaged or unreadable; {command} again") from error
+            raise ValueError(f"{path}: damaged or unreadable; {command}") from error
         if isinstance(content, dict):
             content = _with_present_names(content)
         if not _is_manifest(content):
-            raise ValueError(f"{path}: not the manifest of a store; {command} again")
+            raise ValueError(f"{path}: not the manifest of a store; {command}")
         for image_id in [*content["images"], *content["unlabeled"]]:
             self._map_path(image_id)
         return content
@@ -79,7 +90,7 @@ class Store:
             levels = np.array(_image(path))
         except (OSError, ValueError) as error:
             reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
-            raise ValueError(f"cannot read {path}: {reason}; run fovea-prepare store={self.path} again") from error
+            raise ValueError(f"cannot read {path}: {reason}; run {self.command(self.path)}") from error
         return levels.astype(np.float32) / np.float32(_DEPTH)
 
     def write(self, image_id: str, values: np.ndarray, record: Mapping[str, Any] | None = None) -> None:
@@ -103,23 +114,83 @@ class Store:
             return None
         return record if isinstance(record, dict) else None
 
-    def check(self, parameters: Mapping[str, object]) -> None:
-        """Refuse maps that were made with other parameters; raises like `manifest` too."""
-        if differences := self.differences(parameters):
-            wanted = " ".join(f"{name}={parameters[name]}" for name in differences if name in parameters)
+    def check(self, parameters: Mapping[str, object], labels: str | None = None) -> None:
+        """Refuse maps that were made with other parameters or from another file of labels; raises like `manifest` too.
+
+        A file that does not exist is not compared, because a store is used alone on other machines.
+        """
+        problems = list(self.differences(parameters).values())
+        if labels is not None and self._has_other_labels(Path(labels).expanduser()):
+            problems.append(f"labels.path={labels} is not the file that its maps were made from")
+        if problems:
             raise ValueError(
-                f"{self.path}: {', '.join(differences.values())}; "
-                f"run fovea-prepare {wanted} store=ANOTHER_FOLDER and use that, or set the values of this store"
+                f"{self.path}: {', '.join(problems)}; set what this store was made with, or "
+                f"{self.make_another(parameters, labels)}"
             )
 
-    def refuse_mixture(self, parameters: Mapping[str, object]) -> None:
-        """Before writing, refuse the same; a store without a valid manifest is accepted and checked map by map."""
+    def check_images(self, images: Mapping[str, Path], parameters: Mapping[str, object], labels: str | None) -> None:
+        """Refuse maps that were made for other image files; a manifest without their hashes is not compared."""
+        if changed := self._changed(images):
+            few = 2 * len(changed) <= len(images)  # fovea-prepare then makes these maps again
+            again = f"run {self.command(self.path)}" if few else self.make_another(parameters, labels)
+            raise ValueError(
+                f"{self.path}: the maps of {first_few(changed, 2)} were made for other image files; "
+                f"correct data.root or store, or {again}"
+            )
+
+    def make_another(self, parameters: Mapping[str, object], labels: str | None) -> str:
+        """Return the advice to make a store beside this one, with a command that can be pasted."""
+        another = self._another(parameters, labels)
+        return f"set store={another} and run {self.command(another)}"
+
+    def refuse_mixture(self, parameters: Mapping[str, object], images: Mapping[str, Path], labels: str | None) -> None:
+        """Before writing, refuse a store of other parameters, labels or images.
+
+        A store without a valid manifest is accepted and checked map by map.
+
+        Args:
+            parameters: Of the maps that will be written.
+            images: All image files, by ID.
+            labels: The file of labels; None if the maps are imported.
+        """
         try:
-            differences = self.differences(parameters)
+            problems = list(self.differences(parameters).values())
         except ValueError:
             return
-        if differences:
-            raise ValueError(f"{self.path}: {', '.join(differences.values())}; set another store or delete this one")
+        imported = "imported" in self.manifest
+        if imported != (labels is None):
+            problems.append("its maps were imported" if imported else "its maps were made by fovea-prepare")
+        elif labels is not None and self._has_other_labels(Path(labels).expanduser()):
+            problems.append(f"its maps were made from another file than labels.path={labels}")
+        stored = self.manifest["images"]
+        different = [*(name for name in stored if name not in images), *self._changed(images)]
+        if 2 * len(different) > len(stored):
+            problems.append(f"its maps are of other images ({first_few(different, 2)}) than those of data.root")
+        if problems:
+            another = self._another(parameters, labels)
+            raise ValueError(f"{self.path}: {', '.join(problems)}; set store={another}, or delete this one")
+
+    def _has_other_labels(self, path: Path) -> bool:
+        """Return whether the labels are another file than that of the manifest, as far as both are known."""
+        labels = self.manifest.get("labels")
+        stored = labels.get("sha256") if isinstance(labels, dict) else None
+        return stored is not None and path.is_file() and sha256(path) != stored
+
+    def _changed(self, images: Mapping[str, Path]) -> list[str]:
+        """Return the images whose files are not those that the manifest records."""
+        stored = {
+            name: figures["sha256"]
+            for name, figures in self.manifest["images"].items()
+            if isinstance(figures, dict) and "sha256" in figures
+        }
+        return [name for name, path in images.items() if name in stored and sha256(path) != stored[name]]
+
+    def _another(self, parameters: Mapping[str, object], labels: str | None) -> Path:
+        """Return the path of a store beside this one, named after what it would be made with."""
+        made_with = hashlib.sha256(json.dumps(dict(parameters), sort_keys=True, default=str).encode())
+        if labels is not None and Path(labels).expanduser().is_file():
+            made_with.update(Path(labels).expanduser().read_bytes())
+        return self.path.with_name(f"{self.path.name}_{made_with.hexdigest()[:8]}")
 
     def differences(self, parameters: Mapping[str, object]) -> dict[str, str]:
         """Return the parameters in which the store differs, each with a phrase; raises like `manifest`."""

@@ -1,7 +1,7 @@
 """Targets: what a network is trained on or scored against, one class for each type of annotation."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fovea.data.images.folder import Folder
 
 log = logging.getLogger(__name__)
+_COMPARED = 20  # image files at most that are compared with those of the maps
 
 
 class Target(Protocol):
@@ -117,26 +118,40 @@ class PseudoMask:
         store: The store.
         parameters: What its maps must have been made with.
         threshold: Of the labels to score against: `map >= threshold`.
+        made_from: The file of labels that its maps must have been made from; None compares none.
+        image_path: Returns the file of an image, to compare some with those of the maps; None compares none.
     """
 
     name: ClassVar[str] = "pseudo"
     title: ClassVar[str] = "pseudo-mask"
     fill = 0
 
-    def __init__(self, store: Store, parameters: Mapping[str, Any], threshold: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        parameters: Mapping[str, Any],
+        threshold: float,
+        made_from: str | None = None,
+        image_path: Callable[[str], Path] | None = None,
+    ) -> None:
         self.store, self.parameters, self.threshold = store, parameters, threshold
+        self.made_from, self.image_path = made_from, image_path
 
     def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
-        """Return the ids that have a map, after a check of the parameters of the store."""
+        """Return the ids that have a map, after a check of what the store was made with."""
         if not ids:
             return []
-        self.store.check(self.parameters)
+        self.store.check(self.parameters, self.made_from)
         kept = [image_id for image_id in ids if self.store.has(image_id)]
         if not kept:
             raise ValueError(
                 f"{self.store.path}: a map of none of these {len(ids)} images ({first_few(ids, 2)}); "
-                "give the store of this data set, or run fovea-prepare for it"
+                f"set the store of this data set, or {self.store.make_another(self.parameters, self.made_from)}"
             )
+        if self.image_path is not None:  # reading all would take minutes for a large data set
+            some = kept[:: -(-len(kept) // _COMPARED)]
+            images = {image_id: self.image_path(image_id) for image_id in some}
+            self.store.check_images(images, self.parameters, self.made_from)
         for image_id in kept if open_all else ():
             self.read(image_id)
         return _reported(ids, kept, "no pseudo-mask")

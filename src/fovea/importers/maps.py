@@ -48,7 +48,7 @@ class Maps:
         splits = dataset.splits()
         needed = {*splits["train"], *splits["val"]}
         wanted = [name for name in dataset.ids if name in maps or name in needed]
-        store.refuse_mixture(parameters)
+        store.refuse_mixture(parameters, {name: dataset.image_path(name) for name in dataset.ids}, None)
         store.start()
         images: dict[str, dict[str, object]] = {}
         failures: dict[str, str] = {}

@@ -65,11 +65,12 @@ def prepare(
         page: Writes `quality.html` if quality is measured, see `fovea.report.quality_page`.
 
     Raises:
-        ValueError: An argument or the labels are invalid, the store has other maps, or not one map could be made.
+        ValueError: An argument or the labels are invalid, the store has maps of other parameters, labels or images, or
+            not one map could be made.
     """
     _check(dataset, quality, thresholds, shards, shard)
     target = Store(store)
-    target.refuse_mixture(parameters)
+    target.refuse_mixture(parameters, {name: dataset.image_path(name) for name in dataset.ids}, label.path)
     table = label.read(dataset.ids)
     labeled = [image_id for image_id in dataset.ids if len(table.of(image_id))]
     if not labeled:

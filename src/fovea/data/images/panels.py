@@ -60,7 +60,7 @@ class Panels:
         """The store if it exists and fits: a sheet without the column of maps is still useful."""
         try:
             if self.given is not None:
-                self.given.check(self.parameters)
+                self.given.check(self.parameters, self.fixations)
         except ValueError:
             return None
         return self.given

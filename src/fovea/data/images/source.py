@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from fovea.data.images.files import image_files
 from fovea.data.images.folder import Folder
 from fovea.data.images.panels import Panels
+from fovea.data.prepare_command import prepare_command
 from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import carve, chosen_split, same_files
 from fovea.data.store import Store, parameters
@@ -131,7 +132,7 @@ class Images:
         """Return the targets of the labeled images, by name."""
         served: dict[str, Callable[[], Target]] = {
             Mask.name: partial(Mask, dataset),
-            PseudoMask.name: self._pseudo_mask,
+            PseudoMask.name: partial(self._pseudo_mask, dataset),
         }
         if unknown := sorted({*needs} - {*served, Unlabeled.name}):
             names = ", ".join([*served, Unlabeled.name])
@@ -141,14 +142,26 @@ class Images:
             )
         return [served[name]() for name in sorted(needs) if name in served]
 
-    def _pseudo_mask(self) -> PseudoMask:
+    def _pseudo_mask(self, dataset: Folder) -> PseudoMask:
         store = self._store()
         if store is None:
-            raise ValueError("store is not given; run fovea-prepare and give its store")
-        return PseudoMask(store, self._parameters(), self.select_threshold)
+            raise ValueError("store is not set; run fovea-prepare and set its store")
+        return PseudoMask(store, self._parameters(), self.select_threshold, self._labels, dataset.image_path)
+
+    @cached_property
+    def _labels(self) -> str | None:
+        """The file of labels that maps are compared with, if it exists here; a store is also used without it."""
+        labels: str | None = self.maps["labels"].get("path") if self.maps else None
+        if labels is None or Path(labels).expanduser().is_file():
+            return labels
+        log.warning("labels.path=%s does not exist: no check that the store was made from it", labels)
+        return None
 
     def _store(self) -> Store | None:
-        return Store(self.maps["store"]) if self.maps and self.maps["store"] else None
+        if not self.maps or not self.maps["store"]:
+            return None
+        data = {key: getattr(self, key) for key in ("name", "root", "dataset", "channels", "maps")}
+        return Store(self.maps["store"], partial(prepare_command, data))
 
     def _parameters(self) -> dict[str, Any]:
         return parameters(self.maps["labels"], self.maps["refine"]) if self.maps else {}
