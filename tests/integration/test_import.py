@@ -35,7 +35,8 @@ def test_from_a_recording_to_a_model(run: Run, root: Path, tmp_path: Path) -> No
     prepared = run("prepare", *folder(root), *gaze(tmp_path / "mine"), "labels.path=mine.csv")
     assert prepared.status == 0, prepared
     assert "8 maps in" in prepared.stdout
-    trained = run("train", *folder(root), *gaze(tmp_path / "mine"), *LIGHT, "supervision=gaze")
+    mine = [*gaze(tmp_path / "mine"), "labels.path=mine.csv"]
+    trained = run("train", *folder(root), *mine, *LIGHT, "supervision=gaze")
     assert trained.status == 0, trained
 
 

@@ -145,7 +145,7 @@ class Images:
     def _pseudo_mask(self, dataset: Folder) -> PseudoMask:
         store = self._store()
         if store is None:
-            raise ValueError("store is not set; run fovea-prepare and set its store")
+            raise ValueError("store is not given; run fovea-prepare and give its store")
         return PseudoMask(store, self._parameters(), self.select_threshold, self._labels, dataset.image_path)
 
     @cached_property
