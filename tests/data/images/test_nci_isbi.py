@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.uid import JPEGLSLossless
 
 from fovea.data.images.nci_isbi import NciIsbi, read_slice
 from fovea.data.splits import published
@@ -112,3 +114,77 @@ def test_a_slice_cut_short_is_named(root: Path, tmp_path: Path) -> None:
     (tmp_path / "x.dcm").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"cannot decode .*x\.dcm"):
         read_slice(tmp_path / "x.dcm")
+
+
+def rewritten(path: Path, out: Path, pixels: np.ndarray, **tags: object) -> Path:
+    """Write a slice again with other stored values and tags."""
+    dataset = pydicom.dcmread(path)
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit = 15
+    dataset.PixelData = pixels.tobytes()
+    for name, value in tags.items():
+        if isinstance(value, int):
+            dataset.add_new(name, "SS" if value < 0 else "US", value)
+        else:
+            setattr(dataset, name, value)
+    dataset.save_as(out)
+    return out
+
+
+class TestPresentation:
+    @pytest.fixture
+    def path(self, root: Path) -> Path:
+        return root / "images" / "Prostate3T-01-0001_5.dcm"
+
+    @pytest.mark.parametrize(
+        ("sign", "offset", "tags"),
+        [
+            (-1, 4095, {"PhotometricInterpretation": "MONOCHROME1"}),
+            (-1, 4095, {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}),
+            (-1, 4095, {"RescaleSlope": "-1", "RescaleIntercept": "4095"}),
+            (-1, 4095, {"RescaleSlope": "-2"}),
+            (1, 0, {"RescaleSlope": "-1", "RescaleIntercept": "0", "PhotometricInterpretation": "MONOCHROME1"}),
+            (1, 0, {"WindowCenter": "40", "WindowWidth": "10"}),
+            (1, 0, {"PixelPaddingValue": 60000}),
+        ],
+    )
+    def test_a_slice_equals_its_plain_version(
+        self, path: Path, tmp_path: Path, sign: int, offset: int, tags: dict[str, object]
+    ) -> None:
+        stored = pydicom.dcmread(path).pixel_array.astype(np.int64)
+        other = rewritten(path, tmp_path / "x.dcm", (sign * stored + offset).astype(np.uint16), **tags)
+        np.testing.assert_array_equal(read_slice(other), read_slice(path))
+
+    @pytest.mark.parametrize(
+        ("dtype", "value", "limit"),
+        [(np.uint16, 60000, None), (np.int16, -2000, None), (np.int16, -2000, -1900), (np.int16, -2000, -2100)],
+    )
+    @pytest.mark.parametrize("inverse", [False, True])
+    def test_padding_is_black_and_not_scaled(
+        self, path: Path, tmp_path: Path, dtype: type, value: int, limit: int | None, inverse: bool
+    ) -> None:
+        stored = pydicom.dcmread(path).pixel_array.astype(np.int64)
+        plain = read_slice(rewritten(path, tmp_path / "plain.dcm", stored.astype(np.uint16)))
+        corner = np.zeros(stored.shape, bool)
+        corner[:5, :5] = True
+        low, high = stored[~corner].min(), stored[~corner].max()
+        assert (low, high) == (stored.min(), stored.max())
+        values = np.where(corner, value, 4095 - stored if inverse else stored).astype(dtype)
+        tags = {"PixelPaddingValue": value} | ({} if limit is None else {"PixelPaddingRangeLimit": limit})
+        tags |= {"PhotometricInterpretation": "MONOCHROME1"} if inverse else {}
+        padded = read_slice(rewritten(path, tmp_path / "x.dcm", values, **tags))
+        np.testing.assert_array_equal(padded, np.where(corner, 0, plain))
+
+    def test_a_missing_decoder_names_its_package(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        decoder = pydicom.pixels.get_decoder(JPEGLSLossless)
+        monkeypatch.setattr(decoder, "_available", {})
+        dataset = pydicom.dcmread(path)
+        dataset.PixelData = pydicom.encaps.encapsulate([bytes(8)])
+        dataset.file_meta.TransferSyntaxUID = JPEGLSLossless
+        dataset["PixelData"].is_undefined_length = True
+        dataset.save_as(tmp_path / "x.dcm")
+        with pytest.raises(ValueError, match=r"x\.dcm: no installed package reads JPEG-LS.*install pylibjpeg"):
+            read_slice(tmp_path / "x.dcm")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.pixels import apply_modality_lut, get_decoder
 
 from fovea.data.images.folder import Folder
 
@@ -50,18 +51,67 @@ class NciIsbi(Folder):
 def read_slice(path: Path) -> np.ndarray:
     """Decode a gray DICOM slice to uint8 [H, W], min-max scaled; a slice with a single value is black.
 
+    Rescaling and the modality table are applied, MONOCHROME1 is inverted, and padding is black and left out of the
+    scale. A window for display is not applied, as published.
+
     Raises:
         ValueError: the file is missing, is not a DICOM image, or has several frames or colors.
     """
     try:
-        stored = pydicom.dcmread(path).pixel_array
+        dataset = pydicom.dcmread(path)
+        _check_decoder(path, dataset)
+        stored = dataset.pixel_array
+        gray = str(dataset.PhotometricInterpretation).startswith("MONOCHROME")
+        pixels = _modality(stored, dataset) if gray and stored.ndim == 2 else stored
+        padding = _padding(stored, dataset)
+    except _DecoderMissingError:
+        raise
     except Exception as error:  # pydicom and its decoders raise various errors on damaged files
         raise _undecodable(path, error) from error
+    if not gray:
+        raise ValueError(f"{path}: a color image ({dataset.PhotometricInterpretation}); save it as gray DICOM")
     if stored.ndim != 2:
         raise ValueError(f"{path}: {stored.ndim} axes of pixels; save each frame as its own gray DICOM file")
-    pixels = stored.astype(np.float64)
-    spread = np.ptp(pixels)
-    return ((pixels - pixels.min()) / (spread or 1.0) * 255).astype(np.uint8)
+    shown = pixels[~padding]
+    if not shown.size:
+        return np.zeros(stored.shape, np.uint8)
+    scaled = (pixels - shown.min()) / (np.ptp(shown) or 1.0) * 255
+    return np.where(padding, 0, scaled).astype(np.uint8)
+
+
+class _DecoderMissingError(ValueError):
+    """The file is sound, but its compression needs another package."""
+
+
+def _check_decoder(path: Path, dataset: Dataset) -> None:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax.is_encapsulated and not get_decoder(syntax).is_available:
+        raise _DecoderMissingError(
+            f"cannot decode {path}: no installed package reads {syntax.name}; install pylibjpeg[all], or save the file "
+            "without compression"
+        )
+
+
+def _modality(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Return the values, float64, such that a higher one is brighter."""
+    if "RescaleSlope" in dataset and "RescaleIntercept" not in dataset:
+        dataset.RescaleIntercept = 0
+    values: np.ndarray = apply_modality_lut(stored, dataset).astype(np.float64)
+    inverse = dataset.PhotometricInterpretation == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE"
+    return -values if inverse else values
+
+
+def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Return where the pixels are padding: one stored value, or a range of them."""
+    if dataset.get("PixelPaddingValue") is None:
+        return np.zeros(stored.shape, bool)
+    value = int(dataset.PixelPaddingValue)
+    limit = dataset.get("PixelPaddingRangeLimit")
+    unsigned = np.dtype(f"u{stored.dtype.itemsize}")  # writers disagree on the sign of these two
+    ends = np.array([value, value if limit is None else int(limit)]) & np.iinfo(unsigned).max
+    lowest, highest = sorted(ends.astype(unsigned).view(stored.dtype).tolist())
+    padding: np.ndarray = (stored >= lowest) & (stored <= highest)
+    return padding
 
 
 def read_header(path: Path) -> Dataset:
