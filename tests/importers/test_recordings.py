@@ -241,6 +241,14 @@ class TestTable:
         with pytest.raises(ValueError, match=r"no row matches format\.where\.picture=c; the column has a\.png, b\.png"):
             imported("generic", source, columns=NAMES, where={"picture": "c"})
 
+    def test_refuses_a_filter_of_a_missing_column(self, imported: Import, tmp_path: Path) -> None:
+        source = exports.generic(tmp_path / "s.csv")
+        for name, keys in (("where", {"pictrue": "a.*"}), ("event", {"typo": "1"})):
+            message = rf"no column {next(iter(keys))}; .*; correct the name in format\.{name}, or"
+            with pytest.raises(ValueError, match=message):
+                imported("generic", source, columns=NAMES, **{name: keys})
+            imported("generic", source, columns=NAMES, optional=[*keys], **{name: keys})
+
     def test_refuses_unknown_columns(self, imported: Import, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"columns\.picture is not a column"):
             imported("generic", exports.generic(tmp_path / "s.csv"), columns={"picture": "x"})

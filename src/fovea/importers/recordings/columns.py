@@ -47,6 +47,7 @@ class ColumnReader:
     samples: Mapping[str, Any]
     where: Mapping[str, Names]
     event: Mapping[str, Names]
+    optional: Sequence[str]
     trial_columns: Sequence[str]
     unit: Unit
     flip_y: bool
@@ -86,6 +87,7 @@ class ColumnReader:
         samples = {**self.columns, **self.samples}
         table = read_table(path, self.delimiter, [*listed(self.columns["x"]), *listed(samples["x"])])
         names = self._names(table)
+        self._check_filters(table)
         for column, patterns in self.where.items():
             mask = _matching(table, column, patterns)
             if mask is not None and not mask.any():
@@ -105,6 +107,13 @@ class ColumnReader:
         if not trials:
             raise ValueError(f"{path}: no row names an image; set format.columns.image, or format.name=file")
         return Recording(trials, rows.unit, self._screen(table), stray)
+
+    def _check_filters(self, table: Table) -> None:
+        """Refuse a table without a column of `where` or `event` that is not optional: it would be read as a whole."""
+        for argument in ("where", "event"):
+            for column in getattr(self, argument):
+                if column not in self.optional:
+                    table.need(column, f"correct the name in format.{argument}, or add it to format.optional")
 
     def _names(self, table: Table) -> Mapping[int, str]:
         """Return the image's name by line of the file."""
