@@ -2,9 +2,13 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
+import torch
+
+from fovea.metrics.per_image import PerImage
 
 from .commands import LIGHT, STEPS, Run, folder, gaze, last, summary
 
@@ -71,3 +75,39 @@ def test_jobs_of_a_sweep_have_folders_of_their_own(run: Run, line: list[str], tm
     seeds = [json.loads((tmp_path / "sweep" / job / "provenance.json").read_text())["seed"] for job in "01"]
     assert seeds == [0, 1]
     assert steps(tmp_path / "sweep" / "0" / "metrics.csv") == steps(tmp_path / "sweep" / "1" / "metrics.csv")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["optimizer.lr=1e30"], r"step \d: .*optimizer.lr=1e\+30"),
+        (["+trainer.limit_train_batches=0"], "nothing is trained"),
+        (["+trainer.max_time=00:00:00:00"], "nothing was trained: 0 steps"),
+    ],
+    ids=["nan", "no_batches", "no_steps"],
+)
+def test_a_failed_training_does_not_end_as_done(
+    run: Run, dataset: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    error = run("train", *folder(dataset), *LIGHT, "supervision=full", *options, "hydra.run.dir=run").error("train")
+    assert re.match(message, error)
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert not left & {"outcome.json", "training.json", "evaluate"}
+    for path in (tmp_path / "run").glob("checkpoints/*.ckpt"):
+        assert all(weight.isfinite().all() for weight in torch.load(path, weights_only=True)["state_dict"].values())
+
+
+def test_a_moved_run_keeps_its_best_checkpoint(
+    run: Run, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.2, 0.9, 0.5, 0.3])
+    monkeypatch.setattr(PerImage, "compute", lambda self: {"dice": torch.tensor(next(scores))})
+    line = [*folder(dataset), *LIGHT, "supervision=full", "trainer.val_check_interval=2", "ckpt_path=auto"]
+    line += ["trainer.num_sanity_val_steps=0", "evaluate=[]"]
+    assert run("train", *line, "trainer.max_steps=4", "hydra.run.dir=before").status == 0
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "before").rename(tmp_path / "elsewhere" / "after")
+    assert run("train", *line, "trainer.max_steps=8", "hydra.run.dir=elsewhere/after").status == 0
+    best = torch.load(tmp_path / "elsewhere" / "after" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] == 4
+    assert list(scores) == [] and last(tmp_path / "elsewhere" / "after")["global_step"] == 8

@@ -11,6 +11,7 @@ from torch import nn
 from torch.serialization import safe_globals
 
 from fovea.engine.build import build
+from fovea.engine.finite import not_numbers
 from fovea.runtime.errors import first_few
 from fovea.runtime.moved import upgrade
 
@@ -113,8 +114,13 @@ def fill(module: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> 
     """Load all weights of a module.
 
     Raises:
-        ValueError: names or shapes differ.
+        ValueError: names or shapes differ, or a weight is not a number.
     """
+    if broken := not_numbers(weights):
+        raise ValueError(
+            f"checkpoint: {path} has weights that are not numbers ({first_few(broken, 2)}): its training failed; "
+            "give another, or train again with a lower optimizer.lr"
+        )
     own = module.state_dict()
     wrong = [key for key, value in own.items() if key not in weights or weights[key].shape != value.shape]
     wrong += [key for key in weights if key not in own]

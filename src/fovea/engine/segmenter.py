@@ -13,7 +13,9 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from fovea.data.source import Predictor
 from fovea.engine.checkpoint import KEY
+from fovea.engine.finite import Finite
 from fovea.engine.lightning_private import resume_epochs_from_loader
+from fovea.engine.moved_run import follow
 from fovea.metrics.per_image import PerImage
 from fovea.models.layout import compile_networks, put_channels_last
 from fovea.supervision.batch import Batch
@@ -60,6 +62,8 @@ class Segmenter(pl.LightningModule):
         self.predictor = predictor
         self.scores = PerImage(classes=classes)
         self.random: Mapping[str, Tensor] = {}  # the random states of the checkpoint to resume from
+        self.finite = Finite(self.config)
+        self.skipped = 0  # steps that the scaler of 16-mixed skipped, since their gradients were not finite
 
     @property
     def progress(self) -> float:
@@ -69,6 +73,7 @@ class Segmenter(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch, and log every term of the mode as `train/<term>`."""
         terms = self.supervision.losses(batch, self.progress)
+        self.finite.note(self.global_step + 1, terms)
         values = {f"train/{name}": value.detach() for name, value in terms.items()}
         self.log_dict(values)
         self.log("loss", terms["loss"].detach(), prog_bar=True, logger=False)
@@ -76,8 +81,21 @@ class Segmenter(pl.LightningModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then update the mode, e.g. its moving average of weights."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        before = 0.0 if scaler is None else scaler.get_scale()
         super().optimizer_step(*args, **kwargs)
+        if scaler is not None and scaler.get_scale() < before:
+            self.skipped += 1
         self.supervision.after_step(self.progress)
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """End a training whose loss is not a number."""
+        if self.global_step % max(1, self.trainer.log_every_n_steps) == 0:  # type: ignore[attr-defined]
+            self.finite.check()
+
+    def on_validation_start(self) -> None:
+        """Do not validate weights that a loss that is not a number has changed."""
+        self.finite.check()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score one image at its native size, as the evaluation does."""
@@ -99,19 +117,29 @@ class Segmenter(pl.LightningModule):
         """Return the optimizer, and the schedule that is stepped after each of its steps."""
         optimizer = self.make_optimizer(self.supervision.parameters())
         self.trainer.fit_loop.setup_data()  # the number of batches is not known earlier
+        if not self.trainer.limit_train_batches:
+            raise ValueError("nothing is trained: trainer.limit_train_batches=0; set it above 0, or leave it out")
         max_steps = int(self.trainer.estimated_stepping_batches)
         steps_per_epoch = max(1, int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches)
         scheduler = self.make_scheduler(optimizer, max_steps=max_steps, steps_per_epoch=steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "frequency": 1}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the configuration, as plain values, and the random state of every process."""
-        checkpoint[KEY] = {"config": self.config, "random": self._gathered(random_state())}
+        """Add the configuration, as plain values, and the random state of every process.
+
+        Raises:
+            ValueError: the loss or a weight is not a number.
+        """
+        self.finite.check()
+        self.finite.check_weights(self.global_step, checkpoint["state_dict"])
+        random = self._gathered(random_state())
+        checkpoint[KEY] = {"config": self.config, "random": random, "skipped": self.skipped}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random states until the training starts, since its setup draws random numbers."""
-        self.random = checkpoint[KEY]["random"]
+        self.random, self.skipped = checkpoint[KEY]["random"], checkpoint[KEY].get("skipped", 0)
         resume_epochs_from_loader(checkpoint)
+        follow(self.trainer, checkpoint)
 
     def on_train_start(self) -> None:
         """Restore the random states of the checkpoint."""

@@ -116,6 +116,8 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
         if isinstance(error, SIGTERMException) or isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         raise
+    if trainer.global_step <= segmenter.skipped:
+        raise ValueError(nothing_trained(trainer, segmenter))
     if trainer.global_step == (step or 0):  # no step was left
         if not kept:  # ckpt_path names a checkpoint of another run
             trainer.save_checkpoint(last, weights_only=False)
@@ -125,6 +127,25 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
             Path(trainer.default_root_dir) / "training.json",
             {"seconds": round(seconds, 1), "steps": trainer.global_step} | images_of_step(trainer, data),
         )
+        if segmenter.skipped:
+            log.warning(
+                "trainer.precision=16-mixed: %d of %d steps were skipped, since a gradient was too large for it",
+                segmenter.skipped,
+                trainer.global_step,
+            )
+
+
+def nothing_trained(trainer: pl.Trainer, segmenter: Segmenter) -> str:
+    """Return why a run has trained nothing, and what to set."""
+    if segmenter.skipped:
+        return (
+            f"nothing was trained: trainer.precision=16-mixed skipped all {segmenter.skipped} steps, since a gradient "
+            "was too large; train longer, or set trainer.precision=bf16-mixed or 32-true"
+        )
+    return (
+        f"nothing was trained: 0 steps with trainer.max_steps={trainer.max_steps}; raise it, or trainer.max_epochs, "
+        "trainer.max_time or trainer.limit_train_batches if set"
+    )
 
 
 def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logger]) -> pl.Trainer:

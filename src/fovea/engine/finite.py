@@ -1,0 +1,64 @@
+"""End a training whose loss or weights are not numbers, before a checkpoint of it is saved."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fovea.runtime.errors import first_few
+
+
+class Finite:
+    """Notes the terms of the loss of each step on their device, and raises when it is asked.
+
+    Reading a value waits for the device, so this is done every few steps only.
+
+    Args:
+        config: The training configuration, whose learning rate and precision the error names.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = config
+        self.pending: list[tuple[int, dict[str, Tensor]]] = []  # step and terms, not yet looked at
+
+    def note(self, step: int, terms: Mapping[str, Tensor]) -> None:
+        """Note the terms of a step."""
+        self.pending.append((step, {name: value.detach().isfinite().all() for name, value in terms.items()}))
+
+    def check(self) -> None:
+        """Look at all noted steps.
+
+        Raises:
+            ValueError: a term is not a number; the line names the first such step.
+        """
+        pending, self.pending = self.pending, []
+        if not pending or torch.stack([flag.cpu() for _, terms in pending for flag in terms.values()]).all():
+            return
+        for step, terms in pending:
+            # `loss` is the sum of the others
+            if wrong := sorted((name for name, flag in terms.items() if not flag), key=lambda name: name == "loss"):
+                raise ValueError(f"step {step}: the term {wrong[0]} of the loss is not a finite number; {self.cause}")
+
+    def check_weights(self, step: int, weights: Mapping[str, Any]) -> None:
+        """Refuse weights that are not numbers.
+
+        Raises:
+            ValueError: some are not.
+        """
+        if wrong := not_numbers(weights):
+            raise ValueError(f"step {step}: weights are not numbers ({first_few(wrong, 2)}); {self.cause}")
+
+    @property
+    def cause(self) -> str:
+        """The likeliest cause, with the key to change."""
+        rate = self.config.get("optimizer", {}).get("lr")
+        lower = f"lower optimizer.lr={rate}" if rate is not None else "lower the learning rate"
+        if self.config.get("trainer", {}).get("precision") == "16-mixed":
+            return f"a number may be too large for trainer.precision=16-mixed: set bf16-mixed or 32-true, or {lower}"
+        return f"the learning rate may be too high: {lower}"
+
+
+def not_numbers(weights: Mapping[str, Any]) -> list[str]:
+    """Return the names of the tensors that hold a value that is not a number."""
+    return [name for name, value in weights.items() if isinstance(value, Tensor) and bool(value.isnan().any())]
