@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from fovea.data.images.files import image_files, image_size, read_image
+from fovea.data.images.folder import Folder
 from fovea.data.images.masks import read_mask
 
 
@@ -38,11 +39,34 @@ def test_every_mode_becomes_the_channels_asked_for(
     assert (image.shape, image.dtype) == ((5, 7, channels), np.uint8)
 
 
-def test_exif_orientation_is_not_applied(tmp_path: Path, colors: np.ndarray) -> None:
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_exif_orientation_is_not_applied(
+    tmp_path: Path, colors: np.ndarray, suffix: str, turn: int, compression: str | None
+) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees for display
-    path = save(tmp_path / "a.png", colors, exif=exif)
+    exif[0x0112] = turn
+    path = save(tmp_path / f"a.{suffix}", colors, exif=exif, compression=compression)
     np.testing.assert_array_equal(read_image(path, 3), colors)
+    assert image_size(path) == (5, 7)
+    half = (np.arange(35).reshape(5, 7) % 3 == 0).astype(np.uint8)
+    np.testing.assert_array_equal(read_mask(save(tmp_path / f"m.{suffix}", half, exif=exif)), half)
+
+
+def test_exif_orientations_are_counted_once(
+    tmp_path: Path, colors: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "images").mkdir()
+    for index, suffix in enumerate(("jpg", "png", "tif", "bmp", "jpg")):
+        exif = Image.Exif()
+        exif[0x0112] = 1 if index == 4 else 6
+        options = {} if suffix == "bmp" else {"exif": exif}
+        save(tmp_path / "images" / f"{index}.{suffix}", colors, **options)
+    for _ in range(2):
+        assert len(Folder(tmp_path).ids) == 5
+    [record] = caplog.records
+    assert "3 of 5 images have an EXIF orientation" in record.getMessage()
 
 
 @pytest.mark.parametrize("channels", [None, 3, 4])

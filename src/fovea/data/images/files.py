@@ -1,21 +1,36 @@
 """Image files: pixels as stored, and errors that name the file."""
 
 import io
+import logging
 import os
 import struct
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_bytes
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 """Suffixes of image files, in lower case."""
 
 _MODES = {1: "L", 3: "RGB"}
+_ORIENTATION = 0x0112
+_UNDO: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, 1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels, -1),
+}
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
 
 
@@ -37,19 +52,53 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
     if channels not in _MODES:
         raise ValueError(f"channels must be 1 (gray) or 3 (RGB), got {channels}")
     with opened(path) as image:
-        mode, deep = image.mode, image.mode not in _EIGHT_BIT or is_deep_color(image)
+        mode, deep, turn = image.mode, image.mode not in _EIGHT_BIT or is_deep_color(image), tiff_turn(image)
         pixels = np.empty((0, 0)) if deep else np.array(image.convert(_MODES[channels]))
     if deep:
         raise ValueError(
             f"{path}: more than 8 bits per channel ({mode}); choose the range of values that becomes 0 to 255, and "
             "save the image with 8 bits"
         )
+    pixels = turned_back(pixels, turn)
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def is_deep_color(image: Image.Image) -> bool:
     """Return whether an opened color image, not yet decoded, has 16 bits per channel; Pillow would keep the upper 8."""
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())) and not image.mode.startswith("I")
+
+
+def tiff_turn(image: Image.Image) -> int:
+    """Return the orientation that Pillow applies while it decodes this opened image: only that of a TIFF, else 1."""
+    return int(image.getexif().get(_ORIENTATION, 1)) if image.format == "TIFF" else 1
+
+
+def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """Return pixels [H, W, ...] as they are stored, from pixels that Pillow turned."""
+    return np.ascontiguousarray(_UNDO[turn](pixels)) if turn in _UNDO else pixels
+
+
+@cache
+def warn_orientations(folder: Path, paths: tuple[Path, ...]) -> None:
+    """Log, once per folder, how many images have an EXIF orientation, since it is not applied."""
+    turned = [path.name for path in paths if path.suffix.lower() in SUFFIXES and _orientation(path) != 1]
+    if turned:
+        log.warning(
+            "%s: %d of %d images have an EXIF orientation, which is not applied; masks and fixations must have the "
+            "coordinates of the stored pixels: %s",
+            folder,
+            len(turned),
+            len(paths),
+            first_few(turned),
+        )
+
+
+def _orientation(path: Path) -> int:
+    """Return the orientation in the header of a file; 1 if there is none, or if the file cannot be opened."""
+    with suppress(ValueError), opened(path) as image:
+        if image.format != "PNG" or "exif" in image.info:  # Pillow would decode a PNG to look behind its pixels
+            return int(image.getexif().get(_ORIENTATION, 1))
+    return 1
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -59,7 +108,7 @@ def image_size(path: Path) -> tuple[int, int]:
         ValueError: the file is missing, or is not an image.
     """
     with opened(path) as image:
-        return image.height, image.width
+        return (image.width, image.height) if tiff_turn(image) > 4 else (image.height, image.width)
 
 
 def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str, Path]:
@@ -102,7 +151,8 @@ def _is_image(entry: os.DirEntry[str], suffixes: Collection[str]) -> bool:
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image file; every error of Pillow, also of the decoding in the `with` block, becomes one line."""
     try:
-        with Image.open(path) as image:
+        # of a path Pillow maps the file into memory, and mixes up the pixels of a turned gray TIFF
+        with path.open("rb") as file, Image.open(file) as image:
             pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
             if pages == 1:
                 yield image

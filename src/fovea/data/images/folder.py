@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from fovea.data.images.files import SUFFIXES, image_files, image_size, read_image
+from fovea.data.images.files import SUFFIXES, image_files, image_size, read_image, warn_orientations
 from fovea.data.images.masks import read_mask
 from fovea.data.splits import carve, carve_fold, check_disjoint, read_list
 from fovea.runtime.bounds import NonNegativeInt, Progress
@@ -206,7 +206,9 @@ class Folder:
 
     @cached_property
     def _images(self) -> dict[str, Path]:
-        return image_files(self.root / "images", self.image_suffixes)
+        images = image_files(self.root / "images", self.image_suffixes)
+        warn_orientations(self.root / "images", tuple(images.values()))
+        return images
 
     @cached_property
     def _masks(self) -> dict[str, Path]:

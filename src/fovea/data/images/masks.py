@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fovea.data.images.files import is_deep_color, opened
+from fovea.data.images.files import is_deep_color, opened, tiff_turn, turned_back
 from fovea.losses import IGNORE
 
 _NUMBERS = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L", "F"})
@@ -40,7 +40,9 @@ def read_mask(path: Path, classes: int = 1, ignore_label: int | None = None) -> 
     exact = classes > 1 or ignore_label is not None
     with opened(path) as image:
         lossy, mode, deep = image.format in {"JPEG", "MPO"}, image.mode, is_deep_color(image)
-        pixels = _decoded(image, exact)
+        turn = tiff_turn(image)
+        image.load()  # a TIFF has its final size only then
+        pixels = turned_back(_decoded(image, exact), turn)
     if deep:
         raise ValueError(f"{path}: a mask with 16 bits per color; save it as a gray PNG of 8 bits")
     if exact and lossy:

@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from fovea.data.images.files import image_files
+from fovea.data.images.files import image_files, warn_orientations
 from fovea.data.images.folder import Folder
 from fovea.data.images.panels import Panels
 from fovea.data.prepare_command import prepare_command
@@ -122,6 +122,7 @@ class Images:
         if not issubclass(dataset, Folder):
             raise ValueError(f"checkpoint: {dataset.__name__} is not a data set of images; give a file of fovea-train")
         images = image_files(source, dataset.image_suffixes)
+        warn_orientations(source, tuple(images.values()))
         decode = partial(dataset.decode, channels=data["channels"])
         return len(images), predict(module, images, decode, data["size"], instantiate(data["normalize"]), device, out)
 
