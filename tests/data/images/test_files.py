@@ -109,6 +109,24 @@ def test_truncated_file_is_named(tmp_path: Path, suffix: str) -> None:
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, about the damage
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_changed_bytes_end_in_one_line(tmp_path: Path, suffix: str, colors: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = save(tmp_path / f"a.{suffix}", colors, exif=exif).read_bytes()
+    rng, path = np.random.default_rng(0), tmp_path / f"b.{suffix}"
+    for _ in range(100):
+        changed = np.frombuffer(whole, np.uint8).copy()
+        changed[rng.integers(0, len(changed), 4)] = rng.integers(0, 256, 4)
+        path.write_bytes(changed.tobytes())
+        for read in (read_image, read_mask, image_size):
+            try:
+                read(path)
+            except ValueError as error:
+                assert "\n" not in str(error)
+
+
 @pytest.mark.parametrize("content", [b"", b"no picture at all", b"\x89PNG\r\n\x1a\n" + bytes(40)])
 @pytest.mark.parametrize("read", [read_image, read_mask, image_size])
 def test_what_is_no_image_is_named(tmp_path: Path, content: bytes, read: Callable[[Path], object]) -> None:

@@ -3,7 +3,6 @@
 import io
 import logging
 import os
-import struct
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -70,7 +69,8 @@ def is_deep_color(image: Image.Image) -> bool:
 
 def tiff_turn(image: Image.Image) -> int:
     """Return the orientation that Pillow applies while it decodes this opened image: only that of a TIFF, else 1."""
-    return int(image.getexif().get(_ORIENTATION, 1)) if image.format == "TIFF" else 1
+    turn = image.getexif().get(_ORIENTATION) if image.format == "TIFF" else None
+    return turn if turn in _UNDO else 1
 
 
 def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
@@ -81,7 +81,7 @@ def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
 @cache
 def warn_orientations(folder: Path, paths: tuple[Path, ...]) -> None:
     """Log, once per folder, how many images have an EXIF orientation, since it is not applied."""
-    turned = [path.name for path in paths if path.suffix.lower() in SUFFIXES and _orientation(path) != 1]
+    turned = [path.name for path in paths if path.suffix.lower() in SUFFIXES and _is_turned(path)]
     if turned:
         log.warning(
             "%s: %d of %d images have an EXIF orientation, which is not applied; masks and fixations must have the "
@@ -93,12 +93,12 @@ def warn_orientations(folder: Path, paths: tuple[Path, ...]) -> None:
         )
 
 
-def _orientation(path: Path) -> int:
-    """Return the orientation in the header of a file; 1 if there is none, or if the file cannot be opened."""
+def _is_turned(path: Path) -> bool:
+    """Return whether the header of a file has an orientation other than 1; False if it cannot be opened."""
     with suppress(ValueError), opened(path) as image:
         if image.format != "PNG" or "exif" in image.info:  # Pillow would decode a PNG to look behind its pixels
-            return int(image.getexif().get(_ORIENTATION, 1))
-    return 1
+            return image.getexif().get(_ORIENTATION) in _UNDO
+    return False
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -159,7 +159,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
                 return
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ValueError(f"cannot read {path}: {_reason(error)}; restore the file or its permissions") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow and its decoders raise various errors on damaged files
         fix = "replace the file or remove its id from the split lists"
         raise ValueError(f"cannot decode {path}: {_reason(error)}; {fix}") from error
     raise ValueError(f"{path}: a TIFF of several pages; save each page as its own image")
