@@ -16,9 +16,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def flipped(checkpoint: str, dataset: Path, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Evaluate val and train with flips. Read-only."""
+    """Evaluate val and test with flips. Read-only."""
     run = tmp_path_factory.mktemp("flipped") / "run"
-    for split in ("val", "train"):
+    for split in ("val", "test"):
         options = [*folder(dataset), *gaze(store), "data.num_workers=0", "sheet_rows=0", f"split={split}", "tta=flips"]
         result = invoke("evaluate", checkpoint, *options, f"hydra.run.dir={run}")
         assert result.status == 0 and result.errors == []
@@ -66,7 +66,7 @@ def test_column_alpha_and_resamples_are_keys(run: Run, runs: Path) -> None:
         (["compare=[a]"], "nothing to compare"),
         (["compare=[a,nowhere]"], "nowhere"),
         (["compare=[a,b]", "split=test"], "no per_image.csv"),
-        (["compare=[a/evaluate/val,flips/evaluate/train]"], "split is"),
+        (["compare=[a/evaluate/val,flips/evaluate/test]"], "split is"),
         (["compare=[a,b]", "compare_on=dise"], "dise"),
         (["compare=[a,b]", "compare_alpha=5"], "alpha"),
     ],

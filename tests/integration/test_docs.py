@@ -38,6 +38,7 @@ NOT_HERE = (
     "source=s1.asc",
     "logs/moved",
     "input=DIR/images",
+    "checkpoint=RUN/",
 )
 LINES = [each for each in COMMANDS if not any(part in each.values[0] for part in NOT_HERE)]  # type: ignore[operator]
 TINY = ["trainer.max_steps=1", "trainer.accelerator=cpu", "callbacks.progress=null"]
@@ -64,6 +65,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(rng.integers(0, 255, (*exports.SIZE, 3), np.uint8)).save(mine / name)
     exports.asc(root / "recordings" / "s1.asc")
     shutil.copytree(mine, root / "my_images")
+    shutil.copytree(mine, mine.with_name("masks"))
+    for path in mine.with_name("masks").iterdir():
+        mask = np.zeros(exports.SIZE, np.uint8)
+        mask[100:250, 200:400] = 255
+        Image.fromarray(mask).save(path)
     return root
 
 
@@ -90,11 +96,15 @@ def runs(workspace: Path) -> Path:
             _run(f"fovea-prepare data=kvasir store={store} labels.path=fixations.csv")
         _run("fovea-prepare data=folder data.root=DIR")
         first = workspace / "logs" / "train" / "RUN"
-        _run(f"fovea-train data=kvasir evaluate=[val,test] hydra.run.dir={first}")
+        _run(f"fovea-train data=kvasir supervision=multi_level evaluate=[val,test] hydra.run.dir={first}")
         for name in ("OTHER", "A", "B", "S/0", "S/1", "S/2", "S/3"):
             shutil.copytree(first, first.parent / name)
         _run(f"fovea-train data=kvasir supervision=pseudo evaluate=[test] hydra.run.dir={workspace / 'logs/one/0'}")
         shutil.copytree(first, workspace / "logs" / "two" / "0")
+        mine = "data=folder data.root=data/mine data.name=mine"
+        _run("fovea-import format=eyelink_asc source=recordings data.root=data/mine fit=contain out=mine.csv")
+        shutil.copy(workspace / "mine.csv", workspace / "data" / "mine" / "fixations.csv")
+        _run(f"fovea-prepare {mine}")
     return workspace
 
 
@@ -109,6 +119,8 @@ def _run(line: str) -> None:
     name = command.removeprefix("fovea-")
     if name == "train":
         overrides += _small(overrides)
+        if "hydra.run.dir" not in line:
+            overrides.append("hydra.run.dir=trials/${now:%H-%M-%S-%f}")  # apart from the runs that reports read
     outcome = invoke("import_" if name == "import" else name, *overrides)
     assert outcome.status == 0, outcome
 

@@ -20,7 +20,7 @@ def main(config: Config) -> None:
     module, trained_with = load(Path(config["checkpoint"]), device)
     data = trained_with["data"]
     source = locate(data["_target_"], "checkpoint: data._target_")
-    module = instantiate(config["tta"])(module)
+    module = instantiate(config["tta"], "tta")(module)
     count, failures = source.predict(data, module, Path(config["input"]), out, device)
     log.info("%d masks in %s", count - len(failures), out)
     if failures:

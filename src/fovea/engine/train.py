@@ -34,7 +34,7 @@ NOISE = (
     r".*isinstance\(treespec, LeafSpec\).*",  # between Lightning and torch
     r".*is smaller than the logging interval.*",  # a short epoch is valid
     r".*does not have many workers.*",  # data.num_workers=0 was chosen
-    r".*Total length of `DataLoader` across ranks is zero.*",  # our own log names this case: no val images
+    r".*Total length of `EvaluationLoader` across ranks is zero.*",  # our own log names this case: no val images
     r".*`srun` command is available.*",  # compute=local on a cluster was chosen
     r".*Checkpoint directory .* exists and is not empty.*",  # a resumed run
 )
@@ -63,8 +63,8 @@ def train(config: dict[str, Any], source: Source, training: Training, held_out: 
     log.info("%s", training.description)
     segmenter = Segmenter(
         build(config),
-        optimizer=instantiate(config["optimizer"]),
-        scheduler=instantiate(config["scheduler"]),
+        optimizer=instantiate(config["optimizer"], "optimizer"),
+        scheduler=instantiate(config["scheduler"], "scheduler"),
         classes=config["data"]["classes"],
         config=config,
         predictor=source.predictor,
@@ -150,7 +150,9 @@ def nothing_trained(trainer: pl.Trainer, segmenter: Segmenter) -> str:
 
 def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logger]) -> pl.Trainer:
     """Return the Trainer of `config["trainer"]`; without val images, callbacks that monitor a score are left out."""
-    callbacks = {name: instantiate(callback) for name, callback in config["callbacks"].items() if callback}
+    callbacks = {
+        name: instantiate(callback, f"callbacks.{name}") for name, callback in config["callbacks"].items() if callback
+    }
     if not training.val.ids:
         log.warning("no val images (data.protocol=published): the result is the last checkpoint")
         callbacks = {name: call for name, call in callbacks.items() if getattr(call, "monitor", None) is None}

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,11 @@ def _rejected(target: str, key: str, reason: BaseException) -> BaseException:
     if isinstance(reason, OSError):
         return reason
     if isinstance(reason, ValueError) and target.startswith("fovea."):
-        return ValueError(f"{key}: {reason}") if key else reason
+        if not key:
+            return reason
+        argument = re.match(r"\w+", str(reason))
+        named = argument is not None and argument[0] in inspect.signature(locate(target)).parameters
+        return ValueError(f"{key}.{reason}" if named else f"{key}: {reason}")
     return ValueError(f"{key or target}: cannot build {target}: {type(reason).__name__}: {reason}")
 
 
