@@ -88,6 +88,7 @@ def test_channels_last(mode: MultiLevel) -> None:
     torch.testing.assert_close(history(mode), plain, rtol=0, atol=5e-3)
 
 
+@pytest.mark.slow
 def test_compiled_mode(mode: MultiLevel) -> None:
     names, plain = list(mode.state_dict()), history(copy.deepcopy(mode))
     counted = Counted()

@@ -66,6 +66,7 @@ def test_gradcheck(kernel_size: int, dilation: int, similarity: str) -> None:
     assert torch.autograd.gradcheck(lambda f: propagate(f, kernel_size, dilation, similarity), features)
 
 
+@pytest.mark.slow
 def test_operator_for_torch_compile() -> None:
     values = noise(1, 4, 6, 5).requires_grad_()
     torch.library.opcheck(torch.ops.fovea.propagate.default, (values, 3, 2, False))

@@ -166,6 +166,7 @@ class TestRefusals:
 
 
 class TestStorage:
+    @pytest.mark.slow
     def test_an_abandoned_lock_is_removed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr("fovea.sweeps.study.ABANDONED", 3)
