@@ -1,6 +1,6 @@
-"""`make demo`: every command once on generated images, then one table and one sheet of pictures.
+"""`make demo`: run every command once on generated images, then print a table and the place of the pictures.
 
-The commands are real and run as a user would run them; this file only calls them and reads what they wrote.
+It runs the real commands, each in a process of its own, and reads what they write.
 """
 
 import json
@@ -19,7 +19,7 @@ DATA = ["data=synthetic", f"data.root={IMAGES}"]
 LIGHT = [
     "backbone=basic_unet",
     "backbone.features=[8,16,32,32,64,8]",
-    "loss=dice_bce",  # cross-entropy alone needs more steps than there is time for
+    "loss=dice_bce",  # cross-entropy alone needs more steps than the demo has time for
     "optimizer.lr=0.005",
     "scheduler.warmup_steps=20",
     "data.size=64",

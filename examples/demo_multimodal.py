@@ -1,6 +1,6 @@
-"""`make demo-multimodal`: two generated modalities, two labelled cases and six without labels, three ways to train.
+"""`make demo-multimodal`: train in three ways on two generated modalities, with two labeled and six unlabeled cases.
 
-The commands are real and run as a user would run them; this file only calls them and reads what they wrote.
+It runs the real commands, each in a process of its own, and reads what they write.
 """
 
 import json
@@ -17,7 +17,7 @@ LIGHT = [
     "backbone=cross_modality",
     "backbone.unet.features=[8,16,32]",
     "loss=dice_ce",
-    "augmentation=none",  # flips and turns need more steps than there is time for
+    "augmentation=none",  # flips and turns need more steps than the demo has time for
     "optimizer.lr=0.001",  # with more, a class may be lost in the first steps
     "scheduler.warmup_steps=20",
     "data.spacing=[4.0,4.0,6.0]",
