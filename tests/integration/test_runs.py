@@ -93,6 +93,8 @@ def test_a_failed_training_does_not_end_as_done(
     assert re.match(message, error)
     left = {path.name for path in (tmp_path / "run").iterdir()}
     assert not left & {"outcome.json", "training.json", "evaluate"}
+    failure = json.loads((tmp_path / "run" / "failure.json").read_text())
+    assert failure == {"status": "failed", "reason": error}
     for path in (tmp_path / "run").glob("checkpoints/*.ckpt"):
         assert all(weight.isfinite().all() for weight in torch.load(path, weights_only=True)["state_dict"].values())
 

@@ -1,12 +1,14 @@
 """Errors as one line."""
 
+import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from submitit.core.utils import FailedJobError, UncompletedJobError
 
-from fovea.runtime.app import end_in_one_line, hydra_raises, one_line, require_slurm, set_environment
+from fovea.runtime.app import end_in_one_line, failure_recorded, hydra_raises, one_line, require_slurm, set_environment
 
 
 def test_own_error_is_unchanged() -> None:
@@ -63,3 +65,19 @@ def test_hydra_raises_and_the_environment_is_restored(monkeypatch: pytest.Monkey
         set_environment(before)
         assert "HYDRA_FULL_ERROR" not in os.environ
     assert "HYDRA_FULL_ERROR" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (OSError(28, "Full", "x.png"), "failed", "x.png: full; check the path, its permissions and the free space"),
+        (KeyboardInterrupt(), "interrupted", "Ctrl-C"),
+        (KeyboardInterrupt("SIGTERM"), "interrupted", "SIGTERM"),
+    ],
+)
+def test_the_reason_of_a_failure_is_in_the_run_folder(
+    error: BaseException, status: str, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(type(error)), failure_recorded(tmp_path):
+        raise error
+    assert json.loads((tmp_path / "failure.json").read_text()) == {"status": status, "reason": reason}

@@ -114,7 +114,7 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
     except SystemExit as error:
         # Lightning raises SystemExit on SIGTERM and Ctrl-C; any other SystemExit comes from a requeue.
         if isinstance(error, SIGTERMException) or isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
+            raise KeyboardInterrupt("SIGTERM" if isinstance(error, SIGTERMException) else "Ctrl-C") from error
         raise
     if trainer.global_step <= segmenter.skipped:
         raise ValueError(nothing_trained(trainer, segmenter))

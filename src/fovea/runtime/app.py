@@ -26,7 +26,7 @@ from fovea.runtime.files import write_text
 from fovea.runtime.moved import refuse_old_overrides
 from fovea.runtime.objective import Outcome, Part, mean_of, parts
 from fovea.runtime.processes import end_as_failed, first, joined
-from fovea.runtime.record import write_provenance, write_recipe
+from fovea.runtime.record import forget_failure, write_failure, write_provenance, write_recipe
 
 log = logging.getLogger(__name__)
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -108,9 +108,10 @@ class Task:
             self.record(config, composed)
         else:  # of the processes that SLURM or torchrun starts, the first logs
             logging.disable(logging.WARNING)
-        if not below:
-            return self.run(config)
-        return mean_of(folder, {part.folder: self.perform(part_of(composed, part)) for part in below})
+        with failure_recorded(folder):
+            if not below:
+                return self.run(config)
+            return mean_of(folder, {part.folder: self.perform(part_of(composed, part)) for part in below})
 
     def record(self, config: Config, composed: DictConfig) -> None:
         """Write the files that describe and repeat the run.
@@ -118,11 +119,25 @@ class Task:
         `config.yaml`, resolved; `provenance.json` and `changes.diff`; `recipe.yaml`, unresolved, and `repeat.sh`.
         """
         folder, module = Path(config["run_dir"]), self.run.__module__
+        forget_failure(folder)
         if module == "__main__":
             module = sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]  # python -m has one
         write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
         write_provenance(folder, self.name, list(HydraConfig.get().overrides.task), config["seed"])
         write_recipe(folder, module, composed, HydraConfig.get())
+
+
+@contextmanager
+def failure_recorded(folder: Path) -> Iterator[None]:
+    """Record in a run folder why the run in the block failed or was interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        write_failure(folder, "interrupted", str(interrupt) or "Ctrl-C")
+        raise
+    except Exception as error:
+        write_failure(folder, "failed", one_line(error))
+        raise
 
 
 def part_of(composed: DictConfig, part: Part) -> DictConfig:

@@ -7,13 +7,15 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
 from fovea.runtime.files import write_bytes, write_json, write_text
+from fovea.runtime.processes import first
 
 PACKAGES = (
     "fovea",
@@ -42,6 +44,7 @@ ENVIRONMENT = (
 )
 """Variables that change the result of a run, or the order in which it sums."""
 
+FAILURE = "failure.json"  # of a run that did not end: {"status": "failed" or "interrupted", "reason": one line}
 OUT = "FOVEA_REPEAT_OUT"  # in the environment: a path on the command line would need Hydra's quotes too
 MAX_DIFF_BYTES = 10_000_000
 MAX_UNTRACKED = 100
@@ -130,6 +133,18 @@ def write_provenance(folder: Path, command: str, overrides: Sequence[str], seed:
         write_bytes(changes, diff)
     else:
         changes.unlink(missing_ok=True)  # left by an earlier run in this folder
+
+
+def write_failure(folder: Path, status: Literal["failed", "interrupted"], reason: str) -> None:
+    """Record why a run did not end, unless the folder cannot be written or this is not the first process."""
+    if first():
+        with suppress(ValueError):  # the run ends with its own error
+            write_json(folder / FAILURE, {"status": status, "reason": reason})
+
+
+def forget_failure(folder: Path) -> None:
+    """Remove the record of an earlier start in this folder."""
+    (folder / FAILURE).unlink(missing_ok=True)
 
 
 def write_recipe(folder: Path, module: str, composed: DictConfig, hydra: Any) -> None:

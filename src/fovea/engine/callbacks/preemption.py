@@ -3,6 +3,7 @@
 import logging
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -13,6 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from fovea.engine.callbacks.last import Last
 from fovea.engine.lightning_private import validation_follows
 from fovea.runtime.bounds import Count
+from fovea.runtime.record import write_failure
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +85,10 @@ class Preemption(Checkpoint):
         for last in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(last, Last):
                 last.save(trainer)
-        log.info("%s: saved at step %d", signal.Signals(number).name, trainer.global_step)
+        name, step = signal.Signals(number).name, trainer.global_step
+        log.info("%s: saved at step %d", name, step)
+        # The signal may end the process without an exception.
+        write_failure(Path(trainer.default_root_dir), "interrupted", f"{name}: saved at step {step}")
         self.received, self.agreed = 0, number
 
     def _re_raise(self, number: int) -> None:
