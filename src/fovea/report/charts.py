@@ -7,7 +7,7 @@ import numpy as np
 
 from fovea.metrics.thresholds import Curve
 from fovea.pictures.svg import Axis, dot, frame, line, points, span, svg, tag, text
-from fovea.report.comparison import Row, interval_text
+from fovea.report.comparison import Row, interval_text, mean_text
 
 _MOST_POINTS = 200  # of one line, so that a page of many runs stays small
 _MOST_NAME = 60  # characters of a name beside an axis
@@ -79,8 +79,7 @@ def dose_chart(series: Sequence[Dose], key: str, score: str) -> str:
         for value, row in zip(own.x, own.rows, strict=True):
             if row.std:
                 drawn.append(line("spread", x(value), x(value), y(row.mean - row.std), y(row.mean + row.std)))
-            title = f"{row.name}: {row.mean:.4f}" + ("" if row.std is None else f" ± {row.std:.4f}")
-            drawn.append(dot("dot", x(value), y(row.mean), 4.5, title))
+            drawn.append(dot("dot", x(value), y(row.mean), 4.5, f"{row.name}: {mean_text(row)}"))
         beside = f"translate({(place - (len(series) - 1) / 2) * apart:g} 0)"  # bars at one value do not overlap
         parts.append(tag("g", style(own.style), "".join(drawn), transform=beside))
     return svg(560, 330, parts, f"{score} against {key}")
@@ -92,9 +91,9 @@ def interval_bar(row: Row, means: Sequence[float], ends: tuple[float, float], pl
     `ends` are those of the axis, the same for all rows; `place` is that of the color.
     """
     axis = Axis(*ends, start=5, end=165)
-    low, high = row.interval or (row.mean, row.mean)
+    low, high = (row.mean if end is None else end for end in (row.low, row.high))
     parts = [line("range", axis(low), axis(high), 11, 11), *(line("seed", axis(m), axis(m), 3, 19) for m in means)]
-    return svg(170, 22, [*parts, dot("dot", axis(row.mean), 11, 4.5)], interval_text(row.interval), style(place))
+    return svg(170, 22, [*parts, dot("dot", axis(row.mean), 11, 4.5)], interval_text(row.low, row.high), style(place))
 
 
 def scatter_axes(low: float, high: float) -> tuple[Axis, Axis]:

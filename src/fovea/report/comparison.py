@@ -1,7 +1,7 @@
 """Compare evaluations of the same images: differences, intervals and tests. Neither torch nor data are needed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,34 +12,27 @@ from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_csv, write_json, write_text
 
 LOWER_IS_BETTER = ("hd95",)
-Interval = tuple[float, float] | None  # None with a single patient
-_VERSUS = ("difference", "difference_low", "difference_high", "p", "p_holm", "verdict")
-HEADER = ("name", "seeds", "images", "mean", "std", "low", "high", *_VERSUS)
-"""The columns of `comparison.csv`; low and high are the ends of the 95 % intervals."""
-
-
-@dataclass(frozen=True)
-class Versus:
-    """The difference to the baseline, image by image."""
-
-    difference: float  # of the means
-    interval: Interval
-    p: float
-    p_holm: float  # corrected for the number of names
-    verdict: str  # better, worse, or no difference shown
+FIGURES = ("mean", "std", "low", "high", "difference", "difference_low", "difference_high", "p", "p_holm")
+TITLES = ("", "seeds", "{}", "95 % interval", "difference", "95 % interval", "p", "p (Holm)", "verdict")
 
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of one name: of one run, or of runs with different seeds."""
+    """The scores of one name, of one run or of runs with different seeds, and their difference to the baseline."""
 
     name: str
     folders: list[str]
     seeds: int
     mean: float  # over images, of the mean over seeds
-    std: float | None  # of the runs' means over the seeds (sample); None for one run
-    interval: Interval  # of the mean
-    versus: Versus | None  # None for the baseline
+    std: float | None = None  # of the runs' means over the seeds (sample); None for one run
+    low: float | None = None  # the 95 % interval of the mean; None with a single patient
+    high: float | None = None
+    difference: float | None = None  # of the means; None for the baseline
+    difference_low: float | None = None
+    difference_high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None  # corrected for the number of names
+    verdict: str = "baseline"  # or better, worse, no difference shown
 
 
 @dataclass(frozen=True)
@@ -80,36 +73,30 @@ def compare_runs(
         raise ValueError(f"alpha must be in (0, 1), got {alpha}")
     if not isinstance(resamples, int) or resamples < 100:
         raise ValueError(f"resamples must be a whole number of at least 100, got {resamples}")
-    check_alike([run for named in runs.values() for run in named])
-    first = next(iter(runs.values()))[0]
-    owners = next((run.patients for named in runs.values() for run in named if run.patients), {})
-    ids = sorted(first.scores)
+    every = [run for named in runs.values() for run in named]
+    check_alike(every)
+    ids = sorted(every[0].scores)
+    owners = next((run.patients for run in every if run.patients), {})
     patients = [owners.get(image_id, image_id) for image_id in ids]
-    scores = {name: np.array([[run.scores[i] for i in ids] for run in named]) for name, named in runs.items()}
-    versus = _differences(scores, patients, column, alpha, resamples, seed)
-    rows = []
-    for name, values in scores.items():
-        std = float(values.mean(axis=1).std(ddof=1)) if len(values) > 1 else None
-        interval = mean_interval(values.mean(axis=0), patients, resamples, seed)
-        folders = [str(run.folder) for run in runs[name]]
-        rows.append(Row(name, folders, len(values), float(values.mean()), std, interval, versus.get(name)))
-    count = len(set(patients)) if owners else None
-    return Comparison(rows, column, first.split, first.select_on, len(ids), count, alpha, resamples, seed)
 
+    def interval(values: np.ndarray) -> tuple[float | None, float | None]:
+        return mean_interval(values, patients, resamples, seed) or (None, None)
 
-def _differences(
-    scores: Mapping[str, np.ndarray], patients: Sequence[str], column: str, alpha: float, resamples: int, seed: int
-) -> dict[str, Versus]:
-    """Compare scores [seeds, images] with those of the first name."""
-    baseline, *others = (values.mean(axis=0) for values in scores.values())
-    differences = [values - baseline for values in others]
+    rows, means = [], []
+    for name, named in runs.items():
+        scores = np.array([[run.scores[image_id] for image_id in ids] for run in named])
+        std = float(scores.mean(axis=1).std(ddof=1)) if len(named) > 1 else None
+        means.append(scores.mean(axis=0))
+        folders = [str(run.folder) for run in named]
+        rows.append(Row(name, folders, len(named), float(scores.mean()), std, *interval(means[-1])))
+    differences = [mean - means[0] for mean in means[1:]]
     p_values = [sign_flip_test(values, patients, resamples, seed) for values in differences]
-    versus = []
-    for values, p, corrected in zip(differences, p_values, holm(p_values), strict=True):
-        mean, interval = float(values.mean()), mean_interval(values, patients, resamples, seed)
-        called = verdict(mean, corrected, alpha, lower_is_better(column))
-        versus.append(Versus(mean, interval, p, corrected, called))
-    return dict(zip(list(scores)[1:], versus, strict=True))
+    for place, (values, p, corrected) in enumerate(zip(differences, p_values, holm(p_values), strict=True), start=1):
+        mean, (low, high) = float(values.mean()), interval(values)
+        tested = replace(rows[place], difference=mean, difference_low=low, difference_high=high, p=p, p_holm=corrected)
+        rows[place] = replace(tested, verdict=verdict(mean, corrected, alpha, lower_is_better(column)))
+    count = len(set(patients)) if owners else None
+    return Comparison(rows, column, every[0].split, every[0].select_on, len(ids), count, alpha, resamples, seed)
 
 
 def verdict(difference: float, p: float, alpha: float, lower: bool) -> str:
@@ -125,11 +112,7 @@ def lower_is_better(column: str) -> bool:
 
 
 def check_alike(runs: Sequence[Evaluated]) -> None:
-    """Check that evaluations can be compared image by image.
-
-    Raises:
-        ValueError: they differ in split, target, unit, images or patients, or one is listed twice.
-    """
+    """Raise a ValueError if evaluations differ in split, target, unit, images or patients, or one is listed twice."""
     first, *others = runs
     known = next((run for run in runs if run.patients), first)
     for other in others:
@@ -146,39 +129,30 @@ def check_alike(runs: Sequence[Evaluated]) -> None:
             )
         if other.patients and other.patients != known.patients:
             raise ValueError(f"{other.folder}: has other patients than {known.folder}; evaluate both again")
-    seen: set[Path] = set()
-    for run in runs:
-        if (real := run.folder.resolve()) in seen:
-            raise ValueError(f"{run.folder}: listed twice; give each run once")
-        seen.add(real)
+    places = [run.folder.resolve() for run in runs]
+    if twice := [run.folder for run, place in zip(runs, places, strict=True) if places.count(place) > 1]:
+        raise ValueError(f"{twice[-1]}: listed twice; give each run once")
 
 
 def write_comparison(comparison: Comparison, out: Path, stem: str = "comparison") -> None:
-    """Write `<stem>.csv`, `<stem>.md` and `<stem>.json` into the folder `out`.
-
-    Raises:
-        ValueError: `out` cannot be written.
-    """
-    write_csv(out / f"{stem}.csv", HEADER, [_cells(row, comparison.images) for row in comparison.rows])
+    """Write `<stem>.csv`, `<stem>.md` and `<stem>.json` into the folder `out`."""
+    rows = []
+    for row in map(asdict, comparison.rows):
+        figures = ["" if row[key] is None else f"{row[key]:.6f}" for key in FIGURES]
+        rows.append([row["name"], row["seeds"], comparison.images, *figures, row["verdict"]])
+    write_csv(out / f"{stem}.csv", ["name", "seeds", "images", *FIGURES, "verdict"], rows)
     write_text(out / f"{stem}.md", f"{markdown(comparison)}\n\n{note(comparison)}\n")
     write_json(out / f"{stem}.json", asdict(comparison))
 
 
 def markdown(comparison: Comparison) -> str:
     """Return a Markdown table, one line for each name, with aligned columns so that it reads as plain text too."""
-    header = [
-        "",
-        "seeds",
-        comparison.column,
-        "95 % interval",
-        "difference",
-        "95 % interval",
-        "p",
-        "p (Holm)",
-        "verdict",
-    ]
-    lines = [header, *(_line(row) for row in comparison.rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    lines = [[title.format(comparison.column) for title in TITLES]]
+    for row in comparison.rows:
+        figures = [interval_text(row.low, row.high), "" if row.difference is None else f"{row.difference:+.4f}"]
+        figures += [interval_text(row.difference_low, row.difference_high, "+"), p_text(row.p), p_text(row.p_holm)]
+        lines.append([_escaped(row.name), str(row.seeds), mean_text(row), *figures, row.verdict])
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join(
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
@@ -189,13 +163,12 @@ def note(comparison: Comparison) -> str:
     """Return one paragraph on how the figures of the table were made."""
     target = "masks" if comparison.select_on == "mask" else "pseudo-masks"
     others = len(comparison.rows) - 1
+    patients = f"All images of one of the {comparison.patients} patients are drawn and flipped together."
     if comparison.patients is None:
         patients = (
             "No evaluation has a column `patient`, so each image counts as a patient of its own: evaluate again if a "
             "patient has several."
         )
-    else:
-        patients = f"All images of one of the {comparison.patients} patients are drawn and flipped together."
     return (
         f"`{comparison.column}` over {comparison.images} images of `{comparison.split}`, against their {target}: the "
         "mean over images of the mean over seeds, ± the standard deviation over seeds (sample). Differences are to "
@@ -207,33 +180,19 @@ def note(comparison: Comparison) -> str:
     )
 
 
-def p_text(p: float) -> str:
+def mean_text(row: Row) -> str:
+    """Return the mean with its standard deviation over seeds."""
+    return f"{row.mean:.4f}" + ("" if row.std is None else f" ± {row.std:.4f}")
+
+
+def p_text(p: float | None) -> str:
     """Return a p value with four digits."""
-    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+    return "" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
-def interval_text(ends: Interval, sign: str = "") -> str:
+def interval_text(low: float | None, high: float | None, sign: str = "") -> str:
     """Return `low to high`, or nothing for no interval."""
-    return "" if ends is None else "{:{sign}.4f} to {:{sign}.4f}".format(*ends, sign=sign)
-
-
-def _line(row: Row) -> list[str]:
-    mean = f"{row.mean:.4f}" if row.std is None else f"{row.mean:.4f} ± {row.std:.4f}"
-    line = [_escaped(row.name), str(row.seeds), mean, interval_text(row.interval)]
-    if (versus := row.versus) is None:
-        return [*line, "", "", "", "", "baseline"]
-    interval = interval_text(versus.interval, "+")
-    return [*line, f"{versus.difference:+.4f}", interval, p_text(versus.p), p_text(versus.p_holm), versus.verdict]
-
-
-def _cells(row: Row, images: int) -> list[object]:
-    versus = row.versus
-    figures = [row.mean, row.std, *(row.interval or (None, None))]
-    if versus is not None:
-        figures += [versus.difference, *(versus.interval or (None, None)), versus.p, versus.p_holm]
-    texts = ["" if figure is None else f"{figure:.6f}" for figure in figures]
-    end = ["", "", "", "", "", "baseline"] if versus is None else [versus.verdict]
-    return [row.name, row.seeds, images, *texts, *end]
+    return "" if low is None or high is None else f"{low:{sign}.4f} to {high:{sign}.4f}"
 
 
 def _escaped(name: str) -> str:

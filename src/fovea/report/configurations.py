@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fovea.report.runs import Run
+from fovea.report.runs import FINISHED, Run
 from fovea.runtime.config import FREE, is_under
 
 SAME = (
@@ -25,52 +25,57 @@ ABSENT = "-"  # the value of a key that a configuration does not have
 
 @dataclass(frozen=True)
 class Configuration:
-    """Runs with the same configuration."""
+    """Finished runs with the same configuration."""
 
     name: str
     runs: list[Run]
     values: dict[str, Any]  # of all keys in which configurations differ, or ABSENT
+    unfinished: list[Run]  # with this configuration
 
 
 def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Configuration]:
-    """Group runs by their configuration, and name the groups by the keys that tell them apart.
+    """Group finished runs by their configuration, and name the groups by the keys that tell them apart.
 
     A name has no more keys than needed; `Configuration.values` has all that differ. Keys of the command line come
     first in a name, and a group that was chosen there (`supervision=band`) is named by the choice.
 
     Args:
-        runs: Runs with a configuration.
+        runs: Runs. Those that are not finished change no name.
         ignore: More keys, or groups of keys, in which the runs of one configuration may differ.
 
     Returns:
         The groups in the order of the keys in their names: numbers rising, other values by first appearance.
     """
     groups: dict[str, list[Run]] = {}
+    unfinished: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(_text(relevant(run, ignore)), []).append(run)
+        (groups if run.status == FINISHED else unfinished).setdefault(_text(relevant(run, ignore)), []).append(run)
     grouped = list(groups.values())
     settings = [relevant(group[0], ignore) for group in grouped]
-    keys = [
-        key
-        for key in dict.fromkeys(key for setting in settings for key in setting)
-        if len({_text(setting.get(key, ABSENT)) for setting in settings}) > 1
-    ]
+    values = [{key: own.get(key, ABSENT) for key in _varied(settings)} for own in settings]
     chosen = _choices(grouped)
-    values = [{key: setting.get(key, ABSENT) for key in keys} for setting in settings]
-    naming = [{**choices, **own} for choices, own in zip(chosen, values, strict=True)]
-    targets = {key for key in keys if key.endswith("_target_")}
-    numeric = {key for key in keys if all(number(own[key]) is not None for own in values)}
-    overridden = {key for run in runs for key in run.overrides}
-    tiers = (set().union(*chosen), overridden, targets, numeric)
-    order = sorted(
-        dict.fromkeys(key for own in naming for key in own),
-        key=lambda key: next((rank for rank, tier in enumerate(tiers) if key in tier), len(tiers)),
-    )
+    naming = [choices | own for choices, own in zip(chosen, values, strict=True)]
+    keys = dict.fromkeys(key for own in naming for key in own)
+    tiers: list[set[str]] = [
+        {key for choices in chosen for key in choices},
+        {key for group in grouped for run in group for key in run.overrides},
+        {key for key in keys if key.endswith("_target_")},
+        {key for key in keys if all(number(own[key]) is not None for own in naming)},
+    ]
+    order = sorted(keys, key=lambda key: next((rank for rank, tier in enumerate(tiers) if key in tier), len(tiers)))
     names = _names(naming, order)
     repeated = {name for name in names if names.count(name) > 1}  # classes of one name in different modules
     names = [f"{name} ({place})" if name in repeated else name for place, name in enumerate(names, start=1)]
-    places = sorted(range(len(grouped)), key=lambda place: [_position(naming, place, key) for key in order])
-    return [Configuration(names[place], grouped[place], values[place]) for place in places]
+    others = [unfinished.get(text, []) for text in groups]
+    positions = [_positions([own[key] for own in naming]) for key in order]
+    places = sorted(range(len(grouped)), key=lambda place: [own[place] for own in positions])
+    return [Configuration(names[place], grouped[place], values[place], others[place]) for place in places]
+
+
+def _varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the keys in which mappings differ."""
+    keys = dict.fromkeys(key for own in settings for key in own)
+    return [key for key in keys if len({_text(own.get(key, ABSENT)) for own in settings}) > 1]
 
 
 def relevant(run: Run, ignore: Sequence[str] = ()) -> dict[str, Any]:
@@ -90,27 +95,26 @@ def _relative(value: Any, places: Sequence[tuple[Any, str]]) -> Any:
 
 def _choices(groups: Sequence[Sequence[Run]]) -> list[dict[str, str]]:
     """Return, for each configuration, its choices in the config groups that all command lines choose from."""
-    shared = [
-        {key: value for key, value in runs[0].overrides.items() if all(run.overrides.get(key) == value for run in runs)}
-        for runs in groups
-    ]
-    every = [run for runs in groups for run in runs]
+    shared = [dict(set.intersection(*(set(run.overrides.items()) for run in runs))) for runs in groups]
+    config = {key for runs in groups for run in runs for key in run.config}
     keys = [
         key
-        for key in (shared[0] if shared else {})
-        if all(key in choices for choices in shared)
-        and len({choices[key] for choices in shared}) > 1
-        and all(key not in run.config and any(is_under(other, [key]) for other in run.config) for run in every)
+        for key in (groups[0][0].overrides if groups else ())
+        if all(key in own for own in shared)
+        and len({own[key] for own in shared}) > 1
+        and key not in config
+        and any(is_under(other, [key]) for other in config)
     ]
-    return [{key: choices[key] for key in keys} for choices in shared]
+    return [{key: own[key] for key in keys} for own in shared]
 
 
-def _position(naming: Sequence[Mapping[str, Any]], place: int, key: str) -> float:
-    """Return what to sort by: the number, or the place of the value among those of the key."""
-    if all(number(own[key]) is not None for own in naming):
-        return number(naming[place][key]) or 0.0
-    values = [_text(own[key]) for own in naming]
-    return values.index(values[place])
+def _positions(values: Sequence[Any]) -> list[float]:
+    """Return what to sort by: the numbers, or the place of each value among all."""
+    numbers = [number(value) for value in values]
+    texts = [_text(value) for value in values]
+    return [
+        float(texts.index(text)) if None in numbers else own or 0.0 for own, text in zip(numbers, texts, strict=True)
+    ]
 
 
 def _names(naming: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[str]:

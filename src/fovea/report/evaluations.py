@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,9 @@ def _read_table(path: Path, column: str) -> tuple[dict[str, float], dict[str, st
             others = [name for name in columns if name not in ("id", "patient")]
             if "id" not in columns or column not in others:
                 missing = column if "id" in columns else "id"
-                raise ValueError(f"{path}: no column {missing}; choose a score of {first_few(others, 12)}")
+                near = get_close_matches(missing, others, 1)
+                hint = f"did you mean {near[0]}?" if near else f"choose a score of {first_few(others, 12)}"
+                raise ValueError(f"{path}: no column {missing}; {hint}")
             for row in reader:
                 image_id, where = row["id"], f"{path}, line {reader.line_num}"
                 if image_id in scores:

@@ -14,12 +14,9 @@ def render(template: str, content: Mapping[str, object]) -> str:
     """Fill a template of this folder; all text is escaped, and a missing name is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # slow to import
 
+    loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"interval": interval_text, "p": p_text}
     return environment.get_template(template).render(content)

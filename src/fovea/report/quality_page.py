@@ -1,6 +1,7 @@
 """The page about the quality of gaze and maps: one HTML file that needs nothing else, for screen and paper."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,23 +56,16 @@ def write_quality_page(path: Path, survey: Survey, view: View, parameters: Mappi
     rankable = order[: survey.masks] if survey.masks else order
     count = min(_EXAMPLES, (len(rankable) + 1) // 2)
     columns = _columns(survey)
-    digits = {"fixations": 0, "seconds": 1}
-    shown = {image_id: survey.rows[image_id] for image_id in order[:MAX_ROWS]}
-    cells = {
-        image_id: [f"{row[key]:.{digits.get(key, 3)}f}" if key in row else "" for key in columns]
-        for image_id, row in shown.items()
-    }
     content = {
         "survey": survey,
         "verdict": survey.verdict(),
-        "tiles": _tiles(survey),
+        "mean": {key: float(column(survey.rows, key).mean()) for key in columns},
         "levels": _levels(survey),
         "histograms": _histograms(survey),
         "worst": _examples(rankable[:count], survey, view),
         "best": _examples(rankable[::-1][: min(count, len(rankable) - count)], survey, view),
         "columns": columns,
-        "ids": list(shown),
-        "cells": cells,
+        "ids": order[:MAX_ROWS],
         "names": _NAMES,
         "parameters": parameters,
     }
@@ -126,34 +120,6 @@ def _columns(survey: Survey) -> dict[str, tuple[str, str]]:
     return {key: (key, f"{text} with the mask") for key, text in keys.items()} | _WITH_MASKS | _ALWAYS
 
 
-def _tiles(survey: Survey) -> dict[str, list[tuple[str, str, str]]]:
-    """Return label, value and remark of the leading figures, by heading."""
-    mean = {key: float(column(survey.rows, key).mean()) for key in _columns(survey)}
-    gaze = [
-        ("fixations", f"{mean['fixations']:.1f}", "an image"),
-        ("looked at", f"{mean['seconds']:.1f} s", "an image"),
-        ("off image", f"{survey.off_image:.1%}", "of all fixations"),
-        ("empty", f"{len(survey.empty)}", f"of {survey.images} images"),
-        ("dispersion", f"{mean['dispersion']:.3f}", "of the image"),
-        ("coverage", f"{mean['coverage']:.1%}", "of the image"),
-        ("agreement", f"{mean['agreement']:.3f}", "heatmap and map"),
-    ]
-    if not survey.masks:
-        return {"Gaze": gaze}
-    sources = ("map", "heatmap") if mean["agreement"] < 1 else ("map",)  # without refinement the heatmap is the map
-    target = [
-        (f"{source} at {t:g}", f"{mean[dice_key(source, t)]:.3f}", "Dice")
-        for source in sources
-        for t in survey.thresholds
-    ]
-    target += [
-        ("inside", f"{mean[INSIDE]:.1%}", "of the fixations"),
-        ("peak inside", f"{mean['peak_inside']:.1%}", "of the maps"),
-        ("offset", f"{mean['offset']:.3f}", "of the image"),
-    ]
-    return {"Against the masks": target, "Gaze": gaze}
-
-
 def _levels(survey: Survey) -> dict[str, Any] | None:
     """Return the curve and the best thresholds; None without masks."""
     refined, heat = (curve(survey.rows, source) for source in ("map", "heatmap"))
@@ -194,21 +160,11 @@ def _round_up(value: float) -> float:
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value))
 
 
-def _examples(ids: Sequence[str], survey: Survey, view: View) -> list[dict[str, Any]]:
-    shown = []
+def _examples(ids: Sequence[str], survey: Survey, view: View) -> dict[str, dict[str, str]]:
+    """Return the pictures of images, as data URIs by title."""
+    shown = {}
     for image_id in ids:
-        try:
+        with suppress(ValueError):  # its files were deleted since it was measured; the figures are in the table
             titled = pictures(*view(image_id), survey.thresholds[0])
-        except ValueError:
-            continue  # its files were deleted since it was measured; the figures are in the table
-        images = [(title, data_uri(Image.fromarray(picture), _SIDE)) for title, picture in titled.items()]
-        shown.append({"id": image_id, "facts": _facts(survey.rows[image_id], survey.thresholds), "images": images})
+            shown[image_id] = {title: data_uri(Image.fromarray(each), _SIDE) for title, each in titled.items()}
     return shown
-
-
-def _facts(row: Mapping[str, float], thresholds: Sequence[float]) -> str:
-    always = f"{row['fixations']:.0f} fixations, {row['seconds']:.1f} s"
-    if INSIDE not in row:
-        return f"dispersion {row['dispersion']:.2f}, {always}"
-    dice = ", ".join(f"{row[dice_key('map', t)]:.2f} at {t:g}" for t in thresholds)
-    return f"Dice {dice}; {row[INSIDE]:.0%} inside, offset {row['offset']:.2f}; {always}"

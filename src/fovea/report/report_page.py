@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ from fovea.report.charts import (
     scatter_chart,
     style,
 )
-from fovea.report.comparison import Row, lower_is_better, note, p_text
-from fovea.report.configurations import ABSENT, number, short_keys, shown, swept
+from fovea.report.comparison import Row, lower_is_better, mean_text, note, p_text
+from fovea.report.configurations import number, short_keys, shown, swept
 from fovea.report.pages import data_uri, render
-from fovea.report.runs import CURVES, FAILED, FINISHED, INCOMPLETE, LearningCurve
-from fovea.report.study import Study, finished, run_rows, version_rows, warnings
+from fovea.report.runs import CURVES, FINISHED, LearningCurve
+from fovea.report.study import Study, run_rows, version_rows, warnings
 from fovea.runtime.files import write_text
 
 MOST_SCORES = 400_000
@@ -35,34 +36,25 @@ _SIDE = 1300  # the longest side of a contact sheet, in pixels
 
 
 def write_report_page(path: Path, report: Study, megabytes: float) -> None:
-    """Write the page. Equal arguments give equal bytes, and all text is escaped.
-
-    Args:
-        path: The HTML file.
-        report: The content.
-        megabytes: The most megabytes of pictures.
-
-    Raises:
-        ValueError: the file cannot be written.
-    """
+    """Write the page, with at most so many megabytes of pictures. Equal arguments give equal bytes."""
     folder = os.path.commonpath([run.folder.absolute().parent for run in report.runs])
     runs = [row | {"folder": os.path.relpath(row["folder"], folder)} for row in run_rows(report)]
+    config = report.configurations[0].runs[0].config
+    name, root = str(config.get("data.name", "?")), Path(str(config.get("data.root", ""))).name
     content = {
         "comparison": report.comparison,
-        "counts": {
-            status: sum(run.status == status for run in report.runs) for status in (FINISHED, INCOMPLETE, FAILED)
-        },
-        "data": _data(report),
+        "counts": Counter(run.status for run in report.runs),
+        "data": name if root in ("", name) else f"{root} ({name})",
         "folder": folder,
         "headline": headline(report),
         "rows": _rows(report),
         "note": note(report.comparison).replace("`", ""),
-        "keys": _settings(report),
+        "settings": _settings(report),
         "curves": _learning(report),
         "doses": _doses(report),
         "scatter": _scatter(report),
         "hardest": _hardest(report),
-        "sheets": _sheets(report, megabytes * 1e6),
+        "sheets": _sheets(report, megabytes * 1e6 if math.isfinite(megabytes) else 0.0),
         "runs": runs,
         "unfinished": [run for run in runs if run["status"] != FINISHED],
         "versions": version_rows(report),
@@ -72,41 +64,35 @@ def write_report_page(path: Path, report: Study, megabytes: float) -> None:
     write_text(path, render("report.html.jinja", content))
 
 
-def _data(report: Study) -> str:
-    """Return the data set, with its folder where that has another name."""
-    config = report.configurations[0].runs[0].config
-    name, root = str(config.get("data.name", "?")), Path(str(config.get("data.root", ""))).name
-    return name if root in ("", name) else f"{root} ({name})"
-
-
 def headline(report: Study) -> tuple[str, str]:
     """Return which configuration is best and how sure that is, as a CSS class and a sentence."""
     rows, column = report.comparison.rows, report.comparison.column
     best = (min if lower_is_better(column) else max)(rows, key=lambda row: row.mean)
-    figure = f"{column} {best.mean:.4f}" + ("" if best.std is None else f" ± {best.std:.4f}")
+    figure = f"{column} {mean_text(best)}"
     if len(rows) == 1:
         return "alone", f"{best.name}: {figure}"
-    if best.versus is None:
-        worse = sum(row.versus is not None and row.versus.verdict == "worse" for row in rows)
+    if best.difference is None:
+        worse = sum(row.verdict == "worse" for row in rows)
         others = f"{worse or 'none'} of the {len(rows) - 1} others {'are' if worse > 1 else 'is'} worse beyond chance"
         return "baseline", f"The baseline {best.name} has the best mean, {figure}; {others}"
-    sure = best.versus.verdict in ("better", "worse")
+    sure = best.verdict in ("better", "worse")
     return "better" if sure else "unsure", (
-        f"{best.name} has the best mean, {figure}: {best.versus.difference:+.4f} to the baseline {rows[0].name}, "
-        f"{'a difference beyond chance' if sure else 'no difference shown'} (p {p_text(best.versus.p_holm)})"
+        f"{best.name} has the best mean, {figure}: {best.difference:+.4f} to the baseline {rows[0].name}, "
+        f"{'a difference beyond chance' if sure else 'no difference shown'} (p {p_text(best.p_holm)})"
     )
 
 
 def _rows(report: Study) -> list[dict[str, Any]]:
     rows = report.comparison.rows
     means = [[run.evaluated.mean for run in own.runs if run.evaluated] for own in report.configurations]
-    ends = span([*(value for own in means for value in own), *(end for row in rows for end in row.interval or ())])
+    ends = [end for row in rows for end in (row.low, row.high) if end is not None]
+    ends += [mean for own in means for mean in own]
     return [
         {
             "row": row,
             "style": style(place),
-            "seeds": ", ".join(str(run.seed) for run in finished(report.configurations[place].runs)),
-            "bar": interval_bar(row, means[place], ends, place),
+            "seeds": ", ".join(str(run.seed) for run in report.configurations[place].runs),
+            "bar": interval_bar(row, means[place], span(ends), place),
         }
         for place, row in enumerate(rows)
     ]
@@ -114,11 +100,9 @@ def _rows(report: Study) -> list[dict[str, Any]]:
 
 def _settings(report: Study) -> dict[str, Any]:
     """Return the keys that differ, by short name, and the values of each configuration."""
-    every = report.configurations
-    keys = [key for key in every[0].values if {shown(key, own.values[key]) for own in every} != {ABSENT}]
-    short = short_keys(set(keys))
-    rows = [[shown(key, own.values[key]) for key in keys] for own in every]
-    return {"names": [(short[key], key) for key in keys], "rows": rows}
+    keys = list(report.configurations[0].values)
+    rows = [[shown(key, own.values[key]) for key in keys] for own in report.configurations]
+    return {"keys": short_keys(set(keys)), "names": keys, "rows": rows}
 
 
 def _learning(report: Study) -> list[str]:
@@ -127,11 +111,11 @@ def _learning(report: Study) -> list[str]:
     for column in CURVES:
         lines = []
         for place, own in enumerate(report.configurations):
-            for run in own.runs:
+            for run in (*own.runs, *own.unfinished):
                 if column in run.curves:
                     status = "" if run.status == FINISHED else f" ({run.status})"
                     lines.append(Line(place, "run", f"{own.name}: seed {run.seed}{status}", *run.curves[column]))
-            done = [run.curves[column] for run in finished(own.runs) if column in run.curves]
+            done = [run.curves[column] for run in own.runs if column in run.curves]
             if done and len((mean := mean_curve(done))[0]):
                 lines.append(Line(place, "mean", f"{own.name}: mean", *mean))
         if lines:
@@ -178,8 +162,8 @@ def _scatter(report: Study) -> dict[str, Any] | None:
     if len(report.configurations) < 2:
         return None
     ids, scores = _by_image(report)
-    kept = max(2, MOST_SCORES // len(ids))
-    names, scores = [own.name for own in report.configurations][:kept], scores[:kept]
+    scores = scores[: max(2, MOST_SCORES // len(ids))]
+    names = [own.name for own in report.configurations][: len(scores)]
     x, y = scatter_axes(*span(scores.ravel().tolist(), 0.03))
     first = {name: (float(a), float(b)) for name, a, b in zip(ids, scores[0], scores[1], strict=True)}
     difference = scores[1] - scores[0]
@@ -189,7 +173,6 @@ def _scatter(report: Study) -> dict[str, Any] | None:
         "up": int((difference > 0).sum()),
         "down": int((difference < 0).sum()),
         "mean": float(difference.mean()),
-        "names": names,
         "data": {
             "names": names,
             "ids": ids,
@@ -213,10 +196,9 @@ def _hardest(report: Study) -> list[dict[str, Any]]:
     return images
 
 
-def _sheets(report: Study, most: float) -> list[tuple[str, str, str]]:
-    """Return name, run and contact sheet of each configuration's first run that has one, while there is room."""
+def _sheets(report: Study, left: float) -> list[tuple[str, str, str]]:
+    """Return name, run and contact sheet of each configuration's first run that has one, while bytes are left."""
     sheets = []
-    left = most if math.isfinite(most) else 0.0
     for own in report.configurations:
         for run in own.runs:
             if run.evaluated is None or (picture := _sheet(run.evaluated.folder / "contact_sheet.png")) is None:

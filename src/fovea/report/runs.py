@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from yaml import YAMLError
 from fovea.report.evaluations import Evaluated, read_evaluation
 from fovea.runtime.config import flat, is_under
 from fovea.runtime.moved import upgrade
+from fovea.runtime.record import FAILURE
 
 FINISHED, INCOMPLETE, FAILED = "finished", "incomplete", "failed"
 CURVES = ("val/dice", "train/loss")
@@ -29,7 +30,6 @@ TRAINED = "trained.yaml"
 _INSIDE = ("checkpoints", "evaluate")  # folders of a run, which hold no other run
 _EVALUATED = ("data", "labels", "refine", "scoring", "store", "tta")  # groups that an evaluation can change
 _CHOSEN = ("data", "labels", "refine")  # groups whose choice is the checkpoint's own
-_MOST_LINE = 240  # characters of the last line of a log that are shown
 _MOST_VALUE = 1e30  # of a curve; larger values count as not finite
 LearningCurve = tuple[np.ndarray, np.ndarray]  # steps [N] and values [N]
 
@@ -39,7 +39,7 @@ class Run:
     """One run folder."""
 
     folder: Path
-    status: str  # FINISHED: trained and evaluated; INCOMPLETE: has checkpoints; FAILED: left nothing to score
+    status: str  # FINISHED: trained and evaluated; INCOMPLETE: can resume or be evaluated; FAILED
     note: str = ""  # why it is not finished, or what is unusual about it
     config: Mapping[str, Any] = field(default_factory=dict)  # by flat key
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -81,14 +81,13 @@ def find_runs(runs: Any, split: str, score: str) -> list[Run]:
         raise ValueError(f"runs={runs}: give a folder or several: 'runs=[logs/train/A,logs/train/B]'")
     every: dict[Path, Run] = {}
     for root in roots:
-        read = {path.resolve(): read_run(path, split, score) for path in run_folders(Path(root))}
-        trained = {path: run for path, run in read.items() if run is not None}
-        if not trained:
+        read = {path.resolve(): run for path in run_folders(Path(root)) if (run := read_run(path, split, score))}
+        if not read:
             raise ValueError(
                 f"runs={root}: no run of fovea-train there (config.yaml and provenance.json); "
                 "give its run folders, or a folder of them"
             )
-        every |= trained
+        every |= read
     return sorted(every.values(), key=lambda run: _natural(str(run.folder)))
 
 
@@ -96,7 +95,9 @@ def run_folders(root: Path) -> Iterator[Path]:
     """Return the folders at or below `root` with a run or the remains of a training; links are not followed."""
     for folder, below, files in os.walk(root):
         ran = {"config.yaml", "provenance.json"} <= set(files)
-        if ran or "metrics.csv" in files or "training.json" in files or "checkpoints" in below:
+        if ran and any(name.startswith(("seed_", "fold_")) for name in below):
+            pass  # a job of several runs, see `fovea.runtime.objective.parts`
+        elif ran or "metrics.csv" in files or "training.json" in files or "checkpoints" in below:
             below.clear()
             yield Path(folder)
         below[:] = sorted(name for name in below if not name.startswith(".") and name not in _INSIDE)
@@ -111,66 +112,50 @@ def read_run(folder: Path, split: str, score: str) -> Run | None:
             return _evaluation(Run(folder, FINISHED, "", config, provenance), split, score)
         if not any(key.startswith("trainer.") for key in config):
             return None
-        training = read_json(folder / "training.json") if (folder / "training.json").exists() else {}
+        training, failure = (
+            read_json(folder / name) if (folder / name).exists() else {} for name in ("training.json", FAILURE)
+        )
         curves, odd = _curves(folder / "metrics.csv")
     except ValueError as error:
         return Run(folder, FAILED, str(error))
     status, note, evaluated = FINISHED, "", None
-    if not training:
-        status, note = _unfinished(folder, config, curves)
-    elif not (folder / "evaluate" / split / "per_image.csv").is_file():
-        status, note = INCOMPLETE, f"trained, not evaluated on {split}: fovea-evaluate split={split}"
-    else:
+    if training and (folder / "evaluate" / split / "per_image.csv").is_file():
         try:
             evaluated = read_evaluation(folder, split, score)
         except ValueError as error:
             status, note = INCOMPLETE, str(error)
-    note = "; ".join(filter(None, (note, odd)))
-    return Run(folder, status, note, config, provenance, training, curves, evaluated)
+    elif failure.get("status") == "failed":
+        status, note = FAILED, str(failure.get("reason"))
+    elif training:
+        status, note = INCOMPLETE, f"trained, not evaluated on {split}: fovea-evaluate split={split}"
+    elif any((folder / "checkpoints").glob("*.ckpt")):
+        step = max((int(steps[-1]) + 1 for steps, _ in curves.values()), default=0)
+        resumes = "interrupted" if failure else "still running, or killed"
+        status = INCOMPLETE
+        note = f"at step {step} of {config.get('trainer.max_steps', '?')}: {resumes} (ckpt_path=auto resumes it)"
+    else:
+        status, note = FAILED, f"no checkpoint: {'interrupted' if failure else 'killed, or has just started'}"
+    return Run(folder, status, "; ".join(filter(None, (note, odd))), config, provenance, training, curves, evaluated)
 
 
 def _evaluation(run: Run, split: str, score: str) -> Run | None:
     """Read an evaluation with a folder of its own as a run: its checkpoint's training, and what its command changed."""
     changed = [key for key in run.overrides if key not in _CHOSEN]
     own = {key: value for key, value in run.config.items() if is_under(key, _EVALUATED) and is_under(key, changed)}
-    config = read_config(run.folder / TRAINED) | own
     try:
         evaluated = read_evaluation(run.folder, split, score)
     except ValueError:
-        return None  # of another split, or incomplete; the training has a folder of its own
-    return Run(run.folder, FINISHED, config=config, provenance=run.provenance, evaluated=evaluated)
-
-
-def _unfinished(folder: Path, config: Mapping[str, Any], curves: Mapping[str, LearningCurve]) -> tuple[str, str]:
-    if any((folder / "checkpoints").glob("*.ckpt")):
-        step = max((int(steps[-1]) + 1 for steps, _ in curves.values()), default=0)
-        most = config.get("trainer.max_steps", "?")
-        return INCOMPLETE, f"at step {step} of {most}: still running, or interrupted (ckpt_path=auto resumes it)"
-    log = last_line(folder / "train.log")
-    return FAILED, f"no checkpoint: failed, or has just started{f'; last line of its log: {log}' if log else ''}"
-
-
-def last_line(path: Path) -> str:
-    """Return the last line of a log, cut to a readable length; empty without a file."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
-    except OSError:
-        return ""
-    line = lines[-1].strip() if lines else ""
-    return f"{line[:_MOST_LINE]}…" if len(line) > _MOST_LINE else line
+        return None  # of another split, incomplete, or in the folder of the training
+    return replace(run, config=read_config(run.folder / TRAINED) | own, evaluated=evaluated)
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a configuration by flat key, with the present names of what has moved.
-
-    Raises:
-        ValueError: it is missing or damaged.
-    """
+    """Read a configuration by flat key, with the present names of what has moved; a ValueError if it is damaged."""
     return dict(flat(upgrade(_mapping(path, lambda: OmegaConf.to_container(OmegaConf.load(path))))))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a mapping. Errors as of `read_config`."""
+    """Read a mapping; a ValueError if it is missing or damaged."""
     return _mapping(path, lambda: json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -198,8 +183,7 @@ def _curves(path: Path) -> tuple[dict[str, LearningCurve], str]:
     curves, notes = {}, []
     for column in CURVES:
         points = [point for row in rows if (point := _point(row.get("step"), row.get(column)))]
-        values = {step: value for step, value in points if abs(value) < _MOST_VALUE}  # false for nan
-        if values:
+        if values := {step: value for step, value in points if abs(value) < _MOST_VALUE}:  # false for nan
             steps = sorted(values)
             curves[column] = np.array(steps), np.array([values[step] for step in steps])
         if odd := [step for step, value in points if not abs(value) < _MOST_VALUE]:

@@ -3,8 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ class Study:
     """The content of a report."""
 
     runs: list[Run]  # all of them
-    configurations: list[Configuration]  # those with a finished run, the baseline first
+    configurations: list[Configuration]  # of the finished runs, the baseline first
     comparison: Comparison  # its rows are these configurations
 
 
@@ -48,22 +46,16 @@ def study(
     Raises:
         ValueError: no run is finished, runs are of different data, or `baseline` is none or several.
     """
-    done = finished(runs)
-    if not done:
+    check_same_data([run for run in runs if run.status == FINISHED])
+    grouped = configurations(runs, ignore)
+    if not grouped:
         raise ValueError(
             f"runs: none of {len(runs)} is finished ({runs[0].folder}: {runs[0].note}); train and evaluate first"
         )
-    check_same_data(done)
-    grouped = [own for own in configurations([run for run in runs if run.config], ignore) if finished(own.runs)]
     first = _baseline(grouped, baseline)
     grouped = [first, *(own for own in grouped if own is not first)]
-    evaluated = {own.name: [run.evaluated for run in finished(own.runs) if run.evaluated] for own in grouped}
+    evaluated = {own.name: [run.evaluated for run in own.runs if run.evaluated] for own in grouped}
     return Study(list(runs), grouped, compare_runs(evaluated, score, alpha, resamples, seed))
-
-
-def finished(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs that were trained and evaluated."""
-    return [run for run in runs if run.status == FINISHED]
 
 
 def _baseline(grouped: Sequence[Configuration], wanted: str | None) -> Configuration:
@@ -89,65 +81,58 @@ def keep(runs: Sequence[Run], only: Any) -> list[Run]:
     if not isinstance(only, Mapping | None):
         raise ValueError(f"only={only} must be keys with their values: 'only={{data.name: kvasir}}'")
     wanted = {key: shown(key, value) for key, value in flat(only or {})}
-    fits = [all(shown("", run.config.get(key)) == value for key, value in wanted.items()) for run in runs]
-    kept = [run for run, fit in zip(runs, fits, strict=True) if fit or not run.config]
+    kept = [
+        run
+        for run in runs
+        if not run.config or all(shown("", run.config.get(key)) == value for key, value in wanted.items())
+    ]
     if not any(run.config for run in kept):
         raise ValueError(f"only={only}: no run has these values; give keys of config.yaml, e.g. data.name")
     return kept
 
 
 def check_same_data(runs: Sequence[Run]) -> None:
-    """Check that runs were evaluated on the same images.
+    """Raise a ValueError unless all runs were evaluated on the same images.
 
     The data root may differ between machines. The name of the data set, the ids, and the sizes of lesions (where the
     evaluation has them) must be the same.
-
-    Raises:
-        ValueError: they were not.
     """
-    first, *others = runs
     fix = "give runs of one data set, or 'only={data.name: …}', and report each data set by itself"
-    assert first.evaluated is not None
-    sizes = first.evaluated.sizes
-    for other in others:
-        assert other.evaluated is not None
+    for other in runs[1:]:
+        first = runs[0]
+        assert first.evaluated is not None and other.evaluated is not None
         for key in ("data.name", "data.channels", "data.classes"):
             if (mine := first.config.get(key)) != (theirs := other.config.get(key)):
                 raise ValueError(f"{other.folder}: {key} is {theirs}, but {mine} in {first.folder}; {fix}")
-        root, own_root = (run.config.get("data.root") for run in (first, other))
-        roots = f"{other.folder} (data.root={own_root}) and {first.folder} (data.root={root})"
+        places = [f"{run.folder} (data.root={run.config.get('data.root')})" for run in (other, first)]
+        roots = " and ".join(places)
         if unshared := sorted(first.evaluated.scores.keys() ^ other.evaluated.scores.keys()):
             few = first_few(unshared, 3)
             raise ValueError(f"{roots}: {len(unshared)} images were evaluated in only one of them ({few}); {fix}")
         if any(is_under(key, MOVING) and first.config.get(key) != value for key, value in other.config.items()):
             continue
-        own = other.evaluated.sizes
+        sizes, own = first.evaluated.sizes, other.evaluated.sizes
         if moved := sorted(name for name in sizes.keys() & own.keys() if abs(sizes[name] - own[name]) > _TOLERANCE):
             raise ValueError(f"{roots}: {len(moved)} images have different masks ({first_few(moved, 3)}); {fix}")
 
 
 def run_rows(report: Study) -> list[dict[str, Any]]:
     """Return what the tables tell of each run, of whatever status."""
-    names = {run.folder: own.name for own in report.configurations for run in own.runs}
+    names = {run.folder: own.name for own in report.configurations for run in (*own.runs, *own.unfinished)}
     rows = []
     for run in report.runs:
-        git = _mapping(run.provenance.get("git"))
         row = {"folder": run.folder, "configuration": names.get(run.folder, ""), "status": run.status}
         row |= {"seed": "" if run.seed is None else run.seed, "score": run.evaluated.mean if run.evaluated else ""}
         row |= {"steps": "", "seconds": "", **run.training, "note": run.note, "torch": "", **_versions(run)}
-        row |= {"commit": str(git.get("commit", ""))[:8], "state": str(git.get("state", ""))}
+        row |= {"commit": _git(run, "commit")[:8], "state": _git(run, "state")}
         rows.append(row | {"command": str(run.provenance.get("command", ""))})
     return rows
 
 
 def write_runs(path: Path, report: Study) -> None:
-    """Write a row for each run, with the keys in which configurations differ.
-
-    Raises:
-        ValueError: the file cannot be written.
-    """
+    """Write a row for each run, with the keys in which configurations differ."""
     keys = list(report.configurations[0].values)
-    values = {run.folder: own.values for own in report.configurations for run in own.runs}
+    values = {run.folder: own.values for own in report.configurations for run in (*own.runs, *own.unfinished)}
     facts = ("folder", "configuration", "status", "seed", "score", "steps", "seconds", "note")
     table = []
     for row in run_rows(report):
@@ -158,32 +143,31 @@ def write_runs(path: Path, report: Study) -> None:
     write_csv(path, [*header, *keys], table)
 
 
-def version_rows(report: Study) -> list[tuple[str, list[tuple[str, int]]]]:
+def version_rows(report: Study) -> dict[str, dict[str, int]]:
     """Return the versions of each package and the machines, with the number of runs of each."""
-    counts = Counter(pair for run in report.runs for pair in _versions(run).items())
-    return [
-        (package, [(version, count) for _, version, count in rows])
-        for package, rows in groupby(sorted((*pair, count) for pair, count in counts.items()), key=itemgetter(0))
-    ]
+    counts: dict[str, dict[str, int]] = {}
+    for (package, version), count in sorted(Counter(p for run in report.runs for p in _versions(run).items()).items()):
+        counts.setdefault(package, {})[version] = count
+    return counts
 
 
 def _versions(run: Run) -> dict[str, str]:
+    versions = run.provenance.get("versions")
     known = {name: run.provenance.get(name, "") for name in ("python", "platform")}
-    return {str(name): str(version) for name, version in (_mapping(run.provenance.get("versions")) | known).items()}
+    return {str(key): str(value) for key, value in (*_mapping(versions).items(), *known.items())}
 
 
 def warnings(report: Study) -> list[str]:
     """Return a sentence on each fact that weakens the figures of the table."""
     lines, lone, mixed, every = [], [], [], []
     for own in report.configurations:
-        runs = finished(own.runs)
-        seeds, commits = [run.seed for run in runs], [_commit(run) for run in runs]
+        seeds, commits = [run.seed for run in own.runs], [_commit(run) for run in own.runs]
         every += commits
         if repeated := sorted({str(seed) for seed in seeds if seeds.count(seed) > 1}):
             lines.append(f"{own.name}: more than one run has seed {first_few(repeated)}; each counts.")
         if len(set(commits)) > 1:
             mixed.append(f"{own.name} ({first_few(sorted(set(commits)))})")
-        if len(runs) == 1:
+        if len(seeds) == 1:
             lone.append(own.name)
     if mixed:
         lines.append(f"Different code within one configuration: {first_few(mixed, _LISTED)}.")
@@ -199,9 +183,11 @@ def warnings(report: Study) -> list[str]:
 
 
 def _commit(run: Run) -> str:
-    git = _mapping(run.provenance.get("git"))
-    state = " (changed)" if git.get("state") == "changed" else ""
-    return f"{str(git.get('commit', 'unknown'))[:8]}{state}"
+    return f"{_git(run, 'commit')[:8] or 'unknown'}{' (changed)' if _git(run, 'state') == 'changed' else ''}"
+
+
+def _git(run: Run, key: str) -> str:
+    return str(_mapping(run.provenance.get("git")).get(key, ""))
 
 
 def _mapping(value: Any) -> dict[str, Any]:
