@@ -28,7 +28,7 @@ HOSTILE = "<script>alert(1)</script>\"'&"
 
 
 def row(name: str, mean: float, std: float | None = None) -> Row:
-    return Row(name, [], 1, mean, std, (mean - 0.1, mean + 0.1), None)
+    return Row(name, [], 1, mean, std, mean - 0.1, mean + 0.1)
 
 
 def circles(chart: str) -> list[tuple[float, float]]:

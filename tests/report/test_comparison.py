@@ -10,10 +10,9 @@ import pytest
 
 from fovea.metrics.statistics import holm, mean_interval, sign_flip_test
 from fovea.report.comparison import (
-    HEADER,
+    FIGURES,
     Comparison,
     Row,
-    Versus,
     compare_runs,
     lower_is_better,
     markdown,
@@ -56,25 +55,24 @@ def test_each_name_is_compared_with_the_first() -> None:
     p_values = {name: sign_flip_test(values, IDS, 500, 0) for name, values in differences.items()}
     corrected = dict(zip(p_values, holm([*p_values.values()]), strict=True))
     assert [(row.name, row.seeds) for row in comparison.rows] == [("full", 3), ("worse", 2), ("same", 1), ("better", 1)]
-    assert comparison.rows[0].versus is None and (comparison.images, comparison.patients) == (30, None)
+    assert comparison.rows[0].p is None and (comparison.images, comparison.patients) == (30, None)
     for row in comparison.rows:
         means = arrays[row.name].mean(axis=1)
         assert row.mean == pytest.approx(means.mean())
         assert row.std == (pytest.approx(np.std(means, ddof=1)) if len(means) > 1 else None)
-        assert row.interval == mean_interval(arrays[row.name].mean(0), IDS, 500, 0)
-        if row.versus is not None:
-            assert row.versus.difference == pytest.approx(row.mean - comparison.rows[0].mean)
-            assert row.versus.interval == mean_interval(differences[row.name], IDS, 500, 0)
-            assert (row.versus.p, row.versus.p_holm) == (p_values[row.name], corrected[row.name])
-    verdicts = [row.versus.verdict for row in comparison.rows if row.versus]
-    assert verdicts == ["worse", "no difference shown", "better"]
+        assert (row.low, row.high) == mean_interval(arrays[row.name].mean(0), IDS, 500, 0)
+        if row.name != "full":
+            assert row.difference == pytest.approx(row.mean - comparison.rows[0].mean)
+            ends = mean_interval(differences[row.name], IDS, 500, 0)
+            assert (row.difference_low, row.difference_high) == ends
+            assert (row.p, row.p_holm) == (p_values[row.name], corrected[row.name])
+    assert [row.verdict for row in comparison.rows] == ["baseline", "worse", "no difference shown", "better"]
 
 
 def test_pairing_shows_a_difference_within_the_intervals() -> None:
     comparison = compare_runs({"a": [run("a", 0.80, 1)], "b": [run("b", 0.82, 2)]}, "dice", 0.05, 500, seed=0)
-    first, second = (row.interval for row in comparison.rows)
-    assert first and second and first[1] > second[0]
-    assert comparison.rows[1].versus is not None and comparison.rows[1].versus.verdict == "better"
+    first, second = comparison.rows
+    assert first.high and second.low and first.high > second.low and second.verdict == "better"
 
 
 def test_copies_of_images_change_nothing_with_patients() -> None:
@@ -84,20 +82,19 @@ def test_copies_of_images_change_nothing_with_patients() -> None:
     together = compare_runs(many, "dice", 0.05, 500, seed=0)
     assert (together.images, together.patients) == (90, 30)
     for row, expected in zip(together.rows, alone.rows, strict=True):
-        assert row.interval == pytest.approx(expected.interval)
-    (versus, expected) = (result.rows[1].versus for result in (together, alone))
-    assert versus and expected and versus.p == expected.p and versus.interval == pytest.approx(expected.interval)
+        assert row.p == expected.p
+        for key in ("low", "high", "difference_low", "difference_high"):
+            assert getattr(row, key) == pytest.approx(getattr(expected, key))
     blind = {name: [replace(one, patients={}) for one in named] for name, named in many.items()}
-    by_image = compare_runs(blind, "dice", 0.05, 500, seed=0).rows[1].versus
-    assert by_image and by_image.p < versus.p
+    by_image = compare_runs(blind, "dice", 0.05, 500, seed=0).rows[1].p
+    assert by_image is not None and together.rows[1].p is not None and by_image < together.rows[1].p
 
 
 def test_one_evaluation_with_patients_is_enough() -> None:
     runs = {"a": [run("a", 0.8, 1)], "b": [replace(run("b", 0.8, 2), patients=dict.fromkeys(IDS, "p"))]}
     comparison = compare_runs(runs, "dice", 0.05, 500, seed=0)
-    assert comparison.patients == 1 and comparison.rows[0].interval is None
-    assert comparison.rows[1].versus is not None and comparison.rows[1].versus.p == 1
-    assert "single" not in markdown(comparison) and "| no difference shown" in markdown(comparison)
+    assert comparison.patients == 1 and comparison.rows[0].low is None and comparison.rows[1].p == 1
+    assert "| no difference shown" in markdown(comparison)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +140,8 @@ def test_numbers_out_of_range_are_refused(alpha: float, resamples: int, key: str
 
 
 ROWS = [
-    Row("full", ["a0", "a1"], 2, 0.8, 0.01, (0.75, 0.85), None),
-    Row("gaze|\nx", ["b"], 1, 0.7, None, (0.65, 0.75), Versus(-0.1, (-0.12, -0.08), 0.00002, 0.03, "worse")),
+    Row("full", ["a0", "a1"], 2, 0.8, 0.01, 0.75, 0.85),
+    Row("gaze|\nx", ["b"], 1, 0.7, None, 0.65, 0.75, -0.1, -0.12, -0.08, 0.00002, 0.03, "worse"),
 ]
 COMPARISON = Comparison(ROWS, "dice", "test", "mask", 30, 12, 0.05, 10000, 0)
 
@@ -168,11 +165,11 @@ class TestFiles:
         write_comparison(COMPARISON, tmp_path / "out")
         with (tmp_path / "out" / "comparison.csv").open() as file:
             first, second = csv.DictReader(file)
-        assert tuple(first) == HEADER
+        assert tuple(first) == ("name", "seeds", "images", *FIGURES, "verdict")
         assert (first["name"], first["std"], first["difference"]) == ("full", "0.010000", "")
         assert (first["verdict"], second["name"], second["std"]) == ("baseline", "gaze|\nx", "")
         assert float(second["p"]) == pytest.approx(0.00002) and float(second["difference_low"]) == -0.12
         content = json.loads((tmp_path / "out" / "comparison.json").read_text())
-        assert content["rows"][1]["versus"]["p_holm"] == 0.03 and content["rows"][0]["folders"] == ["a0", "a1"]
+        assert content["rows"][1]["p_holm"] == 0.03 and content["rows"][0]["folders"] == ["a0", "a1"]
         text = (tmp_path / "out" / "comparison.md").read_text()
         assert text == f"{markdown(COMPARISON)}\n\n{note(COMPARISON)}\n"

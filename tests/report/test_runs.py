@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fovea.report.runs import FAILED, FINISHED, INCOMPLETE, Run, find_runs, last_line
+from fovea.report.runs import FAILED, FINISHED, INCOMPLETE, Run, find_runs
+from fovea.runtime.record import write_failure
 
 MakeRun = Callable[..., Path]
 
@@ -19,13 +20,28 @@ def statuses(tmp_path: Path, split: str = "val", score: str = "dice") -> dict[st
 def test_the_status_tells_how_far_a_run_came(make_run: MakeRun, tmp_path: Path) -> None:
     for until in ("begun", "cut", "trained", "evaluated"):
         make_run(f"sweep/{until}", until=until)
-    (tmp_path / "runs/sweep/begun/train.log").write_text("starts\nRuntimeError: no memory\n\n")
     result = statuses(tmp_path)
-    assert result["sweep/begun"][0] == FAILED
-    assert result["sweep/begun"][1].endswith("last line of its log: RuntimeError: no memory")
-    assert result["sweep/cut"][0] == INCOMPLETE and result["sweep/cut"][1].startswith("at step 30 of 30")
+    assert result["sweep/begun"] == (FAILED, "no checkpoint: killed, or has just started")
+    assert result["sweep/cut"][0] == INCOMPLETE and result["sweep/cut"][1].startswith("at step 30 of 30: still running")
     assert result["sweep/trained"] == (INCOMPLETE, "trained, not evaluated on val: fovea-evaluate split=val")
     assert result["sweep/evaluated"] == (FINISHED, "")
+
+
+def test_the_reason_of_a_failure_is_read(make_run: MakeRun, tmp_path: Path) -> None:
+    for until in ("begun", "cut", "trained", "evaluated"):
+        write_failure(make_run(f"failed/{until}", until=until), "failed", "train/loss is nan at step 3")
+    write_failure(make_run("stopped", until="cut"), "interrupted", "Ctrl-C")
+    result = statuses(tmp_path)
+    for until in ("begun", "cut", "trained"):
+        assert result[f"failed/{until}"] == (FAILED, "train/loss is nan at step 3")
+    assert result["failed/evaluated"][0] == FINISHED  # another split failed
+    assert result["stopped"][0] == INCOMPLETE and "at step 30 of 30: interrupted" in result["stopped"][1]
+
+
+def test_a_job_of_several_seeds_has_a_run_for_each(make_run: MakeRun, tmp_path: Path) -> None:
+    for name in ("job", "job/seed_0", "job/fold_0/seed_1"):
+        make_run(name)
+    assert list(statuses(tmp_path)) == ["job/fold_0/seed_1", "job/seed_0"]
 
 
 def test_runs_are_in_the_order_of_their_numbers(make_run: MakeRun, tmp_path: Path) -> None:
@@ -127,9 +143,3 @@ def test_an_own_evaluation_has_the_training_of_its_checkpoint(make_run: MakeRun,
         path.rename(folder / path.name)
     (run,) = find_runs(str(tmp_path / "runs"), "val", "dice")
     assert run.config == {"optimizer.lr": 0.5, "data.name": "folder", "data.fraction": 0.5, "data.shift": 5}
-
-
-def test_the_last_line_of_a_log_is_cut(tmp_path: Path) -> None:
-    (tmp_path / "log").write_bytes(b"\xff" * 10_000 + b"\nlast " + b"x" * 500)
-    assert last_line(tmp_path / "log") == f"last {'x' * 235}…"
-    assert last_line(tmp_path / "nowhere") == ""
