@@ -65,8 +65,6 @@ def test_byte_order_mark_is_skipped(tmp_path: Path) -> None:
         ("b.jpg,2,0.5,0.5,100", "unknown_image"),
         (",2,0.5,0.5,100", "unknown_image"),
         ("../../a.jpg,2,0.5,0.5,100", "unsafe_name"),
-        ("/etc/a,2,0.5,0.5,100", "unsafe_name"),
-        (r"c:\a.jpg,2,0.5,0.5,100", "unsafe_name"),
     ],
 )
 def test_unusable_rows_are_counted(tmp_path: Path, row: str, reason: str) -> None:
@@ -122,7 +120,7 @@ def test_short_line(tmp_path: Path) -> None:
         (b"\n\n", "no header"),
         (HEADER.encode() + b"\n", "no fixation below the header"),
         (HEADER.encode("utf-16"), "not UTF-8"),
-        (HEADER.encode() + b"\nb.jpg,1,0.5,0.5,100\n", "none of the 1 rows belongs to an image"),
+        (HEADER.encode() + b"\nb.jpg,1,0.5,0.5,100\n", r"none of the 1 rows \('b\.jpg'\) belongs to an image"),
     ],
 )
 def test_refused_content(tmp_path: Path, content: bytes, message: str) -> None:

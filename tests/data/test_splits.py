@@ -88,16 +88,35 @@ def test_a_patient_in_two_splits_is_refused() -> None:
 
 def test_list_forgives_suffixes_comments_and_blank_lines(tmp_path: Path) -> None:
     path = tmp_path / "train.txt"
-    path.write_text("\ufeff# mine\r\nb.JPG\r\n\r\n  a.1 \nc.png", encoding="utf-8")
+    path.write_text("\ufeff# mine\r\nb.JPG\r\n\r\n  a.1 \nc.png\n#\n## x/b", encoding="utf-8")
     assert read_list(path) == ["b", "a.1", "c"]
 
 
-@pytest.mark.parametrize("entry", ["../a", "a/b", "a\\b", "..", "/etc/passwd"])
-def test_list_of_paths_is_refused(tmp_path: Path, entry: str) -> None:
+ODD = ["#im04", "# im05", "007", "a b", "im.v1", "gr\u00f6\u00dfe", "benign_im00", "malignant_im00", "a:b", "a,b", "=1"]
+
+
+def test_odd_names_are_listed(tmp_path: Path) -> None:
+    path = tmp_path / "test.txt"
+    lines = [
+        "#im04",
+        "# im05.png",
+        "007",
+        "a b.PNG",
+        "im.v1",
+        "gro\u0308\u00dfe.png",
+        r"x\benign\im00.png",
+        "malignant/im00",
+    ]
+    path.write_text("\n".join([*lines, *ODD[8:], "# x/007", "#im99"]), encoding="utf-8")
+    assert read_list(path, ODD) == [*ODD, "#im99"]  # which is missing, and will be reported
+
+
+@pytest.mark.parametrize(("entry", "message"), [("..", "'..' names no file"), ("x/fine", "more than once: fine")])
+def test_refused_entries(tmp_path: Path, entry: str, message: str) -> None:
     path = tmp_path / "train.txt"
     path.write_text(f"fine\n{entry}\n")
-    with pytest.raises(ValueError, match=r"train\.txt: .* is a path"):
-        read_list(path)
+    with pytest.raises(ValueError, match=rf"train\.txt: .*{message}"):
+        read_list(path, ["fine"])
 
 
 def test_list_with_an_id_twice_is_refused(tmp_path: Path) -> None:

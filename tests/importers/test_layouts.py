@@ -284,7 +284,7 @@ class TestOthers:
         item = {"stimulus": "img/a.png", "webgazer_data": gaze, "webgazer_targets": {"#image": box}}
         (tmp_path / "s.json").write_text(json.dumps([{"stimulus": "<p>x</p>"}, item]))
         (trial,) = importer("jspsych").read(tmp_path / "s.json").trials
-        assert (trial.image, trial.rectangle, trial.x.tolist()) == ("a.png", (100, 50, 800, 600), [288, 298])
+        assert (trial.image, trial.rectangle, trial.x.tolist()) == ("img/a.png", (100, 50, 800, 600), [288, 298])
 
     @pytest.mark.parametrize("content", ["", "{}", "[1]", '[{"stimulus": "a.png", "webgazer_data": [{"x": 1}]}]', "[]"])
     def test_invalid_json(self, tmp_path: Path, content: str) -> None:

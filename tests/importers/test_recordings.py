@@ -1,5 +1,6 @@
 """One session in the export of each program gives the same fixations."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,17 @@ class TestSource:
         table, result = imported("tobii", exports.tobii(tmp_path / "s.tsv"), dataset=dataset)
         assert {row[0] for row in table} == {"a.png"}
         assert result.warnings == ["1 images are not in data.root and left out: b.png"]
+
+    def test_images_of_one_name_in_two_folders(self, imported: Import, dataset, tmp_path: Path) -> None:
+        path = tmp_path / "s.csv"
+        path.write_text("image,x,y,duration\nbenign\\a.png,960,540,200\nmalignant\\a.png,970,540,200\n")
+        for images in (None, dataset):
+            with pytest.raises(ValueError, match=r"benign.*malignant.* would both be the image a;"):
+                imported("generic", path, dataset=images)
+        for name in ("benign_a", "malignant_a"):
+            shutil.copy(tmp_path / "data/images/a.png", tmp_path / f"data/images/{name}.png")
+        table, _ = imported("generic", path, dataset=dataset)
+        assert [row[0] for row in table] == ["benign_a.png", "malignant_a.png"]
 
     def test_damaged_file_is_a_failure(self, imported: Import, tmp_path: Path) -> None:
         folder = tmp_path / "s"

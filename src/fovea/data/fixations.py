@@ -5,10 +5,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
+from fovea.data.names import Names
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_csv
 
@@ -105,10 +106,10 @@ class FixationTable:
 
 
 def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -> FixationTable:
-    """Read a fixation CSV. Rows belong to images by the stem of `IMAGE`: `<slice>.jpg` matches the ID `<slice>`.
+    """Read a fixation CSV. Rows belong to images by `IMAGE`, see `fovea.data.names`: `<slice>.jpg` means `<slice>`.
 
     Rows with coordinates outside [0, 1], lost values, short durations (the filter of Zhong et al. 2024), unknown
-    images or names that contain a path are counted and dropped.
+    images or a path with `..` are counted and dropped.
 
     Args:
         path: The CSV, UTF-8, with the columns of `NEEDED`.
@@ -119,22 +120,22 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
         ValueError: The file is missing, empty, not UTF-8, lacks a column, has text instead of a number (the message
             names line and column), or no row belongs to an image.
     """
-    known = frozenset(ids)
+    names = Names(ids, path)
     dropped = dict.fromkeys(DROPPED, 0)
     lost: dict[str, Counter[str]] = {}
     kept: dict[str, list[tuple[float, ...]]] = {}
     for image, index, x, y, duration in _rows(path):
-        has_path = "/" in image or "\\" in image
-        image_id = next((name for name in (image, PurePosixPath(image).stem) if name in known), None)
-        if has_path or image_id is None:
-            dropped["unsafe_name" if has_path else "unknown_image"] += 1
+        unsafe = ".." in image.replace("\\", "/").split("/")
+        image_id = None if unsafe else names(image)
+        if image_id is None:
+            dropped["unsafe_name" if unsafe else "unknown_image"] += 1
         elif reason := _reason_to_drop(x, y, duration, min_duration):
             dropped[reason] += 1
             lost.setdefault(image_id, Counter())[reason] += 1
         else:
             kept.setdefault(image_id, []).append((index, x, y, duration))
     if not kept and not lost:
-        raise ValueError(_no_match(path, sum(dropped.values()), known))
+        raise ValueError(_no_match(path, sum(dropped.values()), names))
     images = {name: _fixations(kept.get(name, []), lost.get(name, Counter())) for name in sorted({*kept, *lost})}
     return FixationTable(images, sum(map(len, kept.values())), dropped)
 
@@ -189,11 +190,14 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
     raise ValueError(f"{path}: line {line}, column {column}: {cell[:40]!r} is not a number; fix or delete the line")
 
 
-def _no_match(path: Path, rows: int, known: frozenset[str]) -> str:
+def _no_match(path: Path, rows: int, names: Names) -> str:
     if not rows:
         return f"{path}: no fixation below the header; export the table again"
-    ids = first_few(sorted(known), 2)
-    return f"{path}: none of the {rows} rows belongs to an image ({ids}); check the column IMAGE and data.root"
+    recorded = first_few([repr(name) for name in names.found], 2)
+    ids = names.nearest(names.found) or f", which has {first_few(sorted(names.ids or ()), 2)}"
+    return (
+        f"{path}: none of the {rows} rows ({recorded}) belongs to an image{ids}; check the column IMAGE and data.root"
+    )
 
 
 def _fixations(rows: list[tuple[float, ...]], lost: Counter[str]) -> Fixations:

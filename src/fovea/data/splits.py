@@ -1,12 +1,14 @@
 """Splits: which images train, which choose the checkpoint, and which are read once at the end."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.resources import files
-from pathlib import Path, PurePath
+from pathlib import Path
+from unicodedata import normalize
 
-from fovea.data.images.files import SUFFIXES
+from fovea.data.names import Names, plain_id
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
 
@@ -83,21 +85,30 @@ def published(name: str) -> list[str]:
     return (files("fovea.data") / "lists" / f"{name}.txt").read_text(encoding="utf-8").split()
 
 
-def read_list(path: Path) -> list[str]:
-    """Return the ids in a list: one per line, an image suffix is removed, blank and `#` lines are skipped.
+def read_list(path: Path, known: Collection[str] = ()) -> list[str]:
+    """Return the ids in a list: one name per line, see `fovea.data.names`.
+
+    Blank lines and lines that begin with `# ` are skipped, unless an image has that name.
+
+    Args:
+        path: The list.
+        known: The ids on disk; a name that means none of them keeps its `plain_id`.
 
     Raises:
-        ValueError: the file cannot be read, has an id twice, or has a path.
+        ValueError: the file cannot be read, has an id twice, or a line without a name.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read as text; write one id per line") from error
-    entries = [PurePath(entry) for entry in map(str.strip, lines) if entry and not entry.startswith("#")]
-    for entry in map(str, entries):
-        if any(part in entry for part in ("/", "\\", "..", "\0")):
-            raise ValueError(f"{path}: {entry!r} is a path; list the names of images without folders")
-    ids = [entry.stem if entry.suffix.lower() in SUFFIXES else entry.name for entry in entries]
+    names, ids = Names(known, path), []
+    for line in filter(str.strip, lines):
+        text = normalize("NFC", line.strip())
+        if re.match(r"#+(\s|$)", text) and not {text, text.rpartition(".")[0]} & {*known}:
+            continue
+        if not (image_id := names(line.rstrip("\r")) or plain_id(line)):
+            raise ValueError(f"{path}: {text!r} names no file; write one id per line")
+        ids.append(image_id)
     if len(set(ids)) < len(ids):
         repeated = dict.fromkeys(name for name in ids if ids.count(name) > 1)
         raise ValueError(f"{path}: listed more than once: {first_few(repeated)}; keep one line for each")

@@ -1,6 +1,7 @@
 """Text of error messages."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from itertools import islice
 
 
@@ -10,6 +11,13 @@ def first_few(names: Iterable[object], limit: int = 5) -> str:
     shown = ", ".join(str(name) for name in islice(rest, limit))
     more = sum(1 for _ in rest)
     return f"{shown} and {more} more" if more else shown
+
+
+def nearest(wanted: Iterable[str], known: Iterable[str], limit: int = 2) -> str:
+    """Return `, the nearest are a, b` with the known names that are like the first wanted ones; empty if none is."""
+    known = list(known)
+    near = [match for name in islice(wanted, limit) for match in get_close_matches(name, known, limit, 0.75)]
+    return f", the nearest are {first_few(dict.fromkeys(near))}" if near else ""
 
 
 def one_paragraph(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -112,7 +113,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str, Path]:
-    """Return the image files of a folder by stem, sorted; hidden files and other suffixes do not count.
+    """Return the image files of a folder by stem in NFC, sorted; hidden files and other suffixes do not count.
 
     Raises:
         ValueError: no such folder, no image in it, or two images with the same stem.
@@ -124,9 +125,10 @@ def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str,
     except OSError as error:
         raise ValueError(f"{folder}: {_reason(error)}; it must be a folder of images") from error
     for path in (Path(folder) / name for name in names):
-        if path.stem in files:
-            raise ValueError(f"{files[path.stem]} and {path.name} share the stem {path.stem}; rename or remove one")
-        files[path.stem] = path
+        stem = normalize("NFC", path.stem)  # macOS spells accents in another way than lists and tables
+        if stem in files:
+            raise ValueError(f"{files[stem]} and {path.name} share the stem {stem}; rename or remove one")
+        files[stem] = path
     if not files:
         raise ValueError(f"{folder}: no image in this folder; it must have {', '.join(sorted(suffixes))} files")
     return dict(sorted(files.items()))

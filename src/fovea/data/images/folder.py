@@ -13,7 +13,7 @@ from fovea.data.images.files import SUFFIXES, image_files, image_size, read_imag
 from fovea.data.images.masks import read_mask
 from fovea.data.splits import carve, carve_fold, check_disjoint, read_list
 from fovea.runtime.bounds import NonNegativeInt, Progress
-from fovea.runtime.errors import first_few
+from fovea.runtime.errors import first_few, nearest
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Folder:
             ValueError: a list cannot be read.
         """
         paths = {split: self.root / f"{split}.txt" for split in ("train", "val", "test", "unlabeled")}
-        return {split: read_list(path) for split, path in paths.items() if path.exists()}
+        return {split: read_list(path, self._images) for split, path in paths.items() if path.exists()}
 
     def splits(self) -> dict[str, list[str]]:
         """Return the ids of `train`, `val` and `test`, and of `unlabeled` if listed, whether on disk or not.
@@ -202,7 +202,8 @@ class Folder:
     def _missing(self, what: str, ids: list[str]) -> ValueError:
         count = f"{len(ids)} {what}s are" if len(ids) > 1 else f"1 {what} is"
         folder = self.root / f"{what}s"
-        return ValueError(f"{count} missing from {folder}: {first_few(ids)}; add them or shorten the split lists")
+        near = nearest(ids, self._images if what == "image" else self._masks)
+        return ValueError(f"{count} missing from {folder}: {first_few(ids)}{near}; add them or shorten the split lists")
 
     @cached_property
     def _images(self) -> dict[str, Path]:

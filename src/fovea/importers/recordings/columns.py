@@ -11,7 +11,14 @@ import numpy as np
 from fovea.importers.recordings.convert import import_recordings
 from fovea.importers.recordings.rows import GazeRows, check_coordinates
 from fovea.importers.recordings.table import Names, Table, listed, read_table, unit_of
-from fovea.importers.recordings.trial import Recording, Unit, compile_pattern, file_name, first_group, name_from_file
+from fovea.importers.recordings.trial import (
+    Recording,
+    Unit,
+    compile_pattern,
+    first_group,
+    name_from_file,
+    recorded_name,
+)
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.bounds import Fraction
 from fovea.runtime.errors import first_few
@@ -121,7 +128,7 @@ class ColumnReader:
             return dict.fromkeys(table.lines, name_from_file(table.path, re.compile(self.file)))
         if self.message is None or table.find(self.columns["image"]):
             column = table.need(self.columns["image"], "set format.columns.image")
-            return dict(zip(table.lines, map(file_name, table.texts(column)), strict=True))
+            return dict(zip(table.lines, map(recorded_name, table.texts(column)), strict=True))
         names, name = {}, ""
         for line, row in zip(table.lines, table.rows, strict=True):
             name = first_group(re.search(self.message, table.delimiter.join(row))) or name

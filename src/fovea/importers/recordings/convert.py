@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from fovea.data.fixations import COLUMNS, write_fixations
 from fovea.data.images.folder import Folder
+from fovea.data.names import Names, file_name
 from fovea.importers.recordings.detection import Detection
 from fovea.importers.recordings.geometry import Screen
 from fovea.importers.recordings.trial import Recording, Rectangle, Trial
@@ -104,21 +105,23 @@ class _Table:
 
     def __post_init__(self) -> None:
         self.dataset = self.request.dataset() if self.request.dataset is not None else None
+        self.names = Names(self.dataset.ids if self.dataset is not None else None, self.request.source)
 
     def add(self, recording: Recording) -> None:
         """Add a recording as a whole, or nothing if it raises."""
         screen = self.request.screen
         if recording.screen is not None and screen.width is None and screen.height is None:
             screen = replace(screen, width=recording.screen[0], height=recording.screen[1])
-        trials, ids = [], set(self.dataset.ids) if self.dataset is not None else set()
+        trials = []
         for trial in recording.trials:
-            size = None
+            size, image_id, image = None, self.names(trial.image), file_name(trial.image)
+            if image_id is None:
+                self.unknown[trial.image] = None
+                continue
             if self.dataset is not None:
-                names = [name for name in (trial.image, PurePosixPath(trial.image).stem) if name in ids]
-                if not names:
-                    self.unknown[trial.image] = None
-                    continue
-                size = self.dataset.size(names[0])
+                size = self.dataset.size(image_id)
+                image = image if self.names(image) == image_id else self.dataset.image_path(image_id).name
+            trial = replace(trial, image=image)
             trials.append((self._on_image(trial, recording.unit, screen, size), size))
         self.stray += recording.stray
         for trial, size in trials:

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+
+from fovea.data.names import file_name
 
 Unit = Literal["px", "screen", "image_px", "fraction"]
 """Of coordinates: pixels or fractions of the screen, pixels or fractions of the image. The origin is the top left."""
@@ -19,7 +21,7 @@ class Trial:
     """One presentation of one image: fixations, or samples if `duration` is None.
 
     Attributes:
-        image: File name of the image, without a folder.
+        image: Name of the image as recorded, perhaps with folders; `fovea.data.names` tells what it means.
         start: [N] milliseconds since the start of the trial; as all arrays NaN where the value was lost.
         x: [N] in the unit of the recording.
         y: [N] as `x`.
@@ -47,15 +49,14 @@ class Recording:
     stray: int = 0
 
 
-def file_name(recorded: str) -> str:
-    """Return the last part of a recorded path of any operating system. It is looked up, but never opened."""
-    name = PureWindowsPath(recorded.strip().strip("\"'")).name
-    return "" if name in (".", "..") else name.replace("\0", "")
+def recorded_name(recorded: str) -> str:
+    """Return the name of an image as recorded; empty if it names no file. It is looked up, but never opened."""
+    return recorded.strip() if file_name(recorded) else ""
 
 
 def first_group(match: re.Match[str] | None) -> str:
-    """Return the file name in the first group that matched; empty without one."""
-    return file_name(next(filter(None, match.groups()), "")) if match else ""
+    """Return the recorded name in the first group that matched; empty without one."""
+    return recorded_name(next(filter(None, match.groups()), "")) if match else ""
 
 
 def name_from_file(path: Path, pattern: re.Pattern[str]) -> str:

@@ -1,0 +1,96 @@
+"""From the name of a file to the ID of an image: the one rule for folders, lists, tables and recordings."""
+
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from unicodedata import normalize
+
+from fovea.runtime.errors import nearest
+
+_SUFFIX = re.compile(r"\.(nii\.gz|nii|nrrd|mh[ad]|dcm|ima|png|jpe?g|jpe|jp2|bmp|tiff?|gif|webp|heic|avif|svg)$", re.I)
+_QUOTED = re.compile(r"([\"'])(.*)\1", re.DOTALL)
+
+
+def file_name(recorded: str) -> str:
+    """Return the last part of a path of any operating system, in Unicode NFC; empty if it names no file."""
+    name = _parts(recorded)[-1]
+    return "" if name in (".", "..") else name.replace("\0", "")
+
+
+def plain_id(recorded: str) -> str:
+    """Return the file name without the suffix of an image, which may be in upper case."""
+    name = file_name(recorded)
+    return _SUFFIX.sub("", name) or name
+
+
+class Names:
+    """Find the images that recorded names mean; refuse two names that would merge two files into one image.
+
+    Of the IDs that exist, a name means the one that equals it, else `<folder>_<file>` of its path, with as many folders
+    as match, else its file; each with or without a suffix. Case counts only where IDs differ by nothing else.
+
+    Args:
+        ids: The IDs of the images; None if they are unknown: then a name means its `plain_id`.
+        origin: The file or folder that has the names, for errors.
+    """
+
+    def __init__(self, ids: Iterable[str] | None, origin: object) -> None:
+        self.ids, self.origin = None if ids is None else list(ids), origin
+        self.folded: dict[str, dict[str, str]] = {}
+        for image_id in self.ids or ():
+            name = normalize("NFC", image_id)
+            self.folded.setdefault(name.casefold(), {})[name] = image_id
+        self.found: dict[str, str | None] = {}
+        self.first: dict[str, tuple[str, str, str]] = {}  # the first name of each ID: folder, suffix, as recorded
+
+    def __call__(self, recorded: str) -> str | None:
+        """Return the ID that a name means; None if no image has it.
+
+        Raises:
+            ValueError: a name of another file meant the same ID.
+        """
+        if recorded not in self.found:
+            self.found[recorded] = self._find(recorded)
+        return self.found[recorded]
+
+    def nearest(self, recorded: Iterable[str]) -> str:
+        """Return the IDs that are most like names that no image has, for errors."""
+        return nearest(map(plain_id, recorded), self.ids or ())
+
+    def _find(self, recorded: str) -> str | None:
+        if image_id := self._existing(normalize("NFC", recorded)):
+            return image_id  # whatever it looks like
+        *folders, name = _parts(recorded)
+        if self.ids is None and (image_id := plain_id(recorded)):
+            return self._checked(image_id, folders, name[len(image_id) :], recorded)
+        for start in range(len(folders) + 1):
+            prefix = "".join(f"{folder}_" for folder in folders[start:])
+            for stem in dict.fromkeys((name, _SUFFIX.sub("", name), PurePosixPath(name).stem)):
+                if image_id := self._existing(prefix + stem):
+                    return self._checked(image_id, folders[:start], name[len(stem) :], recorded)
+        return None
+
+    def _existing(self, name: str) -> str | None:
+        same = self.folded.get(name.casefold(), {})
+        return same.get(name) or (next(iter(same.values())) if len(same) == 1 else None)
+
+    def _checked(self, image_id: str, folders: list[str], suffix: str, recorded: str) -> str:
+        """Return the ID; refuse a name whose folder or suffix is not that of the first name with this ID."""
+        folder = folders[-1].casefold() if folders else ""
+        first = self.first.setdefault(image_id, (folder, suffix.casefold(), recorded))
+        parents = {first[0], folder} - {""}
+        suffixes = {first[1], suffix.casefold()}
+        if len(parents) > 1 or (len(suffixes) > 1 and not _SUFFIX.fullmatch("".join(suffixes))):
+            raise ValueError(
+                f"{self.origin}: {first[2]!r} and {recorded!r} would both be the image {image_id}; give their files "
+                "different names in data.root, e.g. <folder>_<file>, or read them apart"
+            )
+        return image_id
+
+
+def _parts(recorded: str) -> list[str]:
+    """Return the folders and the file of a path, with any separator, perhaps in quotes."""
+    text = normalize("NFC", recorded.strip())
+    quoted = _QUOTED.fullmatch(text)
+    parts = re.split(r"[\\/]", quoted[2] if quoted else text)
+    return [part.strip() for part in parts if part.strip() not in ("", ".")] or [""]
