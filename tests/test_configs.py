@@ -149,7 +149,8 @@ class TestNetworks:
             else:
                 image, size = torch.randn(2, 3, 64, 64), (70, 50)
                 pseudo = torch.rand(2, 1, 64, 64)
-                batch = {"image": image, "mask": pseudo.round(), "pseudo": pseudo, "index": torch.arange(2)}
+                mask = pseudo.round() if classes == 1 else torch.randint(classes, (2, 64, 64))
+                batch = {"image": image, "mask": mask, "pseudo": pseudo, "index": torch.arange(2)}
             streams = names or "unlabeled" in module.needs
             batch = {"labeled": batch, "unlabeled": {"image": image}} if streams else batch
             loss = module.losses(batch, progress=0.8)["loss"]
@@ -181,8 +182,8 @@ class TestNetworks:
 
     @pytest.mark.parametrize("loss", choices("loss"))
     def test_every_loss(self, loss: str) -> None:
-        on_images = self.losses([*IMAGES, f"loss={loss}", "supervision=full"])
-        assert self.losses([*VOLUMES, f"loss={loss}", "supervision=labeled_only"]) or on_images
+        for data in ([*IMAGES, "data.classes=1"], [*IMAGES, "data.classes=3"], VOLUMES):
+            assert self.losses([*data, f"loss={loss}", "supervision=full"])
 
     @pytest.mark.parametrize("experiment", choices("experiment"))
     def test_every_experiment(self, experiment: str) -> None:
@@ -194,10 +195,13 @@ class TestNetworks:
         ("overrides", "message"),
         [
             (["supervision=cmc"], "CrossModality does not serve images"),
-            (["supervision=full", "loss=dice_ce"], "not a loss for classes=1"),
+            (["data.classes=3"], "MultiLevel trains on maps of one class, but data.classes=3; choose supervision=full"),
+            (
+                ["supervision=full", "loss._target_=torch.nn.BCEWithLogitsLoss", "data.classes=3"],
+                "not a loss for classes=3 .*; choose loss=dice_ce",
+            ),
             ([*VOLUMES, "supervision=multi_level"], "MultiLevel does not serve volumes"),
             ([*VOLUMES, "supervision=full", "backbone=basic_unet"], "BasicUNet2d does not read volumes"),
-            ([*VOLUMES, "supervision=full", "loss=bce"], "not a loss for classes=4"),
         ],
     )
     def test_parts_that_do_not_fit_are_refused(self, overrides: list[str], message: str) -> None:

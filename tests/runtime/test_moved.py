@@ -76,6 +76,12 @@ def test_checkpoint_of_images_is_upgraded() -> None:
     assert upgrade(config) == config
 
 
+def test_loss_of_several_classes_is_upgraded() -> None:
+    old = {"_target_": "fovea.losses.dice_cross_entropy.DiceCrossEntropy", "softmax": True, "to_onehot_y": True}
+    new = {"_target_": "fovea.losses.segmentation.DiceCrossEntropy", "batch": True}
+    assert upgrade({"loss": old | {"include_background": False, "batch": True}}) == {"loss": new}
+
+
 def test_checkpoint_of_volumes_has_no_maps() -> None:
     config = upgrade({"data": {"_target_": "fovea.kinds.volumes.Volumes"}, "gaze": {"thresholds": []}})
     assert config == {"data": {"_target_": "fovea.data.volumes.source.Volumes"}}

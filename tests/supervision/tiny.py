@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fovea.losses.dice_cross_entropy import DiceCrossEntropy
+from fovea.losses.segmentation import CrossEntropy, DiceCrossEntropy
 from fovea.models.backbone import Backbone
 from fovea.models.cross_modality import CrossModalityNet
 from fovea.models.each_modality import EachModality
@@ -63,9 +63,7 @@ class TinyBackbone(Backbone):
 
 
 def loss(classes: int = 3) -> nn.Module:
-    if classes == 1:
-        return nn.BCEWithLogitsLoss()
-    return DiceCrossEntropy(softmax=True, to_onehot_y=True, include_background=False, batch=True)
+    return CrossEntropy() if classes == 1 else DiceCrossEntropy(batch=True)
 
 
 def volumes(batch: int = 1, names: list[str] = NAMES) -> dict[str, Tensor]:

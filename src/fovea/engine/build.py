@@ -49,8 +49,8 @@ def _check(module: Mode, loss: nn.Module, classes: int, kind: str) -> None:
     try:
         loss(torch.zeros(1, classes, *size), target)
     except Exception as error:  # losses of other packages raise what they like
-        reason, choice = " ".join(str(error).split()), "dice_bce" if classes == 1 else "dice_ce"
-        raise ValueError(f"loss: not a loss for classes={classes} ({reason}); choose loss={choice}") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"loss: not a loss for classes={classes} ({reason}); choose loss=dice_ce") from error
 
 
 def _in_float32(loss: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:

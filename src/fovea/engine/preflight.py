@@ -45,6 +45,6 @@ def check_mode(mode: type, data: Mapping[str, Any]) -> str:
     if "pseudo" in getattr(mode, "needs", ()) and (data.get("classes") or 1) > most:
         raise ValueError(
             f"supervision: {mode.__name__} trains on maps of one class, but data.classes={data['classes']}; "
-            "choose supervision=full loss=dice_ce, or data.classes=1"
+            "choose supervision=full, or data.classes=1"
         )
     return kind

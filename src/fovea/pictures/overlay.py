@@ -16,6 +16,16 @@ _OPACITY, _IGNORED_OPACITY = 0.35, 0.8
 _PIXELS_PER_LINE = 160  # of the shorter side of the image, for one pixel of line width
 
 
+def color_of(label: int) -> tuple[int, int, int]:
+    """Return the color of a class, from 1 on."""
+    return COLORS[(label - 1) % len(COLORS)]
+
+
+def palette(classes: int) -> list[tuple[int, int, int]]:
+    """Return the colors of labels, black for the background; none for one class, which is white."""
+    return [(0, 0, 0), *map(color_of, range(1, classes))] if classes > 1 else []
+
+
 def overlay(image: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
     """Fill each class in a translucent color and outline the truth in yellow. Ignored pixels (-1) are gray.
 
@@ -29,7 +39,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = No
     """
     picture = image.copy()
     for label in np.unique(labels[labels > 0]).tolist():
-        color, inside = COLORS[(label - 1) % len(COLORS)], labels == label
+        color, inside = color_of(label), labels == label
         _tint(picture, inside, color, _OPACITY)
         outline(picture, inside, color)
     _tint(picture, (labels < 0) if truth is None else (truth < 0), IGNORED, _IGNORED_OPACITY)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from fovea.pictures.overlay import COLORS, IGNORED
+from fovea.pictures.overlay import IGNORED, color_of
 
 _LARGEST = 0.06  # radius of the longest fixation, as a share of the image's longer side
 _OPACITY = 0.55
@@ -64,5 +64,5 @@ def label_panel(labels: np.ndarray, classes: int = 1) -> np.ndarray:
     picture[labels < 0] = IGNORED
     if classes > 1:
         for label in np.unique(labels[labels > 0]).tolist():
-            picture[labels == label] = COLORS[(label - 1) % len(COLORS)]
+            picture[labels == label] = color_of(label)
     return picture

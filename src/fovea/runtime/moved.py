@@ -15,6 +15,7 @@ CLASSES = {
     "fovea.data.volumes.synthetic_pairs.SyntheticPairs": "fovea.data.volumes.synthetic.SyntheticPairs",
     "fovea.kinds.images.Images": "fovea.data.images.source.Images",
     "fovea.kinds.volumes.Volumes": "fovea.data.volumes.source.Volumes",
+    "fovea.losses.dice_cross_entropy.DiceCrossEntropy": "fovea.losses.segmentation.DiceCrossEntropy",
     "fovea.metrics.scoring.Scoring": "fovea.metrics.summary.Scoring",
     "fovea.runtime.loggers.csv": "fovea.engine.loggers.csv",
     "fovea.runtime.loggers.wandb": "fovea.engine.loggers.wandb",
@@ -135,6 +136,9 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
     present = {key: _with_new_classes(value) for key, value in config.items()}
     if isinstance(supervision := present.get("supervision"), dict) and supervision.pop("deep", 0.0):
         raise ValueError("supervision.deep was removed; use an older version for this checkpoint")
+    if present.get("loss", {}).get("_target_") == "fovea.losses.segmentation.DiceCrossEntropy":
+        for key in ("softmax", "to_onehot_y", "include_background"):  # now of every such loss
+            present["loss"].pop(key, None)
     if "gaze" not in present:
         return present
     gaze = dict(present.pop("gaze"))

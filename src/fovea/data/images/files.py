@@ -3,7 +3,7 @@
 import io
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -134,14 +134,19 @@ def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str,
     return dict(sorted(files.items()))
 
 
-def write_image(path: Path, pixels: np.ndarray) -> None:
+def write_image(path: Path, pixels: np.ndarray, palette: Sequence[tuple[int, int, int]] = ()) -> None:
     """Write uint8 pixels, [H, W] or [H, W, 3], as a PNG file that is complete or absent.
+
+    With a palette, the values of [H, W] are indices of its colors, and viewers show these.
 
     Raises:
         ValueError: the folder cannot be written, or the disk is full.
     """
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    image = Image.fromarray(pixels)
+    if palette:
+        image.putpalette([part for color in palette for part in color])
+    image.save(buffer, "PNG")
     write_bytes(path, buffer.getvalue())
 
 

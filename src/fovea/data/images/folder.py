@@ -11,6 +11,7 @@ from pydantic import Field
 
 from fovea.data.images.files import SUFFIXES, image_files, image_size, read_image, warn_orientations
 from fovea.data.images.masks import read_mask
+from fovea.data.labels import Labels
 from fovea.data.splits import carve, carve_fold, check_disjoint, read_list
 from fovea.runtime.bounds import NonNegativeInt, Progress
 from fovea.runtime.errors import first_few, nearest
@@ -36,6 +37,7 @@ class Folder:
         split_seed: Seed of these draws.
         fold: [k, n] makes val the k-th, from 0, of n parts of the training and val patients; needs `clean`.
         ignore_label: Value of mask pixels that nobody labeled.
+        labels: Names of the classes by the value in mask files; see `fovea.data.labels.Labels`.
 
     Raises:
         ValueError: no such folder, or an invalid argument.
@@ -54,6 +56,7 @@ class Folder:
         split_seed: int = 0,
         fold: Sequence[int] | None = None,
         ignore_label: NonNegativeInt | None = None,
+        labels: Mapping[int, str] | None = None,
     ) -> None:
         self.root = Path(root).expanduser()
         self.channels, self.classes, self.ignore_label = channels, classes, ignore_label
@@ -61,7 +64,9 @@ class Folder:
         self.split_seed, self.fold = split_seed, fold
         if not self.root.is_dir():
             raise ValueError(f"no such folder {self.root}; set root to the folder that holds images/")
-        if ignore_label is not None and ignore_label < max(classes, 2):
+        given = Labels(labels, classes)
+        self.names, self.values = given.names, given.values if labels else None
+        if ignore_label in given.values:
             raise ValueError(f"ignore_label={ignore_label} is a class; give a value that no class has, e.g. 255")
         if fold is not None:
             _check_fold(fold, protocol)
@@ -136,7 +141,7 @@ class Folder:
         path = self.mask_path(image_id)
         if path is None:
             raise self._missing("mask", [image_id])
-        mask = read_mask(path, self.classes, self.ignore_label)
+        mask = read_mask(path, self.classes, self.ignore_label, self.values)
         if mask.shape != self.size(image_id):
             (height, width), (rows, columns) = self.size(image_id), mask.shape
             raise ValueError(

@@ -1,5 +1,6 @@
 """Mask files: a mask is read as it is meant, or refused in one line."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -19,17 +20,20 @@ _FAR = np.ones((33, 33), np.uint8)  # the noise of a JPEG that was enlarged twic
 _NEXT = np.ones((3, 3), np.uint8)
 
 
-def read_mask(path: Path, classes: int = 1, ignore_label: int | None = None) -> np.ndarray:
+def read_mask(
+    path: Path, classes: int = 1, ignore_label: int | None = None, labels: Mapping[int, int] | None = None
+) -> np.ndarray:
     """Decode a mask.
 
     With one class the mask is binary: 0 and 255, or 0 and 1 in a lossless file. Soft edges and the noise of JPEG are
     cut above 127. Other gray values that fill an area, and colors, may be several structures and are refused. With more
-    classes the stored integers (of a palette file, its indices) are the classes, and 0 is the background.
+    classes, or with `labels`, the stored integers (of a palette file, its indices) say the class.
 
     Args:
         path: The file.
         classes: Number of classes; 1 is foreground against background.
         ignore_label: Stored value of pixels that nobody labeled.
+        labels: The class of each stored value; None: the values are the classes, and 0 is the background.
 
     Returns:
         uint8 [H, W] of values below max(classes, 2); with an `ignore_label`, int16, and -1 where nobody labeled.
@@ -37,7 +41,7 @@ def read_mask(path: Path, classes: int = 1, ignore_label: int | None = None) -> 
     Raises:
         ValueError: the file is missing or cannot be decoded, or its values are not those of such a mask.
     """
-    exact = classes > 1 or ignore_label is not None
+    exact = classes > 1 or ignore_label is not None or labels is not None
     with opened(path) as image:
         lossy, mode, deep = image.format in {"JPEG", "MPO"}, image.mode, is_deep_color(image)
         turn = tiff_turn(image)
@@ -52,11 +56,7 @@ def read_mask(path: Path, classes: int = 1, ignore_label: int | None = None) -> 
     values = _whole(path, pixels) if pixels.ndim == 2 else _gray(path, pixels, lossy)
     if not exact:
         return _binary(path, values, lossy).astype(np.uint8)
-    ignored = values == (IGNORE if ignore_label is None else ignore_label)
-    if ignore_label is not None:
-        values = np.where(ignored, 0, values)
-    mask = _labels(path, values, classes)
-    return mask.astype(np.uint8) if ignore_label is None else np.where(ignored, np.int16(IGNORE), mask).astype(np.int16)
+    return _labels(path, values, classes, ignore_label, labels)
 
 
 def _decoded(image: Image.Image, exact: bool) -> np.ndarray:
@@ -104,17 +104,26 @@ def _gray(path: Path, pixels: np.ndarray, lossy: bool) -> np.ndarray:
     return gray
 
 
-def _labels(path: Path, values: np.ndarray, classes: int) -> np.ndarray:
-    """Return the classes of stored integers, checked."""
-    highest = int(values.max())
-    if classes == 1 and highest in {255, 65535} and np.isin(values, (0, highest)).all():
-        return values > 0
-    if highest >= max(classes, 2):
+def _labels(
+    path: Path, values: np.ndarray, classes: int, ignore_label: int | None, labels: Mapping[int, int] | None
+) -> np.ndarray:
+    """Return the classes of stored integers, checked; see `read_mask`."""
+    known = dict(labels) if labels is not None else {label: label for label in range(max(classes, 2))}
+    if labels is None and classes == 1:
+        seen = {*np.unique(values).tolist()} - {ignore_label}
+        known |= {bright: 1 for bright in (255, 65535) if seen <= {0, bright}}
+    if ignore_label is not None:
+        known[ignore_label] = IGNORE
+    unknown = 1000
+    table = np.full(max(known) + 2, unknown, np.int16)
+    table[[*known]] = [*known.values()]
+    mask = table[np.minimum(values.astype(np.int64), len(table) - 1)]
+    if len(others := values[mask == unknown]):
         raise ValueError(
-            f"{path}: label {highest} is not in 0 to {max(classes, 2) - 1}; "
-            "correct the mask, data.classes or data.ignore_label"
+            f"{path}: value {others[0]} is none of the classes ({', '.join(map(str, sorted(known)))}); name it in "
+            f"data.labels, or set data.ignore_label={others[0]} if nobody labeled these pixels"
         )
-    return values
+    return mask if ignore_label is not None else mask.astype(np.uint8)
 
 
 def _binary(path: Path, values: np.ndarray, lossy: bool) -> np.ndarray:

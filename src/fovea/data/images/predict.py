@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fovea.data.images.files import write_image
 from fovea.data.images.normalize import Transform
 from fovea.data.images.samples import resize_image, to_tensor
-from fovea.pictures.overlay import overlay
+from fovea.pictures.overlay import overlay, palette
 from fovea.supervision.outputs import labels
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,8 @@ def predict(
 ) -> dict[str, str]:
     """Write `masks/<name>.png` and `overlays/<name>.png` into `out` for images of any size.
 
-    A mask has the size of its image; one class is written as 0 and 255, several as their indices.
+    A mask has the size of its image; one class is written as 0 and 255, several as their indices into a
+    palette of the colors of the overlay.
 
     Args:
         module: A supervision module in evaluation mode on `device`.
@@ -59,7 +60,8 @@ def predict(
         tensor = to_tensor(resize_image(image, size), normalize)[None].to(device)
         probability = module(tensor, image.shape[:2])["prediction"]
         mask = labels(probability)[0].cpu().numpy().astype(np.uint8)
-        write_image(out / "masks" / f"{name}.png", mask * 255 if probability.shape[1] == 1 else mask)
+        classes = probability.shape[1]
+        write_image(out / "masks" / f"{name}.png", mask * 255 if classes == 1 else mask, palette(classes))
         color = image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
         write_image(out / "overlays" / f"{name}.png", overlay(color, mask))
     return failures

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-SHARED = ("channels", "classes", "fold", "ignore_label", "protocol")  # keys of `data` that the data set takes
+SHARED = ("channels", "classes", "fold", "ignore_label", "labels", "protocol")  # keys of `data` that the data set takes
 log = logging.getLogger(__name__)
 
 
@@ -59,6 +59,7 @@ class Images:
     fraction: PositiveFraction
     labeled_fraction: PositiveFraction | None = None
     ignore_label: int | None = None
+    labels: Mapping[int, str] | None = None
     protocol: str = "clean"
     fold: Sequence[int] | None = None
     select_on: Literal["auto", "mask", "pseudo"]
@@ -176,6 +177,8 @@ class Images:
             scored = "mask" if masked else "pseudo"
             if not masked:
                 log.warning("%s images have no masks: scored against pseudo-masks (data.select_on=pseudo)", name)
+        if scored == "pseudo" and self.classes > 1:
+            raise ValueError(f"data.select_on=pseudo: a map has one class, but data.classes={self.classes}; add masks")
         [target] = self._targets(dataset, [scored])
         ids = target.check(ids, open_all=True)  # a damaged file would otherwise end the run at its first validation
         spacing, unit = dataset.common_spacing(ids)
@@ -188,6 +191,7 @@ class Images:
             spacing=spacing.__getitem__,
             unit=unit,
             panels=self._panels(dataset, target),
+            classes=dataset.names,
         )
 
     def _check_duplicates(self, dataset: Folder, splits: Mapping[str, list[str]]) -> None:

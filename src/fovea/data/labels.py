@@ -1,0 +1,36 @@
+"""The classes of a data set: their names, and the values that mask files have for them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class Labels:
+    """Names of classes by the value in mask files, e.g. `{0: background, 85: disc, 170: cup}`.
+
+    Class 0 is the one named `background`, otherwise that of the lowest value; the others are numbered by their lowest
+    value. Several values may have one name.
+
+    Args:
+        given: The names by value; None: the values are the classes, and have no names of their own.
+        classes: Channels of the network's output; 1 is background and foreground too.
+
+    Raises:
+        ValueError: a value is not a whole number, a name is reserved, or there are not as many names as classes.
+    """
+
+    def __init__(self, given: Mapping[Any, Any] | None, classes: int) -> None:
+        number = max(classes, 2)
+        if given is None:
+            given = {0: "background"} | {label: f"class_{label}" for label in range(1, number)}
+        try:
+            by_value = {int(value): str(given[value]) for value in sorted(given, key=int)}
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"labels must be names by value, as {{0: background, 1: lesion}}, got {given}") from error
+        names = sorted(dict.fromkeys(by_value.values()), key=lambda name: name != "background")  # keeps the order
+        # Tables have a column for each class beside one for each output.
+        if reserved := [name for name in names if name == "prediction" or name.startswith("level_")]:
+            raise ValueError(f"labels: {reserved[0]} is the name of an output of the network; choose another name")
+        if len(names) != number:
+            raise ValueError(f"labels has {len(names)} names, but classes={classes}; set data.classes={len(names)}")
+        self.names = names[1:] if classes > 1 else []  # without the background; none for one structure
+        self.values = {value: names.index(name) for value, name in by_value.items()}

@@ -1,0 +1,34 @@
+"""Names of classes and the values that masks have for them."""
+
+import pytest
+
+from fovea.data.labels import Labels
+
+
+@pytest.mark.parametrize(
+    ("given", "classes", "names", "values"),
+    [
+        (None, 1, [], {0: 0, 1: 1}),
+        (None, 3, ["class_1", "class_2"], {0: 0, 1: 1, 2: 2}),
+        ({170: "cup", 0: "background", 85: "disc"}, 3, ["disc", "cup"], {0: 0, 85: 1, 170: 2}),
+        ({"0": "nothing", "5": "lesion", "9": "lesion"}, 2, ["lesion"], {0: 0, 5: 1, 9: 1}),
+        ({0: "lesion", 255: "background"}, 1, [], {0: 1, 255: 0}),
+    ],
+)
+def test_numbers_of_the_classes(given: dict | None, classes: int, names: list[str], values: dict[int, int]) -> None:
+    labels = Labels(given, classes)
+    assert (labels.names, labels.values) == (names, values)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"disc": 1}, "labels must be names by value"),
+        (["disc", "cup"], "labels must be names by value"),
+        ({0: "background", 1: "disc"}, r"labels has 2 names, but classes=3; set data\.classes=2"),
+        ({0: "background", 1: "level_1", 2: "cup"}, "labels: level_1 is the name of an output"),
+    ],
+)
+def test_refused(given: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Labels(given, 3)
