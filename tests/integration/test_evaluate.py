@@ -1,5 +1,6 @@
 """An evaluation takes its data from the checkpoint, and does not score training images by accident."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,23 @@ def test_training_images_are_refused_unless_allowed(
     result = run("evaluate", fold_checkpoint, *folder(dataset), "split=train", "allow_training_images=true", "out=out")
     assert result.status == 0, result
     assert 0 < summary(tmp_path / "out")["training_images"] <= summary(tmp_path / "out")["n"] == 6
+
+
+def test_the_default_folder_is_found_by_compare_and_report(run: Run, of_fold: Path, root: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        shutil.copytree(of_fold, tmp_path / "runs" / name)
+        assert run("evaluate", f"checkpoint=runs/{name}/checkpoints/best.ckpt", "split=test").status == 0
+        assert len(ids(tmp_path / "runs" / name / "evaluate" / "test")) == 2
+    compared = run("evaluate", "compare=[runs/a,runs/b]", "split=test", "compare_resamples=100")
+    assert compared.status == 0 and compared.errors == [], compared
+    reported = run("report", "runs=runs", "split=test", "out=report", "resamples=100")
+    assert reported.status == 0 and "all runs | 2" in reported.stdout, reported
+    before = (tmp_path / "runs/a/evaluate/test/summary.json").read_bytes()
+    for other in ("runs/a/checkpoints/last.ckpt", "runs/a/checkpoints/best.ckpt tta=flips"):
+        line = ["evaluate", *f"checkpoint={other} split=test hydra.run.dir=own/{len(other)}".split()]
+        assert run(*line).status == 0 and len(ids(tmp_path / f"own/{len(other)}/evaluate/test")) == 2
+    assert run("evaluate", "checkpoint=runs/a/checkpoints/best.ckpt", "split=test", f"data.root={root}").status == 0
+    assert (tmp_path / "runs/a/evaluate/test/summary.json").read_bytes() == before
 
 
 def test_a_checkpoint_without_ids(run: Run, of_fold: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`fovea-evaluate`: scores of a checkpoint on one split, or a comparison of such evaluations."""
 
+import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -71,12 +72,30 @@ def score(config: Config) -> None:
             f"({first_few(seen, 2)}); choose another split, or set allow_training_images=true"
         )
     settings = settings_of(config, source, split, checkpoint, len(seen))
-    out, run = Path(config["out"]), Path(config["run_dir"])
+    out, run = folder_of(config, trained, checkpoint), Path(config["run_dir"])
     predictor = source.predictor(instantiate(config["tta"], "tta")(module))
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     write_text(run / TRAINED, OmegaConf.to_yaml(OmegaConf.create(trained)))
     summary, _ = evaluate(predictor, split, settings, device, out)
     log.info("%s", headline(summary, out))
+
+
+def folder_of(config: Config, trained: Mapping[str, Any], checkpoint: Path) -> Path:
+    """Return `out`, or the default: in the run of the checkpoint, where `compare=` and `fovea-report` look.
+
+    An evaluation that its training would not have made the same way does not replace the training's own.
+    """
+    if config["out"] is not None:
+        return Path(config["out"])
+    below, run = Path("evaluate", config["split"]), checkpoint.parent.parent
+    data, own = ({**each["data"], "num_workers": 0, "cache": None} for each in (config, trained))
+    same = data == own and config["scoring"] == trained.get("scoring") and not config["tta"].get("axes")
+    try:
+        made_with = Path(json.loads((run / below / "summary.json").read_text(encoding="utf-8"))["checkpoint"]).name
+    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged
+        made_with = checkpoint.name
+    is_run = checkpoint.parent.name == "checkpoints" and (run / "provenance.json").is_file()
+    return (run if same and is_run and made_with == checkpoint.name else Path(config["run_dir"])) / below
 
 
 def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Path) -> Config:
@@ -124,7 +143,7 @@ def compare(config: Config) -> None:
     from fovea.report.comparison import compare_runs, markdown, note, write_comparison
     from fovea.report.evaluations import read_named
 
-    column, out = config["compare_on"], Path(config["out"])
+    column, out = config["compare_on"], Path(config["out"] or config["run_dir"])
     runs = read_named(config["compare"], config["split"], column)
     comparison = compare_runs(runs, column, config["compare_alpha"], config["compare_resamples"], config["seed"])
     write_comparison(comparison, out)
