@@ -17,16 +17,8 @@ class BasicUNet2d(Backbone):
     """MONAI's BasicUNet with group normalization, then a 1x1 convolution.
 
     The network of Zhong et al., "Weakly-supervised Medical Image Segmentation with Gaze Annotations", MICCAI 2024. Its
-    layers have the names of the published checkpoints; `encoder` is the whole U-Net.
-
-    Args:
-        in_channels: Channels of the image.
-        classes: Channels of the logits.
-        features: Widths of the five resolutions and of the output features, multiples of `groups`.
-        groups: Groups of each normalization.
-
-    Raises:
-        ValueError: `features` are not six multiples of `groups`.
+    layers have the names of the published checkpoints; `encoder` is the whole U-Net. `features` are the widths of the
+    five resolutions and of the output, multiples of `groups`.
     """
 
     def __init__(self, in_channels: int, classes: int, features: Sequence[Count], groups: Count) -> None:
@@ -44,11 +36,7 @@ class BasicUNet2d(Backbone):
         self.compiled = False
 
     def features(self, image: Tensor) -> Tensor:
-        """Return features [B, C, H, W] of an image [B, in_channels, H, W], C the last of the widths.
-
-        Raises:
-            ValueError: a side is below 16 pixels, or the network is compiled and a side is not a multiple of 16.
-        """
+        """Return features [B, C, H, W] of an image [B, in_channels, H, W], C the last of the widths."""
         height, width = image.shape[2:]
         if min(height, width) < STRIDE:
             raise ValueError(f"image: sides must be at least {STRIDE} pixels, got {height} x {width}")
@@ -61,10 +49,8 @@ class BasicUNet2d(Backbone):
         return self.encoder(image)
 
     def classify(self, features: Tensor) -> Tensor:
-        """Return logits [B, classes, H, W] of features [B, C, H, W]."""
         return self.classifier(features)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the parts in place, as `Backbone.compile`."""
         super().compile(*args, **kwargs)
         self.compiled = True

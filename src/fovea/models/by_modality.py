@@ -16,15 +16,10 @@ class Outputs(NamedTuple):
 
 
 class ByModality(nn.Module):
-    """A network of one or more modalities; supervision modes use only this interface.
+    """A network of at least `least` modalities; supervision modes use only this interface.
 
-    Args:
-        modalities: Their names. The weights depend on their order.
-        classes: Channels of the logits of each modality, K, the background included; 1 is a sigmoid.
-        least: The least number of modalities.
-
-    Raises:
-        ValueError: too few modalities, or a name twice.
+    The weights depend on the order of the modalities. `classes` are the channels K of the logits of each modality, the
+    background included; 1 is a sigmoid.
     """
 
     separate: ClassVar[bool] = True
@@ -41,19 +36,15 @@ class ByModality(nn.Module):
         self.classes = classes
 
     def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
-        """Return the logits and features of volumes [B, C, D, H, W] by modality.
-
-        Args:
-            image: The volumes. Some networks accept a missing modality.
-            wanted: The modalities of the logits; None: all that are present.
-        """
+        """Return logits, of the `wanted` modalities or of all, and features of volumes [B, C, D, H, W] by modality."""
         raise NotImplementedError
 
-    def present(self, image: Mapping[str, Tensor]) -> list[str]:
+    def present(self, image: Mapping[str, Tensor], one_shape: bool = False) -> list[str]:
         """Return the modalities of an image, in the order of the network.
 
         Raises:
-            ValueError: it is not a mapping, has no or unknown modalities, or sides that the network does not accept.
+            ValueError: it is not a mapping, has no or unknown modalities, sides that the network does not accept, or
+                several shapes although the network concatenates the modalities (`one_shape`).
         """
         known = ", ".join(self.modalities)
         if not isinstance(image, Mapping):
@@ -68,16 +59,7 @@ class ByModality(nn.Module):
                     f"image: {name} must have three sides in multiples of {self.stride}, from {2 * self.stride} on, "
                     f"got {' x '.join(map(str, sides))}"
                 )
-        return [name for name in self.modalities if name in image]
-
-    def present_in_one_shape(self, image: Mapping[str, Tensor]) -> list[str]:
-        """Return `present`, for networks that concatenate the modalities.
-
-        Raises:
-            ValueError: as in `present`, or the shapes of the volumes differ.
-        """
-        names = self.present(image)
-        shapes = {name: tuple(image[name].shape) for name in names}
-        if len({*shapes.values()}) > 1:
+        shapes = {name: tuple(volume.shape) for name, volume in image.items()}
+        if one_shape and len({*shapes.values()}) > 1:
             raise ValueError(f"image: all modalities must have one shape, got {shapes}")
-        return names
+        return [name for name in self.modalities if name in image]

@@ -48,15 +48,12 @@ class CrossModalityNet(ByModality):
     Args:
         modalities: Their names, two or more. Their volumes have one shape, but need not be registered.
         in_channels: Channels of a volume.
-        classes: Channels of the logits of each modality, the background included.
+        classes: See `ByModality`.
         unet: Factory of `fovea.models.unet3d.Halves` from `in_channels` and `classes`.
         norm: Normalization of the fusion layer; see `fovea.models.unet3d.UNet3d`.
         groups: Groups of the normalization before the 1x1x1 convolution; must divide twice the deepest width.
         shared_encoder: One encoder for all modalities, as published, or one for each.
         shared_decoder: The same for the decoder.
-
-    Raises:
-        ValueError: as in `ByModality`, or `groups` do not fit.
     """
 
     def __init__(
@@ -86,8 +83,7 @@ class CrossModalityNet(ByModality):
         self.mix = nn.Sequential(*normalized, nn.Conv3d(2 * width, width, kernel_size=1))
 
     def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
-        """Return the logits [B, K, D, H, W] and features F' of volumes [B, C, D, H, W] by modality."""
-        names = self.present_in_one_shape(image)
+        names = self.present(image, one_shape=True)
         scales = {name: self._module_of(self.encoders, name)(image[name]) for name in names}
         features = {name: self.awareness(scales[name][-1]) for name in names}
         fused = self.fusion(self._concatenated(features))
@@ -98,7 +94,6 @@ class CrossModalityNet(ByModality):
         return Outputs(logits, features)
 
     def _module_of(self, modules: nn.ModuleList, name: str) -> nn.Module:
-        """Return the module of a modality, or the one that all share."""
         return modules[self.modalities.index(name) if len(modules) > 1 else 0]
 
     def _concatenated(self, features: dict[str, Tensor]) -> Tensor:

@@ -9,14 +9,7 @@ from fovea.models.unet3d import Halves
 
 
 class EachModality(ByModality):
-    """Independent networks, one for each modality; in a prediction, any modality may be missing.
-
-    Args:
-        modalities: Their names; one is enough.
-        in_channels: Channels of a volume.
-        classes: Channels of the logits of each modality, the background included.
-        unet: Factory of `fovea.models.unet3d.Halves` from `in_channels` and `classes`, called for each modality.
-    """
+    """Independent networks, one from the factory `unet` for each modality; any modality may be missing."""
 
     def __init__(
         self, modalities: Sequence[str] | None, in_channels: int, classes: int, unet: Callable[..., Halves]
@@ -28,7 +21,6 @@ class EachModality(ByModality):
         self.stride = halves[0].stride
 
     def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
-        """Return the logits [B, K, D, H, W] and features of volumes [B, C, D, H, W] by modality."""
         names = self.present(image)
         logits, features = {}, {}
         for name in names if wanted is None else wanted:

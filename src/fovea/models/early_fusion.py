@@ -14,12 +14,6 @@ class EarlyFusion(ByModality):
     """One network: its input channels are the volumes of all modalities, its output the logits of each modality.
 
     No modality may be missing, and no modality has features of its own.
-
-    Args:
-        modalities: Their names, two or more.
-        in_channels: Channels of a volume.
-        classes: Channels of the logits of each modality, the background included.
-        unet: Factory of `fovea.models.unet3d.Halves` from `in_channels` and `classes`, of all modalities together.
     """
 
     separate: ClassVar[bool] = False
@@ -33,12 +27,7 @@ class EarlyFusion(ByModality):
         self.stride = self.network.stride
 
     def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
-        """Return the logits [B, K, D, H, W] of volumes [B, C, D, H, W] by modality, and no features.
-
-        Raises:
-            ValueError: a modality is missing.
-        """
-        names = self.present_in_one_shape(image)
+        names = self.present(image, one_shape=True)
         missing = [name for name in self.modalities if name not in image]
         if missing:
             raise ValueError(

@@ -22,10 +22,6 @@ def compile_networks(module: nn.Module, **options: Any) -> None:
     """Compile each network that a supervision mode owns, alone or in a list, with torch.compile.
 
     The mode itself stays Python: a weight that changes with the progress would recompile it in each step.
-
-    Args:
-        module: The mode.
-        **options: Options of torch.compile.
     """
     for child in module.children():
         if isinstance(child, nn.ModuleList | nn.ModuleDict):

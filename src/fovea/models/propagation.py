@@ -14,10 +14,7 @@ from fovea.models import propagation_torch
 
 
 def propagate(
-    features: Tensor,
-    kernel_size: int = 5,
-    dilation: int = 2,
-    similarity: Literal["dot", "cosine"] = "dot",
+    features: Tensor, kernel_size: int = 5, dilation: int = 2, similarity: Literal["dot", "cosine"] = "dot"
 ) -> Tensor:
     """Replace each pixel's feature by a mean of its neighborhood, weighted by similarity.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy import ndarray as Array
 
 _LANES = 4  # channels that are compared at a time, with their sum in registers
 
@@ -29,15 +30,15 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @_compiled
 def forward(
-    values: np.ndarray,
-    scale: np.ndarray,
+    values: Array,
+    scale: Array,
     kernel: int,
     dilation: int,
     image: int,
     first: int,
     last: int,
-    scores: np.ndarray,
-    out: np.ndarray,
+    scores: Array,
+    out: Array,
 ) -> None:
     """Compute scores and propagated features of some rows of one image."""
     band, weights = _bands(values, kernel, dilation), _tile(values, kernel)
@@ -52,16 +53,16 @@ def forward(
 
 @_compiled
 def slopes(
-    grad: np.ndarray,
-    values: np.ndarray,
-    scores: np.ndarray,
+    grad: Array,
+    values: Array,
+    scores: Array,
     kernel: int,
     dilation: int,
     image: int,
     first: int,
     last: int,
-    weights: np.ndarray,
-    slope: np.ndarray,
+    weights: Array,
+    slope: Array,
 ) -> None:
     """Compute the weights of some rows and the gradients of their scores."""
     band, weight, tile = _bands(values, kernel, dilation), _tile(values, kernel), _tile(values, kernel)
@@ -85,19 +86,19 @@ def slopes(
 
 @_compiled
 def backward(
-    grad: np.ndarray,
-    values: np.ndarray,
-    scale: np.ndarray,
-    scores: np.ndarray,
-    weights: np.ndarray,
-    slope: np.ndarray,
+    grad: Array,
+    values: Array,
+    scale: Array,
+    scores: Array,
+    weights: Array,
+    slope: Array,
     cosine: bool,
     kernel: int,
     dilation: int,
     image: int,
     first: int,
     last: int,
-    out: np.ndarray,
+    out: Array,
 ) -> None:
     """Compute the gradients of the features of some rows from the `slopes` of all rows."""
     band, turned, pull = _bands(values, kernel, dilation), _tile(values, kernel), _tile(values, kernel)
@@ -115,17 +116,17 @@ def backward(
 
 
 @_compiled
-def _bands(values: np.ndarray, kernel: int, dilation: int) -> np.ndarray:
+def _bands(values: Array, kernel: int, dilation: int) -> Array:
     return np.zeros((_LANES, kernel, values.shape[3] + (kernel - 1) * dilation), values.dtype)
 
 
 @_compiled
-def _tile(values: np.ndarray, kernel: int) -> np.ndarray:
+def _tile(values: Array, kernel: int) -> Array:
     return np.empty((kernel * kernel, values.shape[3]), values.dtype)
 
 
 @_compiled
-def _load(values: np.ndarray, image: int, channel: int, y: int, kernel: int, dilation: int, band: np.ndarray) -> None:
+def _load(values: Array, image: int, channel: int, y: int, kernel: int, dilation: int, band: Array) -> None:
     """Load the rows of the window around row `y` between the margins of the band [kernel, W + margins]."""
     height, width = values.shape[2:]
     margin = kernel // 2 * dilation
@@ -142,14 +143,7 @@ def _load(values: np.ndarray, image: int, channel: int, y: int, kernel: int, dil
 
 @_compiled
 def _compare(
-    left: np.ndarray,
-    right: np.ndarray,
-    kernel: int,
-    dilation: int,
-    image: int,
-    y: int,
-    band: np.ndarray,
-    tile: np.ndarray,
+    left: Array, right: Array, kernel: int, dilation: int, image: int, y: int, band: Array, tile: Array
 ) -> None:
     """Compute the dot products of a row of `left` with the neighbors in `right`."""
     channels, width = left.shape[1], left.shape[3]
@@ -177,16 +171,7 @@ def _compare(
 
 
 @_compiled
-def _mix(
-    tile: np.ndarray,
-    values: np.ndarray,
-    kernel: int,
-    dilation: int,
-    image: int,
-    y: int,
-    band: np.ndarray,
-    out: np.ndarray,
-) -> None:
+def _mix(tile: Array, values: Array, kernel: int, dilation: int, image: int, y: int, band: Array, out: Array) -> None:
     """Add the neighbors, weighted by the tile, to a row of `out`."""
     channels, width = values.shape[1], values.shape[3]
     flat = band.reshape(-1)
@@ -207,7 +192,7 @@ def _mix(
 
 
 @_compiled
-def _softmax(tile: np.ndarray) -> None:
+def _softmax(tile: Array) -> None:
     """Replace the scores by the softmax over the neighbors of their positive parts."""
     size = tile.shape[1]
     top, total = np.zeros(size, tile.dtype), np.zeros(size, tile.dtype)
@@ -226,7 +211,7 @@ def _softmax(tile: np.ndarray) -> None:
 
 
 @_compiled
-def _turn(source: np.ndarray, kernel: int, dilation: int, image: int, y: int, tile: np.ndarray) -> None:
+def _turn(source: Array, kernel: int, dilation: int, image: int, y: int, tile: Array) -> None:
     """Get the values that the neighbors hold for the pixels of row `y`, in the opposite direction."""
     height, width = source.shape[2:]
     for n in range(len(tile)):
@@ -239,7 +224,7 @@ def _turn(source: np.ndarray, kernel: int, dilation: int, image: int, y: int, ti
 
 
 @_compiled
-def _rescale(scale: np.ndarray, kernel: int, dilation: int, image: int, y: int, tile: np.ndarray) -> None:
+def _rescale(scale: Array, kernel: int, dilation: int, image: int, y: int, tile: Array) -> None:
     """Multiply by the scale of both pixels of each pair."""
     height, width = scale.shape[1:]
     for n in range(len(tile)):
@@ -251,9 +236,7 @@ def _rescale(scale: np.ndarray, kernel: int, dilation: int, image: int, y: int, 
 
 
 @_compiled
-def _shorten(
-    scale: np.ndarray, scores: np.ndarray, kernel: int, dilation: int, image: int, y: int, tile: np.ndarray
-) -> None:
+def _shorten(scale: Array, scores: Array, kernel: int, dilation: int, image: int, y: int, tile: Array) -> None:
     """Convert gradients of cosines to factors of the features; a cosine does not change along its own vector."""
     along = np.zeros_like(tile[0])
     for n in range(len(tile)):

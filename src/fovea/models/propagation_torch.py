@@ -13,14 +13,7 @@ _LEAST_NORM = 1e-12  # as in torch.nn.functional.normalize
 def forward(values: Tensor, kernel: int, dilation: int, cosine: bool) -> tuple[Tensor, Tensor]:
     """Return propagated features and their similarities, from shifted views of one padded copy.
 
-    Args:
-        values: Features [B, C, H, W], float32 or float64.
-        kernel: Side of the window in samples, odd.
-        dilation: Distance of the samples in pixels.
-        cosine: Use the cosine, not the dot product.
-
-    Returns:
-        Features [B, C, H, W], and similarities [B, kernel ** 2, H, W] of either sign.
+    Features are [B, C, H, W], float32 or float64; similarities [B, kernel ** 2, H, W], of either sign.
     """
     scores = torch.stack([(values * near).sum(dim=1) for near in _neighbors(values, kernel, dilation)], dim=1)
     if cosine:

@@ -18,36 +18,19 @@ SIZE = 224  # side of the published networks' images, in pixels
 NETWORK: dict[str, Any] = {"classes": 1, "features": [64, 128, 256, 512, 1024, 128], "groups": 4}
 # How images are read and normalized, by their number of channels.
 PUBLISHED_DATA: dict[int, dict[str, Any]] = {
-    3: {
-        "dataset": {"_target_": "fovea.data.images.kvasir.Kvasir"},
-        "normalize": {"_target_": "albumentations.Normalize"},
-    },
-    1: {
-        "dataset": {"_target_": "fovea.data.images.nci_isbi.NciIsbi"},
-        "normalize": {"_target_": "albumentations.Normalize", "normalization": "image"},
-    },
+    channels: {"dataset": {"_target_": dataset}, "normalize": {"_target_": "albumentations.Normalize"} | options}
+    for channels, dataset, options in (
+        (3, "fovea.data.images.kvasir.Kvasir", {}),
+        (1, "fovea.data.images.nci_isbi.NciIsbi", {"normalization": "image"}),
+    )
 }
-SUPERVISION: dict[str, Any] = {
-    "_target_": "fovea.supervision.multi_level.MultiLevel",
-    "_partial_": True,
-    "consistency": "prop",
-    "weight": 3.0,
-    "init": "copied",
-    "ensemble": "logits",
-    "window": 100,
-    "kernel_size": 5,
-    "dilation": 2,
-    "similarity": "dot",
-}
+SUPERVISION: dict[str, Any] = {"_target_": "fovea.supervision.multi_level.MultiLevel", "_partial_": True}
+SUPERVISION |= {"consistency": "prop", "weight": 3.0, "init": "copied", "ensemble": "logits", "window": 100}
+SUPERVISION |= {"kernel_size": 5, "dilation": 2, "similarity": "dot"}
 
 
 class ReleasedGazeMedSeg(nn.Module):
-    """The levels of a published GazeMedSeg model; the output is the mean of their logits.
-
-    Args:
-        levels: The number of networks.
-        in_channels: Channels of the image.
-    """
+    """The levels of a published GazeMedSeg model; the output is the mean of their logits."""
 
     def __init__(self, levels: int, in_channels: int) -> None:
         super().__init__()
@@ -71,7 +54,7 @@ def load_gazemedseg(state_dict: Mapping[str, Any]) -> ReleasedGazeMedSeg:
         The network in evaluation mode; `levels` holds a `BasicUNet2d` for each level.
 
     Raises:
-        ValueError: names are missing or unknown, or shapes differ from the published ones.
+        ValueError: The tensors are not those of a published network.
     """
     weights = gazemedseg_weights(state_dict)
     network = _on_meta(weights)
@@ -105,15 +88,7 @@ def gazemedseg_config(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
     Its images have 224 pixels a side. Images of 3 channels are normalized as those of ImageNet (Kvasir-SEG). Images of
     1 channel are DICOM slices, normalized by their own mean and standard deviation (NCI-ISBI 2013).
-
-    Args:
-        weights: Of `gazemedseg_weights`.
-
-    Returns:
-        The groups `backbone`, `loss`, `supervision` and `data`; of the last, what evaluation and prediction read.
-
-    Raises:
-        ValueError: the network has another number of channels.
+    `weights` are those of `gazemedseg_weights`. The group `data` has only what evaluation and prediction read.
     """
     levels, channels = _sizes(weights)
     if channels not in PUBLISHED_DATA:

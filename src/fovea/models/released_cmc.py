@@ -20,12 +20,7 @@ FUSION = re.compile(r"fusion_layer\.layer([12])\.(conv1|bn1)\.(\w+)")
 
 
 class ReleasedCmc(nn.Module):
-    """The published network of two modalities.
-
-    Args:
-        in_channels: Channels of a volume.
-        classes: Channels of the logits.
-    """
+    """The published network of two modalities."""
 
     def __init__(self, in_channels: int, classes: int) -> None:
         super().__init__()
@@ -50,11 +45,8 @@ def load_cmc(state_dict: Mapping[str, Any]) -> ReleasedCmc:
     Args:
         state_dict: Tensors by name, or a checkpoint that holds such a mapping; see `tensors_of`.
 
-    Returns:
-        The network in evaluation mode.
-
     Raises:
-        ValueError: names are missing or unknown, or shapes differ from the published ones.
+        ValueError: The tensors are not those of a published network.
     """
     published = {name: value for name, value in tensors_of(state_dict).items() if not name.endswith(STATISTICS)}
     weights = {_our_name(name): value for name, value in published.items()}

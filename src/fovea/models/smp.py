@@ -23,13 +23,8 @@ class SmpBackbone(Backbone):
         encoder_name: One of its encoders, or `tu-` and the name of a timm model.
         encoder_weights: Pretrained weights of the encoder: `imagenet`, a file, or None for random ones. With `tu-`
             encoders, every name but None downloads the weights of the model's tag.
-        in_channels: Channels of the image.
-        classes: Channels of the logits.
         **options: Further arguments of `network`, e.g. `encoder_depth` and `decoder_channels`; with `tu-` encoders
             also those of the timm model.
-
-    Raises:
-        ValueError: the library refuses the arguments, or the weights cannot be loaded.
     """
 
     def __init__(
@@ -60,11 +55,6 @@ class SmpBackbone(Backbone):
             load_matching(self.network.encoder, weights, file)
 
     def features(self, image: Tensor) -> Tensor:
-        """Return the output of the decoder, [B, C, h, w], for an image [B, in_channels, H, W].
-
-        Raises:
-            ValueError: the network does not accept this size.
-        """
         stride = self.network.encoder.output_stride if self.network.requires_divisible_input_shape else 1
         height, width = image.shape[2:]
         if height % stride or width % stride:
@@ -72,7 +62,6 @@ class SmpBackbone(Backbone):
         return self.network.decoder(self.network.encoder(image))
 
     def classify(self, features: Tensor) -> Tensor:
-        """Return logits [B, classes, H, W], at the size of the image, for features [B, C, h, w]."""
         return self.network.segmentation_head(features)
 
     def parts(self) -> tuple[nn.Module, ...]:

@@ -47,19 +47,15 @@ class Decoder(nn.Module):
 
 
 class Halves(nn.Module):
-    """An encoder and its decoder.
+    """An encoder and its decoder; `pretrained` is a file of initial weights, see `load_halves`."""
 
-    Attributes:
-        width: Channels of the deepest features.
-        stride: The sides of a volume are multiples of this.
-    """
-
-    def __init__(self, encoder: Encoder, decoder: Decoder, widths: Sequence[int]) -> None:
+    def __init__(self, encoder: Encoder, decoder: Decoder, widths: Sequence[int], pretrained: str | None) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.width = widths[-1]
-        self.stride = 2 ** (len(widths) - 1)
+        self.encoder, self.decoder = encoder, decoder
+        self.width = widths[-1]  # channels of the deepest features
+        self.stride = 2 ** (len(widths) - 1)  # the sides of a volume are multiples of this
+        if pretrained is not None:
+            load_halves(self, pretrained)
 
 
 class UNet3d(Halves):
@@ -74,18 +70,10 @@ class UNet3d(Halves):
         features: Width of each resolution, from the finest on; even numbers.
         norm: Normalization. Published is `[batch, {track_running_stats: false}]`, which always uses batch statistics.
         pretrained: A file of initial weights; see `fovea.models.pretrained.load_halves`.
-
-    Raises:
-        ValueError: there are fewer than two widths, one is odd, or the file does not fit.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        classes: int,
-        features: Sequence[Count],
-        norm: Norm,
-        pretrained: str | None = None,
+        self, in_channels: int, classes: int, features: Sequence[Count], norm: Norm, pretrained: str | None = None
     ) -> None:
         _check(features)
         down: list[nn.Module] = []
@@ -94,26 +82,15 @@ class UNet3d(Halves):
             convolutions = convolution(before, width // 2, norm), convolution(width // 2, width, norm)
             down.append(nn.Sequential(pool, *convolutions))
         up = [Up(below, width, norm) for below, width in itertools.pairwise(reversed(features))]
-        super().__init__(Encoder(down), Decoder(up, nn.Conv3d(features[0], classes, kernel_size=1)), features)
-        if pretrained is not None:
-            load_halves(self, pretrained)
+        head = nn.Conv3d(features[0], classes, kernel_size=1)
+        super().__init__(Encoder(down), Decoder(up, head), features, pretrained)
 
 
 class DynUNet3d(Halves):
     """MONAI's DynUNet, the network of nnU-Net, in two halves: strided or residual convolutions, leaky ReLU.
 
-    Isensee et al., "nnU-Net", Nature Methods 18, 2021.
-
-    Args:
-        in_channels: Channels of a volume.
-        classes: Channels of the logits.
-        features: Width of each resolution, from the finest on; three or more even numbers.
-        norm: Normalization.
-        residual: Whether the blocks of the encoder are residual.
-        pretrained: A file of initial weights, of a network of this class.
-
-    Raises:
-        ValueError: as in `UNet3d`.
+    Isensee et al., "nnU-Net", Nature Methods 18, 2021. Arguments are those of `UNet3d`, with three widths or more;
+    `residual` makes the blocks of the encoder residual.
     """
 
     def __init__(
@@ -138,19 +115,11 @@ class DynUNet3d(Halves):
             res_block=residual,
         )
         encoder = Encoder([network.input_block, *network.downsamples, network.bottleneck])
-        super().__init__(encoder, Decoder(list(network.upsamples), network.output_block), features)
-        if pretrained is not None:
-            load_halves(self, pretrained)
+        super().__init__(encoder, Decoder(list(network.upsamples), network.output_block), features, pretrained)
 
 
 class Up(nn.Module):
-    """One resolution up: a transposed convolution, concatenation with the skip, two convolutions.
-
-    Args:
-        below: Channels of the deeper input.
-        width: Channels of the skip and of the output.
-        norm: Normalization.
-    """
+    """One resolution up: a transposed convolution, concatenation with the skip, two convolutions."""
 
     def __init__(self, below: int, width: int, norm: Norm) -> None:
         super().__init__()

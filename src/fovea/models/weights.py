@@ -46,12 +46,9 @@ def read_tensors(path: str) -> dict[str, Tensor]:
 
 
 def differences(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], names: Mapping[str, str]) -> str:
-    """Describe the tensors that are missing, unknown or of another shape; return an empty text if there are none.
+    """Describe the tensors of a file that are missing, unknown or of another shape; return an empty text if none are.
 
-    Args:
-        own: The tensors of the network.
-        weights: Those of a file, under the names of the network.
-        names: The name in the file of each tensor, if it is not that of the network.
+    `weights` are under the names of the network, `names` has the name in the file where it is another.
     """
     common = [name for name in own if name in weights and own[name].shape != weights[name].shape]
     shapes = {name: " in place of ".join("x".join(map(str, w[name].shape)) for w in (weights, own)) for name in common}
@@ -64,12 +61,7 @@ def differences(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], names:
 
 
 def load_matching(network: nn.Module, weights: Mapping[str, Tensor], path: str) -> str:
-    """Load the weights that have the names and shapes of a network's; return and log a report.
-
-    Args:
-        network: Changed in place.
-        weights: Under the names of the network.
-        path: The file that they come from.
+    """Load the weights from `path` that have the names and shapes of a network's; return and log a report.
 
     Raises:
         ValueError: no weight matches.
