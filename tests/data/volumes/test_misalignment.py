@@ -1,6 +1,7 @@
 """Misalignment: shifts and turns of known amounts in mm, the same for image and mask."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -29,32 +30,32 @@ def place(volume: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
 
 def test_without_amounts_the_volume_itself_is_returned() -> None:
     volume = np.random.default_rng(0).normal(size=(4, 5, 6))
-    assert misalignment().image(volume, EVEN, "a") is volume
-    assert misalignment().mask(volume, EVEN, "a") is volume
+    assert misalignment().move(volume, EVEN, "a") is volume
+    assert misalignment().move(volume, EVEN, "a", nearest=True) is volume
 
 
 @pytest.mark.parametrize("spacing", [(4.0, 1.0, 1.5), (1.0, 2.0, 6.0)])
 def test_a_shift_has_its_length_in_mm(spacing: tuple[float, float, float]) -> None:
     shape = [round(80 / step) for step in spacing]
-    moved = misalignment(9.0).image(blob(shape, spacing, (0, 0, 0), 5.0), spacing, "a")
+    moved = misalignment(9.0).move(blob(shape, spacing, (0, 0, 0), 5.0), spacing, "a")
     assert np.linalg.norm(place(moved, spacing)) == pytest.approx(9.0, abs=0.1)
 
 
 def test_directions_depend_on_case_and_seed() -> None:
     still = blob((31, 31, 31), EVEN, (0, 0, 0), 2.0)
     few = {
-        tuple(place(misalignment(6.0, seed=seed).image(still, EVEN, case), EVEN).round(1))
+        tuple(place(misalignment(6.0, seed=seed).move(still, EVEN, case), EVEN).round(1))
         for seed in (0, 1)
         for case in "ab"
     }
-    many = np.array([place(misalignment(6.0).image(still, EVEN, str(k)), EVEN) for k in range(40)])
+    many = np.array([place(misalignment(6.0).move(still, EVEN, str(k)), EVEN) for k in range(40)])
     assert len(few) == 4
     assert (many.min(axis=0) < -3).all() and (many.max(axis=0) > 3).all()
 
 
 def test_a_larger_amount_moves_further_in_the_same_direction() -> None:
     still = blob((41, 41, 41), EVEN, (0, 0, 0), 2.0)
-    near, far = (place(misalignment(amount).image(still, EVEN, "a"), EVEN) for amount in (3.0, 9.0))
+    near, far = (place(misalignment(amount).move(still, EVEN, "a"), EVEN) for amount in (3.0, 9.0))
     np.testing.assert_allclose(far, 3 * near, atol=0.05)
 
 
@@ -64,7 +65,7 @@ def test_a_quarter_turn_is_in_the_plane_of_the_slices(
 ) -> None:
     volume = np.random.default_rng(0).integers(0, 4, (7, 7, 7)).astype(np.int16)
     turned = [np.rot90(volume, times, plane) for times in (1, 3)]
-    for move in (misalignment(rotation=90.0).image, misalignment(rotation=90.0).mask):
+    for move in (misalignment(rotation=90.0).move, partial(misalignment(rotation=90.0).move, nearest=True)):
         sides = [[np.array_equal(move(volume, spacing, case), other) for other in turned] for case in "abcdef"]
         assert all(map(any, sides)) and all(map(any, zip(*sides, strict=True)))  # to either side
 
@@ -72,7 +73,7 @@ def test_a_quarter_turn_is_in_the_plane_of_the_slices(
 def test_a_turn_keeps_lengths_in_mm() -> None:
     spacing = (5.0, 1.0, 2.0)
     still = blob((15, 81, 41), spacing, (0, 20, 0), 3.0)
-    turned = place(misalignment(rotation=90.0).image(still, spacing, "a"), spacing)
+    turned = place(misalignment(rotation=90.0).move(still, spacing, "a"), spacing)
     np.testing.assert_allclose(np.abs(turned), (0, 0, 20), atol=0.1)
 
 
@@ -81,7 +82,7 @@ def test_image_and_mask_move_together(shift: float, rotation: float) -> None:
     spacing = (4.0, 1.5, 1.0)
     image = blob((20, 50, 80), spacing, (4, -9, 6), 8.0)
     apart = misalignment(shift, rotation)
-    moved, mask = apart.image(image, spacing, "a"), apart.mask((image > 0.5).astype(np.int16), spacing, "a")
+    moved, mask = apart.move(image, spacing, "a"), apart.move((image > 0.5).astype(np.int16), spacing, "a", True)
     inside = moved > 0.5
     assert (moved.dtype, mask.dtype, mask.max()) == (np.float32, np.int16, 1)
     assert 2 * (inside & (mask > 0)).sum() / (inside.sum() + mask.sum()) > 0.93
@@ -91,5 +92,5 @@ def test_image_and_mask_move_together(shift: float, rotation: float) -> None:
 def test_voxels_from_outside_are_the_lowest_value_or_background() -> None:
     apart = misalignment(1000.0)
     volume = np.random.default_rng(0).uniform(-900, 100, (5, 6, 7))
-    assert (apart.image(volume, EVEN, "a") == volume.min()).all()
-    assert (apart.mask(np.full((5, 6, 7), 3), EVEN, "a") == 0).all()
+    assert (apart.move(volume, EVEN, "a") == volume.min()).all()
+    assert (apart.move(np.full((5, 6, 7), 3), EVEN, "a", nearest=True) == 0).all()

@@ -49,7 +49,7 @@ def test_the_set_is_valid_and_a_pure_function_of_its_arguments(tmp_path: Path) -
     }
     assert Mask(made).check([*made.splits()["train"], *made.splits()["val"]])
     assert not any(made.has("mask", case) for case in made.splits()["unlabeled"])
-    assert [nib.aff2axcodes(made.header("training_000", name).affine) for name in ("ct", "mri")] == [
+    assert [nib.aff2axcodes(nib.load(made.file("img", "training_000", name)).affine) for name in ("ct", "mri")] == [
         ("R", "A", "S"),
         ("L", "P", "S"),
     ]

@@ -11,11 +11,7 @@ KEYS = {"train": "training", "unlabeled": "unlabeled_training", "val": "validati
 
 
 def read_list(path: Path) -> dict[str, Any]:
-    """Read the JSON object that lists the cases.
-
-    Raises:
-        ValueError: the file is missing, or is not a JSON object.
-    """
+    """Read the JSON object that lists the cases."""
     example = "docs/volumes.md has an example"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -57,11 +57,7 @@ class Crops:
         return len(self.prepared.ids)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """Return the crops of (pass, index): `image` and targets by modality, [crops, 1, *size]; `index`, `id`.
-
-        Raises:
-            ValueError: A file cannot be read, or a transform changes the shape of a crop.
-        """
+        """Return the crops of (pass, index): `image` and targets by modality, [crops, 1, *size]; `index`, `id`."""
         turn, index = key
         volumes = {name: torch.from_numpy(self.arrays.read(name, index))[None] for name in self.prepared.kinds}
         shape = common_shape([tuple(volume.shape[1:]) for volume in volumes.values()], self.size)

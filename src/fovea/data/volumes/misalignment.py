@@ -33,29 +33,14 @@ class Misalignment:
         rotation: Annotated[float, Field(strict=True, ge=0, le=180)],
         seed: NonNegativeInt,
     ) -> None:
-        self.modality = modality
-        self.shift = shift
-        self.rotation = rotation
-        self.seed = seed
+        self.modality, self.shift, self.rotation, self.seed = modality, shift, rotation, seed
 
-    def image(self, volume: np.ndarray, spacing: Sequence[float], case: str) -> np.ndarray:
-        """Move the image of a case, with linear interpolation; voxels from outside get its lowest value.
+    def move(self, volume: np.ndarray, spacing: Sequence[float], case: str, nearest: bool = False) -> np.ndarray:
+        """Move a volume [D, H, W] of a case with these sides in mm; without amounts, return it unchanged.
 
-        Args:
-            volume: [D, H, W].
-            spacing: Sides of its voxels in mm, along D, H and W.
-            case: The id of the case.
-
-        Returns:
-            [D, H, W] of the same type; `volume` itself if both amounts are 0.
+        Images are interpolated linearly, and voxels from outside get the lowest value. Masks take the nearest voxel,
+        and those from outside become background.
         """
-        return self._move(volume, spacing, case, order=1, outside=volume.min())
-
-    def mask(self, volume: np.ndarray, spacing: Sequence[float], case: str) -> np.ndarray:
-        """Move the mask of a case like its image, by the nearest voxel; voxels from outside become background."""
-        return self._move(volume, spacing, case, order=0, outside=0)
-
-    def _move(self, volume: np.ndarray, spacing: Sequence[float], case: str, order: int, outside: float) -> np.ndarray:
         if not (self.shift or self.rotation):
             return volume
         rng = np.random.default_rng([self.seed, crc32(case.encode())])
@@ -71,4 +56,5 @@ class Misalignment:
         matrix = back * np.array(spacing, float)
         offset = center - matrix @ center - back @ shift
         # grid-constant fades from the outermost voxels to the outside; constant drops what rounding puts beyond them
+        order, outside = (0, 0) if nearest else (1, volume.min())
         return affine_transform(volume, matrix, offset, order=order, mode="grid-constant", cval=outside)

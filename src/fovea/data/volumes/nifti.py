@@ -1,43 +1,42 @@
 """Read and write volumes and masks as NIfTI files, in RAS orientation."""
 
 import gzip
-import zlib
+import logging
+import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from io import IOBase
 from pathlib import Path
-from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
-from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.nifti1 import Nifti1Header, Nifti1Image
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
+from fovea.data.volumes.grid import LEAST, MOST, Header
 from fovea.losses import IGNORE
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_bytes
 
-SUFFIXES = (".nii", ".nii.gz")
-SHORTEST = 1e-6  # mm; an axis of the affine that is shorter counts as zero
-
-
-class Header(NamedTuple):
-    """Geometry of a volume in RAS: its axes run from left to right, back to front, feet to head."""
-
-    shape: tuple[int, int, int]
-    spacing: tuple[float, float, float]
-    """Sides of a voxel in mm."""
-    affine: np.ndarray
-    """[4, 4], as the file has it, before the volume is turned to RAS."""
+SUFFIXES = (".nii.gz", ".nii")
+UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # mm by code: unknown, meter, millimeter, micron
+VECTORS = (*range(1004, 1011), 2003, 2004)  # intent codes of several numbers in a voxel
+# The fields of a header that place the voxels. Viewers differ in what they make of them, so a mask repeats them.
+PLACE = ["pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"]
+PLACE += ["quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"]
+log = logging.getLogger(__name__)
 
 
 def read_header(path: Path) -> Header:
     """Return the header of a volume; no voxel is read.
 
     Raises:
-        ValueError: The file is missing or damaged, is not three-dimensional, or its affine is singular.
+        ValueError: The file is missing or damaged, has no single numbers on a three-dimensional grid, or does not say
+            where its voxels lie.
     """
-    return _header(_open(path), path)
+    return _header(*_open(path), path)
 
 
 def read_volume(path: Path) -> np.ndarray:
@@ -46,7 +45,8 @@ def read_volume(path: Path) -> np.ndarray:
     Raises:
         ValueError: See `read_header`; also, a voxel is not finite.
     """
-    volume = _voxels(path).astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):
+        volume = _voxels(path).astype(np.float32, copy=False)
     if not np.isfinite(volume).all():
         raise ValueError(f"{path}: some voxels are not finite numbers; replace them")
     return volume
@@ -70,8 +70,8 @@ def read_labels(path: Path, classes: int, ignore_label: int | None = None) -> np
         raise ValueError(f"{path}: a mask must hold whole numbers, got {odd[0]:g}; save labels, not probabilities")
     if (unknown := labels[(labels < 0) | (labels >= classes)]).size:
         raise ValueError(
-            f"{path}: unknown label {first_few(unknown.astype(int).tolist(), 3)}; labels are 0 to {classes - 1}: fix "
-            "the mask, or set data.classes or data.ignore_label"
+            f"{path}: unknown label {first_few((f'{label:g}' for label in unknown), 3)}; labels are 0 to "
+            f"{classes - 1}: fix the mask, or set data.classes or data.ignore_label"
         )
     mask = values.astype(np.int16)
     if ignore_label is not None:
@@ -93,55 +93,115 @@ def read_map(path: Path) -> np.ndarray:
 
 
 def write_labels(path: Path, labels: np.ndarray, like: Path) -> None:
-    """Write labels [D, H, W] in RAS as a NIfTI file with the grid and the orientation of another file.
+    """Write labels [D, H, W] in RAS as a NIfTI file whose voxels lie on those of another file, in every viewer.
 
     Raises:
         ValueError: The file cannot be written.
     """
-    affine = read_header(like).affine
-    turned = apply_orientation(labels, ornt_transform(io_orientation(np.eye(4)), io_orientation(affine)))
-    content = nib.Nifti1Image(turned.astype(np.uint8), affine).to_bytes()
+    image, raw = _open(like)
+    turned = apply_orientation(labels, ornt_transform(io_orientation(np.eye(4)), io_orientation(image.affine)))
+    mask = type(image)(turned.astype(np.uint8), None)
+    for field in PLACE:
+        mask.header[field] = raw[field]
+    content = mask.to_bytes()
     write_bytes(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
 
 
-def _open(path: Path) -> SpatialImage:
-    if not path.name.endswith(SUFFIXES):
+def _open(path: Path) -> tuple[Nifti1Image, Nifti1Header]:
+    """Return a file whose voxels are not read yet, and its header as found; nibabel corrects invalid fields."""
+    if not path.name.lower().endswith(SUFFIXES):
         raise ValueError(f"{path}: not a NIfTI file; its name must end in {' or '.join(SUFFIXES)}")
     with _damage_reported(path):
         image = nib.load(path)
-    assert isinstance(image, SpatialImage)
-    return image
+        if not isinstance(image, Nifti1Image):
+            raise ValueError(f"{type(image).__name__} is no volume")
+        with _content(path) as file:
+            raw = image.header_class.from_fileobj(file, check=False)
+        shape, dtype = image.shape, image.get_data_dtype()
+        needed = math.prod(shape) * dtype.itemsize + int(raw.get_data_offset())
+        if min(shape) > 0 and (length := _length(path, needed)) < needed:
+            raise ValueError(f"its header announces {needed} bytes, but it has {length}")
+        for code in ("qform_code", "sform_code"):
+            if raw[code] not in range(6):
+                raise ValueError(f"{code} is {raw[code]}")
+        if not raw["sform_code"] and (not (raw["pixdim"][1:4] > 0).all() or raw["pixdim"][0] not in (-1, 0, 1)):
+            raise ValueError(f"pixdim is {raw['pixdim'][:4].tolist()}")
+        if int(raw["xyzt_units"]) % 8 not in UNITS:
+            raise ValueError(f"xyzt_units is {raw['xyzt_units']}")
+        if np.isinf(raw["scl_slope"]):
+            raise ValueError("scl_slope is infinite")
+    if dtype.names or dtype.kind == "c" or int(raw["intent_code"]) in VECTORS:
+        found = "colors" if dtype.names else "complex numbers" if dtype.kind == "c" else "vectors"
+        raise ValueError(f"{path}: its voxels are {found}; save one number for each voxel")
+    if len(shape) < 3 or {*shape[3:]} - {1} or min(shape) < 1:
+        raise ValueError(f"{path}: shape {shape}; a volume must have three axes and one channel")
+    return image, raw
 
 
-def _header(image: SpatialImage, path: Path) -> Header:
-    affine = np.asarray(image.affine, np.float64)
+def _header(image: Nifti1Image, raw: Nifti1Header, path: Path) -> Header:
+    unit = int(raw["xyzt_units"]) % 8
+    affine = np.diag([UNITS[unit]] * 3 + [1.0]) @ np.asarray(image.affine, np.float64)
     sides = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
-    if (sides < SHORTEST).any() or abs(np.linalg.det(affine[:3, :3] / sides)) < SHORTEST:
+    if (sides < LEAST).any() or abs(np.linalg.det(affine[:3, :3] / sides)) < LEAST:
         raise ValueError(f"{path}: singular affine: cannot compute voxel positions; fix the header")
-    if len(image.shape) < 3 or image.shape[3:] not in ((), (1,)) or 0 in image.shape:
-        raise ValueError(f"{path}: shape {image.shape}; a volume must have three axes and one channel")
-    first, second, third = np.argsort(io_orientation(affine)[:, 0])  # the axes of the file in the order of RAS
+    if (sides > MOST).any():
+        text = " x ".join(f"{side:.4g}" for side in sides)
+        raise ValueError(f"{path}: voxels of {text} mm; fix the affine or the unit (xyzt_units) in the header")
+    if not unit:
+        _say("volumes without a unit in their header (xyzt_units): their lengths are taken as mm")
+    if not raw["qform_code"] and not raw["sform_code"]:
+        _say("volumes without an orientation in their header: x is taken to run to the left, y to the front, z up")
+    orientation = io_orientation(affine)
+    first, second, third = np.argsort(orientation[:, 0])  # the axes of the file in the order of RAS
     shape = image.shape[first], image.shape[second], image.shape[third]
-    return Header(shape, (float(sides[first]), float(sides[second]), float(sides[third])), affine)
+    spacing = float(sides[first]), float(sides[second]), float(sides[third])
+    return Header(path, shape, spacing, affine @ inv_ornt_aff(orientation, image.shape[:3]))
 
 
 def _voxels(path: Path) -> np.ndarray:
-    """Return all voxels of a file in RAS, in its own type."""
-    image = _open(path)
-    shape = _header(image, path).shape
-    with _damage_reported(path):
-        return np.ascontiguousarray(nib.as_closest_canonical(image).dataobj).reshape(shape)
+    """Return all voxels of a file in RAS, scaled as its header says."""
+    image, raw = _open(path)
+    shape = _header(image, raw, path).shape
+    with _damage_reported(path), np.errstate(all="ignore"), _content(path) as file:
+        values = np.asarray(image.from_stream(file).dataobj)
+        while file.read(2**20):  # to the end, where a gzip file has its checksum
+            pass
+    turned = apply_orientation(values.reshape(image.shape[:3]), io_orientation(image.affine))
+    return np.ascontiguousarray(turned).reshape(shape)
+
+
+def _length(path: Path, needed: int) -> int:
+    """Return the number of bytes of a file, uncompressed. They are counted if a gzip file notes fewer than needed."""
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return path.stat().st_size
+        file.seek(-4, os.SEEK_END)
+        if (noted := int.from_bytes(file.read(), "little")) >= needed:
+            return noted
+    with gzip.open(path) as content:  # it has 4 GiB or more, or several members, or is damaged
+        return sum(map(len, iter(lambda: content.read(2**24), b"")))
+
+
+def _content(path: Path) -> IOBase:
+    """Open a file, uncompressed."""
+    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
 @contextmanager
 def _damage_reported(path: Path) -> Iterator[None]:
-    """Turn the errors of nibabel into one line with the path."""
+    """Turn all errors of reading a file into one line with the path."""
     try:
         yield
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file; restore it, or remove its entry from the list") from error
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
+    except Exception as error:  # nibabel and NumPy raise various errors on damaged files, e.g. a MemoryError
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"{path}: cannot be read as NIfTI ({reason}); replace it, or remove its entry from the list"
         ) from error
+
+
+@cache
+def _say(text: str) -> None:
+    """Log a line once for each process."""
+    log.info("%s", text)

@@ -1,19 +1,25 @@
 """Cases of one or several modalities, listed in a JSON file."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
 from pydantic import Field
+from tqdm import tqdm
 
 from fovea.data.splits import carve, check_disjoint
 from fovea.data.volumes.case_list import KEYS, read_cases, read_list, read_names
+from fovea.data.volumes.grid import Header, difference
 from fovea.data.volumes.misalignment import Misalignment
-from fovea.data.volumes.nifti import Header, read_header, read_volume
+from fovea.data.volumes.nifti import read_header, read_volume
 from fovea.runtime.bounds import Count, NonNegativeInt
 
-TOLERANCE = 1e-3  # mm a voxel; how far the affines of a volume and its mask may differ
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Pairs:
@@ -34,9 +40,6 @@ class Pairs:
         split_seed: Seed of that draw.
         misalignment: Moves the volumes of one modality as they are read.
         ignore_label: Value of voxels without a label in mask files; see `fovea.losses.IGNORE`.
-
-    Raises:
-        ValueError: The list cannot be read, names a path outside its folder, or does not fit the arguments.
     """
 
     def __init__(
@@ -120,42 +123,36 @@ class Pairs:
         return self.root / self.cases[case][key]
 
     def header(self, case: str, modality: str) -> Header:
-        """Return the header of a volume, read once; see `fovea.data.volumes.nifti.read_header` for errors."""
+        """Return the header of a volume, read once."""
         path = self.file("img", case, modality)
         if path not in self._headers:
             self._headers[path] = read_header(path)
         return self._headers[path]
 
     def volume(self, case: str, modality: str) -> np.ndarray:
-        """Return a volume, float32 [D, H, W] in RAS; see `fovea.data.volumes.nifti.read_volume` for errors."""
+        """Return a volume, float32 [D, H, W] in RAS."""
         return self.move(read_volume(self.file("img", case, modality)), case, modality, nearest=False)
 
     def move(self, volume: np.ndarray, case: str, modality: str, nearest: bool) -> np.ndarray:
         """Return a volume in RAS, or its mask or map, moved by the misalignment."""
         if self.misalignment is None or modality != self.moved:
             return volume
-        move = self.misalignment.mask if nearest else self.misalignment.image
-        return move(volume, self.header(case, modality).spacing, case)
+        return self.misalignment.move(volume, self.header(case, modality).spacing, case, nearest)
 
     def check(self, cases: Sequence[str], what: str | None = None) -> None:
-        """Check the headers of the volumes of some cases, and of their `mask` or `map` files.
+        """Check the headers of the volumes of some cases, and of their `mask` or `map` files; log each invalid one.
 
         Raises:
-            ValueError: See `header` and `file`; also, a mask or map is on another grid than its volume.
+            ValueError: A file is missing or damaged, or a mask or map is on another grid than its volume.
         """
-        for case in cases:
-            for name in self.modalities:
-                image = self.header(case, name)
-                if what is None:
-                    continue
-                path = self.file(what, case, name)
-                header = read_header(path)
-                apart = np.abs(header.affine - image.affine).max()
-                if header.shape != image.shape or apart > TOLERANCE * max(image.shape):
-                    raise ValueError(
-                        f"{path}: shape {header.shape}, but its volume has shape {image.shape} or another affine; "
-                        "resample it to the grid of its volume"
-                    )
+        check_each(
+            lambda image: self._check(*image, what), [(case, name) for case in cases for name in self.modalities]
+        )
+
+    def _check(self, case: str, modality: str, what: str | None) -> None:
+        volume = self.header(case, modality)
+        if what and (differs := difference(mask := read_header(self.file(what, case, modality)), volume)):
+            raise ValueError(f"{mask.path}: {differs}; resample it to the grid of its volume")
 
     def _draw_labeled(self, fraction: float, training: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return labeled and unlabeled cases for a fraction of labeled ones."""
@@ -168,3 +165,24 @@ class Pairs:
             )
         _, labeled = carve(pool, fraction, self.split_seed, self.patient)
         return labeled, sorted({*training} - {*labeled})
+
+
+def check_each(check: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Return what a check returns for each item. If some are invalid, log a line for each, then raise one error."""
+
+    def caught(item: T) -> R | ValueError:
+        try:
+            return check(item)
+        except ValueError as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        results = [*tqdm(pool.map(caught, items), "check", total=len(items), unit="case", delay=2)]
+    errors = [result for result in results if isinstance(result, ValueError)]
+    if not errors:
+        return [result for result in results if not isinstance(result, ValueError)]
+    if len(errors) == 1:
+        raise errors[0]
+    for error in errors:
+        log.error("%s", error)
+    raise ValueError(f"{len(errors)} of {len(items)} are invalid, each has a line above; the first: {errors[0]}")

@@ -13,6 +13,7 @@ from fovea.data.source import Predictor
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_labels
 from fovea.data.volumes.prepared import Intensity, prepare_volume
 from fovea.pictures.volumes import volume_overlay
+from fovea.runtime.errors import first_few
 from fovea.supervision.outputs import labels
 
 log = logging.getLogger(__name__)
@@ -30,12 +31,11 @@ def predict_volumes(
 ) -> tuple[int, dict[str, str]]:
     """Write `masks/<case>_<modality>.nii.gz` and `overlays/<case>_<modality>.png` into `out`.
 
-    A mask has the grid, the affine and the orientation of its volume. A case may lack some modalities if the network
-    does not need them.
+    The voxels of a mask lie on those of its volume. A case may lack some modalities if the network does not need them.
 
     Args:
         predictor: Predicts whole volumes; see `fovea.data.volumes.windows.SlidingWindow`.
-        source: Folder of `<case>_<modality>.nii.gz` files (or `.nii`).
+        source: A `<case>_<modality>.nii.gz` (or `.nii`), or a folder of them, which may have folders.
         modalities: The modalities of the network.
         spacing: See `fovea.data.volumes.prepared.Prepared`.
         intensity: See `fovea.data.volumes.prepared.Prepared`.
@@ -48,7 +48,7 @@ def predict_volumes(
     Raises:
         ValueError: `source` has no such files, or `out` cannot be written.
     """
-    cases = _find_cases(source, modalities)
+    cases = _find_cases(source, modalities, out)
     count = sum(map(len, cases.values()))
     failures: dict[str, str] = {}
     with tqdm(total=count, desc="predict", unit="volume") as bar:
@@ -56,11 +56,10 @@ def predict_volumes(
             images: dict[str, torch.Tensor] = {}
             for name, path in paths.items():
                 try:
-                    images[name] = torch.from_numpy(prepare_volume(path, spacing, intensity[name]))[None, None].to(
-                        device
-                    )
+                    images[name] = torch.from_numpy(prepare_volume(path, spacing, intensity[name]))[None, None]
                 except ValueError as error:
                     failures[f"{case}_{name}"] = str(error)
+            images = {name: image.to(device) for name, image in images.items()}
             for name in images:
                 try:
                     _predict(predictor, images, name, paths[name], out, f"{case}_{name}")
@@ -84,23 +83,38 @@ def _predict(
     write_image(out / "overlays" / f"{name}.png", volume_overlay(read_volume(path), prediction, header.spacing))
 
 
-def _find_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, Path]]:
-    """Return the volumes of a folder by case and modality; refuse a folder without any, and a volume twice."""
-    if not source.is_dir():
-        raise ValueError(f"input: no such folder {source}; give a folder of <case>_<modality>.nii.gz files")
+def _find_cases(source: Path, modalities: Sequence[str], out: Path) -> dict[str, dict[str, Path]]:
+    """Return the volumes of a folder by case and modality, and log the files that are left aside."""
+    folder = source if source.is_dir() else source.parent
+    names = " or ".join(f"<case>_{name}.nii.gz" for name in modalities)
+    if not source.exists():
+        raise ValueError(f"input: no such file or folder: {source}; give a folder of {names} files")
+    files = [path for path in folder.rglob("*") if path.is_file() and out not in path.parents]
+    aside: list[str] = []
     cases: dict[str, dict[str, Path]] = {}
-    for path in sorted(source.iterdir()):
-        suffix = next((suffix for suffix in reversed(SUFFIXES) if path.name.endswith(suffix)), None)
-        if suffix is None or path.name.startswith("."):
+    for path in sorted(files) if source.is_dir() else [source]:
+        name = path.relative_to(folder).as_posix()
+        if any(part.startswith(".") for part in name.split("/")):
             continue
-        stem = path.name.removesuffix(suffix)
-        for modality in modalities:
-            if stem.endswith(f"_{modality}"):
-                case = cases.setdefault(stem.removesuffix(f"_{modality}"), {})
-                if modality in case:
-                    raise ValueError(f"input: {case[modality]} and {path.name} are the same volume; remove one")
-                case[modality] = path
+        suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
+        stem = name.removesuffix(name[-len(suffix) :]) if suffix else ""
+        if not (modality := _modality(stem, modalities)):
+            aside.append(name)
+            continue
+        case = cases.setdefault(stem[: -len(modality) - 1], {})
+        if modality in case:
+            raise ValueError(f"input: {case[modality]} and {path.name} are the same volume; remove one")
+        case[modality] = path
     if not cases:
-        names = ", ".join(f"<case>_{name}.nii.gz" for name in modalities)
         raise ValueError(f"input: {source} has no volume with a name like {names}; rename your files, or link to them")
+    if aside:
+        log.warning("%d files are left aside, their names are not like %s: %s", len(aside), names, first_few(aside))
     return cases
+
+
+def _modality(stem: str, modalities: Sequence[str]) -> str:
+    """Return the modality at the end of a name, first as it is spelled, then in any case; the longest one."""
+    for known in (lambda text: text), str.lower:
+        if ends := [name for name in modalities if known(stem).endswith(known(f"_{name}"))]:
+            return max(ends, key=len)
+    return ""

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import EllipsisType
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from fovea.data.volumes.grid import Header
 from fovea.data.volumes.misalignment import Misalignment
-from fovea.data.volumes.nifti import Header, read_header, read_volume
+from fovea.data.volumes.nifti import read_header, read_volume
 from fovea.data.volumes.pairs import Pairs
 from fovea.data.volumes.targets import Target
 
+MOST_VOXELS = 2**31  # of a resampled volume, 8 GiB
 Intensity = Callable[[np.ndarray], Any]
 """A transform of MONAI: maps a volume [1, D, H, W] to one of the same shape."""
 
@@ -59,7 +60,7 @@ class Prepared:
         self.kinds = tuple(arrays)
 
     def read(self, array: Array, index: int) -> np.ndarray:
-        """Return an array of a case; a file that is missing or damaged raises a ValueError."""
+        """Return an array of a case."""
         case, modality = self.ids[index], array.modality
         shape = self.shape(case, modality)
         if target := self.targets.get(array.what):
@@ -87,12 +88,12 @@ class Prepared:
             "ignore_label": self.dataset.ignore_label,
             "root": str(self.dataset.root.resolve()),
             "files": [self.dataset.file(key, case, array.modality) for case in self.ids],
-            "code": [type(self.dataset), Prepared, Header, Misalignment, type(target or intensity)],
+            "code": [type(self.dataset), Prepared, read_volume, Misalignment, type(target or intensity)],
         }
 
 
 def prepare_volume(path: Path, spacing: Sequence[float | None] | None, intensity: Intensity) -> np.ndarray:
-    """Return a volume from a file as a network takes it; see `read_volume` for errors."""
+    """Return a volume from a file as a network takes it."""
     return scaled(resampled(read_volume(path), resampled_shape(read_header(path), spacing)), intensity)
 
 
@@ -102,6 +103,11 @@ def resampled_shape(header: Header, spacing: Sequence[float | None] | None) -> t
         side if wanted is None else max(1, round(side * current / wanted))
         for side, current, wanted in zip(header.shape, header.spacing, spacing or (None,) * 3, strict=True)
     )
+    if first * second * third > MOST_VOXELS:
+        raise ValueError(
+            f"{header.path}: {header.shape} voxels of {header.spacing} mm become {first, second, third} at "
+            f"data.spacing={spacing}; fix the header, or choose a larger spacing"
+        )
     return first, second, third
 
 
@@ -124,20 +130,18 @@ def resampled(volume: np.ndarray, shape: Sequence[int], nearest: bool = False) -
 
 def centered(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """Return a volume [..., D, H, W] padded with zeros about its center to a shape that is at least as large."""
-    pads: list[int] = []
-    for side, wanted in zip(reversed(volume.shape[-3:]), reversed(shape), strict=True):
-        before = (wanted - side) // 2
-        pads += [before, wanted - side - before]
-    return F.pad(volume, pads) if any(pads) else volume
+    return F.pad(volume, _margins(volume.shape[-3:], shape))
 
 
 def uncentered(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """Undo `centered` for a volume that had this shape."""
-    places: list[EllipsisType | slice] = [...]
-    for side, wanted in zip(volume.shape[-3:], shape, strict=True):
-        before = (side - wanted) // 2
-        places.append(slice(before, before + wanted))
-    return volume[tuple(places)]
+    return F.pad(volume, [-margin for margin in _margins(shape, volume.shape[-3:])])
+
+
+def _margins(shape: Sequence[int], wanted: Sequence[int]) -> list[int]:
+    """Return the voxels to add before and after a volume along each axis, from the last axis on."""
+    missing = [larger - side for side, larger in zip(shape, wanted, strict=True)]
+    return [margin for sides in reversed(missing) for margin in (sides // 2, sides - sides // 2)]
 
 
 def common_shape(shapes: Sequence[Sequence[int]], least: Sequence[int]) -> tuple[int, ...]:

@@ -23,12 +23,10 @@ LABELS = ("background", "crescent", "ring", "ball")
 # Brightness of air, body, distractor, crescent, ring and ball. Their order differs between the modalities.
 CONTRASTS = ((0.0, 0.4, 0.65, 0.7, 0.3, 0.9), (0.0, 0.5, 0.4, 0.25, 0.65, 0.35), (0.0, 0.6, 0.75, 0.85, 0.5, 0.4))
 _LABEL = np.array([0, 0, 0, 1, 2, 3], np.uint8)  # of air, body, distractor, crescent, ring and ball
-_GRIDS = (
-    (1.0, 1.0),
-    (1.1, 0.75),
-    (0.9, 1.25),
-)  # voxel of each modality, in plane and across slices, relative to `voxel`
+_GRIDS = ((1.0, 1.0), (1.1, 0.75), (0.9, 1.25))  # sides in plane and across of each modality, relative to `voxel`
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _VERSION = 2
+Three = Field(min_length=3, max_length=3)
 
 
 class SyntheticPairs(Pairs):
@@ -50,9 +48,6 @@ class SyntheticPairs(Pairs):
         shift: The other modalities are shifted by up to this length in mm, with their masks.
         seed: Seed of the drawing.
         **pairs: The other arguments of `Pairs`.
-
-    Raises:
-        ValueError: `root` has other content or cannot be written; see also `Pairs`.
     """
 
     def __init__(
@@ -63,15 +58,13 @@ class SyntheticPairs(Pairs):
         unlabeled: NonNegativeInt,
         validation: NonNegativeInt,
         testing: NonNegativeInt,
-        shape: Annotated[
-            Sequence[Annotated[int, Field(strict=True, ge=4, le=1024)]], Field(min_length=3, max_length=3)
-        ],
-        voxel: Annotated[Sequence[Positive], Field(min_length=3, max_length=3)],
+        shape: Annotated[Sequence[Annotated[int, Field(strict=True, ge=4, le=1024)]], Three],
+        voxel: Annotated[Sequence[Positive], Three],
         shift: NonNegative,
         seed: NonNegativeInt,
         **pairs: Any,
     ) -> None:
-        if not 1 <= len({*drawn}) == len(drawn) <= len(CONTRASTS) or not all(map(_is_name, drawn)):
+        if not 1 <= len({*drawn}) == len(drawn) <= len(CONTRASTS) or not all(map(_NAME.fullmatch, map(str, drawn))):
             raise ValueError(f"drawn must be one to three different names of letters and digits, got {drawn}")
         counts = dict(zip(KEYS.values(), (labeled, unlabeled, validation, testing), strict=True))
         grid: dict[str, Any] = {"shape": [*shape], "voxel": [*voxel], "shift": shift, "seed": seed}
@@ -83,17 +76,9 @@ class SyntheticPairs(Pairs):
 def draw(
     key: Sequence[int], modality: int, shape: Sequence[int], voxel: Sequence[float], shift: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw one volume of a case.
+    """Return (image int16 [X, Y, Z], mask uint8 [X, Y, Z], affine [4, 4] to RAS in mm) of one modality, 0 to 2.
 
-    Args:
-        key: Seeds of the case; its anatomy depends on nothing else.
-        modality: Number of the modality, 0 to 2.
-        shape: See `SyntheticPairs`.
-        voxel: See `SyntheticPairs`.
-        shift: See `SyntheticPairs`; the first modality is never shifted.
-
-    Returns:
-        (image int16 [X, Y, Z], mask uint8 [X, Y, Z], affine [4, 4] to RAS in mm).
+    The anatomy depends only on the seeds of the case, `key`. The first modality is never shifted.
     """
     rng = np.random.default_rng([*key, 1 + modality])
     in_plane, across = _GRIDS[modality]
@@ -161,7 +146,3 @@ def _fill(folder: Path, names: Sequence[str], counts: dict[str, int], seed: int,
                 entry[f"{what}_{name}"] = path
         listed[group].append(entry)
     write_json(folder / "dataset.json", listed)
-
-
-def _is_name(text: object) -> bool:
-    return re.fullmatch(r"[A-Za-z0-9_-]+", str(text)) is not None

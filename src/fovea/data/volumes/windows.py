@@ -18,7 +18,7 @@ class SlidingWindow:
     are averaged with weights that decrease towards the border of a window, then resized to the native grid.
 
     Args:
-        module: A supervision module; see `fovea.supervision.mode.Mode.forward`.
+        module: A supervision module.
         size: Shape of a window in voxels; smaller volumes are padded.
         overlap: Overlap of neighboring windows, in [0, 1).
         at_once: Number of windows in a batch.
@@ -28,11 +28,7 @@ class SlidingWindow:
         self.module, self.size, self.overlap, self.at_once = module, tuple(size), overlap, at_once
 
     def __call__(self, image: Mapping[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
-        """Return probabilities [1, K, *size] by name for the first modality of volumes [1, 1, D, H, W] by modality.
-
-        Raises:
-            ValueError: The module needs a modality that is missing.
-        """
+        """Return probabilities [1, K, *size] by name for the first modality of volumes [1, 1, D, H, W] by modality."""
         names = list(image)
         shapes = [tuple(volume.shape[2:]) for volume in image.values()]
         shape = common_shape(shapes, self.size)

@@ -1,0 +1,42 @@
+"""Where the voxels of a volume lie, and whether a mask has the grid of its volume."""
+
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+LEAST, MOST = 1e-6, 100.0  # mm; bounds of a voxel's sides
+ALIKE = 0.01  # sides may differ by this part, and direction cosines by this much
+APART = 0.1  # voxels; how far the corners may be apart
+
+
+class Header(NamedTuple):
+    """Geometry of a volume in RAS: its axes run from left to right, back to front, feet to head."""
+
+    path: Path
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    """Sides of a voxel in mm."""
+    affine: np.ndarray
+    """[4, 4], from voxels to mm."""
+
+
+def difference(mask: Header, volume: Header) -> str:
+    """Describe how the grid of a mask differs from that of its volume; return an empty text for one grid.
+
+    Positions are compared at the outer corners, in voxels. In a volume of few voxels, other sides or directions hardly
+    move the corners, so these are compared as well.
+    """
+    if mask.shape != volume.shape:
+        return f"shape {mask.shape}, but its volume has shape {volume.shape}"
+    if not np.allclose(mask.spacing, volume.spacing, rtol=ALIKE, atol=0):
+        sides, wanted = (" x ".join(f"{side:.4g}" for side in header.spacing) for header in (mask, volume))
+        return f"voxels of {sides} mm, but those of its volume have {wanted} mm"
+    directions = [header.affine[:3, :3] / header.spacing for header in (mask, volume)]
+    if np.abs(directions[0] - directions[1]).max() > ALIKE:
+        return "its axes have other directions than those of its volume"
+    corners = np.array([*product(*((-0.5, side - 0.5) for side in mask.shape)), (0, 0, 0)])
+    corners = np.column_stack([corners, np.ones(len(corners))])
+    apart = np.abs(corners @ (np.linalg.inv(volume.affine) @ mask.affine).T - corners).max()
+    return f"its voxels are up to {apart:.3g} voxels away from those of its volume" if apart > APART else ""
