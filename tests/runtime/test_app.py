@@ -1,14 +1,15 @@
 """Errors as one line."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from submitit.core.utils import FailedJobError, UncompletedJobError
 
-from fovea.runtime.app import end_in_one_line, failure_recorded, hydra_raises, one_line, require_slurm, set_environment
+from fovea.runtime.app import end_in_one_line
+from fovea.runtime.job import failure_recorded, require_slurm
+from fovea.runtime.one_line import one_line
 
 
 def test_own_error_is_unchanged() -> None:
@@ -56,15 +57,6 @@ def test_full_error_raises(full: str, expected: type, monkeypatch: pytest.Monkey
     with pytest.raises(expected):
         end_in_one_line("train", fail)
     assert capsys.readouterr().err.startswith("fovea-train: RuntimeError: broken") == (expected is SystemExit)
-
-
-def test_hydra_raises_and_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    with hydra_raises() as before:
-        assert os.environ["HYDRA_FULL_ERROR"] == "1"
-        set_environment(before)
-        assert "HYDRA_FULL_ERROR" not in os.environ
-    assert "HYDRA_FULL_ERROR" not in os.environ
 
 
 @pytest.mark.parametrize(

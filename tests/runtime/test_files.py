@@ -2,13 +2,15 @@
 
 import json
 import os
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import make_folder, sha256, write_bytes, write_csv, write_json
+from fovea.runtime.files import make_folder, remove_abandoned, sha256, write_bytes, write_csv, write_json
 
 
 def test_write_makes_folders_and_leaves_no_temporary_file(tmp_path: Path) -> None:
@@ -40,6 +42,14 @@ def test_csv_is_quoted(tmp_path: Path) -> None:
     assert (tmp_path / "t.csv").read_text() == 'id,dice\n"a,b",0.5\n'
 
 
+def test_a_killed_process_leaves_a_file_that_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    for process in (ended.stdout.strip(), os.getpid()):
+        (tmp_path / f".{socket.gethostname()}-{process}-0a1b.tmp").touch()
+    remove_abandoned(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f".{socket.gethostname()}-{os.getpid()}-0a1b.tmp"]
+
+
 def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here already")
     with pytest.raises(ValueError, match=r"cannot write .*file.*choose another folder"):
@@ -53,12 +63,8 @@ def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
 def test_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_bytes(tmp_path / "file", b"old")
 
-    def full(handle: int, mode: str):
-        os.close(handle)
-        return open("/dev/full", mode, buffering=0)  # noqa: PTH123 (replaces os.fdopen)
-
-    monkeypatch.setattr("fovea.runtime.files.os.fdopen", full)
-    with pytest.raises(ValueError, match="no space left on device"):
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="no space left on device"):
+        patch.setattr(Path, "open", lambda path, mode: open("/dev/full", "wb", buffering=0))  # noqa: PTH123, SIM115
         write_bytes(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

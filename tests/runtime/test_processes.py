@@ -104,12 +104,6 @@ def test_dead_worker_is_reported() -> None:
         list(in_parallel(die, range(9), 2, nothing))
 
 
-@pytest.mark.parametrize("workers", [0, True, "two"])
-def test_invalid_number_of_workers_is_refused(workers: object) -> None:
-    with pytest.raises(ValueError, match="workers must be"):
-        list(in_parallel(square, range(3), workers, nothing))  # type: ignore[arg-type]
-
-
 def test_workers_end_when_their_parent_is_killed(tmp_path) -> None:
     (tmp_path / "orphans.py").write_text(ORPHANS)
     parent = subprocess.Popen([sys.executable, tmp_path / "orphans.py"], stdout=subprocess.PIPE, text=True)

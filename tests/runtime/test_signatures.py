@@ -44,7 +44,7 @@ def test_arguments_of_a_dataclass_and_of_any_keyword() -> None:
     signature = signature_of("fovea.runtime.objective.Objective")
     assert signature is not None and signature.required == {"score", "split"}
     signature = signature_of("fovea.engine.loggers.Tracker")
-    assert signature is not None and signature.more and signature.required == {"log_checkpoint"}
+    assert signature is not None and signature.any_keyword and signature.required == {"log_checkpoint"}
 
 
 def test_nothing_is_imported() -> None:

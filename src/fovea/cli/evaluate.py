@@ -4,17 +4,10 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from fovea.report.runs import TRAINED
 from fovea.runtime.app import Config, command
-from fovea.runtime.config import instantiate, locate
-from fovea.runtime.errors import first_few
-from fovea.runtime.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +37,7 @@ def passed_on(arguments: Sequence[str]) -> list[str]:
 def evaluate_or_compare(config: Config) -> None:
     """Score `checkpoint`, or compare the evaluations that `compare` names; both write into `out`."""
     if (config["checkpoint"] is None) == (config["compare"] is None):
-        problem = (
-            "checkpoint has no value" if config["compare"] is None else "checkpoint and compare exclude each other"
-        )
-        raise ValueError(f"{problem}: checkpoint=FILE evaluates one, 'compare=[RUN,RUN]' compares evaluations")
+        raise ValueError("set one of checkpoint=FILE, to evaluate it, and 'compare=[RUN,RUN]', to compare evaluations")
     if config["compare"] is None:
         score(config)
     else:
@@ -56,8 +46,14 @@ def evaluate_or_compare(config: Config) -> None:
 
 def score(config: Config) -> None:
     """Write an evaluation into `out`, and for the report what the checkpoint was trained with."""
+    from omegaconf import OmegaConf
+
     from fovea.engine.checkpoint import load, training_ids
     from fovea.engine.evaluate import evaluate, headline, settings_of
+    from fovea.report.runs import TRAINED
+    from fovea.runtime.config import instantiate
+    from fovea.runtime.errors import first_few
+    from fovea.runtime.files import write_text
     from fovea.runtime.processes import pick
 
     checkpoint, device = Path(config["checkpoint"]), pick(config["device"])
@@ -109,6 +105,12 @@ def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Pa
     Raises:
         ValueError: the checkpoint does not name its data, or the data do not fit its network.
     """
+    from inspect import signature
+
+    from omegaconf import OmegaConf
+
+    from fovea.runtime.config import locate
+
     source = locate(trained["_target_"], "checkpoint: data._target_")
     chosen = "_target_" in given
     if chosen and given["_target_"] != trained["_target_"]:

@@ -1,19 +1,23 @@
 """`fovea-train`: from a data set (and a store of pseudo-masks) to a run folder."""
 
-from fovea.data.source import Source, Training
-from fovea.engine import preflight
+from typing import TYPE_CHECKING
+
 from fovea.runtime.app import Config, command
-from fovea.runtime.config import instantiate, locate
-from fovea.runtime.objective import FILE, Outcome, check_objective, read_outcome, write_outcome
-from fovea.runtime.processes import first
+
+if TYPE_CHECKING:
+    from fovea.data.source import Source, Training
+    from fovea.runtime.objective import Outcome
 
 
-def ended(config: Config) -> Outcome | None:
+def ended(config: Config) -> "Outcome | None":
     """Return how the run in this folder ended, if `ckpt_path=auto` would find nothing left to do.
 
     Raises:
         ValueError: it was trained on other images.
     """
+    from fovea.runtime.config import instantiate
+    from fovea.runtime.objective import FILE, read_outcome
+
     outcome = read_outcome(config)
     if outcome is not None and outcome.images != checked(instantiate(config["data"], "data"), config).digest:
         raise ValueError(
@@ -26,13 +30,18 @@ def ended(config: Config) -> Outcome | None:
 @command("train", ended)
 def main(config: Config) -> float | None:
     """Check what can be checked in a second, then import Lightning and train; return the value of the objective."""
+    from fovea.engine import preflight
+    from fovea.runtime.config import instantiate
+    from fovea.runtime.objective import Outcome, check_objective, write_outcome
+    from fovea.runtime.processes import first
+
     preflight.check(config)
     check_objective(config["objective"])
     source: Source = instantiate(config["data"], "data")
     training = checked(source, config)
     held_out = {name: training.val if name == "val" else source.split(name) for name in config["evaluate"]}
     instantiate(config["scoring"], "scoring")  # an invalid value would otherwise show after the training
-    from fovea.engine import numerics  # torch, which `--help` does without
+    from fovea.engine import numerics
 
     numerics.check(config)
     from fovea.engine.train import train
@@ -43,10 +52,13 @@ def main(config: Config) -> float | None:
     return value
 
 
-def checked(source: Source, config: Config) -> Training:
+def checked(source: "Source", config: Config) -> "Training":
     """Check everything that the training reads; see `fovea.data.source.Source.train` for the errors."""
+    from fovea.engine.preflight import check_mode
+    from fovea.runtime.config import locate
+
     mode = locate(config["supervision"]["_target_"], "supervision._target_")
-    preflight.check_mode(mode, config["data"])
+    check_mode(mode, config["data"])
     return source.train(sorted(mode.needs))
 
 

@@ -12,6 +12,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 NonNegativeInt = Annotated[int, Field(strict=True, ge=0)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
@@ -41,22 +42,17 @@ _PHRASES = {
 
 
 def check(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> None:
-    """Check the values of arguments against the bounds in the annotations of `target`.
-
-    Args:
-        target: A class or function. Arguments without metadata in their annotation are not checked.
-        values: Plain values by argument.
-        key: The configuration key of the object, which stands in front of the argument's name.
+    """Check plain values of arguments against the bounds in the annotations of a class or function.
 
     Raises:
-        ValueError: a value is outside its bounds; one line with key, bound and value.
+        ValueError: a value is outside its bounds; one line with `key` and argument, bound and value.
     """
     called: Any = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
     check_values(get_type_hints(called, include_extras=True), values, key)
 
 
 def check_values(hints: Mapping[str, Any], values: Mapping[str, Any], key: str) -> None:
-    """Check values against annotations, both by argument; see `check`."""
+    """Check values against annotations, both by argument; those without metadata accept any value."""
     for name in values.keys() & hints.keys():
         if (adapter := _adapter(hints[name])) is None:
             continue

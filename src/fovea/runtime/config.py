@@ -11,10 +11,8 @@ from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from fovea.runtime.bounds import check
+from fovea.runtime.bounds import Seed, check, check_values
 from fovea.runtime.moved import CLASSES, refuse_old_keys
-
-Config = dict[str, Any]
 
 # A checkpoint brings its own configuration, so a stranger may have chosen its targets. These packages hold classes
 # that build networks, losses, transforms and training parts, and do nothing else when called.
@@ -41,7 +39,7 @@ TRUSTED = (
     "torch.optim.",
     "torchmetrics.",
 )
-# Elsewhere only classes are called: some functions of these packages download or load files.
+# Of other packages only classes are called: some of their functions download or load files.
 FUNCTIONS_ALLOWED = ("fovea.engine.schedules.", "fovea.engine.loggers.")
 
 # A resumed run may change these: where it runs and what is logged, not what is learned.
@@ -76,7 +74,7 @@ def config_folder() -> Path:
     return packaged if packaged.is_dir() else package.parents[1] / "configs"
 
 
-def resolve(composed: DictConfig) -> Config:
+def resolve(composed: DictConfig) -> dict[str, Any]:
     """Return the configuration as plain values, with every interpolation resolved.
 
     Raises:
@@ -87,13 +85,11 @@ def resolve(composed: DictConfig) -> Config:
         raise ValueError(f"{missing[0]} has no value: add {missing[0]}=… to the command line")
     config = _plain(composed, resolve=True)
     refuse_old_keys(key for key, _ in flat(config))
-    seed = config.get("seed", 0)
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
+    check_values({"seed": Seed}, config, "")
     return config
 
 
-def _plain(composed: DictConfig, resolve: bool) -> Config:
+def _plain(composed: DictConfig, resolve: bool) -> dict[str, Any]:
     plain = OmegaConf.to_container(composed, resolve=resolve)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}

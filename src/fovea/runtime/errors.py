@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
 
+FULL_ERROR = "HYDRA_FULL_ERROR"
+"""Variable that asks for tracebacks, also of Hydra's own errors."""
+
 
 def first_few(names: Iterable[object], limit: int = 5) -> str:
     """Join the first `limit` names with commas and count the rest: `a, b, c and 12 more`."""

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 _TEMPORARY = re.compile(r"\.(?P<host>.+)-(?P<process>\d+)-[^-]+\.tmp")  # names the writer, to recognize abandoned files
@@ -23,35 +24,23 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         ValueError: the folder cannot be made or written, or the disk is full.
     """
-    temporary = None
+    temporary = path.parent / f".{socket.gethostname()}-{os.getpid()}-{token_hex(4)}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{socket.gethostname()}-{os.getpid()}-"
-        handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             yield file
-        os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101 (mkstemp made it private)
-        os.replace(temporary, path)  # noqa: PTH105
-        temporary = None
+        temporary.replace(path)
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path`; `path` never holds a part of it."""
     with whole_file(path) as file:
         file.write(data)
-
-
-def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files of killed processes of this machine; others may still be in use."""
-    for path in folder.glob(".*.tmp"):
-        name = _TEMPORARY.fullmatch(path.name)
-        if name and name["host"] == socket.gethostname() and not _is_alive(int(name["process"])):
-            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -71,6 +60,24 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
     writer.writerow(header)
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files of killed processes of this machine; others may still be in use."""
+    for path in folder.glob(".*.tmp"):
+        name = _TEMPORARY.fullmatch(path.name)
+        if name and name["host"] == socket.gethostname() and not _is_alive(int(name["process"])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def make_folder(path: Path) -> Path:
@@ -98,19 +105,3 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -85,11 +85,7 @@ def new_key(key: str) -> str | None:
 
 
 def refuse_old_overrides(overrides: Iterable[str]) -> None:
-    """Refuse a command line with old keys or choices.
-
-    Raises:
-        ValueError: the message has the words to write instead, quoted for a shell.
-    """
+    """Refuse a command line with old keys or choices, and say what to write instead, quoted for a shell."""
     old, new = [], []
     for override in overrides:
         if override.startswith("-") or (words := _present(override)) == [override]:
@@ -117,11 +113,7 @@ def _present(override: str) -> list[str]:
 
 
 def refuse_old_keys(keys: Iterable[str]) -> None:
-    """Refuse old keys in a configuration, e.g. of an experiment of your own.
-
-    Raises:
-        ValueError: with the first old key and its new name.
-    """
+    """Refuse old keys in a configuration, e.g. of an experiment of your own."""
     for key in keys:
         if (present := new_key(key)) != key:
             raise ValueError(f"{key}: old key in the configuration; {f'write {present}' if present else 'remove it'}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -28,21 +28,14 @@ class Objective:
     folds: Annotated[int, Field(strict=True, ge=2)] | None = None
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The end of a run.
-
-    Attributes:
-        value: What it returned to a sweep; None if that split was not evaluated.
-        images: Digest of the list of its training images.
-    """
+class Outcome(NamedTuple):
+    """The end of a run: what it returned to a sweep, and a digest of the list of its training images."""
 
     value: float | None
     images: str
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """One of several runs of a job: its folder below the folder of the job, and the keys in which it differs."""
 
     folder: str
@@ -50,7 +43,7 @@ class Part:
 
 
 def check_objective(objective: Mapping[str, Any]) -> None:
-    """Refuse an objective whose values are out of bounds, or one that repeats a seed."""
+    """Refuse values out of bounds, and a seed that is listed twice."""
     check(Objective, objective, "objective")
     seeds = objective.get("seeds") or []
     if len(set(seeds)) < len(seeds):
@@ -58,8 +51,8 @@ def check_objective(objective: Mapping[str, Any]) -> None:
 
 
 def parts(objective: Mapping[str, Any] | None) -> list[Part]:
-    """Return the runs of one job, one per fold and seed that the objective lists; empty if it lists neither."""
-    if objective is None:
+    """Return the runs of one job, one per fold and seed that the objective lists; none if it lists neither."""
+    if objective is None:  # a command without a training
         return []
     check_objective(objective)
     seeds, folds = objective.get("seeds"), objective.get("folds")

@@ -1,7 +1,4 @@
-"""Processes: the ranks of one training, workers that share a job, and the device that a process computes on.
-
-Torch is imported only inside the functions that need it.
-"""
+"""Processes: the ranks of one training, workers that share a job, and the device that a process computes on."""
 
 import atexit
 import os
@@ -44,10 +41,7 @@ def restarted() -> bool:
 
 
 def end_as_failed() -> None:
-    """Make SLURM see this job of a sweep as failed, after submitit has sent its error to the waiting command.
-
-    submitit records the error and then exits with status 0, so that SLURM would report success.
-    """
+    """Make SLURM see this job of a sweep as failed: submitit records the error, but then exits with status 0."""
     if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":
         return
 
@@ -73,8 +67,8 @@ def joined() -> Path | None:
 def one_job(run: Path) -> Iterator[None]:
     """Hand the configuration of this run folder to all processes that are started inside the block.
 
-    Without it they would compose their own configuration, with another run folder, and repeat a whole sweep. After the
-    block the process group is closed and the environment restored, for the next job of a sweep.
+    Otherwise they would compose their own, with another run folder, and repeat a whole sweep. After the block the
+    process group is closed and the environment restored, for the next job of a sweep.
     """
     before = dict(os.environ)
     os.environ.setdefault(CONFIG, str(run.resolve() / "config.yaml"))
@@ -90,11 +84,7 @@ def one_job(run: Path) -> Iterator[None]:
 
 
 def pick(name: str) -> "torch.device":
-    """Return the device of a name; `auto` is a GPU if there is one.
-
-    Raises:
-        ValueError: the device does not exist on this machine.
-    """
+    """Return the device of a name; `auto` is a GPU if there is one."""
     import torch
 
     if name == "auto":
@@ -123,14 +113,12 @@ def in_parallel(
         job: Is pickled to each process once. Keep it below the buffer of a pipe (64 KiB): otherwise a process that dies
             at its start would be waited for forever.
         items: Taken a few at a time.
-        workers: Number of processes, this one included.
+        workers: Number of processes, this one included; at least 1.
         begin: Called first in each process.
 
     Raises:
-        ValueError: `workers` is not a number from 1 on, or a process died.
+        ValueError: a process died.
     """
-    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-        raise ValueError(f"workers must be a whole number from 1 on, got {workers!r}")
     begin()
     if workers == 1:
         for item in items:

@@ -3,12 +3,13 @@
 import hashlib
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,32 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from fovea.runtime.files import write_bytes, write_json, write_text
 from fovea.runtime.processes import first
 
-PACKAGES = (
-    "fovea",
-    "albumentations",
-    "hydra-core",
-    "monai",
-    "numba",
-    "numpy",
-    "omegaconf",
-    "opencv-python-headless",
-    "pillow",
-    "pydensecrf2",
-    "pytorch-lightning",
-    "scipy",
-    "segmentation-models-pytorch",
-    "torch",
-    "torchmetrics",
-    "torchvision",
-)
-ENVIRONMENT = (
-    "CUBLAS_WORKSPACE_CONFIG",
-    "FOVEA_TRUSTED",
-    "MKL_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "PYTHONHASHSEED",
-)
-"""Variables that change the result of a run, or the order in which it sums."""
+# Variables that change the result of a run, or the order in which it sums.
+ENVIRONMENT = ("CUBLAS_WORKSPACE_CONFIG", "FOVEA_TRUSTED", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYTHONHASHSEED")
 
 FAILURE = "failure.json"  # of a run that did not end: {"status": "failed" or "interrupted", "reason": one line}
 OUT = "FOVEA_REPEAT_OUT"  # in the environment: a path on the command line would need Hydra's quotes too
@@ -81,11 +58,19 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
     return installed
 
 
+def dependencies() -> list[str]:
+    """Return fovea and the packages that it declares, extras included."""
+    try:
+        declared = requires("fovea") or []
+    except PackageNotFoundError:  # run from a folder that is not installed
+        declared = []
+    return ["fovea", *sorted({re.split(r"[^\w.-]", requirement)[0] for requirement in declared})]
+
+
 def git_state(folder: Path) -> tuple[dict[str, Any], bytes] | None:
     """Return the state of the checkout of a folder and its diff to the commit; None outside a checkout.
 
-    The state has the commit, `clean` or `changed`, the hash of the diff, and the untracked files and folders, which the
-    diff does not contain.
+    The diff does not contain untracked files; the state lists them.
     """
 
     def git(*arguments: str) -> bytes:
@@ -111,9 +96,6 @@ def write_provenance(folder: Path, command: str, overrides: Sequence[str], seed:
     """Write `provenance.json` and, for a changed checkout, `changes.diff`, which `git apply` accepts.
 
     A diff above 10 MB is not written; `provenance.json` has its hash all the same.
-
-    Raises:
-        ValueError: the folder cannot be written.
     """
     state, diff = git_state(Path(__file__).parent) or (None, b"")
     content = {
@@ -124,7 +106,7 @@ def write_provenance(folder: Path, command: str, overrides: Sequence[str], seed:
         "seed": seed,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": versions(PACKAGES),
+        "versions": versions(dependencies()),
         "git": state,
     }
     write_json(folder / "provenance.json", content)
@@ -142,11 +124,6 @@ def write_failure(folder: Path, status: Literal["failed", "interrupted"], reason
             write_json(folder / FAILURE, {"status": status, "reason": reason})
 
 
-def forget_failure(folder: Path) -> None:
-    """Remove the record of an earlier start in this folder."""
-    (folder / FAILURE).unlink(missing_ok=True)
-
-
 def write_recipe(folder: Path, module: str, composed: DictConfig, hydra: Any) -> None:
     """Write `recipe.yaml` and `repeat.sh`; both work without `configs/`.
 
@@ -155,9 +132,6 @@ def write_recipe(folder: Path, module: str, composed: DictConfig, hydra: Any) ->
         module: The module that `python -m` runs.
         composed: The configuration with its interpolations, so that a changed key reaches the keys derived from it.
         hydra: `HydraConfig.get()` of the run.
-
-    Raises:
-        ValueError: the folder cannot be written.
     """
     recipe = OmegaConf.to_container(composed)
     assert isinstance(recipe, dict)
@@ -168,13 +142,8 @@ def write_recipe(folder: Path, module: str, composed: DictConfig, hydra: Any) ->
     }
     write_text(folder / "recipe.yaml", OmegaConf.to_yaml(OmegaConf.create(recipe)))
     exports = [f"export {name}={shlex.quote(os.environ[name])}\n" for name in ENVIRONMENT if name in os.environ]
-    script = _SCRIPT.format(
-        folder=shlex.quote(str(Path.cwd())),
-        python=shlex.quote(sys.executable),
-        exports="".join(exports),
-        out=OUT,
-        module=module,
-    )
+    places = {"folder": shlex.quote(str(Path.cwd())), "python": shlex.quote(sys.executable)}
+    script = _SCRIPT.format(**places, exports="".join(exports), out=OUT, module=module)
     path = folder / "repeat.sh"
     write_text(path, script)
     mode = path.stat().st_mode

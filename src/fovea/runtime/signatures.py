@@ -6,11 +6,10 @@ import collections.abc
 import importlib.util
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fovea.runtime import bounds
 from fovea.runtime.config import targets
@@ -19,28 +18,18 @@ CHECKED = ("fovea.", "pytorch_lightning.", "torch.optim.")  # others accept argu
 _NAMES = vars(builtins) | vars(typing) | vars(collections.abc) | vars(bounds)
 
 
-@dataclass(frozen=True)
-class Signature:
-    """The arguments of a class or function.
-
-    Attributes:
-        annotations: By argument; None without one.
-        required: Arguments without a default.
-        more: Whether it takes any keyword.
-    """
+class Signature(NamedTuple):
+    """The arguments of a class or function: annotations, those without a default, whether any keyword fits."""
 
     annotations: Mapping[str, ast.expr | None]
-    required: frozenset[str]
-    more: bool
+    required: set[str]
+    any_keyword: bool
 
 
 def check_arguments(config: Mapping[str, Any]) -> None:
-    """Check the arguments of every target: names, missing ones, and bounds of fovea's own.
+    """Refuse unknown and missing arguments of every target, and values out of the bounds of fovea's own.
 
     A target whose source does not show its arguments is left to `instantiate`.
-
-    Raises:
-        ValueError: an argument is unknown, missing, or out of bounds; the message names its key.
     """
     for key, target, values in targets(config):
         if not target.startswith(CHECKED) or (signature := signature_of(target)) is None:
@@ -48,7 +37,7 @@ def check_arguments(config: Mapping[str, Any]) -> None:
         given = {name: value for name, value in values.items() if not name.startswith("_")}
         known = list(signature.annotations)
         for name in given:
-            if name not in known and not signature.more:
+            if name not in known and not signature.any_keyword:
                 near = get_close_matches(name, known, 1)
                 hint = f"did you mean {key}.{near[0]}?" if near else f"there are {', '.join(known)}"
                 raise ValueError(f"{key}.{name} is not an argument of {target}; {hint}")
@@ -70,23 +59,20 @@ def signature_of(target: str) -> Signature | None:
         node = own[-1]
     if node is None:
         return None
-    arguments = node.args
-    positional = [*arguments.posonlyargs, *arguments.args]
-    optional = {argument.arg for argument in positional[len(positional) - len(arguments.defaults) :]}
-    optional |= {a.arg for a, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if default}
-    if not arguments.defaults:
-        optional -= {argument.arg for argument in positional}
-    annotations = {a.arg: a.annotation for a in (*positional, *arguments.kwonlyargs) if a.arg != "self"}
-    return Signature(annotations, frozenset(annotations.keys() - optional), arguments.kwarg is not None)
+    positional = [*node.args.posonlyargs, *node.args.args]
+    defaults = [None] * (len(positional) - len(node.args.defaults)) + node.args.defaults + node.args.kw_defaults
+    arguments = list(zip((*positional, *node.args.kwonlyargs), defaults, strict=True))
+    annotations = {argument.arg: argument.annotation for argument, _ in arguments if argument.arg != "self"}
+    required = {argument.arg for argument, default in arguments if default is None} - {"self"}
+    return Signature(annotations, required, node.args.kwarg is not None)
 
 
 def _of_dataclass(node: ast.ClassDef) -> Signature | None:
     if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         return None  # the arguments are those of a base class
-    fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
-    annotations: dict[str, ast.expr | None] = {part.target.id: part.annotation for part in fields}  # type: ignore[union-attr]
-    required = {part.target.id for part in fields if part.value is None}  # type: ignore[union-attr]
-    return Signature(annotations, frozenset(required), False)
+    fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]
+    annotations = {ast.unparse(part.target): part.annotation for part in fields}
+    return Signature(annotations, {ast.unparse(part.target) for part in fields if part.value is None}, False)
 
 
 def _definition(target: str, seen: set[str]) -> ast.ClassDef | ast.FunctionDef | None:

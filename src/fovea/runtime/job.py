@@ -1,0 +1,146 @@
+"""A run of a command: Hydra composes, the command runs on plain values, each job keeps its record."""
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from fovea.runtime.config import config_folder, resolve
+from fovea.runtime.errors import FULL_ERROR
+from fovea.runtime.files import write_text
+from fovea.runtime.moved import refuse_old_overrides
+from fovea.runtime.objective import Outcome, Part, mean_of, parts
+from fovea.runtime.one_line import one_line
+from fovea.runtime.processes import end_as_failed, first, joined
+from fovea.runtime.record import FAILURE, write_failure, write_provenance, write_recipe
+
+log = logging.getLogger(__name__)
+Config = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A function of the resolved configuration, which returns the value of a job to a sweep."""
+
+    name: str
+    run: Callable[[Config], float | None]
+    ended: Callable[[Config], Outcome | None]
+
+    def start(self) -> None:
+        """Run what the command line asks for: a single run, a multirun, or a further process of a training."""
+        if (handed_over := joined()) is not None:
+            self.run(_plain(OmegaConf.load(handed_over)))
+            return
+        refuse_old_overrides(sys.argv[1:])
+        require_slurm(sys.argv[1:])
+        errors: list[Exception] = []
+        before = _show_full_errors("1")  # otherwise Hydra prints a traceback of its own and exits
+
+        def job(composed: DictConfig) -> float | None:
+            return self.job(composed, errors, before)
+
+        try:
+            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=self.name)(job)()
+        finally:
+            _show_full_errors(before)
+        if errors:
+            raise errors.pop()
+
+    def job(self, composed: DictConfig, errors: list[Exception], full_error: str | None) -> float | None:
+        """Run one job.
+
+        Raised in a single run, Hydra would add lines to an error, so it goes into `errors`. In a multirun it must be
+        raised, since a launcher may run the job elsewhere. Hydra raises the first one after all jobs.
+        """
+        _show_full_errors(full_error)  # the jobs, and the processes that they start, see the user's setting
+        try:
+            return self.perform(composed)
+        except Exception as error:
+            if HydraConfig.get().mode != RunMode.MULTIRUN:
+                errors.append(error)
+                return None
+            log.error("job %s: %s", HydraConfig.get().job.num, one_line(error))
+            end_as_failed()
+            raise
+        finally:
+            _show_full_errors("1")
+
+    def perform(self, composed: DictConfig) -> float | None:
+        """Run, or run the parts of the job one after the other, unless it has ended earlier; return its value."""
+        config = resolve(composed)
+        folder = Path(config["run_dir"])
+        if (outcome := self.ended(config)) is not None:
+            log.info("%s: ended earlier with this configuration", folder)
+            return outcome.value
+        below = parts(config.get("objective"))
+        if first():
+            self.record(config, composed)
+        else:  # of the processes that SLURM or torchrun starts, the first logs
+            logging.disable(logging.WARNING)
+        with failure_recorded(folder):
+            if not below:
+                return self.run(config)
+            return mean_of(folder, {part.folder: self.perform(part_of(composed, part)) for part in below})
+
+    def record(self, config: Config, composed: DictConfig) -> None:
+        """Write the files that describe and repeat the run; `fovea.runtime.record` lists them."""
+        folder, module = Path(config["run_dir"]), self.run.__module__
+        (folder / FAILURE).unlink(missing_ok=True)  # of an earlier start
+        if module == "__main__":
+            module = sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]  # python -m has one
+        write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        write_provenance(folder, self.name, list(HydraConfig.get().overrides.task), config["seed"])
+        write_recipe(folder, module, composed, HydraConfig.get())
+
+
+@contextmanager
+def failure_recorded(folder: Path) -> Iterator[None]:
+    """Record in a run folder why the run in the block failed or was interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        write_failure(folder, "interrupted", str(interrupt) or "Ctrl-C")
+        raise
+    except Exception as error:
+        write_failure(folder, "failed", one_line(error))
+        raise
+
+
+def part_of(composed: DictConfig, part: Part) -> DictConfig:
+    """Return the configuration of one run of a job; keys derived from the changed ones follow."""
+    changed = composed.copy()
+    folder = str(Path(composed["run_dir"]) / part.folder)
+    for key, value in {**part.keys, "run_dir": folder, "objective.seeds": None, "objective.folds": None}.items():
+        OmegaConf.update(changed, key, value)
+    return changed
+
+
+def _plain(config: Any) -> Config:
+    plain = OmegaConf.to_container(config)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _show_full_errors(value: str | None) -> str | None:
+    """Set the variable of full errors, or remove it (None); return its value before."""
+    before = os.environ.pop(FULL_ERROR, None)
+    if value is not None:
+        os.environ[FULL_ERROR] = value
+    return before
+
+
+def require_slurm(arguments: list[str]) -> None:
+    """Refuse `compute=slurm…` on a machine without SLURM."""
+    wanted = any(argument.startswith(("compute=slurm", "hydra/launcher=submitit_slurm")) for argument in arguments)
+    if wanted and shutil.which("sbatch") is None:
+        raise ValueError("there is no SLURM here (no sbatch): start from a node of the cluster, or set compute=local")

@@ -1,0 +1,65 @@
+"""Errors as one line: what is wrong, where, and how to fix it."""
+
+import sys
+import traceback
+from difflib import get_close_matches
+from typing import Any
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from fovea.runtime.errors import FULL_ERROR, one_paragraph
+
+SHOW = f"({FULL_ERROR}=1 shows where)"
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error as one line: what is wrong, where, and how to fix it."""
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _of_configuration(error)
+    if isinstance(error, ValueError):
+        message = one_paragraph(str(error))
+        return message if _is_ours(error) else f"{message} {SHOW}"
+    if "submitit.core.utils" in sys.modules:  # nothing else can raise its errors
+        from submitit.core.utils import FailedJobError, UncompletedJobError
+
+        if isinstance(error, FailedJobError):  # also an UncompletedJobError
+            return f"{one_paragraph(str(error))}; see sinfo, and the keys compute.* (or hydra.launcher.*)"
+        if isinstance(error, UncompletedJobError):
+            return f"{' '.join(str(error).splitlines()[:2])}; see the log beside that path (_log.err), and sacct"
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = (error.strerror or str(error)).lower()
+        return f"{error.filename}: {reason}; check the path, its permissions and the free space"
+    return f"{type(error).__name__}: {one_paragraph(str(error))} {SHOW}"
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return whether fovea raised an error: the innermost frame is ours."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return not frames or frames[-1].startswith(("fovea.", "hydra_plugins.fovea", "__main__"))
+
+
+def _of_configuration(error: HydraException | OmegaConfBaseException) -> str:
+    """Return the one line of Hydra's and OmegaConf's errors, which have several, some about their own internals."""
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        choices = ", ".join(option for option in error.options if option != "base")  # the others include base
+        return f"{group}={choice} is not a choice; choose {choices}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not of the form key=value, or an unclosed bracket or quote; write 'key=[1, 2]'"
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
+        return _unknown_key(cause.full_key, cause.parent_node)
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {str(error).splitlines()[0]}"
+    return one_paragraph(str(error))
+
+
+def _unknown_key(key: str, parent: Any) -> str:
+    above, _, name = key.rpartition(".")
+    siblings = sorted(map(str, parent)) if isinstance(parent, DictConfig) else []
+    hint = f"there are {', '.join(siblings)}; " if siblings else ""
+    if near := get_close_matches(name, siblings, 1):
+        hint = f"did you mean {above + '.' if above else ''}{near[0]}? "
+    return f"{key} is not a key; {hint}+{key}=… would add it"
