@@ -85,6 +85,8 @@ def test_evaluation_repeats_and_shifts(trained: Path, root: Path, run: Run, tmp_
     assert moved != repeated
     assert run("report", "runs=moved", "split=test", "out=report", "resamples=100").status == 0
     assert "data.misalignment.shift" in (tmp_path / "report" / "report.html").read_text()
+    counts = json.loads((tmp_path / "report" / "table.json").read_text())
+    assert (counts["images"], counts["patients"]) == (len(moved), len(moved) // 2)  # two modalities of each case
 
 
 def test_a_killed_run_resumes_to_the_same_weights(

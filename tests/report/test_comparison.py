@@ -32,7 +32,7 @@ def scores(mean: float, seed: int) -> dict[str, float]:
 
 
 def run(name: str, mean: float, seed: int) -> Evaluated:
-    return Evaluated(Path(name), "test", "mask", scores(mean, seed))
+    return Evaluated(Path(name), "test", "mask", scores(mean, seed), dict(zip(IDS, IDS, strict=True)))
 
 
 def copied(evaluated: Evaluated, count: int) -> Evaluated:
@@ -55,7 +55,7 @@ def test_each_name_is_compared_with_the_first() -> None:
     p_values = {name: sign_flip_test(values, IDS, 500, 0) for name, values in differences.items()}
     corrected = dict(zip(p_values, holm([*p_values.values()]), strict=True))
     assert [(row.name, row.seeds) for row in comparison.rows] == [("full", 3), ("worse", 2), ("same", 1), ("better", 1)]
-    assert comparison.rows[0].p is None and (comparison.images, comparison.patients) == (30, None)
+    assert comparison.rows[0].p is None and (comparison.images, comparison.patients) == (30, 30)
     for row in comparison.rows:
         means = arrays[row.name].mean(axis=1)
         assert row.mean == pytest.approx(means.mean())
@@ -85,13 +85,16 @@ def test_copies_of_images_change_nothing_with_patients() -> None:
         assert row.p == expected.p
         for key in ("low", "high", "difference_low", "difference_high"):
             assert getattr(row, key) == pytest.approx(getattr(expected, key))
-    blind = {name: [replace(one, patients={}) for one in named] for name, named in many.items()}
+    blind = {name: [replace(one, patients={i: i for i in one.scores}) for one in named] for name, named in many.items()}
     by_image = compare_runs(blind, "dice", 0.05, 500, seed=0).rows[1].p
     assert by_image is not None and together.rows[1].p is not None and by_image < together.rows[1].p
 
 
-def test_one_evaluation_with_patients_is_enough() -> None:
-    runs = {"a": [run("a", 0.8, 1)], "b": [replace(run("b", 0.8, 2), patients=dict.fromkeys(IDS, "p"))]}
+def test_a_single_patient_shows_nothing() -> None:
+    runs = {
+        name: [replace(run(name, mean, 1), patients=dict.fromkeys(IDS, "p"))]
+        for name, mean in {"a": 0.8, "b": 0.9}.items()
+    }
     comparison = compare_runs(runs, "dice", 0.05, 500, seed=0)
     assert comparison.patients == 1 and comparison.rows[0].low is None and comparison.rows[1].p == 1
     assert "| no difference shown" in markdown(comparison)
@@ -128,9 +131,8 @@ def test_a_lower_distance_is_better() -> None:
     ],
 )
 def test_different_evaluations_are_refused(change: dict, message: str) -> None:
-    first = replace(run("a", 0.8, 1), patients=dict.fromkeys(IDS, "p") if "patients" in change else {})
     with pytest.raises(ValueError, match=message):
-        compare_runs({"a": [first], "b": [replace(run("b", 0.8, 2), **change)]}, "dice", 0.05, 500, seed=0)
+        compare_runs({"a": [run("a", 0.8, 1)], "b": [replace(run("b", 0.8, 2), **change)]}, "dice", 0.05, 500, seed=0)
 
 
 @pytest.mark.parametrize(("alpha", "resamples", "key"), [(0, 500, "alpha"), (5, 500, "alpha"), (0.05, 10, "resamples")])
@@ -159,7 +161,6 @@ class TestFiles:
     def test_note_tells_how_the_figures_were_made(self) -> None:
         for part in ("30 images of `test`", "their masks", "1 comparison,", "0.05", "10000", "of the 12 patients"):
             assert part in note(COMPARISON)
-        assert "each image counts as a patient of its own" in note(replace(COMPARISON, patients=None))
 
     def test_all_files_have_the_same_figures(self, tmp_path: Path) -> None:
         write_comparison(COMPARISON, tmp_path / "out")

@@ -37,11 +37,6 @@ def test_the_unit_and_tolerance_are_in_the_summary(score: object, unit: str, tmp
     assert read_evaluation(written(tmp_path, dice=score), "test", "dice").unit == unit
 
 
-def test_old_tables_have_no_patients(tmp_path: Path) -> None:
-    (written(tmp_path) / "per_image.csv").write_text("id,dice\na,0.5\n")
-    assert read_evaluation(tmp_path, "test", "dice").patients == {}
-
-
 def test_runs_are_listed_or_named(tmp_path: Path) -> None:
     a, b, c = (str(written(tmp_path / name)) for name in "abc")
     assert list(read_named([a, b], "test", "dice")) == [a, b]
@@ -73,15 +68,16 @@ def test_other_forms_are_refused(compare: object, message: str, tmp_path: Path, 
     ("table", "message"),
     [
         (b"", r"per_image\.csv: no column id"),
-        (b"id,iou\na,1\n", "no column dice; choose a score of iou"),
-        (b"id,patient,patient_dice\na,p,1\n", "no column dice"),
-        (b"id,dice\n", "has no images"),
-        (b"id,dice\na,0.5\nb,high\n", r"per_image\.csv, line 3: dice is 'high'"),
-        (b"id,dice\na,nan\n", "line 2: dice is 'nan'"),
-        (b"id,iou,dice\na,1\n", "line 2: dice is None"),
-        (b"id,dice\na,0.5\na,0.5\n", "line 3: a is repeated"),
-        (b"id,dice\n\xff\xfe,0.5\n", "not a table"),
-        (b"id,dice\n" + b"x" * 200_000 + b",0.5\n", "not a table"),
+        (b"id,dice\na,1\n", "no column patient; evaluate again"),
+        (b"id,patient,iou\na,p,1\n", "no column dice; choose a score of iou"),
+        (b"id,patient,iou,ring_dice\na,p,1,1\n", "no column dice; did you mean ring_dice"),
+        (b"id,patient,dice\n", "has no images"),
+        (b"id,patient,dice\na,p,0.5\nb,p,high\n", r"per_image\.csv, line 3: dice is 'high'"),
+        (b"id,patient,dice\na,p,nan\n", "line 2: dice is 'nan'"),
+        (b"id,patient,dice\na,p\n", "line 2: dice is None"),
+        (b"id,patient,dice\na,p,0.5\na,p,0.5\n", "line 3: a is repeated"),
+        (b"id,patient,dice\n\xff\xfe,p,0.5\n", "not a table"),
+        (b"id,patient,dice\n" + b"x" * 200_000 + b",p,0.5\n", "not a table"),
     ],
 )
 def test_a_damaged_table_is_refused(table: bytes, message: str, tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ def test_damaged_runs_name_the_file(
 
 
 def test_an_evaluation_that_cannot_be_read_is_noted(make_run: MakeRun, tmp_path: Path) -> None:
-    (make_run("bad") / "evaluate/val/per_image.csv").write_text("id,dice\na,0.5\nb,nan\n")
+    (make_run("bad") / "evaluate/val/per_image.csv").write_text("id,patient,dice\na,p,0.5\nb,p,nan\n")
     assert "line 3: dice is 'nan'" in statuses(tmp_path)["bad"][1]
-    assert "no column dise" in statuses(tmp_path, score="dise")["bad"][1]
+    assert "no column dise; did you mean dice?" in statuses(tmp_path, score="dise")["bad"][1]
 
 
 def test_curves_leave_out_values_that_are_not_finite(make_run: MakeRun, tmp_path: Path) -> None:
@@ -123,12 +123,11 @@ def test_folders_without_runs_are_refused(runs: object, message: str, tmp_path: 
     ("provenance", "overrides"),
     [
         ({"overrides": ["+a=1", "~b", "data@x=y z", "-m"]}, {"a": "1", "b": "", "data": "y z"}),
-        ({"command": "fovea-train a=1 'b=[x, y]' -m"}, {"a": "1", "b": "[x, y]"}),
-        ({"command": "fovea-train 'open", "git": None, "versions": 3}, {}),
+        ({"overrides": 3, "git": None, "versions": 3}, {}),
         ({}, {}),
     ],
 )
-def test_overrides_are_a_list_or_an_old_command(provenance: dict, overrides: dict[str, str]) -> None:
+def test_overrides_are_read_by_key(provenance: dict, overrides: dict[str, str]) -> None:
     assert Run(Path("a"), FINISHED, provenance=provenance).overrides == overrides
 
 

@@ -27,6 +27,15 @@ def test_rows_are_those_of_the_comparison(make_run: MakeRun, tmp_path: Path) -> 
     assert studied(tmp_path).comparison.patients == 12
 
 
+def test_p_is_that_of_the_patients(make_run: MakeRun, tmp_path: Path) -> None:
+    for rate, dice in {0.1: 0.4, 0.2: 0.6}.items():
+        make_run(f"{rate}", {"optimizer.lr": rate}, dice=dice)
+    runs = find_runs(str(tmp_path), "val", "dice")
+    comparison = study(runs, [], None, "dice", 0.05, 5000, 0).comparison
+    # All 24 differences are positive: of the flips of 12 patients only two are as far from 0.
+    assert comparison.rows[1].p == pytest.approx(2 / 2**12) and comparison.patients == 12
+
+
 @pytest.mark.parametrize("baseline", ["lr=0.2", "0.2", "0.2, lr", "RUN"])
 def test_the_baseline_is_a_name_or_a_folder(make_run: MakeRun, tmp_path: Path, baseline: str) -> None:
     make_run("a", {"optimizer.lr": 0.1})

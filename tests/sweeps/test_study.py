@@ -137,7 +137,11 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("arguments", "settings", "line"),
         [
-            (["lr=tag(log,interval(0.01,1))", *SPACE[1:]], {}, r"searches .*lr 0\.001 to 1.* log, not .*lr 0\.01 to 1"),
+            (
+                ["lr=tag(log,interval(0.01,1))", *SPACE[1:]],
+                {},
+                r"has other values: lr=tag\(log,interval\(0\.001,1\)\), lr=tag\(.*0\.01,1",
+            ),
             ([*SPACE[:2], "trainer.max_steps=6"], {}, r"has other values: trainer\.max_steps=5, trainer\.max_steps=6"),
             (SPACE, {"direction": "minimize"}, r"has direction=maximize, not minimize"),
             (SPACE, {"storage": "mysterious://nowhere"}, r"storage=mysterious://nowhere: cannot be used"),

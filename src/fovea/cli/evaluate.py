@@ -58,6 +58,7 @@ def score(config: Config) -> None:
 
     checkpoint, device = Path(config["checkpoint"]), pick(config["device"])
     module, trained = load(checkpoint, device)
+    out = folder_of(config, trained, checkpoint)
     config = config | {"data": data_of(config.get("data") or {}, trained["data"], checkpoint)}
     source = instantiate(config["data"], "data")
     split = source.split(config["split"])
@@ -68,7 +69,7 @@ def score(config: Config) -> None:
             f"({first_few(seen, 2)}); choose another split, or set allow_training_images=true"
         )
     settings = settings_of(config, source, split, checkpoint, len(seen))
-    out, run = folder_of(config, trained, checkpoint), Path(config["run_dir"])
+    run = Path(config["run_dir"])
     predictor = source.predictor(instantiate(config["tta"], "tta")(module))
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     write_text(run / TRAINED, OmegaConf.to_yaml(OmegaConf.create(trained)))
@@ -79,13 +80,14 @@ def score(config: Config) -> None:
 def folder_of(config: Config, trained: Mapping[str, Any], checkpoint: Path) -> Path:
     """Return `out`, or the default: in the run of the checkpoint, where `compare=` and `fovea-report` look.
 
-    An evaluation that its training would not have made the same way does not replace the training's own.
+    An evaluation with keys of its own does not replace that of the training; the report reads it from `run_dir`.
     """
     if config["out"] is not None:
         return Path(config["out"])
     below, run = Path("evaluate", config["split"]), checkpoint.parent.parent
-    data, own = ({**each["data"], "num_workers": 0, "cache": None} for each in (config, trained))
-    same = data == own and config["scoring"] == trained.get("scoring") and not config["tta"].get("axes")
+    given = {key: value for key, value in (config.get("data") or {}).items() if key not in ("num_workers", "cache")}
+    same_data = given in ({}, {"root": trained["data"].get("root")})
+    same = same_data and config["scoring"] == trained.get("scoring") and not config["tta"].get("axes")
     try:
         made_with = Path(json.loads((run / below / "summary.json").read_text(encoding="utf-8"))["checkpoint"]).name
     except (OSError, ValueError, KeyError, TypeError):  # missing or damaged

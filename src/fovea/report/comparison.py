@@ -44,7 +44,7 @@ class Comparison:
     split: str
     select_on: str
     images: int
-    patients: int | None  # None: no evaluation names them, so each image counts as a patient
+    patients: int
     alpha: float
     resamples: int
     seed: int
@@ -76,8 +76,7 @@ def compare_runs(
     every = [run for named in runs.values() for run in named]
     check_alike(every)
     ids = sorted(every[0].scores)
-    owners = next((run.patients for run in every if run.patients), {})
-    patients = [owners.get(image_id, image_id) for image_id in ids]
+    patients = [every[0].patients[image_id] for image_id in ids]
 
     def interval(values: np.ndarray) -> tuple[float | None, float | None]:
         return mean_interval(values, patients, resamples, seed) or (None, None)
@@ -95,8 +94,8 @@ def compare_runs(
         mean, (low, high) = float(values.mean()), interval(values)
         tested = replace(rows[place], difference=mean, difference_low=low, difference_high=high, p=p, p_holm=corrected)
         rows[place] = replace(tested, verdict=verdict(mean, corrected, alpha, lower_is_better(column)))
-    count = len(set(patients)) if owners else None
-    return Comparison(rows, column, every[0].split, every[0].select_on, len(ids), count, alpha, resamples, seed)
+    facts = (column, every[0].split, every[0].select_on, len(ids), len(set(patients)))
+    return Comparison(rows, *facts, alpha, resamples, seed)
 
 
 def verdict(difference: float, p: float, alpha: float, lower: bool) -> str:
@@ -114,7 +113,6 @@ def lower_is_better(column: str) -> bool:
 def check_alike(runs: Sequence[Evaluated]) -> None:
     """Raise a ValueError if evaluations differ in split, target, unit, images or patients, or one is listed twice."""
     first, *others = runs
-    known = next((run for run in runs if run.patients), first)
     for other in others:
         for key in ("split", "select_on", "unit"):
             mine, theirs = getattr(first, key) or "unknown", getattr(other, key) or "unknown"
@@ -127,8 +125,8 @@ def check_alike(runs: Sequence[Evaluated]) -> None:
                 f"{other.folder}: {len(unshared)} ids are only here or only in {first.folder} "
                 f"({first_few(unshared, 3)}); evaluate both on the same images"
             )
-        if other.patients and other.patients != known.patients:
-            raise ValueError(f"{other.folder}: has other patients than {known.folder}; evaluate both again")
+        if other.patients != first.patients:
+            raise ValueError(f"{other.folder}: has other patients than {first.folder}; evaluate both again")
     places = [run.folder.resolve() for run in runs]
     if twice := [run.folder for run, place in zip(runs, places, strict=True) if places.count(place) > 1]:
         raise ValueError(f"{twice[-1]}: listed twice; give each run once")
@@ -163,20 +161,15 @@ def note(comparison: Comparison) -> str:
     """Return one paragraph on how the figures of the table were made."""
     target = "masks" if comparison.select_on == "mask" else "pseudo-masks"
     others = len(comparison.rows) - 1
-    patients = f"All images of one of the {comparison.patients} patients are drawn and flipped together."
-    if comparison.patients is None:
-        patients = (
-            "No evaluation has a column `patient`, so each image counts as a patient of its own: evaluate again if a "
-            "patient has several."
-        )
     return (
         f"`{comparison.column}` over {comparison.images} images of `{comparison.split}`, against their {target}: the "
         "mean over images of the mean over seeds, ± the standard deviation over seeds (sample). Differences are to "
         f"{_escaped(comparison.rows[0].name)}, image by image. Intervals: percentile bootstrap over patients. p: "
         "two-sided sign-flip permutation test over patients; p (Holm): corrected for "
         f"{others} comparison{'' if others == 1 else 's'}, and called a difference below {comparison.alpha:g}. "
-        f"{comparison.resamples} resamples, seed {comparison.seed}. {patients} The verdict is on these trained "
-        "networks. For a verdict on methods, compare the difference with the spread over several seeds."
+        f"{comparison.resamples} resamples, seed {comparison.seed}. All images of one of the {comparison.patients} "
+        "patients are drawn and flipped together. The verdict is on these trained networks. For a verdict on methods, "
+        "compare the difference with the spread over several seeds."
     )
 
 

@@ -22,7 +22,7 @@ class Evaluated:
     split: str
     select_on: str  # what it was scored against: mask or pseudo
     scores: dict[str, float]
-    patients: dict[str, str] = field(default_factory=dict)  # empty: written before the column existed
+    patients: dict[str, str]
     sizes: dict[str, float] = field(default_factory=dict)  # the share of the image that the true lesion covers
     unit: str = ""  # of a distance, with the tolerance of a score that has one: `mm within 2.0`
 
@@ -88,7 +88,7 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
 
 
 def _read_table(path: Path, column: str) -> tuple[dict[str, float], dict[str, str], dict[str, float]]:
-    """Return scores, patients and the sizes of lesions; the last two are empty without such a column."""
+    """Return scores, patients and the sizes of lesions; the last is empty without such a column."""
     scores: dict[str, float] = {}
     patients: dict[str, str] = {}
     sizes: dict[str, float] = {}
@@ -97,18 +97,18 @@ def _read_table(path: Path, column: str) -> tuple[dict[str, float], dict[str, st
             reader = csv.DictReader(file)
             columns = list(reader.fieldnames or [])
             others = [name for name in columns if name not in ("id", "patient")]
-            if "id" not in columns or column not in others:
-                missing = column if "id" in columns else "id"
-                near = get_close_matches(missing, others, 1)
+            if lacking := [name for name in ("id", "patient") if name not in columns]:
+                raise ValueError(f"{path}: no column {lacking[0]}; evaluate again")
+            if column not in others:
+                near = get_close_matches(column, others, 1)
                 hint = f"did you mean {near[0]}?" if near else f"choose a score of {first_few(others, 12)}"
-                raise ValueError(f"{path}: no column {missing}; {hint}")
+                raise ValueError(f"{path}: no column {column}; {hint}")
             for row in reader:
                 image_id, where = row["id"], f"{path}, line {reader.line_num}"
                 if image_id in scores:
                     raise ValueError(f"{where}: {image_id} is repeated; evaluate again")
                 scores[image_id] = _number(row[column], f"{where}: {column}")
-                if "patient" in columns:
-                    patients[image_id] = row["patient"]
+                patients[image_id] = row["patient"]
                 if "size" in columns:
                     sizes[image_id] = _number(row["size"], f"{where}: size")
     except (UnicodeDecodeError, csv.Error) as error:

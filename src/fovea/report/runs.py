@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,14 +53,10 @@ class Run:
 
     @property
     def overrides(self) -> dict[str, str]:
-        """The overrides of the command line, by key; provenance of older versions has a shell command only."""
+        """The overrides of the command line, by key."""
         listed = self.provenance.get("overrides")
-        if not isinstance(listed, list):
-            try:
-                listed = shlex.split(str(self.provenance.get("command", "")))[1:]
-            except ValueError:  # an open quote
-                return {}
-        pairs = (str(item).lstrip("+~").partition("=") for item in listed if not str(item).startswith("-"))
+        words = map(str, listed if isinstance(listed, list) else [])
+        pairs = (word.lstrip("+~").partition("=") for word in words if not word.startswith("-"))
         return {key.partition("@")[0]: value for key, _, value in pairs}
 
 

@@ -1,6 +1,5 @@
 """The space of a search, read from Hydra's overrides."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,24 +10,16 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
-    distribution_to_json,
 )
 
 
 @dataclass(frozen=True)
 class Space:
-    """The distribution of override key that is searched, and the overrides that all trials share."""
+    """A distribution for each key that is searched, and the overrides that all trials share; both also as written."""
 
     searched: Mapping[str, BaseDistribution]
     fixed: Sequence[str]
-
-    def described(self) -> dict[str, str]:
-        """Return the distributions as text, for a study to keep and compare."""
-        return {key: distribution_to_json(own) for key, own in sorted(self.searched.items())}
-
-    def overrides(self, values: Mapping[str, object]) -> list[str]:
-        """Return the overrides of one trial."""
-        return [*self.fixed, *(f"{key}={value}" for key, value in values.items())]
+    written: Mapping[str, str]
 
 
 def space(arguments: Sequence[str]) -> Space:
@@ -37,23 +28,13 @@ def space(arguments: Sequence[str]) -> Space:
     Raises:
         ValueError: nothing is searched, or an interval is invalid.
     """
-    last = {
-        override.get_key_element(): override for override in OverridesParser.create().parse_overrides(list(arguments))
-    }
+    parsed = OverridesParser.create().parse_overrides(list(arguments))
+    last = {override.get_key_element(): override for override in parsed}
     searched = {key: _distribution(key, override) for key, override in last.items() if override.is_sweep_override()}
     if not searched:
         raise ValueError("hydra.sweeper.params: nothing to search; give a key several values or an interval")
-    return Space(searched, [str(override.input_line) for override in last.values() if not override.is_sweep_override()])
-
-
-def plain(described: Mapping[str, str]) -> str:
-    """Return the text of `Space.described` as one short line."""
-    parts = []
-    for key, text in described.items():
-        own = json.loads(text)["attributes"]
-        ends = f"{own.get('low')} to {own.get('high')}{' log' if own.get('log') else ''}"
-        parts.append(f"{key} {' | '.join(map(str, own['choices'])) if 'choices' in own else ends}")
-    return ", ".join(parts)
+    written = {key: str(override.input_line) for key, override in last.items()}
+    return Space(searched, [line for key, line in written.items() if key not in searched], written)
 
 
 def _distribution(key: str, override: Override) -> BaseDistribution:

@@ -28,9 +28,9 @@ from fovea.runtime.config import is_under
 from fovea.runtime.errors import first_few
 from fovea.sweeps.findings import write_findings
 from fovea.sweeps.owner import OWNER, claim, locked, own
-from fovea.sweeps.space import Space, plain, space
+from fovea.sweeps.space import Space, space
 
-SPACE, FIXED = "fovea:space", "fovea:fixed"
+OVERRIDES = "fovea:overrides"  # the attribute of a study with its search space and its other overrides
 FREE = (
     "ckpt_path",
     "compute",
@@ -107,15 +107,14 @@ class Search:
         fix = "repeat its first command, or choose another hydra.sweeper.study_name and hydra.sweep.dir"
         if (stored := study.direction.name.lower()) != self.direction:
             raise ValueError(f"{here} has direction={stored}, not {self.direction}; {fix}")
-        fixed = sorted(item for item in searched.fixed if not is_under(item.lstrip("+~").partition("=")[0], FREE))
-        for name, value in {SPACE: searched.described(), FIXED: fixed}.items():
-            known = study.user_attrs.get(name)
-            if known is None and not study.trials:
-                study.set_user_attr(name, value)
-            elif name == SPACE and known != value:
-                raise ValueError(f"{here} searches {plain(known or {})}, not {plain(searched.described())}; {fix}")
-            elif known != value:
-                raise ValueError(f"{here} has other values: {first_few(sorted({*(known or ())} ^ {*value}))}; {fix}")
+        written = {
+            text.replace(" ", "") for key, text in searched.written.items() if not is_under(key.lstrip("+~"), FREE)
+        }
+        known = study.user_attrs.get(OVERRIDES)
+        if known is None and not study.trials:
+            study.set_user_attr(OVERRIDES, sorted(written))
+        elif others := sorted(written ^ {*(known or ())}):
+            raise ValueError(f"{here} has other values: {first_few(others)}; {fix}")
         return study
 
     def _next(self, study: optuna.Study, searched: Space, lock: str) -> dict[int, Mapping[str, object]]:
@@ -138,7 +137,10 @@ class Search:
 
     def _launch(self, study: optuna.Study, searched: Space, batch: Mapping[int, Mapping[str, object]]) -> None:
         """Run the jobs of these trials, and tell the study their values."""
-        jobs = [[*searched.overrides(values), f"hydra.sweep.subdir={number}"] for number, values in batch.items()]
+        jobs = [
+            [*searched.fixed, *(f"{key}={value}" for key, value in values.items()), f"hydra.sweep.subdir={number}"]
+            for number, values in batch.items()
+        ]
         ends = self.launcher.launch(jobs, initial_job_idx=next(iter(batch)))
         for number, end in zip(batch, ends, strict=True):
             try:
