@@ -58,6 +58,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for folder, pixels in {"images": image, "masks": mask * 255}.items():
                 (data / folder).mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).save(data / folder / f"{name}.png")
+    for name in "abcdefgh":
+        for kind, pixels in {"images": image, "masks": np.resize(np.uint8([0, 85, 170]), mask.shape)}.items():
+            (root / "data" / "fundus" / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(root / "data" / "fundus" / kind / f"{name}.png")
     mine = root / "data" / "mine" / "images"
     mine.mkdir(parents=True)
     (root / "recordings").mkdir()

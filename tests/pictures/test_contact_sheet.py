@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked
+from fovea.pictures.overlay import COLORS
 
 RED = np.full((50, 50, 3), (255, 0, 0), np.uint8)
 
@@ -39,6 +40,14 @@ def test_titles_and_labels_are_printed() -> None:
     assert (printed < 60).all(axis=2).any()
     wide = contact_sheet([row(RED, label="cju0qkwl35piu0993l0dewei2\nDice 0.83")])
     assert wide.shape[1] - contact_sheet([row(RED, label="x")]).shape[1] > 100
+
+
+def test_the_classes_have_a_legend() -> None:
+    names = ["a", "b", "a vessel with a long name"]
+    sheet, plain = (contact_sheet([SheetRow("", {"a": RED}, classes)], tile=80) for classes in (names, ()))
+    assert sheet.shape[0] > plain.shape[0] and sheet.shape[1] == plain.shape[1]
+    rows = [np.argwhere((sheet == COLORS[number]).all(axis=2)).min(axis=0)[0] for number in range(3)]
+    assert plain.shape[0] <= rows[0] == rows[1] < rows[2]
 
 
 def test_the_ranking_has_the_worst_and_the_best() -> None:

@@ -139,5 +139,5 @@ def sheet_rows(predictor: Predictor, split: Split, rows: Scores, count: int, dev
         sample = split.samples[split.ids.index(image_id)]
         batch = next(iter(DataLoader([sample], batch_size=1)))  # type: ignore[arg-type]  # a list is a data set
         panels = split.panels(sample, label_maps(probabilities(predictor, batch, device)))
-        drawn.append(SheetRow(f"{image_id}\nDice {dice[image_id]:.2f}", panels))
+        drawn.append(SheetRow(f"{image_id}\nDice {dice[image_id]:.2f}", panels, split.classes))
     return drawn

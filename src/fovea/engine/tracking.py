@@ -23,8 +23,12 @@ def publish(
             continue
         for split, (summary, sheet) in evaluations.items():
             name = f"evaluate/{split}"
-            scores = {key: value for key, value in summary.items() if isinstance(value, dict) and "mean" in value}
-            logger.experiment.summary.update({f"{name}/{key}": value["mean"] for key, value in scores.items()})
+            for group, scores in {"": summary, **summary.get("classes", {})}.items():
+                start = f"{name}/{group}_" if group else f"{name}/"
+                means = {
+                    key: value["mean"] for key, value in scores.items() if isinstance(value, dict) and "mean" in value
+                }
+                logger.experiment.summary.update({f"{start}{key}": mean for key, mean in means.items()})
             if sheet:
                 captions = [": ".join(row.label.splitlines()) for row in sheet]
                 logger.log_image(f"{name}/images", [contact_sheet([row]) for row in sheet], caption=captions)
