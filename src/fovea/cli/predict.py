@@ -1,8 +1,9 @@
-"""`fovea-predict`: masks and overlays of a folder of unseen images."""
+"""`fovea-predict`: masks and overlays of new images."""
 
 import logging
 from pathlib import Path
 
+from fovea.data.predictions import refuse_overlap
 from fovea.runtime.app import Config, command
 from fovea.runtime.errors import first_few
 
@@ -12,16 +13,20 @@ log = logging.getLogger(__name__)
 @command("predict")
 def main(config: Config) -> None:
     """Write masks, and pictures of them, into `out` for every image of `input`."""
+    source, out = (Path(str(config[key])).expanduser() for key in ("input", "out"))
+    if not source.exists():
+        raise ValueError(f"input: no such file or folder {source}; give an image or a folder of images")
+    refuse_overlap(source, out)
     from fovea.engine.checkpoint import load
     from fovea.runtime.config import instantiate, locate
     from fovea.runtime.processes import pick
 
-    device, out = pick(config["device"]), Path(config["out"])
+    device = pick(config["device"])
     module, trained_with = load(Path(config["checkpoint"]), device)
     data = trained_with["data"]
-    source = locate(data["_target_"], "checkpoint: data._target_")
     module = instantiate(config["tta"], "tta")(module)
-    count, failures = source.predict(data, module, Path(config["input"]), out, device)
+    kind = locate(data["_target_"], "checkpoint: data._target_")
+    count, failures = kind.predict(data, module, source, out, device)
     log.info("%d masks in %s", count - len(failures), out)
     if failures:
         raise ValueError(

@@ -32,7 +32,7 @@ def main(config: Config) -> None:
         _built(labels, "labels"),
         _built(refine, "refine"),
         store,
-        parameters(labels, refine),
+        parameters(labels, refine, config["data"]),
         labels["thresholds"],
         **options,
         page=write_quality_page,

@@ -45,8 +45,8 @@ def _data(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             keys["data.dataset._target_"] = target
     default = {**_yaml("data", "base"), **chosen}
     keys["data.root"] = data["root"]
-    if data["channels"] != default["channels"]:
-        keys["data.channels"] = data["channels"]
+    changed = [key for key in ("channels", "range", "exif") if data.get(key, default[key]) != default[key]]
+    keys |= {f"data.{key}": data[key] for key in changed}
     return keys, {**_yaml("data", "base")["gaze"], **default["gaze"]}
 
 

@@ -21,9 +21,17 @@ _TEXT = "fovea"  # keyword of the text chunk that contains the record of a map
 _NOT_IN_MAPS = ("_target_", "folder", "name", "path", "thresholds")  # keys of `labels` and `refine`
 
 
-def parameters(labels: Mapping[str, Any], refine: Mapping[str, Any]) -> dict[str, Any]:
-    """Return everything in the configuration groups `labels` and `refine` that maps depend on, by dotted key."""
+def parameters(
+    labels: Mapping[str, Any], refine: Mapping[str, Any], data: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return everything in the configuration groups that maps depend on, by dotted key; of `data`, how images are read.
+
+    Keys of `data` are left out at their defaults, since older stores do not have them.
+    """
     values = {"labels": labels["name"], "refine": refine["name"]}
+    for key, default in (("range", None), ("exif", "ignore")):
+        if data is not None and data.get(key, default) != default:
+            values[f"data.{key}"] = data[key]
     for group, config in (("labels", labels), ("refine", refine)):
         values |= {f"{group}.{key}": value for key, value in config.items() if key not in _NOT_IN_MAPS}
     # 70 and 70.0 are the same parameter and must give the same manifest.

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fovea.data.images.predict import decoder
 from fovea.data.images.samples import resize_image, to_tensor
 from fovea.engine import checkpoint as checkpoints
-from fovea.runtime.config import instantiate, locate
+from fovea.runtime.config import instantiate
 from fovea.runtime.processes import pick
 from fovea.supervision.outputs import labels
 
@@ -38,7 +39,7 @@ class Model:
         self.module, self.device = module, device
         self.size, self.channels = data["size"], data["channels"]
         self._normalize = instantiate(data["normalize"])
-        self._decode = locate(data["dataset"]["_target_"], "checkpoint: data.dataset._target_").decode
+        self._decode = decoder(data)
 
     @torch.inference_mode()
     def predict(self, image: np.ndarray | Tensor | str | Path) -> Prediction:
@@ -59,8 +60,7 @@ class Model:
 
     def _pixels(self, image: np.ndarray | Tensor | str | Path) -> np.ndarray:
         if isinstance(image, str | Path):
-            decoded: np.ndarray = self._decode(Path(image).expanduser(), self.channels)
-            return decoded
+            return self._decode(Path(image).expanduser())
         array = image.cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
         array = array[..., None] if array.ndim == 2 else array
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != self.channels:

@@ -7,16 +7,22 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Annotated, Any, Literal
 from unicodedata import normalize
 
+import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from pydantic import Field
 
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_bytes
 
 log = logging.getLogger(__name__)
 
+Exif = Literal["ignore", "apply"]
+Window = Annotated[Sequence[float], Field(min_length=2, max_length=2)]
+"""The values that become 0 and 255."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 """Suffixes of image files, in lower case."""
 
@@ -31,35 +37,37 @@ _UNDO: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
     8: lambda pixels: np.rot90(pixels, -1),
 }
+_INVERSE = {6: 8, 8: 6}  # the other turns undo themselves
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
 
 
-def read_image(path: Path, channels: int = 3) -> np.ndarray:
-    """Decode an image.
-
-    An EXIF orientation is not applied: masks and fixations have the coordinates of the stored pixels.
+def read_image(path: Path, channels: int = 3, window: Window | None = None, exif: Exif = "ignore") -> np.ndarray:
+    """Decode an image to uint8 [H, W, channels].
 
     Args:
         path: The file.
         channels: 3 for RGB, 1 for gray.
-
-    Returns:
-        uint8 [H, W, channels].
+        window: Of an image of more than 8 bits, the values that become 0 and 255; those between are scaled linearly.
+        exif: `apply` turns the image by its EXIF orientation.
 
     Raises:
-        ValueError: the file is missing, cannot be decoded, or has more than 8 bits per channel.
+        ValueError: the file is missing or cannot be decoded, or has more than 8 bits per channel and no window.
     """
     if channels not in _MODES:
         raise ValueError(f"channels must be 1 (gray) or 3 (RGB), got {channels}")
     with opened(path) as image:
-        mode, deep, turn = image.mode, image.mode not in _EIGHT_BIT or is_deep_color(image), tiff_turn(image)
-        pixels = np.empty((0, 0)) if deep else np.array(image.convert(_MODES[channels]))
-    if deep:
-        raise ValueError(
-            f"{path}: more than 8 bits per channel ({mode}); choose the range of values that becomes 0 to 255, and "
-            "save the image with 8 bits"
+        mode, deep_color = image.mode, is_deep_color(image)  # before pending_turn, which may decode
+        deep, turn = deep_color or mode not in _EIGHT_BIT, pending_turn(image, exif)
+        source = (
+            _windowed(_deep_colors(path) if deep_color else np.asarray(image), window) if deep and window else image
         )
-    pixels = turned_back(pixels, turn)
+        pixels = np.empty((0, 0)) if deep and not window else np.array(source.convert(_MODES[channels]))
+    if deep and not window:
+        raise ValueError(
+            f"{path}: more than 8 bits per channel ({mode}); set data.range=[low,high], the values that become 0 and "
+            "255, or save the image with 8 bits"
+        )
+    pixels = turned(pixels, turn)
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -68,29 +76,50 @@ def is_deep_color(image: Image.Image) -> bool:
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())) and not image.mode.startswith("I")
 
 
-def tiff_turn(image: Image.Image) -> int:
-    """Return the orientation that Pillow applies while it decodes this opened image: only that of a TIFF, else 1."""
-    turn = image.getexif().get(_ORIENTATION) if image.format == "TIFF" else None
-    return turn if turn in _UNDO else 1
+def _deep_colors(path: Path) -> np.ndarray:
+    """Return the values of an image with 16 bits per color, uint16 [H, W, 3]."""
+    decoded: Any = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.ndim != 3:
+        raise ValueError("16 bits per channel, but not RGB")
+    return np.asarray(decoded[..., 2::-1])  # BGR, perhaps with transparency
 
 
-def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Return pixels [H, W, ...] as they are stored, from pixels that Pillow turned."""
+def _windowed(values: np.ndarray, window: Window) -> Image.Image:
+    """Return values of more than 8 bits as an image of 8 bits."""
+    if not np.isfinite(values).all():
+        raise ValueError("some values are not numbers")
+    low, high = window
+    return Image.fromarray(
+        np.rint(np.clip((values.astype(np.float64) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    )
+
+
+def pending_turn(image: Image.Image, exif: Exif) -> int:
+    """Return the turn of `turned` that is left to do after this opened image, not yet decoded, is decoded."""
+    applied = image.format == "TIFF"  # by decoding
+    if applied == (exif == "apply"):
+        return 1
+    turn = int(image.getexif().get(_ORIENTATION, 1))
+    return turn if applied else _INVERSE.get(turn, turn)
+
+
+def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """Return pixels [H, W, ...] after the inverse of an EXIF orientation."""
     return np.ascontiguousarray(_UNDO[turn](pixels)) if turn in _UNDO else pixels
 
 
 @cache
 def warn_orientations(folder: Path, paths: tuple[Path, ...]) -> None:
-    """Log, once per folder, how many images have an EXIF orientation, since it is not applied."""
-    turned = [path.name for path in paths if path.suffix.lower() in SUFFIXES and _is_turned(path)]
-    if turned:
+    """Log, once per folder, how many images have an EXIF orientation that is not applied."""
+    found = [path.name for path in paths if path.suffix.lower() in SUFFIXES and _is_turned(path)]
+    if found:
         log.warning(
             "%s: %d of %d images have an EXIF orientation, which is not applied; masks and fixations must have the "
-            "coordinates of the stored pixels: %s",
+            "coordinates of the stored pixels, otherwise set data.exif=apply: %s",
             folder,
-            len(turned),
+            len(found),
             len(paths),
-            first_few(turned),
+            first_few(found),
         )
 
 
@@ -102,14 +131,10 @@ def _is_turned(path: Path) -> bool:
     return False
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Return the height and width of an image in pixels, from the header of the file.
-
-    Raises:
-        ValueError: the file is missing, or is not an image.
-    """
+def image_size(path: Path, exif: Exif = "ignore") -> tuple[int, int]:
+    """Return the height and width of an image in pixels, from the header of the file; raises like `read_image`."""
     with opened(path) as image:
-        return (image.width, image.height) if tiff_turn(image) > 4 else (image.height, image.width)
+        return (image.width, image.height) if pending_turn(image, exif) > 4 else (image.height, image.width)
 
 
 def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str, Path]:
@@ -121,10 +146,10 @@ def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str,
     files: dict[str, Path] = {}
     try:
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if _is_image(entry, suffixes))
+            names = sorted(e.name for e in entries if Path(e.name).suffix.lower() in suffixes and e.is_file())
     except OSError as error:
         raise ValueError(f"{folder}: {_reason(error)}; it must be a folder of images") from error
-    for path in (Path(folder) / name for name in names):
+    for path in (Path(folder) / name for name in names if not name.startswith(".")):
         stem = normalize("NFC", path.stem)  # macOS spells accents in another way than lists and tables
         if stem in files:
             raise ValueError(f"{files[stem]} and {path.name} share the stem {stem}; rename or remove one")
@@ -135,12 +160,9 @@ def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str,
 
 
 def write_image(path: Path, pixels: np.ndarray, palette: Sequence[tuple[int, int, int]] = ()) -> None:
-    """Write uint8 pixels, [H, W] or [H, W, 3], as a PNG file that is complete or absent.
+    """Write uint8 pixels, [H, W] or [H, W, 3], as a PNG file; raises like `write_bytes`.
 
     With a palette, the values of [H, W] are indices of its colors, and viewers show these.
-
-    Raises:
-        ValueError: the folder cannot be written, or the disk is full.
     """
     buffer = io.BytesIO()
     image = Image.fromarray(pixels)
@@ -148,10 +170,6 @@ def write_image(path: Path, pixels: np.ndarray, palette: Sequence[tuple[int, int
         image.putpalette([part for color in palette for part in color])
     image.save(buffer, "PNG")
     write_bytes(path, buffer.getvalue())
-
-
-def _is_image(entry: os.DirEntry[str], suffixes: Collection[str]) -> bool:
-    return not entry.name.startswith(".") and Path(entry.name).suffix.lower() in suffixes and entry.is_file()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from fovea.data.images.files import SUFFIXES, image_files, image_size, read_image, warn_orientations
+from fovea.data.images.files import SUFFIXES, Exif, Window, image_files, image_size, read_image, warn_orientations
 from fovea.data.images.masks import read_mask
 from fovea.data.labels import Labels
 from fovea.data.splits import carve, carve_fold, check_disjoint, read_list
@@ -38,6 +38,8 @@ class Folder:
         fold: [k, n] makes val the k-th, from 0, of n parts of the training and val patients; needs `clean`.
         ignore_label: Value of mask pixels that nobody labeled.
         labels: Names of the classes by the value in mask files; see `fovea.data.labels.Labels`.
+        range: [low, high]: the values of images of more than 8 bits that become 0 and 255.
+        exif: `apply` turns each image and each mask by its own EXIF orientation.
 
     Raises:
         ValueError: no such folder, or an invalid argument.
@@ -57,11 +59,13 @@ class Folder:
         fold: Sequence[int] | None = None,
         ignore_label: NonNegativeInt | None = None,
         labels: Mapping[int, str] | None = None,
+        range: Window | None = None,
+        exif: Exif = "ignore",
     ) -> None:
         self.root = Path(root).expanduser()
         self.channels, self.classes, self.ignore_label = channels, classes, ignore_label
         self.protocol, self.val_fraction, self.test_fraction = protocol, val_fraction, test_fraction
-        self.split_seed, self.fold = split_seed, fold
+        self.split_seed, self.fold, self.range, self.exif = split_seed, fold, range, exif
         if not self.root.is_dir():
             raise ValueError(f"no such folder {self.root}; set root to the folder that holds images/")
         given = Labels(labels, classes)
@@ -70,6 +74,10 @@ class Folder:
             raise ValueError(f"ignore_label={ignore_label} is a class; give a value that no class has, e.g. 255")
         if fold is not None:
             _check_fold(fold, protocol)
+        if range is not None:
+            if not range[0] < range[1]:
+                raise ValueError(f"range must be [low, high] with low below high, e.g. [0,4095], got {range}")
+            log.info("data.range: %g and %g of images of more than 8 bits become 0 and 255", *range)
 
     @property
     def ids(self) -> list[str]:
@@ -125,12 +133,12 @@ class Folder:
         Raises:
             ValueError: there is none, or it cannot be decoded.
         """
-        return self.decode(self.image_path(image_id), self.channels)
+        return self.decode(self.image_path(image_id), self.channels, self.range, self.exif)
 
     @staticmethod
-    def decode(path: Path, channels: int) -> np.ndarray:
+    def decode(path: Path, channels: int, range: Window | None = None, exif: Exif = "ignore") -> np.ndarray:
         """Decode an image file of this type, in `images/` or elsewhere, to uint8 [H, W, channels]."""
-        return read_image(path, channels)
+        return read_image(path, channels, range, exif)
 
     def mask(self, image_id: str) -> np.ndarray:
         """Return a mask [H, W]: classes as uint8, or with `ignore_label` as int16, -1 where nobody labeled.
@@ -141,7 +149,7 @@ class Folder:
         path = self.mask_path(image_id)
         if path is None:
             raise self._missing("mask", [image_id])
-        mask = read_mask(path, self.classes, self.ignore_label, self.values)
+        mask = read_mask(path, self.classes, self.ignore_label, self.values, self.exif)
         if mask.shape != self.size(image_id):
             (height, width), (rows, columns) = self.size(image_id), mask.shape
             raise ValueError(
@@ -152,7 +160,7 @@ class Folder:
 
     def size(self, image_id: str) -> tuple[int, int]:
         """Return the native height and width of an image in pixels, from the header of the file."""
-        return image_size(self.image_path(image_id))
+        return image_size(self.image_path(image_id), self.exif)
 
     def spacing(self, image_id: str) -> tuple[float, float] | None:
         """Return the height and width of a pixel in mm; None, as here, if they are unknown."""
@@ -213,7 +221,8 @@ class Folder:
     @cached_property
     def _images(self) -> dict[str, Path]:
         images = image_files(self.root / "images", self.image_suffixes)
-        warn_orientations(self.root / "images", tuple(images.values()))
+        if self.exif == "ignore":
+            warn_orientations(self.root / "images", tuple(images.values()))
         return images
 
     @cached_property

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fovea.data.images.files import is_deep_color, opened, tiff_turn, turned_back
+from fovea.data.images.files import Exif, is_deep_color, opened, pending_turn, turned
 from fovea.losses import IGNORE
 
 _NUMBERS = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L", "F"})
@@ -21,7 +21,11 @@ _NEXT = np.ones((3, 3), np.uint8)
 
 
 def read_mask(
-    path: Path, classes: int = 1, ignore_label: int | None = None, labels: Mapping[int, int] | None = None
+    path: Path,
+    classes: int = 1,
+    ignore_label: int | None = None,
+    labels: Mapping[int, int] | None = None,
+    exif: Exif = "ignore",
 ) -> np.ndarray:
     """Decode a mask.
 
@@ -34,6 +38,7 @@ def read_mask(
         classes: Number of classes; 1 is foreground against background.
         ignore_label: Stored value of pixels that nobody labeled.
         labels: The class of each stored value; None: the values are the classes, and 0 is the background.
+        exif: `apply` turns the mask by its own EXIF orientation.
 
     Returns:
         uint8 [H, W] of values below max(classes, 2); with an `ignore_label`, int16, and -1 where nobody labeled.
@@ -44,9 +49,9 @@ def read_mask(
     exact = classes > 1 or ignore_label is not None or labels is not None
     with opened(path) as image:
         lossy, mode, deep = image.format in {"JPEG", "MPO"}, image.mode, is_deep_color(image)
-        turn = tiff_turn(image)
+        turn = pending_turn(image, exif)
         image.load()  # a TIFF has its final size only then
-        pixels = turned_back(_decoded(image, exact), turn)
+        pixels = turned(_decoded(image, exact), turn)
     if deep:
         raise ValueError(f"{path}: a mask with 16 bits per color; save it as a gray PNG of 8 bits")
     if exact and lossy:

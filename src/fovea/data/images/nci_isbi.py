@@ -8,6 +8,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, get_decoder
 
+from fovea.data.images.files import Exif, Window
 from fovea.data.images.folder import Folder
 
 
@@ -29,9 +30,9 @@ class NciIsbi(Folder):
         return image_id.rpartition("_")[0] or image_id
 
     @staticmethod
-    def decode(path: Path, channels: int) -> np.ndarray:
-        """Decode a slice to uint8 [H, W, channels]: min-max scaled to 0-255 and truncated, as published."""
-        return np.repeat(read_slice(path)[:, :, None], channels, axis=2)
+    def decode(path: Path, channels: int, range: Window | None = None, exif: Exif = "ignore") -> np.ndarray:
+        """Decode a slice to uint8 [H, W, channels]; DICOM has no EXIF orientation."""
+        return np.repeat(read_slice(path, range)[:, :, None], channels, axis=2)
 
     def size(self, image_id: str) -> tuple[int, int]:
         """Return the native height and width of a slice in pixels, from its header."""
@@ -48,11 +49,15 @@ class NciIsbi(Folder):
         return (height, width) if all(math.isfinite(side) and side > 0 for side in (height, width)) else None
 
 
-def read_slice(path: Path) -> np.ndarray:
-    """Decode a gray DICOM slice to uint8 [H, W], min-max scaled; a slice with a single value is black.
+def read_slice(path: Path, window: Window | None = None) -> np.ndarray:
+    """Decode a gray DICOM slice to uint8 [H, W], scaled and truncated as published; a constant slice is black.
 
     Rescaling and the modality table are applied, MONOCHROME1 is inverted, and padding is black and left out of the
-    scale. A window for display is not applied, as published.
+    scale. A window for display in the file is not applied, as published.
+
+    Args:
+        path: The file.
+        window: The values, after rescaling, that are the ends of the scale; None: the lowest and highest of the slice.
 
     Raises:
         ValueError: the file is missing, is not a DICOM image, or has several frames or colors.
@@ -64,6 +69,7 @@ def read_slice(path: Path) -> np.ndarray:
         gray = str(dataset.PhotometricInterpretation).startswith("MONOCHROME")
         pixels = _modality(stored, dataset) if gray and stored.ndim == 2 else stored
         padding = _padding(stored, dataset)
+        inverse = dataset.PhotometricInterpretation == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE"
     except _DecoderMissingError:
         raise
     except Exception as error:  # pydicom and its decoders raise various errors on damaged files
@@ -73,9 +79,10 @@ def read_slice(path: Path) -> np.ndarray:
     if stored.ndim != 2:
         raise ValueError(f"{path}: {stored.ndim} axes of pixels; save each frame as its own gray DICOM file")
     shown = pixels[~padding]
-    if not shown.size:
-        return np.zeros(stored.shape, np.uint8)
-    scaled = (pixels - shown.min()) / (np.ptp(shown) or 1.0) * 255
+    low, high = window or ((shown.min(), shown.max()) if shown.size else (0, 1))
+    if inverse:
+        pixels, low, high = -pixels, -high, -low
+    scaled = (np.clip(pixels, low, high) - low) / ((high - low) or 1.0) * 255
     return np.where(padding, 0, scaled).astype(np.uint8)
 
 
@@ -93,12 +100,11 @@ def _check_decoder(path: Path, dataset: Dataset) -> None:
 
 
 def _modality(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Return the values, float64, such that a higher one is brighter."""
+    """Return the values after rescaling or the modality table, float64."""
     if "RescaleSlope" in dataset and "RescaleIntercept" not in dataset:
         dataset.RescaleIntercept = 0
     values: np.ndarray = apply_modality_lut(stored, dataset).astype(np.float64)
-    inverse = dataset.PhotometricInterpretation == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE"
-    return -values if inverse else values
+    return values
 
 
 def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:

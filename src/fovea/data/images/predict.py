@@ -1,8 +1,10 @@
-"""Masks and overlays of unseen images."""
+"""Masks and overlays of new images."""
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,13 +12,45 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from fovea.data.images.files import write_image
+from fovea.data.images.files import warn_orientations, write_image
+from fovea.data.images.folder import Folder
 from fovea.data.images.normalize import Transform
 from fovea.data.images.samples import resize_image, to_tensor
+from fovea.data.predictions import files_below, named, recorded, report_left_aside
 from fovea.pictures.overlay import overlay, palette
+from fovea.runtime.config import instantiate, locate
 from fovea.supervision.outputs import labels
 
 log = logging.getLogger(__name__)
+
+
+def decoder(data: Mapping[str, Any]) -> Callable[[Path], np.ndarray]:
+    """Return what reads an image file to uint8 [H, W, C], as in the training with the group `data`.
+
+    Raises:
+        ValueError: it is not a data set of images.
+    """
+    reading = {key: data[key] for key in ("range", "exif") if key in data}  # older checkpoints have neither
+    return partial(_dataset(data).decode, channels=data["channels"], **reading)
+
+
+def predict_folder(
+    data: Mapping[str, Any], module: nn.Module, source: Path, out: Path, device: torch.device
+) -> tuple[int, dict[str, str]]:
+    """Predict the images of a folder and of the folders in it, or one image; see `fovea.data.source.Source.predict`."""
+    decode, suffixes = decoder(data), _dataset(data).image_suffixes
+    found = files_below(source)
+    paths = [path for path in found if path.suffix.lower() in suffixes and path.is_file()]
+    wanted = ", ".join(sorted(suffixes))
+    if not paths:
+        raise ValueError(f"input: {source} has no image ({wanted}) among its {len(found)} files")
+    report_left_aside(source, sorted({*found} - {*paths}), wanted)
+    if data.get("exif", "ignore") == "ignore":
+        warn_orientations(source, tuple(paths))
+    images = named(source, paths)
+    files = {f"{folder}/{name}.png": path for name, path in images.items() for folder in ("masks", "overlays")}
+    with recorded(out, files):
+        return len(images), predict(module, images, decode, data["size"], instantiate(data["normalize"]), device, out)
 
 
 @torch.inference_mode()
@@ -37,7 +71,7 @@ def predict(
     Args:
         module: A supervision module in evaluation mode on `device`.
         images: The files by name.
-        decode: Reads a file to uint8 [H, W, channels of the network]; see `Folder.decode`.
+        decode: Reads a file to uint8 [H, W, channels of the network].
         size: Side of the network's input, in pixels.
         normalize: Albumentations transform of the network's input.
         device: Device of the module.
@@ -65,3 +99,10 @@ def predict(
         color = image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
         write_image(out / "overlays" / f"{name}.png", overlay(color, mask))
     return failures
+
+
+def _dataset(data: Mapping[str, Any]) -> type[Folder]:
+    dataset = locate(data["dataset"]["_target_"], "checkpoint: data.dataset._target_")
+    if not issubclass(dataset, Folder):
+        raise ValueError(f"checkpoint: {dataset.__name__} is not a data set of images; give a file of fovea-train")
+    return dataset

@@ -11,7 +11,7 @@ import torch
 
 from fovea.data import targets as targets_module
 from fovea.data.cache import Arrays
-from fovea.data.images import files
+from fovea.data.images import files, masks
 from fovea.data.images.folder import Folder
 from fovea.data.images.normalize import Transform, look_up, lookup_table, normalized
 from fovea.data.targets import Target
@@ -80,7 +80,7 @@ class Resized:
             "dataset": {key: value for key, value in vars(dataset).items() if not key.startswith("_")},
             "root": str(dataset.root.resolve()),
             "files": sorted({path for image_id in self.ids for path in part.files(image_id)}),
-            "code": [type(dataset), Resized, files, targets_module],
+            "code": [type(dataset), Resized, files, masks, targets_module],
         }
 
 

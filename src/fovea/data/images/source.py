@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from fovea.data.images.files import image_files, warn_orientations
+from fovea.data.images.files import Exif, Window
 from fovea.data.images.folder import Folder
 from fovea.data.images.panels import Panels
 from fovea.data.prepare_command import prepare_command
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-SHARED = ("channels", "classes", "fold", "ignore_label", "labels", "protocol")  # keys of `data` that the data set takes
+SHARED = ("channels", "classes", "exif", "fold", "ignore_label", "labels", "protocol", "range")
+"""Keys of `data` that the data set takes."""
 log = logging.getLogger(__name__)
 
 
@@ -62,6 +63,8 @@ class Images:
     labels: Mapping[int, str] | None = None
     protocol: str = "clean"
     fold: Sequence[int] | None = None
+    range: Window | None = None
+    exif: Exif = "ignore"
     select_on: Literal["auto", "mask", "pseudo"]
     select_threshold: float
     normalize: Mapping[str, Any]
@@ -117,15 +120,9 @@ class Images:
         cls, data: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
     ) -> tuple[int, dict[str, str]]:
         """See `fovea.data.source.Source.predict`."""
-        from fovea.data.images.predict import predict
+        from fovea.data.images.predict import predict_folder
 
-        dataset = locate(data["dataset"]["_target_"], "checkpoint: data.dataset._target_")
-        if not issubclass(dataset, Folder):
-            raise ValueError(f"checkpoint: {dataset.__name__} is not a data set of images; give a file of fovea-train")
-        images = image_files(source, dataset.image_suffixes)
-        warn_orientations(source, tuple(images.values()))
-        decode = partial(dataset.decode, channels=data["channels"])
-        return len(images), predict(module, images, decode, data["size"], instantiate(data["normalize"]), device, out)
+        return predict_folder(data, module, source, out, device)
 
     def _dataset(self) -> Folder:
         return folder_of(vars(self))(root=self.root)
@@ -162,11 +159,11 @@ class Images:
     def _store(self) -> Store | None:
         if not self.maps or not self.maps["store"]:
             return None
-        data = {key: getattr(self, key) for key in ("name", "root", "dataset", "channels", "maps")}
+        data = {key: getattr(self, key) for key in ("name", "root", "dataset", "channels", "range", "exif", "maps")}
         return Store(self.maps["store"], partial(prepare_command, data))
 
     def _parameters(self) -> dict[str, Any]:
-        return parameters(self.maps["labels"], self.maps["refine"]) if self.maps else {}
+        return parameters(self.maps["labels"], self.maps["refine"], vars(self)) if self.maps else {}
 
     def _split(self, dataset: Folder, name: str, ids: list[str], needs: Collection[str]) -> Split:
         """Check the images of a split, and what they are scored against."""

@@ -9,11 +9,11 @@ import torch
 from tqdm import tqdm
 
 from fovea.data.images.files import write_image
+from fovea.data.predictions import files_below, recorded, report_left_aside
 from fovea.data.source import Predictor
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_labels
 from fovea.data.volumes.prepared import Intensity, prepare_volume
 from fovea.pictures.volumes import volume_overlay
-from fovea.runtime.errors import first_few
 from fovea.supervision.outputs import labels
 
 log = logging.getLogger(__name__)
@@ -48,15 +48,20 @@ def predict_volumes(
     Raises:
         ValueError: `source` has no such files, or `out` cannot be written.
     """
-    cases = _find_cases(source, modalities, out)
-    count = sum(map(len, cases.values()))
+    cases = _find_cases(source, modalities)
+    volumes = {f"{case}_{name}": path for case, paths in cases.items() for name, path in paths.items()}
+    files = {f"masks/{name}.nii.gz": path for name, path in volumes.items()}
     failures: dict[str, str] = {}
-    with tqdm(total=count, desc="predict", unit="volume") as bar:
+    with (
+        recorded(out, files | {f"overlays/{name}.png": path for name, path in volumes.items()}),
+        tqdm(total=len(volumes), desc="predict", unit="volume") as bar,
+    ):
         for case, paths in cases.items():
             images: dict[str, torch.Tensor] = {}
             for name, path in paths.items():
                 try:
-                    images[name] = torch.from_numpy(prepare_volume(path, spacing, intensity[name]))[None, None]
+                    volume = prepare_volume(path, spacing, intensity[name])
+                    images[name] = torch.from_numpy(volume)[None, None]
                 except ValueError as error:
                     failures[f"{case}_{name}"] = str(error)
             images = {name: image.to(device) for name, image in images.items()}
@@ -68,7 +73,7 @@ def predict_volumes(
             bar.update(len(paths))
     for reason in failures.values():
         log.error("%s", reason)
-    return count, failures
+    return len(volumes), failures
 
 
 def _predict(
@@ -83,23 +88,17 @@ def _predict(
     write_image(out / "overlays" / f"{name}.png", volume_overlay(read_volume(path), prediction, header.spacing))
 
 
-def _find_cases(source: Path, modalities: Sequence[str], out: Path) -> dict[str, dict[str, Path]]:
+def _find_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, Path]]:
     """Return the volumes of a folder by case and modality, and log the files that are left aside."""
-    folder = source if source.is_dir() else source.parent
     names = " or ".join(f"<case>_{name}.nii.gz" for name in modalities)
-    if not source.exists():
-        raise ValueError(f"input: no such file or folder: {source}; give a folder of {names} files")
-    files = [path for path in folder.rglob("*") if path.is_file() and out not in path.parents]
-    aside: list[str] = []
+    found, aside = files_below(source), []
     cases: dict[str, dict[str, Path]] = {}
-    for path in sorted(files) if source.is_dir() else [source]:
-        name = path.relative_to(folder).as_posix()
-        if any(part.startswith(".") for part in name.split("/")):
-            continue
+    for path in found:
+        name = path.relative_to(source if source.is_dir() else source.parent).as_posix()
         suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
         stem = name.removesuffix(name[-len(suffix) :]) if suffix else ""
         if not (modality := _modality(stem, modalities)):
-            aside.append(name)
+            aside.append(path)
             continue
         case = cases.setdefault(stem[: -len(modality) - 1], {})
         if modality in case:
@@ -107,8 +106,7 @@ def _find_cases(source: Path, modalities: Sequence[str], out: Path) -> dict[str,
         case[modality] = path
     if not cases:
         raise ValueError(f"input: {source} has no volume with a name like {names}; rename your files, or link to them")
-    if aside:
-        log.warning("%d files are left aside, their names are not like %s: %s", len(aside), names, first_few(aside))
+    report_left_aside(source, aside, names)
     return cases
 
 

@@ -1,0 +1,87 @@
+"""Folders of new images as people have them."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from fovea.data.images.predict import predict_folder
+
+DATA = {
+    "dataset": {"_target_": "fovea.data.images.folder.Folder"},
+    "channels": 3,
+    "size": 16,
+    "normalize": {"_target_": "albumentations.Normalize", "normalization": "min_max"},
+}
+
+
+class Brightness(nn.Module):
+    """Take the brightness of a pixel as its probability."""
+
+    def forward(self, image: torch.Tensor, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+        resized = nn.functional.interpolate(image.mean(1, keepdim=True), tuple(size), mode="nearest")
+        return {"prediction": resized.clamp(0, 1)}
+
+
+def predict(source: Path, out: Path, **data: object) -> dict[str, str]:
+    count, failures = predict_folder(DATA | data, Brightness(), source, out, torch.device("cpu"))
+    assert count == len(failures) + len([path for path in (out / "masks").rglob("*") if path.is_file()])
+    return failures
+
+
+@pytest.fixture
+def half() -> np.ndarray:
+    """An image of 24 x 32 pixels, bright in its lower half."""
+    image = np.zeros((24, 32, 3), np.uint8)
+    image[12:] = 255
+    return image
+
+
+def test_every_image_gets_its_own_mask(tmp_path: Path, half: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.png", "a.jpg", "p1/a.png", "p1/b/c.TIFF"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(half).save(tmp_path / "in" / name)
+    for name in ("notes.docx", "p1/v.NII.GZ", "x.webp", "slice.dcm", "p1/raw"):
+        (tmp_path / "in" / name).touch()
+    (tmp_path / "in" / "bad.png").write_bytes(b"damaged")
+    assert [*predict(tmp_path / "in", tmp_path / "out")] == ["bad"]
+    for folder in ("masks", "overlays"):
+        found = sorted(
+            path.relative_to(tmp_path / "out" / folder).as_posix()
+            for path in (tmp_path / "out").rglob("*.png")
+            if folder in path.parts
+        )
+        assert found == ["a.jpg.png", "a.png.png", "p1/a.png", "p1/b/c.png"]
+    mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "p1" / "a.png"))
+    np.testing.assert_array_equal(mask, half[..., 0])
+    assert "2 files share a name" in caplog.text
+    assert "left aside: 5 files (.GZ, .dcm, .docx, .webp, no suffix)" in caplog.text
+    [alone] = predict(tmp_path / "in" / "bad.png", tmp_path / "other")
+    assert alone == "bad"
+    predict(tmp_path / "in" / "a.jpg", tmp_path / "one")
+    assert (tmp_path / "one" / "masks" / "a.png").is_file()
+    with pytest.raises(ValueError, match=r"raw has no image \(\.bmp, .*among its 1 files"):
+        predict(tmp_path / "in" / "p1" / "raw", tmp_path / "none")
+
+
+def test_a_mask_is_turned_like_its_image(tmp_path: Path, half: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "in").mkdir()
+    Image.fromarray(half).save(tmp_path / "in" / "a.png", exif=exif)
+    stored = half[..., 0]
+    for choice, expected in (("ignore", stored), ("apply", np.rot90(stored, -1))):
+        assert predict(tmp_path / "in", tmp_path / choice, exif=choice) == {}
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / choice / "masks" / "a.png")), expected)
+
+
+def test_a_window_is_that_of_the_training(tmp_path: Path, half: np.ndarray) -> None:
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), half[..., 0].astype(np.uint16) // 255 * 4095)
+    assert "more than 8 bits" in predict(tmp_path / "in", tmp_path / "without")["a"]
+    assert predict(tmp_path / "in", tmp_path / "with", range=[0, 4095]) == {}
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "with" / "masks" / "a.png")), half[..., 0])
