@@ -24,6 +24,15 @@ def write(path: Path, array: np.ndarray, sides: tuple[float, ...] = (1.0, 1.0, 1
     nib.save(nib.Nifti1Image(array, np.diag([*sides, 1.0])), path)
 
 
+def patch(path: Path, **fields: Any) -> None:
+    """Change fields of the header of a file as they are stored."""
+    content = path.read_bytes()
+    header = nib.Nifti1Header(content[:348], check=False)
+    for field, value in fields.items():
+        header[field] = value
+    path.write_bytes(header.binaryblock + content[348:])
+
+
 def change_masks(root: Path, case: str, change: Callable[[np.ndarray], Any]) -> None:
     """Change the masks of a case in place."""
     for name in SHAPES:

@@ -1,51 +1,115 @@
-"""NIfTI files: one orientation, and a one-line error for each invalid file."""
+"""NIfTI files: one orientation, headers read right or refused in one line, masks on the voxels of their volume."""
 
 import gzip
+import logging
 from collections.abc import Callable
+from itertools import permutations, product
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from fovea.data.volumes import nifti
 from fovea.data.volumes.nifti import read_header, read_labels, read_map, read_volume, write_labels
 
-from .conftest import write
+from .conftest import patch, write
 
-# Axes from front to back, from feet to head and from right to left, of 2, 3 and 4 mm.
-AFFINE = np.array([[0.0, 0.0, -4.0, 5.0], [-2.0, 0.0, 0.0, 6.0], [0.0, 3.0, 0.0, 7.0], [0.0, 0.0, 0.0, 1.0]])
-
-
-@pytest.fixture
-def turned(tmp_path: Path) -> Path:
-    path = tmp_path / "turned.nii.gz"
-    nib.save(nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), AFFINE), path)
-    return path
+VOXELS = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 
 
-def test_a_volume_is_turned_to_ras(turned: Path) -> None:
-    header, volume = read_header(turned), read_volume(turned)
-    assert header.shape == volume.shape == (4, 2, 3) and header.spacing == (4.0, 2.0, 3.0)
-    expected = np.arange(24).reshape(2, 3, 4).transpose(2, 0, 1)[::-1, ::-1]
-    assert volume.dtype == np.float32 and np.array_equal(volume, expected)
-
-
-def test_labels_are_written_in_the_orientation_of_the_file(turned: Path, tmp_path: Path) -> None:
-    labels = (read_volume(turned) % 3).astype(np.uint8)
-    out = tmp_path / "out" / "labels.nii.gz"
-    write_labels(out, labels, turned)
-    written = nib.load(out)
-    np.testing.assert_array_equal(written.affine, AFFINE)
-    np.testing.assert_array_equal(written.get_fdata(), np.arange(24).reshape(2, 3, 4) % 3)
-    np.testing.assert_array_equal(read_labels(out, 3), labels)
+@pytest.mark.parametrize("code", ["sform", "qform"])
+def test_all_48_orientations_are_read_and_written_exactly(code: str, tmp_path: Path) -> None:
+    path, out = tmp_path / "volume.nii.gz", tmp_path / "out" / "labels.nii.gz"
+    for axes, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
+        stored = VOXELS.transpose(axes)[tuple(slice(None, None, sign) for sign in signs)]
+        affine = np.diag([0.0, 0.0, 0.0, 1.0])
+        affine[:3, 3] = 5, 6, 7
+        for column, (axis, sign) in enumerate(zip(axes, signs, strict=True)):
+            affine[axis, column] = sign * (1.5, 2.0, 3.0)[axis]
+        image = nib.Nifti1Image(stored, affine)
+        image.set_sform(affine, code=int(code == "sform"))
+        image.set_qform(affine, code=int(code == "qform"))
+        nib.save(image, path)
+        header, volume = read_header(path), read_volume(path)
+        assert header.shape == volume.shape == (2, 3, 4) and header.spacing == pytest.approx((1.5, 2, 3))
+        assert volume.dtype == np.float32 and np.array_equal(volume, VOXELS)
+        write_labels(out, VOXELS, path)
+        written = nib.load(out)
+        assert np.array_equal(written.dataobj, stored) and np.array_equal(read_labels(out, 24), VOXELS)
+        np.testing.assert_array_equal(written.affine, nib.load(path).affine)
     first = out.read_bytes()
-    write_labels(out, labels, turned)
-    assert out.read_bytes() == first and gzip.decompress(first)
+    write_labels(out, VOXELS, path)
+    assert out.read_bytes() == first
 
 
-def test_a_fourth_axis_of_one_is_dropped(tmp_path: Path) -> None:
-    write(tmp_path / "four.nii", np.zeros((3, 4, 5, 1), np.float32))
-    assert read_volume(tmp_path / "four.nii").shape == (3, 4, 5)
+@pytest.mark.parametrize("made", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize(("qform", "sform"), [(0, 0), (1, 0), (0, 2), (2, 2), (1, 4), (3, 1)])
+def test_a_mask_repeats_codes_and_affines_as_found(qform: int, sform: int, made: Any, tmp_path: Path) -> None:
+    """Viewers choose between the two affines, and read a header with neither, in different ways."""
+    turn = nib.eulerangles.euler2mat(0.2, -0.1, 0.3) @ np.diag([-1.0, 1.0, 1.0])
+    places = [nib.affines.from_matvec(matrix * (1.2, 0.8, 3.0), (5, -6, 7)) for matrix in (turn, np.eye(3))]
+    image = made(VOXELS, None)
+    image.header.set_zooms((1.2, 0.8, 3.0))
+    image.header.set_qform(places[0], qform)
+    image.header.set_sform(places[1] if qform != sform else places[0], sform)
+    image.header["xyzt_units"], image.header["cal_max"], image.header["descrip"] = 10, 400, b"a name"
+    nib.save(image, tmp_path / "x.nii")
+    write_labels(tmp_path / "mask.nii", read_volume(tmp_path / "x.nii") > 11, tmp_path / "x.nii")
+    found, written = nib.load(tmp_path / "x.nii").header, nib.load(tmp_path / "mask.nii").header
+    assert type(written) is type(found) and (written["qform_code"], written["sform_code"]) == (qform, sform)
+    for field in nifti.PLACE:
+        np.testing.assert_array_equal(written[field], found[field])
+    assert (written["cal_max"], written["descrip"], written.get_data_dtype()) == (0, b"", np.uint8)
+    assert np.array_equal(nib.load(tmp_path / "mask.nii").dataobj, VOXELS > 11)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sides"),
+    [
+        ({"xyzt_units": 3}, (0.002, 0.003, 0.004)),  # micron
+        ({"xyzt_units": 2}, (2, 3, 4)),
+        (
+            {"xyzt_units": 1, "srow_x": [0.002, 0, 0, 0], "srow_y": [0, 0.003, 0, 0], "srow_z": [0, 0, 0.004, 0]},
+            (2, 3, 4),
+        ),
+        ({"xyzt_units": 0}, (2, 3, 4)),
+    ],
+)
+def test_lengths_are_in_mm(fields: dict, sides: tuple, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "x.nii", VOXELS, (2.0, 3.0, 4.0))
+    patch(tmp_path / "x.nii", **fields)
+    nifti._say.cache_clear()
+    with caplog.at_level(logging.INFO):
+        assert all(read_header(tmp_path / "x.nii").spacing == pytest.approx(sides) for _ in range(2))
+    assert caplog.text.count("are taken as mm") == (fields["xyzt_units"] == 0)
+
+
+@pytest.mark.parametrize(
+    ("slope", "inter", "factor", "offset"),
+    [
+        (0.5, 3.0, 0.5, 3.0),
+        (-2.0, 0.0, -2.0, 0.0),
+        (0.0, 7.0, 1.0, 0.0),
+        (np.nan, 7.0, 1.0, 0.0),
+        (1.0, -1024, 1, -1024),
+    ],
+)
+def test_voxels_are_scaled(slope: float, inter: float, factor: float, offset: float, tmp_path: Path) -> None:
+    write(tmp_path / "x.nii", VOXELS)
+    patch(tmp_path / "x.nii", scl_slope=slope, scl_inter=inter)
+    np.testing.assert_array_equal(read_volume(tmp_path / "x.nii"), VOXELS * factor + offset)
+
+
+def test_files_that_differ_in_form_alone_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "four.nii", VOXELS[..., None])
+    write(tmp_path / "x.nii", VOXELS)
+    content = (tmp_path / "x.nii").read_bytes()
+    (tmp_path / "members.nii.gz").write_bytes(gzip.compress(content[:300]) + gzip.compress(content[300:]))
+    (tmp_path / "LOUD.NII.GZ").write_bytes(gzip.compress(content))
+    for name in ("four.nii", "members.nii.gz", "LOUD.NII.GZ"):
+        np.testing.assert_array_equal(read_volume(tmp_path / name), VOXELS)
 
 
 @pytest.mark.parametrize("ignore_label", [255, 4, -1])
@@ -57,39 +121,82 @@ def test_ignored_values_become_minus_one(ignore_label: int, tmp_path: Path) -> N
     assert labels.ravel().tolist() == naive
 
 
-def singular(path: Path) -> None:
-    write(path, np.zeros((3, 4, 5), np.float32))
-    content = bytearray(path.read_bytes())
-    content[280:328] = bytes(48)  # the rows of the affine (sform)
-    path.write_bytes(bytes(content))
+def altered(**fields: Any) -> Callable[[Path], None]:
+    """Return a function that writes a sound volume, then changes fields of its header."""
+
+    def make(path: Path) -> None:
+        write(path, VOXELS, (2.0, 3.0, 4.0))
+        patch(path, **fields)
+
+    return make
 
 
-def truncated(path: Path) -> None:
-    write(path, np.zeros((3, 4, 5), np.float32))
-    path.write_bytes(path.read_bytes()[:400])
+def cut(path: Path) -> None:
+    write(path, VOXELS)
+    path.write_bytes(path.read_bytes()[:390])
+
+
+def changed_body(path: Path) -> None:
+    write(path, np.zeros((32, 32, 32), np.int16))
+    content = bytearray(gzip.compress(path.read_bytes(), 0))  # not compressed, so that a flipped bit is a valid voxel
+    content[-20] ^= 4
+    path.write_bytes(content)
+    path.rename(path.with_suffix(".nii.gz"))
+
+
+NO_ROWS = {"srow_x": [0] * 4, "srow_y": [0] * 4, "srow_z": [0] * 4}
+HUGE = [3, 30000, 30000, 30000, 1, 1, 1, 1]
+RGB = np.zeros((2, 3, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: write(path, np.zeros((3, 4), np.float32)), "shape (3, 4)"),
-        (lambda path: write(path, np.zeros((3, 4, 5, 2), np.float32)), "shape (3, 4, 5, 2)"),
-        (singular, "singular affine"),
-        (truncated, "cannot be read as NIfTI"),
+        (lambda path: write(path, VOXELS[0]), "shape (3, 4)"),
+        (lambda path: write(path, np.zeros((2, 3, 4, 2), np.float32)), "shape (2, 3, 4, 2)"),
+        (lambda path: write(path, np.zeros((2, 3, 4, 1, 3), np.float32)), "shape (2, 3, 4, 1, 3)"),
+        (lambda path: write(path, RGB), "its voxels are colors; save one number"),
+        (lambda path: write(path, np.zeros((2, 3, 4), np.complex64)), "its voxels are complex numbers"),
+        (altered(intent_code=1007), "its voxels are vectors"),
+        (altered(intent_code=1006), "its voxels are vectors"),
+        (altered(dim=HUGE), "its header announces 54000000000352 bytes, but it has 400"),
+        (altered(dim=[3, -2, 3, 4, 1, 1, 1, 1]), "shape (-2, 3, 4)"),
+        (altered(datatype=3), "cannot be read as NIfTI"),
+        (altered(**NO_ROWS), "singular affine"),
+        (altered(srow_x=[np.nan] * 4), "singular affine"),
+        (altered(sform_code=77), "sform_code is 77"),
+        (altered(sform_code=0, pixdim=[1, 0, 3, 4, 0, 0, 0, 0]), "pixdim is [1.0, 0.0, 3.0, 4.0]"),
+        (altered(sform_code=0, pixdim=[-0.5, 2, 3, 4, 0, 0, 0, 0]), "pixdim is [-0.5, 2.0"),
+        (altered(xyzt_units=5), "xyzt_units is 5"),
+        (altered(xyzt_units=1), "voxels of 2000 x 3000 x 4000 mm; fix the affine or the unit"),
+        (altered(srow_x=[0.001, 0, 0, 0]), "voxels of 0.001 x 3 x 4 mm"),
+        (altered(scl_slope=np.inf), "scl_slope is infinite"),
+        (altered(scl_slope=2, scl_inter=np.nan), "cannot be read as NIfTI"),
+        (cut, "its header announces 400 bytes, but it has 390"),
+        (changed_body, "cannot be read as NIfTI (CRC check failed"),
         (lambda path: path.write_text("hello"), "cannot be read as NIfTI"),
-        (lambda path: write(path, np.full((3, 4, 5), np.nan, np.float32)), "not finite"),
+        (lambda path: write(path, np.full((2, 3, 4), np.nan, np.float32)), "not finite"),
+        (lambda path: write(path, np.full((2, 3, 4), 1e300)), "not finite"),
         (lambda path: None, "no such file"),
     ],
 )
-def test_an_invalid_volume_is_refused(make: Callable, message: str, tmp_path: Path) -> None:
+def test_an_invalid_volume_is_refused_in_one_line(make: Callable, message: str, tmp_path: Path) -> None:
     make(tmp_path / "x.nii")
+    path = next(tmp_path.iterdir(), tmp_path / "x.nii")
     with pytest.raises(ValueError) as refused:
-        read_volume(tmp_path / "x.nii")
-    assert str(refused.value).startswith(f"{tmp_path / 'x.nii'}: ") and message in str(refused.value)
+        read_volume(path)
+    assert str(refused.value).startswith(f"{path}: ") and message in str(refused.value)
+    assert "\n" not in str(refused.value)
+    if path.suffix == ".nii" and path.exists():
+        zipped = path.with_name("x.nii.gz")
+        zipped.write_bytes(gzip.compress(path.read_bytes()))
+        with pytest.raises(ValueError, match=r"x\.nii\.gz: "):
+            read_volume(zipped)
 
 
 @pytest.mark.parametrize(
-    ("values", "message"), [([0, 0.5], "got 0.5"), ([0, 3, 7], "unknown label 3, 7"), ([-1, 0], "unknown label -1")]
+    ("values", "message"),
+    [([0, 0.5], "got 0.5"), ([0, np.nan], "got nan"), ([0, 3, 7], "unknown label 3, 7"), ([-1, 0], "unknown label -1")],
 )
 def test_an_invalid_mask_is_refused(values: list[float], message: str, tmp_path: Path) -> None:
     write(tmp_path / "mask.nii", np.resize(values, (2, 3, 4)).astype(np.float32))
@@ -110,3 +217,48 @@ def test_other_suffixes_are_never_opened(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(b"anything")
     with pytest.raises(ValueError, match=r"not a NIfTI file; its name must end in \.nii"):
         read_header(tmp_path / "x.pkl")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_500_mutations_are_read_or_refused_in_one_line(
+    suffix: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    sound, path, out = tmp_path / "sound.nii", tmp_path / f"x{suffix}", tmp_path / "out.nii"
+    write(sound, np.random.default_rng(0).integers(0, 3, (6, 5, 4)).astype(np.int16), (2.0, 3.0, 4.0))
+    expected, counts = read_volume(sound), {"equal": 0, "other": 0, "refused": 0}
+    for number in range(500):
+        rng, content = np.random.default_rng(number), bytearray(sound.read_bytes())
+        if compressed := suffix == ".nii.gz" and number % 2 == 1:
+            content = mutated(bytearray(gzip.compress(content)), rng)
+        else:
+            content = mutated(content, rng)
+            content = bytearray(gzip.compress(content)) if suffix == ".nii.gz" else content
+        path.write_bytes(content)
+        try:
+            read_header(path)
+            volume = read_volume(path)
+            write_labels(out, np.zeros(volume.shape), path)
+            assert nib.load(out).shape == nib.load(path).shape[:3]
+            read_labels(path, 3)
+            assert not compressed or np.array_equal(volume, expected)  # a gzip file has a checksum
+            counts["equal" if np.array_equal(volume, expected) else "other"] += 1
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            counts["refused"] += 1
+    record_property("counts", counts)
+    assert counts["refused"] > 50 and counts["equal"] > 50, counts
+
+
+def mutated(content: bytearray, rng: np.random.Generator) -> bytearray:
+    """Return bytes with some changed (mostly of the header), cut off, or inserted."""
+    kind, place = rng.integers(6), int(rng.integers(len(content)))
+    if kind == 0:
+        return content[:place]
+    if kind == 1:
+        return content[:place] + rng.bytes(int(rng.integers(1, 40))) + content[place:]
+    for _ in range(rng.integers(1, 4)):
+        end = len(content) if kind == 2 else min(348, len(content))
+        content[int(rng.integers(end))] = int(rng.choice([0, 1, 127, 128, 255, rng.integers(256)]))
+    return content

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-LEAST, MOST = 1e-6, 100.0  # mm; bounds of a voxel's sides
+LEAST, MOST, RATIO = 1e-6, 100.0, 200.0  # bounds of a voxel's sides in mm, and of the longest by the shortest
 ALIKE = 0.01  # sides may differ by this part, and direction cosines by this much
 APART = 0.1  # voxels; how far the corners may be apart
 

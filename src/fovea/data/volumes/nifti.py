@@ -15,7 +15,7 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
-from fovea.data.volumes.grid import LEAST, MOST, Header
+from fovea.data.volumes.grid import LEAST, MOST, RATIO, Header
 from fovea.losses import IGNORE
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_bytes
@@ -144,7 +144,7 @@ def _header(image: Nifti1Image, raw: Nifti1Header, path: Path) -> Header:
     sides = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
     if (sides < LEAST).any() or abs(np.linalg.det(affine[:3, :3] / sides)) < LEAST:
         raise ValueError(f"{path}: singular affine: cannot compute voxel positions; fix the header")
-    if (sides > MOST).any():
+    if sides.max() > min(MOST, RATIO * sides.min()):
         text = " x ".join(f"{side:.4g}" for side in sides)
         raise ValueError(f"{path}: voxels of {text} mm; fix the affine or the unit (xyzt_units) in the header")
     if not unit:

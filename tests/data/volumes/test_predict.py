@@ -1,0 +1,90 @@
+"""Prediction of a folder: invalid volumes get a line each, all others a mask on their voxels."""
+
+import gzip
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.transforms import NormalizeIntensity
+
+from fovea.data.volumes.predict import predict_volumes
+
+from .conftest import patch, write
+
+VOXELS = np.random.default_rng(0).integers(0, 100, (8, 7, 6)).astype(np.int16)
+
+
+def brighter(image: Mapping[str, torch.Tensor], size: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    """Predict the voxels above the mean of the first modality."""
+    return {"prediction": (next(iter(image.values())) > 0).float()}
+
+
+def predict(source: Path, out: Path) -> tuple[int, dict[str, str]]:
+    intensity = {name: NormalizeIntensity() for name in ("ct", "t1")}
+    return predict_volumes(brighter, source, ["ct", "t1"], None, intensity, torch.device("cpu"), out)
+
+
+def written(out: Path) -> list[str]:
+    return sorted(path.relative_to(out / "masks").as_posix() for path in (out / "masks").rglob("*.nii.gz"))
+
+
+def test_invalid_volumes_do_not_stop_the_others(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a_ct", "huge_ct", "vector_ct", "unit_ct", "b_t1"):
+        write(source / f"{name}.nii", VOXELS)
+    patch(source / "huge_ct.nii", dim=[3, 30000, 30000, 30000, 1, 1, 1, 1])
+    patch(source / "vector_ct.nii", intent_code=1007)
+    patch(source / "unit_ct.nii", xyzt_units=7)
+    write(source / "complex_ct.nii", VOXELS.astype(np.complex64))
+    write(source / "color_ct.nii.gz", np.zeros((3, 4, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    (source / "text_ct.nii.gz").write_text("no volume")
+    (source / "cut_ct.nii.gz").write_bytes(gzip.compress((source / "a_ct.nii").read_bytes())[:-99])
+    count, failures = predict(source, out)
+    assert count == 9 and written(out) == ["a_ct.nii.gz", "b_t1.nii.gz"]
+    assert {*failures} == {f"{name}_ct" for name in ("huge", "vector", "unit", "complex", "color", "text", "cut")}
+    assert all(line.startswith(str(source)) and "\n" not in line for line in failures.values())
+
+
+def test_names_are_read_in_any_case_and_other_files_are_listed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "in" / "out"
+    write(source / "a_ct.nii", VOXELS)
+    for name in ("LOUD_CT.NII.GZ", "sub/a_T1.nii.gz"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_bytes(gzip.compress((source / "a_ct.nii").read_bytes()))
+    for name in ("a_pet.nii.gz", "notes.txt", "slice.dcm", ".hidden_ct.nii"):
+        (source / name).write_bytes(b"")
+    for _ in range(2):  # the second time with the masks of the first one below the input
+        with caplog.at_level(logging.WARNING):
+            assert predict(source, out) == (3, {})
+        assert written(out) == ["LOUD_ct.nii.gz", "a_ct.nii.gz", "sub/a_t1.nii.gz"]
+    assert "3 files are left aside" in caplog.text and "a_pet.nii.gz, notes.txt, slice.dcm" in caplog.text
+    mask = nib.load(out / "masks" / "LOUD_ct.nii.gz")
+    assert np.array_equal(mask.dataobj, VOXELS.mean() < VOXELS)
+    assert predict(source / "a_ct.nii", tmp_path / "one") == (1, {}) and written(tmp_path / "one") == ["a_ct.nii.gz"]
+
+
+def test_an_ending_is_the_longest_modality(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a_post_t1.nii", VOXELS)
+    intensity = {name: NormalizeIntensity() for name in ("t1", "post_t1")}
+    predict_volumes(
+        brighter, tmp_path / "in", ["t1", "post_t1"], None, intensity, torch.device("cpu"), tmp_path / "out"
+    )
+    assert written(tmp_path / "out") == ["a_post_t1.nii.gz"]
+
+
+def test_a_folder_without_volumes_or_with_one_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="input: no such file or folder"):
+        predict(tmp_path / "none", tmp_path / "out")
+    write(tmp_path / "in" / "a_pet.nii", VOXELS)
+    with pytest.raises(ValueError, match=r"no volume with a name like <case>_ct\.nii\.gz or <case>_t1"):
+        predict(tmp_path / "in", tmp_path / "out")
+    write(tmp_path / "in" / "a_ct.nii", VOXELS)
+    write(tmp_path / "in" / "a_ct.nii.gz", VOXELS)
+    with pytest.raises(ValueError, match="are the same volume; remove one"):
+        predict(tmp_path / "in", tmp_path / "out")
