@@ -68,7 +68,7 @@ def test_column_alpha_and_resamples_are_keys(run: Run, runs: Path) -> None:
         (["compare=[a,b]", "split=test"], "no per_image.csv"),
         (["compare=[a/evaluate/val,flips/evaluate/test]"], "split is"),
         (["compare=[a,b]", "compare_on=dise"], "dise"),
-        (["compare=[a,b]", "compare_alpha=5"], "alpha"),
+        (["compare=[a,b]", "compare_alpha=5"], "compare_alpha must be below 1, got 5"),
     ],
 )
 def test_invalid_comparisons_are_refused(run: Run, runs: Path, line: list[str], message: str) -> None:

@@ -12,7 +12,7 @@ from .commands import LIGHT, Result, Run, folder, gaze
 
 pytestmark = pytest.mark.slow
 
-FILES = ["report.html", "runs.csv", "table.csv", "table.json", "table.md"]
+FILES = ["report.html", "runs.csv", "table.csv", "table.json", "table.md", "table.tex"]
 
 
 def change(run: Path, **values: object) -> None:
@@ -66,7 +66,9 @@ def test_a_sweep_is_named_by_the_swept_key(run: Run, dataset: Path, store: Path,
         (["runs=runs", "only=kvasir"], "only=kvasir"),
         (["runs=runs", "baseline=7"], "baseline=7"),
         (["runs=runs", "resamples=5"], "resamples"),
-        (["runs=runs", "alpha=2"], "alpha"),
+        (["runs=runs", "alpha=2"], "alpha must be below 1, got 2"),
+        (["runs=runs", "megabytes=many"], "megabytes must be a number"),
+        (["runs=runs", "split=tset"], "split=tset is not a split"),
     ],
 )
 def test_invalid_reports_are_refused(run: Run, runs: Path, line: list[str], message: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,6 +13,7 @@ import pytest
 from fovea.report.report_page import headline, mean_curve, write_report_page
 from fovea.report.runs import find_runs
 from fovea.report.study import Study, study
+from fovea.runtime.record import write_failure
 
 MakeRun = Callable[..., Path]
 HOSTILE = "<script>alert(1)</script>'&amp;</td>"
@@ -46,7 +48,7 @@ def hostile(make_run: MakeRun, tmp_path: Path) -> Path:
         about = json.loads((folder / "provenance.json").read_text())
         about |= {"git": {"commit": HOSTILE, "state": HOSTILE}, "platform": HOSTILE, "versions": {HOSTILE: HOSTILE}}
         (folder / "provenance.json").write_text(json.dumps(about))
-    (make_run(f"{HOSTILE.replace('/', '')}2", until="begun") / "train.log").write_text(HOSTILE)
+    write_failure(make_run(f"{HOSTILE.replace('/', '')}2", until="begun"), "failed", HOSTILE)
     return tmp_path
 
 
@@ -111,6 +113,7 @@ def test_the_headline_names_the_best(runs: Path, baseline: str, tone: str, text:
 def test_all_text_is_escaped(hostile: Path) -> None:
     text = page(hostile)
     assert text.count("<script") == 2 and text.count("</script>") == 2  # the scores, as JSON, and the page's own
+    assert f">{escape(HOSTILE)}</td></tr>" in text.replace("&#39;", "&#x27;")  # the reason of the failure
     assert "<img src=x" not in text and "&lt;script&gt;alert(1)" in text and "onerror=alert(1)&gt;" in text
     scores = re.search(r'id="image-scores">(.*?)</script>', text, re.S)
     assert scores is not None and json.loads(scores.group(1))["ids"] == sorted(IDS)

@@ -82,7 +82,7 @@ def test_damaged_runs_name_the_file(
 def test_an_evaluation_that_cannot_be_read_is_noted(make_run: MakeRun, tmp_path: Path) -> None:
     (make_run("bad") / "evaluate/val/per_image.csv").write_text("id,patient,dice\na,p,0.5\nb,p,nan\n")
     assert "line 3: dice is 'nan'" in statuses(tmp_path)["bad"][1]
-    assert "no column dise; did you mean dice?" in statuses(tmp_path, score="dise")["bad"][1]
+    assert "no column dise, the nearest are dice" in statuses(tmp_path, score="dise")["bad"][1]
 
 
 def test_curves_leave_out_values_that_are_not_finite(make_run: MakeRun, tmp_path: Path) -> None:
@@ -108,6 +108,7 @@ def test_listed_folders_may_overlap(make_run: MakeRun, tmp_path: Path) -> None:
         ([], "give a folder or several"),
         ({"a": "b"}, "give a folder or several"),
         ([3], "give a folder or several"),
+        ("empty", "split=vla is not a split; choose train, val, test"),
         ("nowhere", "runs=nowhere: no run of fovea-train"),
         ("empty", "no run of fovea-train"),
     ],
@@ -116,7 +117,7 @@ def test_folders_without_runs_are_refused(runs: object, message: str, tmp_path: 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=message):
-        find_runs(runs, "val", "dice")
+        find_runs(runs, "vla" if "vla" in message else "val", "dice")
 
 
 @pytest.mark.parametrize(

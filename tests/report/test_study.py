@@ -85,10 +85,15 @@ def test_only_keeps_runs_by_their_values(make_run: MakeRun, tmp_path: Path) -> N
     assert [run.folder.name for run in keep(runs, {"data.name": "kvasir"})] == ["b", "c"]
     assert keep(runs, {"data": {"name": "kvasir"}}) == keep(runs, {"data.name": "kvasir"})
     assert keep(runs, None) == runs
-    with pytest.raises(ValueError, match="no run has these values"):
-        keep(runs, {"data.name": "nothing"})
-    with pytest.raises(ValueError, match="only=kvasir must be"):
-        keep(runs, "kvasir")
+    for only, message in {
+        "kvasir": "only=kvasir must be",
+        ("data.name", "nothing"): "no run has these values",
+        ("data.nmae", "kvasir"): r"only: no run has the key data\.nmae, the nearest are data\.name",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            keep(runs, only if isinstance(only, str) else dict([only]))
+    with pytest.raises(ValueError, match=r"ignore: no run has the key stroe, the nearest are store"):
+        study(runs, ["stroe"], None, "dice", 0.05, 200, 0)
 
 
 def test_unfinished_runs_are_listed_only(make_run: MakeRun, tmp_path: Path) -> None:

@@ -144,9 +144,11 @@ def chosen_group(choice: Mapping[str, Any], trained: Mapping[str, Any]) -> Confi
 
 def compare(config: Config) -> None:
     """Write `comparison.csv`, `comparison.md` and `comparison.json` into `out`; needs neither torch nor data."""
-    from fovea.report.comparison import compare_runs, markdown, note, write_comparison
+    from fovea.report.comparison import Alpha, Resamples, compare_runs, markdown, note, write_comparison
     from fovea.report.evaluations import read_named
+    from fovea.runtime.bounds import check_values
 
+    check_values({"compare_alpha": Alpha, "compare_resamples": Resamples}, config, "")
     column, out = config["compare_on"], Path(config["out"] or config["run_dir"])
     runs = read_named(config["compare"], config["split"], column)
     comparison = compare_runs(runs, column, config["compare_alpha"], config["compare_resamples"], config["seed"])

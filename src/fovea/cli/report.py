@@ -10,12 +10,14 @@ log = logging.getLogger(__name__)
 
 @command("report")
 def main(config: Config) -> None:
-    """Write `report.html`, `table.csv`, `table.md`, `table.json` and `runs.csv` into `out`; no torch, no data."""
-    from fovea.report.comparison import markdown, note, write_comparison
+    """Write `report.html`, `table.{md,tex,csv,json}` and `runs.csv` into `out`; no torch, no data."""
+    from fovea.report.comparison import Alpha, Resamples, markdown, note, write_comparison
     from fovea.report.report_page import write_report_page
     from fovea.report.runs import FINISHED, find_runs
     from fovea.report.study import keep, study, write_runs
+    from fovea.runtime.bounds import NonNegative, check_values
 
+    check_values({"alpha": Alpha, "resamples": Resamples, "megabytes": NonNegative}, config, "")
     out, score, ignore, baseline = Path(config["out"]), config["score"], config["ignore"], config["baseline"]
     runs = keep(find_runs(config["runs"], config["split"], score), config["only"])
     ignored = [ignore] if isinstance(ignore, str) else ignore

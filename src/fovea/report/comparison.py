@@ -3,16 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from fovea.metrics.statistics import holm, mean_interval, sign_flip_test
 from fovea.report.evaluations import Evaluated
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_csv, write_json, write_text
 
+Alpha = Annotated[float, Field(strict=True, gt=0, lt=1)]
+Resamples = Annotated[int, Field(strict=True, ge=100)]
 LOWER_IS_BETTER = ("hd95",)
 FIGURES = ("mean", "std", "low", "high", "difference", "difference_low", "difference_high", "p", "p_holm")
+_TEX = str.maketrans(
+    {mark: f"\\{mark}" for mark in "&%_#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "<": "$<$"}
+)
 TITLES = ("", "seeds", "{}", "95 % interval", "difference", "95 % interval", "p", "p (Holm)", "verdict")
 
 
@@ -51,7 +59,7 @@ class Comparison:
 
 
 def compare_runs(
-    runs: Mapping[str, Sequence[Evaluated]], column: str, alpha: float, resamples: int, seed: int
+    runs: Mapping[str, Sequence[Evaluated]], column: str, alpha: Alpha, resamples: Resamples, seed: int
 ) -> Comparison:
     """Compare each name with the first, on the same images.
 
@@ -67,12 +75,8 @@ def compare_runs(
         seed: The seed of both.
 
     Raises:
-        ValueError: the evaluations differ in images, split or target, or a number is out of range.
+        ValueError: the evaluations differ in images, split or target.
     """
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must be in (0, 1), got {alpha}")
-    if not isinstance(resamples, int) or resamples < 100:
-        raise ValueError(f"resamples must be a whole number of at least 100, got {resamples}")
     every = [run for named in runs.values() for run in named]
     check_alike(every)
     ids = sorted(every[0].scores)
@@ -133,23 +137,30 @@ def check_alike(runs: Sequence[Evaluated]) -> None:
 
 
 def write_comparison(comparison: Comparison, out: Path, stem: str = "comparison") -> None:
-    """Write `<stem>.csv`, `<stem>.md` and `<stem>.json` into the folder `out`."""
+    """Write `<stem>.csv`, `<stem>.md`, `<stem>.tex` and `<stem>.json` into the folder `out`."""
     rows = []
     for row in map(asdict, comparison.rows):
         figures = ["" if row[key] is None else f"{row[key]:.6f}" for key in FIGURES]
         rows.append([row["name"], row["seeds"], comparison.images, *figures, row["verdict"]])
     write_csv(out / f"{stem}.csv", ["name", "seeds", "images", *FIGURES, "verdict"], rows)
     write_text(out / f"{stem}.md", f"{markdown(comparison)}\n\n{note(comparison)}\n")
+    write_text(out / f"{stem}.tex", latex(comparison))
     write_json(out / f"{stem}.json", asdict(comparison))
 
 
-def markdown(comparison: Comparison) -> str:
-    """Return a Markdown table, one line for each name, with aligned columns so that it reads as plain text too."""
+def texts(comparison: Comparison) -> list[list[str]]:
+    """Return the header and the rows as they are printed."""
     lines = [[title.format(comparison.column) for title in TITLES]]
     for row in comparison.rows:
         figures = [interval_text(row.low, row.high), "" if row.difference is None else f"{row.difference:+.4f}"]
         figures += [interval_text(row.difference_low, row.difference_high, "+"), p_text(row.p), p_text(row.p_holm)]
-        lines.append([_escaped(row.name), str(row.seeds), mean_text(row), *figures, row.verdict])
+        lines.append([" ".join(row.name.split()), str(row.seeds), mean_text(row), *figures, row.verdict])
+    return lines
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return a Markdown table, one line for each name, with aligned columns so that it reads as plain text too."""
+    lines = [[cell.replace("|", r"\|") for cell in line] for line in texts(comparison)]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join(
@@ -157,14 +168,22 @@ def markdown(comparison: Comparison) -> str:
     )
 
 
+def latex(comparison: Comparison) -> str:
+    """Return the table in LaTeX, for the package booktabs."""
+    escaped = [[cell.translate(_TEX) for cell in line] for line in texts(comparison)]
+    lines = [" & ".join([name, *(cell.replace("-", "$-$") for cell in cells)]) + r" \\" for name, *cells in escaped]
+    table = [r"\begin{tabular}{lrrlrlrrl}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
+    return "\n".join([*table, r"\end{tabular}", ""])
+
+
 def note(comparison: Comparison) -> str:
     """Return one paragraph on how the figures of the table were made."""
     target = "masks" if comparison.select_on == "mask" else "pseudo-masks"
-    others = len(comparison.rows) - 1
+    others, baseline = len(comparison.rows) - 1, texts(comparison)[1][0]
     return (
         f"`{comparison.column}` over {comparison.images} images of `{comparison.split}`, against their {target}: the "
         "mean over images of the mean over seeds, ± the standard deviation over seeds (sample). Differences are to "
-        f"{_escaped(comparison.rows[0].name)}, image by image. Intervals: percentile bootstrap over patients. p: "
+        f"{baseline}, image by image. Intervals: percentile bootstrap over patients. p: "
         "two-sided sign-flip permutation test over patients; p (Holm): corrected for "
         f"{others} comparison{'' if others == 1 else 's'}, and called a difference below {comparison.alpha:g}. "
         f"{comparison.resamples} resamples, seed {comparison.seed}. All images of one of the {comparison.patients} "
@@ -186,8 +205,3 @@ def p_text(p: float | None) -> str:
 def interval_text(low: float | None, high: float | None, sign: str = "") -> str:
     """Return `low to high`, or nothing for no interval."""
     return "" if low is None or high is None else f"{low:{sign}.4f} to {high:{sign}.4f}"
-
-
-def _escaped(name: str) -> str:
-    """Return a name that does not end a cell of the table."""
-    return " ".join(name.split()).replace("|", r"\|")

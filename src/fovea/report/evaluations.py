@@ -5,11 +5,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from fovea.runtime.errors import first_few
+from fovea.data.splits import EVALUATED
+from fovea.runtime.errors import first_few, nearest
 
 _FORMS = "give 'compare=[A,B]' or 'compare={name: [A0,A1], other: [B0,B1]}', the baseline first"
 
@@ -58,6 +58,12 @@ def read_named(compare: Any, split: str, column: str) -> dict[str, list[Evaluate
     return runs
 
 
+def check_split(name: str) -> None:
+    """Raise a ValueError unless `name` is train, val or test."""
+    if name not in EVALUATED:
+        raise ValueError(f"split={name} is not a split; choose {', '.join(EVALUATED)}")
+
+
 def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
     """Read one column of an evaluation.
 
@@ -69,6 +75,7 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
     Raises:
         ValueError: a file is missing or damaged, the column is missing, an id is repeated, or a score is not a number.
     """
+    check_split(split)
     own = (folder / "per_image.csv").is_file() or (folder / "summary.json").is_file()
     place = folder if own else folder / "evaluate" / split
     for name in ("per_image.csv", "summary.json"):
@@ -100,9 +107,8 @@ def _read_table(path: Path, column: str) -> tuple[dict[str, float], dict[str, st
             if lacking := [name for name in ("id", "patient") if name not in columns]:
                 raise ValueError(f"{path}: no column {lacking[0]}; evaluate again")
             if column not in others:
-                near = get_close_matches(column, others, 1)
-                hint = f"did you mean {near[0]}?" if near else f"choose a score of {first_few(others, 12)}"
-                raise ValueError(f"{path}: no column {column}; {hint}")
+                near = nearest([column], others) or f"; choose a score of {first_few(others, 12)}"
+                raise ValueError(f"{path}: no column {column}{near}")
             for row in reader:
                 image_id, where = row["id"], f"{path}, line {reader.line_num}"
                 if image_id in scores:

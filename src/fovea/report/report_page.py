@@ -1,6 +1,5 @@
 """The HTML page of a report on runs: one file that needs nothing else, for the screen and for paper."""
 
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -54,7 +53,7 @@ def write_report_page(path: Path, report: Study, megabytes: float) -> None:
         "doses": _doses(report),
         "scatter": _scatter(report),
         "hardest": _hardest(report),
-        "sheets": _sheets(report, megabytes * 1e6 if math.isfinite(megabytes) else 0.0),
+        "sheets": _sheets(report, megabytes * 1e6),
         "runs": runs,
         "unfinished": [run for run in runs if run["status"] != FINISHED],
         "versions": version_rows(report),

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from fovea.report.evaluations import Evaluated, read_evaluation
+from fovea.report.evaluations import Evaluated, check_split, read_evaluation
 from fovea.runtime.config import flat, is_under
 from fovea.runtime.moved import upgrade
 from fovea.runtime.record import FAILURE
@@ -69,8 +69,9 @@ def find_runs(runs: Any, split: str, score: str) -> list[Run]:
         score: A column of `per_image.csv`.
 
     Raises:
-        ValueError: `runs` is not a folder, or has no run in it.
+        ValueError: `runs` is not a folder or has no run in it, or `split` is none.
     """
+    check_split(split)
     roots = [runs] if isinstance(runs, str) else runs
     if not isinstance(roots, Sequence) or not roots or not all(isinstance(root, str) for root in roots):
         raise ValueError(f"runs={runs}: give a folder or several: 'runs=[logs/train/A,logs/train/B]'")

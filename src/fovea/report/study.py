@@ -1,7 +1,7 @@
 """Compare the configurations of run folders: which did best, by how much, and whether that is a difference."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from fovea.report.comparison import Comparison, compare_runs
 from fovea.report.configurations import Configuration, configurations, shown
 from fovea.report.runs import FINISHED, Run
 from fovea.runtime.config import flat, is_under
-from fovea.runtime.errors import first_few
+from fovea.runtime.errors import first_few, nearest
 from fovea.runtime.files import write_csv
 
 MOVING = ("data.misalignment",)
@@ -46,6 +46,7 @@ def study(
     Raises:
         ValueError: no run is finished, runs are of different data, or `baseline` is none or several.
     """
+    check_keys("ignore", ignore, runs)
     check_same_data([run for run in runs if run.status == FINISHED])
     grouped = configurations(runs, ignore)
     if not grouped:
@@ -81,14 +82,23 @@ def keep(runs: Sequence[Run], only: Any) -> list[Run]:
     if not isinstance(only, Mapping | None):
         raise ValueError(f"only={only} must be keys with their values: 'only={{data.name: kvasir}}'")
     wanted = {key: shown(key, value) for key, value in flat(only or {})}
+    check_keys("only", wanted, runs)
     kept = [
         run
         for run in runs
         if not run.config or all(shown("", run.config.get(key)) == value for key, value in wanted.items())
     ]
     if not any(run.config for run in kept):
-        raise ValueError(f"only={only}: no run has these values; give keys of config.yaml, e.g. data.name")
+        raise ValueError(f"only={only}: no run has these values; see config.yaml in the run folders")
     return kept
+
+
+def check_keys(argument: str, keys: Iterable[str], runs: Sequence[Run]) -> None:
+    """Raise a ValueError if no run has one of the keys, or a key below it."""
+    known = {key for run in runs for key in run.config}
+    for key in keys:
+        if not any(is_under(other, [key]) for other in known):
+            raise ValueError(f"{argument}: no run has the key {key}{nearest([key], known)}; give keys of config.yaml")
 
 
 def check_same_data(runs: Sequence[Run]) -> None:
