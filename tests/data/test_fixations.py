@@ -72,6 +72,41 @@ def test_unusable_rows_are_counted(tmp_path: Path, row: str, reason: str) -> Non
     assert (len(table.of("a")), {key: count for key, count in table.dropped.items() if count}) == (1, {reason: 1})
 
 
+def test_equal_rows_count_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = read(tmp_path, *["a.jpg,1,0.5,0.5,100"] * 3, "a.jpg,2,0.5,0.5,100", "a.jpg,2,0.6,0.5,100")
+    assert (len(table.of("a")), table.of("a").dropped, table.summary()["repeated"]) == (3, 2, 2)
+    assert "2 rows equal an earlier row" in caplog.text and "1 images have a CURRENT_FIX_INDEX twice: a" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["observer", "Annotator"])
+def test_observers_are_kept_apart(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    rows = ["a,2,0.2,0.2,200,p2", "a,1,0.1,0.1,100,p2", "a,1,0.9,0.9,300,p1", "b,1,0.5,0.5,60,p1"]
+    table = read(tmp_path, *rows, ids="a,b", header=f"{HEADER},{name}")
+    one, other = table.of("a").by_observer()
+    assert (one.x.tolist(), other.x.tolist(), len(table.of("b").by_observer())) == ([0.9], [0.1, 0.2], 1)
+    assert table.of("a").statistics()["observers"] == 2 and not caplog.text
+    half = table.first(0.5).of("a")  # of each observer, not of the first
+    assert [each.duration.tolist() for each in half.by_observer()] == [[150], [100, 50]]
+    assert (
+        table.of("a").tobytes()
+        != read(tmp_path, *(row.rpartition(",")[0] for row in rows), ids="a,b").of("a").tobytes()
+    )
+
+
+def test_rows_that_are_longer_than_the_header(tmp_path: Path) -> None:
+    assert read(tmp_path, "a,1,0.5,0.5,100,,", ",,,,").used == 1
+    with pytest.raises(ValueError, match="line 2 has 2 cells more than the header, perhaps decimal commas"):
+        read(tmp_path, "a,1,0,5,0,5,100")
+
+
+def test_folders_do_not_merge_images(tmp_path: Path) -> None:
+    rows = (r"x\benign\a.png,1,0.5,0.5,100", "malignant/a.png,1,0.6,0.5,100")
+    with pytest.raises(ValueError, match=r"fixations\.csv: .* would both be the image a;"):
+        read(tmp_path, *rows)
+    table = read(tmp_path, *rows, ids="benign_a,malignant_a")
+    assert [table.of(name).x.tolist() for name in ("benign_a", "malignant_a")] == [[0.5], [0.6]]
+
+
 @pytest.mark.parametrize("edge", ["0,0", "1,1", "0.0,1.0"])
 def test_edge_is_inside(tmp_path: Path, edge: str) -> None:
     assert len(read(tmp_path, f"a.jpg,1,{edge},50").of("a")) == 1
@@ -97,8 +132,10 @@ def test_summary_counts_every_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("column", NEEDED)
 def test_missing_column(tmp_path: Path, column: str) -> None:
-    with pytest.raises(ValueError, match=f"no column {column}"):
-        read(tmp_path, header=HEADER.replace(column, "OTHER"))
+    with pytest.raises(ValueError, match=f"no column {column}, the nearest are .*{column}_"):
+        read(tmp_path, header=HEADER.replace(column, f"{column}_"))
+    with pytest.raises(ValueError, match=f"several columns {column}"):
+        read(tmp_path, header=f"{HEADER},{column}")
 
 
 @pytest.mark.parametrize(("column", "cell"), [*((name, "soon") for name in NEEDED[1:]), ("CURRENT_FIX_INDEX", "")])

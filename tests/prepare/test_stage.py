@@ -62,7 +62,7 @@ def run(
 ) -> Survey:
     label = gaze(root, sigma)
     options = {"thresholds": (0.5, 0.3), "page": write_quality_page} | options
-    where = (dataset or Folder(root), label, refiner or Unrefined(), root / store)
+    where = (dataset or Folder(root, test_fraction=0.0), label, refiner or Unrefined(), root / store)
     return prepare(*where, described(label), **options)
 
 
@@ -117,6 +117,28 @@ class TestStore:
             {},
         )
         assert survey.counts["too_short"] == 3
+
+    def test_test_images_need_no_label(self, root: Path) -> None:
+        (root / "test.txt").write_text("d")
+        survey = run(root, quality="labels")
+        assert (survey.empty, survey.images) == ([], 3)
+        assert Store(root / "store").manifest["unlabeled"] == ["d"]
+
+    def test_observers_are_drawn_apart_and_compared(self, root: Path) -> None:
+        header, *rows = (root / "fixations.csv").read_text().splitlines()
+        far = [row.replace("a.jpg,", "a.jpg,").split(",") for row in rows if row.startswith("a.jpg")]
+        far = [",".join([*row[:2], "0.05", "0.05", *row[4:], "Bo"]) for row in far]
+        (root / "fixations.csv").write_text("\n".join([f"{header},observer", *(f"{row},Al" for row in rows), *far]))
+        survey, label = run(root, quality="labels"), gaze(root)
+        table = label.read(["a", "b"])
+        al, bo = table.of("a").by_observer()
+        expected = (label.draw(al, (20, 30)) + label.draw(bo, (20, 30))) / 2
+        np.testing.assert_allclose(Store(root / "store").read("a"), expected, atol=1e-5)
+        assert survey.rows["a"]["between_observers"] == 0 and "between_observers" not in survey.rows["b"]
+        assert (
+            survey.statistics["a"]["observers"] == 2
+            and "between observers" in (root / "store/quality.html").read_text()
+        )
 
     def test_map_is_drawn_then_refined(self, root: Path) -> None:
         run(root, refiner=Half())

@@ -138,6 +138,16 @@ class TestFolder:
         some = (folder.root / "some.csv").read_text().split("\n", 1)[1]
         assert (folder.root / "all.csv").read_text().endswith(some)
 
+    def test_never_replaces_a_recording(self, folder: Folder) -> None:
+        out = folder.root / "out.csv"
+        simulate_folder(folder, out, EYELINK)
+        simulate_folder(folder, out, EYELINK, seed=1)
+        out.write_text(out.read_text() + "a.png,99,0.5,0.5,100,,,,\n")
+        before = out.read_bytes()
+        with pytest.raises(ValueError, match=r"out: .*out\.csv exists, and fovea-simulate did not write it"):
+            simulate_folder(folder, out, EYELINK)
+        assert out.read_bytes() == before
+
     def test_images_without_mask(self, folder: Folder) -> None:
         (folder.root / "masks" / "b.png").unlink()
         assert simulate_folder(Folder(folder.root), folder.root / "out.csv", EYELINK)[1] == 2

@@ -128,12 +128,21 @@ def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Pa
             )
     if chosen:
         return {**given, **{key: trained.get(key) for key in source.model_keys}}
-    merged = OmegaConf.to_container(OmegaConf.merge(dict(trained), dict(given)))
+    merged = OmegaConf.to_container(OmegaConf.merge(_moved(trained, given.get("root")), dict(given)))
     assert isinstance(merged, dict)
     for group, choice in given.get("maps", {}).items():
         if isinstance(choice, Mapping) and "_target_" in choice:
             merged["maps"][group] = chosen_group(choice, trained["maps"][group])
     return {str(key): value for key, value in merged.items()}
+
+
+def _moved(trained: Mapping[str, Any], root: str | None) -> Config:
+    """Return the group of a checkpoint; files of labels below its root are those below the new root."""
+    data: Any = OmegaConf.to_container(OmegaConf.create(dict(trained)))
+    for group in (data.get("gaze"), (data.get("maps") or {}).get("labels")) if root is not None else ():
+        if group and group.get("path") and Path(group["path"]).is_relative_to(data["root"]):
+            group["path"] = str(Path(root) / Path(group["path"]).relative_to(data["root"]))
+    return data
 
 
 def chosen_group(choice: Mapping[str, Any], trained: Mapping[str, Any]) -> Config:

@@ -55,7 +55,7 @@ def _log(survey: Survey, store: Path) -> None:
     log.info("%d maps in %s", len(survey.statistics), store)
     log.info("labels: %s", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in survey.counts.items()))
     if survey.empty:
-        log.warning("%d images have no usable label: %s", len(survey.empty), first_few(survey.empty))
+        log.warning("%d images of train and val have no usable label: %s", len(survey.empty), first_few(survey.empty))
     if survey.rows:
         log.info(
             "means over the images: %s", ", ".join(f"{key} {value:.4f}" for key, value in means(survey.rows).items())

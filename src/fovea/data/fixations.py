@@ -1,16 +1,17 @@
 """The fixation table: one CSV for each data set, one row for each fixation, in the format of GazeMedSeg."""
 
 import csv
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from fovea.data.names import Names
-from fovea.runtime.errors import first_few
+from fovea.runtime.errors import first_few, nearest
 from fovea.runtime.files import write_csv
 
 COLUMNS = (
@@ -29,15 +30,19 @@ COLUMNS = (
 NEEDED = COLUMNS[:5]
 """Columns that a table must have to be read."""
 
-DROPPED = ("unknown_image", "unsafe_name", "not_a_number", "outside_image", "too_short")
+OBSERVERS = ("observer", "annotator")
+"""Names of the column that tells who looked, in any case; a table without it has one observer."""
+
+DROPPED = ("unknown_image", "unsafe_name", "repeated", "not_a_number", "outside_image", "too_short")
 """Reasons to drop a row. A row is counted under the first reason that applies."""
 
 _MISSING = frozenset({"", "."})  # spreadsheets and eye trackers write a lost value like this
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Fixations:
-    """The usable fixations on one image, in time order.
+    """The usable fixations on one image, by observer and time.
 
     Attributes:
         x: float64 [N], fractions of the width.
@@ -45,6 +50,7 @@ class Fixations:
         duration: float64 [N], milliseconds.
         dropped: Number of rows of this image that are not used.
         outside: Number of them that are outside the image.
+        sizes: Number of fixations of each observer, in the order of their names; they sum to N.
     """
 
     x: np.ndarray
@@ -52,27 +58,39 @@ class Fixations:
     duration: np.ndarray
     dropped: int = 0
     outside: int = 0
+    sizes: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.duration)
 
+    def by_observer(self) -> list["Fixations"]:
+        """Return the fixations of each observer."""
+        if len(self.sizes) < 2:
+            return [self]
+        ends = np.cumsum(self.sizes)[:-1]
+        parts = zip(*(np.split(values, ends) for values in (self.x, self.y, self.duration)), strict=True)
+        return [Fixations(*values) for values in parts]
+
     def first(self, share: float) -> "Fixations":
-        """Return the first `share` of the gaze by time, in (0, 1]; the last fixation is cut at that point."""
+        """Return the first `share` of the gaze of each observer, in (0, 1]; the last fixation is cut at that point."""
         if share >= 1:
             return self
-        before = np.cumsum(self.duration) - self.duration
-        left = np.minimum(self.duration, share * self.duration.sum() - before)
+        observers = self.by_observer()
+        left = np.concatenate([_first(each.duration, share) for each in observers])
         used = left > 0
-        return replace(self, x=self.x[used], y=self.y[used], duration=left[used])
+        sizes = tuple(int(part.sum()) for part in np.split(used, np.cumsum(self.sizes)[:-1])) if self.sizes else ()
+        return replace(self, x=self.x[used], y=self.y[used], duration=left[used], sizes=sizes)
 
     def statistics(self) -> dict[str, float]:
         """Return the figures that the manifest of a store records for an image."""
         total = round(float(self.duration.sum()), 3)
-        return {"fixations": len(self), "dropped": self.dropped, "duration_ms": total}
+        several = {"observers": len(self.sizes)} if len(self.sizes) > 1 else {}
+        return {"fixations": len(self), "dropped": self.dropped, "duration_ms": total, **several}
 
     def tobytes(self) -> bytes:
         """Return everything that a map depends on as bytes, the same on every machine."""
-        return b"".join(np.ascontiguousarray(values, "<f8").tobytes() for values in (self.x, self.y, self.duration))
+        arrays = [self.x, self.y, self.duration, *([np.array(self.sizes)] if len(self.sizes) > 1 else [])]
+        return b"".join(np.ascontiguousarray(values, "<f8").tobytes() for values in arrays)
 
 
 @dataclass(frozen=True)
@@ -85,7 +103,7 @@ class FixationTable:
 
     def of(self, image_id: str) -> Fixations:
         """Return the fixations on an image, which may be none."""
-        return self.images.get(image_id, _fixations([], Counter()))
+        return self.images.get(image_id, _Rows().fixations())
 
     def first(self, share: float) -> "FixationTable":
         """Keep the first `share` of the gaze on each image, see `Fixations.first`; the counts remain the file's."""
@@ -105,44 +123,78 @@ class FixationTable:
         return f"{counts['used']} of {counts['rows']} fixations used on {counts['images']} images{dropped}"
 
 
+@dataclass
+class _Rows:
+    """The rows of one image."""
+
+    kept: list[tuple[str, float, float, float, float]] = field(default_factory=list)  # observer, index, x, y, duration
+    lost: Counter[str] = field(default_factory=Counter)  # by reason
+
+    def fixations(self) -> Fixations:
+        rows = sorted(self.kept, key=lambda row: row[:2])
+        x, y, duration = np.array([row[2:] for row in rows], np.float64).reshape(-1, 3).T.copy()
+        sizes = Counter(row[0] for row in rows)
+        return Fixations(x, y, duration, self.lost.total(), self.lost["outside_image"], tuple(sizes.values()))
+
+    def numbered_twice(self) -> bool:
+        return len({row[:2] for row in self.kept}) < len(self.kept)
+
+
 def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -> FixationTable:
     """Read a fixation CSV. Rows belong to images by `IMAGE`, see `fovea.data.names`: `<slice>.jpg` means `<slice>`.
 
     Rows with coordinates outside [0, 1], lost values, short durations (the filter of Zhong et al. 2024), unknown
-    images or a path with `..` are counted and dropped.
+    images, a path with `..`, and all but the first of equal rows are counted and dropped.
 
     Args:
-        path: The CSV, UTF-8, with the columns of `NEEDED`.
+        path: The CSV, UTF-8, with the columns of `NEEDED`, and one of `OBSERVERS` if several people looked.
         ids: The image IDs of the data set.
         min_duration: The shortest fixation to use, in milliseconds.
 
     Raises:
         ValueError: The file is missing, empty, not UTF-8, lacks a column, has text instead of a number (the message
-            names line and column), or no row belongs to an image.
+            names line and column), two names mean one image, or no row belongs to an image.
     """
-    names = Names(ids, path)
+    names, seen = Names(ids, path), set()
     dropped = dict.fromkeys(DROPPED, 0)
-    lost: dict[str, Counter[str]] = {}
-    kept: dict[str, list[tuple[float, ...]]] = {}
-    for image, index, x, y, duration in _rows(path):
+    images: dict[str, _Rows] = {}
+    for cells, image, observer, index, x, y, duration in _rows(path):
         unsafe = ".." in image.replace("\\", "/").split("/")
         image_id = None if unsafe else names(image)
         if image_id is None:
             dropped["unsafe_name" if unsafe else "unknown_image"] += 1
-        elif reason := _reason_to_drop(x, y, duration, min_duration):
+            continue
+        rows = images.setdefault(image_id, _Rows())
+        if reason := "repeated" if cells in seen else _reason_to_drop(x, y, duration, min_duration):
             dropped[reason] += 1
-            lost.setdefault(image_id, Counter())[reason] += 1
+            rows.lost[reason] += 1
         else:
-            kept.setdefault(image_id, []).append((index, x, y, duration))
-    if not kept and not lost:
+            rows.kept.append((observer, index, x, y, duration))
+        seen.add(cells)
+    if not images:
         raise ValueError(_no_match(path, sum(dropped.values()), names))
-    images = {name: _fixations(kept.get(name, []), lost.get(name, Counter())) for name in sorted({*kept, *lost})}
-    return FixationTable(images, sum(map(len, kept.values())), dropped)
+    if dropped["repeated"]:
+        log.warning("%s: %d rows equal an earlier row and are dropped", path, dropped["repeated"])
+    if twice := [name for name, rows in sorted(images.items()) if rows.numbered_twice()]:
+        log.warning(
+            "%s: %d images have a CURRENT_FIX_INDEX twice: %s; if several people looked, add a column observer",
+            path,
+            len(twice),
+            first_few(twice),
+        )
+    used = sum(len(rows.kept) for rows in images.values())
+    return FixationTable({name: rows.fixations() for name, rows in sorted(images.items())}, used, dropped)
 
 
 def write_fixations(path: Path, rows: Iterable[Sequence[object]]) -> None:
     """Write rows in the order of `COLUMNS`; the file is complete or absent."""
     write_csv(path, COLUMNS, rows)
+
+
+def _first(duration: np.ndarray, share: float) -> np.ndarray:
+    """Return what is left of each duration in the first `share` of their sum."""
+    before = np.cumsum(duration) - duration
+    return np.clip(share * duration.sum() - before, 0, duration)
 
 
 def _reason_to_drop(x: float, y: float, duration: float, min_duration: float) -> str | None:
@@ -153,24 +205,27 @@ def _reason_to_drop(x: float, y: float, duration: float, min_duration: float) ->
     return "too_short" if duration < min_duration else None
 
 
-def _rows(path: Path) -> Iterator[tuple[str, float, float, float, float]]:
-    """Yield image, index, x, y and duration of each row."""
+def _rows(path: Path) -> Iterator[tuple[tuple[str, ...], str, str, float, float, float, float]]:
+    """Yield all cells, and image, observer, index, x, y and duration of each row."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             header = [name.strip() for name in next(reader, [])]
-            if not any(header):
-                raise ValueError(f"{path}: no header; the first line must name {', '.join(NEEDED)}")
-            if absent := [name for name in NEEDED if name not in header]:
-                raise ValueError(f"{path}: no column {', '.join(absent)}; the header has {first_few(header, 9)}")
-            columns = [header.index(name) for name in NEEDED]
-            for cells in filter(None, reader):
-                if len(cells) <= max(columns):
+            columns = _columns(path, header)
+            folded = [name.lower() for name in header]
+            observer = next((folded.index(name) for name in OBSERVERS if name in folded), None)
+            for cells in filter(any, reader):
+                if len(cells) <= max(*columns, observer or 0):
                     raise ValueError(f"{path}: line {reader.line_num} has only {len(cells)} cells; fix or delete it")
+                if extra := [cell for cell in cells[len(header) :] if cell.strip()]:
+                    raise ValueError(
+                        f"{path}: line {reader.line_num} has {len(extra)} cells more than the header, perhaps decimal "
+                        "commas; save the table with decimal points"
+                    )
                 image, *numbers = (cells[column].strip() for column in columns)
                 named = zip(NEEDED[1:], numbers, strict=True)
                 index, x, y, duration = (_number(path, reader.line_num, name, cell) for name, cell in named)
-                yield image, index, x, y, duration
+                yield tuple(cells), image, "" if observer is None else cells[observer].strip(), index, x, y, duration
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ValueError(f"cannot read {path}: {reason}; set labels.path to the fixation CSV") from error
@@ -178,6 +233,18 @@ def _rows(path: Path) -> Iterator[tuple[str, float, float, float, float]]:
         raise ValueError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from error
     except csv.Error as error:
         raise ValueError(f"{path}: not a CSV ({error}); save the table as CSV in UTF-8") from error
+
+
+def _columns(path: Path, header: list[str]) -> list[int]:
+    """Return the places of the needed columns."""
+    if not any(header):
+        raise ValueError(f"{path}: no header; the first line must name {', '.join(NEEDED)}")
+    if absent := [name for name in NEEDED if name not in header]:
+        near = nearest(absent, header) or f", the header has {first_few(header, 9)}"
+        raise ValueError(f"{path}: no column {', '.join(absent)}{near}; rename the column")
+    if several := [name for name in (*NEEDED, *OBSERVERS) if header.count(name) > 1]:
+        raise ValueError(f"{path}: several columns {first_few(several)}; keep one of each")
+    return [header.index(name) for name in NEEDED]
 
 
 def _number(path: Path, line: int, column: str, cell: str) -> float:
@@ -195,12 +262,5 @@ def _no_match(path: Path, rows: int, names: Names) -> str:
         return f"{path}: no fixation below the header; export the table again"
     recorded = first_few([repr(name) for name in names.found], 2)
     ids = names.nearest(names.found) or f", which has {first_few(sorted(names.ids or ()), 2)}"
-    return (
-        f"{path}: none of the {rows} rows ({recorded}) belongs to an image{ids}; check the column IMAGE and data.root"
-    )
-
-
-def _fixations(rows: list[tuple[float, ...]], lost: Counter[str]) -> Fixations:
-    table = np.array(sorted(rows, key=lambda row: row[0]), dtype=np.float64).reshape(-1, 4)
-    x, y, duration = (table[:, column].copy() for column in (1, 2, 3))
-    return Fixations(x, y, duration, dropped=lost.total(), outside=lost["outside_image"])
+    where = f"{path}: none of the {rows} rows ({recorded}) belongs to an image{ids}"
+    return f"{where}; check the column IMAGE and data.root"

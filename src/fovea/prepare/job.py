@@ -12,7 +12,7 @@ from fovea.data.fixations import Fixations
 from fovea.data.images.folder import Folder
 from fovea.data.store import Store
 from fovea.prepare.labels.label import Annotation, Label
-from fovea.prepare.quality import measure
+from fovea.prepare.quality import BETWEEN, between_observers, measure
 from fovea.prepare.refiners.refiner import Refiner
 from fovea.runtime.files import sha256
 
@@ -78,8 +78,12 @@ class Job:
         if not isinstance(item.annotation, Fixations):
             raise ValueError("quality is measured for gaze only; set quality=none")
         refined = self.store.read(item.image_id)
-        drawn = self.label.draw(item.annotation, (refined.shape[0], refined.shape[1]))
-        return measure(item.annotation, drawn, refined, self.thresholds, self._mask(item))
+        size = (refined.shape[0], refined.shape[1])
+        drawn = self.label.draw(item.annotation, size)
+        row = measure(item.annotation, drawn, refined, self.thresholds, self._mask(item))
+        if len(observers := item.annotation.by_observer()) > 1:
+            row[BETWEEN] = between_observers([self.label.draw(each, size) for each in observers])
+        return row
 
     def _mask(self, item: Item) -> np.ndarray | None:
         return self.dataset.mask(item.image_id) if item.masked else None

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from zlib import crc32
 
@@ -17,6 +18,9 @@ Rows = Mapping[str, Mapping[str, float]]
 
 INSIDE = "inside"
 """Key of the share of fixations inside the mask, which only rows of images with a mask have."""
+
+BETWEEN = "between_observers"
+"""Key of the agreement of observers, which only rows of images with several have."""
 
 _CURVE = "curve_"
 
@@ -100,6 +104,11 @@ def fixations_inside(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
     return float(np.mean(mask[rows, columns] > 0))
 
 
+def between_observers(heats: Sequence[np.ndarray]) -> float:
+    """Return the mean Dice of the heatmaps of two observers at 0.5, over all pairs."""
+    return float(np.mean([dice(one >= 0.5, other >= 0.5) for one, other in combinations(heats, 2)]))
+
+
 def center_offset(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
     """Return the distance between the mean of the fixations and the center of the mask, in fractions of the sides.
 
@@ -150,5 +159,5 @@ def write_quality(path: Path, rows: Rows) -> None:
 
 
 def _keys(rows: Rows) -> list[str]:
-    """Return all keys in the order of the longest row."""
-    return max((list(row) for row in rows.values()), key=len, default=[])
+    """Return all keys, in the order of the longest rows."""
+    return list(dict.fromkeys(key for row in sorted(rows.values(), key=len, reverse=True) for key in row))

@@ -90,7 +90,10 @@ def prepare(
         raise ValueError(f"none of {len(labeled)} maps could be made; the first: {failures[labeled[0]]}")
     rows = {image_id: row for image_id, (_, row) in done.items() if row}
     statistics = {image_id: figures for image_id, (figures, _) in done.items()}
-    survey = Survey(rows, thresholds, unlabeled, table.summary(), failures, statistics)
+    splits = dataset.splits()
+    needless = {*splits["test"], *splits.get("unlabeled", ())}
+    empty = [image_id for image_id in unlabeled if image_id not in needless]
+    survey = Survey(rows, thresholds, empty, table.summary(), failures, statistics)
     if shard is None:
         if rows:
             _write_quality(job, survey, items, page)

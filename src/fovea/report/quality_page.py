@@ -11,7 +11,7 @@ from PIL import Image
 from fovea.data.fixations import Fixations
 from fovea.pictures.overlay import TRUTH, outline, overlay
 from fovea.pictures.panels import fixation_panel, map_panel
-from fovea.prepare.quality import INSIDE, column, curve, dice_key
+from fovea.prepare.quality import BETWEEN, INSIDE, column, curve, dice_key
 from fovea.prepare.verdict import Survey
 from fovea.report.charts import curve_chart, histogram
 from fovea.report.pages import data_uri, render
@@ -37,6 +37,7 @@ _ALWAYS = {
     "off_image": ("off image", "share of the fixations outside the image"),
     "agreement": ("agreement", "Dice of heatmap and map at the first level: 1 if the refinement changed nothing"),
 }
+_SEVERAL = {BETWEEN: ("between observers", "Dice of the heatmaps of two observers at 0.5, mean over all pairs")}
 _PUBLISHED = {INSIDE: {"webcam": 0.17, "EyeLink": 0.90}, "offset": {"EyeLink": 0.041, "webcam": 0.267}}
 
 View = Callable[[str], tuple[np.ndarray, Fixations, np.ndarray, np.ndarray, np.ndarray | None]]
@@ -110,14 +111,15 @@ def ranking(survey: Survey) -> list[str]:
 
 def _columns(survey: Survey) -> dict[str, tuple[str, str]]:
     """Return label and explanation of each column of the table, by key."""
+    always = _ALWAYS | (_SEVERAL if any(BETWEEN in row for row in survey.rows.values()) else {})
     if not survey.masks:
-        return _ALWAYS
+        return always
     keys = {
         dice_key(source, t): f"Dice of the {source} at {t:g}"
         for source in ("map", "heatmap")
         for t in survey.thresholds
     }
-    return {key: (key, f"{text} with the mask") for key, text in keys.items()} | _WITH_MASKS | _ALWAYS
+    return {key: (key, f"{text} with the mask") for key, text in keys.items()} | _WITH_MASKS | always
 
 
 def _levels(survey: Survey) -> dict[str, Any] | None:

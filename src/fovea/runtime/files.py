@@ -105,3 +105,11 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describes(about: Path, path: Path) -> bool:
+    """Return whether `about`, JSON that a command of ours wrote, has the `sha256` of the file `path`."""
+    try:
+        return bool(json.loads(about.read_bytes())["sha256"] == sha256(path))
+    except (OSError, ValueError, TypeError, KeyError):
+        return False

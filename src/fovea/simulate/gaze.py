@@ -1,7 +1,7 @@
 """A simulated observer: fixations made from masks, for data sets without gaze."""
 
 from binascii import crc32
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from tqdm import tqdm
 from fovea.data.fixations import write_fixations
 from fovea.data.images.folder import Folder
 from fovea.runtime.bounds import NonNegative, Positive
+from fovea.runtime.files import describes, sha256, write_json
 
 _SACCADE = 45.0  # mean ms from one fixation to the next
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
@@ -89,9 +90,14 @@ def rows(image_id: str, file: str, mask: np.ndarray, observer: Observer, seed: i
 def simulate_folder(dataset: Folder, out: Path, observer: Observer, seed: int = 0) -> tuple[int, int]:
     """Write the fixation CSV of all images that have a mask; return the number of its rows and of the images.
 
+    `<out>.simulate.json` beside it has the observer, the seed and the hash of the CSV.
+
     Raises:
-        ValueError: No image has a mask, a mask cannot be read, or the CSV cannot be written.
+        ValueError: No image has a mask, a mask cannot be read, or the CSV cannot be written or is not of a simulation.
     """
+    about = out.with_name(f"{out.name}.simulate.json")
+    if out.exists() and not describes(about, out):
+        raise ValueError(f"out: {out} exists, and fovea-simulate did not write it; set another out")
     ids = [image_id for image_id in dataset.ids if dataset.has_mask(image_id)]
     if not ids:
         raise ValueError(f"{dataset.root}: no image has a mask to simulate fixations from; add masks")
@@ -100,6 +106,7 @@ def simulate_folder(dataset: Folder, out: Path, observer: Observer, seed: int = 
         file = dataset.image_path(image_id).name
         table.extend(rows(image_id, file, dataset.mask(image_id), observer, seed))
     write_fixations(out, table)
+    write_json(about, {"observer": asdict(observer), "seed": seed, "sha256": sha256(out)})
     return len(table), len(ids)
 
 

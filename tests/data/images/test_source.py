@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fovea.cli.evaluate import data_of
 from fovea.data.images.folder import Folder
 from fovea.data.images.source import Images
 from fovea.data.store import Store, parameters
@@ -232,3 +233,21 @@ def test_a_sheet_without_fixations_says_so_once(root: Path, caplog: pytest.LogCa
     for _ in range(2):
         panels({"id": IDS[0], "target": torch.zeros(8, 10)}, {"prediction": np.zeros((8, 10), np.int64)})
     assert caplog.text.count("old/fixations.csv") == 1
+
+
+def test_a_sheet_without_maps_says_why(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = make_store(root / "store", IDS)
+    images = source(root, maps={"store": str(store), "labels": LABELS | {"sigma": 31.0}, "refine": REFINE})
+    assert images.split("val").panels.store is None
+    assert "the contact sheet shows no maps: " in caplog.text and "labels.sigma is 31 here" in caplog.text
+
+
+def test_labels_follow_a_moved_root(tmp_path: Path) -> None:
+    labels = {"path": "/old/a/gaze.csv", "sigma": 70}
+    maps = {"store": "s", "labels": labels, "refine": {}}
+    trained = {"_target_": f"{Images.__module__}.Images", "root": "/old/a", "maps": maps, "gaze": {"path": "/x.csv"}}
+    moved = data_of({"root": "/new"}, trained, tmp_path)
+    assert (moved["maps"]["labels"]["path"], moved["gaze"]["path"]) == ("/new/gaze.csv", "/x.csv")
+    given = {"root": "/new", "maps": {"labels": {"path": "/old/a/gaze.csv"}}}
+    assert data_of(given, trained, tmp_path)["maps"]["labels"]["path"] == "/old/a/gaze.csv"
+    assert labels["path"] == "/old/a/gaze.csv"

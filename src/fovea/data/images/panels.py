@@ -61,7 +61,9 @@ class Panels:
         try:
             if self.given is not None:
                 self.given.check(self.parameters, self.fixations)
-        except ValueError:
+        except ValueError as error:
+            if self.given is not None and (self.given.path / "manifest.json").exists():
+                log.warning("the contact sheet shows no maps: %s", error)
             return None
         return self.given
 

@@ -26,5 +26,7 @@ class Gaze:
         return read_fixations(Path(self.path).expanduser(), ids, self.min_duration).first(self.dose)
 
     def draw(self, annotation: Fixations, size: tuple[int, int]) -> np.ndarray:
-        """Return the heatmap. It is 0, not 0.5, where nobody looked: that tells background."""
-        return heatmap(annotation.x, annotation.y, annotation.duration, size, self.canvas, self.sigma)
+        """Return the heatmap, the mean over the observers. It is 0 where nobody looked: that tells background."""
+        parts = annotation.by_observer()
+        heats = [heatmap(each.x, each.y, each.duration, size, self.canvas, self.sigma) for each in parts]
+        return heats[0] if len(heats) == 1 else np.mean(heats, axis=0)
