@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Pa
 
 def _moved(trained: Mapping[str, Any], root: str | None) -> Config:
     """Return the group of a checkpoint; files of labels below its root are those below the new root."""
-    data: Any = OmegaConf.to_container(OmegaConf.create(dict(trained)))
+    data = deepcopy(dict(trained))
     for group in (data.get("gaze"), (data.get("maps") or {}).get("labels")) if root is not None else ():
         if group and group.get("path") and Path(group["path"]).is_relative_to(data["root"]):
             group["path"] = str(Path(root) / Path(group["path"]).relative_to(data["root"]))
