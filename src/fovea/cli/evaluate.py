@@ -140,8 +140,8 @@ def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Pa
 def _moved(trained: Mapping[str, Any], root: str | None) -> Config:
     """Return the group of a checkpoint; files of labels below its root are those below the new root."""
     data = deepcopy(dict(trained))
-    for group in (data.get("gaze"), (data.get("maps") or {}).get("labels")) if root is not None else ():
-        if group and group.get("path") and Path(group["path"]).is_relative_to(data["root"]):
+    for group in (data.get("gaze"), (data.get("maps") or {}).get("labels")):
+        if root and group and group.get("path") and Path(group["path"]).is_relative_to(data["root"]):
             group["path"] = str(Path(root) / Path(group["path"]).relative_to(data["root"]))
     return data
 
