@@ -52,21 +52,26 @@ def test_invalid_volumes_do_not_stop_the_others(tmp_path: Path) -> None:
 def test_names_are_read_in_any_case_and_other_files_are_listed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source, out = tmp_path / "in", tmp_path / "in" / "out"
+    source, out = tmp_path / "in", tmp_path / "out"
     write(source / "a_ct.nii", VOXELS)
     for name in ("LOUD_CT.NII.GZ", "sub/a_T1.nii.gz"):
         (source / name).parent.mkdir(exist_ok=True)
         (source / name).write_bytes(gzip.compress((source / "a_ct.nii").read_bytes()))
     for name in ("a_pet.nii.gz", "notes.txt", "slice.dcm", ".hidden_ct.nii"):
         (source / name).write_bytes(b"")
-    for _ in range(2):  # the second time with the masks of the first one below the input
+    for _ in range(2):
         with caplog.at_level(logging.WARNING):
             assert predict(source, out) == (3, {})
         assert written(out) == ["LOUD_ct.nii.gz", "a_ct.nii.gz", "sub/a_t1.nii.gz"]
-    assert "3 files are left aside" in caplog.text and "a_pet.nii.gz, notes.txt, slice.dcm" in caplog.text
+    assert "left aside: 3 files" in caplog.text and "a_pet.nii.gz, notes.txt, slice.dcm" in caplog.text
     mask = nib.load(out / "masks" / "LOUD_ct.nii.gz")
     assert np.array_equal(mask.dataobj, VOXELS.mean() < VOXELS)
     assert predict(source / "a_ct.nii", tmp_path / "one") == (1, {}) and written(tmp_path / "one") == ["a_ct.nii.gz"]
+    (truth := tmp_path / "other" / "masks" / "a_ct.nii.gz").parent.mkdir(parents=True)
+    truth.write_bytes(b"truth")
+    with pytest.raises(ValueError, match=r"a_ct\.nii\.gz is not as fovea-predict wrote"):
+        predict(source, tmp_path / "other")
+    assert truth.read_bytes() == b"truth"
 
 
 def test_an_ending_is_the_longest_modality(tmp_path: Path) -> None:
@@ -79,8 +84,6 @@ def test_an_ending_is_the_longest_modality(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_volumes_or_with_one_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="input: no such file or folder"):
-        predict(tmp_path / "none", tmp_path / "out")
     write(tmp_path / "in" / "a_pet.nii", VOXELS)
     with pytest.raises(ValueError, match=r"no volume with a name like <case>_ct\.nii\.gz or <case>_t1"):
         predict(tmp_path / "in", tmp_path / "out")

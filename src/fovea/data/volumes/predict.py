@@ -37,16 +37,13 @@ def predict_volumes(
         predictor: Predicts whole volumes; see `fovea.data.volumes.windows.SlidingWindow`.
         source: A `<case>_<modality>.nii.gz` (or `.nii`), or a folder of them, which may have folders.
         modalities: The modalities of the network.
-        spacing: See `fovea.data.volumes.prepared.Prepared`.
-        intensity: See `fovea.data.volumes.prepared.Prepared`.
+        spacing: See `fovea.data.volumes.prepared.Prepared`, also for `intensity`.
+        intensity: A transform for each modality.
         device: Device of the network.
         out: Folder for the masks and overlays.
 
     Returns:
         The number of volumes, and the reason by name for each one that failed.
-
-    Raises:
-        ValueError: `source` has no such files, or `out` cannot be written.
     """
     cases = _find_cases(source, modalities)
     volumes = {f"{case}_{name}": path for case, paths in cases.items() for name, path in paths.items()}
@@ -96,7 +93,7 @@ def _find_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, 
     for path in found:
         name = path.relative_to(source if source.is_dir() else source.parent).as_posix()
         suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
-        stem = name.removesuffix(name[-len(suffix) :]) if suffix else ""
+        stem = name[: -len(suffix)] if suffix else ""
         if not (modality := _modality(stem, modalities)):
             aside.append(path)
             continue
