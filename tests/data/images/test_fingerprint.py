@@ -1,7 +1,8 @@
-"""Everything that affects a cached image is in the fingerprint of its file."""
+"""Everything that affects a cached image or a map is in the fingerprint of its file or in the store."""
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 from fovea.data.cache import fingerprint
 from fovea.data.images.folder import Folder
 from fovea.data.images.samples import Resized
-from fovea.data.store import Store
+from fovea.data.store import Store, parameters
 from fovea.data.targets import Mask, PseudoMask
 
 KINDS = ("image", "mask", "pseudo")
@@ -42,12 +43,8 @@ def resized(root: Path, size: int = 16, dataset: type[Folder] = Folder, **option
     return Resized(folder, ["a"], [Mask(folder), PseudoMask(Store(root / "store"), {}, 0.5)], size)
 
 
-def rewrite_image(root: Path) -> None:
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / "images" / "a.png")
-
-
-def touch_mask(root: Path) -> None:
-    os.utime(root / "masks" / "a.png", ns=(1, 1))
+def touch(root: Path, kind: str) -> None:
+    os.utime(root / kind / "a.png", ns=(1, 1))
 
 
 def rewrite_map(root: Path) -> None:
@@ -60,8 +57,8 @@ def rewrite_map(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "changed"),
     [
-        (rewrite_image, {"image", "mask"}),  # the size of a mask is compared with its image
-        (touch_mask, {"mask"}),
+        (partial(touch, kind="images"), {"image", "mask"}),  # the size of a mask is compared with its image
+        (partial(touch, kind="masks"), {"mask"}),
         (rewrite_map, {"pseudo"}),
     ],
 )
@@ -71,7 +68,19 @@ def test_a_changed_file_changes_it(root: Path, change: Callable[[Path], None], c
     assert {kind for kind in KINDS if before[kind] != fingerprint(resized(root), kind)} == changed
 
 
-def test_size_channels_and_class_change_it(root: Path) -> None:
-    several = [resized(root), resized(root, size=17), resized(root, channels=1), resized(root, dataset=Own)]
-    assert len({fingerprint(source, "image") for source in several}) == 4
+def test_size_class_and_how_images_are_read_change_it(root: Path) -> None:
+    options: list[dict[str, Any]] = [{"size": 17}, {"channels": 1}, {"dataset": Own}, {"range": [0, 9]}]
+    several = [resized(root), *(resized(root, **each) for each in options), resized(root, exif="apply")]
+    assert len({fingerprint(source, "image") for source in several}) == 6
+    assert fingerprint(several[0], "mask") != fingerprint(several[-1], "mask")
     assert fingerprint(resized(root), "image") == fingerprint(resized(root), "image")
+
+
+def test_how_images_are_read_is_in_the_store(root: Path) -> None:
+    labels, refine = {"name": "gaze"}, {"name": "none"}
+    plain = parameters(labels, refine)
+    assert parameters(labels, refine, {"range": None, "exif": "ignore"}) == plain  # stores of earlier versions
+    store = Store(root / "store")
+    store.finish(dict(store.manifest) | {"parameters": plain})
+    with pytest.raises(ValueError, match=r"data\.exif is apply here .* data\.range is \[0, 4095\] here but the store"):
+        store.check(parameters(labels, refine, {"range": [0, 4095], "exif": "apply"}))

@@ -120,6 +120,7 @@ def test_labels_that_cannot_be_right_are_refused(tmp_path: Path, name: str, pixe
         ("mixed.jpg", DISC * 1 + OTHER * 255, "two or more structures"),
         ("blue.jpg", color((DISC, (0, 0, 255))), "has no colors"),
         ("blue.png", color((DISC, (0, 0, 255))), r"has no colors, here is \(0, 0, 255\); .*data.classes"),
+        ("both.jpg", color((DISC, (255, 0, 0)), (OTHER, (0, 255, 0))), "has no colors"),
         ("both.png", color((DISC, (255, 0, 0)), (OTHER, (0, 255, 0))), r"\(255, 0, 0\), \(0, 255, 0\)"),
         ("one.png", DISC * 170, "0, 170"),
         ("two.png", DISC * 85 + OTHER * 170, "0, 85, 170; .*two or more structures"),

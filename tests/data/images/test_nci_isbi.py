@@ -22,7 +22,9 @@ def root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def listed(root: Path) -> NciIsbi:
-    """A data set of the published lists, without an image."""
+    """A data set of the published lists, with one other image."""
+    (root / "images").mkdir()
+    (root / "images" / "other_1.dcm").touch()
     for split in ("train", "test"):
         (root / f"{split}.txt").write_text("\n".join(published(f"nci_isbi_{split}")))
     return NciIsbi(root, channels=1)
@@ -37,35 +39,28 @@ def header(spacing: bytes | None) -> bytes:
     return bytes(128) + b"DICM" + length + syntax + rows + columns + between
 
 
-def test_validation_is_carved_by_patient(tmp_path: Path) -> None:
-    data = listed(tmp_path)
+def test_val_is_drawn_by_patient_and_no_patient_is_in_two_lists(tmp_path: Path) -> None:
+    data, train = listed(tmp_path), published("nci_isbi_train")
     splits = data.splits()
     patients = {split: {data.patient(name) for name in ids} for split, ids in splits.items()}
     assert [len(each) for each in patients.values()] == [53, 6, 10]
     assert not patients["train"] & patients["val"]
-    assert sorted(splits["train"] + splits["val"]) == sorted(published("nci_isbi_train"))
-
-
-def test_a_patient_in_two_lists_is_refused(tmp_path: Path) -> None:
-    data = listed(tmp_path)
-    moved = published("nci_isbi_train")[0]
-    (tmp_path / "val.txt").write_text(moved)
-    (tmp_path / "train.txt").write_text("\n".join(published("nci_isbi_train")[1:]))
-    with pytest.raises(ValueError, match=f"both in train and in val: {data.patient(moved)};"):
+    assert sorted(splits["train"] + splits["val"]) == sorted(train)
+    (tmp_path / "val.txt").write_text(train[0])
+    (tmp_path / "train.txt").write_text("\n".join(train[1:]))
+    with pytest.raises(ValueError, match=f"both in train and in val: {data.patient(train[0])};"):
         data.splits()
 
 
-def test_slices_are_min_max_scaled(root: Path) -> None:
+def test_slices_are_min_max_scaled(root: Path, tmp_path: Path) -> None:
     data = NciIsbi(root, channels=1)
     for name in data.ids[::7]:
         image = data.image(name)
         assert image.shape == (*data.size(name), 1) == (160, 160, 1)
         assert (image.dtype, image.min(), image.max()) == (np.uint8, 0, 255)
         assert data.mask(name).shape == (160, 160)
-
-
-def test_pixels_have_the_size_of_the_header(root: Path) -> None:
-    assert NciIsbi(root, channels=1).spacing("Prostate3T-01-0001_5") == (1.2, 1.2)
+        assert data.spacing(name) == (1.2, 1.2)
+    np.testing.assert_array_equal(NciIsbi(root, channels=3).image(name), np.repeat(image, 3, axis=2))
 
 
 @pytest.mark.parametrize(
@@ -87,33 +82,13 @@ def test_an_invalid_spacing_is_none(tmp_path: Path, written: bytes | None, expec
     assert NciIsbi(tmp_path, channels=1).spacing("p_1") == expected
 
 
-def test_other_slices_are_decoded_the_same(root: Path, tmp_path: Path) -> None:
-    data = NciIsbi(root, channels=1)
-    elsewhere = tmp_path / "unseen.dcm"
-    elsewhere.write_bytes(data.image_path(data.ids[0]).read_bytes())
-    np.testing.assert_array_equal(NciIsbi.decode(elsewhere, 1), data.image(data.ids[0]))
-
-
-def test_gray_is_repeated_for_three_channels(root: Path) -> None:
-    image = NciIsbi(root, channels=3).image("Prostate3T-01-0001_5")
-    assert image.shape == (160, 160, 3)
-    assert np.ptp(image, axis=2).max() == 0
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no DICOM"])
-def test_a_damaged_slice_is_named(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "x.dcm"
+@pytest.mark.parametrize("content", [None, b"", b"no DICOM", "half"])
+def test_a_damaged_slice_is_named(root: Path, tmp_path: Path, content: bytes | str | None) -> None:
+    path, whole = tmp_path / "x.dcm", (root / "images" / "Prostate3T-01-0001_5.dcm").read_bytes()
     if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"x\.dcm"):
+        path.write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"cannot (read|decode) .*x\.dcm"):
         read_slice(path)
-
-
-def test_a_slice_cut_short_is_named(root: Path, tmp_path: Path) -> None:
-    whole = (root / "images" / "Prostate3T-01-0001_5.dcm").read_bytes()
-    (tmp_path / "x.dcm").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"cannot decode .*x\.dcm"):
-        read_slice(tmp_path / "x.dcm")
 
 
 def rewritten(path: Path, out: Path, pixels: np.ndarray, **tags: object) -> Path:
@@ -155,6 +130,18 @@ class TestPresentation:
         stored = pydicom.dcmread(path).pixel_array.astype(np.int64)
         other = rewritten(path, tmp_path / "x.dcm", (sign * stored + offset).astype(np.uint16), **tags)
         np.testing.assert_array_equal(read_slice(other), read_slice(path))
+
+    @pytest.mark.parametrize("inverse", [False, True])
+    def test_a_window_is_in_values_after_rescaling(self, path: Path, tmp_path: Path, inverse: bool) -> None:
+        stored = pydicom.dcmread(path).pixel_array
+        tags = {"RescaleSlope": "2", "RescaleIntercept": "-100"}
+        tags |= {"PhotometricInterpretation": "MONOCHROME1"} if inverse else {}
+        window = np.clip((stored * 2.0 - 100) / 400, 0, 1)
+        shown = read_slice(rewritten(path, tmp_path / "x.dcm", stored, **tags), (0, 400))
+        np.testing.assert_allclose(shown, 255 * (1 - window if inverse else window), atol=1)
+        broken = rewritten(path, tmp_path / "x.dcm", stored, RescaleSlope="nan", RescaleIntercept="0")
+        with pytest.raises(ValueError, match=r"x\.dcm: RescaleSlope or RescaleIntercept is not a number"):
+            read_slice(broken)
 
     @pytest.mark.parametrize(
         ("dtype", "value", "limit"),

@@ -104,6 +104,8 @@ def _modality(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
     if "RescaleSlope" in dataset and "RescaleIntercept" not in dataset:
         dataset.RescaleIntercept = 0
     values: np.ndarray = apply_modality_lut(stored, dataset).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("RescaleSlope or RescaleIntercept is not a number")
     return values
 
 

@@ -1,0 +1,125 @@
+"""Damaged files: each is predicted or refused in one line, and all others are done."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import albumentations as A
+import numpy as np
+import pydicom
+import pytest
+import torch
+from PIL import Image
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from torch import nn
+
+from fovea.data.images.files import image_size, read_image
+from fovea.data.images.masks import read_mask
+from fovea.data.images.nci_isbi import NciIsbi, read_header
+from fovea.data.images.predict import predict
+
+MUTATIONS = 500
+Read = Callable[[Path], Any]
+
+
+class Empty(nn.Module):
+    """Predict background everywhere."""
+
+    def forward(self, image: torch.Tensor, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+        return {"prediction": torch.zeros(1, 1, *size)}
+
+
+def mutated(rng: np.random.Generator, whole: bytes, others: list[bytes]) -> bytes:
+    """Return a file with changed bytes, a part cut off or out, bytes inserted, or the start of another file."""
+    data, length = bytearray(whole), len(whole)
+    start = int(rng.integers(length)) if rng.random() < 0.5 else int(rng.integers(min(length, 400)))  # often the header
+    match rng.integers(5):
+        case 0:
+            for place in rng.integers(start, length, rng.integers(1, 6)):
+                data[place] = rng.integers(256)
+        case 1:
+            del data[start:]
+        case 2:
+            del data[start : start + int(rng.integers(1, 40))]
+        case 3:
+            data[start:start] = rng.bytes(int(rng.integers(1, 40)))
+        case _:
+            size = int(rng.integers(1, 200))
+            data[:size] = others[rng.integers(len(others))][:size]
+    return bytes(data)
+
+
+def image_file(suffix: str, **options: Any) -> bytes:
+    """Return a file of noise; TIFF files of several pages too."""
+    rng, file, exif = np.random.default_rng(1), BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    deep = options.pop("deep", False)
+    pixels = rng.integers(0, 4096, (24, 20), np.uint16) if deep else rng.integers(0, 256, (24, 20, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    pages = {"save_all": True, "append_images": [image] * 2} if options.pop("pages", False) else {}
+    image.save(file, suffix, exif=exif, **pages, **options)
+    return file.getvalue()
+
+
+def slices(real_data: Path) -> list[bytes]:
+    """Return a real slice in four transfer syntaxes, cropped to 24 x 20 pixels."""
+    path = next((real_data / "NCI-ISBI-2013" / "raw").rglob("*.dcm"))
+    files = []
+    for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless):
+        dataset = pydicom.dcmread(path)
+        pixels = np.ascontiguousarray(dataset.pixel_array[:24, :20])
+        dataset.Rows, dataset.Columns = pixels.shape
+        dataset.PixelData = pixels.astype(">u2" if syntax == ExplicitVRBigEndian else "<u2").tobytes()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else syntax
+        if syntax == RLELossless:
+            dataset.compress(RLELossless)
+        file = BytesIO()
+        little, implicit = syntax != ExplicitVRBigEndian, syntax == ImplicitVRLittleEndian
+        pydicom.dcmwrite(file, dataset, little_endian=little, implicit_vr=implicit)
+        files.append(file.getvalue())
+    return files
+
+
+def fuzz(folder: Path, suffix: str, wholes: list[bytes], decode: Read, readers: list[Read]) -> str:
+    """Predict a folder of damaged files and undamaged ones between them; return how many of which kind there were."""
+    rng, images = np.random.default_rng(0), {}
+    for number in range(MUTATIONS):
+        images[f"damaged{number}"] = folder / f"damaged{number}.{suffix}"
+        images[f"damaged{number}"].write_bytes(mutated(rng, wholes[number % len(wholes)], wholes))
+        if number % 50 == 0:
+            images[f"whole{number}"] = folder / f"whole{number}.{suffix}"
+            images[f"whole{number}"].write_bytes(wholes[0])
+    failures = predict(Empty(), images, decode, 8, A.Normalize(), torch.device("cpu"), folder / "out")
+    assert not [name for name in failures if name.startswith("whole")]
+    masks = {path.stem for path in (folder / "out" / "masks").iterdir()}
+    assert masks == images.keys() - failures.keys()
+    lines = [*failures.values()]
+    for path in images.values():
+        for read in readers:
+            try:
+                read(path)
+            except ValueError as error:
+                lines.append(str(error))
+    assert all("\n" not in line and str(folder) in line for line in lines)
+    return f"{suffix}: {MUTATIONS} mutations, {len(failures)} refused, {MUTATIONS - len(failures)} read"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow and pydicom, about the damage
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "dcm"])
+def test_damage_is_one_line_and_the_other_files_are_done(tmp_path: Path, suffix: str, request: Any) -> None:
+    if suffix == "dcm":
+        wholes = slices(request.getfixturevalue("real_data"))
+        counts = fuzz(tmp_path, suffix, wholes, lambda path: NciIsbi.decode(path, 3), [read_header])
+    else:
+        options: dict[str, list[dict[str, Any]]] = {
+            "png": [{}, {"deep": True}, {"compress_level": 0}],
+            "jpg": [{}, {"progressive": True}],
+            "tif": [{}, {"compression": "tiff_lzw"}, {"deep": True}, {"compression": "tiff_jpeg"}, {"pages": True}],
+        }
+        names = {"png": "PNG", "jpg": "JPEG", "tif": "TIFF"}
+        wholes = [image_file(names[suffix], **each) for each in options[suffix]]
+        readers = [read_mask, image_size, lambda path: image_size(path, "apply"), lambda path: read_mask(path, 3)]
+        counts = fuzz(tmp_path, suffix, wholes, lambda path: read_image(path, 3, (0, 4095), "apply"), readers)
+    print(counts)  # pytest -s shows it
