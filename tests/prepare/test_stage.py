@@ -260,6 +260,15 @@ class TestRestart:
             run(root)
         assert files(root / "store") == before
 
+    @pytest.mark.parametrize("name", ["manifest.json", "quality.csv", "maps/a.png"])
+    def test_files_that_are_not_of_a_store_are_refused(self, root: Path, name: str) -> None:
+        path = root / "store" / name
+        path.parent.mkdir(parents=True)
+        path.write_text('{"name": "mine"}')
+        with pytest.raises(ValueError, match=rf"store: {name} is there, but no map that fovea made; .*another store"):
+            run(root, quality="labels")
+        assert files(root / "store") == {name: b'{"name": "mine"}'}
+
     def test_a_store_without_the_hash_of_its_labels_is_continued(self, root: Path) -> None:
         run(root)
         path = root / "store" / "manifest.json"

@@ -18,6 +18,7 @@ from fovea.runtime.files import make_folder, remove_abandoned, sha256, write_byt
 _DEPTH = 65535
 _LAST_CHUNK = b"IEND\xaeB`\x82"  # the end of every complete PNG
 _TEXT = "fovea"  # keyword of the text chunk that contains the record of a map
+_REPLACED = ("manifest.json", "quality.csv", "quality.html")
 _NOT_IN_MAPS = ("_target_", "folder", "name", "path", "thresholds")  # keys of `labels` and `refine`
 
 
@@ -152,9 +153,9 @@ class Store:
         return f"set store={another} and run {self.command(another)}"
 
     def refuse_mixture(self, parameters: Mapping[str, object], images: Mapping[str, Path], labels: str | None) -> None:
-        """Before writing, refuse a store of other parameters, labels or images.
+        """Before writing, refuse a store of other parameters, labels or images, and files that are not of a store.
 
-        A store without a valid manifest is accepted and checked map by map.
+        A store without a valid manifest, but with maps, is accepted and checked map by map.
 
         Args:
             parameters: Of the maps that will be written.
@@ -164,6 +165,7 @@ class Store:
         try:
             problems = list(self.differences(parameters).values())
         except ValueError:
+            self._refuse_foreign()
             return
         imported = "imported" in self.manifest
         if imported != (labels is None):
@@ -177,6 +179,16 @@ class Store:
         if problems:
             another = self._another(parameters, labels)
             raise ValueError(f"{self.path}: {', '.join(problems)}; set store={another}, or delete this one")
+
+    def _refuse_foreign(self) -> None:
+        """Refuse a folder with files under the names of a store, none of which is a map with a record."""
+        maps = sorted((self.path / "maps").glob("[!.]*.png"))
+        present = [path for name in _REPLACED if (path := self.path / name).exists()] + maps
+        if present and all(self.record(path.stem) is None for path in maps):
+            raise ValueError(
+                f"{self.path}: {present[0].relative_to(self.path)} is there, but no map that fovea made; nothing is "
+                "replaced: set another store, or delete the folder if it was one"
+            )
 
     def _has_other_labels(self, path: Path) -> bool:
         """Return whether the labels are another file than that of the manifest, as far as both are known."""
@@ -226,7 +238,7 @@ class Store:
 
     def _retract(self) -> None:
         """Remove the manifest and the quality files, because a map is about to change."""
-        for name in ("manifest.json", "quality.csv", "quality.html"):
+        for name in _REPLACED:
             (self.path / name).unlink(missing_ok=True)
         self.__dict__.pop("manifest", None)
 
