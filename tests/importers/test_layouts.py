@@ -268,7 +268,7 @@ class TestOthers:
         )
         (trial,) = importer("smi").read(table(tmp_path / "s.txt", text)).trials
         assert trial.duration is None and trial.image == "a.bmp"
-        assert trial.x.tolist() == [858.16, 844.17] and trial.start.tolist() == pytest.approx([0, 3.989])
+        assert trial.x.tolist() == pytest.approx([858.66, 844.67]) and trial.start.tolist() == pytest.approx([0, 3.989])
 
     def test_gazepoint(self, imported: Import, tmp_path: Path) -> None:
         text = "MEDIA_ID,MEDIA_NAME,CNT,TIME(2020/03/09 10:11:12.123),"
@@ -300,7 +300,11 @@ class TestOthers:
         ("rows", "keys", "message"),
         [
             ("a,1,1,0,0.25\na,2,2,1,0.3\n", {}, "median fixation lasts .* format.duration_unit"),
-            ("a,1,1,0,200\na,2,2,8,200\na,3,3,16,200\n", {}, "set format.columns.fixation or format.trial_columns"),
+            (
+                "a,1,1,0,200\na,2,2,8,200\na,3,3,16,200\n",
+                {},
+                "set format.columns.fixation, format.columns.observer or format.trial_columns",
+            ),
             ("a,1,1,0,\na,2,2,2000,\n", {"duration": None}, "2000 ms apart; check format.time_unit"),
         ],
     )

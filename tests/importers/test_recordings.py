@@ -74,7 +74,8 @@ class TestFixations:
         exports.asc(folder / "two.asc", "L")
         imported("eyelink_asc", folder)
         table = rows(tmp_path / "out.csv")
-        assert [row["CURRENT_FIX_INDEX"] for row in table if row["IMAGE"] == "a.png"] == ["1", "2", "3", "4", "5", "6"]
+        found = [(row["CURRENT_FIX_INDEX"], row["observer"]) for row in table if row["IMAGE"] == "a.png"]
+        assert found == [(index, name) for name in ("one", "two") for index in "123"]
 
 
 class TestSamples:
@@ -118,7 +119,7 @@ class TestPlace:
         place, source = Place(fit="contain"), exports.asc(tmp_path / "s.asc")
         table, _ = imported("eyelink_asc", source, screen=NONE, place=place, dataset=dataset)
         assert table[1][1:3] == pytest.approx(((660 - 150) / 1620, 340 / 1080), abs=1e-6)
-        assert (tmp_path / "out.csv").read_text().splitlines()[1].endswith(",400,600")
+        assert (tmp_path / "out.csv").read_text().splitlines()[1].endswith(",400,600,s")
 
     def test_native_is_pixel_by_pixel(self, imported: Import, dataset, tmp_path: Path) -> None:
         table, _ = imported("tobii", exports.tobii(tmp_path / "s.tsv"), place=Place(fit="native"), dataset=dataset)
@@ -177,18 +178,21 @@ class TestSource:
     def test_never_replaces_another_file(self, imported: Import, tmp_path: Path) -> None:
         source = exports.asc(tmp_path / "s.asc")
         (tmp_path / "out.csv").write_bytes(source.read_bytes())
-        with pytest.raises(ValueError, match=r"out: .*out\.csv exists and is not a fixation table"):
+        with pytest.raises(ValueError, match=r"out: .*out\.csv exists, and fovea-import did not write it"):
             imported("eyelink_asc", source)
 
     def test_hostile_name_is_only_a_name(self, imported: Import, tmp_path: Path) -> None:
         for image in ("../../x.png", "..\\..\\x.png", "/etc/x.png", "C:\\x.png"):
             table, _ = imported("eyelink_asc", exports.asc(tmp_path / "s.asc", image=lambda _, name=image: name))
             assert {row[0] for row in table} == {"x.png"}
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "s.asc"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.import.json", "s.asc"]
 
     @pytest.mark.parametrize("name", ["eyelink_asc", "tobii", "generic", "pupil"])
     def test_name_from_the_file(self, imported: Import, tmp_path: Path, name: str) -> None:
-        keys = {"generic": {"columns": NAMES, "unit": "px"}, "pupil": {"file": r"surface_(.)\."}}.get(name, {})
+        keys = {
+            "generic": {"columns": NAMES, "unit": "px", "where": {"picture": "a.*"}},
+            "pupil": {"file": r"surface_(.)\."},
+        }.get(name, {})
         made = {
             "eyelink_asc": lambda: exports.asc(tmp_path / "case.7.asc"),
             "tobii": lambda: exports.tobii(tmp_path / "case.7.tsv"),

@@ -32,6 +32,11 @@ class ImportRequest:
     detection: Detection | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse to replace the source."""
+        if self.out.resolve() == self.source.resolve():
+            raise ValueError(f"out: {self.out} is the source, which would be lost; set another out")
+
 
 @dataclass(frozen=True)
 class ImportResult:

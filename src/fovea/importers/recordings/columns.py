@@ -10,12 +10,13 @@ import numpy as np
 
 from fovea.importers.recordings.convert import import_recordings
 from fovea.importers.recordings.rows import GazeRows, check_coordinates
-from fovea.importers.recordings.table import Names, Table, listed, read_table, unit_of
+from fovea.importers.recordings.table import LOST, Names, Table, listed, read_table, unit_of
 from fovea.importers.recordings.trial import (
     Recording,
     Unit,
     compile_pattern,
     first_group,
+    mean,
     name_from_file,
     recorded_name,
 )
@@ -24,30 +25,25 @@ from fovea.runtime.bounds import Fraction
 from fovea.runtime.errors import first_few
 
 _TIME_UNITS = {"ms": 1.0, "s": 1000.0, "us": 1e-3, "ns": 1e-6}  # milliseconds per unit
-_COORDINATE_UNITS: Mapping[str, Unit] = {
-    "px": "px",
-    "DACS px": "px",
-    "ADCSpx": "px",
-    "normalized": "fraction",
-    "MCS norm": "fraction",
-    "MCSnorm": "fraction",
-    "MCS px": "image_px",
-    "MCSpx": "image_px",
-}
+_PIXELS = ("", "px", "DACS px", "ADCSpx")  # of the screen
+_MEDIA: Mapping[str, Unit] = {"MCS norm": "fraction", "MCSnorm": "fraction", "MCS px": "image_px", "MCSpx": "image_px"}
 _RECTANGLE = ("image_left", "image_top", "image_width", "image_height")
 _SCREEN = ("screen", "screen_width", "screen_height")
-_COLUMNS = ("image", "x", "y", "start", "end", "duration", "fixation", "pupil", "confidence", *_SCREEN, *_RECTANGLE)
+_EYES = ("x_left", "y_left", "x_right", "y_right")
+_VALUES = ("image", "observer", "x", "y", "start", "end", "duration", "fixation", "pupil", "confidence", "validation")
+_COLUMNS = (*_VALUES, *_EYES, *_SCREEN, *_RECTANGLE)
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
 
 @dataclass(frozen=True)
 class ColumnReader:
-    """Reads CSV or TSV files in which a row is a sample, a fixation, or a sample of a fixation.
+    """Reads tables in which a row is a sample, a fixation, or a sample of a fixation.
 
-    A trial is a stretch of rows of one image. A fixation belongs to the image on which it starts, and ends when the
-    image changes. Rows that repeat a fixation (by its number, or by position, duration and time) are one fixation.
-    The comments in `configs/format/generic.yaml` describe the arguments.
+    A trial is a stretch of rows of one image and observer. A fixation belongs to the image on which it starts, and ends
+    when the image changes. Rows that repeat a fixation (by its number, or by position, duration and time) are one
+    fixation. Of two eyes, the mean is taken, and no time is counted twice. The comments in
+    `configs/format/generic.yaml` describe the arguments.
     """
 
     columns: Mapping[str, Any]
@@ -56,8 +52,11 @@ class ColumnReader:
     event: Mapping[str, Names]
     optional: Sequence[str]
     trial_columns: Sequence[str]
+    eye: Literal["left", "right", "both"]
+    eyes: Mapping[str, Mapping[str, str]]
     unit: Unit
     flip_y: bool
+    lost: float | None
     clock: Literal["trial", "device"]
     time_unit: TimeUnit | Literal["auto"]
     duration_unit: TimeUnit
@@ -79,7 +78,8 @@ class ColumnReader:
         compile_pattern("message", self.message or "()")
         for argument in ("where", "event"):
             for column, patterns in getattr(self, argument).items():
-                compile_pattern(f"{argument}.{column}", f"({'|'.join(listed(patterns))})")
+                for pattern in listed(patterns):
+                    compile_pattern(f"{argument}.{column}", pattern, False)
 
     @property
     def _has_fixations(self) -> bool:
@@ -87,62 +87,88 @@ class ColumnReader:
 
     def __call__(self, request: ImportRequest) -> ImportResult:
         """Import all recordings, see `import_recordings`."""
-        return import_recordings(request, self.read, self.patterns)
+        return import_recordings(request, self.read, self.patterns, self.name == "file")
 
     def read(self, path: Path) -> Recording:
         """Read one file; refuse one that lacks a column, or whose values cannot be in these units."""
         samples = {**self.columns, **self.samples}
-        table = read_table(path, self.delimiter, [*listed(self.columns["x"]), *listed(samples["x"])])
+        needed = [name for key in ("x", *_EYES) for name in (*listed(self.columns.get(key)), *listed(samples.get(key)))]
+        table = read_table(path, self.delimiter, needed)
         names = self._names(table)
-        self._check_filters(table)
+        for argument in ("where", "event"):  # without such a column, the table would be read as a whole
+            for column in set(getattr(self, argument)).difference(self.optional):
+                table.need(column, f"correct the name in format.{argument}, or add it to format.optional")
         for column, patterns in self.where.items():
             mask = _matching(table, column, patterns)
             if mask is not None and not mask.any():
                 cells = first_few(dict.fromkeys(table.texts(str(table.find(column)))))
                 raise ValueError(f"{path}: no row matches format.where.{column}={patterns}; the column has {cells}")
-            table = table if mask is None else table.select(mask)
+            table = table if mask is None else table.take(np.flatnonzero(mask).tolist())
         table.check_lengths()
+        ranks = {session: rank for rank, session in enumerate(dict.fromkeys(self._sessions(table)))}
+        order = [ranks[session] for session in self._sessions(table)]
+        table = table.take(np.argsort(order, kind="stable").tolist())  # each recording apart, if their rows alternate
         masks = [m for column, patterns in self.event.items() if (m := _matching(table, column, patterns)) is not None]
         is_event = np.all(masks, axis=0) if masks else np.ones(len(table), bool)
         timed = any(table.find(self.columns.get(key)) for key in ("duration", "end"))
         if (timed and is_event.any()) or (self._has_fixations and not self.samples):
             rows = self._rows(table, self.columns, names, is_event)
-            trials, stray = rows.fixations(np.flatnonzero(is_event), self.clock == "device")
+            trials, stray = rows.fixations([np.flatnonzero(is_event & eye) for eye in self._eyes(table)])
+            total = stray + sum(len(trial.x) for trial in trials)
         else:
             rows = self._rows(table, samples, names, None)
-            trials, stray = rows.samples(), 0
+            trials, stray = rows.samples()
+            total = len(table)
         if not trials:
             raise ValueError(f"{path}: no row names an image; set format.columns.image, or format.name=file")
-        return Recording(trials, rows.unit, self._screen(table), stray)
-
-    def _check_filters(self, table: Table) -> None:
-        """Refuse a table without a column of `where` or `event` that is not optional: it would be read as a whole."""
-        for argument in ("where", "event"):
-            for column in getattr(self, argument):
-                if column not in self.optional:
-                    table.need(column, f"correct the name in format.{argument}, or add it to format.optional")
+        errors = table.numbers(table.find(self.columns.get("validation")))
+        validation: list[dict[str, object]] = [{"average": round(float(x), 3)} for x in errors[np.isfinite(errors)][:1]]
+        return Recording(trials, rows.unit, self._screen(table), stray, total, validation)
 
     def _names(self, table: Table) -> Mapping[int, str]:
         """Return the image's name by line of the file."""
         if self.name == "file":
             return dict.fromkeys(table.lines, name_from_file(table.path, re.compile(self.file)))
         if self.message is None or table.find(self.columns["image"]):
-            column = table.need(self.columns["image"], "set format.columns.image")
-            return dict(zip(table.lines, map(recorded_name, table.texts(column)), strict=True))
+            cells = table.texts(table.need(self.columns["image"], "set format.columns.image"))
+            return {
+                line: "" if cell in LOST else recorded_name(cell) for line, cell in zip(table.lines, cells, strict=True)
+            }
         names, name = {}, ""
         for line, row in zip(table.lines, table.rows, strict=True):
             name = first_group(re.search(self.message, table.delimiter.join(row))) or name
             names[line] = name
         return names
 
+    def _sessions(self, table: Table) -> list[tuple[str, ...]]:
+        """Return the observer and the other values that tell recordings and trials apart, by row."""
+        observer = table.find(self.columns.get("observer"))
+        others = [table.texts(name) for column in self.trial_columns if (name := table.find(column))]
+        return list(zip(table.texts(observer) if observer else [""] * len(table), *others, strict=True))
+
+    def _eyes(self, table: Table) -> list[np.ndarray]:
+        """Return the rows of each eye, bool [N]; all rows if they are not of one eye."""
+        for column, patterns in self.eyes.items():
+            masks = {
+                eye: mask for eye, text in patterns.items() if (mask := _matching(table, column, text)) is not None
+            }
+            found = {eye: mask for eye, mask in masks.items() if mask.any()}
+            if self.eye != "both" and found:
+                if self.eye not in found:
+                    raise ValueError(
+                        f"{table.path}: no data of the {self.eye} eye; set format.eye={' or '.join(found)}"
+                    )
+                return [found[self.eye]]
+            if found:
+                both = ~np.any(list(found.values()), axis=0)  # the tracker's own mean
+                return [both] if both.any() else list(found.values())
+        return [np.ones(len(table), bool)]
+
     def _rows(
         self, table: Table, columns: Mapping[str, Any], names: Mapping[int, str], is_event: np.ndarray | None
     ) -> GazeRows:
         """Return the values of the rows in milliseconds and in one unit; rows are samples without `is_event`."""
-        x_name, y_name = (table.need(columns[axis], f"set format.columns.{axis}", _COORDINATE_UNITS) for axis in "xy")
-        x, y, unit = table.numbers(x_name), table.numbers(y_name), self._coordinate_unit(x_name)
-        if self.flip_y:
-            y = 1 - y
+        x, y, unit = self._positions(table, columns)
         if self.min_confidence and (name := table.find(columns.get("confidence"))):
             x[unsure := table.numbers(name) < self.min_confidence] = np.nan
             y[unsure] = np.nan
@@ -156,13 +182,12 @@ class ColumnReader:
         elif is_event is not None:
             key = "end" if columns.get("end") else "duration"
             duration = self._times(table, columns, key, interval, needed=True) - start
-        sessions = [table.texts(name) for column in self.trial_columns if (name := table.find(column))]
         number, pupil = table.find(columns.get("fixation")), table.find(columns.get("pupil"))
-        place = [table.find(columns.get(key), ("px", "DACS px", "ADCSpx")) for key in _RECTANGLE]
+        place = [table.find(columns.get(key), _PIXELS) for key in _RECTANGLE]
         return GazeRows(
             path=table.path,
             images=[names[line] for line in table.lines],
-            sessions=list(zip(*sessions, strict=True)) if sessions else [()] * len(table),
+            sessions=self._sessions(table),
             start=start,
             duration=duration,
             x=x,
@@ -171,7 +196,35 @@ class ColumnReader:
             unit=unit,
             numbers=table.texts(number) if number else None,
             rectangles=np.stack([table.numbers(name) for name in place], axis=1) if all(place) else None,
+            clock=self.clock,
         )
+
+    def _positions(self, table: Table, columns: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, Unit]:
+        """Return x and y, the mean over the eyes if each has columns, and their unit."""
+        pairs = {side: pair for side in ("", "_left", "_right") if (pair := _pair(table, columns, side))}
+        wanted = ["_left", "_right"] if self.eye == "both" else [f"_{self.eye}"]
+        if "" in pairs and (self.eye == "both" or len(pairs) == 1):  # the tracker's own mean
+            wanted = [""]
+        if not (used := [pairs[side] for side in wanted if side in pairs]):
+            if pairs:
+                raise ValueError(f"{table.path}: no data of the {self.eye} eye; set format.eye=both")
+            for axis in "xy":
+                table.need(columns[axis], f"set format.columns.{axis}")
+            raise ValueError(f"{table.path}: x and y have other units; set format.columns.x and format.columns.y")
+        eyes = np.array([[table.numbers(name) for name in pair] for pair in used])
+        if self.lost is not None:
+            eyes[np.repeat((eyes == self.lost).all(axis=1, keepdims=True), 2, axis=1)] = np.nan
+        x, y = mean(eyes)
+        unit, mark = self.unit, unit_of(used[0][0])
+        if mark == "px":
+            unit = "image_px" if unit == "image_px" else "px"
+        elif mark == "normalized":
+            unit = "screen" if unit == "screen" else "fraction"
+        elif mark:
+            unit = "px" if mark in _PIXELS else _MEDIA.get(mark, unit)
+        if self.flip_y and unit in ("px", "image_px"):
+            raise ValueError(f"{table.path}: format.flip_y needs fractions, but the coordinates are pixels")
+        return x, 1 - y if self.flip_y else y, unit
 
     def _times(
         self, table: Table, columns: Mapping[str, Any], key: str, interval: tuple[float, float], needed: bool
@@ -186,18 +239,21 @@ class ColumnReader:
             unit = _guess(table.path, values, interval) if self.time_unit == "auto" else self.time_unit
         return values * _TIME_UNITS[unit]
 
-    def _coordinate_unit(self, column: str) -> Unit:
-        """Return the unit in a header; pixels and fractions without their reference are those of `unit`."""
-        unit = _COORDINATE_UNITS.get(unit_of(column), self.unit)
-        generic = {("px", "image_px"), ("fraction", "screen")}
-        return self.unit if unit_of(column) in ("px", "normalized") and (unit, self.unit) in generic else unit
-
     def _screen(self, table: Table) -> tuple[float, float] | None:
         """Return width and height of the screen in pixels, if the file tells."""
         whole, *sides = (table.find(self.columns.get(key)) for key in _SCREEN)
         text = table.texts(whole)[0] if whole else " x ".join(table.texts(name)[0] for name in sides if name)
-        found = re.fullmatch(r"\s*(\d+)\s*x\s*(\d+)\s*", text)
+        found = re.fullmatch(r"\s*(\d+)\s*[x,*]\s*(\d+)\s*(?:px|pixels)?\s*", text)
         return (float(found[1]), float(found[2])) if found else None
+
+
+def _pair(table: Table, columns: Mapping[str, Any], side: str) -> list[str] | None:
+    """Return the columns of x and y in the same unit."""
+    for unit in (*_PIXELS, "normalized", *_MEDIA):
+        pair = [name for axis in "xy" if (name := table.find(columns.get(axis + side), (unit,)))]
+        if len(pair) == 2:
+            return pair
+    return None
 
 
 def _matching(table: Table, column: str, patterns: Names) -> np.ndarray | None:

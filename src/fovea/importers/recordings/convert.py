@@ -1,6 +1,8 @@
 """Convert recordings, file by file, to one fixation table in fractions of the images."""
 
+import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -10,56 +12,75 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fovea.data.fixations import COLUMNS, write_fixations
+from fovea.data.fixations import COLUMNS
 from fovea.data.images.folder import Folder
-from fovea.data.names import Names, file_name
+from fovea.data.names import Names, file_name, plain_id
 from fovea.importers.recordings.detection import Detection
 from fovea.importers.recordings.geometry import Screen
 from fovea.importers.recordings.trial import Recording, Rectangle, Trial
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import make_folder
+from fovea.runtime.files import make_folder, write_csv, write_json
+from fovea.runtime.files import sha256 as file_sha256
 
 _EXPORT = re.compile(r"(.*/)?exports/(\d+)/(.*)")
 
 
 def import_recordings(
-    request: ImportRequest, read: Callable[[Path], Recording], patterns: Sequence[str]
+    request: ImportRequest, read: Callable[[Path], Recording], patterns: Sequence[str], named_by_file: bool = False
 ) -> ImportResult:
     """Write `request.out`, a fixation CSV, from all recordings in `request.source`.
 
     Fixations off the image are kept with their coordinates, lost ones without: `fovea-prepare` counts and drops both.
     A file that cannot be read does not stop the others. Trials of images that the data set lacks are left out.
+    `<out>.import.json` beside the CSV lists files, observers and errors of validation; only a CSV that it describes is
+    replaced.
+
+    Args:
+        request: Source, output and geometry.
+        read: Reads a file.
+        patterns: Of the files to read in a folder.
+        named_by_file: Whether files are named after images, so that observers are folders.
 
     Raises:
-        ValueError: there is no such source, no file could be read, or there is no fixation.
+        ValueError: there is no such source, no file could be read, there is no fixation, or `out` is another file.
     """
-    files, warnings = find_recordings(request.source, patterns)
-    if request.out.is_file() and not request.out.read_bytes().startswith(",".join(COLUMNS).encode()):
-        raise ValueError(f"out: {request.out} exists and is not a fixation table; set another file")
+    about = request.out.with_suffix(".import.json")
+    _refuse_foreign(request.out, about)
+    files, warnings = find_recordings(request.source, patterns, request.out)
     make_folder(request.out.parent)
     table = _Table(request)
     failures: dict[str, str] = {}
+    recordings: list[dict[str, object]] = []
+    observers = _observers(files, request.source, named_by_file)
     for path in tqdm(files, desc="fovea-import", unit="file"):
+        name = path.name if path == request.source else path.relative_to(request.source).as_posix()
         try:
-            table.add(read(path))
+            recording, before = read(path), len(table.rows)
+            seen = table.add(recording, observers[path], name)
         except ValueError as error:
-            failures[path.name if path == request.source else str(path.relative_to(request.source))] = str(error)
+            failures[name] = str(error)
+            continue
+        counts = {"fixations": len(table.rows) - before, "validation": [*recording.validation]}
+        recordings.append({"file": name, "sha256": file_sha256(path), "observers": seen, **counts})
     if len(failures) == len(files):
         first = next(iter(failures.values()))
         raise ValueError(first if len(files) == 1 else f"none of {len(files)} files could be read; the first: {first}")
     if not table.rows:
         raise ValueError(f"{request.source}: {table.why_empty()}")
-    write_fixations(request.out, table.rows)
-    line = f"{table} of {len(files) - len(failures)} files in {request.out}"
-    return ImportResult([line], warnings + table.warnings(), failures)
+    write_csv(request.out, tuple(dict.fromkeys((*COLUMNS, "observer"))), table.rows)
+    write_json(about, {"sha256": file_sha256(request.out), "recordings": recordings})
+    lines = [f"{table}, of {len(files) - len(failures)} files in {request.out}"]
+    no_image = [f"{table.stray[what]} of {count} {what} belong to no image" for what, count in table.total.items()]
+    (warnings if table.stray.total() else lines).extend(no_image)
+    return ImportResult(lines, warnings + table.warnings(), failures)
 
 
-def find_recordings(source: Path, patterns: Sequence[str]) -> tuple[list[Path], list[str]]:
+def find_recordings(source: Path, patterns: Sequence[str], out: Path | None = None) -> tuple[list[Path], list[str]]:
     """Return the file itself, or the files of a folder that match the first useful pattern, and warnings.
 
     Of several exports of one recording (`exports/000`, `exports/001` of Pupil Player) and of equal files only the
-    last is returned. A warning names the files that are not read.
+    last is returned. A warning names the files that are not read. `out` is no recording.
 
     Raises:
         ValueError: there is none.
@@ -68,9 +89,11 @@ def find_recordings(source: Path, patterns: Sequence[str]) -> tuple[list[Path], 
         return [source], []
     if not source.is_dir():
         raise ValueError(f"source: {source} does not exist; set the exported file, or a folder of them")
-    everything = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
+    own = [path.resolve() for path in (out, out.with_suffix(".import.json"))] if out else []
+    everything = sorted(path for path in source.rglob("*") if path.is_file() and path.resolve() not in own)
+    visible = [path for path in everything if not path.name.startswith(".")]
     for pattern in patterns:
-        if matching := [path for path in everything if fnmatchcase(path.name.lower(), pattern.lower())]:
+        if matching := [path for path in visible if fnmatchcase(path.name.lower(), pattern.lower())]:
             break
     else:
         raise ValueError(f"source: no file in {source} matches {' or '.join(patterns)}; set a file, or format.patterns")
@@ -81,13 +104,37 @@ def find_recordings(source: Path, patterns: Sequence[str]) -> tuple[list[Path], 
     used = sorted({sha256(path.read_bytes()).digest(): path for path in exports.values()}.values())
     aside = {
         "repeat another export": [path for path in matching if path not in used],
-        "are not read": [path for path in everything if path not in matching],
+        "are not read": [path for path in visible if path not in matching],
     }
     return used, [
         f"{len(paths)} files in {source} {what}: {first_few(path.relative_to(source) for path in paths)}"
         for what, paths in aside.items()
         if paths
     ]
+
+
+def _refuse_foreign(out: Path, about: Path) -> None:
+    """Refuse to replace a file that `fovea-import` did not write, or that was changed since."""
+    for path in (out, about):
+        try:
+            known = json.loads(about.read_bytes())
+            own = {*known} == {"sha256", "recordings"} and (path == about or known["sha256"] == file_sha256(out))
+        except (OSError, ValueError, TypeError):
+            own = False
+        if path.exists() and not own:
+            raise ValueError(f"out: {path} exists, and fovea-import did not write it like this; set another out")
+
+
+def _observers(files: Sequence[Path], source: Path, named_by_file: bool) -> dict[Path, str]:
+    """Return who is recorded in each file that does not name a participant: its name, with folders if others share it.
+
+    Files that are named after images are of the observer after whom their first folder is named.
+    """
+    parts = {path: (path.relative_to(source) if path != source else Path(path.name)).parts for path in files}
+    if named_by_file:
+        return {path: each[0] if len(each) > 1 else "" for path, each in parts.items()}
+    shared = Counter(path.stem for path in files)
+    return {path: path.stem if shared[path.stem] == 1 else "/".join(each) for path, each in parts.items()}
 
 
 @dataclass
@@ -98,42 +145,71 @@ class _Table:
     rows: list[tuple[object, ...]] = field(default_factory=list)
     outside: int = 0
     lost: int = 0
-    stray: int = 0
-    images: dict[str, int] = field(default_factory=dict)  # number of fixations by file name
-    unknown: dict[str, None] = field(default_factory=dict)
-    dataset: Folder | None = None
+    repeated: int = 0
+    stray: Counter[str] = field(default_factory=Counter)  # fixations and samples without an image
+    total: Counter[str] = field(default_factory=Counter)
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)  # number of fixations by image and observer
+    files: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)  # names of files by image and observer
+    seen: set[object] = field(default_factory=set)  # trials, to find repeated ones
+    unknown: Counter[str] = field(default_factory=Counter)  # fixations or samples by recorded name
 
     def __post_init__(self) -> None:
-        self.dataset = self.request.dataset() if self.request.dataset is not None else None
+        self.dataset: Folder | None = self.request.dataset() if self.request.dataset is not None else None
         self.names = Names(self.dataset.ids if self.dataset is not None else None, self.request.source)
 
-    def add(self, recording: Recording) -> None:
-        """Add a recording as a whole, or nothing if it raises."""
+    def add(self, recording: Recording, label: str, file: str) -> list[str]:
+        """Add a recording as a whole, or nothing if it raises; return its observers.
+
+        Args:
+            recording: The trials of a file.
+            label: The observer, where the recording names none.
+            file: Name of the file.
+        """
         screen = self.request.screen
         if recording.screen is not None and screen.width is None and screen.height is None:
             screen = replace(screen, width=recording.screen[0], height=recording.screen[1])
-        trials = []
+        trials, unknown = [], Counter[str]()
         for trial in recording.trials:
-            size, image_id, image = None, self.names(trial.image), file_name(trial.image)
+            image_id = self.names(trial.image)
             if image_id is None:
-                self.unknown[trial.image] = None
+                unknown[trial.image] += len(trial.x)
                 continue
-            if self.dataset is not None:
-                size = self.dataset.size(image_id)
-                image = image if self.names(image) == image_id else self.dataset.image_path(image_id).name
-            trial = replace(trial, image=image)
-            trials.append((self._on_image(trial, recording.unit, screen, size), size))
-        self.stray += recording.stray
-        for trial, size in trials:
-            self.rows.extend(self._rows(trial, size))
+            size = self.dataset.size(image_id) if self.dataset is not None else None
+            observer = trial.observer or self._free(image_id, label, file)
+            trials.append((image_id, observer, self._on_image(trial, recording.unit, screen, size), size))
+        self.unknown += unknown
+        what = "samples" if any(trial.duration is None for trial in recording.trials) else "fixations"
+        self.stray[what] += recording.stray
+        self.total[what] += recording.total
+        for image_id, observer, trial, size in trials:
+            values = (trial.start, trial.duration, trial.x, trial.y)
+            content = (image_id, observer, *(np.asarray(each, float).tobytes() for each in values))
+            if len(trial.x) and content in self.seen:
+                self.repeated += 1
+                continue
+            self.seen.add(content)
+            self.files.setdefault((image_id, observer), {})[file] = None
+            self.rows.extend(self._rows(trial, image_id, observer, size))
+        return sorted({observer for _, observer, _, _ in trials})
 
     def warnings(self) -> list[str]:
         """Return what looks wrong."""
         lines = []
         if self.unknown:
-            lines.append(f"{len(self.unknown)} images are not in data.root and left out: {first_few(self.unknown)}")
-        if self.stray:
-            lines.append(f"{self.stray} of {self.stray + len(self.rows)} fixations belong to no image")
+            near = self.names.nearest(self.unknown)
+            lines.append(
+                f"{len(self.unknown)} images are not in data.root and left out: {first_few(self.unknown)}{near}"
+            )
+        if self.repeated:
+            lines.append(
+                f"{self.repeated} trials repeat another trial of the same observer and image; each counts once"
+            )
+        if several := [key for key, files in self.files.items() if len(files) > 1]:
+            image_id, observer = several[0]
+            lines.append(
+                f"{len(several)} images have gaze of one observer in several files, all of it is used: {image_id} of "
+                f"{observer} in {first_few(self.files[several[0]])}"
+            )
         if 2 * (self.outside + self.lost) > len(self.rows):
             lines.append("most fixations are off the image: check the place of the image and the unit of coordinates")
         return lines
@@ -141,23 +217,37 @@ class _Table:
     def why_empty(self) -> str:
         """Return the reason why there is no row."""
         if self.unknown:
-            names = first_few(self.unknown)
+            names = f"{first_few(self.unknown)}{self.names.nearest(self.unknown)}"
             return f"none of its images is in data.root: {names}; check data.root, and where format.* finds the name"
         return "no fixation; check the export, or lower the thresholds of detection"
 
     def __str__(self) -> str:
-        counts = f"{len(self.rows)} fixations on {len(self.images)} images"
-        return f"{counts} ({self.outside} off the image, {self.lost} without a position)"
+        images, observers = (len({key[place] for key in self.counts}) for place in (0, 1))
+        lost = f"{self.outside} off the image, {self.lost} without a position"
+        return f"{len(self.rows)} fixations on {images} images ({lost}) by {observers} observers"
+
+    def _free(self, image_id: str, label: str, file: str) -> str:
+        """Return the label, but none that is the image's, numbered if another file has gaze on the image under it."""
+        observer = label = "" if plain_id(label) == image_id else label
+        number = 1
+        while self.files.get((image_id, observer), {file: None}).keys() != {file}:
+            number += 1
+            observer = f"{label} ({number})".strip()
+        return observer
 
     def _on_image(self, trial: Trial, unit: str, screen: Screen, size: tuple[int, int] | None) -> Trial:
         """Return the fixations of a trial in fractions of the image."""
-        place = self.request.place.fixed() or trial.rectangle
+        rule = self.request.place
+        place = rule.fixed() or trial.rectangle
+        if place is None and trial.anchor and size and rule.fit != "contain":
+            x, y, share = trial.anchor
+            place = (x - share * size[1], y - share * size[0], size[1], size[0])
         if unit == "image_px":
-            width, height = _image_size(trial.rectangle or self.request.place.fixed(), size)
+            width, height = _image_size(trial.rectangle or rule.fixed(), size)
             trial, unit = replace(trial, x=trial.x / width, y=trial.y / height), "fraction"
         if unit == "fraction" and trial.duration is not None:
             return trial
-        left, top, width, height = rectangle = place or self.request.place.fitted(screen, size)
+        left, top, width, height = rectangle = place or rule.fitted(screen, size)
         if unit == "screen":
             trial = replace(trial, x=trial.x * screen.pixels()[0], y=trial.y * screen.pixels()[1])
         elif unit == "fraction":
@@ -168,17 +258,22 @@ class _Table:
             trial = detection.fixations(trial, screen)
         return replace(trial, x=(trial.x - left) / width, y=(trial.y - top) / height, rectangle=rectangle)
 
-    def _rows(self, trial: Trial, size: tuple[int, int] | None) -> Iterator[tuple[object, ...]]:
+    def _rows(
+        self, trial: Trial, image_id: str, observer: str, size: tuple[int, int] | None
+    ) -> Iterator[tuple[object, ...]]:
         assert trial.duration is not None
+        name = file_name(trial.image)
+        if self.dataset is not None and self.names(name) != image_id:
+            name = self.dataset.image_path(image_id).name
         height, width = size or ("", "")
         for place in np.argsort(trial.start, kind="stable"):
             x, y, start = trial.x[place], trial.y[place], trial.start[place]
             tracked = bool(np.isfinite(x) and np.isfinite(y))
             self.lost += not tracked
             self.outside += tracked and not (0 <= x <= 1 and 0 <= y <= 1)
-            index = self.images[trial.image] = self.images.get(trial.image, 0) + 1
+            index = self.counts[image_id, observer] = self.counts.get((image_id, observer), 0) + 1
             cells = (_cell(x, 6), _cell(y, 6), *map(_cell, (trial.duration[place], trial.pupil[place], start)))
-            yield trial.image, index, *cells, height, width
+            yield name, index, *cells, height, width, observer
 
 
 def _image_size(rectangle: Rectangle | None, size: tuple[int, int] | None) -> tuple[float, float]:

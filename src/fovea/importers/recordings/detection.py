@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from fovea.importers.recordings.geometry import Screen
-from fovea.importers.recordings.trial import Trial
+from fovea.importers.recordings.trial import Trial, mean
 from fovea.runtime.bounds import Positive
 
 _GAP = 3  # a pause of more sampling intervals than this splits a recording
@@ -47,9 +47,9 @@ class Detection:
             trial,
             start=np.array([time[first] for first, _ in ends]),
             duration=np.array([time[last] - time[first] for first, last in ends]),
-            x=np.array([nanmean(trial.x[part]) for part in parts]),
-            y=np.array([nanmean(trial.y[part]) for part in parts]),
-            pupil=np.array([nanmean(trial.pupil[part]) for part in parts]),
+            x=np.array([mean(trial.x[part]) for part in parts]),
+            y=np.array([mean(trial.y[part]) for part in parts]),
+            pupil=np.array([mean(trial.pupil[part]) for part in parts]),
         )
 
     def _detect(self, trial: Trial, time: np.ndarray, piece: slice, screen: Screen) -> Iterator[tuple[int, int]]:
@@ -85,12 +85,6 @@ class Detection:
                 events = library.events.ivt(velocities, minimum_duration=least, velocity_threshold=self.velocity)
         for first, last in zip(events.frame["onset"], events.frame["offset"], strict=True):
             yield piece.start + int(first), piece.start + int(last)
-
-
-def nanmean(values: np.ndarray) -> float:
-    """Return the mean of the finite values, NaN without one."""
-    finite = values[~np.isnan(values)]
-    return float(finite.mean()) if len(finite) else math.nan
 
 
 def spread(time: np.ndarray) -> np.ndarray:

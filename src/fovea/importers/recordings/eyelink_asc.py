@@ -13,15 +13,27 @@ from typing import Literal
 
 import numpy as np
 
+from fovea.data.names import file_name
 from fovea.importers.recordings.binocular import merge_eyes
 from fovea.importers.recordings.convert import import_recordings
 from fovea.importers.recordings.table import read_text
-from fovea.importers.recordings.trial import Recording, Rectangle, Trial, compile_pattern, first_group, name_from_file
+from fovea.importers.recordings.trial import (
+    Recording,
+    Rectangle,
+    Trial,
+    compile_pattern,
+    first_group,
+    mean,
+    name_from_file,
+)
 from fovea.importers.request import ImportRequest, ImportResult
 
 _MESSAGE = re.compile(r"MSG\s+(\d+\.?\d*)\s+(.*)")
 _SCREEN = re.compile(r"(?:DISPLAY|GAZE)_COORDS\s*=?\s*([\d.\-]+)[\s,]+([\d.\-]+)[\s,]+([\d.\-]+)[\s,]+([\d.\-]+)")
-_PLACE = re.compile(r"!V IMGLOAD (TOP_LEFT|CENTER)\s.*" + r"\s(-?[\d.]+)" * 4 + r"\s*$")
+_PLACE = re.compile(r"!V IMGLOAD (TOP_LEFT|CENTER)\s+.+?\.\w+\s+(-?[\d.]+)\s+(-?[\d.]+)(?:\s+([\d.]+)\s+([\d.]+))?\s*$")
+_OFFSET = re.compile(r"(-?\d+)\s+\S")  # milliseconds since the event, before the message's text
+_FRAME = 20  # less is not used: the screen changes with its next frame
+_VALIDATION = re.compile(r"!CAL VALIDATION \S+ \S+ (LEFT|RIGHT) (\w+) ERROR\s+([\d.]+) avg\.\s+([\d.]+) max")
 _EYES = {"L": "left", "R": "right"}
 
 
@@ -30,7 +42,8 @@ class EyelinkAsc:
 
     A trial starts with the message that names its image, and ends with a message that matches `until`, with the next
     image or with the recording. If the name comes after the recording (or in `!V TRIAL_VAR`), the trial starts with
-    the recording, or with a message that matches `onset`. A fixation belongs to the trial in which it starts.
+    the recording, or with a message that matches `onset`. A fixation belongs to the trial in which it starts. A number
+    in front of a message is the time in milliseconds that has passed since the event, as in SR Research's Data Viewer.
 
     Args:
         name: Whether the image's name is in a `message` or in the name of the `file`.
@@ -54,11 +67,11 @@ class EyelinkAsc:
     ) -> None:
         self.name, self.eye, self.patterns = name, eye, patterns
         self.file, self.message = compile_pattern("file", file), compile_pattern("message", message)
-        self.onset, self.until = compile_pattern("onset", f"({onset})"), compile_pattern("until", f"({until})")
+        self.onset, self.until = compile_pattern("onset", onset, False), compile_pattern("until", until, False)
 
     def __call__(self, request: ImportRequest) -> ImportResult:
         """Import all recordings, see `import_recordings`."""
-        return import_recordings(request, self.read, self.patterns)
+        return import_recordings(request, self.read, self.patterns, self.name == "file")
 
     def read(self, path: Path) -> Recording:
         """Read one file; refuse one without an image, or without data of the eye."""
@@ -69,6 +82,11 @@ class EyelinkAsc:
         if not shows:
             raise ValueError(
                 f"{path}: no message matches format.message={self.message.pattern}; change it, or set format.name=file"
+            )
+        if events.ambiguous:
+            raise ValueError(
+                f"{path}: a trial names two images, {' and '.join(events.ambiguous)}; set format.message to "
+                "the one that was shown, e.g. 'TRIAL_VAR picture (.+)'"
             )
         recorded = {eye for eye, _ in events.fixations} or set(events.eyes)
         if self.eye != "both" and self.eye not in recorded:
@@ -89,10 +107,10 @@ class EyelinkAsc:
             if events.fixations:
                 length = np.where(end[rows] > show.end, show.end - start[rows], duration[rows])
             place = show.place and (show.place[0] - left, show.place[1] - top, *show.place[2:])
+            anchor = show.anchor and (show.anchor[0] - left, show.anchor[1] - top, show.anchor[2])
             values = start[rows] - show.onset, x[rows] - left, y[rows] - top, pupil[rows]
-            trials.append(Trial(show.image, *values, length, place))
-        trials = [trial for trial in trials if len(trial.x)]
-        return Recording(trials, "px", events.screen, len(start) - used if events.fixations else 0)
+            trials += [Trial(show.image, *values, length, place, anchor)] if len(rows) else []
+        return Recording(trials, "px", events.screen, len(start) - used, len(start), events.validation)
 
     def _parse(self, path: Path) -> "_Events":
         events = _Events(name_from_file(path, self.file) if self.name == "file" else "")
@@ -134,12 +152,22 @@ class EyelinkAsc:
             left, top, right, bottom = map(float, corners.groups())
             events.origin, events.screen = (left, top), (right - left + 1, bottom - top + 1)
             return
+        if found := _VALIDATION.search(text):
+            eye, quality, average, maximum = found.groups()
+            errors = {"average": float(average), "maximum": float(maximum)}
+            events.latest[eye.lower()] = {"eye": eye.lower(), "quality": quality, **errors}
+            return
+        if offset := _OFFSET.match(text):
+            since, text = int(offset[1]), text[offset.end() - 1 :]
+            time -= since if abs(since) > _FRAME else 0
         if text.startswith("TRIALID"):
             events.new_trial(time)
         name = "" if events.file_name else first_group(self.message.search(text))
         if name:
-            filled = (*events.origin, *events.screen) if "!V IMGLOAD FILL" in text and events.screen else None
-            events.name(name, time, _place(text) or filled, at_onset="TRIAL_VAR" not in text)
+            place, anchor = _place(text)
+            if "!V IMGLOAD FILL" in text and events.screen:
+                place = (*events.origin, *events.screen)
+            events.name(_Show(name, time, place, anchor), at_onset="TRIAL_VAR" not in text)
         elif self.until.search(text):
             events.hide(time)
         elif self.onset.search(text):
@@ -153,6 +181,7 @@ class _Show:
     image: str
     onset: float
     place: Rectangle | None = None
+    anchor: tuple[float, float, float] | None = None  # see `Trial`
     end: float = math.inf
     appeared: bool = False
 
@@ -173,6 +202,9 @@ class _Events:
     trial_name: str = ""
     running: bool = False  # between START and END
     recorded: bool = False  # the recording of this trial has ended
+    ambiguous: tuple[str, ...] = ()  # two names of one trial
+    latest: dict[str, dict[str, object]] = field(default_factory=dict)  # validation by eye
+    validation: list[dict[str, object]] = field(default_factory=list)  # those in force when a recording started
 
     def new_trial(self, time: float) -> None:
         shown = self._open is not None and self._open.image and not self.trial_name
@@ -183,6 +215,7 @@ class _Events:
 
     def start(self, time: float) -> None:
         self.running = True
+        self.validation += [each for each in self.latest.values() if each not in self.validation]
         if self.file_name or self._open is None:
             self.hide(time)
             self.shows.append(_Show(self.file_name or self.trial_name, time))
@@ -191,19 +224,21 @@ class _Events:
         self.hide(time)
         self.running, self.recorded = False, self.trial is not None
 
-    def name(self, image: str, time: float, place: Rectangle | None, at_onset: bool) -> None:
+    def name(self, shown: _Show, at_onset: bool) -> None:
         """Name an image: one that appears now, or after the recording the one that was shown."""
         if self.recorded or not at_onset:
             trial = self.shows[-1:] if self.trial is None else self.shows[self.trial :]
-            if not any(show.image for show in trial):
-                self.trial_name = image
+            if self.trial_name and file_name(self.trial_name) != file_name(shown.image):
+                self.ambiguous = (self.trial_name, shown.image)
+            elif not any(show.image for show in trial):
+                self.trial_name = shown.image
                 for show in trial:
-                    show.image = image
-        elif self._open is not None and self._open.image == image:
-            self._open.place = place or self._open.place
+                    show.image = shown.image
+        elif self._open is not None and self._open.image == shown.image:
+            self._open.place, self._open.anchor = shown.place or self._open.place, shown.anchor or self._open.anchor
         else:
-            self.hide(time)
-            self.shows.append(_Show(image, time, place))
+            self.hide(shown.onset)
+            self.shows.append(shown)
 
     def appear(self, time: float) -> None:
         if self._open is not None and not self._open.appeared:
@@ -229,18 +264,18 @@ class _Events:
         table = np.array([[*row, *[math.nan] * (1 + width - len(row))] for row in rows]).reshape(-1, 1 + width)
         columns = [self.eyes.index(eye) for eye in eyes if eye in self.eyes]
         values = table[:, 1:].reshape(-1, len(self.eyes), 3)[:, columns]
-        valid = ~np.isnan(values)
-        with np.errstate(invalid="ignore"):
-            means = np.where(valid, values, 0.0).sum(axis=1) / valid.sum(axis=1)
-        return np.vstack([table[:, 0], means.T])
+        return np.vstack([table[:, 0], mean(values, axis=1).T])
 
 
-def _place(text: str) -> Rectangle | None:
-    """Return the rectangle in an IMGLOAD message that ends with x, y, width and height."""
+def _place(text: str) -> tuple[Rectangle | None, tuple[float, float, float] | None]:
+    """Return the rectangle in an IMGLOAD message with x, y, width and height, or the anchor in one with x and y."""
     if (found := _PLACE.search(text)) is None:
-        return None
-    x, y, width, height = map(float, found.groups()[1:])
-    return (x - width / 2, y - height / 2, width, height) if found[1] == "CENTER" else (x, y, width, height)
+        return None, None
+    x, y, share = float(found[2]), float(found[3]), 0.5 if found[1] == "CENTER" else 0.0
+    if found[4] is None:
+        return None, (x, y, share)
+    width, height = float(found[4]), float(found[5])
+    return (x - share * width, y - share * height, width, height), None
 
 
 def _number(cell: str) -> float:

@@ -29,7 +29,7 @@ class JsPsych:
     """
 
     def __init__(self, stimulus: str, target: str, patterns: Sequence[str]) -> None:
-        self.stimulus, self.target = compile_pattern("stimulus", stimulus), compile_pattern("target", f"({target})")
+        self.stimulus, self.target = compile_pattern("stimulus", stimulus), compile_pattern("target", target, False)
         self.patterns = patterns
 
     def __call__(self, request: ImportRequest) -> ImportResult:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from fovea.importers.recordings.detection import nanmean
+from fovea.importers.recordings.binocular import merge_eyes
 from fovea.importers.recordings.table import runs
-from fovea.importers.recordings.trial import Rectangle, Trial, Unit
+from fovea.importers.recordings.trial import Rectangle, Trial, Unit, mean
 
 _INTERVAL = (0.4, 100.0)  # ms between samples
 _FIXATION = (30.0, 3000.0)  # ms, of the median
-_OVERLAP = 1.5  # sum of durations over the time that they cover
+_COVERED = (0.01, 1.1)  # sum of durations over the time from the first start to the last end
+_BACK = 1000.0  # ms that the clock of a recording may go back, e.g. between two eyes
+_NEGATIVE = 0.25  # share of the pixels of a screen
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,12 @@ class GazeRows:
     """The rows of a table in milliseconds, each a sample, a fixation, or a sample of a fixation.
 
     Attributes:
-        images: File name of the image; empty between trials.
-        sessions: Values of the columns that start a new trial when they change.
+        images: Name of the image; empty between trials.
+        sessions: The observer, and values of the other columns that start a new trial when they change.
         duration: None for samples.
         numbers: Number of the fixation, if the table has one.
         rectangles: [N, 4] place of the image on the screen, if the table has it.
+        clock: `device`: start counts from anywhere, but forward; `trial`: from the onset of the image.
     """
 
     path: Path
@@ -38,44 +41,57 @@ class GazeRows:
     unit: Unit
     numbers: Sequence[str] | None
     rectangles: np.ndarray | None
+    clock: str
 
-    def samples(self) -> list[Trial]:
-        """Return one trial of samples per stretch of rows of an image."""
+    def samples(self) -> tuple[list[Trial], int]:
+        """Return one trial of samples per stretch of rows of an image, and the number of rows without an image."""
         check_interval(self.path, self.start, "check format.time_unit")
+        self._check_clock(np.arange(len(self.start)))
         trials = []
         for rows in runs(self.images, self.sessions):
-            if image := self.images[rows.start]:
+            if self.images[rows.start]:
                 values = self.start[rows] - _first(self.start[rows]), self.x[rows], self.y[rows], self.pupil[rows]
-                trials.append(Trial(image, *values, None, self._rectangle(rows.start)))
-        return trials
+                trials.append(self._trial(rows, values, None))
+        return trials, sum(not image for image in self.images)
 
-    def fixations(self, places: np.ndarray, from_onset: bool) -> tuple[list[Trial], int]:
-        """Return trials of the fixations in the rows `places`, and the number of fixations that belong to no image.
+    def fixations(self, eyes: Sequence[np.ndarray]) -> tuple[list[Trial], int]:
+        """Return trials of fixations, and the number of fixations that belong to no image.
 
-        With `from_onset`, start counts from the first row of a trial, and a fixation ends when the image changes.
+        With the clock of a device, start counts from the first row of a trial, and a fixation ends when the image
+        changes.
+
+        Args:
+            eyes: The rows of each eye. Of two, fixations are merged, see `merge_eyes`.
 
         Raises:
             ValueError: the durations are not those of fixations.
         """
         blocks = runs(self.images, self.sessions)
         block_of = np.repeat(np.arange(len(blocks)), [rows.stop - rows.start for rows in blocks])
-        groups = self._groups(places, block_of)
-        self._check_durations(groups)
-        inside: list[list[list[int]]] = [[] for _ in blocks]
-        for group in groups:
-            inside[block_of[group[0]]].append(group)
+        tables: list[list[np.ndarray]] = [[] for _ in blocks]
+        for places in eyes:
+            self._check_clock(places)
+            groups: list[list[list[int]]] = [[] for _ in blocks]
+            for group in self._groups(places, block_of):
+                groups[block_of[group[0]]].append(group)
+            for table, members in zip(tables, groups, strict=True):
+                if members:
+                    table.append(np.array([self._fixation(group) for group in members]))
+        self._check_durations(blocks, tables)
         trials, stray = [], 0
-        for rows, following, members in zip(blocks, [*blocks[1:], None], inside, strict=True):
+        for number, (rows, table) in enumerate(zip(blocks, tables, strict=True)):
+            values = merge_eyes(*table) if len(table) > 1 else np.vstack([*table, np.empty((0, 6))])
             if not self.images[rows.start]:
-                stray += len(members)
-            elif members:
-                onset = _first(self.start[rows]) if from_onset else 0.0
-                trials.append(trial := self._trial(rows, members, onset))
-                same = following is not None and self.sessions[following.start] == self.sessions[rows.start]
-                if following is not None and same and from_onset and trial.duration is not None:
-                    end = self.start[following.start] - onset
-                    cut = (trial.start < end) & (trial.start + trial.duration > end)
-                    trial.duration[cut] = end - trial.start[cut]
+                stray += len(values)
+            elif len(values):
+                start, _, duration, x, y, pupil = values.T.copy()
+                onset = _first(self.start[rows]) if self.clock == "device" else 0.0
+                following = blocks[number + 1].start if number + 1 < len(blocks) else None
+                same = following is not None and self.sessions[following] == self.sessions[rows.start]
+                if same and self.clock == "device":
+                    cut = (start < self.start[following]) & (start + duration > self.start[following])
+                    duration[cut] = self.start[following] - start[cut]
+                trials.append(self._trial(rows, (start - onset, x, y, pupil), duration))
         return trials, stray
 
     def _groups(self, places: np.ndarray, block_of: np.ndarray) -> list[list[int]]:
@@ -103,42 +119,52 @@ class GazeRows:
                 latest[key] = groups[-1]
         return groups
 
-    def _trial(self, rows: slice, groups: list[list[int]], onset: float) -> Trial:
+    def _fixation(self, group: list[int]) -> tuple[float, ...]:
+        """Return start, end, duration, x, y and pupil of a fixation, in the order of `merge_eyes`."""
         assert self.duration is not None
-        longest = [self.duration[group].max() for group in groups]
+        start, longest = self.start[group[0]], self.duration[group].max()
         # The duration may grow from sample to sample, with a running mean of the position.
-        final = [
-            [place for place in group if not self.duration[place] < most]
-            for group, most in zip(groups, longest, strict=True)
-        ]
-        return Trial(
-            image=self.images[rows.start],
-            start=self.start[[group[0] for group in groups]] - onset,
-            x=np.array([nanmean(self.x[group]) for group in final]),
-            y=np.array([nanmean(self.y[group]) for group in final]),
-            pupil=np.array([nanmean(self.pupil[group]) for group in groups]),
-            duration=np.array(longest),
-            rectangle=self._rectangle(rows.start),
-        )
+        final = [place for place in group if not self.duration[place] < longest]
+        return (start, start + longest, longest, *(float(mean(each[final])) for each in (self.x, self.y, self.pupil)))
 
-    def _check_durations(self, groups: list[list[int]]) -> None:
-        assert self.duration is not None
-        first = [group[0] for group in groups]
-        durations = np.array([self.duration[group].max() for group in groups])
+    def _trial(
+        self, rows: slice, values: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], duration: np.ndarray | None
+    ) -> Trial:
+        first = rows.start
+        return Trial(self.images[first], *values, duration, self._rectangle(first), observer=self.sessions[first][0])
+
+    def _check_clock(self, places: np.ndarray) -> None:
+        """Refuse a clock that goes back within what would be one recording."""
+        if self.clock == "device":
+            start, sessions = self.start[places], [self.sessions[place] for place in places]
+            if any((np.diff(start[rows]) < -_BACK).any() for rows in runs(sessions)):
+                raise ValueError(
+                    f"{self.path}: the time goes back, so the table has several recordings; set "
+                    "format.columns.observer or format.trial_columns to the column that tells them apart, or split it"
+                )
+
+    def _check_durations(self, blocks: Sequence[slice], tables: Sequence[Sequence[np.ndarray]]) -> None:
+        durations = np.concatenate([np.empty(0), *(table[:, 2] for each in tables for table in each)])
         median = float(np.median(durations[np.isfinite(durations)])) if np.isfinite(durations).any() else _FIXATION[0]
         if not _FIXATION[0] <= median <= _FIXATION[1]:
             raise ValueError(
                 f"{self.path}: the median fixation lasts {median:g} ms; check format.duration_unit and time_unit"
             )
-        starts = self.start[first]
-        for rows in runs([self.images[place] for place in first], [self.sessions[place] for place in first]):
-            start, duration = starts[rows], durations[rows]
-            covered = (start + duration).max() - start.min()
-            if (np.diff(start) >= 0).all() and duration.sum() > _OVERLAP * covered:
+        shares = []
+        for rows, table in ((rows, table) for rows, each in zip(blocks, tables, strict=True) for table in each):
+            covered = table[:, 1].max() - table[:, 0].min()
+            shares += [table[:, 2].sum() / covered] if len(table) > 2 and covered > 0 else []
+            if len(table) > 1 and table[:, 2].sum() > _COVERED[1] * covered:
                 raise ValueError(
-                    f"{self.path}: the fixations on {self.images[first[rows.start]]} last longer than their trial, "
-                    "so rows repeat them or mix observers; set format.columns.fixation or format.trial_columns"
+                    f"{self.path}: the fixations on {self.images[rows.start] or 'no image'} last longer than their "
+                    "trial, so rows repeat them or mix eyes, trials or observers; set format.columns.fixation, "
+                    "format.columns.observer or format.trial_columns, and check format.time_unit"
                 )
+        if shares and np.median(shares) < _COVERED[0]:
+            raise ValueError(
+                f"{self.path}: fixations last only {np.median(shares):.2g} of the time of their trial; "
+                "check format.time_unit and duration_unit"
+            )
 
     def _rectangle(self, place: int) -> Rectangle | None:
         if self.rectangles is None or not np.isfinite(self.rectangles[place]).all():
@@ -148,7 +174,7 @@ class GazeRows:
 
 
 def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> None:
-    """Refuse fractions of which most are above 1, and pixels of which none is."""
+    """Refuse fractions of which most are above 1, pixels of which none is, and an origin in the center of a screen."""
     tracked = np.isfinite(x) & np.isfinite(y)
     above = (x[tracked] > 1) | (y[tracked] > 1)
     pixels = unit in ("px", "image_px")
@@ -156,6 +182,15 @@ def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> N
         raise ValueError(f"{path}: most coordinates are above 1, so they are pixels; set format.unit=px")
     if pixels and len(above) and not above.any() and np.ptp(x[tracked]) > 0:
         raise ValueError(f"{path}: no coordinate is above 1, so they are fractions; set format.unit=fraction or screen")
+    if (
+        unit in ("px", "screen")
+        and len(above)
+        and (np.array([x[tracked], y[tracked]]) < 0).mean(axis=1).max() > _NEGATIVE
+    ):
+        raise ValueError(
+            f"{path}: many coordinates are negative, so they do not count from the top left; convert them, and a value "
+            "for a lost position goes into format.lost"
+        )
 
 
 def check_interval(path: Path, time: np.ndarray, fix: str) -> None:

@@ -1,9 +1,10 @@
-"""Read delimited text of other programs: encodings, preambles, decimal commas, units in the header."""
+"""Read tables of other programs, text or Excel: encodings, preambles, decimal commas, units in the header."""
 
 import csv
 import io
 import math
 import re
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -16,7 +17,7 @@ from fovea.runtime.errors import first_few
 
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 _UNIT = re.compile(r"\s*[\[(]([^\])]*)[\])]\s*$")
-_LOST = frozenset({"", ".", "-", "nan", "NaN", "NA", "N/A"})
+LOST = frozenset({"", ".", "-", "nan", "NaN", "NA", "N/A"})
 _PREAMBLE = 200  # lines in which the header is searched
 
 Names = str | Sequence[str] | None
@@ -49,22 +50,21 @@ class Table:
 
         Args:
             names: Alternatives, the preferred first.
-            units: Accepted units, the preferred first; None accepts all.
+            units: Accepted units, the preferred first, "" for none; None accepts all.
         """
         for name in listed(names):
             if name in self.header or name in self.preamble:
                 return name
             same = [column for column in self.header if _UNIT.sub("", column).casefold() == name.casefold()]
-            order = ["", *units] if units is not None else [unit_of(column) for column in same]
-            for unit in order:
+            for unit in map(unit_of, same) if units is None else units:
                 for column in same:
                     if unit_of(column).casefold() == unit.casefold():
                         return column
         return None
 
-    def need(self, names: Names, fix: str, units: Collection[str] | None = None) -> str:
+    def need(self, names: Names, fix: str) -> str:
         """Return the column like `find`; refuse a table without it, with a message that ends with `fix`."""
-        if (column := self.find(names, units)) is not None:
+        if (column := self.find(names)) is not None:
             return column
         near = [name for wanted in listed(names) for name in get_close_matches(wanted, self.header, 2, 0.5)]
         header = f"the nearest are {first_few(dict.fromkeys(near))}" if near else f"it has {first_few(self.header, 9)}"
@@ -74,6 +74,8 @@ class Table:
         """Return the cells of a column; empty texts where a row is too short."""
         if column not in self.header:
             return [self.preamble[column]] * len(self)
+        if self.header.count(column) > 1:
+            raise ValueError(f"{self.path}: {self.header.count(column)} columns are named {column}; rename one")
         place = self.header.index(column)
         return [row[place].strip() if place < len(row) else "" for row in self.rows]
 
@@ -83,9 +85,8 @@ class Table:
             return np.full(len(self), math.nan)
         return np.array([self._number(place, column, cell) for place, cell in enumerate(self.texts(column))], float)
 
-    def select(self, kept: np.ndarray) -> "Table":
-        """Return the table with the rows where `kept`, bool [N], is true."""
-        places = np.flatnonzero(kept).tolist()
+    def take(self, places: Sequence[int]) -> "Table":
+        """Return the table with the rows at `places`, in this order."""
         return replace(self, rows=[self.rows[place] for place in places], lines=[self.lines[place] for place in places])
 
     def check_lengths(self) -> None:
@@ -96,7 +97,7 @@ class Table:
                 raise ValueError(f"{self.path}: {wrong}; correct the line, or export with another delimiter")
 
     def _number(self, place: int, column: str, cell: str) -> float:
-        if cell in _LOST:
+        if cell in LOST:
             return math.nan
         try:
             if math.isinf(number := float(cell if self.delimiter == "," else cell.replace(",", "."))):
@@ -121,7 +122,7 @@ def unit_of(column: str) -> str:
 
 
 def read_table(path: Path, delimiter: str | None, needed: Names) -> Table:
-    """Read a delimited text file in UTF-8, UTF-16 or Windows-1252.
+    """Read a delimited text file in UTF-8, UTF-16 or Windows-1252, or an Excel file.
 
     Args:
         path: The file.
@@ -131,9 +132,15 @@ def read_table(path: Path, delimiter: str | None, needed: Names) -> Table:
     Raises:
         ValueError: the file cannot be read, is not text, or has no rows.
     """
-    lines = io.StringIO(read_text(path), newline=None).readlines()
-    headers = (_split(line, delimiter or max("\t;,", key=line.count)) for line in lines[:_PREAMBLE])
-    number = next((n for n, cells in enumerate(headers) if Table(path, cells, [], [], "", {}).find(needed)), 0)
+    texts = _sheets(path) or [read_text(path)]
+    for text in texts:  # the first with such a header, else the first
+        lines = io.StringIO(text, newline=None).readlines()
+        headers = (_split(line, delimiter or max("\t;,", key=line.count)) for line in lines[:_PREAMBLE])
+        number = next((n for n, cells in enumerate(headers) if Table(path, cells, [], [], "", {}).find(needed)), None)
+        if number is not None:
+            break
+    else:
+        lines, number = io.StringIO(texts[0], newline=None).readlines(), 0
     header_line = lines[number] if lines else ""
     delimiter = delimiter or max("\t;,", key=header_line.count)
     preamble = [line.strip("#[] \t\r\n").partition(":") for line in lines[:number]]
@@ -159,16 +166,36 @@ def _split(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a file in UTF-8, UTF-16 (with its mark) or Windows-1252; refuse what is not text."""
+def _sheets(path: Path) -> list[str]:
+    """Return the sheets of an Excel file as text between tabs; none of another file."""
+    if not (data := _bytes(path)).startswith(b"PK"):
+        return []
+    import openpyxl
+
+    sheets = []
     try:
-        data = path.read_bytes()
+        with warnings.catch_warnings(action="ignore"):  # about styles
+            for sheet in openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True).worksheets:
+                csv.writer(text := io.StringIO(), delimiter="\t").writerows(sheet.iter_rows(values_only=True))
+                sheets.append(text.getvalue())
+    except Exception as error:  # openpyxl raises anything for damaged files
+        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        raise ValueError(f"{path}: not an Excel file, or damaged ({reason}); save the sheet as CSV") from error
+    return sheets
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ValueError(f"{path}: cannot be read ({reason}); check its permissions") from error
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file in UTF-8, UTF-16 (with its mark) or Windows-1252; refuse what is not text."""
+    data = _bytes(path)
     encoding = next((name for mark, name in _BOMS.items() if data.startswith(mark)), "")
-    if data.startswith(b"PK"):
-        raise ValueError(f"{path}: an Excel or ZIP file; save the sheet as CSV")
     if not encoding and b"\0" in data:
         raise ValueError(f"{path}: binary data, not text; export it as text")
     for codec in [encoding] if encoding else ["utf-8", "cp1252", "latin-1"]:

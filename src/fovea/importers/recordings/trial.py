@@ -28,6 +28,9 @@ class Trial:
         pupil: [N] in the unit of the tracker.
         duration: [N] milliseconds.
         rectangle: Where the image was on the screen, if the recording tells.
+        anchor: Instead for an image that was shown pixel by pixel: x and y of its center (0.5) or top left (0), and
+            which of the two.
+        observer: Name of the participant; empty if the recording does not tell.
     """
 
     image: str
@@ -37,16 +40,27 @@ class Trial:
     pupil: np.ndarray
     duration: np.ndarray | None
     rectangle: Rectangle | None = None
+    anchor: tuple[float, float, float] | None = None
+    observer: str = ""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """The trials of one file; width and height of the screen in pixels if it tells; fixations without an image."""
+    """The trials of one file.
+
+    Attributes:
+        screen: Width and height in pixels, if the file tells.
+        stray: Number of fixations (or samples) that belong to no image.
+        total: Number of all fixations (or samples).
+        validation: Errors of the validations in force, in degrees: `eye`, `average` and perhaps `maximum`, `quality`.
+    """
 
     trials: Sequence[Trial]
     unit: Unit
     screen: tuple[float, float] | None = None
     stray: int = 0
+    total: int = 0
+    validation: Sequence[dict[str, object]] = ()
 
 
 def recorded_name(recorded: str) -> str:
@@ -68,12 +82,19 @@ def name_from_file(path: Path, pattern: re.Pattern[str]) -> str:
     )
 
 
-def compile_pattern(argument: str, pattern: str) -> re.Pattern[str]:
-    """Compile a regular expression; refuse an invalid one, and one without a group."""
+def compile_pattern(argument: str, pattern: str, named: bool = True) -> re.Pattern[str]:
+    """Compile a regular expression; refuse an invalid one, and if it finds a name, one without a group."""
     try:
         compiled = re.compile(pattern)
     except re.error as error:
         raise ValueError(f"{argument} must be a regular expression, got {pattern!r} ({error})") from error
-    if not compiled.groups:
+    if named and not compiled.groups:
         raise ValueError(f"{argument} must have a group, (...) around the image's name, got {pattern!r}")
     return compiled
+
+
+def mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Return the mean of the finite values, NaN without one."""
+    valid = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(valid, values, 0.0).sum(axis=axis) / valid.sum(axis=axis)
