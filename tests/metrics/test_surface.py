@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from fovea.losses import IGNORE
-from fovea.metrics.overlap import mean_over_classes
 from fovea.metrics.surface import NAMES, border, surface_scores
 
 EMPTY = np.zeros((30, 40), bool)
@@ -114,18 +113,6 @@ def test_ignored_pixels_are_background_in_both() -> None:
 def test_border_at_the_edge_of_the_image() -> None:
     assert len(border(np.ones((5, 7), bool))) == 2 * (5 + 7) - 4
     assert len(border(EMPTY)) == 0
-
-
-def test_mean_over_classes() -> None:
-    prediction, truth = np.zeros((20, 20), np.int64), np.zeros((20, 20), np.int64)
-    prediction[2:8, 2:8] = truth[2:8, 2:8] = 1
-    truth[12:15, 12:15] = 2  # missed
-
-    def score(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
-        return surface_scores(one, other, (1, 1), 2.0)
-
-    found = mean_over_classes(score, prediction, truth, classes=3)
-    assert found == pytest.approx({"hd95": math.hypot(20, 20) / 2, "surface_dice": 0.5})
 
 
 def test_shift_of_a_real_lesion(real_data) -> None:

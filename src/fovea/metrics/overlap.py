@@ -1,6 +1,6 @@
 """Overlap of masks and label maps, for each image."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,8 +8,6 @@ from fovea.losses import IGNORE
 
 NAMES = ("dice", "iou", "precision", "recall")
 """The keys of `scores`, in the order of a table's columns."""
-
-Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
 def scores(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -39,25 +37,28 @@ def scores(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     }
 
 
-def mean_over_classes(score: Score, prediction: np.ndarray, truth: np.ndarray, classes: int) -> dict[str, float]:
-    """Return the scores of the foreground for one class; for several, their means over the classes but the background.
+def masks_of(prediction: np.ndarray, truth: np.ndarray, classes: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the predicted and the true mask of each class but the background.
 
     Args:
-        score: Takes a predicted and a true mask.
         prediction: Labels, any shape.
         truth: Labels of the same shape; pixels of -1 are left out.
-        classes: Channels of the network's output.
+        classes: Channels of the network's output; 1: every label but 0 is foreground.
     """
     prediction, truth = without_ignored(prediction, truth)
     if classes == 1:
-        return score(prediction, truth)
-    by_class = [score(prediction == label, truth == label) for label in range(1, classes)]
+        return [(prediction != 0, truth != 0)]
+    return [(prediction == label, truth == label) for label in range(1, classes)]
+
+
+def mean_of(by_class: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean over classes of scores by name."""
     return {name: sum(values[name] for values in by_class) / len(by_class) for name in by_class[0]}
 
 
 def scores_of_labels(prediction: np.ndarray, truth: np.ndarray, classes: int) -> dict[str, float]:
-    """Return `scores` of label maps; arguments as of `mean_over_classes`."""
-    return mean_over_classes(scores, prediction, truth, classes)
+    """Return the mean of `scores` over the classes but the background; arguments as of `masks_of`."""
+    return mean_of([scores(*pair) for pair in masks_of(prediction, truth, classes)])
 
 
 def without_ignored(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,11 +11,8 @@ from fovea.metrics.overlap import NAMES, scores_of_labels
 class PerImage(Metric):
     """The mean over images of Dice, IoU, precision and recall, as defined in `fovea.metrics.overlap`.
 
-    Scores are kept by image, so images that a sampler repeats to pad a batch do not count twice.
-
-    Args:
-        classes: Channels of the network's output. For several, class 0 is the background, and the score of an image is
-            the mean over the other classes.
+    Scores are kept by image, so images that a sampler repeats to pad a batch do not count twice. `classes` are the
+    channels of the network's output.
     """
 
     full_state_update = False
@@ -48,8 +45,8 @@ class PerImage(Metric):
             )
         pairs = zip(prediction.cpu().numpy(), target.cpu().numpy(), index, strict=True)
         scores = [scores_of_labels(labels, truth, self.classes) for labels, truth, _ in pairs]
-        rows = [[values[name] for name in NAMES] for values in scores]
-        self.rows.append(torch.tensor(rows, dtype=torch.float64, device=self.device))
+        rows = torch.tensor([[*values.values()] for values in scores], dtype=torch.float64, device=self.device)
+        self.rows.append(rows)
         self.index.append(index.to(self.device))
 
     def compute(self) -> dict[str, Tensor]:

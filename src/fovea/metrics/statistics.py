@@ -17,13 +17,7 @@ def mean_interval(
     """Return the 95 % percentile bootstrap interval of a mean over images (Efron 1979), drawing patients.
 
     The mean is that over all images of the drawn patients (Field and Welsh, "Bootstrapping Clustered Data", 2007). Of
-    differences it is the paired bootstrap. The same patients and seed give the same draws.
-
-    Args:
-        values: A score for each image.
-        patients: The patient of each image.
-        resamples: The number of draws.
-        seed: The seed of the draws.
+    differences it is the paired bootstrap. `values` and `patients` have an entry for each image.
 
     Returns:
         The low and high end; None without resamples or with fewer than two patients.
@@ -54,7 +48,7 @@ def sign_flip_test(
         differences: A difference for each image.
         patients: The patient of each image.
         resamples: The number of random flips; no p value is below 1 / (resamples + 1).
-        seed: The seed of the flips.
+        seed: Of the flips.
     """
     sums, _ = _by_patient(differences, patients)
     least = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()  # sums of equal terms differ in the last bits
@@ -72,17 +66,13 @@ def sign_flip_test(
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p values for their number (Holm 1979), so that alpha bounds the chance of any wrong rejection.
 
-    The k-th smallest of m is multiplied by m - k + 1 and made no smaller than the one before it.
-
-    Returns:
-        The corrected p values in the same order, each at most 1.
+    The k-th smallest of m is multiplied by m - k + 1 and made no smaller than the one before it, and at most 1.
     """
-    corrected = [1.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(np.argsort(p_values, kind="stable").tolist()):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = largest
-    return corrected
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(factors * np.asarray(p_values, float)[order]), 1)
+    return [*map(float, corrected)]
 
 
 def _by_patient(values: Sequence[float] | np.ndarray, patients: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

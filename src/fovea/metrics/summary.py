@@ -3,14 +3,13 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from fovea.losses import IGNORE
-from fovea.metrics.overlap import mean_over_classes, scores, scores_of_labels, without_ignored
+from fovea.metrics.overlap import masks_of, mean_of, scores, scores_of_labels
 from fovea.metrics.statistics import mean_interval
 from fovea.metrics.surface import surface_scores
 from fovea.runtime.bounds import Count, NonNegative, NonNegativeInt, PositiveFraction
@@ -53,7 +52,9 @@ def scores_of_image(
     tolerance: float,
     names: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
-    """Return the overlap of every output with the truth; for the prediction also `hd95`, `surface_dice` and `size`.
+    """Return the overlap of every output with the truth, the mean over the classes but the background.
+
+    The prediction also has `hd95`, `surface_dice` and `size`, and with names all its scores by class.
 
     Args:
         outputs: Label maps [H, W] or [D, H, W] by name: `prediction`, and `level_1`, … if there are levels.
@@ -61,24 +62,13 @@ def scores_of_image(
         classes: Channels of the network's output.
         spacing: The sides of a pixel or voxel.
         tolerance: Distance up to which two borders agree, in the unit of the spacing.
-        names: Names of the classes but the background, to score the prediction by class too.
-
-    Returns:
-        Scores by output and name, the mean over the classes but the background; and scores by class, if there are
-        names.
+        names: Names of the classes but the background; none for one class.
     """
-    result = {output: scores_of_labels(labels, truth, classes) for output, labels in outputs.items()}
-    surface = partial(surface_scores, spacing=spacing, tolerance=tolerance)
-    prediction, true = without_ignored(outputs["prediction"], truth)
-    for label, name in enumerate(names, start=1):
-        pair = prediction == label, true == label
-        result[name] = scores(*pair) | surface(*pair)
-    if names:
-        distances = {key: statistics.fmean(result[name][key] for name in names) for key in ("hd95", "surface_dice")}
-    else:
-        distances = mean_over_classes(surface, prediction, true, classes)
-    result["prediction"] |= distances | {"size": lesion_size(truth)}
-    return result
+    result = {name: scores_of_labels(labels, truth, classes) for name, labels in outputs.items()}
+    pairs = masks_of(outputs["prediction"], truth, classes)
+    by_class = [scores(*pair) | surface_scores(*pair, spacing, tolerance) for pair in pairs]
+    result["prediction"] = mean_of(by_class) | {"size": lesion_size(truth)}
+    return result | (dict(zip(names, by_class, strict=True)) if names else {})
 
 
 def lesion_size(truth: np.ndarray) -> float:
@@ -98,7 +88,7 @@ def summary_of(
     """Return the means of all scores, the interval of the mean Dice, and the Dice by size of the lesion.
 
     Args:
-        rows: The scores of the images; the prediction has `dice`, `hd95`, `surface_dice` and `size`.
+        rows: From `scores_of_image`.
         patients: The patient of each image, in the order of the rows.
         unit: `mm` or `px`, of the distances.
         scoring: The options of the scores.
@@ -134,10 +124,9 @@ def column(rows: Scores, output: str, name: str) -> list[float]:
 
 
 def table(rows: Scores, patients: Sequence[str]) -> tuple[list[str], list[list[object]]]:
-    """Return the header and the rows of `per_image.csv`, sorted by id.
+    """Return the header and the rows of `per_image.csv`, sorted by id; `patients` has the order of `rows`.
 
-    The columns are the id, the patient, the scores of the prediction, then those of levels and classes as
-    `level_1_dice`. `patients` has the order of `rows`.
+    The columns are the id, the patient, the scores of the prediction, then those of levels and classes: `level_1_dice`.
     """
     first = next(iter(rows.values()))
     outputs = sorted(first, key=lambda output: (output != "prediction", output))
@@ -150,12 +139,12 @@ def table(rows: Scores, patients: Sequence[str]) -> tuple[list[str], list[list[o
 
 
 def by_size(sizes: Sequence[float], values: Sequence[float], bounds: Sequence[float] | None) -> dict[str, Any]:
-    """Return the number and the mean score of the images by the size of their lesion.
+    """Return the number and the mean score of the images by the size of their lesion, a share of the image in [0, 1].
 
     Args:
-        sizes: The share of each image, in [0, 1].
+        sizes: The size of each image's lesion.
         values: The score of each image.
-        bounds: Rising bounds between the bins, in (0, 1); None: thirds of the images that have a lesion.
+        bounds: Rising bounds between the bins; None: thirds of the images that have a lesion.
 
     Returns:
         `empty`, {`n`, `mean`} of the images without a lesion, and `bins`, from small to large, {`above`, `up_to`, `n`,

@@ -39,15 +39,10 @@ def dice_at(levels: np.ndarray, mask: np.ndarray, thresholds: Sequence[float]) -
 
 @dataclass(frozen=True)
 class Curve:
-    """Dice by threshold, of the images of a set.
+    """Dice by threshold, of the images of a set."""
 
-    Args:
-        thresholds: [T], rising.
-        dice: [N, T], N at least 1.
-    """
-
-    thresholds: np.ndarray
-    dice: np.ndarray
+    thresholds: np.ndarray  # [T], rising
+    dice: np.ndarray  # [N, T], N at least 1
 
     @property
     def mean(self) -> np.ndarray:
@@ -62,13 +57,10 @@ class Curve:
 
     def plateau(self) -> tuple[float, float]:
         """Return the lowest and highest threshold around the best one whose mean Dice is within 0.005 of the best."""
-        good = self.mean >= self.mean.max() - _FLAT
-        low = high = int(np.argmax(self.mean))
-        while low > 0 and good[low - 1]:
-            low -= 1
-        while high < len(good) - 1 and good[high + 1]:
-            high += 1
-        return float(self.thresholds[low]), float(self.thresholds[high])
+        bad = np.flatnonzero(self.mean < self.mean.max() - _FLAT)
+        place = np.searchsorted(bad, np.argmax(self.mean))
+        edges = [-1, *bad, len(self.thresholds)]
+        return float(self.thresholds[edges[place] + 1]), float(self.thresholds[edges[place + 1] - 1])
 
     def best_pair(self) -> tuple[float, float, float]:
         """Return two thresholds, the higher first, and the mean Dice if every image takes the better one of the two.

@@ -46,9 +46,6 @@ def contact_sheet(rows: Sequence[SheetRow], tile: int = TILE) -> np.ndarray:
     Args:
         rows: From top to bottom, at least one.
         tile: The side of a tile in pixels.
-
-    Returns:
-        uint8 RGB [H, W, 3].
     """
     titles = max((list(row.panels) for row in rows), key=len)
     gap, height = max(2, tile // 20), max(9, tile / 11)

@@ -33,9 +33,6 @@ def overlay(image: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = No
         image: uint8 RGB [H, W, 3]; not changed.
         labels: bool or integer [H, W]; 0 is the background.
         truth: The same, or None.
-
-    Returns:
-        uint8 RGB [H, W, 3].
     """
     picture = image.copy()
     for label in np.unique(labels[labels > 0]).tolist():

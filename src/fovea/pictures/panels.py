@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from fovea.pictures.overlay import IGNORED, color_of
+from fovea.pictures.overlay import IGNORED, palette
 
 _LARGEST = 0.06  # radius of the longest fixation, as a share of the image's longer side
 _OPACITY = 0.55
@@ -18,10 +18,7 @@ def fixation_panel(image: np.ndarray, x: np.ndarray, y: np.ndarray, duration: np
         image: uint8 RGB [H, W, 3]; not changed.
         x: Fractions of the width [N], in time order.
         y: Fractions of the height [N].
-        duration: Durations [N], in any unit.
-
-    Returns:
-        uint8 RGB [H, W, 3].
+        duration: [N], in any unit.
     """
     height, width = image.shape[:2]
     picture = image.copy()
@@ -50,19 +47,6 @@ def map_panel(values: np.ndarray) -> np.ndarray:
 
 
 def label_panel(labels: np.ndarray, classes: int = 1) -> np.ndarray:
-    """Paint labels on black: white for one class, a color for each of several, gray for ignored pixels (-1).
-
-    Args:
-        labels: bool or integer [H, W].
-        classes: Channels of the network's output; 1: all labels above 0 are one class.
-
-    Returns:
-        uint8 RGB [H, W, 3].
-    """
-    picture = np.zeros((*labels.shape, 3), np.uint8)
-    picture[labels > 0] = _WHITE
-    picture[labels < 0] = IGNORED
-    if classes > 1:
-        for label in np.unique(labels[labels > 0]).tolist():
-            picture[labels == label] = color_of(label)
-    return picture
+    """Paint labels [H, W] on black: white for one class, a color for each of several, gray for ignored pixels (-1)."""
+    indices = labels.astype(np.int64) if classes > 1 else np.sign(labels.astype(np.int64))
+    return np.array([*(palette(classes) or [(0, 0, 0), _WHITE]), IGNORED], np.uint8)[indices]  # -1 is the last

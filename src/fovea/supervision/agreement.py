@@ -18,7 +18,7 @@ class Agreement(nn.Module):
     predicting only background. Its Dice is then 0, but its loss is small.
 
     Args:
-        levels: The number of levels, K.
+        levels: Their number, K.
         window: The number of steps that the moving averages remember.
     """
 
@@ -52,12 +52,7 @@ class Agreement(nn.Module):
         return dice / dice.sum()
 
     def after_step(self, names: list[str], advice: str) -> None:
-        """Every `window` steps, log which levels have collapsed or recovered since the last time.
-
-        Args:
-            names: The name of each level.
-            advice: What to do about a collapse.
-        """
+        """Every `window` steps, log which levels have collapsed, with the advice, or recovered since the last time."""
         self.steps += 1
         if self.steps % self.window:
             return

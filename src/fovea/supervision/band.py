@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from fovea.losses.ignore import IGNORE, IgnoreLabel
-from fovea.supervision.batch import Batch, Image
-from fovea.supervision.modalities import logits_of, predict, supervised_loss
+from fovea.supervision.batch import Batch
+from fovea.supervision.modalities import logits_of, supervised_loss
 from fovea.supervision.mode import Mode
 from fovea.supervision.thresholds import Thresholds
 
@@ -20,8 +20,7 @@ class Band(Mode):
     map, at the cost of one network. Partial cross-entropy, Tang et al., CVPR 2018 (see `fovea.losses.ignore`).
 
     Args:
-        backbone: Factory of the network, called once.
-        loss: Takes logits [1, K, N, 1] of the N certain pixels of the batch and their target.
+        loss: Gets logits [1, K, N, 1] of the N certain pixels of the batch and their target.
         thresholds: Foreground is `pseudo >= max(thresholds)`, background is `pseudo < min(thresholds)`. With one
             threshold there is no band. A pair `[low, high]` is a range; each batch draws a value from it.
 
@@ -47,10 +46,7 @@ class Band(Mode):
         certain = foreground | (pseudo < min(thresholds))
         target = torch.where(certain, foreground.to(pseudo.dtype), IGNORE)
         logits = logits_of(self.network, batch["image"])
-        several = next(iter(logits.values())).shape[1] > 1  # background and foreground as two classes
-        supervised = supervised_loss(self.loss, logits, target[:, 0].long() if several else target)
+        if next(iter(logits.values())).shape[1] > 1:  # background and foreground as two classes
+            target = target[:, 0].long()
+        supervised = supervised_loss(self.loss, logits, target)
         return {"loss": supervised, "supervised": supervised, "certain": certain.float().mean()}
-
-    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
-        """Return the probabilities [B, K, *size] of the first modality."""
-        return predict(self.network, image, size)

@@ -1,6 +1,6 @@
 """Cross-modality collaboration: few labeled pairs of modalities, many unlabeled ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -10,8 +10,8 @@ from fovea.losses.anatomical_consistency import overlap_consistency, prototype_c
 from fovea.losses.semantic_consistency import semantic_consistency
 from fovea.models.by_modality import ByModality, Outputs
 from fovea.runtime.bounds import NonNegative, Positive, Progress
-from fovea.supervision.batch import Batch, Image
-from fovea.supervision.modalities import predict, supervised_loss
+from fovea.supervision.batch import Batch
+from fovea.supervision.modalities import supervised_loss
 from fovea.supervision.mode import Mode
 from fovea.supervision.ramps import ramp_down, ramp_up
 
@@ -26,13 +26,12 @@ class CrossModality(Mode):
 
     Args:
         backbone: Factory of a `fovea.models.by_modality.ByModality` with features of two modalities or more.
-        loss: Takes logits [B, K, D, H, W] and labels [B, D, H, W].
-        channel_weight: The weight of the channel-wise semantic consistency, times its ramp.
-        anatomical_weight: The weight of the anatomical consistency, times its ramp.
+        channel_weight: Of the channel-wise semantic consistency, times its ramp.
+        anatomical_weight: Of the anatomical consistency, times its ramp.
         anatomical: `prototype` does not depend on the alignment of the volumes; `overlap` is for aligned volumes.
         start: The part of training after which the unlabeled terms start.
         side: Cells of a channel's descriptor along each axis.
-        temperature: The temperature of the contrastive terms.
+        temperature: Of the contrastive terms.
 
     Raises:
         ValueError: the network has no features of several modalities.
@@ -78,24 +77,15 @@ class CrossModality(Mode):
             zero = supervised.new_zeros(())
             return {"loss": supervised} | terms | {"channel": zero, "anatomical": zero}
         terms |= self.consistency(self.network(batch["unlabeled"]["image"]))
-        up, down = (self.weights[name] * ramp for name, ramp in self.ramps(progress).items())
+        up, down = self.weights["channel"] * ramp_up(progress), self.weights["anatomical"] * ramp_down(progress)
         return {"loss": supervised + up * terms["channel"] + down * terms["anatomical"]} | terms
 
     def consistency(self, outputs: Outputs) -> dict[str, Tensor]:
         """Return the two terms of unlabeled volumes, unweighted, from the outputs of the network."""
         features = list(outputs.features.values())
         classes = [logits.softmax(dim=1) for logits in outputs.logits.values()]
-        channel = semantic_consistency(features, self.side, self.temperature)
         if self.anatomical == "overlap":
-            return {"channel": channel, "anatomical": overlap_consistency(classes)}
-        return {"channel": channel, "anatomical": prototype_consistency(features, classes, self.temperature)}
-
-    def ramps(self, progress: float) -> dict[str, float]:
-        """Return the factor of the weight of each unlabeled term."""
-        if progress < self.start:
-            return {"channel": 0.0, "anatomical": 0.0}
-        return {"channel": ramp_up(progress), "anatomical": ramp_down(progress)}
-
-    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
-        """Return the probabilities [B, K, *size] of the first modality."""
-        return predict(self.network, image, size)
+            anatomical = overlap_consistency(classes)
+        else:
+            anatomical = prototype_consistency(features, classes, self.temperature)
+        return {"channel": semantic_consistency(features, self.side, self.temperature), "anatomical": anatomical}

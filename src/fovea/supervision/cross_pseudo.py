@@ -20,11 +20,6 @@ class CrossPseudo(Mode):
     The cross-entropy with the hard pseudo-labels of the other network is computed on both streams. Its weight ramps up.
     The first network predicts. Chen et al., "Semi-Supervised Semantic Segmentation with Cross Pseudo Supervision",
     CVPR 2021, which has no ramp.
-
-    Args:
-        backbone: Factory of the networks, called twice.
-        loss: Takes the logits and the mask of a batch.
-        weight: The weight of the cross pseudo supervision, times its ramp.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
@@ -47,16 +42,14 @@ class CrossPseudo(Mode):
         return {"loss": loss, "supervised": supervised, "pseudo": pseudo}
 
     def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
-        """Return the first network's probabilities [B, K, *size] of the first modality."""
+        """Return the probabilities of the first network."""
         return predict(self.networks[0], image, size)
 
 
 def crossed(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> Tensor:
     """Return the sum of both networks' cross-entropy with the other's pseudo-labels; its mean over modalities.
 
-    Args:
-        first: Logits [B, K, *size] by modality.
-        second: The same of the other network.
+    Both have logits [B, K, *size] by modality.
     """
     pairs = [(first[name], second[name]) for name in first]
     return torch.stack([_cross_entropy(a, b) + _cross_entropy(b, a) for a, b in pairs]).mean()

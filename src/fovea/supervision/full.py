@@ -1,12 +1,12 @@
 """Full supervision: one network, trained on masks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from fovea.supervision.batch import Batch, Image
-from fovea.supervision.modalities import logits_of, predict, supervised_loss
+from fovea.supervision.batch import Batch
+from fovea.supervision.modalities import logits_of, supervised_loss
 from fovea.supervision.mode import Mode
 
 
@@ -15,10 +15,6 @@ class Full(Mode):
 
     With masks for all cases it is the upper bound for cheaper labels. With few labeled cases it is the baseline for
     learning from unlabeled ones. Of several modalities, the loss is the mean.
-
-    Args:
-        backbone: Factory of the network, called once.
-        loss: Takes the logits and the mask of a batch.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask"})
@@ -34,7 +30,3 @@ class Full(Mode):
         labeled = batch.get("labeled", batch)
         supervised = supervised_loss(self.loss, logits_of(self.network, labeled["image"]), labeled["mask"])
         return {"loss": supervised, "supervised": supervised}
-
-    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
-        """Return the probabilities [B, K, *size] of the first modality."""
-        return predict(self.network, image, size)

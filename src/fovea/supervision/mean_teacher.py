@@ -23,10 +23,8 @@ class MeanTeacher(Mode):
     Tarvainen and Valpola, "Mean teachers are better role models", NIPS 2017.
 
     Args:
-        backbone: Factory of the network, called once.
-        loss: Takes the logits and the mask of a batch.
-        weight: The weight of the consistency, times its ramp.
-        decay: The decay of the average in each step. It is lower at first, so the average starts as a plain mean.
+        weight: Of the consistency, times its ramp.
+        decay: Of the average in each step. It is lower at first, so the average starts as a plain mean.
         noise: Standard deviation of the noise on the inputs of both, in units of the normalized image.
     """
 
@@ -65,7 +63,7 @@ class MeanTeacher(Mode):
         return image + self.noise * torch.randn_like(image)
 
     def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
-        """Return the teacher's probabilities [B, K, *size] of the first modality."""
+        """Return the probabilities of the teacher."""
         return predict(self.teacher, image, size)
 
     def after_step(self, progress: float) -> None:
@@ -74,13 +72,9 @@ class MeanTeacher(Mode):
 
 
 def follow(decay: float, averaged: Sequence[Tensor], current: Sequence[Tensor], number: Tensor | int) -> None:
-    """Move averages in place towards the current weights, as in the released code of mean teachers.
+    """Move averages of `number` weights in place towards the current ones, as in the released code of mean teachers.
 
-    Args:
-        decay: The upper limit of the decay.
-        averaged: The averages.
-        current: The weights.
-        number: How many weights the averages hold so far, n; the decay is at most n / (n + 1).
+    With n weights so far, the decay is at most n / (n + 1).
     """
     count = int(number)
     get_ema_multi_avg_fn(min(decay, count / (count + 1)))(averaged, current, number)

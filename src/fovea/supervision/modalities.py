@@ -16,12 +16,7 @@ UNNAMED = ""
 
 
 def logits_of(network: nn.Module, image: Image) -> dict[str, Tensor]:
-    """Return the logits [B, K, *size] by modality.
-
-    Args:
-        network: A `fovea.models.by_modality.ByModality` for a mapping, any network of images for a tensor.
-        image: A tensor, or a mapping by modality.
-    """
+    """Return the logits [B, K, *size] by modality; for a mapping, the network is a `ByModality`."""
     return network(image).logits if isinstance(image, Mapping) else {UNNAMED: network(image)}
 
 
@@ -37,7 +32,7 @@ def supervised_loss(loss: nn.Module, logits: Mapping[str, Tensor], mask: Image) 
 
 
 def predict(network: nn.Module, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
-    """Return the probabilities [B, K, *size] of the first modality. The other modalities help if they are present."""
+    """Return the probabilities [B, K, *size] of the first modality. The others help if they are present."""
     if not isinstance(image, Mapping):
         return {"prediction": probabilities(network(image), size)}
     first = next(iter(image), UNNAMED)

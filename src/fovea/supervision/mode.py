@@ -6,13 +6,14 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from fovea.supervision.batch import Batch, Image
+from fovea.supervision.modalities import predict
 
 
 class Mode(nn.Module):
     """A supervision mode: the networks it owns, how they are trained under one kind of label, how they are read.
 
     All state is in the module, so checkpoints, moving averages and several processes need no special case. A mode is
-    built from a backbone factory, which it calls once for each of its networks, and a loss. See
+    built from a backbone factory, which it calls once for each of its networks, and a loss of logits and targets. See
     `docs/adding_a_supervision_mode.md`.
     """
 
@@ -20,6 +21,8 @@ class Mode(nn.Module):
     """The targets that it trains on: `mask`, `pseudo`, `unlabeled`, … The data opens only these files."""
     serves: ClassVar[frozenset[str]]
     """The kinds of data that it trains on: `images`, `volumes` (mappings by modality)."""
+    network: nn.Module
+    """Predicts, unless the mode has its own `forward`."""
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return named scalars. `loss`, a weighted sum of terms, is minimized; all are logged.
@@ -36,14 +39,10 @@ class Mode(nn.Module):
         K = 1 is a sigmoid, K > 1 a softmax with class 0 the background.
 
         Args:
-            image: [B, C, *size], or a mapping of such tensors by modality.
+            image: [B, C, *size], or a mapping of such tensors by modality, of which the first is predicted.
             size: The size of the output; logits are resized to it.
         """
-        raise NotImplementedError
+        return predict(self.network, image, size)
 
     def after_step(self, progress: float) -> None:
-        """Follow a step of the optimizer, e.g. with a moving average of weights.
-
-        Args:
-            progress: The progress that `losses` got in this step.
-        """
+        """Follow a step of the optimizer, e.g. with a moving average; `progress` is what `losses` got in this step."""

@@ -25,8 +25,6 @@ class MultiLevel(Mode):
     Zhong et al., "Weakly-supervised Medical Image Segmentation with Gaze Annotations", MICCAI 2024.
 
     Args:
-        backbone: Factory of a network, called once for each level.
-        loss: Takes logits [B, 1, H, W] and a pseudo-mask [B, 1, H, W] of 0 and 1.
         thresholds: The pseudo-mask of level k is `pseudo >= thresholds[k]`; their number is the number of levels. A
             pair `[low, high]` is a range; each batch draws a value from it.
         consistency: What a level compares with the others: `prop`, logits of propagated features, which needs a

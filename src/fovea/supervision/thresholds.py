@@ -8,8 +8,8 @@ import torch
 class Thresholds:
     """Thresholds of a map in [0, 1]. A threshold that is a range is drawn for each training batch.
 
-    A threshold that varies teaches the network how certain each side of the border is. Draws are uniform and come from
-    PyTorch's generator, which the seed of the run sets. Fixed thresholds draw nothing.
+    A threshold that varies teaches the network how certain each side of the border is. Draws are uniform, by the seed
+    of the run. Fixed thresholds draw nothing.
 
     Args:
         values: Numbers in (0, 1], or pairs `[low, high]` of such numbers.

@@ -12,13 +12,13 @@ from fovea.supervision.modalities import apply
 
 
 class MeanOverFlips(nn.Module):
-    """A supervision module that predicts the mean of its probabilities over flips of the image.
+    """The mean of the outputs of a mode over flips of the image, each flipped back.
 
-    With the axes of height and width, these are the image, two mirror images and a rotation by 180 degrees. Each output
-    is flipped back before the mean. Without an axis, it returns the outputs of the module.
+    With the axes of height and width, these are the image, two mirror images and a rotation by 180 degrees. Without an
+    axis, it returns the outputs of the mode.
 
     Args:
-        module: A supervision module.
+        module: A supervision mode.
         axes: Flip along these axes and all combinations of them. They count from the last: -1 is width, -2 height and
             -3 the depth of a volume.
 

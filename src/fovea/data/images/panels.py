@@ -12,13 +12,14 @@ from fovea.data.fixations import FixationTable, read_fixations
 from fovea.data.images.folder import Folder
 from fovea.data.store import Store
 from fovea.data.targets import Target
-from fovea.pictures.images import image_panels
+from fovea.pictures.overlay import overlay
+from fovea.pictures.panels import fixation_panel, label_panel, map_panel
 
 log = logging.getLogger(__name__)
 
 
 class Panels:
-    """Draws one row of the sheet: image, fixations, map, outputs and target.
+    """Draws one row of the sheet, from the labels to the prediction.
 
     Args:
         dataset: The images.
@@ -42,18 +43,27 @@ class Panels:
         self.given, self.fixations, self.dose = store, fixations, dose
 
     def __call__(self, sample: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return pictures by title; see `fovea.pictures.images.image_panels`."""
-        image_id = sample["id"]
-        gaze = self.table.of(image_id) if self.table is not None else None
-        return image_panels(
-            self.dataset.image(image_id),
-            outputs,
-            sample["target"].numpy(),
-            self.target.title,
-            self.dataset.classes,
-            None if gaze is None else (gaze.x, gaze.y, gaze.duration),
-            self.store.read(image_id) if self.store is not None and self.store.has(image_id) else None,
-        )
+        """Return pictures uint8 RGB by title: image, fixations, map, levels, prediction, target.
+
+        Args:
+            sample: Has `id` and `target`, labels [H, W], whose outline is drawn over the prediction.
+            outputs: Labels [H, W] by name: `prediction`, and `level_1`, … if there are levels.
+        """
+        image_id, target, classes = sample["id"], sample["target"].numpy(), self.dataset.classes
+        image = self.dataset.image(image_id)
+        rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+        panels = {"image": rgb}
+        if self.table is not None:
+            gaze = self.table.of(image_id)
+            panels["fixations"] = fixation_panel(rgb, gaze.x, gaze.y, gaze.duration)
+        if self.store is not None and self.store.has(image_id):
+            panels["map"] = map_panel(self.store.read(image_id))
+        if len(outputs) > 2:  # a single level is the prediction
+            levels = [name for name in outputs if name != "prediction"]
+            panels |= {name.replace("_", " "): label_panel(outputs[name], classes) for name in levels}
+        target = np.sign(target) if classes == 1 else target  # whatever the value of the foreground in the file
+        panels["prediction"] = overlay(rgb, outputs["prediction"], target)
+        return panels | {self.target.title: label_panel(target, classes)}
 
     @cached_property
     def store(self) -> Store | None:
