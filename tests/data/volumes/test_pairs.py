@@ -1,13 +1,15 @@
 """The list of cases: splits, refusals, and files that are never opened."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from .conftest import SHAPES, SIDES, pairs, volumes
+from .conftest import SHAPES, SIDES, pairs, volumes, write
 
 
 def test_cases_are_named_after_their_files(root: Path) -> None:
@@ -62,6 +64,28 @@ def test_only_the_evaluated_split_is_checked(root: Path) -> None:
     assert volumes(root).split("test").ids == ["ggg_ct", "ggg_mri"]
     with pytest.raises(ValueError, match=r"aaa_ct\.nii\.gz: no such file"):
         volumes(root).train(["mask"])
+
+
+def test_each_invalid_file_has_a_line_before_the_training(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(root / "images" / "aaa_ct.nii.gz", np.zeros(SHAPES["ct"], np.complex64), SIDES["ct"])
+    (root / "masks" / "bbb_mri.nii.gz").write_text("damaged")
+    write(root / "masks" / "ccc_ct.nii.gz", np.zeros(SHAPES["ct"], np.uint8), (-2.0, 2.0, 4.0))  # mirrored
+    with pytest.raises(ValueError, match=r"^3 of 6 are invalid, each has a line above; the first: .*aaa_ct\.nii\.gz"):
+        volumes(root).train(["mask"])
+    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert [Path(line.split(": ")[0]).name[:7] for line in lines] == ["aaa_ct.", "bbb_mri", "ccc_ct."]
+    assert "complex" in lines[0] and "cannot be read" in lines[1] and "19 voxels away" in lines[2]
+
+
+def test_a_body_that_is_damaged_is_named_when_it_is_read(root: Path) -> None:
+    path = root / "images" / "aaa_ct.nii.gz"
+    content = bytearray(path.read_bytes())
+    content[-6] ^= 1  # of the checksum
+    path.write_bytes(content)
+    streams = volumes(root).train(["mask"]).streams()
+    assert streams[""][0, 1]["id"] == "bbb"
+    with pytest.raises(ValueError, match=r"aaa_ct\.nii\.gz: cannot be read as NIfTI \(CRC"):
+        streams[""][0, 0]
 
 
 def rename(content: dict) -> None:
