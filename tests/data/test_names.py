@@ -72,7 +72,7 @@ def test_a_name_means_an_image(ids: list[str], recorded: str, image_id: str | No
 )
 def test_two_files_are_not_merged(ids: list[str] | None, one: str, other: str) -> None:
     names = Names(ids, "t.csv")
-    assert names(one) == "im00" == names(one)
+    assert names("im00") == names(one) == "im00"
     with pytest.raises(ValueError, match=r"t\.csv: .* and .* would both be the image im00; .*<folder>_<file>"):
         names(other)
 

@@ -222,8 +222,8 @@ def _rows(path: Path) -> Iterator[tuple[tuple[str, ...], str, str, float, float,
                         f"{path}: line {reader.line_num} has {len(extra)} cells more than the header, perhaps decimal "
                         "commas; save the table with decimal points"
                     )
-                image, *numbers = (cells[column].strip() for column in columns)
-                named = zip(NEEDED[1:], numbers, strict=True)
+                image, *numbers = (cells[column] for column in columns)
+                named = zip(NEEDED[1:], map(str.strip, numbers), strict=True)
                 index, x, y, duration = (_number(path, reader.line_num, name, cell) for name, cell in named)
                 yield tuple(cells), image, "" if observer is None else cells[observer].strip(), index, x, y, duration
     except OSError as error:

@@ -41,7 +41,7 @@ class Names:
             name = normalize("NFC", image_id)
             self.folded.setdefault(name.casefold(), {})[name] = image_id
         self.found: dict[str, str | None] = {}
-        self.first: dict[str, tuple[str, str, str]] = {}  # the first name of each ID: folder, suffix, as recorded
+        self.first: dict[str, tuple[str, set[str], set[str]]] = {}  # by ID: its first name; folders and suffixes of all
 
     def __call__(self, recorded: str) -> str | None:
         """Return the ID that a name means; None if no image has it.
@@ -68,21 +68,21 @@ class Names:
             for stem in dict.fromkeys((name, _SUFFIX.sub("", name), PurePosixPath(name).stem)):
                 if image_id := self._existing(prefix + stem):
                     return self._checked(image_id, folders[:start], name[len(stem) :], recorded)
-        return None
+        return self._existing(_SUFFIX.sub("", normalize("NFC", recorded)))  # a name that begins with a space
 
     def _existing(self, name: str) -> str | None:
         same = self.folded.get(name.casefold(), {})
         return same.get(name) or (next(iter(same.values())) if len(same) == 1 else None)
 
     def _checked(self, image_id: str, folders: list[str], suffix: str, recorded: str) -> str:
-        """Return the ID; refuse a name whose folder or suffix is not that of the first name with this ID."""
-        folder = folders[-1].casefold() if folders else ""
-        first = self.first.setdefault(image_id, (folder, suffix.casefold(), recorded))
-        parents = {first[0], folder} - {""}
-        suffixes = {first[1], suffix.casefold()}
-        if len(parents) > 1 or (len(suffixes) > 1 and not _SUFFIX.fullmatch("".join(suffixes))):
+        """Return the ID; refuse a name whose folder or suffix is not that of the others with this ID."""
+        first, parents, suffixes = self.first.setdefault(image_id, (recorded, set(), set()))
+        parents.update(folder.casefold() for folder in folders[-1:])
+        suffixes.add(suffix.casefold())
+        stated = suffixes - {""} if all(map(_SUFFIX.fullmatch, suffixes - {""})) else suffixes
+        if len(parents) > 1 or len(stated) > 1:
             raise ValueError(
-                f"{self.origin}: {first[2]!r} and {recorded!r} would both be the image {image_id}; give their files "
+                f"{self.origin}: {first!r} and {recorded!r} would both be the image {image_id}; give their files "
                 "different names in data.root, e.g. <folder>_<file>, or read them apart"
             )
         return image_id

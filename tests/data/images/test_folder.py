@@ -1,9 +1,13 @@
 """A folder of images and masks, and the contract of all data sets of images: a new one is one row of `DATA_SETS`."""
 
+import os
+import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 import pydicom
@@ -271,3 +275,22 @@ class TestCommonSpacing:
         monkeypatch.setattr(Folder, "spacing", lambda self, name: (0.5, 0.7) if name == "i01" else None)
         assert Folder(root).common_spacing(ids) == expected
         assert ("1 images have no pixel spacing" in caplog.text) == (len(ids) == 2)
+
+
+def test_file_names_become_ids(root: Path) -> None:
+    names = ["#im04", "007", "a b", " lead", "im.v1", "im.v2", normalize("NFD", "größe"), "a:b", "'q'"]
+    for name in names:
+        shutil.copy(root / "images" / "i00.png", root / "images" / f"{name}.PNG")
+    assert {*map(partial(normalize, "NFC"), names)} < {*Folder(root).ids}
+    (root / "test.txt").write_text("\n".join(f"{name}.PNG" for name in names) + "\n", encoding="utf-8")
+    splits = Folder(root).splits()
+    assert splits["test"] == [*map(partial(normalize, "NFC"), names)] and not {*splits["test"]} & {*splits["train"]}
+    shutil.copy(root / "images" / "i00.png", root / "images" / "größe.png")
+    with pytest.raises(ValueError, match="share the stem größe; rename"):
+        _ = Folder(root).ids
+
+
+def test_a_file_name_that_is_no_text_is_refused(root: Path) -> None:
+    shutil.copy(root / "images" / "i00.png", root / "images" / os.fsdecode(b"\xff.png"))
+    with pytest.raises(ValueError, match=r"images: the file name b'\\xff\.png' is not UTF-8; rename"):
+        _ = Folder(root).ids

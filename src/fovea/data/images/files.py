@@ -150,6 +150,8 @@ def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str,
     except OSError as error:
         raise ValueError(f"{folder}: {_reason(error)}; it must be a folder of images") from error
     for path in (Path(folder) / name for name in names if not name.startswith(".")):
+        if any("\ud800" <= character <= "\udfff" for character in path.name):
+            raise ValueError(f"{folder}: the file name {os.fsencode(path.name)!r} is not UTF-8; rename the file")
         stem = normalize("NFC", path.stem)  # macOS spells accents in another way than lists and tables
         if stem in files:
             raise ValueError(f"{files[stem]} and {path.name} share the stem {stem}; rename or remove one")
