@@ -128,23 +128,12 @@ def curve_chart(curves: Mapping[str, Curve], levels: Sequence[float]) -> str:
 
     best, dice, _ = main.best()
     parts += [dot("level", *at(level), 4.5, f"level {level:g}") for level in levels]
-    parts += [_diamond(*at(level), f"best pair: {level:g}") for level in main.best_pair()[:2]]
+    for level in main.best_pair()[:2]:
+        place = "translate({:.1f} {:.1f}) rotate(45)".format(*at(level))
+        title, sides = f"best pair: {level:g}", {"x": -4, "y": -4, "width": 8, "height": 8}
+        parts.append(tag("rect", "pair", title=title, transform=place, **sides))
     parts.append(dot("best", *at(best), 8.5, f"best {best:g}: {dice:.3f}"))
-    samples = {name: line(f"line line{index}", 0, 26, 0, 0) for index, name in enumerate(curves)} | {
-        "middle half of the images": tag("rect", "band", x=0, y=-6, width=26, height=12),
-        "your levels": dot("level", 13, 0, 4.5),
-        "best single level": dot("best", 13, 0, 8.5),
-        "best pair": _diamond(13, 0),
-    }
-    for place, (name, sample) in enumerate(samples.items()):
-        where = f"translate({52 + 240 * (place % 3)} {376 + 24 * (place // 3)})"
-        parts.append(tag("g", inside=sample + text(name, 36, 4, "start"), transform=where))
-    return svg(760, 412, parts, f"Mean Dice against threshold; best {dice:.2f} at {best:g}")
-
-
-def _diamond(x: float, y: float, title: str = "") -> str:
-    corners = f"{x:.1f},{y - 6:.1f} {x + 6:.1f},{y:.1f} {x:.1f},{y + 6:.1f} {x - 6:.1f},{y:.1f}"
-    return tag("polygon", "pair", title=title, points=corners)
+    return svg(760, 360, parts, f"Mean Dice against threshold; best {dice:.2f} at {best:g}")
 
 
 def histogram(values: np.ndarray, low: float, high: float, marks: Mapping[str, float]) -> str:
