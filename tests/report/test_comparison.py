@@ -100,21 +100,14 @@ def test_a_single_patient_shows_nothing() -> None:
     assert "| no difference shown" in markdown(comparison)
 
 
-@pytest.mark.parametrize(
-    ("difference", "p", "lower", "expected"),
-    [
-        (0.1, 0.01, False, "better"),
-        (-0.1, 0.01, False, "worse"),
-        (0.1, 0.01, True, "worse"),
-        (-0.1, 0.01, True, "better"),
-        (0.1, 0.05, False, "no difference shown"),
-    ],
-)
-def test_the_verdict_follows_the_direction(difference: float, p: float, lower: bool, expected: str) -> None:
-    assert verdict(difference, p, 0.05, lower) == expected
-
-
-def test_a_lower_distance_is_better() -> None:
+def test_the_verdict_follows_the_direction() -> None:
+    assert [verdict(d, 0.01, 0.05, lower) for d in (0.1, -0.1) for lower in (False, True)] == [
+        "better",
+        "worse",
+        "worse",
+        "better",
+    ]
+    assert verdict(0.1, 0.05, 0.05, False) == "no difference shown"
     columns = ("hd95", "level_2_hd95", "dice", "level_1_dice")
     assert [lower_is_better(column) for column in columns] == [True, True, False, False]
 
@@ -146,15 +139,8 @@ class TestFiles:
     def test_markdown_is_aligned_and_safe(self) -> None:
         lines = markdown(COMPARISON).splitlines()
         assert len(lines) == 4 and len({len(line) for line in lines}) == 1
-        assert [cell.strip() for cell in lines[0].split("|")[1:4]] == ["", "seeds", "dice"]
-        assert set(lines[1]) == set("|- ")
-        assert "0.8000 ± 0.0100 | 0.7500 to 0.8500" in lines[2] and "baseline" in lines[2]
-        assert lines[3].startswith(r"| gaze\| x ")
+        assert "0.8000 ± 0.0100 | 0.7500 to 0.8500" in lines[2] and lines[3].startswith(r"| gaze\| x ")
         assert "| -0.1000    | -0.1200 to -0.0800 | < 0.0001 | 0.0300   | worse" in lines[3]
-
-    def test_note_tells_how_the_figures_were_made(self) -> None:
-        for part in ("30 images of `test`", "their masks", "1 comparison,", "0.05", "10000", "of the 12 patients"):
-            assert part in note(COMPARISON)
 
     def test_all_files_have_the_same_figures(self, tmp_path: Path) -> None:
         write_comparison(COMPARISON, tmp_path / "out")

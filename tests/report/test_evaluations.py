@@ -89,12 +89,7 @@ def test_a_damaged_table_is_refused(table: bytes, message: str, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("summary", "message"),
-    [
-        (None, r"no summary\.json here"),
-        ("{", r"summary\.json: not JSON"),
-        ("[]", "no split or no select_on"),
-        ('{"split": "test", "select_on": 3}', "no split or no select_on"),
-    ],
+    [(None, "no summary.json here"), ("{", "summary.json: not JSON"), ("[]", "no split"), ('{"split": 3}', "no split")],
 )
 def test_a_damaged_summary_is_refused(summary: str | None, message: str, tmp_path: Path) -> None:
     path = written(tmp_path) / "summary.json"

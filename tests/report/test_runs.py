@@ -60,13 +60,11 @@ def test_other_commands_and_hidden_folders_are_skipped(make_run: MakeRun, tmp_pa
 @pytest.mark.parametrize(
     ("file", "content", "why"),
     [
-        ("config.yaml", None, "config.yaml: missing"),
-        ("config.yaml", "a: [", "config.yaml: damaged"),
-        ("config.yaml", "- a\n", "config.yaml: not a mapping"),
-        ("provenance.json", None, "provenance.json: missing"),
-        ("provenance.json", "[", "provenance.json: damaged"),
-        ("provenance.json", "[]", "provenance.json: not a mapping"),
-        ("training.json", "", "training.json: damaged"),
+        ("config.yaml", None, "missing"),
+        ("config.yaml", "a: [", "damaged"),
+        ("provenance.json", "[]", "not a mapping"),
+        ("training.json", "", "damaged"),
+        ("failure.json", "{", "damaged"),
     ],
 )
 def test_damaged_runs_name_the_file(
@@ -76,7 +74,7 @@ def test_damaged_runs_name_the_file(
     path = make_run("bad") / file
     path.unlink() if content is None else path.write_text(content)
     status, note = statuses(tmp_path)["bad"]
-    assert status == FAILED and why in note
+    assert status == FAILED and f"{file}: {why}" in note
 
 
 def test_an_evaluation_that_cannot_be_read_is_noted(make_run: MakeRun, tmp_path: Path) -> None:
