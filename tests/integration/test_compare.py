@@ -62,7 +62,7 @@ def test_column_alpha_and_resamples_are_keys(run: Run, runs: Path) -> None:
     ("line", "message"),
     [
         ([], "checkpoint"),
-        (["compare=[a,b]", "checkpoint=x.ckpt"], "checkpoint and compare"),
+        (["compare=[a,b]", "checkpoint=x.ckpt"], "set one of checkpoint=FILE"),
         (["compare=[a]"], "nothing to compare"),
         (["compare=[a,nowhere]"], "nowhere"),
         (["compare=[a,b]", "split=test"], "no per_image.csv"),

@@ -39,12 +39,8 @@ def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Conf
     A name has no more keys than needed; `Configuration.values` has all that differ. Keys of the command line come
     first in a name, and a group that was chosen there (`supervision=band`) is named by the choice.
 
-    Args:
-        runs: Runs. Those that are not finished change no name.
-        ignore: More keys, or groups of keys, in which the runs of one configuration may differ.
-
-    Returns:
-        The groups in the order of the keys in their names: numbers rising, other values by first appearance.
+    The groups are in the order of the keys in their names: numbers rising, other values by first appearance. `ignore`
+    are more keys, or groups of keys, in which the runs of one configuration may differ.
     """
     groups: dict[str, list[Run]] = {}
     unfinished: dict[str, list[Run]] = {}

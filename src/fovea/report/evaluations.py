@@ -33,15 +33,10 @@ class Evaluated:
 
 
 def read_named(compare: Any, split: str, column: str) -> dict[str, list[Evaluated]]:
-    """Read the evaluations that the key `compare` lists, by name.
-
-    Args:
-        compare: Two or more folders, or one or more folders by name; see `read_evaluation`.
-        split: The split to look for in a run folder.
-        column: The score.
+    """Read the evaluations that `compare` lists: two or more folders, or one or more folders by name.
 
     Raises:
-        ValueError: `compare` has another form, or a folder cannot be read.
+        ValueError: `compare` has another form, or a folder cannot be read, see `read_evaluation`.
     """
     if isinstance(compare, Sequence) and not isinstance(compare, str):
         if len(set(compare)) < len(compare):
@@ -69,7 +64,7 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
 
     Args:
         folder: Has `per_image.csv` and `summary.json`, or is a run folder with them in `evaluate/<split>/`.
-        split: `train`, `val` or `test`.
+        split: `train`, `val` or `test`, for a run folder.
         column: A score of `per_image.csv`.
 
     Raises:

@@ -45,13 +45,9 @@ View = Callable[[str], tuple[np.ndarray, Fixations, np.ndarray, np.ndarray, np.n
 
 
 def write_quality_page(path: Path, survey: Survey, view: View, parameters: Mapping[str, object]) -> None:
-    """Write the page. Equal arguments give equal bytes; everything that comes from outside is escaped.
+    """Write the page. `view` reads what is shown of images; `parameters` are those of the maps, by configuration key.
 
-    Args:
-        path: The HTML file.
-        survey: The figures.
-        view: Reads what is shown of the worst and best images.
-        parameters: The parameters of the maps, by configuration key.
+    Equal arguments give equal bytes; everything that comes from outside is escaped.
     """
     order = ranking(survey)
     rankable = order[: survey.masks] if survey.masks else order

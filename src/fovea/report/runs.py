@@ -67,9 +67,6 @@ def find_runs(runs: Any, split: str, score: str) -> list[Run]:
         runs: A folder or several.
         split: The split whose evaluation is read.
         score: A column of `per_image.csv`.
-
-    Raises:
-        ValueError: `runs` is not a folder or has no run in it, or `split` is none.
     """
     check_split(split)
     roots = [runs] if isinstance(runs, str) else runs

@@ -74,11 +74,7 @@ def _baseline(grouped: Sequence[Configuration], wanted: str | None) -> Configura
 
 
 def keep(runs: Sequence[Run], only: Any) -> list[Run]:
-    """Return the runs that have the values of a mapping, and those without a readable configuration.
-
-    Raises:
-        ValueError: no run is left, or `only` is neither a mapping nor None.
-    """
+    """Return the runs that have the values of the mapping `only`, and those without a readable configuration."""
     if not isinstance(only, Mapping | None):
         raise ValueError(f"only={only} must be keys with their values: 'only={{data.name: kvasir}}'")
     wanted = {key: shown(key, value) for key, value in flat(only or {})}

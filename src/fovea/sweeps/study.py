@@ -73,10 +73,7 @@ class Search:
         return Path(self.config.hydra.sweep.dir)
 
     def run(self, arguments: Sequence[str]) -> None:
-        """Run the missing trials, then write the findings.
-
-        Args:
-            arguments: Overrides, see `fovea.sweeps.space.space`.
+        """Run the missing trials of the search that overrides describe, then write the findings.
 
         Raises:
             ValueError: the storage or the search is invalid, or trials failed, which are named after all have ended.
@@ -165,11 +162,7 @@ def suggest(trial: Trial, key: str, distribution: BaseDistribution) -> object:
 
 
 def value_of(end: JobReturn) -> float:
-    """Return the value of a job.
-
-    Raises:
-        Exception: the job's own, or a ValueError where it returned no number.
-    """
+    """Return the value of a job, or raise its error; a ValueError where it returned no number."""
     # Hydra prints the overrides of a failed job before it raises; the command has printed a line already.
     with redirect_stderr(io.StringIO()) if end.status == JobStatus.FAILED else nullcontext():
         value = end.return_value
