@@ -131,7 +131,7 @@ def curve_chart(curves: Mapping[str, Curve], levels: Sequence[float]) -> str:
     for level in main.best_pair()[:2]:
         place = "translate({:.1f} {:.1f}) rotate(45)".format(*at(level))
         title, sides = f"best pair: {level:g}", {"x": -4, "y": -4, "width": 8, "height": 8}
-        parts.append(tag("rect", "pair", title=title, transform=place, **sides))
+        parts.append(tag("rect", "pair", "", title, transform=place, **sides))
     parts.append(dot("best", *at(best), 8.5, f"best {best:g}: {dice:.3f}"))
     return svg(760, 360, parts, f"Mean Dice against threshold; best {dice:.2f} at {best:g}")
 
