@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 import fovea.cli
 from fovea.cli.prepare import NOT_BUILT
 from fovea.engine.build import build
+from fovea.engine.schedules import schedule_of
 from fovea.runtime.config import config_folder, flat, instantiate, locate, resolve
 from fovea.sweeps.study import Search
 
@@ -48,7 +49,11 @@ def choices(group: str) -> list[str]:
 
 def composed(command: str, *overrides: str) -> DictConfig:
     """Compose a command with Hydra's own part, and give mandatory keys a value."""
-    overrides = ("format=maps", *overrides) if command == "import" else overrides
+    if command == "import":
+        overrides = ("format=maps", *overrides)
+    chosen = any(override.startswith(("data=", "experiment=")) for override in overrides)
+    if not chosen and command in ("prepare", "simulate", "train"):
+        overrides = ("data=kvasir", *overrides)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose(command, overrides=["hydra.run.dir=RUN", *overrides], return_hydra_config=True)
     config.hydra.runtime.output_dir = "RUN"
@@ -227,6 +232,27 @@ def test_every_optimizer_follows_every_schedule(optimizer: str, scheduler: str) 
         schedule.step()
     assert parameter.item() < 1
     assert schedule.get_last_lr()[0] <= config["optimizer"]["lr"]
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "rate"),
+    [("StepLR", {"step_size": 3, "gamma": 0.5}, 0.05), ("CosineAnnealingLR", {"T_max": 4}, 0.0)],
+)
+def test_schedulers_of_torch_are_stepped_by_step(name: str, numbers: dict[str, Any], rate: float) -> None:
+    config = {"_target_": f"torch.optim.lr_scheduler.{name}", "_partial_": True, **numbers}
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    schedule = schedule_of(instantiate(config, "scheduler"), optimizer, max_steps=4, steps_per_epoch=2)
+    for _ in range(4):
+        optimizer.step()
+        schedule.step()
+    assert schedule.get_last_lr() == [pytest.approx(rate)]
+
+
+def test_a_scheduler_that_follows_a_score_is_refused() -> None:
+    config = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "_partial_": True}
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    with pytest.raises(ValueError, match=r"^scheduler: ReduceLROnPlateau follows a score"):
+        schedule_of(instantiate(config, "scheduler"), optimizer, max_steps=4, steps_per_epoch=2)
 
 
 @pytest.mark.parametrize("augmentation", choices("augmentation"))

@@ -14,12 +14,14 @@ from fovea.runtime.config import config_folder
 ROOT = Path(__file__).parents[1]
 # The pages on adding something name what the reader has written.
 PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if "adding" not in page.stem)]
+PAGES += sorted(config_folder().glob("[!w]*.yaml"))
 LINE = re.compile(r"^\s*(?:\$ )?(fovea-[a-z]+ .*)$")
 
 
 def command_lines(page: Path) -> list[str]:
-    """Return the complete command lines of a page, with continued lines joined and comments removed."""
+    """Return the complete command lines of a page or of the text of `--help`, with continued lines joined."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    text = text.replace("\n#", "\n") if page.suffix == ".yaml" else text
     lines = [match[1] for line in text.splitlines() if (match := LINE.match(line))]
     return [line for line in lines if "…" not in line and "<" not in line]
 
@@ -31,6 +33,8 @@ COMMANDS = [
 
 def test_pages_show_commands() -> None:
     assert len(COMMANDS) > 40
+    commands = {path.stem.rstrip("_") for path in (ROOT / "src/fovea/cli").glob("[!_]*.py")}
+    assert {page.stem for page in PAGES if page.suffix == ".yaml" and len(command_lines(page)) == 2} == commands
 
 
 def single_job(line: str) -> tuple[str, list[str]]:

@@ -39,6 +39,7 @@ NOT_HERE = (
     "logs/moved",
     "input=DIR/images",
     "checkpoint=RUN/",
+    "compare=[RUN,OTHER]",
 )
 LINES = [each for each in COMMANDS if not any(part in each.values[0] for part in NOT_HERE)]  # type: ignore[operator]
 TINY = ["trainer.max_steps=1", "trainer.accelerator=cpu", "callbacks.progress=null"]

@@ -8,7 +8,7 @@ import pytest
 from submitit.core.utils import FailedJobError, UncompletedJobError
 
 from fovea.runtime.app import end_in_one_line
-from fovea.runtime.job import failure_recorded, require_slurm
+from fovea.runtime.job import failure_recorded
 from fovea.runtime.one_line import one_line
 
 
@@ -38,13 +38,6 @@ KILLED = "Job 4_1 (task: 0) with path /s/4_1_0_result.pkl\nhas not produced any 
 def test_any_error_is_one_line(error: Exception, part: str) -> None:
     assert part in one_line(error)
     assert "\n" not in one_line(error)
-
-
-def test_slurm_is_required_before_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    require_slurm(["compute=local"])
-    with pytest.raises(ValueError, match="compute=local"):
-        require_slurm(["seed=0", "compute=slurm_ddp"])
 
 
 def fail() -> None:

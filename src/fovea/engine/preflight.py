@@ -20,6 +20,7 @@ def check(config: Mapping[str, Any]) -> None:
     """
     check_arguments({name: config[name] for name in BUILT if config.get(name)})
     check_values({"channels_last": Literal[True, False], "compile": Literal[True, False]}, config, "")
+    check_values({"evaluate": list[Literal["train", "val", "test"]]}, config, "")
     check_values({"precision": Precision | None}, config["trainer"], "trainer")
     check_values({"lr": Positive}, config["optimizer"], "optimizer")
     scheduler, steps = config["scheduler"], config["trainer"].get("max_steps")

@@ -6,11 +6,28 @@ the optimizer in one epoch. `minimum` is the rate after the last step.
 
 import math
 from collections.abc import Callable
+from inspect import signature
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from fovea.runtime.bounds import NonNegative, NonNegativeInt, Positive
+
+
+def schedule_of(
+    factory: Callable[..., LRScheduler], optimizer: Optimizer, max_steps: int, steps_per_epoch: int
+) -> LRScheduler:
+    """Build a schedule of this module, or one of torch, which takes its own numbers; both count steps.
+
+    Raises:
+        ValueError: it follows a score, which no step has.
+    """
+    steps = {"max_steps": max_steps, "steps_per_epoch": steps_per_epoch}
+    taken = signature(factory).parameters
+    schedule = factory(optimizer, **{name: value for name, value in steps.items() if name in taken})
+    if isinstance(schedule, ReduceLROnPlateau):
+        raise ValueError("scheduler: ReduceLROnPlateau follows a score, which a step does not have; choose another")
+    return schedule
 
 
 def constant(optimizer: Optimizer, max_steps: int, steps_per_epoch: int) -> LambdaLR:

@@ -16,6 +16,7 @@ from fovea.engine.checkpoint import KEY
 from fovea.engine.finite import Finite
 from fovea.engine.lightning_private import resume_epochs_from_loader
 from fovea.engine.moved_run import follow
+from fovea.engine.schedules import schedule_of
 from fovea.metrics.per_image import PerImage
 from fovea.models.layout import compile_networks, put_channels_last
 from fovea.supervision.batch import Batch
@@ -121,7 +122,7 @@ class Segmenter(pl.LightningModule):
             raise ValueError("nothing is trained: trainer.limit_train_batches=0; set it above 0, or leave it out")
         max_steps = int(self.trainer.estimated_stepping_batches)
         steps_per_epoch = max(1, int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches)
-        scheduler = self.make_scheduler(optimizer, max_steps=max_steps, steps_per_epoch=steps_per_epoch)
+        scheduler = schedule_of(self.make_scheduler, optimizer, max_steps, steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "frequency": 1}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

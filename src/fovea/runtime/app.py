@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fovea.runtime.errors import FULL_ERROR
+from fovea.runtime.help import answer
 
 if TYPE_CHECKING:
     from fovea.runtime.objective import Outcome
@@ -30,6 +31,9 @@ def command(
 
     def decorate(run: Callable[[Config], float | None]) -> Callable[[], None]:
         def start() -> None:
+            if text := answer(name, sys.argv[1:]):
+                print(text)
+                return
             from fovea.runtime.job import Command
 
             Command(name, run, ended).start()

@@ -34,7 +34,7 @@ _PHRASES = {
     "bool_type": "true or false",
     "string_type": "text",
     "literal_error": "one of {expected}",
-    "list_type": "a list",
+    "list_type": "a list in brackets",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
     "none_required": "null",

@@ -4,7 +4,7 @@ import inspect
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from functools import wraps
 from typing import Any
 
 from hydra.utils import get_object
@@ -12,6 +12,9 @@ from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fovea.runtime.bounds import Seed, check, check_values
+from fovea.runtime.command_line import TEXTS
+from fovea.runtime.errors import nearest
+from fovea.runtime.help import config_folder as config_folder
 from fovea.runtime.moved import CLASSES, refuse_old_keys
 
 # A checkpoint brings its own configuration, so a stranger may have chosen its targets. These packages hold classes
@@ -67,13 +70,6 @@ FREE = (
 )
 
 
-def config_folder() -> Path:
-    """Return `configs/` of the checkout, or the copy inside the wheel."""
-    package = Path(__file__).resolve().parents[1]
-    packaged = package / "configs"
-    return packaged if packaged.is_dir() else package.parents[1] / "configs"
-
-
 def resolve(composed: DictConfig) -> dict[str, Any]:
     """Return the configuration as plain values, with every interpolation resolved.
 
@@ -84,6 +80,8 @@ def resolve(composed: DictConfig) -> dict[str, Any]:
     if missing := sorted(key for key, value in flat(_plain(composed, resolve=False)) if value == "???"):
         raise ValueError(f"{missing[0]} has no value: add {missing[0]}=… to the command line")
     config = _plain(composed, resolve=True)
+    if numbers := [(key, value) for key, value in flat(config) if key in TEXTS and isinstance(value, int | float)]:
+        raise ValueError(f"{numbers[0][0]} must be text, got {numbers[0][1]!r}; in YAML write it in quotes")
     refuse_old_keys(key for key, _ in flat(config))
     check_values({"seed": Seed}, config, "")
     return config
@@ -135,6 +133,7 @@ def instantiate(config: Mapping[str, Any], key: str = "") -> Any:
     if not config.get("_partial_"):
         return built
 
+    @wraps(built)  # its signature tells what it takes
     def factory(*args: Any, **kwargs: Any) -> Any:
         try:
             return built(*args, **kwargs)
@@ -154,7 +153,14 @@ def _rejected(target: str, key: str, reason: BaseException) -> BaseException:
         argument = re.match(r"\w+", str(reason))
         named = argument is not None and argument[0] in inspect.signature(locate(target)).parameters
         return ValueError(f"{key}.{reason}" if named else f"{key}: {reason}")
-    return ValueError(f"{key or target}: cannot build {target}: {type(reason).__name__}: {reason}")
+    if isinstance(reason, ImportError):  # e.g. MONAI's OptionalImportError
+        return ValueError(f"{key or target}: {target} needs a package that is missing: {_sentence(reason)}; install it")
+    return ValueError(f"{key or target}: cannot build {target}: {type(reason).__name__}: {_sentence(reason)}")
+
+
+def _sentence(error: BaseException) -> str:
+    """Return the first line of an error, which may go on with advice on its own package."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 def locate(target: str, key: str = "_target_") -> Any:
@@ -173,13 +179,21 @@ def locate(target: str, key: str = "_target_") -> Any:
     try:
         located = get_object(target)
     except Exception as error:
-        raise ValueError(f"{key}: {target} does not exist ({error.__cause__ or error}); check its spelling") from error
+        above, _, name = target.rpartition(".")
+        raise ValueError(f"{key}: {target} does not exist{nearest([name], _names_in(above))}; check it") from error
     # Without this, `fovea.some_module.os.system` would count as a part of fovea.
     home = f"{getattr(located, '__module__', None)}."
     function_allowed = home.startswith(FUNCTIONS_ALLOWED + own) and inspect.isfunction(located)
     if not home.startswith(TRUSTED + own) or not (inspect.isclass(located) or function_allowed):
         raise ValueError(untrusted)
     return located
+
+
+def _names_in(module: str) -> list[str]:
+    try:
+        return dir(get_object(module))
+    except Exception:
+        return []
 
 
 def targets(config: Any, key: str = "") -> Iterator[tuple[str, str, Mapping[str, Any]]]:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +11,11 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from fovea.runtime.command_line import for_hydra, require_groups, require_slurm
 from fovea.runtime.config import config_folder, resolve
 from fovea.runtime.errors import FULL_ERROR
 from fovea.runtime.files import write_text
@@ -41,8 +42,10 @@ class Command:
         if (handed_over := joined()) is not None:
             self.run(_plain(OmegaConf.load(handed_over)))
             return
-        refuse_old_overrides(sys.argv[1:])
-        require_slurm(sys.argv[1:])
+        words = sys.argv[1:]
+        refuse_old_overrides(words)
+        require_slurm(words)
+        sys.argv[1:] = map(for_hydra, words)
         errors: list[Exception] = []
         before = _show_full_errors("1")  # otherwise Hydra prints a traceback of its own and exits
 
@@ -51,6 +54,9 @@ class Command:
 
         try:
             hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=self.name)(job)()
+        except ConfigCompositionException:
+            require_groups(self.name, words)
+            raise
         finally:
             _show_full_errors(before)
         if errors:
@@ -137,10 +143,3 @@ def _show_full_errors(value: str | None) -> str | None:
     if value is not None:
         os.environ[FULL_ERROR] = value
     return before
-
-
-def require_slurm(arguments: list[str]) -> None:
-    """Refuse `compute=slurm…` on a machine without SLURM."""
-    wanted = any(argument.startswith(("compute=slurm", "hydra/launcher=submitit_slurm")) for argument in arguments)
-    if wanted and shutil.which("sbatch") is None:
-        raise ValueError("there is no SLURM here (no sbatch): start from a node of the cluster, or set compute=local")

@@ -3,13 +3,15 @@
 import sys
 import traceback
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from fovea.runtime.errors import FULL_ERROR, one_paragraph
+from fovea.runtime.command_line import how_to_write
+from fovea.runtime.config import flat
+from fovea.runtime.errors import FULL_ERROR, first_few, one_paragraph
 
 SHOW = f"({FULL_ERROR}=1 shows where)"
 
@@ -45,10 +47,11 @@ def _of_configuration(error: HydraException | OmegaConfBaseException) -> str:
     cause = error.__cause__
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, choice = error.missing_cfg_file.rpartition("/")
-        choices = ", ".join(option for option in error.options if option != "base")  # the others include base
-        return f"{group}={choice} is not a choice; choose {choices}"
+        choices = [option for option in error.options if option != "base"]  # the others include base
+        hint = _did_you_mean(choice, choices, f"{group}=")
+        return f"{group}={choice} is not a choice; {hint}choose {', '.join(choices)}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not of the form key=value, or an unclosed bracket or quote; write 'key=[1, 2]'"
+        return how_to_write(str(error.override))
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         return _unknown_key(cause.full_key, cause.parent_node)
     if isinstance(error, OmegaConfBaseException) and error.full_key:
@@ -57,9 +60,18 @@ def _of_configuration(error: HydraException | OmegaConfBaseException) -> str:
 
 
 def _unknown_key(key: str, parent: Any) -> str:
-    above, _, name = key.rpartition(".")
+    """Name the nearest key: beside it, of the same name elsewhere, or of a similar path."""
+    above, dot, name = key.rpartition(".")
     siblings = sorted(map(str, parent)) if isinstance(parent, DictConfig) else []
-    hint = f"there are {', '.join(siblings)}; " if siblings else ""
-    if near := get_close_matches(name, siblings, 1):
-        hint = f"did you mean {above + '.' if above else ''}{near[0]}? "
+    hint = _did_you_mean(name, siblings, above + dot)
+    if not hint and isinstance(parent, DictConfig):
+        whole = OmegaConf.to_container(parent._get_root())
+        keys = [each for each, _ in flat(cast(dict[str, Any], whole)) if not each.startswith("hydra.")]
+        same = [each for each in keys if each.endswith(f".{name}")]
+        hint = f"did you mean {' or '.join(same[:3])}? " if same else _did_you_mean(key, keys)
+    hint = hint or f"there are {first_few(siblings, 12)}; "
     return f"{key} is not a key; {hint}+{key}=… would add it"
+
+
+def _did_you_mean(name: str, known: list[str], above: str = "") -> str:
+    return f"did you mean {above}{near[0]}? " if (near := get_close_matches(name, known, 1)) else ""

@@ -21,7 +21,9 @@ def refiner(request: pytest.FixtureRequest) -> Refiner:
     if request.param == "pydensecrf":
         pytest.importorskip("pydensecrf.densecrf")
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose("prepare", overrides=[f"refine={request.param}", "data.root=DIR", "run_dir=RUN"])
+        config = compose(
+            "prepare", overrides=["data=kvasir", f"refine={request.param}", "data.root=DIR", "run_dir=RUN"]
+        )
     group = resolve(config)["refine"]
     assert group["name"] == request.param
     return instantiate({name: value for name, value in group.items() if name not in NOT_BUILT}, "refine")

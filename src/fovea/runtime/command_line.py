@@ -1,0 +1,86 @@
+"""The words of a command line, before Hydra reads them: paths as people type them, and what must be there."""
+
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from fovea.runtime.help import groups
+
+TEXTS = (
+    *("backbone.encoder_weights", "backbone.pretrained", "baseline", "checkpoint", "ckpt_path", "compare"),
+    *("data.cache.folder", "data.dataset.list", "data.gaze.path", "data.name", "data.root", "hydra.run.dir"),
+    *("hydra.sweep.dir", "input", "labels.path", "out", "run_dir", "runs", "source", "store"),
+)
+"""Keys of paths and names, whose values are never numbers, booleans or Hydra's syntax."""
+
+LISTS = ("compare", "runs")
+_WORD = re.compile(rf"(\+{{0,2}}(?:data\.maps\.)?({'|'.join(map(re.escape, TEXTS))})=)(.+)", re.DOTALL)
+_HYDRA = re.compile(r"\?\?\?$|['\"]|.*\$\{|(choice|range|interval|glob|shuffle|sort|tag)\(")
+
+
+def quoted(text: str) -> str:
+    """Return a text in Hydra's quotes; a backslash there needs another one before a quote alone."""
+    escaped = re.sub(r'(\\*)("|$)', lambda match: match[1] * 2 + match[2].replace('"', '\\"'), text)
+    return f'"{escaped}"'
+
+
+def for_hydra(word: str) -> str:
+    """Put the paths and names of a word in quotes if Hydra would read them as something else; expand `~`.
+
+    Commas still divide the values of a sweep, and brackets hold a list of runs. Quotes, interpolations, functions of
+    Hydra and null are Hydra's.
+    """
+    match = _WORD.fullmatch(word)
+    if match is None or _HYDRA.match(match[3]):
+        return word
+    start, key, value = match.groups()
+    if key in LISTS and value[0] in "[{":
+        if value[0] == "{" or value[-1] != "]" or any(bracket in value[1:-1] for bracket in "[]{}'\""):
+            return word
+        return f"{start}[{','.join(map(_readable, value[1:-1].split(',')))}]"
+    return start + ",".join(map(_readable, value.split(",")))
+
+
+def _readable(text: str) -> str:
+    """Return a text as it is, or in quotes if Hydra would read something else."""
+    text = os.path.expanduser(text.strip())  # noqa: PTH111 (a Path would change the text)
+    try:
+        if text == "null" or OverridesParser.create().parse_override(f"key={text}").value() == text:
+            return text
+    except HydraException:
+        pass
+    return quoted(text)
+
+
+def require_groups(command: str, words: Sequence[str]) -> None:
+    """Name the group that Hydra found without a choice: `data` has no default."""
+    if any(word.startswith(("experiment=", "--config-name", "-cn")) for word in words):
+        return  # these choose it
+    for group, default, choices in groups(command, words):
+        if default == "???" and not any(word.lstrip("+").startswith(f"{group}=") for word in words):
+            raise ValueError(
+                f"{group} is not chosen: add {group}=… ({', '.join(choices)}), e.g. data=folder data.root=DIR"
+            )
+
+
+def require_slurm(words: Sequence[str]) -> None:
+    """Refuse `compute=slurm…` on a machine without SLURM."""
+    wanted = any(word.startswith(("compute=slurm", "hydra/launcher=submitit_slurm")) for word in words)
+    if wanted and shutil.which("sbatch") is None:
+        raise ValueError("there is no SLURM here (no sbatch): start from a node of the cluster, or set compute=local")
+
+
+def how_to_write(word: str) -> str:
+    """Return what is wrong with a word that Hydra cannot read, and how to write it."""
+    key, equals, value = word.partition("=")
+    if not equals:
+        return f"{word}: not of the form key=value"
+    text = shlex.quote(f"{key}={quoted(value)}")
+    return (
+        f"{word}: Hydra cannot read this value; write a text as {text}, and close the brackets of a list: 'key=[1, 2]'"
+    )

@@ -1,0 +1,62 @@
+"""`--help` and `--version`, from the YAML file of a command alone: nothing is composed."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+HINTS = """\
+fovea-{0} --cfg job      print every key with its value; takes the same words
+fovea-{0} -m KEY=A,B     run once for each value
+fovea-{0} --version      print the version of fovea
+docs/getting_started.md: completion in the shell, and configuration files of your own."""
+
+
+def config_folder() -> Path:
+    """Return `configs/` of the checkout, or the copy inside the wheel."""
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / "configs"
+    return packaged if packaged.is_dir() else package.parents[1] / "configs"
+
+
+def answer(command: str, words: Sequence[str]) -> str | None:
+    """Return the answer to `--help` or `--version`; None if the words ask for neither."""
+    if "--version" in words:
+        from fovea import __version__
+
+        return f"fovea {__version__}"
+    if not {"--help", "-h"} & set(words):
+        return None
+    lines = (config_folder() / f"{command}.yaml").read_text(encoding="utf-8").splitlines()
+    above = next(number for number, line in enumerate(lines) if not line.startswith("#"))
+    about = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines[:above])
+    listed = [
+        textwrap.fill(
+            ", ".join(f"{choice}*" if choice == default else choice for choice in choices),
+            118,
+            initial_indent=f"  {group + '=':<15}",
+            subsequent_indent=" " * 17,
+        )
+        for group, default, choices in groups(command, words)
+    ]
+    table = ["Groups: write GROUP=CHOICE; * is the default.", *listed] if listed else []
+    return "\n".join([about, "", *table, "", HINTS.format(command)] if table else [about, "", HINTS.format(command)])
+
+
+def groups(command: str, words: Sequence[str] = ()) -> Iterator[tuple[str, str | None, list[str]]]:
+    """Yield each group of a command, its default and its choices, also those of a folder after `--config-dir`."""
+    import yaml
+
+    folders = [config_folder()]
+    for option, value in zip(words, [*words[1:], ""], strict=False):
+        if option in ("--config-dir", "-cd"):
+            folders.append(Path(value))
+        elif option.startswith("--config-dir="):
+            folders.append(Path(option.partition("=")[2]))
+    content = yaml.safe_load((config_folder() / f"{command}.yaml").read_text(encoding="utf-8"))
+    for entry in content["defaults"]:
+        if isinstance(entry, str) and entry not in ("common", "_self_"):
+            yield from groups(entry, words)
+        elif isinstance(entry, dict):
+            [(group, default)] = entry.items()
+            names = {path.stem for folder in folders for path in (folder / group).glob("*.yaml")}
+            yield group, default, sorted(names - {"base"})

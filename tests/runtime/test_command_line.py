@@ -1,0 +1,74 @@
+"""Words of a command line as people type them, as Hydra reads them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from fovea.runtime.command_line import for_hydra, how_to_write, require_groups, require_slurm
+
+
+def read(word: str) -> Any:
+    override = OverridesParser.create().parse_override(for_hydra(word))
+    return (
+        [getattr(value, "text", value) for value in override.sweep_iterator()]
+        if override.is_sweep_override()
+        else override.value()
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("ü/ö", "a#b", "a=b", "set[1]", "[old]", "kvasir (copy)", "a b", "a:b", "a$b", "c:\\data", "?", "*", "{x}"),
+        *("2024", "2024_01", "7", "1e3", "-1", "true", "nan", "John's", 'the "best"', "ends\\", 'a\\"b'),
+    ],
+)
+def test_a_path_is_read_as_it_is_typed(path: str) -> None:
+    for key in ("data.root", "out", "input", "labels.path", "++data.maps.store"):
+        assert read(f"{key}={path}") == path
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("data.root=~/data", f"{Path.home()}/data"),
+        ("store=ü,2024", ["ü", "2024"]),
+        ("runs=[logs/ü,2024]", ["logs/ü", "2024"]),
+        ("compare={full: [A, B]}", {"full": ["A", "B"]}),
+        ('data.root="ü"', "ü"),
+        ("ckpt_path=null", None),
+        ("backbone.encoder_weights=null,imagenet", [None, "imagenet"]),
+        ("labels.path=choice(a,b)", ["a", "b"]),
+        ("out=${run_dir}/x", "${run_dir}/x"),
+        ("seed=2024", 2024),
+        ("data.size=[1,2]", [1, 2]),
+    ],
+)
+def test_the_syntax_of_hydra_stays(word: str, value: Any) -> None:
+    assert read(word) == value
+
+
+def test_options_stay() -> None:
+    words = ["-m", "--config-dir", "x#y", "~data.root"]
+    assert list(map(for_hydra, words)) == words
+
+
+def test_what_cannot_be_read_is_shown_as_it_must_be_written() -> None:
+    assert "write a text as 'a.b=\"ü\"'," in how_to_write("a.b=ü")
+    assert how_to_write("ü") == "ü: not of the form key=value"
+
+
+def test_a_group_without_default_must_be_chosen() -> None:
+    with pytest.raises(ValueError, match=r"^data is not chosen: add data=… \(folder, .*\), e\.g\. data=folder data"):
+        require_groups("train", ["supervision=full"])
+    require_groups("train", ["data=folder"])
+    require_groups("train", ["experiment=gaze_kvasir"])
+
+
+def test_slurm_is_required_before_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    require_slurm(["compute=local"])
+    with pytest.raises(ValueError, match="compute=local"):
+        require_slurm(["seed=0", "compute=slurm_ddp"])
