@@ -1,6 +1,7 @@
 """Every shipped YAML file is composed, and the objects that it describes are built."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,7 @@ MANDATORY = {  # values of keys without a default
     "runs": "D",
     "source": "D",
 }
+CHOOSES_DATA = re.compile("data=|experiment=(?!gazemedseg$)")
 IMAGES = ["data=synthetic", "backbone=basic_unet"]
 VOLUMES = ["data=paired_synthetic", "backbone=cross_modality", "loss=dice_ce", "augmentation=volumes"]
 
@@ -51,8 +53,7 @@ def composed(command: str, *overrides: str) -> DictConfig:
     """Compose a command with Hydra's own part, and give mandatory keys a value."""
     if command == "import":
         overrides = ("format=maps", *overrides)
-    chosen = any(override.startswith(("data=", "experiment=")) for override in overrides)
-    if not chosen and command in ("prepare", "simulate", "train"):
+    if command in ("prepare", "simulate", "train") and not any(map(CHOOSES_DATA.match, overrides)):
         overrides = ("data=kvasir", *overrides)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose(command, overrides=["hydra.run.dir=RUN", *overrides], return_hydra_config=True)
