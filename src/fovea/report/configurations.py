@@ -141,26 +141,21 @@ def swept(grouped: Sequence[Configuration]) -> dict[str, list[list[int]]]:
     varied = {key for own in overrides for key in own if len({other.get(key) for other in overrides}) > 1}
     series: dict[str, list[list[int]]] = {}
     for key in sorted(keys, key=lambda key: not is_under(key, varied)):
-        if any(parts[key] == parts[other] for other in series):
-            continue
+        values = [number(own.values[key]) for own in grouped]
         fixed = []
         for other in keys:
             follows = len(set(zip(parts[key], parts[other], strict=True))) == len(set(parts[key]))
             if other != key and not (follows and varied and not is_under(other, varied)):
                 fixed.append(parts[other])
-        if lines := _series([number(own.values[key]) for own in grouped], fixed):
-            series[key] = lines
+        lines: dict[tuple[int, ...], list[int]] = {}
+        for place, value in enumerate(values):
+            if value is not None:
+                lines.setdefault(tuple(part[place] for part in fixed), []).append(place)
+        rising = [sorted(places, key=lambda place: values[place] or 0.0) for places in lines.values()]
+        drawn = [places for places in rising if values[places[0]] != values[places[-1]]]
+        if drawn and not any(parts[key] == parts[other] for other in series):
+            series[key] = drawn
     return series
-
-
-def _series(values: Sequence[float | None], fixed: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Return the places with a value that are equal in all fixed keys, by rising value."""
-    lines: dict[tuple[int, ...], list[int]] = {}
-    for place, value in enumerate(values):
-        if value is not None:
-            lines.setdefault(tuple(part[place] for part in fixed), []).append(place)
-    rising = [sorted(places, key=lambda place: values[place] or 0.0) for places in lines.values()]
-    return [places for places in rising if values[places[0]] != values[places[-1]]]
 
 
 def short_keys(keys: set[str]) -> dict[str, str]:
