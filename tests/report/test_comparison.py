@@ -66,6 +66,11 @@ def test_each_name_is_compared_with_the_first() -> None:
             ends = mean_interval(differences[row.name], IDS, 500, 0)
             assert (row.difference_low, row.difference_high) == ends
             assert (row.p, row.p_holm) == (p_values[row.name], corrected[row.name])
+    assert "Trained on some" not in note(comparison)
+    runs["same"] = [replace(runs["same"][0], training_images=7)]
+    assert "Trained on some of these images, which raises the score: same (7)." in note(
+        compare_runs(runs, "dice", 0.05, 100, seed=0)
+    )
     assert [row.verdict for row in comparison.rows] == ["baseline", "worse", "no difference shown", "better"]
 
 

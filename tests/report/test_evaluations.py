@@ -26,6 +26,10 @@ def test_run_folders_and_evaluations_are_read(tmp_path: Path) -> None:
     assert (result.folder, result.split, result.select_on, result.unit) == (inside, "test", "mask", "")
     assert (result.scores, result.mean) == (SCORES, 0.625)
     assert (result.patients, result.sizes) == (dict.fromkeys("ab", "p"), dict.fromkeys("ab", 0.1))
+    assert (
+        result.training_images,
+        read_evaluation(written(inside, training_images=3), "test", "dice").training_images,
+    ) == (0, 3)
     assert set(read_evaluation(inside, "test", "level_1_dice").scores.values()) == {0.5}
 
 

@@ -41,6 +41,7 @@ class Row:
     p: float | None = None
     p_holm: float | None = None  # corrected for the number of names
     verdict: str = "baseline"  # or better, worse, no difference shown
+    training_images: int = 0  # how many of the images a run was trained on, at most
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ def compare_runs(
         std = float(scores.mean(axis=1).std(ddof=1)) if len(named) > 1 else None
         means.append(scores.mean(axis=0))
         folders = [str(run.folder) for run in named]
-        rows.append(Row(name, folders, len(named), float(scores.mean()), std, *interval(means[-1])))
+        seen = max(run.training_images for run in named)
+        mean = float(scores.mean())
+        rows.append(Row(name, folders, len(named), mean, std, *interval(means[-1]), training_images=seen))
     differences = [mean - means[0] for mean in means[1:]]
     p_values = [sign_flip_test(values, patients, resamples, seed) for values in differences]
     for place, (values, p, corrected) in enumerate(zip(differences, p_values, holm(p_values), strict=True), start=1):
@@ -180,6 +183,8 @@ def note(comparison: Comparison) -> str:
     """Return one paragraph on how the figures of the table were made."""
     target = "masks" if comparison.select_on == "mask" else "pseudo-masks"
     others, baseline = len(comparison.rows) - 1, texts(comparison)[1][0]
+    seen = [f"{row.name} ({row.training_images})" for row in comparison.rows if row.training_images]
+    trained = f" Trained on some of these images, which raises the score: {first_few(seen)}." if seen else ""
     return (
         f"`{comparison.column}` over {comparison.images} images of `{comparison.split}`, against their {target}: the "
         "mean over images of the mean over seeds, ± the standard deviation over seeds (sample). Differences are to "
@@ -188,7 +193,7 @@ def note(comparison: Comparison) -> str:
         f"{others} comparison{'' if others == 1 else 's'}, and called a difference below {comparison.alpha:g}. "
         f"{comparison.resamples} resamples, seed {comparison.seed}. All images of one of the {comparison.patients} "
         "patients are drawn and flipped together. The verdict is on these trained networks. For a verdict on methods, "
-        "compare the difference with the spread over several seeds."
+        f"compare the difference with the spread over several seeds.{trained}"
     )
 
 

@@ -25,6 +25,7 @@ class Evaluated:
     patients: dict[str, str]
     sizes: dict[str, float] = field(default_factory=dict)  # the share of the image that the true lesion covers
     unit: str = ""  # of a distance, with the tolerance of a score that has one: `mm within 2.0`
+    training_images: int = 0  # how many of the images the checkpoint was trained on
 
     @property
     def mean(self) -> float:
@@ -86,7 +87,8 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
     score = content[column] if isinstance(content.get(column), dict) else {}
     tolerance = f" within {score['tolerance']}" if "tolerance" in score else ""
     columns = _read_table(place / "per_image.csv", column)
-    return Evaluated(place, content["split"], content["select_on"], *columns, f"{score.get('unit', '')}{tolerance}")
+    unit, seen = f"{score.get('unit', '')}{tolerance}", content.get("training_images", 0)
+    return Evaluated(place, content["split"], content["select_on"], *columns, unit, seen)
 
 
 def _read_table(path: Path, column: str) -> tuple[dict[str, float], dict[str, str], dict[str, float]]:
