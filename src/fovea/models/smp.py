@@ -12,7 +12,7 @@ from segmentation_models_pytorch.encoders import encoders
 from torch import Tensor, nn
 
 from fovea.models.backbone import Backbone
-from fovea.models.weights import load_matching, read_tensors
+from fovea.models.encoder_weights import load_encoder, packaged_file
 
 
 class SmpBackbone(Backbone):
@@ -21,8 +21,9 @@ class SmpBackbone(Backbone):
     Args:
         network: A class of segmentation-models-pytorch, e.g. `Unet`.
         encoder_name: One of its encoders, or `tu-` and the name of a timm model.
-        encoder_weights: Pretrained weights of the encoder: `imagenet`, a file, or None for random ones. With `tu-`
-            encoders, every name but None downloads the weights of the model's tag.
+        encoder_weights: Pretrained weights of the encoder: `packaged` for those of an installed package, a file,
+            `imagenet` for a download, or None for random ones. With `tu-` encoders, every other name downloads the
+            weights of the model's tag.
         **options: Further arguments of `network`, e.g. `encoder_depth` and `decoder_channels`; with `tu-` encoders
             also those of the timm model.
     """
@@ -41,7 +42,7 @@ class SmpBackbone(Backbone):
         unknown = [name for name in options if name not in known and not encoder_name.startswith("tu-")]
         if unknown:  # the library drops them without a word
             raise ValueError(f"backbone.{unknown[0]} is not an option of this network; choose from {', '.join(known)}")
-        file = encoder_weights if encoder_weights is not None and Path(encoder_weights).is_file() else None
+        file = packaged_file(encoder_name) if encoder_weights == "packaged" else _file(encoder_weights)
         arguments = {"encoder_name": encoder_name, "encoder_weights": None if file else encoder_weights, **options}
         try:
             self.network = network(in_channels=in_channels, classes=classes, **arguments)
@@ -51,8 +52,7 @@ class SmpBackbone(Backbone):
             shown = ", ".join(f"{key}={value}" for key, value in arguments.items())
             raise ValueError(f"backbone: {shown}: {textwrap.shorten(str(error), 200)}") from error
         if file:
-            weights = {name.rpartition("encoder.")[2]: value for name, value in read_tensors(file).items()}
-            load_matching(self.network.encoder, weights, file)
+            load_encoder(self.network.encoder, file)
 
     def features(self, image: Tensor) -> Tensor:
         stride = self.network.encoder.output_stride if self.network.requires_divisible_input_shape else 1
@@ -67,6 +67,14 @@ class SmpBackbone(Backbone):
     def parts(self) -> tuple[nn.Module, ...]:
         """Return encoder, decoder and head, since the network itself is never called."""
         return self.network.encoder, self.network.decoder, self.network.segmentation_head
+
+
+def _file(encoder_weights: str | None) -> str | None:
+    """Return the path if it names a file; a missing file is not mistaken for the name of a download."""
+    if encoder_weights is None:
+        return None
+    path = Path(encoder_weights).expanduser()
+    return str(path) if path.suffix or len(path.parts) > 1 else None
 
 
 def _not_fetched(encoder_name: str, encoder_weights: str, error: OSError) -> ValueError:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fovea.runtime.errors import first_few
@@ -38,6 +39,8 @@ def read_tensors(path: str) -> dict[str, Tensor]:
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file; give a file of weights, or null")
     try:
+        if path.endswith(".safetensors"):
+            return tensors_of(load_file(path))
         return tensors_of(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # the reader raises various errors on damaged files
         raise ValueError(

