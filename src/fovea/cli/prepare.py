@@ -17,7 +17,7 @@ from fovea.runtime.config import instantiate
 from fovea.runtime.errors import first_few
 
 log = logging.getLogger(__name__)
-NOT_BUILT = ("folder", "name", "thresholds")
+NOT_BUILT = ("checkpoint", "folder", "name", "round", "thresholds")
 """Keys of `labels` and `refine` that are not arguments of their constructors."""
 
 

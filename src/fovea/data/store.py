@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from fovea.runtime.config import flat
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder, remove_abandoned, sha256, write_bytes, write_json
 
@@ -19,7 +20,8 @@ _DEPTH = 65535
 _LAST_CHUNK = b"IEND\xaeB`\x82"  # the end of every complete PNG
 _TEXT = "fovea"  # keyword of the text chunk that contains the record of a map
 _REPLACED = ("manifest.json", "quality.csv", "quality.html")
-_NOT_IN_MAPS = ("_target_", "folder", "name", "path", "thresholds")  # keys of `labels` and `refine`
+_NOT_IN_MAPS = ("folder", "name", "network.checkpoint", "path", "thresholds")  # keys of `labels` and `refine`
+_NOWHERE_IN_MAPS = ("_target_", "device")  # also further below
 
 
 def parameters(
@@ -34,7 +36,11 @@ def parameters(
         if data is not None and data.get(key, default) != default:
             values[f"data.{key}"] = data[key]
     for group, config in (("labels", labels), ("refine", refine)):
-        values |= {f"{group}.{key}": value for key, value in config.items() if key not in _NOT_IN_MAPS}
+        values |= {
+            f"{group}.{key}": value
+            for key, value in flat(config)
+            if key not in _NOT_IN_MAPS and key.rpartition(".")[2] not in _NOWHERE_IN_MAPS
+        }
     # 70 and 70.0 are the same parameter and must give the same manifest.
     return {
         key: int(value) if isinstance(value, float) and value.is_integer() else value

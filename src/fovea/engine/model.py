@@ -1,7 +1,8 @@
 """A trained model for Python users: load a checkpoint and predict single images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from fovea.data.images.predict import decoder
 from fovea.data.images.samples import resize_image, to_tensor
 from fovea.engine import checkpoint as checkpoints
 from fovea.runtime.config import instantiate
-from fovea.runtime.processes import pick
+from fovea.runtime.files import sha256
+from fovea.runtime.processes import pick, single_thread_in_worker
 from fovea.supervision.outputs import labels
+from fovea.supervision.tta import MeanOverFlips
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Model:
 
     def __init__(self, module: nn.Module, data: Mapping[str, Any], device: torch.device) -> None:
         self.module, self.device = module, device
-        self.size, self.channels = data["size"], data["channels"]
+        self.size, self.channels, self.classes = data["size"], data["channels"], data["classes"]
         self._normalize = instantiate(data["normalize"])
         self._decode = decoder(data)
 
@@ -83,3 +86,51 @@ def load(checkpoint: str | Path, device: str = "cpu") -> Model:
     if "modalities" in config["data"]:
         raise ValueError(f"checkpoint: {path} reads volumes; use fovea-predict for it")
     return Model(module, config["data"], where)
+
+
+@dataclass(frozen=True)
+class Foreground:
+    """The probability of the foreground by a trained model; small to send to a process, which loads it once.
+
+    Args:
+        checkpoint: A run folder, whose best checkpoint is taken, or the last if there is none; or a checkpoint.
+        device: As for `load`.
+        axes: The prediction is the mean over flips along these axes, see `MeanOverFlips`.
+
+    Raises:
+        ValueError: as for `load`; the model has several classes.
+    """
+
+    checkpoint: str
+    device: str
+    axes: Sequence[int]
+
+    def __post_init__(self) -> None:
+        """Load the model, so that a wrong checkpoint is refused before the first image."""
+        if (count := _loaded(self._file(), self.device, tuple(self.axes)).classes) > 1:
+            raise ValueError(f"checkpoint has {count} classes; give that of a model of one structure")
+
+    @property
+    def digest(self) -> str:
+        """Return the hash of the checkpoint."""
+        return sha256(Path(self._file()))
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Return probabilities, float32 [H, W], for an image, uint8 [H, W, 3]."""
+        model = _loaded(self._file(), self.device, tuple(self.axes))
+        return model.predict(image[..., : model.channels]).probability[0]
+
+    def _file(self) -> str:
+        path = Path(self.checkpoint).expanduser()
+        if path.is_dir():
+            names = (path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+            path = next((file for file in names if file.is_file()), path / "checkpoints" / "best.ckpt")
+        return str(path)
+
+
+@lru_cache(maxsize=1)
+def _loaded(checkpoint: str, device: str, axes: tuple[int, ...]) -> Model:
+    single_thread_in_worker()
+    model = load(checkpoint, device)
+    model.module = MeanOverFlips(model.module, axes)
+    return model

@@ -77,7 +77,9 @@ def _timm_names(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dic
     """Return weights of efficientnet_pytorch under the names of timm; other weights as they are."""
     if "_conv_stem.weight" not in weights:
         return dict(weights)
-    numbers = sorted({(int(m[1]), int(m[2])) for name in own if (m := re.match(r"model\.blocks\.(\d+)\.(\d+)\.", name))})
+    numbers = sorted(
+        {(int(m[1]), int(m[2])) for name in own if (m := re.match(r"model\.blocks\.(\d+)\.(\d+)\.", name))}
+    )
     renamed = {}
     for name, value in weights.items():
         if match := BLOCK.fullmatch(name):

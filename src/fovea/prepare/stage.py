@@ -81,7 +81,9 @@ def prepare(
     target.start()
     masked = frozenset(drawn(filter(dataset.has_mask, labeled), quality_masks) if quality == "masks" else ())
     items = [Item(image_id, table.of(image_id), image_id in masked) for image_id in labeled]
-    made_with = {"parameters": dict(parameters), "versions": versions(_PACKAGES)}
+    made_with: dict[str, Any] = {"parameters": dict(parameters), "versions": versions(_PACKAGES)}
+    if digest := getattr(refiner, "digest", None):
+        made_with["weights"] = digest
     job = Job(dataset, target, label, refiner, made_with, () if quality == "none" else tuple(thresholds))
     results = _run(job, items, workers)
     failures = {image_id: result for image_id, result in results.items() if isinstance(result, str)}

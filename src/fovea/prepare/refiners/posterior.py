@@ -1,0 +1,49 @@
+"""A trained model as refiner: its prediction and the map of the label together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from scipy.special import expit, logit
+
+from fovea.prepare.refiners.refiner import Refiner
+from fovea.runtime.bounds import NonNegative
+
+CERTAIN = 1e-4  # probabilities are cut off here, so that neither side decides alone
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Bayes' rule with the map g of the label as the prior and the prediction p of a network as the likelihood.
+
+    The map is sigmoid(logit p + `weight` (logit g - logit `threshold`)). Training on the refined maps and refining
+    with the trained network in turn is expectation maximization.
+
+    Args:
+        base: Refines the map of the label before it serves as the prior.
+        network: Returns the probability of the foreground, [H, W], for an image, uint8 [H, W, 3]. Its `digest` is a
+            hash of its weights.
+        weight: Of the prior; 0 gives the prediction alone.
+        threshold: Value of the prior that speaks neither for foreground nor background. Maps of gaze cover less than
+            the structure, so it is below 0.5.
+    """
+
+    base: Refiner
+    network: Callable[[np.ndarray], np.ndarray]
+    weight: NonNegative
+    threshold: Annotated[float, Field(strict=True, gt=0, lt=1)]
+
+    @property
+    def digest(self) -> str:
+        """Return a hash of the weights that maps depend on."""
+        return str(self.network.digest)  # type: ignore[attr-defined]
+
+    def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        """Return the refined map, see `Refiner`."""
+        prior, likelihood = (
+            logit(np.clip(values.astype(np.float64), CERTAIN, 1 - CERTAIN))
+            for values in (self.base(image, probability), self.network(image))
+        )
+        return expit(likelihood + self.weight * (prior - logit(self.threshold))).astype(np.float32)

@@ -1,0 +1,88 @@
+"""Pretrained weights of encoders from files and packages."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fovea.models.encoder_weights import PACKAGED, load_encoder, packaged_file
+from fovea.models.smp import SmpBackbone
+
+LITE = "tu-tf_efficientnet_lite0"
+backbone = partial(SmpBackbone, smp.Unet, in_channels=3, classes=1)
+
+
+def tensors(encoder_name: str = "resnet18") -> dict[str, Tensor]:
+    return backbone(encoder_name, None).network.encoder.state_dict()
+
+
+@pytest.fixture(scope="module")
+def lite_file() -> str:
+    pytest.importorskip(PACKAGED[LITE][0])
+    return packaged_file(LITE)
+
+
+def test_safetensors(tmp_path: Path) -> None:
+    source = tensors()
+    save_file(source, tmp_path / "a.safetensors")
+    own = backbone("resnet18", str(tmp_path / "a.safetensors")).network.encoder.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in source.items())
+
+
+def test_names_of_timm_without_prefix(tmp_path: Path) -> None:
+    source = {name.removeprefix("model."): value for name, value in tensors("tu-resnet18").items()}
+    torch.save(source | {"fc.weight": torch.zeros(2, 2)}, tmp_path / "a.pth")
+    own = backbone("tu-resnet18", str(tmp_path / "a.pth")).network.encoder.state_dict()
+    assert all(torch.equal(own[f"model.{name}"], value) for name, value in source.items())
+
+
+def test_packaged_tensors_are_all_used_once(lite_file: str) -> None:
+    published = torch.load(lite_file, weights_only=True)
+    own = backbone(LITE, "packaged").network.encoder.state_dict()
+    stages = {"model.conv_stem.weight": "_conv_stem.weight", "model.bn1.running_var": "_bn0.running_var"}
+    blocks = {  # first block, without expansion; first and last with it: 16 blocks in 7 stages
+        "model.blocks.0.0.conv_pw.weight": "_blocks.0._project_conv.weight",
+        "model.blocks.1.0.conv_pw.weight": "_blocks.1._expand_conv.weight",
+        "model.blocks.6.0.bn3.bias": "_blocks.15._bn2.bias",
+    }
+    for name, theirs in (stages | blocks).items():
+        assert torch.equal(own[name], published[theirs])
+    pool = [value for name, value in published.items() if not name.startswith(("_fc", "_conv_head", "_bn1"))]
+    assert len(own) == len(pool)
+    assert sorted(value.double().sum().item() for value in own.values()) == pytest.approx(
+        sorted(value.double().sum().item() for value in pool)
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoder_name", "weights", "message"),
+    [
+        ("resnet18", "packaged", f"no package ships weights of resnet18; choose {LITE}"),
+        ("resnet18", "other/none.pth", "other/none.pth: no such file"),
+    ],
+)
+def test_weights_that_do_not_exist(encoder_name: str, weights: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        backbone(encoder_name, weights)
+
+
+def test_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PACKAGED, LITE, ("no_such_package", "a.pth"))
+    with pytest.raises(ValueError, match="make weights"):
+        packaged_file(LITE)
+
+
+def test_weights_of_another_encoder(tmp_path: Path) -> None:
+    torch.save(tensors("resnet34"), tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"only 149 of 265 tensors match this encoder"):
+        load_encoder(backbone("resnet50", None).network.encoder, str(tmp_path / "a.pth"))
+
+
+def test_pickle_in_place_of_weights(tmp_path: Path) -> None:
+    torch.save({"a": Path("code")}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="it holds code"):
+        backbone("resnet18", str(tmp_path / "a.pth"))

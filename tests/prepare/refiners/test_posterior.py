@@ -1,0 +1,47 @@
+"""The posterior of a trained model and the label."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fovea.engine.model import Foreground, load
+from fovea.prepare.refiners.posterior import Posterior
+from fovea.prepare.refiners.unrefined import Unrefined
+
+TRAINED = Path(__file__).parents[2] / "reference" / "before_the_move"
+IMAGE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+
+
+def test_bayes_rule_by_hand() -> None:
+    posterior = Posterior(Unrefined(), lambda image: np.array([[0.8, 0.8, 0.5]]), weight=2.0, threshold=0.3)
+    # odds 4 times the square of the odds of the prior over those of the threshold
+    odds = [4 * (1.0 / (3 / 7)) ** 2, 4, 1 * (1 / 9 / (3 / 7)) ** 2]
+    refined = posterior(IMAGE, np.array([[0.5, 0.3, 0.1]], np.float32))
+    np.testing.assert_allclose(refined, [[value / (1 + value) for value in odds]], rtol=1e-5)
+    assert refined.dtype == np.float32
+
+
+def test_no_weight_leaves_the_prediction() -> None:
+    posterior = Posterior(Unrefined(), lambda image: np.array([[0.8, 0.2]]), weight=0.0, threshold=0.3)
+    np.testing.assert_allclose(posterior(IMAGE, np.array([[0.0, 1.0]], np.float32)), [[0.8, 0.2]], rtol=1e-6)
+
+
+class TestForeground:
+    def test_mean_over_flips(self) -> None:
+        model, network = load(TRAINED / "images.ckpt"), Foreground(str(TRAINED / "images.ckpt"), "cpu", [-1])
+        flipped = model.predict(IMAGE[:, ::-1].copy()).probability[0][:, ::-1]
+        expected = (model.predict(IMAGE).probability[0] + flipped) / 2
+        np.testing.assert_allclose(network(IMAGE), expected, atol=1e-5)
+
+    def test_run_folder_gives_its_best_checkpoint(self, tmp_path: Path) -> None:
+        checkpoints = tmp_path / "checkpoints"
+        checkpoints.mkdir()
+        (checkpoints / "last.ckpt").write_bytes(b"not read")
+        (checkpoints / "best.ckpt").write_bytes((TRAINED / "images.ckpt").read_bytes())
+        assert Foreground(str(tmp_path), "cpu", []).digest == Foreground(str(TRAINED / "images.ckpt"), "cpu", []).digest
+
+    @pytest.mark.parametrize(("checkpoint", "message"), [("volumes.ckpt", "reads volumes"), ("none.ckpt", "none.ckpt")])
+    def test_checkpoint_that_does_not_fit(self, checkpoint: str, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            Foreground(str(TRAINED / checkpoint), "cpu", [])
