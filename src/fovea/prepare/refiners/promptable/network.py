@@ -16,7 +16,10 @@ from fovea.models.weights import differences, read_tensors
 from fovea.runtime.processes import pick, single_thread_in_worker
 
 SIDE = {"lite_medsam": 256, "mobile_sam": 1024, "sam": 1024}  # of the square that the encoder sees
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of MobileSAM and SAM
+MEAN, STD = (
+    np.array([123.675, 116.28, 103.53], np.float32),
+    np.array([58.395, 57.12, 57.375], np.float32),
+)  # of MobileSAM and SAM
 DEPTHS = {12: "samvit_base_patch16", 24: "samvit_large_patch16", 32: "samvit_huge_patch16"}
 
 
@@ -31,7 +34,7 @@ class Network(nn.Module):
         parts = build_lite_medsam()
         self.image_encoder = _sam_encoder(weights) if name == "sam" else parts.image_encoder
         if name == "mobile_sam":  # the same TinyViT behind a stem that makes the image four times smaller
-            self.image_encoder.patch_embed.seq = _small_stem()
+            self.image_encoder.patch_embed.seq = _small_stem()  # type: ignore[union-attr]
         self.mask_decoder, self.prompt_encoder = parts.mask_decoder, parts.prompt_encoder
         self.prompt_encoder.input_image_size = (self.side, self.side)
 
@@ -58,7 +61,7 @@ class Network(nn.Module):
         if self.name == "lite_medsam":
             resized = (resized - resized.min()) / max(resized.max() - resized.min(), 1e-8)
         else:
-            resized = (resized - np.float32(MEAN)) / np.float32(STD)
+            resized = (resized - MEAN) / STD
         device = next(self.parameters()).device
         tensor = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))[None].to(device)
         tensor = functional.pad(tensor, (0, self.side - small[1], 0, self.side - small[0]))
