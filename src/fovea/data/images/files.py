@@ -53,8 +53,6 @@ def read_image(path: Path, channels: int = 3, window: Window | None = None, exif
     Raises:
         ValueError: the file is missing or cannot be decoded, or has more than 8 bits per channel and no window.
     """
-    if channels not in _MODES:
-        raise ValueError(f"channels must be 1 (gray) or 3 (RGB), got {channels}")
     with opened(path) as image:
         mode, deep_color = image.mode, is_deep_color(image)  # before pending_turn, which may decode
         deep, turn = deep_color or mode not in _EIGHT_BIT, pending_turn(image, exif)

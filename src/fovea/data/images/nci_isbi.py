@@ -1,6 +1,8 @@
 """NCI-ISBI 2013: prostate MRI, one image per slice."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -62,18 +64,21 @@ def read_slice(path: Path, window: Window | None = None) -> np.ndarray:
     Raises:
         ValueError: the file is missing, is not a DICOM image, or has several frames or colors.
     """
-    try:
+    with _one_line(path):
         dataset = pydicom.dcmread(path)
-        _check_decoder(path, dataset)
+        syntax = dataset.file_meta.TransferSyntaxUID
+        readable = not syntax.is_encapsulated or get_decoder(syntax).is_available
+    if not readable:
+        raise ValueError(
+            f"cannot decode {path}: no installed package reads {syntax.name}; install pylibjpeg[all], or save the file "
+            "without compression"
+        )
+    with _one_line(path):
         stored = dataset.pixel_array
         gray = str(dataset.PhotometricInterpretation).startswith("MONOCHROME")
         pixels = _modality(stored, dataset) if gray and stored.ndim == 2 else stored
         padding = _padding(stored, dataset)
         inverse = dataset.PhotometricInterpretation == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE"
-    except _DecoderMissingError:
-        raise
-    except Exception as error:  # pydicom and its decoders raise various errors on damaged files
-        raise _undecodable(path, error) from error
     if not gray:
         raise ValueError(f"{path}: a color image ({dataset.PhotometricInterpretation}); save it as gray DICOM")
     if stored.ndim != 2:
@@ -84,19 +89,6 @@ def read_slice(path: Path, window: Window | None = None) -> np.ndarray:
         pixels, low, high = -pixels, -high, -low
     scaled = (np.clip(pixels, low, high) - low) / ((high - low) or 1.0) * 255
     return np.where(padding, 0, scaled).astype(np.uint8)
-
-
-class _DecoderMissingError(ValueError):
-    """The file is sound, but its compression needs another package."""
-
-
-def _check_decoder(path: Path, dataset: Dataset) -> None:
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_encapsulated and not get_decoder(syntax).is_available:
-        raise _DecoderMissingError(
-            f"cannot decode {path}: no installed package reads {syntax.name}; install pylibjpeg[all], or save the file "
-            "without compression"
-        )
 
 
 def _modality(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
@@ -123,23 +115,22 @@ def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
 
 
 def read_header(path: Path) -> Dataset:
-    """Return the header of a DICOM image with `Rows` and `Columns`; the pixels are not read.
-
-    Raises:
-        ValueError: the file is missing, or is not a DICOM image.
-    """
-    try:
+    """Return the header of a DICOM image with `Rows` and `Columns`; ValueError: it is missing or is not an image."""
+    with _one_line(path):
         header = pydicom.dcmread(path, stop_before_pixels=True)
-        sides = int(header.Rows), int(header.Columns)
-    except Exception as error:  # as above
-        raise _undecodable(path, error) from error
-    if min(sides) < 1:
-        raise ValueError(f"cannot decode {path}: no size; replace the file or remove its id from the split lists")
+        if min(int(header.Rows), int(header.Columns)) < 1:
+            raise ValueError("no size")
     return header
 
 
-def _undecodable(path: Path, error: Exception) -> ValueError:
-    if isinstance(error, OSError) and error.strerror:
-        return ValueError(f"cannot read {path}: {error.strerror.lower()}; restore the file or its permissions")
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return ValueError(f"cannot decode {path}: {reason[:120]}; replace the file or remove its id from the split lists")
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    """Turn every error of pydicom and its decoders, which raise various ones on damaged files, into one line."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise ValueError(f"cannot read {path}: {error.strerror.lower()}; restore it or its permissions") from error
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        fix = "replace the file or remove its id from the split lists"
+        raise ValueError(f"cannot decode {path}: {reason}; {fix}") from error

@@ -63,7 +63,7 @@ def predict(
     device: torch.device,
     out: Path,
 ) -> dict[str, str]:
-    """Write `masks/<name>.png` and `overlays/<name>.png` into `out` for images of any size.
+    """Write `masks/<name>.png` and `overlays/<name>.png` into `out` for images of any size, those that can be read.
 
     A mask has the size of its image; one class is written as 0 and 255, several as their indices into a
     palette of the colors of the overlay.
@@ -71,17 +71,14 @@ def predict(
     Args:
         module: A supervision module in evaluation mode on `device`.
         images: The files by name.
-        decode: Reads a file to uint8 [H, W, channels of the network].
+        decode: Reads a file, see `decoder`.
         size: Side of the network's input, in pixels.
         normalize: Albumentations transform of the network's input.
         device: Device of the module.
-        out: Folder; it is made if it does not exist.
+        out: Folder.
 
     Returns:
-        The reason by name for each image that cannot be read; all others are predicted.
-
-    Raises:
-        ValueError: `out` cannot be written.
+        The reason by name for each image that cannot be read.
     """
     failures = {}
     for name, path in tqdm(images.items(), desc="predict", unit="image"):

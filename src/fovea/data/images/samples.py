@@ -30,7 +30,7 @@ class Picture:
         self.dataset = dataset
 
     def files(self, image_id: str) -> list[Path]:
-        """Return the file of an image."""
+        """See `Target`."""
         return [self.dataset.image_path(image_id)]
 
     def read(self, image_id: str) -> np.ndarray:
@@ -43,27 +43,15 @@ class Picture:
 
 
 class Resized:
-    """The images and targets of a training split, decoded and resized at each read.
-
-    Args:
-        dataset: The images.
-        ids: Those to read.
-        targets: What is read beside the images; no other file is opened.
-        size: Side of the square that arrays are resized to, in pixels.
-    """
+    """Images and targets of a training split, decoded and resized to squares at each read; nothing else is opened."""
 
     def __init__(self, dataset: Folder, ids: Sequence[str], targets: Sequence[Target], size: int) -> None:
         self.dataset, self.ids, self.targets, self.size = dataset, list(ids), targets, size
-        parts: list[Picture | Target] = [Picture(dataset), *targets]
-        self.parts = {part.name: part for part in parts}
+        self.parts: dict[str, Picture | Target] = {part.name: part for part in (Picture(dataset), *targets)}
         self.kinds = tuple(self.parts)
 
     def read(self, kind: str, index: int) -> np.ndarray:
-        """Return an array [size, size] or [size, size, C].
-
-        Raises:
-            ValueError: the file is missing or damaged.
-        """
+        """Return an array [size, size] or [size, size, C]; ValueError: the file is missing or damaged."""
         part = self.parts[kind]
         return part.resize(part.read(self.ids[index]), self.size)
 
@@ -94,8 +82,8 @@ class ImageTraining:
         resized: What to read.
         normalize: Albumentations transform that is applied last, to the image alone.
         augment: Albumentations transforms by name, in their order.
-        seed: Seed of the augmentation.
-        cache: Makes a cache of resized arrays (`fovea.data.cache`); without it, files are decoded at each read.
+        seed: Of the augmentation.
+        cache: Makes a cache of resized arrays, see `fovea.data.cache`.
     """
 
     def __init__(
@@ -139,15 +127,7 @@ class ImageTraining:
 
 
 class ImageSamples:
-    """The samples of a split with their target at native size, a `fovea.data.source.Samples`.
-
-    Args:
-        dataset: The images.
-        ids: Those of the split.
-        target: What they are scored against.
-        size: Side of the square that images are resized to, in pixels.
-        normalize: Albumentations transform of the images.
-    """
+    """The samples of a split, resized, with their target at native size; a `fovea.data.source.Samples`."""
 
     def __init__(self, dataset: Folder, ids: Sequence[str], target: Target, size: int, normalize: Transform) -> None:
         self.dataset, self.ids, self.target, self.size, self.normalize = dataset, list(ids), target, size, normalize

@@ -22,14 +22,11 @@ class Synthetic(Folder):
     """A `Folder` that is drawn into `root` at its first use: PNG images and 1-bit PNG masks.
 
     Args:
-        root: An empty or absent folder, or one that was drawn with the same parameters.
-        images: Number of images.
+        root: An empty or absent folder, or one that was drawn with the same parameters; else ValueError.
+        images: Their number.
         image_size: Mean side of an image in pixels; height and width vary by 15 %.
         seed: Seed of the drawing; image n does not depend on the number of images.
         **options: Arguments of `Folder`; the masks serve as binary (1 class) and as labels (2 or more).
-
-    Raises:
-        ValueError: `root` has other content, or cannot be written.
     """
 
     def __init__(
@@ -50,14 +47,7 @@ def draw(rng: np.random.Generator, image_size: int) -> tuple[np.ndarray, np.ndar
     """Draw reddish tissue with folds and one to three lesions that differ in hue and texture.
 
     Brightness, folds and highlights vary everywhere, so a threshold on brightness does not find the lesions, which
-    cover about 1 % to 25 % of the image.
-
-    Args:
-        rng: Source of all choices.
-        image_size: Mean side in pixels.
-
-    Returns:
-        The image uint8 [H, W, 3] and the mask uint8 [H, W] of 0 and 1.
+    cover about 1 % to 25 % of the image. Returned are the image uint8 [H, W, 3] and the mask uint8 [H, W] of 0 and 1.
     """
     height, width = (round(image_size * rng.uniform(0.85, 1.15)) for _ in range(2))
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / np.float32(max(height, width))
