@@ -1,6 +1,7 @@
 """What a prediction reads, and that it replaces only files that it wrote."""
 
 import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -50,20 +51,24 @@ def test_out_in_the_input_is_refused(tmp_path: Path, source: str, out: str) -> N
 
 def test_own_files_are_replaced_and_recorded(tmp_path: Path) -> None:
     predict(tmp_path, "a.png", "b.png", content="old")
-    predict(tmp_path, "a.png", "c.png")
-    rows = list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))
-    assert [(row["file"], row["input"]) for row in rows] == [(f"masks/{n}.png", f"in/{n}.png") for n in "abc"]
+    odd = 'ü,"\n\u2028'
+    for _ in range(2):
+        predict(tmp_path, "a.png", f"{odd}.png")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "predictions.csv").read_bytes().decode(), newline="")))
+    assert [(row["file"], row["input"]) for row in rows] == [(f"masks/{n}.png", f"in/{n}.png") for n in ("a", "b", odd)]
     assert rows[0]["sha256"] == rows[2]["sha256"] != rows[1]["sha256"]
 
 
 def test_foreign_and_changed_files_are_kept(tmp_path: Path) -> None:
     touch(tmp_path / "data" / "masks" / "truth.jpg")
-    with pytest.raises(ValueError, match=r"truth\.jpg is not as fovea-predict wrote; choose another folder"):
+    with pytest.raises(
+        ValueError, match=r"not written by fovea-predict, or changed since: .*truth\.jpg; choose another folder"
+    ):
         predict(tmp_path / "data", "a.png")
     assert [path.name for path in files_below(tmp_path / "data")] == ["truth.jpg"]
     predict(tmp_path / "out", "a.png", "b.png")
     (tmp_path / "out" / "masks" / "a.png").write_text("corrected by hand")
-    with pytest.raises(ValueError, match=r"a\.png is not as fovea-predict wrote"):
+    with pytest.raises(ValueError, match=r"changed since: .*a\.png;"):
         predict(tmp_path / "out", "a.png")
     predict(tmp_path / "out", "b.png")
     touch(tmp_path / "table" / "predictions.csv")

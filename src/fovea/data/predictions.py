@@ -1,6 +1,7 @@
 """What `fovea-predict` reads and writes: files below `input`, and an output folder that keeps foreign files."""
 
 import csv
+import io
 import logging
 import os
 from collections import Counter
@@ -8,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from fovea.data.images.files import check_name
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder, sha256, write_csv
 
@@ -23,7 +25,7 @@ def files_below(source: Path) -> list[Path]:
     Linked folders are not opened: they are returned like files, so that they are reported as left aside.
 
     Raises:
-        ValueError: there is no such file or folder, or a folder below cannot be read.
+        ValueError: there is no such file or folder, a folder below cannot be read, or a name is not UTF-8.
     """
     if source.is_file():
         return [source]
@@ -32,6 +34,8 @@ def files_below(source: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         linked = [name for name in folders if Path(folder, name).is_symlink()]
         found += [Path(folder, name) for name in [*files, *linked] if not name.startswith(".")]
+    for path in found:
+        check_name(path)
     return sorted(found)
 
 
@@ -78,13 +82,11 @@ def recorded(out: Path, inputs: Mapping[str, Path]) -> Iterator[None]:
     known = _read(record)
     present = [path for name in FOLDERS if (out / name).is_dir() for path in files_below(out / name)]
     foreign = [path for path in present if path.relative_to(out).as_posix() not in known]
-    changed = [
-        out / name for name in inputs if name in known and (out / name).exists() and _is_changed(out, known[name])
-    ]
+    changed = [out / name for name in inputs if name in known and _is_changed(out, known[name])]
     if foreign or changed:
         raise ValueError(
-            f"out: {first_few([*foreign, *changed], 2)} {'is' if len([*foreign, *changed]) == 1 else 'are'} not as "
-            "fovea-predict wrote; choose another folder, so that nothing of yours is replaced"
+            f"out: not written by fovea-predict, or changed since: {first_few([*foreign, *changed], 2)}; "
+            "choose another folder, so that nothing of yours is replaced"
         )
     make_folder(out)
     rows = known | {name: [name, str(path), ""] for name, path in inputs.items()}
@@ -98,7 +100,7 @@ def recorded(out: Path, inputs: Mapping[str, Path]) -> Iterator[None]:
 
 def _is_changed(out: Path, row: list[str]) -> bool:
     """Return whether a file is another than the one that a row records; without a hash, its run was killed."""
-    return row[2] not in ("", sha256(out / row[0]))
+    return row[2] != "" and (out / row[0]).exists() and sha256(out / row[0]) != row[2]
 
 
 def _read(record: Path) -> dict[str, list[str]]:
@@ -106,7 +108,7 @@ def _read(record: Path) -> dict[str, list[str]]:
     if not record.exists():
         return {}
     try:
-        header, *rows = csv.reader(record.read_text(encoding="utf-8").splitlines())
+        header, *rows = csv.reader(io.StringIO(record.read_bytes().decode(), newline=""))
     except (OSError, ValueError, csv.Error):
         header, rows = [], []
     if header != _HEADER or any(len(row) != len(_HEADER) for row in rows):

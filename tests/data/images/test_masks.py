@@ -162,10 +162,12 @@ def test_mask_of_an_unusual_type_is_read(tmp_path: Path, name: str, pixels: np.n
 
 
 @pytest.mark.parametrize("full", [1, 65535])
-def test_sixteen_bit_color_mask_is_refused(tmp_path: Path, full: int) -> None:
-    cv2.imwrite(str(tmp_path / "m.png"), np.dstack([DISC.astype(np.uint16) * full] * 3))
-    with pytest.raises(ValueError, match=r"m\.png: a mask with 16 bits per color"):
-        read_mask(tmp_path / "m.png")
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bit_color_mask_is_refused(tmp_path: Path, suffix: str, full: int) -> None:
+    path = tmp_path / f"m.{suffix}"
+    cv2.imwrite(str(path), np.dstack([DISC.astype(np.uint16) * full] * 3))
+    with pytest.raises(ValueError, match=rf"m\.{suffix}: a mask with 16 bits per color"):
+        read_mask(path)
 
 
 @pytest.mark.parametrize("second", [0, 1])

@@ -148,8 +148,7 @@ def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str,
     except OSError as error:
         raise ValueError(f"{folder}: {_reason(error)}; it must be a folder of images") from error
     for path in (Path(folder) / name for name in names if not name.startswith(".")):
-        if any("\ud800" <= character <= "\udfff" for character in path.name):
-            raise ValueError(f"{folder}: the file name {os.fsencode(path.name)!r} is not UTF-8; rename the file")
+        check_name(path)
         stem = normalize("NFC", path.stem)  # macOS spells accents in another way than lists and tables
         if stem in files:
             raise ValueError(f"{files[stem]} and {path.name} share the stem {stem}; rename or remove one")
@@ -157,6 +156,12 @@ def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str,
     if not files:
         raise ValueError(f"{folder}: no image in this folder; it must have {', '.join(sorted(suffixes))} files")
     return dict(sorted(files.items()))
+
+
+def check_name(path: Path) -> None:
+    """Refuse a file whose name is not UTF-8, since tables and lists cannot have it."""
+    if any("\ud800" <= character <= "\udfff" for character in path.name):
+        raise ValueError(f"{path.parent}: the file name {os.fsencode(path.name)!r} is not UTF-8; rename the file")
 
 
 def write_image(path: Path, pixels: np.ndarray, palette: Sequence[tuple[int, int, int]] = ()) -> None:
