@@ -47,7 +47,8 @@ class Resized:
 
     def __init__(self, dataset: Folder, ids: Sequence[str], targets: Sequence[Target], size: int) -> None:
         self.dataset, self.ids, self.targets, self.size = dataset, list(ids), targets, size
-        self.parts: dict[str, Picture | Target] = {part.name: part for part in (Picture(dataset), *targets)}
+        parts: list[Picture | Target] = [Picture(dataset), *targets]
+        self.parts = {part.name: part for part in parts}
         self.kinds = tuple(self.parts)
 
     def read(self, kind: str, index: int) -> np.ndarray:
