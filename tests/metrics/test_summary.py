@@ -125,12 +125,8 @@ class TestBySize:
     ("key", "value"),
     [
         ("surface_tolerance", -1),
-        ("surface_tolerance", float("nan")),
         ("size_bounds", [0.1, 0.02]),
-        ("size_bounds", ["a"]),
         ("size_bounds", 3),
-        ("calibration_bins", 0),
-        ("resamples", -1),
         ("seed", None),
     ],
 )

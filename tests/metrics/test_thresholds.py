@@ -39,20 +39,12 @@ def test_two_empty_masks() -> None:
     assert dice_at(quantised(nothing), nothing, (0.5, 0.0)).tolist() == [1.0, 0.0]
 
 
-def test_threshold_above_one(values: np.ndarray) -> None:
-    assert dice_at(quantised(values), values > 0.5, (1.5,)).tolist() == [0.0]
-
-
 def made(*rows: list[float]) -> Curve:
     return Curve(np.array([0.2, 0.4, 0.6]), np.array(rows))
 
 
 def test_best_threshold() -> None:
     assert made([0.1, 0.8, 0.9], [0.5, 0.7, 0.2]).best() == pytest.approx((0.4, 0.75, 0.05 / np.sqrt(2)))
-
-
-def test_best_pair_takes_the_better_level() -> None:
-    assert made([0.9, 0.7, 0.1], [0.1, 0.7, 0.9]).best_pair() == pytest.approx((0.6, 0.2, 0.9))
 
 
 def test_best_pair_of_a_naive_search() -> None:

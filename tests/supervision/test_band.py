@@ -39,14 +39,3 @@ def test_batch_inside_the_band_trains_nothing() -> None:
     loss.backward()
     assert loss.item() == 0
     assert all(value.grad is not None and not value.grad.any() for value in mode.parameters())
-
-
-def test_range_is_drawn_for_each_batch() -> None:
-    mode, data = build([[0.3, 0.9], 0.2]), batch([0.1, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85])
-    assert len({mode.losses(data, 0.0)["certain"].item() for _ in range(8)}) > 1
-
-
-@pytest.mark.parametrize("thresholds", [[], [0.5, 0.0], [1.2]])
-def test_bad_thresholds_are_refused(thresholds: list[float]) -> None:
-    with pytest.raises(ValueError, match="thresholds"):
-        build(thresholds)

@@ -25,13 +25,6 @@ def gradient(module: nn.Module) -> Tensor:
     return torch.cat([value.grad.flatten() for value in module.parameters() if value.grad is not None])
 
 
-def only(anatomical: str | None) -> CrossModality:
-    """A mode with one unlabeled term: the one of this name, or that of the channels."""
-    if anatomical is None:
-        return mode(start=0.0, anatomical_weight=0.0)
-    return mode(start=0.0, channel_weight=0.0, anatomical=anatomical)
-
-
 @pytest.mark.parametrize("backbone", [tiny.cross, tiny.own])
 @pytest.mark.parametrize("anatomical", [None, "prototype", "overlap"])
 def test_unlabeled_terms_train_the_encoder(anatomical: str | None, backbone: partial) -> None:
@@ -41,21 +34,6 @@ def test_unlabeled_terms_train_the_encoder(anatomical: str | None, backbone: par
     for encoder in module.network.encoders:
         assert gradient(encoder).norm() > 1e-4
         assert all(value.grad is not None and value.grad.any() for value in encoder.parameters())
-
-
-@pytest.mark.parametrize("anatomical", [None, "prototype", "overlap"])
-def test_unlabeled_terms_can_be_trained(anatomical: str | None) -> None:
-    module, image = only(anatomical), tiny.volumes(2)
-    name = "channel" if anatomical is None else "anatomical"
-    optimizer = torch.optim.Adam(module.parameters(), 1e-2)
-    history = []
-    for _ in range(30):
-        optimizer.zero_grad()
-        value = module.consistency(module.network(image))[name]
-        value.backward()
-        optimizer.step()
-        history.append(value.item())
-    assert history[-1] < 0.9 * history[0]
 
 
 def test_loss_is_the_weighted_sum_of_its_terms() -> None:

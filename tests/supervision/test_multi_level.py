@@ -108,26 +108,6 @@ def test_collapse_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert "supervision.ensemble=quality" in line
 
 
-def test_quality_is_not_advised_twice(caplog: pytest.LogCaptureFixture) -> None:
-    mode = collapsed(window=1, ensemble="quality")
-    mode.losses(batch(), 0.0)
-    mode.after_step(0.0)
-    assert len(caplog.records) == 1
-    assert "ensemble" not in caplog.text
-
-
-def test_range_is_drawn_for_each_batch() -> None:
-    mode, data = build(thresholds=[[0.1, 0.9], 0.3], consistency="none"), batch()
-    found = [mode.losses(data, 0.0) for _ in range(4)]
-    assert len({terms["supervised_1"].item() for terms in found}) > 1
-    assert len({terms["supervised_2"].item() for terms in found}) == 1
-
-
-def test_outputs_of_the_levels() -> None:
-    outputs = build(thresholds=[0.5, 0.3, 0.4])(torch.randn(1, 3, 8, 8), (16, 12))
-    assert list(outputs) == ["prediction", "level_1", "level_2", "level_3"]
-
-
 @pytest.mark.parametrize("consistency", ["pure", "none"])
 def test_backbone_without_features(consistency: str) -> None:
     data = batch()

@@ -12,8 +12,3 @@ def test_published_ramps() -> None:
     assert ramp_down(0.0) == 1
     assert ramp_down(0.5) == pytest.approx(0.5)
     assert ramp_down(1.0) == pytest.approx(0)
-
-
-def test_ramps_are_monotonic() -> None:
-    ups, downs = zip(*((ramp_up(step / 20), ramp_down(step / 20)) for step in range(21)), strict=True)
-    assert list(ups) == sorted(ups) and list(downs) == sorted(downs, reverse=True)

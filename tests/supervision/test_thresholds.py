@@ -22,14 +22,6 @@ def test_range_is_drawn_uniformly() -> None:
     assert values.mean().item() == pytest.approx(0.3, abs=0.01)
 
 
-def test_draws_follow_the_seed() -> None:
-    torch.manual_seed(7)
-    first = [Thresholds([[0.2, 0.4]]).draw() for _ in range(3)]
-    torch.manual_seed(7)
-    assert [Thresholds([[0.2, 0.4]]).draw() for _ in range(3)] == first
-    assert first[0] != first[1]
-
-
 @pytest.mark.parametrize("values", [[], [0.0], [1.5], [[0.4, 0.2]], [[0.0, 0.2]], [[0.2, 1.2]], [[0.2]], ["0.5"]])
 def test_other_values_are_refused(values: list) -> None:
     with pytest.raises(ValueError, match="thresholds must be"):

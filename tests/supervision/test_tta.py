@@ -60,11 +60,6 @@ def test_pixelwise_module_is_unchanged(axes: list[int]) -> None:
     assert torch.equal(MeanOverFlips(Pixelwise(), axes)(x, (5, 7))["prediction"], Pixelwise()(x, (5, 7))["prediction"])
 
 
-def test_no_axis_changes_nothing() -> None:
-    x = image(4, 6)
-    assert torch.equal(MeanOverFlips(Ramp(), [])(x, (4, 6))["level_1"], Ramp()(x, (4, 6))["level_1"])
-
-
 @pytest.mark.parametrize("axes", [[0], [-4], [-1, -1], [2, 3]])
 def test_other_axes_are_refused(axes: list[int]) -> None:
     with pytest.raises(ValueError, match="axes must be"):

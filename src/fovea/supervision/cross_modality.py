@@ -6,8 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from fovea.losses.anatomical_consistency import overlap_consistency, prototype_consistency
-from fovea.losses.semantic_consistency import semantic_consistency
+from fovea.losses.cross_modality import overlap_consistency, prototype_consistency, semantic_consistency
 from fovea.models.by_modality import ByModality, Outputs
 from fovea.runtime.bounds import NonNegative, Positive, Progress
 from fovea.supervision.batch import Batch

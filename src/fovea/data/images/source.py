@@ -129,17 +129,14 @@ class Images:
 
     def _targets(self, dataset: Folder, needs: Collection[str]) -> list[Target]:
         """Return the targets of the labeled images, by name."""
-        served: dict[str, Callable[[], Target]] = {
-            Mask.name: partial(Mask, dataset),
-            PseudoMask.name: partial(self._pseudo_mask, dataset),
-        }
+        served: dict[str, Callable[[Folder], Target]] = {Mask.name: Mask, PseudoMask.name: self._pseudo_mask}
         if unknown := sorted({*needs} - {*served, Unlabeled.name}):
             names = ", ".join([*served, Unlabeled.name])
             raise ValueError(
                 f"supervision trains on {first_few(unknown)}, which data={self.name} does not have (it has {names}); "
                 "choose another supervision=… or data=…"
             )
-        return [served[name]() for name in sorted(needs) if name in served]
+        return [served[name](dataset) for name in sorted(needs) if name in served]
 
     def _pseudo_mask(self, dataset: Folder) -> PseudoMask:
         store = self._store()
@@ -179,6 +176,7 @@ class Images:
         [target] = self._targets(dataset, [scored])
         ids = target.check(ids, open_all=True)  # a damaged file would otherwise end the run at its first validation
         spacing, unit = dataset.common_spacing(ids)
+        labels = self.maps["labels"] if self.maps else {}
         return Split(
             name=name,
             ids=ids,
@@ -187,7 +185,9 @@ class Images:
             patient=dataset.patient,
             spacing=spacing.__getitem__,
             unit=unit,
-            panels=self._panels(dataset, target),
+            panels=Panels(
+                dataset, target, self._store(), self._parameters(), labels.get("path"), labels.get("dose", 1.0)
+            ),
             classes=dataset.names,
         )
 
@@ -224,8 +224,3 @@ class Images:
         from fovea.data.images.samples import ImageSamples
 
         return ImageSamples(dataset, ids, target, self.size, instantiate(self.normalize))
-
-    def _panels(self, dataset: Folder, target: Target) -> Panels:
-        labels = self.maps["labels"] if self.maps else {}
-        path, dose = labels.get("path"), labels.get("dose", 1.0)
-        return Panels(dataset, target, self._store(), self._parameters(), path, dose)
