@@ -29,7 +29,7 @@ class Crops:
         crops: Number of crops from each case.
         spatial: Factories of transforms that are drawn once for all modalities and targets of a crop.
         intensity: Factories of transforms of the images alone, drawn for each modality.
-        seed: Seed of all draws.
+        seed: Of all draws.
     """
 
     def __init__(
@@ -79,10 +79,9 @@ class Crops:
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return a `fovea.supervision.batch.Batch` of B * crops images, by modality."""
-        finished: dict[str, Any] = {"index": batch["index"], "id": batch["id"]}
-        finished["image"] = {name: crops.flatten(0, 1) for name, crops in batch["image"].items()}
-        for target in self.prepared.targets.values():
-            finished[target.name] = target.collate(
-                {name: crops.flatten(0, 1) for name, crops in batch[target.name].items()}
-            )
-        return finished
+
+        def joined(what: str) -> dict[str, torch.Tensor]:
+            return {name: crops.flatten(0, 1) for name, crops in batch[what].items()}
+
+        targets = {name: target.collate(joined(name)) for name, target in self.prepared.targets.items()}
+        return {"index": batch["index"], "id": batch["id"], "image": joined("image"), **targets}

@@ -13,12 +13,7 @@ class WholeVolumes:
     """The samples of a split, one for each modality of each case: a `fovea.data.source.Samples`.
 
     An image is the volumes of all modalities of the case, by name, first the one to predict; its target is on the
-    native grid of that one, turned to RAS.
-
-    Args:
-        prepared: The cases, without targets.
-        arrays: Reads their arrays: `prepared` itself, or a cache of it.
-        target: What they are scored against.
+    native grid of that one, turned to RAS. `arrays` reads the images: `prepared` itself, or a cache of it.
     """
 
     def __init__(self, prepared: Prepared, arrays: Arrays, target: Target) -> None:

@@ -11,6 +11,8 @@ from scipy.ndimage import affine_transform
 
 from fovea.runtime.bounds import NonNegative, NonNegativeInt
 
+Angle = Annotated[float, Field(strict=True, ge=0, le=180)]
+
 
 class Misalignment:
     """Shift and turn the volumes of one modality by fixed amounts, in a random direction for each case.
@@ -26,13 +28,7 @@ class Misalignment:
         seed: Seed of the directions.
     """
 
-    def __init__(
-        self,
-        modality: str | None,
-        shift: NonNegative,
-        rotation: Annotated[float, Field(strict=True, ge=0, le=180)],
-        seed: NonNegativeInt,
-    ) -> None:
+    def __init__(self, modality: str | None, shift: NonNegative, rotation: Angle, seed: NonNegativeInt) -> None:
         self.modality, self.shift, self.rotation, self.seed = modality, shift, rotation, seed
 
     def move(self, volume: np.ndarray, spacing: Sequence[float], case: str, nearest: bool = False) -> np.ndarray:

@@ -54,13 +54,9 @@ class Pairs:
         ignore_label: int | None = None,
     ) -> None:
         self.root = Path(root).expanduser()
-        self.path = self.root / list
-        self.modalities = [*modalities]
-        self.classes = classes
-        self.labeled_fraction = labeled_fraction
-        self.split_seed = split_seed
-        self.misalignment = misalignment
-        self.ignore_label = ignore_label
+        self.path, self.modalities, self.classes = self.root / list, [*modalities], classes
+        self.labeled_fraction, self.split_seed = labeled_fraction, split_seed
+        self.misalignment, self.ignore_label = misalignment, ignore_label
         self.moved = (misalignment.modality if misalignment else None) or self.modalities[-1]
         if self.moved not in self.modalities:
             raise ValueError(f"misalignment.modality must be one of {', '.join(self.modalities)}, got {self.moved}")
@@ -84,11 +80,7 @@ class Pairs:
         return [self.labels[number] for number in range(1, self.classes)]
 
     def splits(self) -> dict[str, list[str]]:
-        """Return the ids of `train` (labeled), `unlabeled`, `val` and `test`.
-
-        Raises:
-            ValueError: A patient or a file is in two of them, or no labeled case is left.
-        """
+        """Return the ids of `train` (labeled), `unlabeled`, `val` and `test`; no patient or file is in two of them."""
         splits = {split: [case for case, entry in self.cases.items() if entry["split"] == split] for split in KEYS}
         if self.labeled_fraction is not None:
             splits["train"], splits["unlabeled"] = self._draw_labeled(
@@ -112,11 +104,7 @@ class Pairs:
         return all(f"{what}_{name}" in self.cases[case] for name in self.modalities)
 
     def file(self, what: str, case: str, modality: str) -> Path:
-        """Return the path of an `img`, a `mask` or a `map`.
-
-        Raises:
-            ValueError: The list has no such file for the case.
-        """
+        """Return the path of an `img`, a `mask` or a `map`."""
         key = f"{what}_{modality}"
         if key not in self.cases[case]:
             raise ValueError(f"{self.path}: {case} has no {key}; add it, or move the case to another split")

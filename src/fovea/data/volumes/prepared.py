@@ -35,13 +35,10 @@ class Array(NamedTuple):
 class Prepared:
     """The volumes of some cases and their targets, as a cache keeps them (`fovea.data.cache.Source`).
 
-    Images are float32 [D, H, W], targets of the same shape.
+    Images are float32 [D, H, W], targets of the same shape. Only `targets` are read beside the images of `ids`.
 
     Args:
-        dataset: The cases.
-        ids: The cases to read.
-        targets: What to read beside the images; no other file is opened.
-        spacing: Sides of a voxel in mm, in RAS. Null at an axis, or for all, keeps that of each volume.
+        spacing: Sides of a voxel in mm, in RAS. None at an axis, or for all, keeps that of each volume.
         intensity: A transform for each modality that makes its intensities comparable.
     """
 
@@ -55,9 +52,8 @@ class Prepared:
     ) -> None:
         self.dataset, self.ids, self.targets = dataset, list(ids), {target.name: target for target in targets}
         self.spacing, self.intensity = spacing, intensity
-        arrays = [Array("image", name) for name in dataset.modalities]
-        arrays += [Array(target.name, name, target.nearest) for target in targets for name in dataset.modalities]
-        self.kinds = tuple(arrays)
+        kinds = [("image", False), *((target.name, target.nearest) for target in targets)]
+        self.kinds = tuple(Array(what, name, nearest) for what, nearest in kinds for name in dataset.modalities)
 
     def read(self, array: Array, index: int) -> np.ndarray:
         """Return an array of a case."""

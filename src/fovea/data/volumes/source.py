@@ -132,22 +132,17 @@ class Volumes:
         return self.modalities or []
 
     def _dataset(self) -> Pairs:
-        shared: dict[str, Any] = {
-            "labeled_fraction": self.labeled_fraction,
-            "ignore_label": self.ignore_label,
-            "_partial_": True,
-        }
+        shared: dict[str, Any] = {"labeled_fraction": self.labeled_fraction, "ignore_label": self.ignore_label}
         if self.misalignment:
             shared["misalignment"] = {"_target_": "fovea.data.volumes.misalignment.Misalignment", **self.misalignment}
-        factory = instantiate({**self.dataset, **shared}, "data")
+        factory = instantiate({**self.dataset, **shared, "_partial_": True}, "data")
         dataset: Pairs = factory(root=self.root, modalities=self.modalities, classes=self.classes)
         return dataset
 
     def _targets(self, dataset: Pairs, needs: Collection[str]) -> list[Target]:
         """Return the targets of the labeled cases."""
-        served: dict[str, Target] = {
-            target.name: target for target in (Mask(dataset), PseudoMask(dataset, self.select_threshold))
-        }
+        every: list[Target] = [Mask(dataset), PseudoMask(dataset, self.select_threshold)]
+        served = {target.name: target for target in every}
         if unknown := sorted({*needs} - {*served, UNLABELED}):
             raise ValueError(
                 f"supervision trains on {first_few(unknown)}, which data={self.name} does not have (it has "
@@ -157,10 +152,8 @@ class Volumes:
 
     def _split(self, dataset: Pairs, name: str, cases: Sequence[str], cached: bool) -> Split:
         """Check the cases of a split; each modality of a case is an image with the id `<case>_<modality>`."""
-        maps = bool(cases) and not any(dataset.has("mask", case) for case in cases)
-        target: Target = (
-            PseudoMask(dataset, self.select_threshold) if maps and dataset.has("map", cases[0]) else Mask(dataset)
-        )
+        masks = any(dataset.has("mask", case) for case in cases) or not cases or not dataset.has("map", cases[0])
+        target: Target = Mask(dataset) if masks else PseudoMask(dataset, self.select_threshold)
         cases = target.check(cases, open_all=True)  # a damaged file would otherwise end the run at its first validation
         images = {image_id(case, modality): (case, modality) for case in cases for modality in self._names}
         return Split(

@@ -39,10 +39,7 @@ class SyntheticPairs(Pairs):
     Args:
         root: The folder to draw into, or one drawn before with the same arguments.
         drawn: Names of one to three modalities.
-        labeled: Number of cases under `training`.
-        unlabeled: Number of cases under `unlabeled_training`.
-        validation: Number of cases under `validation`.
-        testing: Number of cases under `testing`.
+        labeled, unlabeled, validation, testing: Number of cases.
         shape: Voxels of a volume of the first modality along x, y and z.
         voxel: Sides of its voxels in mm.
         shift: The other modalities are shifted by up to this length in mm, with their masks.

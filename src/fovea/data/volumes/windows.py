@@ -17,11 +17,7 @@ class SlidingWindow:
     The modalities are padded about their centers to one shape, as in training. Probabilities of overlapping windows
     are averaged with weights that decrease towards the border of a window, then resized to the native grid.
 
-    Args:
-        module: A supervision module.
-        size: Shape of a window in voxels; smaller volumes are padded.
-        overlap: Overlap of neighboring windows, in [0, 1).
-        at_once: Number of windows in a batch.
+    Windows have `size` voxels and overlap by a part in [0, 1); `at_once` of them are a batch.
     """
 
     def __init__(self, module: nn.Module, size: Sequence[int], overlap: float, at_once: int) -> None:
