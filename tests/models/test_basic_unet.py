@@ -19,18 +19,6 @@ def test_sizes_of_features_and_logits(size: tuple[int, int]) -> None:
     assert network.classify(features).shape == (1, 2, *size)
 
 
-def test_forward_is_classify_of_features() -> None:
-    network = narrow(in_channels=1, classes=1)
-    image = torch.rand(2, 1, 32, 32)
-    assert torch.equal(network(image), network.classify(network.features(image)))
-
-
-def test_all_parameters_get_a_gradient() -> None:
-    network = narrow(in_channels=1, classes=1)
-    network(torch.rand(2, 1, 32, 32)).square().sum().backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
-
-
 @pytest.mark.parametrize("features", [(4, 4, 4, 4, 4), (4, 4, 4, 4, 4, 6)])
 def test_widths_that_do_not_fit_the_groups(features: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="features must be"):

@@ -1,10 +1,13 @@
 """Pretrained weights of 3-D U-Nets."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from fovea.models.pretrained import load_halves, our_name
 from fovea.models.unet3d import DynUNet3d, UNet3d
@@ -19,9 +22,10 @@ def saved(content: object, folder: Path) -> str:
     return str(folder / "weights.pt")
 
 
-def test_all_weights_of_the_same_network(tmp_path: Path) -> None:
-    source = tiny()
-    network = tiny(pretrained=saved(source.state_dict(), tmp_path))
+@pytest.mark.parametrize("make", [tiny, partial(DynUNet3d, 1, 2, features=[4, 6, 8], norm="instance")])
+def test_all_weights_of_the_same_network(make: Callable[..., nn.Module], tmp_path: Path) -> None:
+    source = make()
+    network = make(pretrained=saved(source.state_dict(), tmp_path))
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in source.state_dict().items())
 
 
@@ -82,14 +86,5 @@ def test_published_names() -> None:
 def test_other_files_are_refused(content: object, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         tiny(pretrained=saved(content, tmp_path))
-
-
-def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere: no such file"):
         tiny(pretrained=str(tmp_path / "nowhere"))
-
-
-def test_weights_of_nnunet(tmp_path: Path) -> None:
-    source = DynUNet3d(1, 2, features=[4, 6, 8], norm="instance")
-    network = DynUNet3d(1, 2, features=[4, 6, 8], norm="instance", pretrained=saved(source.state_dict(), tmp_path))
-    assert all(torch.equal(value, network.state_dict()[name]) for name, value in source.state_dict().items())

@@ -62,13 +62,6 @@ def test_published_channel_block(known: dict[str, Tensor]) -> None:
     assert apart(block(known["mia_x"]), known["mia_y"]) < 1e-6
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model", "net", "module."])
-def test_wrapped_checkpoints(wrapper: str, checkpoint: dict[str, Tensor]) -> None:
-    parallel = {f"module.{name}": value for name, value in checkpoint.items()}
-    wrapped = parallel if wrapper == "module." else {wrapper: parallel, "epoch": 3}
-    assert torch.equal(load_cmc(wrapped).network.decoders[0].head.weight, checkpoint[HEAD])
-
-
 def test_numbers_of_classes_and_channels(checkpoint: dict[str, Tensor]) -> None:
     first, bias = "image_encoder.down_tr64.ops.0.conv1.weight", "decoder.out_tr.conv.conv.bias"
     changed = {first: checkpoint[first].repeat(1, 2, 1, 1, 1), HEAD: checkpoint[HEAD][:4], bias: checkpoint[bias][:4]}

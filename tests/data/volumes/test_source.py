@@ -25,17 +25,8 @@ def test_labels_are_augmented_by_the_nearest_voxel() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("size", 16),
-        ("size", [8, 8]),
-        ("size", [8, 8, 0]),
-        ("spacing", [1.0, 0.0, None]),
-        ("modalities", "ct"),
-        ("modalities", []),
-        ("channels", 2),
-        ("classes", 0),
-        ("crops", 0),
-        ("overlap", 1.0),
-        ("windows", 1.5),
+        *(("size", 16), ("size", [8, 8]), ("size", [8, 8, 0]), ("spacing", [1.0, 0.0, None]), ("channels", 2)),
+        *(("modalities", "ct"), ("modalities", []), ("classes", 0), ("crops", 0), ("overlap", 1.0), ("windows", 1.5)),
     ],
 )
 def test_a_value_out_of_bounds_is_refused(key: str, value: Any) -> None:

@@ -41,12 +41,7 @@ def centers(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 def test_the_set_is_valid_and_a_pure_function_of_its_arguments(tmp_path: Path) -> None:
     made = SyntheticPairs(tmp_path / "set", **ARGUMENTS)
-    assert {split: len(ids) for split, ids in made.splits().items()} == {
-        "train": 2,
-        "unlabeled": 1,
-        "val": 1,
-        "test": 1,
-    }
+    assert {name: len(ids) for name, ids in made.splits().items()} == {"train": 2, "unlabeled": 1, "val": 1, "test": 1}
     assert Mask(made).check([*made.splits()["train"], *made.splits()["val"]])
     assert not any(made.has("mask", case) for case in made.splits()["unlabeled"])
     assert [nib.aff2axcodes(nib.load(made.file("img", "training_000", name)).affine) for name in ("ct", "mri")] == [

@@ -22,6 +22,7 @@ from fovea.runtime.files import write_bytes
 
 SUFFIXES = (".nii.gz", ".nii")
 UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # mm by code: unknown, meter, millimeter, micron
+PADDING = 2**16  # bytes that a file may have after its voxels
 VECTORS = (*range(1004, 1011), 2003, 2004)  # intent codes of several numbers in a voxel
 # The fields of a header that place the voxels. Viewers differ in what they make of them, so a mask repeats them.
 PLACE = ["pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"]
@@ -119,8 +120,10 @@ def _open(path: Path) -> tuple[Nifti1Image, Nifti1Header]:
             raw = image.header_class.from_fileobj(file, check=False)
         shape, dtype = image.shape, image.get_data_dtype()
         needed = math.prod(shape) * dtype.itemsize + int(raw.get_data_offset())
-        if min(shape) > 0 and (length := _length(path, needed)) < needed:
+        if min(shape) > 0 and not needed <= (length := _length(path, needed)) <= needed + PADDING:
             raise ValueError(f"its header announces {needed} bytes, but it has {length}")
+        if raw["bitpix"] != 8 * dtype.itemsize:
+            raise ValueError(f"bitpix is {raw['bitpix']}, but its datatype has {8 * dtype.itemsize} bits")
         for code in ("qform_code", "sform_code"):
             if raw[code] not in range(6):
                 raise ValueError(f"{code} is {raw[code]}")
