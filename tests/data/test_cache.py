@@ -170,11 +170,6 @@ class TestFiles:
         assert [job.exitcode for job in jobs] == [0, 0, 0]
         assert len(list((tmp_path / "cache").iterdir())) == 2
 
-    def test_a_folder_that_cannot_be_written_is_named(self, root: Path, tmp_path: Path) -> None:
-        (tmp_path / "cache").write_text("in the way")
-        with pytest.raises(ValueError, match=r"cannot write .*cache"):
-            disk(tmp_path)(Arrays(root))
-
     def test_an_array_of_another_shape_is_refused(self, root: Path, tmp_path: Path) -> None:
         np.save(root / "image_i1.npy", np.ones((4, 9), np.float32))
         with pytest.raises(ValueError, match=r"i1: expected float32 \[4, 4\] .*cache=none"):

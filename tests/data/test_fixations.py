@@ -45,10 +45,6 @@ def test_columns_in_any_order(tmp_path: Path) -> None:
     assert (fixations.x.item(), fixations.y.item(), fixations.duration.item()) == (0.1, 0.2, 120)
 
 
-def test_byte_order_mark_is_skipped(tmp_path: Path) -> None:
-    assert len(read(tmp_path, "a.jpg,1,0.5,0.5,100", header="\ufeff" + HEADER).of("a")) == 1
-
-
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
@@ -105,16 +101,6 @@ def test_folders_do_not_merge_images(tmp_path: Path) -> None:
         read(tmp_path, *rows)
     table = read(tmp_path, *rows, ids="benign_a,malignant_a")
     assert [table.of(name).x.tolist() for name in ("benign_a", "malignant_a")] == [[0.5], [0.6]]
-
-
-@pytest.mark.parametrize("edge", ["0,0", "1,1", "0.0,1.0"])
-def test_edge_is_inside(tmp_path: Path, edge: str) -> None:
-    assert len(read(tmp_path, f"a.jpg,1,{edge},50").of("a")) == 1
-
-
-def test_min_duration(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.jpg,1,0.5,0.5,60", "a.jpg,2,0.5,0.5,120")
-    assert read_fixations(path, ["a"], min_duration=100).summary()["too_short"] == 1
 
 
 def test_statistics_of_an_image(tmp_path: Path) -> None:

@@ -97,12 +97,6 @@ class TestTrainingLoader:
         resumed.batches.set_epoch(3)
         assert len(list(resumed)) == len(resumed)
 
-    def test_it_resumes_after_a_whole_epoch(self) -> None:
-        whole, resumed = loader(), loader()
-        list(whole)
-        resumed.load_state_dict(whole.state_dict())
-        assert resumed.state_dict() == {"epoch": 1, "batches": 0}
-
     def test_arrays_and_numbers_are_stacked(self) -> None:
         batch = next(iter(loader()))["all"]
         keys = batch["key"]["nested"]

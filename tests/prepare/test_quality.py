@@ -7,7 +7,7 @@ import pytest
 
 from fovea.data.fixations import Fixations
 from fovea.metrics.thresholds import GRID
-from fovea.prepare.quality import center_offset, column, curve, drawn, fixations_inside, means, measure, write_quality
+from fovea.prepare.quality import center_offset, curve, drawn, fixations_inside, measure, write_quality
 
 MASK = np.array([[0, 1], [0, 2]], np.uint8)
 HEAT = np.array([[0.4, 0.6], [0.0, 0.4]])
@@ -33,10 +33,6 @@ def test_mask_only_adds_keys() -> None:
     assert (full["inside"], full["peak_inside"], full["offset"]) == pytest.approx((0.5, 1.0, 0.25))
 
 
-def test_peak_of_many_pixels() -> None:
-    assert measure(GAZE, HEAT, np.ones((2, 2)), (0.5,), MASK)["peak_inside"] == 0.5
-
-
 @pytest.mark.parametrize(("heat", "mask"), [(np.zeros((2, 3)), None), (np.zeros((2, 3)), MASK), (HEAT, MASK[:1])])
 def test_sizes_must_agree(heat: np.ndarray, mask: np.ndarray | None) -> None:
     with pytest.raises(ValueError, match=r"the heatmap is .*, the map \(2, 2\)"):
@@ -52,10 +48,6 @@ def test_center_offset(x: float, y: float, offset: float) -> None:
     assert center_offset(np.array([x]), np.array([y]), MASK) == pytest.approx(offset)
 
 
-def test_center_of_empty_mask() -> None:
-    assert center_offset(np.array([0.5]), np.array([0.0]), np.zeros((3, 8))) == pytest.approx(0.5)
-
-
 def test_draw_is_fixed() -> None:
     ids = [f"image{number}" for number in range(40)]
     chosen = drawn(ids, 10)
@@ -67,14 +59,6 @@ def test_draw_is_fixed() -> None:
 @pytest.mark.parametrize("count", [None, 3, 9])
 def test_draw_of_all_masks(count: int | None) -> None:
     assert drawn("cab", count) == ["a", "b", "c"]
-
-
-def test_means() -> None:
-    assert means({"a": {"x": 1.0}, "b": {"x": 0.0, "y": 0.5}}) == {"x": 0.5, "y": 0.5}
-
-
-def test_column_is_in_order_of_ids() -> None:
-    assert column({"b": {"x": 1.0}, "a": {"x": 0.0}, "c": {}}, "x").tolist() == [0.0, 1.0]
 
 
 def test_curve_of_images_with_mask() -> None:

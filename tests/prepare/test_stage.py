@@ -108,16 +108,6 @@ class Half:
 
 
 class TestStore:
-    def test_counts(self, root: Path) -> None:
-        survey = run(root)
-        assert (sorted(survey.statistics), survey.failures, survey.empty, survey.rows) == (
-            ["a", "b", "c"],
-            {},
-            ["d"],
-            {},
-        )
-        assert survey.counts["too_short"] == 3
-
     def test_test_images_need_no_label(self, root: Path) -> None:
         (root / "test.txt").write_text("d")
         survey = run(root, quality="labels")
@@ -160,9 +150,6 @@ class TestStore:
         run(root, "one", quality="masks")
         assert files(root / "one") == files(root / "two")
 
-    def test_gray_images_reach_the_refiner_as_rgb(self, root: Path) -> None:
-        assert len(run(root, dataset=Folder(root, channels=1), refiner=Half()).statistics) == 3
-
 
 class TestFailures:
     def test_damaged_image_does_not_stop_others(self, root: Path) -> None:
@@ -182,11 +169,6 @@ class TestFailures:
     def test_no_usable_fixation(self, root: Path) -> None:
         write_fixations(root / "fixations.csv", [("a.jpg", 1, 0.5, 0.5, 10, 0, 0, 20, 30)])
         with pytest.raises(ValueError, match="0 of 1 fixations used on 0 images; dropped 1 too short"):
-            run(root)
-
-    def test_unwritable_store(self, root: Path) -> None:
-        (root / "store").write_text("a file")
-        with pytest.raises(ValueError, match="cannot write"):
             run(root)
 
 
@@ -211,12 +193,6 @@ class TestQuality:
         damage(root / "masks", but=chosen)
         survey = run(root, quality="masks", quality_masks=1)
         assert survey.failures == {} and "from 1 mask" in survey.verdict().reason
-
-    def test_quality_of_labels_opens_no_mask(self, root: Path) -> None:
-        damage(root / "masks")
-        survey = run(root, quality="labels")
-        assert survey.failures == {} and survey.verdict().kind == "unknown"
-        assert (root / "store" / "quality.html").exists()
 
     def test_quality_of_old_maps_is_removed(self, root: Path) -> None:
         run(root, quality="masks")
@@ -278,12 +254,6 @@ class TestRestart:
         move(root)
         run(root)
         assert "sha256" in json.loads(path.read_text())["labels"]
-
-    def test_deleted_image_leaves_the_store(self, root: Path) -> None:
-        run(root)
-        (root / "images" / "c.png").unlink()
-        run(root)
-        assert Store(root / "store").ids == ["a", "b"]
 
     def test_damaged_manifest_is_written_again(self, root: Path) -> None:
         run(root)

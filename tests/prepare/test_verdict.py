@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from fovea.prepare.verdict import Scale, Survey
+from fovea.prepare.verdict import Survey
 
 GAZE = {"fixations": 26.0, "seconds": 6.5, "off_image": 0.0, "coverage": 0.1, "dispersion": 0.15, "agreement": 0.9}
 
@@ -66,9 +66,3 @@ def test_masks_of_some_images() -> None:
     mixed = Survey({**some.rows, "with": {**GAZE, **against(0.9, 0.04, 0.8)}}, (0.5, 0.3), [], some.counts, {})
     assert mixed.masks == 1
     assert str(mixed.verdict()).startswith("like an EyeLink") and "from 1 mask." in str(mixed.verdict())
-
-
-@pytest.mark.parametrize(("value", "closeness"), [(0.9, 1.0), (0.1, 0.0), (0.5, 0.5), (0.0, 0.0), (1.0, 1.0)])
-def test_closeness_is_clipped(value: float, closeness: float) -> None:
-    assert Scale("x", value, webcam=0.1, eyelink=0.9).closeness == pytest.approx(closeness)
-    assert Scale("x", -value, webcam=-0.1, eyelink=-0.9).closeness == pytest.approx(closeness)

@@ -119,29 +119,10 @@ def sizes(folder: Folder) -> tuple[int, ...]:
     return tuple(len(ids) for ids in folder.splits().values())
 
 
-def test_image_and_mask_come_as_arrays(root: Path) -> None:
-    folder = Folder(root)
-    assert (folder.image("i09").shape, int(folder.image("i09").max())) == ((6, 8, 3), 9)
-    assert (folder.mask("i09").shape, int(folder.mask("i09").min())) == ((6, 8), 1)
-
-
-def test_gray_images_have_one_channel(root: Path) -> None:
-    assert Folder(root, channels=1).image("i03").shape == (6, 8, 1)
-
-
-def test_size_is_height_then_width(root: Path) -> None:
-    assert Folder(root).size("i00") == (6, 8)
-
-
 def test_splits_without_lists_are_drawn(root: Path) -> None:
     folder = Folder(root)
     assert sizes(folder) == (14, 2, 4)
     assert sorted(chain(*folder.splits().values())) == folder.ids
-
-
-def test_splits_depend_on_their_seed_alone(root: Path) -> None:
-    assert Folder(root, split_seed=3).splits() == Folder(root, split_seed=3).splits()
-    assert Folder(root, split_seed=3).splits() != Folder(root, split_seed=0).splits()
 
 
 @pytest.mark.parametrize(
@@ -161,12 +142,6 @@ def test_lists_decide_the_splits(
     write(root, **lists)
     assert sizes(Folder(root)) == clean
     assert sizes(Folder(root, protocol="published")) == published
-
-
-def test_id_in_two_lists_is_refused(root: Path) -> None:
-    write(root, train=[0, 1, 2], val=[3], test=[2])
-    with pytest.raises(ValueError, match="both in train and in test: i02"):
-        Folder(root).splits()
 
 
 def test_listed_image_that_is_missing_is_named(root: Path) -> None:
