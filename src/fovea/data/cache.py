@@ -49,9 +49,7 @@ class Source(Arrays, Protocol):
 class Memory:
     """Keep arrays in memory after they are first read. Forked workers share them; other workers keep their own.
 
-    Args:
-        source: Reads the arrays.
-        limit: GiB. A source that needs more is not kept; a warning is logged.
+    A source that needs more than `limit` GiB is not kept; a warning is logged.
     """
 
     def __init__(self, source: Source, limit: Positive) -> None:
@@ -95,12 +93,7 @@ class Files:
     """Keep arrays in files, which all workers and all jobs map into memory; a file is built before its first use.
 
     The name of a file is a hash of everything that affects its content. A file is whole or absent, so several jobs may
-    build the same one.
-
-    Args:
-        source: Reads the arrays.
-        folder: Folder of the files; remove it when no job is starting.
-        threads: Number of threads that decode while a file is built.
+    build the same one. The folder may be removed when no job is starting. `threads` decode while a file is built.
 
     Raises:
         ValueError: The folder cannot be written, or a file of the data set is damaged.

@@ -15,15 +15,8 @@ class Order:
     """The endless sequence of batches of one stream; each pass has every index once, over all processes.
 
     A process takes every n-th index of a pass. If the number of indices is not a multiple of n, the first ones of the
-    pass appear twice, so all processes take equally many steps.
-
-    Args:
-        length: Number of samples.
-        batch_size: Samples of a batch, on each process.
-        drop_last: Leave out the last batch of a pass if it is short.
-        seed: Seed of the order.
-        rank: Number of this process, from 0.
-        processes: Number of processes.
+    pass appear twice, so all processes take equally many steps. `batch_size` is that of each process, and `drop_last`
+    leaves out a short last batch of a pass.
     """
 
     def __init__(
@@ -53,9 +46,6 @@ class EpochBatches(Sampler[list[tuple[str, int, int]]]):
 
     An epoch is one pass over the longest stream. The passes of the shorter streams continue across epochs, so all
     samples of a stream are seen equally often.
-
-    Args:
-        streams: The order of each stream, by name.
     """
 
     def __init__(self, streams: Mapping[str, Order]) -> None:
@@ -99,11 +89,6 @@ class TrainingLoader(DataLoader[dict[str, Any]]):
     """A DataLoader that stores its position in the epoch, so a killed run can resume there.
 
     It yields one batch by stream, with tensors and lists of names.
-
-    Args:
-        samples: The samples of each stream.
-        batches: The samples of each step.
-        **options: Further arguments of `DataLoader`.
     """
 
     def __init__(self, samples: Mapping[str, TrainingSamples], batches: EpochBatches, **options: Any) -> None:
@@ -133,12 +118,7 @@ class TrainingLoader(DataLoader[dict[str, Any]]):
 
 
 class EvaluationLoader(DataLoader[dict[str, Any]]):
-    """One image a batch, since targets keep their native sizes.
-
-    Args:
-        samples: The images with their targets.
-        **options: Further arguments of `DataLoader`.
-    """
+    """One image a batch, since targets keep their native sizes."""
 
     def __init__(self, samples: Samples, **options: Any) -> None:
         super().__init__(Caught(samples), batch_size=1, collate_fn=of_one, **options)
@@ -176,11 +156,10 @@ def raised(batch: dict[str, Any] | Exception) -> dict[str, Any]:
     return batch
 
 
-def of_one(samples: Sequence[dict[str, Any] | Exception]) -> dict[str, Any] | Exception:
+def of_one(samples: Sequence[dict[str, Any] | Exception]) -> Any:
     """Return the one sample as a batch."""
     [sample] = samples
-    batch: dict[str, Any] | Exception = sample if isinstance(sample, Exception) else default_collate([sample])
-    return batch
+    return sample if isinstance(sample, Exception) else default_collate([sample])
 
 
 def by_stream(samples: Sequence[tuple[str, dict[str, Any]] | Exception]) -> dict[str, dict[str, Any]] | Exception:
@@ -219,11 +198,6 @@ class Shard(Sampler[int]):
     """Every n-th index in order, for evaluation on several processes.
 
     If the number of indices is not a multiple of n, the first ones appear twice; scores must count each image once.
-
-    Args:
-        length: Number of samples.
-        rank: Number of this process, from 0.
-        processes: Number of processes.
     """
 
     def __init__(self, length: int, rank: int, processes: int) -> None:

@@ -107,14 +107,7 @@ class Source(Protocol):
     def predict(
         cls, data: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
     ) -> tuple[int, dict[str, str]]:
-        """Predict all images of a folder.
-
-        Args:
-            data: The group `data` that the module was trained with.
-            module: A supervision module in evaluation mode on `device`.
-            source: Folder of images.
-            out: Folder for the masks and overlays.
-            device: Device of the module.
+        """Predict all images of a folder with a module that was trained with the group `data`.
 
         Returns:
             The number of images, and the reason by name for each image that cannot be read.

@@ -21,21 +21,12 @@ def carve(
 ) -> tuple[list[str], list[str]]:
     """Draw part of the patients by a hash of their ID and the seed, whatever the order of the ids.
 
-    Args:
-        ids: Distinct ids.
-        fraction: Part of the patients to draw, in [0, 1). The number is rounded, but if the fraction is above 0, at
-            least one patient is drawn, and at least one is kept.
-        seed: Any integer.
-        patient: Returns the patient ID of an id; by default each image is a patient.
+    The number is rounded, but if the fraction in [0, 1) is above 0, at least one patient is drawn and one is kept. By
+    default each image is a patient.
 
     Returns:
         The ids of the kept patients and of the drawn ones, both sorted.
-
-    Raises:
-        ValueError: the fraction is not in [0, 1).
     """
-    if not 0 <= fraction < 1:
-        raise ValueError(f"the fraction of a split must be in [0, 1), got {fraction}")
     patients = {name: patient(name) for name in ids}
     ranked = _ranked(patients.values(), seed)
     count = round(len(ranked) * fraction)
@@ -47,14 +38,7 @@ def carve(
 def carve_fold(
     ids: Iterable[str], number: int, folds: int, seed: int, patient: Callable[[str], str] = str
 ) -> tuple[list[str], list[str]]:
-    """Draw one of several folds; each patient is in exactly one, and folds differ by at most one patient.
-
-    Args:
-        ids: Distinct ids.
-        number: Of the fold, from 0.
-        folds: How many there are, at least 2.
-        seed: Any integer.
-        patient: Returns the patient ID of an id; by default each image is a patient.
+    """Draw a fold, counted from 0; each patient is in exactly one, and folds differ by at most one patient.
 
     Returns:
         The ids of the other folds and of this one, both sorted.
@@ -116,16 +100,7 @@ def read_list(path: Path, known: Collection[str] = ()) -> list[str]:
 
 
 def chosen_split(splits: Mapping[str, list[str]], name: str, fix: str) -> list[str]:
-    """Return the ids of the split train, val or test.
-
-    Args:
-        splits: The ids by split.
-        name: The split.
-        fix: The end of the error about a split without ids.
-
-    Raises:
-        ValueError: another name, or a split without ids.
-    """
+    """Return the ids of the split train, val or test; refuse a split without ids, with `fix` in the error."""
     if name not in EVALUATED:
         raise ValueError(f"split={name} is not a split; choose {', '.join(EVALUATED)}")
     if not splits[name]:
@@ -155,7 +130,7 @@ def same_files(splits: Mapping[str, Iterable[Path]]) -> list[list[tuple[str, Pat
     another format, size or quality is not found, and files that cannot be read are skipped.
     """
     groups = [[(split, path) for split, paths in splits.items() for path in paths]]
-    for key in (_size, _middle, sha256):
+    for key in (lambda path: path.stat().st_size, _middle, sha256):
         groups = [part for group in groups for part in _grouped(group, key) if len({split for split, _ in part}) > 1]
     return groups
 
@@ -166,10 +141,6 @@ def _grouped(group: list[tuple[str, Path]], key: Callable[[Path], object]) -> It
         with suppress(OSError):
             parts.setdefault(key(path), []).append((split, path))
     return parts.values()
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
 
 
 def _middle(path: Path) -> bytes:

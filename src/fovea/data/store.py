@@ -175,7 +175,7 @@ class Store:
             return
         imported = "imported" in self.manifest
         if imported != (labels is None):
-            problems.append("its maps were imported" if imported else "its maps were made by fovea-prepare")
+            problems.append(f"its maps were {'imported' if imported else 'made by fovea-prepare'}")
         elif labels is not None and self._has_other_labels(Path(labels).expanduser()):
             problems.append(f"its maps were made from another file than labels.path={labels}")
         stored = self.manifest["images"]

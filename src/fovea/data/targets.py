@@ -32,11 +32,7 @@ class Target(Protocol):
     """Value of the pixels that an augmentation moves in from outside the image."""
 
     def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
-        """Return the ids that have this target, and log the others.
-
-        Args:
-            ids: Of the images.
-            open_all: Also decode all files, as an evaluation will.
+        """Return the ids that have this target, and log the others; with `open_all` decode all files.
 
         Raises:
             ValueError: a file is missing or damaged, or no image has this target.
@@ -46,11 +42,7 @@ class Target(Protocol):
         """Return the files that decide the target of an image, for the key of a cache."""
 
     def read(self, image_id: str) -> np.ndarray:
-        """Return the target of an image, [H, W] at native size.
-
-        Raises:
-            ValueError: the file is missing or damaged.
-        """
+        """Return the target of an image, [H, W] at native size; ValueError if it is missing or damaged."""
 
     def resize(self, array: np.ndarray, size: int) -> np.ndarray:
         """Return what `read` gives as [size, size]."""
@@ -63,11 +55,7 @@ class Target(Protocol):
 
 
 class Mask:
-    """Ground truth: class indices, -1 where nobody labeled a pixel.
-
-    Args:
-        dataset: Reads the masks.
-    """
+    """Ground truth: class indices, -1 where nobody labeled a pixel."""
 
     name: ClassVar[str] = "mask"
     title: ClassVar[str] = "truth"

@@ -35,11 +35,11 @@ def measure(
     """Measure the quality of one image.
 
     Args:
-        fixations: The usable fixations, at least one.
+        fixations: At least one.
         heat: The heatmap, [H, W] in [0, 1].
         refined: The map made from it, [H, W] in [0, 1].
-        thresholds: Thresholds of the levels; the first is used for coverage and agreement.
-        mask: [H, W], 0 is background; None to measure without a mask.
+        thresholds: Of the levels; the first is used for coverage and agreement.
+        mask: [H, W], 0 is background.
 
     Returns:
         Always `fixations` (their number), `seconds` (sum of their durations), `off_image` (share of the rows of the
@@ -91,13 +91,7 @@ def dice_key(source: str, threshold: float) -> str:
 
 
 def fixations_inside(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
-    """Return the share of fixations with their pixel in the mask.
-
-    Args:
-        x: [N] fractions of the width in [0, 1], N at least 1.
-        y: [N] fractions of the height in [0, 1].
-        mask: [H, W], 0 is background.
-    """
+    """Return the share of fixations, [N] fractions of the sides in [0, 1], with their pixel in the mask [H, W]."""
     height, width = mask.shape
     rows = np.minimum((np.asarray(y) * height).astype(int), height - 1)
     columns = np.minimum((np.asarray(x) * width).astype(int), width - 1)
@@ -110,12 +104,9 @@ def between_observers(heats: Sequence[np.ndarray]) -> float:
 
 
 def center_offset(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
-    """Return the distance between the mean of the fixations and the center of the mask, in fractions of the sides.
+    """Return the distance between the means of fixations [N] and mask [H, W], all in fractions of the sides.
 
-    Args:
-        x: [N] fractions of the width, N at least 1.
-        y: [N] fractions of the height.
-        mask: [H, W], 0 is background; the center of an empty mask is that of the image.
+    The center of an empty mask is that of the image.
     """
     weights = [np.count_nonzero(mask, axis=axis) if mask.any() else np.ones(mask.shape[1 - axis]) for axis in (0, 1)]
     center = [np.average((np.arange(len(weight)) + 0.5) / len(weight), weights=weight) for weight in weights]

@@ -1,9 +1,7 @@
 """The prepare stage: from images and labels to a store of maps."""
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +53,7 @@ def prepare(
         label: Reads and draws the annotations.
         refiner: Fits a drawn map to its image.
         store: Folder of the store.
-        parameters: The parameters of label and refiner, see `fovea.data.store.parameters`.
+        parameters: Of label and refiner, see `fovea.data.store.parameters`.
         thresholds: Thresholds of the levels, at which quality is measured.
         workers: Number of processes; the result does not depend on it.
         quality: `labels` measures labels and maps, `masks` compares with masks too; both write `quality.csv`.
@@ -118,7 +116,7 @@ def _check(dataset: Folder, quality: str, thresholds: Sequence[float], shards: i
 def _run(job: Job, items: Sequence[Item], workers: int) -> dict[str, tuple[dict[str, Any], dict[str, float]] | str]:
     """Return the result of each image, in the order of the items."""
     results = {}
-    light = replace(job, dataset=_without_caches(job.dataset)) if workers > 1 else job
+    light = replace(job, dataset=job.dataset.without_caches()) if workers > 1 else job
     with tqdm(total=len(items), desc="fovea-prepare", unit="image") as bar:
         for item, result in in_parallel(light, items, workers, _one_thread):
             results[item.image_id] = result
@@ -130,15 +128,6 @@ def _one_thread() -> None:
     """Use one thread in each process: the threads of a library would compete for the same cores."""
     cv2.setNumThreads(1)
     threadpool_limits(1, user_api="blas")
-
-
-def _without_caches(dataset: Folder) -> Folder:
-    """Return a copy without cached lists, which are long for a large folder; `in_parallel` needs a small job."""
-    light = copy(dataset)
-    for name in list(vars(light)):
-        if isinstance(getattr(type(light), name, None), cached_property):
-            del vars(light)[name]
-    return light
 
 
 def _write_quality(job: Job, survey: Survey, items: Sequence[Item], page: Page | None) -> None:

@@ -67,7 +67,7 @@ class Survey:
 
     @property
     def images(self) -> int:
-        """The number of images in the data set."""
+        """The number of images with a usable label, or in need of one."""
         return len(self.rows) + len(self.empty) + len(self.failures)
 
     @property

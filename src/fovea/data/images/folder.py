@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -85,11 +86,7 @@ class Folder:
         return list(self._images)
 
     def lists(self) -> Mapping[str, list[str]]:
-        """Return the listed ids by split: train, val, test and unlabeled, as far as there are lists.
-
-        Raises:
-            ValueError: a list cannot be read.
-        """
+        """Return the listed ids by split: train, val, test and unlabeled, as far as there are lists."""
         paths = {split: self.root / f"{split}.txt" for split in ("train", "val", "test", "unlabeled")}
         return {split: read_list(path, self._images) for split, path in paths.items() if path.exists()}
 
@@ -128,11 +125,7 @@ class Folder:
         return image_id
 
     def image(self, image_id: str) -> np.ndarray:
-        """Return an image, uint8 [H, W, channels].
-
-        Raises:
-            ValueError: there is none, or it cannot be decoded.
-        """
+        """Return an image, uint8 [H, W, channels]; ValueError if there is none or it cannot be decoded."""
         return self.decode(self.image_path(image_id), self.channels, self.range, self.exif)
 
     @staticmethod
@@ -183,17 +176,13 @@ class Folder:
         return dict.fromkeys(ids, (1.0, 1.0)), "px"
 
     def image_path(self, image_id: str) -> Path:
-        """Return the path of an image.
-
-        Raises:
-            ValueError: there is none.
-        """
+        """Return the path of an image; ValueError if there is none."""
         if image_id not in self._images:
             raise self._missing("image", [image_id])
         return self._images[image_id]
 
     def mask_path(self, image_id: str) -> Path | None:
-        """Return the path of a mask, or None."""
+        """Return the path of a mask, if there is one."""
         return self._masks.get(image_id)
 
     def has_mask(self, image_id: str) -> bool:
@@ -201,16 +190,19 @@ class Folder:
         return image_id in self._masks
 
     def check(self, ids: Iterable[str], masks: bool) -> None:
-        """Check that images, and masks if wanted, are on disk; otherwise the folder of the masks is not opened.
-
-        Raises:
-            ValueError: some are missing; the first few are named.
-        """
+        """Refuse ids without an image, or a mask if wanted; otherwise the folder of the masks is not opened."""
         ids = list(ids)
         if missing := [image_id for image_id in ids if image_id not in self._images]:
             raise self._missing("image", missing)
         if masks and (missing := [image_id for image_id in ids if not self.has_mask(image_id)]):
             raise self._missing("mask", missing)
+
+    def without_caches(self) -> Self:
+        """Return a copy without cached lists, which are long for a large folder, to send to another process."""
+        light = copy(self)
+        for name in ("_images", "_masks"):
+            vars(light).pop(name, None)
+        return light
 
     def _missing(self, what: str, ids: list[str]) -> ValueError:
         count = f"{len(ids)} {what}s are" if len(ids) > 1 else f"1 {what} is"

@@ -27,7 +27,7 @@ def heatmap(
         x: [N] fractions of the width, 0 is left and 1 is right.
         y: [N] fractions of the height, 0 is top and 1 is bottom.
         duration: [N] milliseconds.
-        size: Native height and width of the image in pixels.
+        size: Height and width of the image in pixels.
         canvas: Side of the canvas in pixels.
         sigma: Standard deviation of the Gaussian in pixels of the canvas.
 
