@@ -53,8 +53,8 @@ def simulate(mask: np.ndarray, observer: Observer, rng: np.random.Generator) -> 
     """Look at an image: first a rough scan, then every target from its center outwards.
 
     The eyes stay on the image, but a poor tracker may see them outside it. Such fixations are kept, as an eye tracker
-    exports them; reading the table counts and drops them. Each connected part of a mask [H, W] is a target; an empty mask
-    is only scanned.
+    exports them; reading the table counts and drops them. Each connected part of the mask [H, W] is a target; an empty
+    mask is only scanned.
     """
     targets = _targets(mask)
     total = max(2, int(rng.poisson(observer.fixations)))
