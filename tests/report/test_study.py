@@ -114,6 +114,9 @@ def test_nothing_finished_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("a", until="begun")
     with pytest.raises(ValueError, match=r"none of 1 is finished \(.*a: no checkpoint"):
         studied(tmp_path)
+    make_run("b", until="trained")
+    with pytest.raises(ValueError, match=r"none of 2 is finished \(.*b: trained, not evaluated on val"):
+        studied(tmp_path)
 
 
 def test_weak_points_are_warned_of(make_run: MakeRun, tmp_path: Path) -> None:

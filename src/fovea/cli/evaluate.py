@@ -159,7 +159,7 @@ def compare(config: Config) -> None:
     from fovea.runtime.bounds import check_values
 
     check_values({"compare_alpha": Alpha, "compare_resamples": Resamples}, config, "")
-    column, out = config["compare_on"], Path(config["out"] or config["run_dir"])
+    column, out = str(config["compare_on"]), Path(config["out"] or config["run_dir"])
     runs = read_named(config["compare"], config["split"], column)
     comparison = compare_runs(runs, column, config["compare_alpha"], config["compare_resamples"], config["seed"])
     write_comparison(comparison, out)

@@ -18,9 +18,9 @@ def main(config: Config) -> None:
     from fovea.runtime.bounds import NonNegative, check_values
 
     check_values({"alpha": Alpha, "resamples": Resamples, "megabytes": NonNegative}, config, "")
-    out, score, ignore, baseline = Path(config["out"]), config["score"], config["ignore"], config["baseline"]
+    out, score, ignore, baseline = Path(config["out"]), str(config["score"]), config["ignore"], config["baseline"]
     runs = keep(find_runs(config["runs"], config["split"], score), config["only"])
-    ignored = [ignore] if isinstance(ignore, str) else ignore
+    ignored = [ignore] if isinstance(ignore, str) else [str(key) for key in ignore or ()]
     numbers = (config["alpha"], config["resamples"], config["seed"])
     report = study(runs, ignored, None if baseline is None else str(baseline), score, *numbers)
     write_comparison(report.comparison, out, "table")

@@ -50,8 +50,9 @@ def study(
     check_same_data([run for run in runs if run.status == FINISHED])
     grouped = configurations(runs, ignore)
     if not grouped:
+        nearly = min(runs, key=lambda run: not run.training)  # trained, so that its note tells what is missing
         raise ValueError(
-            f"runs: none of {len(runs)} is finished ({runs[0].folder}: {runs[0].note}); train and evaluate first"
+            f"runs: none of {len(runs)} is finished ({nearly.folder}: {nearly.note}); train and evaluate first"
         )
     first = _baseline(grouped, baseline)
     grouped = [first, *(own for own in grouped if own is not first)]
