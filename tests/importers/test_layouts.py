@@ -133,6 +133,42 @@ class TestEyelink:
         rows, _ = run("eyelink_asc", asc(tmp_path / "s.asc", *lines))
         assert [(row[0], row[4]) for row in rows] == [("a.png", 290), ("b.png", 90)]
 
+    @pytest.mark.parametrize(
+        ("named", "images"),
+        [
+            ("TRIALID 3 CT 1.png", ["CT 1.png"]),
+            ("TRIALID CT 1.PNG", ["CT 1.PNG"]),
+            ("750 !V IMGLOAD CENTER a.png 500 250", ["a.png"]),  # sent 750 ms after the image appeared
+        ],
+    )
+    def test_names_and_times_of_messages(self, run, tmp_path: Path, named: str, images: list[str]) -> None:
+        lines = ["START|99 |LEFT|EVENTS", f"MSG|{1250 if named.startswith('750') else 500} {named}"]
+        rows, _ = run("eyelink_asc", asc(tmp_path / "s.asc", *lines, fixation(520, 700), "END|1300"))
+        assert [(row[0], row[3]) for row in rows] == [(name, 20) for name in images]
+
+    def test_refuses_two_names_of_a_trial(self, run, tmp_path: Path) -> None:
+        lines = ["MSG|100 TRIALID 0", "START|101 |LEFT|EVENTS", fixation(120, 300), "END|450 |EVENTS"]
+        lines += ["MSG|460 !V TRIAL_VAR cross x.png", "MSG|460 !V TRIAL_VAR picture a.png"]
+        path = asc(tmp_path / "s.asc", *lines)
+        with pytest.raises(ValueError, match=r"a trial names two images, x\.png and a\.png; set format\.message"):
+            run("eyelink_asc", path)
+        assert run("eyelink_asc", path, message=r"TRIAL_VAR picture (\S+)")[0][0][0] == "a.png"
+
+    @pytest.mark.parametrize("message", ["CENTER a.png 700 300", "TOP_LEFT a.png 400 100"])
+    def test_native_size_at_the_place_of_the_message(self, run, dataset, tmp_path: Path, message: str) -> None:
+        path = asc(tmp_path / "s.asc", f"MSG|100 !V IMGLOAD {message}", "START|101 |LEFT", fixation(102, 300, 550, 200))
+        rows, _ = run("eyelink_asc", path, place=Place(), dataset=dataset)  # 600 x 400 pixels
+        assert rows == [("a.png", 0.25, 0.25, 2, 198)]
+
+    def test_events_and_samples_of_one_recording(self, run, tmp_path: Path) -> None:
+        head = ["** CONVERTED FROM d:\\x\\s1.edf using edfapi 4.2.1", "MSG|95 TRIALID a.png", "START|100 |RIGHT"]
+        samples = ["SAMPLES|GAZE|RIGHT|RATE| 500.00", *(f"{100 + 2 * t}|528.0|250.0|887.0" for t in range(99))]
+        (tmp_path / "s").mkdir()
+        asc(tmp_path / "s" / "s1e.asc", *head, fixation(102, 300, eye="R"))
+        asc(tmp_path / "s" / "s1s.asc", *head, *samples)
+        rows, result = run("eyelink_asc", tmp_path / "s")
+        assert len(rows) == 1 and "1 trials are in two exports; each counts once" in result.warnings
+
     def test_windows_encoding(self, run, tmp_path: Path) -> None:
         path = asc(tmp_path / "s.asc", "MSG|100 TRIALID Schräg.png", "START|101 |LEFT", fixation(102, 300))
         assert run("eyelink_asc", path)[0][0][0] == "Schräg.png"
@@ -249,6 +285,47 @@ class TestOthers:
         events = "".join(f"Fixation {eye},1,1,167531377718,167531619504,241786,250.0,400.0,-1\n" for eye in "LR")
         assert run("smi", table(tmp_path / "s.txt", text + events))[0] == [("a.png", 0.25, 0.8, 0, 241.786)]
 
+    @pytest.mark.parametrize(
+        ("eyes", "eye", "x", "start", "duration"),
+        [
+            ("LR", "both", 0.255, 2, 238),  # the mean, and no time twice
+            ("LR", "left", 0.25, 0, 240),
+            ("LR", "right", 0.26, 4, 236),
+            ("R", "both", 0.26, 0, 236),
+            ("LRB", "both", 0.27, 6, 230),  # the tracker's own mean
+        ],
+    )
+    def test_begaze_eyes(self, run, tmp_path: Path, eyes: str, eye: str, x: float, start: float, duration: int) -> None:
+        text = "Subject:|S1\nStimulus:|a.png\n\nTable Header for Fixations:\n"
+        text += "Event Type|Trial|Number|Start|End|Duration|Location X|Location Y\n\n"
+        values = {"L": (0, 240, 250), "R": (4, 236, 260), "B": (6, 230, 270)}
+        for name in eyes:
+            at, lasts, where = values[name]
+            span = f"{1000 * (at + 9)}|{1000 * (at + lasts + 9)}|{1000 * lasts}"
+            text += f"Fixation {name}|1|1|{span}|{where}.0|250.0\n"
+        rows, _ = run("smi", table(tmp_path / "s.txt", text), eye=eye)
+        assert rows == [("a.png", x, 0.5, start, duration)]
+        with pytest.raises(ValueError, match=r"no data of the left eye; set format\.eye=right"):
+            run("smi", table(tmp_path / "s.txt", text.replace("Fixation L", "Blink L")), eye="left")
+
+    def test_samples_of_two_eyes(self, tmp_path: Path) -> None:
+        header = "Time|Type|Stimulus|L POR X [px]|L POR Y [px]|R POR X [px]|R POR Y [px]\n"
+        text = (
+            header + "1000|SMP|a|500.0|250.0|510.0|260.0\n5000|SMP|a|0.0|0.0|510.0|260.0\n9000|SMP|a|0.0|0.0|0.0|0.0\n"
+        )
+        (trial,) = importer("smi").read(table(tmp_path / "s.txt", text)).trials
+        assert [str(x) for x in trial.x] == ["505.0", "510.0", "nan"]  # 0, 0 is a lost eye
+
+    def test_data_viewer(self, run, tmp_path: Path) -> None:
+        text = "RECORDING_SESSION_LABEL|TRIAL_INDEX|CURRENT_FIX_START|CURRENT_FIX_END|CURRENT_FIX_DURATION"
+        text += "|CURRENT_FIX_X|CURRENT_FIX_Y|CURRENT_FIX_PUPIL|image\n"
+        text += (
+            "s1|1|0|200|201|500.0|250.0|900|a.png\ns1|1|230|400|171|.|.|900|a.png\ns2|1|0|99|100|250.0|250.0|.|a.png\n"
+        )
+        rows, _ = run("data_viewer", table(tmp_path / "s.xls", text))
+        assert [(row[1], row[3], row[4]) for row in rows][::2] == [(0.5, 0, 201), (0.25, 0, 100)]
+        assert [line.rsplit(",", 1)[1] for line in (tmp_path / "out.csv").read_text().split()[1:]] == ["s1", "s1", "s2"]
+
     def test_begaze_messages_name_images(self, run, tmp_path: Path) -> None:
         text = "[iView]\n\nTable Header for Fixations:\n"
         text += "Event Type|Trial|Number|Start|End|Duration|Location X|Location Y\n\n"
@@ -286,6 +363,15 @@ class TestOthers:
         (trial,) = importer("jspsych").read(tmp_path / "s.json").trials
         assert (trial.image, trial.rectangle, trial.x.tolist()) == ("img/a.png", (100, 50, 800, 600), [288, 298])
 
+    def test_jspsych_6_of_several_participants(self, tmp_path: Path) -> None:
+        box = {"top": 50, "bottom": 650, "left": 100, "right": 900}
+        gaze = [{"x": 288, "y": 138, "t": 998}, {"x": 298, "y": 134, "t": 1020}]
+        item = {"stimulus": "<img src='a%20b.PNG'>", "webgazer_data": gaze, "webgazer_targets": {"#image": box}}
+        (tmp_path / "s.json").write_text(f"{json.dumps([item])}\n{json.dumps([{**item, 'subject': 7}])}\n")
+        first, second = importer("jspsych").read(tmp_path / "s.json").trials
+        assert (first.image, first.rectangle) == ("a b.PNG", (100, 50, 800, 600))
+        assert (first.observer, second.observer) == ("s 1", "7")
+
     @pytest.mark.parametrize("content", ["", "{}", "[1]", '[{"stimulus": "a.png", "webgazer_data": [{"x": 1}]}]', "[]"])
     def test_invalid_json(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "s.json").write_text(content)
@@ -305,6 +391,8 @@ class TestOthers:
                 {},
                 "set format.columns.fixation, format.columns.observer or format.trial_columns",
             ),
+            ("a,1,1,0,200\na,2,2,230000,200\na,3,3,450000,200\n", {}, "only .* of the time of their trial"),
+            ("a,-9,1,0,200\na,9,2,230,200\n", {}, "negative, so they do not count from the top left"),
             ("a,1,1,0,\na,2,2,2000,\n", {"duration": None}, "2000 ms apart; check format.time_unit"),
         ],
     )

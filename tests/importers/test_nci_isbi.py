@@ -155,6 +155,14 @@ def test_refuses_paths_outside_the_download(raw: Path, case: str, location: str)
     assert not (raw.parent / "out").exists()
 
 
+def test_never_writes_into_a_foreign_folder(raw: Path) -> None:
+    run(raw)
+    run(raw)
+    (raw.parent / "out" / ".fovea-import").unlink()
+    with pytest.raises(ValueError, match=r"out: .*out has images, which fovea-import did not write"):
+        run(raw)
+
+
 def test_folder_without_download(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"source: no metadata\.csv below"):
         run(tmp_path / "nowhere")

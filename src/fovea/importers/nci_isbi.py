@@ -15,6 +15,7 @@ from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder, write_bytes, write_text
 
+_MARK = ".fovea-import"  # in a folder that may be written again
 _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 
 
@@ -42,7 +43,11 @@ class NciIsbiRaw:
             raise ValueError(
                 f"{request.source}: no case has a DICOM series and an NRRD mask; unpack both downloads there"
             )
+        there = [name for name in ("images", "masks", "train.txt", "test.txt") if (request.out / name).exists()]
+        if there and not (request.out / _MARK).exists():
+            raise ValueError(f"out: {request.out} has {there[0]}, which fovea-import did not write; set another folder")
         out = make_folder(request.out)
+        write_text(out / _MARK, "written by fovea-import format=nci_isbi, which may replace the files\n")
         written: list[str] = []
         warnings, failures = _unmatched(series, masks), {}
         for case in tqdm(cases, desc="fovea-import", unit="case"):

@@ -110,6 +110,8 @@ class ColumnReader:
         table = table.take(np.argsort(order, kind="stable").tolist())  # each recording apart, if their rows alternate
         masks = [m for column, patterns in self.event.items() if (m := _matching(table, column, patterns)) is not None]
         is_event = np.all(masks, axis=0) if masks else np.ones(len(table), bool)
+        if number := table.find(self.columns.get("fixation")):  # rows between fixations have none
+            is_event &= np.array([cell not in LOST for cell in table.texts(number)], bool)
         timed = any(table.find(self.columns.get(key)) for key in ("duration", "end"))
         if (timed and is_event.any()) or (self._has_fixations and not self.samples):
             rows = self._rows(table, self.columns, names, is_event)

@@ -151,6 +151,7 @@ class _Table:
     counts: dict[tuple[str, str], int] = field(default_factory=dict)  # number of fixations by image and observer
     files: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)  # names of files by image and observer
     seen: set[object] = field(default_factory=set)  # trials, to find repeated ones
+    keys: dict[str, bool] = field(default_factory=dict)  # whether the trial has samples, see `Trial.key`
     unknown: Counter[str] = field(default_factory=Counter)  # fixations or samples by recorded name
 
     def __post_init__(self) -> None:
@@ -175,6 +176,9 @@ class _Table:
                 unknown[trial.image] += len(trial.x)
                 continue
             size = self.dataset.size(image_id) if self.dataset is not None else None
+            if trial.key and self.keys.setdefault(trial.key, trial.duration is None) != (trial.duration is None):
+                self.repeated += 1
+                continue
             observer = trial.observer or self._free(image_id, label, file)
             trials.append((image_id, observer, self._on_image(trial, recording.unit, screen, size), size))
         self.unknown += unknown
@@ -201,9 +205,7 @@ class _Table:
                 f"{len(self.unknown)} images are not in data.root and left out: {first_few(self.unknown)}{near}"
             )
         if self.repeated:
-            lines.append(
-                f"{self.repeated} trials repeat another trial of the same observer and image; each counts once"
-            )
+            lines.append(f"{self.repeated} trials are in two exports; each counts once")
         if several := [key for key, files in self.files.items() if len(files) > 1]:
             image_id, observer = several[0]
             lines.append(

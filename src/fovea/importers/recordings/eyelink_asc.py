@@ -33,7 +33,7 @@ _SCREEN = re.compile(r"(?:DISPLAY|GAZE)_COORDS\s*=?\s*([\d.\-]+)[\s,]+([\d.\-]+)
 _PLACE = re.compile(r"!V IMGLOAD (TOP_LEFT|CENTER)\s+.+?\.\w+\s+(-?[\d.]+)\s+(-?[\d.]+)(?:\s+([\d.]+)\s+([\d.]+))?\s*$")
 _OFFSET = re.compile(r"(-?\d+)\s+\S")  # milliseconds since the event, before the message's text
 _FRAME = 20  # less is not used: the screen changes with its next frame
-_VALIDATION = re.compile(r"!CAL VALIDATION \S+ \S+ (LEFT|RIGHT) (\w+) ERROR\s+([\d.]+) avg\.\s+([\d.]+) max")
+_VALIDATION = re.compile(r"!CAL VALIDATION\s+\S+\s+\S+\s+(LEFT|RIGHT)\s+(\w+)\s+ERROR\s+([\d.]+) avg\.\s+([\d.]+) max")
 _EYES = {"L": "left", "R": "right"}
 
 
@@ -109,7 +109,8 @@ class EyelinkAsc:
             place = show.place and (show.place[0] - left, show.place[1] - top, *show.place[2:])
             anchor = show.anchor and (show.anchor[0] - left, show.anchor[1] - top, show.anchor[2])
             values = start[rows] - show.onset, x[rows] - left, y[rows] - top, pupil[rows]
-            trials += [Trial(show.image, *values, length, place, anchor)] if len(rows) else []
+            key = f"{events.edf} {show.onset}" if events.edf else ""
+            trials += [Trial(show.image, *values, length, place, anchor, key=key)] if len(rows) else []
         return Recording(trials, "px", events.screen, len(start) - used, len(start), events.validation)
 
     def _parse(self, path: Path) -> "_Events":
@@ -128,7 +129,9 @@ class EyelinkAsc:
 
     def _parse_line(self, events: "_Events", line: str) -> None:
         word, *cells = line.split()
-        if word == "EFIX":
+        if line.startswith("** CONVERTED FROM "):
+            events.edf = cells[2]
+        elif word == "EFIX":
             numbers = [_number(cell) for cell in cells[1:]]
             gaze = numbers[5:8] if "EVENTS" in events.href else numbers[3:6]
             if len(gaze) < 2 or not numbers[0] <= numbers[1] or not numbers[2] > 0:
@@ -202,6 +205,7 @@ class _Events:
     trial_name: str = ""
     running: bool = False  # between START and END
     recorded: bool = False  # the recording of this trial has ended
+    edf: str = ""  # name of the file from which this one was converted
     ambiguous: tuple[str, ...] = ()  # two names of one trial
     latest: dict[str, dict[str, object]] = field(default_factory=dict)  # validation by eye
     validation: list[dict[str, object]] = field(default_factory=list)  # those in force when a recording started

@@ -122,9 +122,9 @@ class GazeRows:
     def _fixation(self, group: list[int]) -> tuple[float, ...]:
         """Return start, end, duration, x, y and pupil of a fixation, in the order of `merge_eyes`."""
         assert self.duration is not None
-        start, longest = self.start[group[0]], self.duration[group].max()
+        start, longest = self.start[group[0]], float(np.fmax.reduce(self.duration[group]))
         # The duration may grow from sample to sample, with a running mean of the position.
-        final = [place for place in group if not self.duration[place] < longest]
+        final = [place for place in group if self.duration[place] >= longest] or group
         return (start, start + longest, longest, *(float(mean(each[final])) for each in (self.x, self.y, self.pupil)))
 
     def _trial(

@@ -31,6 +31,7 @@ class Trial:
         anchor: Instead for an image that was shown pixel by pixel: x and y of its center (0.5) or top left (0), and
             which of the two.
         observer: Name of the participant; empty if the recording does not tell.
+        key: The same for a trial of samples and the fixations that the tracker found in them.
     """
 
     image: str
@@ -42,6 +43,7 @@ class Trial:
     rectangle: Rectangle | None = None
     anchor: tuple[float, float, float] | None = None
     observer: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
