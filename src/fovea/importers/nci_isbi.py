@@ -43,9 +43,9 @@ class NciIsbiRaw:
             raise ValueError(
                 f"{request.source}: no case has a DICOM series and an NRRD mask; unpack both downloads there"
             )
-        there = [name for name in ("images", "masks", "train.txt", "test.txt") if (request.out / name).exists()]
-        if there and not (request.out / _MARK).exists():
-            raise ValueError(f"out: {request.out} has {there[0]}, which fovea-import did not write; set another folder")
+        old = [name for name in ("images", "masks", "train.txt", "test.txt") if (request.out / name).exists()]
+        if old and not (request.out / _MARK).exists():
+            raise ValueError(f"out: {request.out} has {old[0]}, which fovea-import did not write; set another folder")
         out = make_folder(request.out)
         write_text(out / _MARK, "written by fovea-import format=nci_isbi, which may replace the files\n")
         written: list[str] = []

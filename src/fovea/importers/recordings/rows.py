@@ -12,7 +12,7 @@ from fovea.importers.recordings.trial import Rectangle, Trial, Unit, mean
 
 _INTERVAL = (0.4, 100.0)  # ms between samples
 _FIXATION = (30.0, 3000.0)  # ms, of the median
-_COVERED = (0.01, 1.1)  # sum of durations over the time from the first start to the last end
+_COVERED = (0.01, 1.5)  # sum of durations over the time from the first start to the last end
 _BACK = 1000.0  # ms that the clock of a recording may go back, e.g. between two eyes
 _NEGATIVE = 0.25  # share of the pixels of a screen
 
