@@ -7,7 +7,8 @@ import pytest
 
 from fovea.data.fixations import Fixations
 from fovea.metrics.thresholds import GRID
-from fovea.prepare.quality import center_offset, curve, drawn, fixations_inside, measure, write_quality
+from fovea.prepare.quality import center_offset, curve, drawn, fixations_inside, measure, validations, write_quality
+from fovea.runtime.files import sha256, write_json
 
 MASK = np.array([[0, 1], [0, 2]], np.uint8)
 HEAT = np.array([[0.4, 0.6], [0.0, 0.4]])
@@ -67,6 +68,18 @@ def test_curve_of_images_with_mask() -> None:
     assert of_maps is not None and of_maps.dice.shape == (1, len(GRID))
     assert of_maps.dice[0, GRID.index(0.5)] == 1.0 and of_maps.dice[0, GRID.index(0.52)] == pytest.approx(2 / 3)
     assert curve({"a": rows["a"]}, "map") is None
+
+
+def test_validations_of_an_imported_table(tmp_path: Path) -> None:
+    (tmp_path / "gaze.csv").write_text("a table")
+    found = {"eye": "LEFT", "average": 0.42, "maximum": 0.8, "quality": "GOOD"}
+    recordings = [{"file": "s1.asc", "validation": [found]}, {"file": "s2.tsv", "validation": [{"average": 1.5}]}]
+    content = {"sha256": sha256(tmp_path / "gaze.csv"), "recordings": recordings}
+    write_json(tmp_path / "gaze.import.json", content)
+    expected = ["s1.asc LEFT: average 0.42° maximum 0.8° GOOD", "s2.tsv: average 1.5°"]
+    assert validations(tmp_path / "gaze.csv") == expected
+    (tmp_path / "gaze.csv").write_text("another table")
+    assert validations(tmp_path / "gaze.csv") == []
 
 
 def test_table_is_sorted_and_has_empty_cells(tmp_path: Path) -> None:

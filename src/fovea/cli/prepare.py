@@ -61,6 +61,8 @@ def _log(survey: Survey, store: Path) -> None:
             "means over the images: %s", ", ".join(f"{key} {value:.4f}" for key, value in means(survey.rows).items())
         )
         log.info("quality: %s", survey.verdict())
+        if survey.validations:
+            log.info("validations of the eye tracker: %s", first_few(survey.validations))
         log.info("page: %s", store / "quality.html")
 
 

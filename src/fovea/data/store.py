@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from fovea.runtime.config import flat
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder, remove_abandoned, sha256, write_bytes, write_json
 
@@ -31,6 +30,8 @@ def parameters(
 
     Keys of `data` are left out at their defaults, since older stores do not have them.
     """
+    from fovea.runtime.config import flat  # loads Hydra
+
     values = {"labels": labels["name"], "refine": refine["name"]}
     for key, default in (("range", None), ("exif", "ignore")):
         if data is not None and data.get(key, default) != default:

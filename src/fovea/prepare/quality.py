@@ -1,5 +1,6 @@
 """Quality of gaze and maps for each image, with or without masks."""
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -11,7 +12,7 @@ import numpy as np
 from fovea.data.fixations import Fixations
 from fovea.metrics.overlap import dice
 from fovea.metrics.thresholds import GRID, Curve, dice_at, quantised
-from fovea.runtime.files import write_csv
+from fovea.runtime.files import describes, write_csv
 
 Rows = Mapping[str, Mapping[str, float]]
 """The figures of `measure` by image ID; rows of images without a mask lack the keys that need one."""
@@ -137,6 +138,19 @@ def curve(rows: Rows, source: str) -> Curve | None:
     if not table:
         return None
     return Curve(np.array(GRID), np.array([[row[_CURVE + dice_key(source, t)] for t in GRID] for row in table]))
+
+
+def validations(table: Path) -> list[str]:
+    """Return one line for each validation of the eye tracker, in degrees, if `fovea-import` wrote this table."""
+    about = table.with_suffix(".import.json")
+    recordings = json.loads(about.read_bytes()).get("recordings", []) if describes(about, table) else []
+    lines = []
+    for recording in recordings:
+        for found in recording.get("validation", ()):
+            eye, quality = (f" {found[key]}" if found.get(key) else "" for key in ("eye", "quality"))
+            errors = [f"{key} {found[key]}°" for key in ("average", "maximum") if found.get(key) is not None]
+            lines.append(f"{recording['file']}{eye}: {' '.join(errors)}{quality}")
+    return lines
 
 
 def write_quality(path: Path, rows: Rows) -> None:

@@ -13,7 +13,7 @@ from fovea.data.images.folder import Folder
 from fovea.data.store import Store
 from fovea.prepare.job import Item, Job
 from fovea.prepare.labels.label import Label
-from fovea.prepare.quality import drawn, write_quality
+from fovea.prepare.quality import drawn, validations, write_quality
 from fovea.prepare.refiners.refiner import Refiner
 from fovea.prepare.verdict import Survey
 from fovea.runtime.bounds import Count, NonNegativeInt
@@ -93,7 +93,8 @@ def prepare(
     splits = dataset.splits()
     needless = {*splits["test"], *splits.get("unlabeled", ())}
     empty = [image_id for image_id in unlabeled if image_id not in needless]
-    survey = Survey(rows, thresholds, empty, table.summary(), failures, statistics)
+    errors = validations(Path(label.path).expanduser())
+    survey = Survey(rows, thresholds, empty, table.summary(), failures, statistics, errors)
     if shard is None:
         if rows:
             _write_quality(job, survey, items, page)

@@ -64,6 +64,7 @@ class Survey:
     counts: Mapping[str, int]  # how much was read and dropped, see `FixationTable.summary`
     failures: Mapping[str, str]  # one line for each image that failed
     statistics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of the maps
+    validations: Sequence[str] = ()  # one line for each validation of the eye tracker
 
     @property
     def images(self) -> int:
