@@ -108,8 +108,16 @@ def test_files_that_differ_in_form_alone_are_read(tmp_path: Path) -> None:
     content = (tmp_path / "x.nii").read_bytes()
     (tmp_path / "members.nii.gz").write_bytes(gzip.compress(content[:300]) + gzip.compress(content[300:]))
     (tmp_path / "LOUD.NII.GZ").write_bytes(gzip.compress(content))
-    for name in ("four.nii", "members.nii.gz", "LOUD.NII.GZ"):
-        np.testing.assert_array_equal(read_volume(tmp_path / name), VOXELS)
+    header = nib.Nifti1Header(endianness=">")
+    header.set_data_dtype(">i2")
+    nib.save(nib.Nifti1Image(VOXELS, np.diag([-2.0, 3, 4, 1]), header), tmp_path / "big_endian.nii")
+    assert (tmp_path / "big_endian.nii").read_bytes()[:4] == b"\x00\x00\x01\x5c"
+    for name in ("four.nii", "members.nii.gz", "LOUD.NII.GZ", "big_endian.nii"):
+        found = read_volume(tmp_path / name)
+        np.testing.assert_array_equal(found, VOXELS[::-1] if name == "big_endian.nii" else VOXELS)
+        write_labels(tmp_path / "mask.nii", found, tmp_path / name)
+        assert np.array_equal(nib.load(tmp_path / "mask.nii").dataobj, VOXELS)
+        assert np.array_equal(read_header(tmp_path / "mask.nii").affine, read_header(tmp_path / name).affine)
 
 
 @pytest.mark.parametrize("ignore_label", [255, 4, -1])

@@ -53,6 +53,11 @@ def test_the_layout_comes_from_headers(root: Path, spacing: tuple | None) -> Non
         assert [array.shape for array in arrays] == shapes and {array.dtype for array in arrays} == {dtype}
 
 
+def test_a_spacing_that_fills_the_memory_is_refused(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"aaa_ct\.nii\.gz: .* become \(40000, 36000, 40000\) at data\.spacing="):
+        prepared(root, spacing=(0.001, 0.001, 0.001)).layout(CT)
+
+
 def test_resampling_keeps_the_extent() -> None:
     ramp = np.arange(12, dtype=np.float32)[:, None, None].repeat(4, 1).repeat(4, 2)
     finer = resampled(ramp, (24, 4, 4))
