@@ -90,10 +90,10 @@ def prepare(
         raise ValueError(f"none of {len(labeled)} maps could be made; the first: {failures[labeled[0]]}")
     rows = {image_id: row for image_id, (_, row) in done.items() if row}
     statistics = {image_id: figures for image_id, (figures, _) in done.items()}
-    splits = dataset.splits()
-    needless = {*splits["test"], *splits.get("unlabeled", ())}
-    empty = [image_id for image_id in unlabeled if image_id not in needless]
-    errors = validations(Path(label.path).expanduser())
+    needless = {
+        image_id for split, ids in dataset.splits().items() if split not in ("train", "val") for image_id in ids
+    }
+    empty, errors = sorted({*unlabeled} - needless), validations(Path(label.path).expanduser())
     survey = Survey(rows, thresholds, empty, table.summary(), failures, statistics, errors)
     if shard is None:
         if rows:
