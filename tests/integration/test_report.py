@@ -12,7 +12,7 @@ from .commands import LIGHT, Result, Run, folder, gaze
 
 pytestmark = pytest.mark.slow
 
-FILES = ["report.html", "runs.csv", "table.csv", "table.json", "table.md", "table.tex"]
+FILES = ["charts", "report.html", "runs.csv", "table.csv", "table.json", "table.md", "table.tex"]
 
 
 def change(run: Path, **values: object) -> None:

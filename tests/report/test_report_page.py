@@ -6,11 +6,12 @@ from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from fovea.report.report_page import headline, mean_curve, write_report_page
+from fovea.report.report_page import headline, mean_curve, write_charts, write_report_page
 from fovea.report.runs import find_runs
 from fovea.report.study import Study, study
 from fovea.runtime.record import write_failure
@@ -67,6 +68,16 @@ def test_the_page_is_reproducible_and_needs_no_network(runs: Path) -> None:
     assert re.findall(r'(?:src|href)="(?!data:image/jpeg;base64,|#)', text) == []
     assert "url(" not in text and "https://" not in text
     assert re.findall(r"http://\S+", text) == ['http://www.w3.org/2000/svg",']  # the name of SVG, not fetched
+
+
+def test_charts_are_files_with_a_legend(runs: Path) -> None:
+    write_charts(runs / "charts", made(runs / "runs"))
+    names = ["dice_optimizer.lr.svg", "train_loss.svg", "val_dice.svg"]
+    assert sorted(path.name for path in (runs / "charts").iterdir()) == names
+    root = ElementTree.parse(runs / "charts" / "val_dice.svg").getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    legend = [group for group in root if group.get("transform")]
+    assert [group[1].text for group in legend] == ["lr=0.1", "lr=0.2", "lr=0.3"]
 
 
 def test_pictures_are_limited_and_may_be_damaged(runs: Path) -> None:

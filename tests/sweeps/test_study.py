@@ -114,9 +114,9 @@ def test_findings_are_written(tmp_path: Path) -> None:
 
 def test_the_most_important_key_is_first() -> None:
     root = ElementTree.fromstring(importance_chart({"a<b": 0.25, "c": 0.75}, "T"))
-    widths = [float(bar.get("width", 0)) for bar in root if bar.get("class") == "bar"]
+    widths = [float(bar.get("width", 0)) for bar in root.iter() if bar.get("class") == "bar"]
     assert widths == sorted(widths, reverse=True) and len(widths) == 2
-    assert [each.text for each in root if each.get("text-anchor") == "end"] == ["c", "a<b"]
+    assert [each.text for each in root.iter() if each.get("text-anchor") == "end"] == ["c", "a<b"]
 
 
 @pytest.mark.parametrize("value", [None, float("nan")])

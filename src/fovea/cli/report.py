@@ -10,9 +10,9 @@ log = logging.getLogger(__name__)
 
 @command("report")
 def main(config: Config) -> None:
-    """Write `report.html`, `table.{md,tex,csv,json}` and `runs.csv` into `out`; no torch, no data."""
+    """Write `report.html`, `table.{md,tex,csv,json}`, `runs.csv` and `charts/` into `out`; no torch, no data."""
     from fovea.report.comparison import Alpha, Resamples, markdown, note, write_comparison
-    from fovea.report.report_page import write_report_page
+    from fovea.report.report_page import write_charts, write_report_page
     from fovea.report.runs import FINISHED, find_runs
     from fovea.report.study import keep, study, write_runs
     from fovea.runtime.bounds import NonNegative, check_values
@@ -26,6 +26,7 @@ def main(config: Config) -> None:
     write_comparison(report.comparison, out, "table")
     write_runs(out / "runs.csv", report)
     write_report_page(out / "report.html", report, config["megabytes"])
+    write_charts(out / "charts", report)
     log.info("%s\n\n%s", markdown(report.comparison), note(report.comparison))
     for run in (run for run in runs if run.status != FINISHED):
         log.warning("%s: %s: %s", run.status, run.folder, run.note)

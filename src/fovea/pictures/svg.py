@@ -5,6 +5,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+# Of a file of its own; pages have a style sheet of their own. The colors of Okabe and Ito, without yellow.
+_COLORS = ("#0072b2", "#c05000", "#00795a", "#a04f8c", "#9a6700", "#3f9fd8", "#5b6470", "#1b1f24")
+_STYLE = (
+    "text{font:13px sans-serif;fill:#1b1f24} .tick{font-size:12px} .paper{fill:#fff} .bar{fill:#0072b2} "
+    ".grid{stroke:#d9dde3} .axis{stroke:#5b6470} .mean,.run,.spread{fill:none;stroke:currentColor} "
+    ".mean,.spread{stroke-width:2} .run{opacity:.5} .dot,circle.mean,circle.run{fill:currentColor} "
+    ".d1 .mean{stroke-dasharray:7 4} .d2 .mean{stroke-dasharray:2 3}"
+) + "".join(f" .s{place}{{color:{color}}}" for place, color in enumerate(_COLORS))
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -48,6 +57,20 @@ def text(content: object, x: float, y: float, anchor: str = "middle", css: str =
 def svg(width: float, height: float, parts: Iterable[str], label: str, css: str = "") -> str:
     """Return a chart with a label for screen readers."""
     return tag("svg", css, "".join(parts), viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=label)
+
+
+def alone(chart: str, width: int, height: int, names: Sequence[tuple[str, str]] = ()) -> str:
+    """Return a chart of this size as an SVG file that needs no page: colors, type, and below it a legend.
+
+    `names` has a text and the CSS classes of its color and dashes for each line.
+    """
+    parts = [tag("style", inside=_STYLE), tag("rect", "paper", width="100%", height="100%")]
+    parts.append(chart.replace("<svg", f'<svg width="{width}" height="{height}"', 1))
+    for row, (name, css) in enumerate(names):
+        sample = tag("line", "mean", x2=26, y1=-4, y2=-4) + text(name, 36, 0, "start")
+        parts.append(tag("g", css, sample, transform=f"translate(62 {height + 10 + 20 * row})"))
+    whole = svg(width, height + 20 * len(names), parts, "")
+    return whole.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1) + "\n"
 
 
 def points(x: Axis, y: Axis, across: Iterable[float], up: Iterable[float]) -> str:

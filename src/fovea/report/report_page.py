@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fovea.pictures.svg import span
+from fovea.pictures.svg import alone, span
 from fovea.report.charts import (
     Dose,
     Line,
@@ -58,9 +58,21 @@ def write_report_page(path: Path, report: Study, megabytes: float) -> None:
         "unfinished": [run for run in runs if run["status"] != FINISHED],
         "versions": version_rows(report),
         "warnings": warnings(report),
-        "names": [(own.name, style(place)) for place, own in enumerate(report.configurations)],
+        "names": _legend(report),
     }
     write_text(path, render("report.html.jinja", content))
+
+
+def write_charts(folder: Path, report: Study) -> None:
+    """Write the learning curves and the scores against what was swept as SVG files for a paper."""
+    charts = {name: (chart, _legend(report)) for name, chart in _learning(report).items()}
+    charts |= {f"{report.comparison.column}_{key}": drawn for key, drawn in _doses(report).items()}
+    for name, (chart, legend) in charts.items():
+        write_text(folder / f"{name.replace('/', '_')}.svg", alone(chart, 560, 330, legend))
+
+
+def _legend(report: Study) -> list[tuple[str, str]]:
+    return [(own.name, style(place)) for place, own in enumerate(report.configurations)]
 
 
 def headline(report: Study) -> tuple[str, str]:
@@ -104,9 +116,9 @@ def _settings(report: Study) -> dict[str, Any]:
     return {"keys": short_keys(set(keys)), "names": keys, "rows": rows}
 
 
-def _learning(report: Study) -> list[str]:
+def _learning(report: Study) -> dict[str, str]:
     """Draw a thin line for each run and a strong one for the mean over the finished runs of a configuration."""
-    charts = []
+    charts = {}
     for column in CURVES:
         lines = []
         for place, own in enumerate(report.configurations):
@@ -118,7 +130,7 @@ def _learning(report: Study) -> list[str]:
             if done and len((mean := mean_curve(done))[0]):
                 lines.append(Line(place, "mean", f"{own.name}: mean", *mean))
         if lines:
-            charts.append(learning_chart(lines, column))
+            charts[column] = learning_chart(lines, column)
     return charts
 
 
@@ -130,9 +142,9 @@ def mean_curve(curves: Sequence[LearningCurve]) -> LearningCurve:
     return steps, np.mean([np.interp(steps, x, y) for x, y in curves], axis=0)
 
 
-def _doses(report: Study) -> list[tuple[str, list[tuple[str, str]]]]:
+def _doses(report: Study) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     """Return the chart and the legend of each number that was swept."""
-    charts = []
+    charts = {}
     for key, series in swept(report.configurations).items():
         doses = []
         for place, places in enumerate(series):
@@ -140,7 +152,7 @@ def _doses(report: Study) -> list[tuple[str, list[tuple[str, str]]]]:
             rows = [report.comparison.rows[p] for p in places]
             doses.append(Dose(_shared(rows), place, values, rows))
         legend = [(dose.name, style(dose.style)) for dose in doses] if len(doses) > 1 else []
-        charts.append((dose_chart(doses, key, report.comparison.column), legend))
+        charts[key] = dose_chart(doses, key, report.comparison.column), legend
     return charts
 
 

@@ -9,7 +9,7 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
-from fovea.pictures.svg import svg, tag, text
+from fovea.pictures.svg import alone, svg, tag, text
 from fovea.runtime.files import write_csv, write_json, write_text
 
 log = logging.getLogger(__name__)
@@ -51,12 +51,10 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
 def importance_chart(values: Mapping[str, float], title: str) -> str:
     """Draw horizontal bars of values in [0, 1], the longest first, as an SVG file that needs no page."""
-    style = "text{font:13px system-ui,sans-serif;fill:#222} rect{fill:#2a6f97} .paper{fill:#fff} .name{font-weight:600}"
-    parts = [tag("style", inside=style), tag("rect", "paper", width="100%", height="100%")]
-    parts.append(text(title, 16, 30, "start", "name"))
+    parts = [text(title, 16, 30, "start")]
     for row, (name, value) in enumerate(sorted(values.items(), key=lambda item: (-item[1], item[0]))):
         y, width = 48 + 30 * row, max(value, 0.0) * 440
         parts += [text(name, 250, y + 15, "end"), tag("rect", "bar", x=260, y=y, width=width, height=20)]
         parts.append(text(f"{value:.2f}", 268 + width, y + 15, "start"))
-    chart = svg(760, 56 + 30 * len(values), parts, title)
-    return chart.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1) + "\n"
+    height = 56 + 30 * len(values)
+    return alone(svg(760, height, parts, title), 760, height)
