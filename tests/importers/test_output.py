@@ -32,7 +32,7 @@ class TestObservers:
         source = write(tmp_path / "s.csv", *lines, header="participant," + HEADER)
         _, result = imported("generic", source, **TIMES)
         assert found(tmp_path) == [("a", "1", "A"), ("a", "2", "A"), ("a", "1", "B"), ("a", "2", "B")]
-        assert "by 2 observers, of 1 files" in result.lines[0]
+        assert result.lines[1:] == ["2 observers: A, B", "0 of 4 fixations belong to no image"]
 
     @pytest.mark.parametrize(
         ("files", "observers"),

@@ -70,7 +70,9 @@ def import_recordings(
         raise ValueError(f"{request.source}: {table.why_empty()}")
     write_csv(request.out, tuple(dict.fromkeys((*COLUMNS, "observer"))), table.rows)
     write_json(about, {"sha256": file_sha256(request.out), "recordings": recordings})
-    lines = [f"{table}, of {len(files) - len(failures)} files in {request.out}"]
+    names = sorted({observer for _, observer in table.counts})
+    lines = [f"{table} of {len(files) - len(failures)} files in {request.out}"]
+    lines += [f"{len(names)} observers: {first_few(names)}"] if names != [""] else []
     no_image = [f"{table.stray[what]} of {count} {what} belong to no image" for what, count in table.total.items()]
     (warnings if table.stray.total() else lines).extend(no_image)
     return ImportResult(lines, warnings + table.warnings(), failures)
@@ -224,9 +226,11 @@ class _Table:
         return "no fixation; check the export, or lower the thresholds of detection"
 
     def __str__(self) -> str:
-        images, observers = (len({key[place] for key in self.counts}) for place in (0, 1))
-        lost = f"{self.outside} off the image, {self.lost} without a position"
-        return f"{len(self.rows)} fixations on {images} images ({lost}) by {observers} observers"
+        images = len({image_id for image_id, _ in self.counts})
+        return (
+            f"{len(self.rows)} fixations on {images} images "
+            f"({self.outside} off the image, {self.lost} without a position)"
+        )
 
     def _free(self, image_id: str, label: str, file: str) -> str:
         """Return the label, but none that is the image's, numbered if another file has gaze on the image under it."""
