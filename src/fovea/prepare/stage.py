@@ -90,10 +90,7 @@ def prepare(
         raise ValueError(f"none of {len(labeled)} maps could be made; the first: {failures[labeled[0]]}")
     rows = {image_id: row for image_id, (_, row) in done.items() if row}
     statistics = {image_id: figures for image_id, (figures, _) in done.items()}
-    needless = {
-        image_id for split, ids in dataset.splits().items() if split not in ("train", "val") for image_id in ids
-    }
-    empty, errors = sorted({*unlabeled} - needless), validations(Path(label.path).expanduser())
+    empty, errors = _in_need(dataset, unlabeled), validations(Path(label.path).expanduser())
     survey = Survey(rows, thresholds, empty, table.summary(), failures, statistics, errors)
     if shard is None:
         if rows:
@@ -112,6 +109,12 @@ def _check(dataset: Folder, quality: str, thresholds: Sequence[float], shards: i
         raise ValueError(f"quality={quality} needs at least one threshold; set labels.thresholds")
     if quality == "masks" and not any(map(dataset.has_mask, dataset.ids)):
         raise ValueError(f"quality=masks: no image of {dataset.root} has a mask; add masks or set quality=none")
+
+
+def _in_need(dataset: Folder, unlabeled: Sequence[str]) -> list[str]:
+    """Return the unlabeled images of train and val; those of test need no label."""
+    splits = dataset.splits()
+    return sorted({*unlabeled} - {*splits["test"], *splits.get("unlabeled", ())})
 
 
 def _run(job: Job, items: Sequence[Item], workers: int) -> dict[str, tuple[dict[str, Any], dict[str, float]] | str]:
