@@ -18,9 +18,7 @@ from _machine import processor
 from propagation import alone, forget_peak, report, status
 from torch import Tensor
 
-from fovea.losses.anatomical_consistency import overlap_consistency, prototype_consistency
-from fovea.losses.ntxent import ntxent
-from fovea.losses.semantic_consistency import semantic_consistency
+from fovea.losses.cross_modality import ntxent, overlap_consistency, prototype_consistency, semantic_consistency
 
 CHANNELS, CLASSES, STRIDE = 512, 14, 8
 Pair = list[Tensor]

@@ -5,10 +5,12 @@ Zhou et al., "Robust Semi-Supervised Multimodal Medical Image Segmentation via C
 """
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 LEAST_MASS = 1e-3  # of a class, in voxels of the features: to divide by less would make its gradient explode
@@ -49,7 +51,7 @@ def overlap_consistency(probabilities: Sequence[Tensor]) -> Tensor:
         1 - 2 sum P^a P^b / (sum P^a P^a + sum P^b P^b),
 
     then the mean over classes, volumes and pairs of modalities. With the squares of Milletari et al., "V-Net", 3DV
-    2016, equal probabilities agree fully, certain or not.
+    2016, equal probabilities agree fully, certain or not. Its memory is that of its inputs and their gradients.
 
     Args:
         probabilities: [B, K, D, H, W] of each modality, K > 1 with the background first; all get a gradient.
@@ -64,13 +66,10 @@ def overlap_consistency(probabilities: Sequence[Tensor]) -> Tensor:
     if len({values.shape for values in probabilities}) > 1:
         raise ValueError(f"probabilities must have one shape, got {[tuple(values.shape) for values in probabilities]}")
     with torch.autocast(probabilities[0].device.type, enabled=False):
-        whole = [single(values) for values in probabilities]
-        squares = [_product(values, values) for values in whole]
-        dice = [
-            (2 * _product(whole[i], whole[j]) + SMOOTH) / (squares[i] + squares[j] + SMOOTH)
-            for i, j in combinations(range(len(whole)), 2)
-        ]
-        return 1 - torch.stack(dice).mean()
+        sums = _Products.apply(*map(single, probabilities))[..., 1:]
+    pairs = combinations(range(len(probabilities)), 2)
+    dice = [(2 * sums[i, j] + SMOOTH) / (sums[i, i] + sums[j, j] + SMOOTH) for i, j in pairs]
+    return 1 - torch.stack(dice).mean()
 
 
 def prototype_consistency(features: Sequence[Tensor], probabilities: Sequence[Tensor], temperature: float) -> Tensor:
@@ -96,13 +95,33 @@ def prototype_consistency(features: Sequence[Tensor], probabilities: Sequence[Te
     return torch.stack([ntxent(a, b, temperature) for a, b in combinations(prototypes, 2)]).mean()
 
 
-def _product(first: Tensor, second: Tensor) -> Tensor:
-    """Return the sums over voxels [B, K - 1] of the products of two tensors [B, K, D, H, W], without the background.
+class _Products(torch.autograd.Function):
+    """The sums over voxels of the products of all pairs of M tensors [B, K, D, H, W]: [M, M, B, K].
 
-    A dot product keeps only its inputs for the gradient. Those with the background are contiguous, so they are not
-    copied. Sums by slice round less than over all voxels.
+    Autograd takes 2.5 times the memory, for products of the size of the inputs and copies of their gradients. The sums include the
+    background: without it, the classes of a batch are not contiguous and would be copied.
     """
-    return torch.linalg.vecdot(first.flatten(3), second.flatten(3)).sum(dim=2)[:, 1:]
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(*inputs)
+        slices = [values.flatten(3) for values in inputs]  # sums by slice round less than over all voxels
+        sums = inputs[0].new_empty(len(inputs), len(inputs), *inputs[0].shape[:2])
+        for i, j in combinations_with_replacement(range(len(inputs)), 2):
+            sums[i, j] = sums[j, i] = torch.linalg.vecdot(slices[i], slices[j]).sum(dim=2)
+        return sums
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        inputs = ctx.saved_tensors
+        factors = (grad + grad.transpose(0, 1))[..., None, None, None]
+        gradients: list[Tensor | None] = [None] * len(inputs)
+        for i in (index for index, needed in enumerate(ctx.needs_input_grad) if needed):
+            gradients[i] = total = inputs[i] * factors[i, i]
+            for j in (index for index in range(len(inputs)) if index != i):
+                total.addcmul_(inputs[j], factors[i, j])
+        return tuple(gradients)
 
 
 def _prototypes(features: Tensor, probability: Tensor) -> Tensor:
