@@ -98,8 +98,8 @@ def prototype_consistency(features: Sequence[Tensor], probabilities: Sequence[Te
 class _Products(torch.autograd.Function):
     """The sums over voxels of the products of all pairs of M tensors [B, K, D, H, W]: [M, M, B, K].
 
-    Autograd takes 2.5 times the memory, for products of the size of the inputs and copies of their gradients. The sums include the
-    background: without it, the classes of a batch are not contiguous and would be copied.
+    Autograd takes 2.5 times the memory, for products of the size of the inputs and copies of their gradients. The sums
+    include the background: without it, the classes of a batch are not contiguous and would be copied.
     """
 
     @staticmethod
