@@ -2,17 +2,15 @@
 
 import csv
 import json
-from functools import partial
 from pathlib import Path
 
-import albumentations as A
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from fovea.data.images.files import image_files, read_image
+from fovea.data.images.files import image_files
 from fovea.data.images.folder import Folder
 from fovea.data.images.predict import predict
 from fovea.data.images.source import Images
@@ -156,10 +154,14 @@ def test_real_polyps_in_pixels(real_data: Path, tmp_path: Path) -> None:
 
 def test_predictions_have_native_size_and_skip_bad_images(root: Path, tmp_path: Path) -> None:
     (root / "images" / "bad.png").write_bytes((root / "images" / "i0.png").read_bytes()[:60])
-    images, out = image_files(root / "images"), tmp_path / "out"
-    failures = predict(
-        Brightness(), images, partial(read_image, channels=3), 32, A.Normalize(), torch.device("cpu"), out
-    )
+    data = {
+        "dataset": {"_target_": "fovea.data.images.folder.Folder"},
+        "channels": 3,
+        "size": 32,
+        "normalize": {"_target_": "albumentations.Normalize"},
+    }
+    out = tmp_path / "out"
+    _, failures = predict(data, Brightness(), root / "images", out, torch.device("cpu"))
     assert list(failures) == ["bad"]
     assert "bad.png" in failures["bad"]
     for name in ("i0", "i1", "i2"):

@@ -39,12 +39,17 @@ def files_below(source: Path) -> list[Path]:
     return sorted(found)
 
 
+def below(source: Path, path: Path) -> str:
+    """Return the path of a file below a folder, or below the folder of the file `source`."""
+    return path.relative_to(source if source.is_dir() else source.parent).as_posix()
+
+
 def named(source: Path, paths: Iterable[Path]) -> dict[str, Path]:
     """Name files after their path below `source` without the suffix, or with it where two would share a name."""
-    below = {path: path.relative_to(source if source.is_dir() else source.parent).as_posix() for path in paths}
-    stems = {path: name.removesuffix(path.suffix) for path, name in below.items()}
-    taken = Counter(name.casefold() for path in below for name in {below[path], stems[path]})
-    names = {stems[path] if taken[stems[path].casefold()] == 1 else below[path]: path for path in below}
+    whole = {path: below(source, path) for path in paths}
+    stems = {path: name.removesuffix(path.suffix) for path, name in whole.items()}
+    taken = Counter(name.casefold() for path in whole for name in {whole[path], stems[path]})
+    names = {stems[path] if taken[stems[path].casefold()] == 1 else whole[path]: path for path in whole}
     if longer := [name for name, path in names.items() if name != stems[path]]:
         log.warning("%d files share a name but for the suffix, which their outputs keep: %s", len(longer), longer[:5])
     return names
@@ -52,8 +57,7 @@ def named(source: Path, paths: Iterable[Path]) -> dict[str, Path]:
 
 def report_left_aside(source: Path, paths: Iterable[Path], wanted: str) -> None:
     """Log the files below `source` that are not read."""
-    names = [path.relative_to(source if source.is_dir() else source.parent).as_posix() for path in paths]
-    if names:
+    if names := [below(source, path) for path in paths]:
         suffixes = first_few(sorted({Path(name).suffix or "no suffix" for name in names}))
         log.warning("left aside: %d files (%s), not %s: %s", len(names), suffixes, wanted, first_few(names))
 

@@ -1,11 +1,11 @@
 """Damaged files: each is predicted or refused in one line, and all others are done."""
 
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import albumentations as A
 import numpy as np
 import pydicom
 import pytest
@@ -16,7 +16,7 @@ from torch import nn
 
 from fovea.data.images.files import image_size, read_image
 from fovea.data.images.masks import read_mask
-from fovea.data.images.nci_isbi import NciIsbi, read_header
+from fovea.data.images.nci_isbi import read_header
 from fovea.data.images.predict import predict
 
 MUTATIONS = 500
@@ -54,11 +54,11 @@ def image_file(suffix: str, **options: Any) -> bytes:
     """Return a file of noise; TIFF files of several pages too."""
     rng, file, exif = np.random.default_rng(1), BytesIO(), Image.Exif()
     exif[0x0112] = 6
-    deep = options.pop("deep", False)
+    deep, pages = options.pop("deep", False), options.pop("pages", 1)
     pixels = rng.integers(0, 4096, (24, 20), np.uint16) if deep else rng.integers(0, 256, (24, 20, 3), np.uint8)
     image = Image.fromarray(pixels)
-    pages = {"save_all": True, "append_images": [image] * 2} if options.pop("pages", False) else {}
-    image.save(file, suffix, exif=exif, **pages, **options)
+    more = {"save_all": True, "append_images": [image] * (pages - 1)} if pages > 1 else {}
+    image.save(file, suffix, exif=exif, **more, **options)
     return file.getvalue()
 
 
@@ -81,21 +81,22 @@ def slices(real_data: Path) -> list[bytes]:
     return files
 
 
-def fuzz(folder: Path, suffix: str, wholes: list[bytes], decode: Read, readers: list[Read]) -> str:
+def fuzz(folder: Path, suffix: str, wholes: list[bytes], dataset: str, readers: list[Read]) -> str:
     """Predict a folder of damaged files and undamaged ones between them; return how many of which kind there were."""
-    rng, images = np.random.default_rng(0), {}
+    rng, paths = np.random.default_rng(0), []
+    (folder / "in").mkdir()
     for number in range(MUTATIONS):
-        images[f"damaged{number}"] = folder / f"damaged{number}.{suffix}"
-        images[f"damaged{number}"].write_bytes(mutated(rng, wholes[number % len(wholes)], wholes))
-        if number % 50 == 0:
-            images[f"whole{number}"] = folder / f"whole{number}.{suffix}"
-            images[f"whole{number}"].write_bytes(wholes[0])
-    failures = predict(Empty(), images, decode, 8, A.Normalize(), torch.device("cpu"), folder / "out")
-    assert not [name for name in failures if name.startswith("whole")]
-    masks = {path.stem for path in (folder / "out" / "masks").iterdir()}
-    assert masks == images.keys() - failures.keys()
+        files = {f"damaged{number}": mutated(rng, wholes[number % len(wholes)], wholes)}
+        for name, content in (files | ({f"whole{number}": wholes[0]} if number % 50 == 0 else {})).items():
+            paths.append(folder / "in" / f"{name}.{suffix}")
+            paths[-1].write_bytes(content)
+    reading = {"channels": 3, "size": 8, "normalize": {"_target_": "albumentations.Normalize"}, "exif": "apply"}
+    data = {"dataset": {"_target_": dataset}, "range": [0, 4095], **reading}
+    count, failures = predict(data, Empty(), folder / "in", folder / "out", torch.device("cpu"))
+    assert count == len(paths) and not [name for name in failures if name.startswith("whole")]
+    assert {path.stem for path in (folder / "out" / "masks").iterdir()} == {path.stem for path in paths} - {*failures}
     lines = [*failures.values()]
-    for path in images.values():
+    for path in paths:
         for read in readers:
             try:
                 read(path)
@@ -110,16 +111,18 @@ def fuzz(folder: Path, suffix: str, wholes: list[bytes], decode: Read, readers: 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "dcm"])
 def test_damage_is_one_line_and_the_other_files_are_done(tmp_path: Path, suffix: str, request: Any) -> None:
     if suffix == "dcm":
-        wholes = slices(request.getfixturevalue("real_data"))
-        counts = fuzz(tmp_path, suffix, wholes, lambda path: NciIsbi.decode(path, 3), [read_header])
+        wholes, dataset = slices(request.getfixturevalue("real_data")), "fovea.data.images.nci_isbi.NciIsbi"
+        readers: list[Read] = [read_header]
     else:
-        options: dict[str, list[dict[str, Any]]] = {
-            "png": [{}, {"deep": True}, {"compress_level": 0}],
-            "jpg": [{}, {"progressive": True}],
-            "tif": [{}, {"compression": "tiff_lzw"}, {"deep": True}, {"compression": "tiff_jpeg"}, {"pages": True}],
+        kinds: dict[str, tuple[str, list[dict[str, Any]]]] = {
+            "png": ("PNG", [{}, {"deep": True}, {"compress_level": 0}]),
+            "jpg": ("JPEG", [{}, {"progressive": True}]),
+            "tif": (
+                "TIFF",
+                [{}, {"compression": "tiff_lzw"}, {"deep": True}, {"compression": "tiff_jpeg"}, {"pages": 3}],
+            ),
         }
-        names = {"png": "PNG", "jpg": "JPEG", "tif": "TIFF"}
-        wholes = [image_file(names[suffix], **each) for each in options[suffix]]
-        readers = [read_mask, image_size, lambda path: image_size(path, "apply"), lambda path: read_mask(path, 3)]
-        counts = fuzz(tmp_path, suffix, wholes, lambda path: read_image(path, 3, (0, 4095), "apply"), readers)
-    print(counts)  # pytest -s shows it
+        wholes = [image_file(kinds[suffix][0], **options) for options in kinds[suffix][1]]
+        dataset, readers = "fovea.data.images.folder.Folder", [read_image, read_mask, image_size]
+        readers += [partial(read_mask, classes=3), partial(image_size, exif="apply")]
+    print(fuzz(tmp_path, suffix, wholes, dataset, readers))  # pytest -s shows it

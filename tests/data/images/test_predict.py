@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fovea.data.images.predict import predict_folder
+from fovea.data.images import predict as images
 
 DATA = {
     "dataset": {"_target_": "fovea.data.images.folder.Folder"},
@@ -28,7 +28,7 @@ class Brightness(nn.Module):
 
 
 def predict(source: Path, out: Path, **data: object) -> dict[str, str]:
-    count, failures = predict_folder(DATA | data, Brightness(), source, out, torch.device("cpu"))
+    count, failures = images.predict(DATA | data, Brightness(), source, out, torch.device("cpu"))
     assert count == len(failures) + len([path for path in (out / "masks").rglob("*") if path.is_file()])
     return failures
 

@@ -122,7 +122,7 @@ def warn_orientations(folder: Path, paths: tuple[Path, ...]) -> None:
 
 
 def _is_turned(path: Path) -> bool:
-    """Return whether the header of a file has an orientation other than 1; False if it cannot be opened."""
+    """Return whether the header of a file has an orientation other than 1, as far as it can be opened."""
     with suppress(ValueError), opened(path) as image:
         if image.format != "PNG" or "exif" in image.info:  # Pillow would decode a PNG to look behind its pixels
             return image.getexif().get(_ORIENTATION) in _UNDO

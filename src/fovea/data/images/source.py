@@ -120,9 +120,9 @@ class Images:
         cls, data: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
     ) -> tuple[int, dict[str, str]]:
         """See `fovea.data.source.Source.predict`."""
-        from fovea.data.images.predict import predict_folder
+        from fovea.data.images.predict import predict
 
-        return predict_folder(data, module, source, out, device)
+        return predict(data, module, source, out, device)
 
     def _dataset(self) -> Folder:
         return folder_of(vars(self))(root=self.root)

@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from fovea.data.images.files import write_image
-from fovea.data.predictions import files_below, recorded, report_left_aside
+from fovea.data.predictions import below, files_below, recorded, report_left_aside
 from fovea.data.source import Predictor
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_labels
 from fovea.data.volumes.prepared import Intensity, prepare_volume
@@ -91,7 +91,7 @@ def _find_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, 
     found, aside = files_below(source), []
     cases: dict[str, dict[str, Path]] = {}
     for path in found:
-        name = path.relative_to(source if source.is_dir() else source.parent).as_posix()
+        name = below(source, path)
         suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
         stem = name[: -len(suffix)] if suffix else ""
         if not (modality := _modality(stem, modalities)):
