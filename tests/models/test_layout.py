@@ -27,17 +27,8 @@ BACKBONES = {
     "segformer": partial(SmpBackbone, smp.Segformer, "mit_b0", None),
 }
 STEPS = 3
-OPTIONS = {
-    "thresholds": [0.5, 0.3],
-    "consistency": "prop",
-    "weight": 3.0,
-    "init": "independent",
-    "ensemble": "logits",
-    "window": 100,
-    "kernel_size": 5,
-    "dilation": 2,
-    "similarity": "dot",
-}
+OPTIONS: dict[str, Any] = {"thresholds": [0.5, 0.3], "consistency": "prop", "weight": 3.0, "init": "independent"}
+OPTIONS |= {"ensemble": "logits", "window": 100, "kernel_size": 5, "dilation": 2, "similarity": "dot"}
 
 
 # The fast tests use only the published network.
@@ -86,6 +77,9 @@ def test_channels_last(mode: MultiLevel) -> None:
     kernels = [value for value in mode.parameters() if value.dim() == 4]
     assert kernels and all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
     torch.testing.assert_close(history(mode), plain, rtol=0, atol=5e-3)
+    volumes = nn.Conv3d(2, 4, 3)
+    put_channels_last(volumes)
+    assert volumes.weight.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 @pytest.mark.slow
@@ -115,12 +109,6 @@ class Counted:
     def __call__(self, graph: Any, _: Any) -> Any:
         self.graphs += 1
         return graph.forward
-
-
-def test_channels_last_of_volumes() -> None:
-    network = nn.Sequential(nn.Conv3d(2, 4, 3), nn.BatchNorm3d(4))
-    put_channels_last(network)
-    assert network[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_networks_are_compiled_and_losses_are_not() -> None:

@@ -66,29 +66,13 @@ def pairs(root: Path, **options: Any) -> Pairs:
 
 def volumes(root: Path, **options: Any) -> Volumes:
     """Return volumes with the usual settings; the options are those of the list of cases."""
-    dataset = {"_target_": "fovea.data.volumes.pairs.Pairs", "list": "dataset.json"}
-    return Volumes(
-        name="pairs",
-        root=str(root),
-        modalities=options.pop("modalities", ["ct", "mri"]),
-        classes=options.pop("classes", 3),
-        labeled_fraction=options.pop("labeled_fraction", None),
-        ignore_label=options.pop("ignore_label", None),
-        dataset=dataset | options,
-        channels=1,
-        size=[8, 8, 8],
-        spacing=None,
-        intensity={name: {"_target_": "monai.transforms.NormalizeIntensity"} for name in ("ct", "mri", "t2", "pet")},
-        crops=1,
-        misalignment={},
-        augment={},
-        overlap=0.5,
-        windows=1,
-        batch_size=1,
-        num_workers=0,
-        drop_last=False,
-        seed=0,
-    )
+    usual = {"modalities": ["ct", "mri"], "classes": 3, "labeled_fraction": None, "ignore_label": None}
+    keys = {key: options.pop(key, value) for key, value in usual.items()}
+    dataset = {"_target_": "fovea.data.volumes.pairs.Pairs", "list": "dataset.json"} | options
+    intensity = {name: {"_target_": "monai.transforms.NormalizeIntensity"} for name in ("ct", "mri", "t2", "pet")}
+    keys |= {"name": "pairs", "root": str(root), "dataset": dataset, "intensity": intensity, "augment": {}, "seed": 0}
+    keys |= {"channels": 1, "size": [8, 8, 8], "spacing": None, "crops": 1, "misalignment": {}, "overlap": 0.5}
+    return Volumes(**keys, windows=1, batch_size=1, num_workers=0, drop_last=False)
 
 
 def batch_of(samples: TrainingSamples, index: int = 0) -> dict[str, Any]:

@@ -14,12 +14,8 @@ from .conftest import SHAPES, SIDES, pairs, volumes, write
 
 def test_cases_are_named_after_their_files(root: Path) -> None:
     made = pairs(root)
-    assert made.splits() == {
-        "train": ["aaa", "bbb", "ccc"],
-        "unlabeled": ["ddd", "eee"],
-        "val": ["fff"],
-        "test": ["ggg"],
-    }
+    labeled, unlabeled = ["aaa", "bbb", "ccc"], ["ddd", "eee"]
+    assert made.splits() == {"train": labeled, "unlabeled": unlabeled, "val": ["fff"], "test": ["ggg"]}
     assert made.volume("aaa", "mri").shape == SHAPES["mri"]
     assert made.header("aaa", "ct").spacing == SIDES["ct"] and made.names == ["ring", "ball"]
 

@@ -13,20 +13,9 @@ from fovea.data.volumes.pairs import Pairs
 from fovea.data.volumes.synthetic import LABELS, SyntheticPairs, draw
 from fovea.data.volumes.targets import Mask
 
-ARGUMENTS: dict[str, Any] = {
-    "drawn": ["ct", "mri"],
-    "labeled": 2,
-    "unlabeled": 1,
-    "validation": 1,
-    "testing": 1,
-    "shape": [24, 20, 8],
-    "voxel": [2.0, 2.0, 5.0],
-    "shift": 0.0,
-    "seed": 0,
-    "list": "dataset.json",
-    "modalities": ["ct", "mri"],
-    "classes": 4,
-}
+ARGUMENTS: dict[str, Any] = {"drawn": ["ct", "mri"], "modalities": ["ct", "mri"], "list": "dataset.json", "classes": 4}
+ARGUMENTS |= {"labeled": 2, "unlabeled": 1, "validation": 1, "testing": 1, "seed": 0}
+ARGUMENTS |= {"shape": [24, 20, 8], "voxel": [2.0, 2.0, 5.0], "shift": 0.0}
 GRID: dict[str, Any] = {"shape": (64, 64, 16), "voxel": (1.5, 1.5, 5.0)}
 
 
