@@ -356,7 +356,7 @@ class TestOthers:
         assert rows == [("a.png", 0.53, 0.25, 0, 200)]
 
     def test_jspsych(self, tmp_path: Path) -> None:
-        box = {"x": 100, "y": 50, "width": 800, "height": 600, "top": 50, "left": 100}
+        box = {"x": 100, "y": 50, "width": 800, "height": 600, "top": 50, "left": 100, "right": 900, "bottom": 650}
         gaze = [{"x": 288, "y": 138, "t": 998}, {"x": 298, "y": 134, "t": 1020}]
         item = {"stimulus": "img/a.png", "webgazer_data": gaze, "webgazer_targets": {"#image": box}}
         (tmp_path / "s.json").write_text(json.dumps([{"stimulus": "<p>x</p>"}, item]))

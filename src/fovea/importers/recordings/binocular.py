@@ -12,6 +12,7 @@ def merge_eyes(*eyes: np.ndarray) -> np.ndarray:
     Args:
         eyes: The fixations of one or two eyes, [N, 6] each.
     """
+    eyes = tuple(eye[eye[:, 2] > 0] for eye in eyes)
     one, other = eyes[0], eyes[1] if len(eyes) > 1 else eyes[0][:0]
     rows, label = np.vstack([one, other]), np.arange(len(one) + len(other))
     for number, row in enumerate(one):

@@ -1,7 +1,6 @@
 """Read data of jsPsych experiments with the WebGazer extension."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,52 +45,50 @@ class JsPsych:
         text = read_text(path)
         try:
             lists = list(_documents(text))
-            trials = [
-                trial
-                for number, content in enumerate(lists, 1)
-                for item in content
-                if item.get("webgazer_data") and (trial := self._trial(path, item, number if len(lists) > 1 else 0))
-            ]
-        except (AttributeError, KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"{path}: not a list of jsPsych trials in JSON ({error}); export it again") from error
+            numbered = [(item, number) for number, content in enumerate(lists, 1) for item in content]
+            found = [(*self._values(item), number) for item, number in numbered if item.get("webgazer_data")]
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:80]
+            raise ValueError(f"{path}: not a list of jsPsych trials in JSON ({reason}); export JSON again") from error
+        trials = []
+        for image, samples, targets, observer, number in found:
+            if not image:
+                continue
+            if np.isinf(samples).any() or np.isnan(samples[:, 0]).any():
+                raise ValueError(f"{path}: a sample of {image} is not a finite number; export the data again")
+            if len(targets) > 1:
+                raise ValueError(f"{path}: a trial has {len(targets)} targets: {first_few(targets)}; set format.target")
+            time, x, y = samples[samples[:, 0].argsort(kind="stable")].T
+            check_interval(path, time, "export the data again")
+            rectangle = next(iter(targets.values()), None)
+            observer = observer or (f"{path.stem} {number}" if len(lists) > 1 else "")
+            lost = np.full(len(x), np.nan)
+            trials.append(Trial(image, time, x, y, lost, None, rectangle, observer=observer))
         if not trials:
             raise ValueError(
                 f"{path}: no trial has webgazer_data and an image by format.stimulus={self.stimulus.pattern}"
             )
-        return Recording(trials, "px")
+        total = sum(len(samples) for _, samples, *_ in found)
+        return Recording(trials, "px", None, total - sum(len(trial.x) for trial in trials), total)
 
-    def _trial(self, path: Path, item: Mapping[str, Any], number: int) -> Trial | None:
-        """Return the trial of an item; None without an image. The lists of a file are numbered if there are several."""
+    def _values(self, item: Mapping[str, Any]) -> tuple[str, np.ndarray, dict[str, Rectangle], str]:
+        """Return image (perhaps empty), samples [N, 3] of t, x and y, rectangles by target, and observer."""
         image = first_group(self.stimulus.search(unquote(str(item.get("stimulus", "")))))
-        if not image:
-            return None
         samples = np.array([[sample["t"], sample["x"], sample["y"]] for sample in item["webgazer_data"]], float)
-        if np.isinf(samples).any() or np.isnan(samples[:, 0]).any():
-            raise ValueError(f"{path}: a sample of {image} is not a finite number; export the data again")
-        time, x, y = samples[samples[:, 0].argsort(kind="stable")].T
-        check_interval(path, time, "export the data again")
-        found = [str(item[key]) for key in self.observer if item.get(key) not in (None, "")]
-        observer = found[0] if found else f"{path.stem} {number}" if number else ""
-        return Trial(image, time, x, y, np.full(len(x), np.nan), None, self._rectangle(path, item), observer=observer)
-
-    def _rectangle(self, path: Path, item: Mapping[str, Any]) -> Rectangle | None:
-        """Return the place of the only target, or of the one that `target` matches."""
-        boxes = item.get("webgazer_targets") or {}
-        targets = {name: box for name, box in boxes.items() if re.search(self.target, name)}
-        if not targets:
-            return None
-        if len(targets) > 1:
-            raise ValueError(f"{path}: a trial has {len(targets)} targets: {first_few(targets)}; set format.target")
-        box = next(iter(targets.values()))
-        left, top = float(box["left"]), float(box["top"])  # jsPsych 6 gives right and bottom, but no size
-        width, height = (float(box[key]) for key in (("width", "height") if "width" in box else ("right", "bottom")))
-        return (left, top, width, height) if "width" in box else (left, top, width - left, height - top)
+        targets = {}
+        for name, box in (item.get("webgazer_targets") or {}).items():
+            if self.target.search(name):
+                left, top, right, bottom = (float(box[side]) for side in ("left", "top", "right", "bottom"))
+                targets[name] = (left, top, right - left, bottom - top)
+        named = [str(item[key]) for key in self.observer if item.get(key) not in (None, "")]
+        return image, samples, targets, named[0] if named else ""
 
 
 def _documents(text: str) -> Iterator[Any]:
     """Yield the JSON values in a text, one after another."""
-    place, text = 0, text.strip()
-    while place < len(text) or not text:
-        value, place = json.JSONDecoder().raw_decode(text, place)
-        place += len(text) - place - len(text[place:].lstrip())
+    text = text.strip()
+    while True:
+        value, end = json.JSONDecoder().raw_decode(text)
         yield value
+        if not (text := text[end:].strip()):
+            return
