@@ -1,6 +1,7 @@
 """Losses of cross-modality collaboration, compared with naive loops and with MONAI."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -67,12 +68,6 @@ def test_ntxent_in_half_precision() -> None:
     torch.testing.assert_close(half.double(), ntxent(first, second, 0.5), rtol=1e-2, atol=0)
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 2), (1, 3), (2, 4, 3)])
-def test_ntxent_of_other_shapes_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="one shape"):
-        ntxent(torch.zeros(1, 4, 3), torch.zeros(shape), 0.5)
-
-
 def descriptors(volume: Tensor, side: int) -> list[Tensor]:
     """The means of the cells of each channel; sides are multiples."""
     steps = [size // side for size in volume.shape[1:]]
@@ -100,29 +95,8 @@ def test_channels_of_the_definition(modalities: int, side: int) -> None:
     torch.testing.assert_close(*gradients)
 
 
-def test_least_for_equal_channels() -> None:
-    features = draw(0, 1, 6, 4, 4, 4)
-    same, shuffled = (
-        semantic_consistency([features, features[:, order]], 2, 0.5) for order in (range(6), [1, 0, 3, 2, 5, 4])
-    )
-    assert same < shuffled
-
-
 def test_sizes_of_modalities_may_differ() -> None:
     assert semantic_consistency([draw(0, 1, 3, 2, 2, 2), draw(1, 1, 3, 5, 6, 7)], 4, 0.5).isfinite()
-
-
-@pytest.mark.parametrize(
-    ("features", "side"),
-    [
-        ([torch.zeros(1, 3, 4, 4, 4)], 4),
-        ([torch.zeros(1, 3, 4, 4, 4)] * 2, 1),
-        ([torch.zeros(1, 3, 1, 1, 1)] * 2, 4),
-    ],
-)
-def test_too_few_modalities_or_voxels_are_refused(features: list[Tensor], side: int) -> None:
-    with pytest.raises(ValueError, match="features must be"):
-        semantic_consistency(features, side, 0.5)
 
 
 def kept(side: int, channels: int = 16) -> int:
@@ -230,10 +204,11 @@ def test_overlap_in_half_precision() -> None:
 
 
 @pytest.mark.parametrize("modalities", [2, 3])
-@torch.no_grad()
 def test_prototype_of_the_definition(modalities: int) -> None:
     inputs = [features(seed) for seed in range(modalities)], [classes(seed) for seed in range(modalities)]
-    torch.testing.assert_close(prototype_consistency(*inputs, 0.3), naive_prototype(*inputs, 0.3))
+    loss, expected = prototype_consistency(*inputs, 0.3), naive_prototype(*inputs, 0.3)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(value, inputs[0] + inputs[1]) for value in (loss, expected)))
 
 
 @torch.no_grad()
@@ -247,15 +222,6 @@ def test_alignment_matters_for_the_overlap_only() -> None:
     assert overlap_consistency(rolled) > overlap_consistency(probabilities) + 0.1
 
 
-def test_all_modalities_get_a_gradient() -> None:
-    probabilities, feature = [classes(0), classes(1)], [features(0), features(1)]
-    for loss in (overlap_consistency(probabilities), prototype_consistency(feature, probabilities, 0.5)):
-        assert all(values.any() for values in torch.autograd.grad(loss, probabilities))
-    assert all(
-        values.any() for values in torch.autograd.grad(prototype_consistency(feature, probabilities, 0.5), feature)
-    )
-
-
 def test_absent_class() -> None:
     absent = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1, 1).expand(2, 3, 4, 4, 8).contiguous().requires_grad_()
     feature = [features(0).float().detach().requires_grad_(), features(1).float().detach().requires_grad_()]
@@ -266,14 +232,23 @@ def test_absent_class() -> None:
     assert all(values.grad is not None and values.grad.isfinite().all() for values in feature)
 
 
-@pytest.mark.parametrize("inputs", [[torch.rand(1, 2, 4, 4, 4)], [torch.rand(1, 1, 4, 4, 4)] * 2])
-def test_one_modality_or_class_is_refused(inputs: list[Tensor]) -> None:
-    with pytest.raises(ValueError, match="two or more modalities"):
-        overlap_consistency(inputs)
-    with pytest.raises(ValueError, match="two or more modalities"):
-        prototype_consistency([torch.rand(1, 3, 2, 2, 2)] * len(inputs), inputs, 0.5)
+ONE = [torch.rand(1, 3, 4, 4, 4)]
 
 
-def test_different_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match="one shape"):
-        overlap_consistency([torch.rand(1, 3, 4, 4, 4), torch.rand(1, 3, 4, 4, 8)])
+@pytest.mark.parametrize(
+    ("compute", "message"),
+    [
+        (lambda: ntxent(torch.zeros(1, 4, 3), torch.zeros(1, 4, 2), 0.5), "one shape"),
+        (lambda: ntxent(torch.zeros(1, 3), torch.zeros(1, 3), 0.5), "one shape"),
+        (lambda: semantic_consistency(ONE, 4, 0.5), "features must be"),
+        (lambda: semantic_consistency(ONE * 2, 1, 0.5), "features must be"),
+        (lambda: semantic_consistency([torch.zeros(1, 3, 1, 1, 1)] * 2, 4, 0.5), "features must be"),
+        (lambda: overlap_consistency(ONE), "two or more modalities"),
+        (lambda: overlap_consistency([ONE[0][:, :1]] * 2), "two or more modalities"),
+        (lambda: overlap_consistency([ONE[0], torch.rand(1, 3, 4, 4, 8)]), "one shape"),
+        (lambda: prototype_consistency(ONE, ONE, 0.5), "two or more modalities"),
+    ],
+)
+def test_refused(compute: Callable[[], Tensor], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compute()

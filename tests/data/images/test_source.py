@@ -219,6 +219,11 @@ class TestSplit:
         with pytest.raises(ValueError, match=f"{val[0]}.png"):
             source(root, store, select_on="pseudo").train({"mask"})
 
+    def test_a_map_scores_one_class_only(self, root: Path) -> None:
+        store = make_store(root / "store", IDS)
+        with pytest.raises(ValueError, match=r"data\.select_on=pseudo: a map has one class, but data\.classes=3"):
+            source(root, store, classes=3, select_on="pseudo").split("val")
+
     def test_empty_or_unknown(self, root: Path) -> None:
         (root / "train.txt").write_text("i00\ni01\n")
         for split, message in (("test", "has no test images"), ("tset", "split=tset is not a split")):
