@@ -58,6 +58,28 @@ def test_reads_lost_and_negative_positions(reader: EyelinkAsc, tmp_path: Path) -
     assert np.isnan(first.x[1]) and second.x[1] == -31.5
 
 
+def test_the_recorded_eyes_may_change(reader: EyelinkAsc, tmp_path: Path) -> None:
+    lines = [
+        "MSG\t95 TRIALID a.png",
+        "START\t100",
+        "SAMPLES\tGAZE\tRIGHT",
+        "100 5 6 7 ...",
+        "102 5 6 7 ...",
+        "END\t110",
+    ]
+    lines += [
+        "MSG\t195 TRIALID b.png",
+        "START\t200",
+        "SAMPLES\tGAZE\tLEFT\tRIGHT",
+        "200 1 2 3 5 6 7 ...",
+        "202 . . 0 5 6 7",
+    ]
+    (tmp_path / "s.asc").write_text("\n".join(lines))
+    first, second = reader.read(tmp_path / "s.asc").trials
+    assert (first.x.tolist(), second.x.tolist(), second.pupil.tolist()) == ([5, 5], [3, 5], [5, 3.5])
+    assert importer("eyelink_asc", eye="right").read(tmp_path / "s.asc").trials[1].x.tolist() == [5, 5]
+
+
 def test_keeps_fixations_of_one_eye(reader: EyelinkAsc, tmp_path: Path) -> None:
     path = exports.asc(tmp_path / "s.asc", "LR")
     lines = path.read_text().splitlines()

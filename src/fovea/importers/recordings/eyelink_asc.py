@@ -96,8 +96,12 @@ class EyelinkAsc:
             tables = [np.array([row for eye, row in events.fixations if eye == wanted]) for wanted in eyes]
             start, end, duration, x, y, pupil = merge_eyes(*(table.reshape(-1, 6) for table in tables)).T
         else:
-            start, x, y, pupil = events.mean_samples(path, eyes)
-            duration = end = np.empty(0)
+            if "SAMPLES" in events.href:
+                raise ValueError(f"{path}: positions are head-referenced (HREF), not gaze; convert with edf2asc -sg")
+            table = np.array(events.samples).reshape(-1, 7)
+            columns = [list(_EYES.values()).index(eye) for eye in eyes]
+            start, duration, end = table[:, 0], np.empty(0), np.empty(0)
+            x, y, pupil = mean(table[:, 1:].reshape(-1, 2, 3)[:, columns], axis=1).T
         left, top = events.origin
         trials, used = [], 0
         for show in shows:
@@ -118,7 +122,7 @@ class EyelinkAsc:
         for line in io.StringIO(read_text(path), newline=None):
             try:
                 if line[:1].isdigit():
-                    events.samples.append(line)
+                    events.add_sample([_number(cell) for cell in line.split()[: 1 + 3 * len(events.eyes)]])
                 elif line.strip():
                     self._parse_line(events, line)
             except (ValueError, IndexError, KeyError):
@@ -196,8 +200,8 @@ class _Events:
     file_name: str
     shows: list[_Show] = field(default_factory=list)
     fixations: list[tuple[str, tuple[float, ...]]] = field(default_factory=list)  # start, end, duration, x, y, pupil
-    samples: list[str] = field(default_factory=list)
-    eyes: list[str] = field(default_factory=list)  # with samples, in the order of the columns
+    samples: list[tuple[float, ...]] = field(default_factory=list)  # time; x, y, pupil of left and right
+    eyes: list[str] = field(default_factory=list)  # with samples in this recording, in the order of the columns
     href: set[str] = field(default_factory=set)  # which of SAMPLES and EVENTS are head-referenced
     origin: tuple[float, float] = (0.0, 0.0)
     screen: tuple[float, float] | None = None
@@ -256,19 +260,12 @@ class _Events:
     def _open(self) -> _Show | None:
         return self.shows[-1] if self.shows and self.shows[-1].end == math.inf else None
 
-    def mean_samples(self, path: Path, eyes: Sequence[str]) -> np.ndarray:
-        """Return [4, N]: time, x, y, pupil, the mean over `eyes`. A line has the time, then x, y, pupil per eye."""
-        if "SAMPLES" in self.href:
-            raise ValueError(f"{path}: positions are head-referenced (HREF), not gaze; convert again with edf2asc -sg")
-        width = 3 * len(self.eyes)
-        try:
-            rows = [[_number(cell) for cell in line.split()[: 1 + width]] for line in self.samples]
-        except ValueError as error:
-            raise ValueError(f"{path}: a sample is damaged ({error}); convert the recording again") from None
-        table = np.array([[*row, *[math.nan] * (1 + width - len(row))] for row in rows]).reshape(-1, 1 + width)
-        columns = [self.eyes.index(eye) for eye in eyes if eye in self.eyes]
-        values = table[:, 1:].reshape(-1, len(self.eyes), 3)[:, columns]
-        return np.vstack([table[:, 0], mean(values, axis=1).T])
+    def add_sample(self, numbers: list[float]) -> None:
+        """Add a sample: time, then x, y and pupil of each eye that is recorded now."""
+        lost = [math.nan] * 3
+        time, *values = [*numbers, *lost, *lost]
+        cells = {eye: values[3 * place : 3 * place + 3] for place, eye in enumerate(self.eyes)}
+        self.samples.append((time, *cells.get("left", lost), *cells.get("right", lost)))
 
 
 def _place(text: str) -> tuple[Rectangle | None, tuple[float, float, float] | None]:
