@@ -10,7 +10,7 @@ import numpy as np
 
 from fovea.data.store import Store
 from fovea.losses import IGNORE
-from fovea.runtime.errors import first_few
+from fovea.runtime.errors import first_few, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,7 +133,8 @@ class PseudoMask:
         kept = [image_id for image_id in ids if self.store.has(image_id)]
         if not kept:
             raise ValueError(
-                f"{self.store.path}: a map of none of these {len(ids)} images ({first_few(ids, 2)}); "
+                f"{self.store.path}: a map of none of these {len(ids)} images ({first_few(ids, 2)})"
+                f"{nearest(ids, self.store.ids)}; "
                 f"set the store of this data set, or {self.store.make_another(self.parameters, self.made_from)}"
             )
         if self.image_path is not None:  # reading all would take minutes for a large data set

@@ -74,6 +74,7 @@ def prepare(
     if not labeled:
         raise ValueError(f"{label.path}: {table}; no image has a usable label, check the file")
     unlabeled = sorted(set(dataset.ids) - set(labeled))
+    empty, errors = _in_need(dataset, unlabeled), validations(Path(label.path).expanduser())
     if shard is not None:
         labeled, quality = labeled[shard::shards], "none"
     target.start()
@@ -90,7 +91,6 @@ def prepare(
         raise ValueError(f"none of {len(labeled)} maps could be made; the first: {failures[labeled[0]]}")
     rows = {image_id: row for image_id, (_, row) in done.items() if row}
     statistics = {image_id: figures for image_id, (figures, _) in done.items()}
-    empty, errors = _in_need(dataset, unlabeled), validations(Path(label.path).expanduser())
     survey = Survey(rows, thresholds, empty, table.summary(), failures, statistics, errors)
     if shard is None:
         if rows:
