@@ -93,7 +93,13 @@ def test_a_damaged_table_is_refused(table: bytes, message: str, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("summary", "message"),
-    [(None, "no summary.json here"), ("{", "summary.json: not JSON"), ("[]", "no split"), ('{"split": 3}', "no split")],
+    [
+        (None, "no summary.json here"),
+        ("{", "summary.json: not JSON"),
+        ("[]", "split is missing or damaged"),
+        ('{"split": "test", "select_on": 3}', "select_on is missing or damaged"),
+        ('{"split": "test", "select_on": "mask", "training_images": null}', "training_images is missing or damaged"),
+    ],
 )
 def test_a_damaged_summary_is_refused(summary: str | None, message: str, tmp_path: Path) -> None:
     path = written(tmp_path) / "summary.json"

@@ -82,13 +82,15 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
         content = json.loads(summary.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{summary}: not JSON ({error}); evaluate again") from error
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("split", "select_on")):
-        raise ValueError(f"{summary}: has no split or no select_on; evaluate again")
+    facts = {"training_images": 0, **content} if isinstance(content, dict) else {}
+    for key, kind in {"split": str, "select_on": str, "training_images": int}.items():
+        if not isinstance(facts.get(key), kind):
+            raise ValueError(f"{summary}: {key} is missing or damaged; evaluate again")
     score = content[column] if isinstance(content.get(column), dict) else {}
     tolerance = f" within {score['tolerance']}" if "tolerance" in score else ""
     columns = _read_table(place / "per_image.csv", column)
-    unit, seen = f"{score.get('unit', '')}{tolerance}", content.get("training_images", 0)
-    return Evaluated(place, content["split"], content["select_on"], *columns, unit, seen)
+    unit = f"{score.get('unit', '')}{tolerance}"
+    return Evaluated(place, facts["split"], facts["select_on"], *columns, unit, facts["training_images"])
 
 
 def _read_table(path: Path, column: str) -> tuple[dict[str, float], dict[str, str], dict[str, float]]:
