@@ -49,24 +49,11 @@ def test_runs_are_compared_with_the_first(run: Run, runs: Path) -> None:
     assert json.loads((runs / "out" / "comparison.json").read_text())["split"] == "val"
 
 
-def test_column_alpha_and_resamples_are_keys(run: Run, runs: Path) -> None:
-    options = ["compare=[a,flips]", "compare_on=level_2_iou", "compare_alpha=0.1", "compare_resamples=100", "seed=3"]
-    assert run("evaluate", *options, "out=out").status == 0
-    table = json.loads((runs / "out" / "comparison.json").read_text())
-    assert [table[key] for key in ("column", "alpha", "resamples", "seed")] == ["level_2_iou", 0.1, 100, 3]
-    iou = summary(runs / "a" / "evaluate" / "val")["levels"]["level_2"]["iou"]["mean"]
-    assert table["rows"][0]["mean"] == pytest.approx(iou, abs=1e-6)
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ([], "checkpoint"),
         (["compare=[a,b]", "checkpoint=x.ckpt"], "set one of checkpoint=FILE"),
-        (["compare=[a]"], "nothing to compare"),
-        (["compare=[a,nowhere]"], "nowhere"),
         (["compare=[a,b]", "split=test"], "no per_image.csv"),
-        (["compare=[a/evaluate/val,flips/evaluate/test]"], "split is"),
         (["compare=[a,b]", "compare_on=dise"], "dise"),
         (["compare=[a,b]", "compare_alpha=5"], "compare_alpha must be below 1, got 5"),
     ],

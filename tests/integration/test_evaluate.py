@@ -44,17 +44,6 @@ def test_without_overrides_the_val_fold_is_scored(
     assert content["DataModule"]["ids"] == Folder(dataset, fold=FOLD).splits()["train"]
 
 
-def test_overrides_win(run: Run, fold_checkpoint: str, root: Path, tmp_path: Path) -> None:
-    for name in ("i", "j"):
-        (root / "images" / f"{name}.png").rename(root / "images" / f"new_{name}.png")
-        (root / "masks" / f"{name}.png").rename(root / "masks" / f"new_{name}.png")
-    (root / "test.txt").write_text("new_i\nnew_j\n")
-    result = run("evaluate", fold_checkpoint, f"data.root={root}", "split=test", "out=out", "hydra.run.dir=run")
-    assert result.status == 0, result
-    assert ids(tmp_path / "out") == ["new_i", "new_j"]
-    assert f"root: {root}" in (tmp_path / "run" / "config.yaml").read_text()
-
-
 def test_training_images_are_refused_unless_allowed(
     run: Run, fold_checkpoint: str, dataset: Path, tmp_path: Path
 ) -> None:

@@ -70,29 +70,6 @@ def test_tensorboard_records_beside_the_csv(run: Run, dataset: Path, tmp_path: P
     assert (tmp_path / "run" / "metrics.csv").is_file()
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("trainer.precision=16-mixed", "16-mixed"),
-        ("trainer.precision=bf16", "32-true"),
-        ("compile=maybe", "maybe"),
-    ],
-)
-def test_unsupported_options_are_refused_first(run: Run, dataset: Path, option: str, message: str) -> None:
-    result = run("train", *folder(dataset), *FULL, option)
-    assert message in result.error("train")
-    assert "trains on" not in result.stdout
-
-
-def test_a_missing_compiler_is_one_line(run: Run, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch._inductor import config
-
-    monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    error = run("train", *folder(dataset), *FULL, "compile=true").error("train")
-    assert "compile=true" in error and "no-such-compiler" in error and error.endswith("compile=false")
-
-
 def test_reduced_precision_and_channels_last(run: Run, dataset: Path, tmp_path: Path) -> None:
     result = run("train", *folder(dataset), *FULL, "trainer.precision=bf16-mixed", "channels_last=true")
     assert result.status == 0 and result.errors == []

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from .commands import LIGHT, TWO, Run, finished, folder, kill_when, last, process, same_weights
+from .wandb_records import read
 
 pytestmark = pytest.mark.slow
 
 STEPS = 12
+TRACKED = ["logger=wandb", "logger.wandb.offline=true"]
 
 
 @pytest.fixture
@@ -81,8 +83,9 @@ def test_half_a_batch_on_two_processes_is_a_batch_on_one(run: Run, line: list[st
     """Batch size is per process, and no learning rate depends on the number of processes."""
     steps = [key for key in line if not key.startswith(("data.batch_size", "trainer.max_steps"))]
     steps += ["trainer.max_steps=4", "optimizer=sgd", "optimizer.lr=0.05"]
-    two = finished(process("train", *steps, *TWO, "data.batch_size=2", "hydra.run.dir=two", cwd=tmp_path))
+    two = finished(process("train", *steps, *TWO, "data.batch_size=2", *TRACKED, "hydra.run.dir=two", cwd=tmp_path))
     assert two.status == 0, two
+    assert len([row for row in read(tmp_path / "two")["history"] if "train/loss" in row]) == 4  # of the first process
     assert "4 images a step: batches of 2 on each of 2 processes" in two.stdout
     one = run("train", *steps, "data.batch_size=4", "hydra.run.dir=one")
     assert one.status == 0 and "4 images a step\n" in one.stdout

@@ -58,27 +58,11 @@ def test_a_sweep_is_named_by_the_swept_key(run: Run, dataset: Path, store: Path,
     ("line", "message"),
     [
         ([], "runs has no value"),
-        (["runs=nowhere"], "nowhere"),
         (["runs=runs", "split=test"], "not evaluated on test"),
-        (["runs=runs", "score=dise"], "dise"),
         (["runs=runs", "baseline=nothing"], "baseline=nothing"),
-        (["runs=runs", "only={data.name: kvasir}"], "no run has these values"),
-        (["runs=runs", "only=kvasir"], "only=kvasir"),
-        (["runs=runs", "baseline=7"], "baseline=7"),
-        (["runs=runs", "resamples=5"], "resamples"),
         (["runs=runs", "alpha=2"], "alpha must be below 1, got 2"),
-        (["runs=runs", "megabytes=many"], "megabytes must be a number"),
-        (["runs=runs", "split=tset"], "split=tset is not a split"),
     ],
 )
 def test_invalid_reports_are_refused(run: Run, runs: Path, line: list[str], message: str) -> None:
     assert message in run("report", *line, "out=out").error("report")
     assert not (runs / "out").exists()
-
-
-def test_runs_of_different_data_are_refused(run: Run, runs: Path) -> None:
-    change(runs / "runs/c", data__name="other")
-    error = run("report", "runs=runs", "out=out").error("report")
-    assert "runs/c: data.name is other, but folder in runs/a" in error and "only={data.name" in error
-    assert run("report", "runs=runs", "out=out", "only={data.name: other}", "resamples=100").status == 0
-    assert "(other)</h1>" in (runs / "out/report.html").read_text()

@@ -1,5 +1,6 @@
 """A training that is killed or preempted, and resumed, ends exactly as one that is not."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,23 +56,20 @@ class TestKilled:
     @pytest.mark.parametrize(
         "options",
         [
-            ["data.num_workers=1"],
-            ["callbacks.last.every_n_train_steps=2"],
-            ["data.drop_last=true"],
+            ["data.num_workers=1", "callbacks.last.every_n_train_steps=2", "data.drop_last=true"],
             ["+trainer.accumulate_grad_batches=2"],
-            ["callbacks=ema", "callbacks.last.every_n_train_steps=1"],
-            ["supervision.thresholds=[[0.4,0.6],0.3]", "supervision.ensemble=quality"],
+            ["callbacks=ema", "callbacks.last.every_n_train_steps=1", "supervision.thresholds=[[0.4,0.6],0.3]"],
             [  # dropout
                 "backbone=smp",
-                "backbone.network._target_=segmentation_models_pytorch.DeepLabV3Plus",
-                "backbone.encoder_name=resnet18",
+                "backbone.network._target_=segmentation_models_pytorch.Segformer",
+                "backbone.encoder_name=tu-mobilenetv3_small_100",
                 "backbone.encoder_weights=null",
             ],
         ],
-        ids=["workers", "every", "drop_last", "accumulate", "ema", "random_levels", "dropout"],
+        ids=["workers", "accumulate", "ema_and_drawn_thresholds", "dropout"],
     )
     def test_with(self, run: Run, line: list[str], tmp_path: Path, kill: list[int], options: list[str]) -> None:
-        line = [key for key in line if not ("DeepLab" in str(options) and key.startswith("backbone"))]
+        line = [key for key in line if not ("Segformer" in str(options) and key.startswith("backbone"))]
         check(run, [*line, *options], tmp_path, kill, [3, 4])
 
 
@@ -80,29 +78,23 @@ class TestPreempted:
     def test_at_any_step(
         self, run: Run, line: list[str], tmp_path: Path, preempt: list[int], options: list[str]
     ) -> None:
-        check(run, [*line, SELDOM, *options], tmp_path, preempt, [0, 2, 4])
-
-    def test_saves_the_step_in_progress(self, run: Run, line: list[str], tmp_path: Path, preempt: list[int]) -> None:
-        preempt[:] = [3]
-        assert "Killed" in run("train", *line, SELDOM, "hydra.run.dir=run").stderr
-        assert last(tmp_path / "run")["global_step"] == 4
+        check(run, [*line, SELDOM, *options], tmp_path, preempt, [0, 3])
 
     def test_restarted_job_resumes_without_ckpt_path(
         self, run: Run, line: list[str], tmp_path: Path, preempt: list[int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         line = [*line, "hydra.run.dir=run", "ckpt_path=null"]
         preempt[:] = [3]
-        assert "Killed" in run("train", *line).stderr
+        assert "Killed" in run("train", *line, SELDOM).stderr
+        assert last(tmp_path / "run")["global_step"] == 4  # the step in progress is saved
+        failure = json.loads((tmp_path / "run" / "failure.json").read_text())
+        assert failure == {"status": "interrupted", "reason": "SIGUSR2: saved at step 4"}
         preempt.clear()
         monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-        result = run("train", *line)
+        result = run("train", *line, SELDOM)
         assert result.status == 0 and "step 4 of" in result.stdout
+        assert not (tmp_path / "run" / "failure.json").exists()
         assert last(tmp_path / "run")["global_step"] == STEPS
-
-    @pytest.mark.parametrize(("key", "value"), [("signals", "[SIGUSR2]"), ("agree_every_n_steps", "0")])
-    def test_invalid_values_are_refused(self, run: Run, line: list[str], key: str, value: str) -> None:
-        error = run("train", *line, f"callbacks.preemption.{key}={value}").error("train")
-        assert error.startswith(f"callbacks.preemption.{key}")
 
     def test_another_rank_writes_its_log_alone(
         self, run: Run, line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -131,14 +123,6 @@ class TestRefused:
         assert run("train", *line).status == 0
         (root / "train.txt").write_text("a\nb\nc\nd\n")
         assert "trained on other images than the 4" in run("train", *line, "trainer.max_steps=12").error("train")
-
-    def test_a_truncated_checkpoint(self, run: Run, line: list[str], tmp_path: Path) -> None:
-        line = [*line, "hydra.run.dir=run"]
-        assert run("train", *line).status == 0
-        path = tmp_path / "run" / "checkpoints" / "last.ckpt"
-        path.write_bytes(path.read_bytes()[:-2000])
-        error = run("train", *line, "trainer.max_steps=12").error("train")
-        assert f"{path.relative_to(tmp_path)}" in error and "checkpoint" in error
 
 
 def test_a_finished_run_stays_unchanged(run: Run, line: list[str], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How commands start: what they import, as a process, and without a scheduler."""
+"""How commands start: what they import, and as new processes."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .commands import LIGHT, Result, Run, environment, finished, folder, gaze, process
+from .commands import LIGHT, Result, environment, finished, folder, gaze, process
 
 pytestmark = pytest.mark.slow
 COMMANDS = ("simulate", "import_", "prepare", "train", "evaluate", "predict", "report")
@@ -74,25 +74,11 @@ def test_train_checks_data_before_it_imports_lightning(dataset: Path, tmp_path: 
     assert heavy <= {"torch"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_command_runs_as_a_process(
-    command: str, dataset: Path, store: Path, trained: tuple[Path, Result], checkpoint: str, tmp_path: Path
-) -> None:
-    arguments = {
-        "simulate": [*folder(dataset), "out=out"],
-        "import_": [f"source={dataset / 'fixations.csv'}", *OWN_TABLE, "out=out"],
-        "prepare": [*folder(dataset), *gaze(tmp_path / "out")],
-        "train": [*folder(dataset), *gaze(store), *LIGHT, "hydra.run.dir=out"],
-        "evaluate": [checkpoint, *folder(dataset), *gaze(store), "data.num_workers=0", "out=out"],
-        "predict": [checkpoint, f"input={dataset / 'images'}", "out=out"],
-        "report": [f"runs={trained[0]}", "resamples=100", "out=out"],
-    }
-    result = finished(process(command, *arguments[command], cwd=tmp_path, cold=command in ("train", "prepare")))
-    assert result.status == 0 and result.errors == [], result
-    assert (tmp_path / "out").exists()
-
-
-def test_a_launcher_without_its_scheduler(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    error = run("train", "compute=slurm", "data.root=DIR").error("train")
-    assert error.startswith("there is no SLURM here") and "compute=local" in error
+def test_commands_run_as_new_processes(dataset: Path, store: Path, tmp_path: Path) -> None:
+    prepare = process("prepare", *folder(dataset), *gaze(tmp_path / "out"), cwd=tmp_path, cold=True)
+    train = process(
+        "train", *folder(dataset), *gaze(store), *LIGHT, "hydra.run.dir=run", "evaluate=[]", cwd=tmp_path, cold=True
+    )
+    for result in map(finished, (prepare, train)):
+        assert result.status == 0 and result.errors == [], result
+    assert (tmp_path / "out" / "manifest.json").is_file() and (tmp_path / "run" / "outcome.json").is_file()
