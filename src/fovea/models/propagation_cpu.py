@@ -13,12 +13,14 @@ from torch import Tensor
 
 from fovea.models import propagation_kernels as kernels
 from fovea.models.propagation_torch import inverse_norms
+from fovea.runtime.compiled import announce
 
 _ROWS = 8  # rows with shared neighbors for a thread at a time: enough to reuse data, few enough to balance threads
 
 
 def forward(values: Tensor, kernel: int, dilation: int, cosine: bool) -> tuple[Tensor, Tensor]:
     """Compute `fovea.models.propagation_torch.forward` of contiguous features."""
+    announce(kernels.forward, "propagation")
     batch, _, height, width = values.shape
     output, scores = torch.empty_like(values), values.new_empty(batch, kernel**2, height, width)
     inputs, outputs = (values.numpy(), _scale(values, cosine), kernel, dilation), (scores.numpy(), output.numpy())
@@ -28,6 +30,7 @@ def forward(values: Tensor, kernel: int, dilation: int, cosine: bool) -> tuple[T
 
 def backward(grad: Tensor, values: Tensor, scores: Tensor, kernel: int, dilation: int, cosine: bool) -> Tensor:
     """Compute `fovea.models.propagation_torch.backward` of contiguous features and gradients."""
+    announce(kernels.backward, "gradient of the propagation")
     output, weights, slope = torch.empty_like(values), torch.empty_like(scores), torch.empty_like(scores)
     grads, features, stored = grad.numpy(), values.numpy(), scores.numpy()
     pairs, out = (weights.numpy(), slope.numpy()), output.numpy()

@@ -8,24 +8,16 @@ Shapes: features [B, C, H, W], scores, weights and slopes [B, N, H, W], scale [B
 `first` to `last` in steps of the dilation, since these share their neighbors.
 """
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
 import numpy as np
-from numba import njit
 from numpy import ndarray as Array
+
+from fovea.runtime.compiled import compiled
 
 _LANES = 4  # channels that are compared at a time, with their sum in registers
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    # To vectorize sums, they may be regrouped; infinities and NaN are kept. The caller has the threads.
-    compiled = partial(njit, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
-    try:
-        return compiled(cache=True)(function)
-    except RuntimeError:  # Numba finds no folder for its cache: every process compiles
-        return compiled()(function)
+# To vectorize sums, they may be regrouped; infinities and NaN are kept. The caller has the threads.
+_compiled = compiled(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
 
 
 @_compiled

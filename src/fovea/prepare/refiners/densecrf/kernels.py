@@ -3,13 +3,10 @@
 Shapes: N pixels of a chunk or of the image, S simplices, V vertices.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit
 
 from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, DIMENSIONS, ORDERS
+from fovea.runtime.compiled import compiled
 
 Array = np.ndarray
 _BLOCK = 256  # pixels whose coordinates stay in the first-level cache, in loops that the compiler vectorizes
@@ -21,12 +18,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, for Fibonacci ha
 _ALL_RANKS = sum(range(CORNERS))
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    # Without the GIL, the threads that feed other processes keep running.
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # Numba finds no folder for its cache: each process compiles
-        return njit(nogil=True)(function)
+_compiled = compiled()
 
 
 @_compiled

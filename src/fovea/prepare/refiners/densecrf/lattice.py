@@ -11,6 +11,7 @@ import numpy as np
 from fovea.prepare.refiners.densecrf import kernels, logit
 from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, GAIN, embed
 from fovea.runtime.bounds import NonNegative, NonNegativeInt, Positive
+from fovea.runtime.compiled import announce
 
 _CHUNK = 1 << 16  # pixels whose codes stay in the second-level cache on the way to the hash table
 
@@ -43,6 +44,7 @@ class Lattice:
     """The lattice of an image, uint8 [H, W, 3]: 28 bytes for each pixel, and 48 for each simplex that contains one."""
 
     def __init__(self, image: np.ndarray, sxy: float, srgb: float) -> None:
+        announce(kernels.place, "refine=lattice")
         height, width, _ = image.shape
         embedding = embed(height, width, sxy, srgb)
         features = embedding.across, embedding.down, embedding.shade
