@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that compiles a function with these options of Numba; it releases the GIL for other threads."""
+    """Return a decorator that compiles a function with options of Numba; the function releases the GIL."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         try:
