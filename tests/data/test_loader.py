@@ -1,5 +1,7 @@
 """Order and position of the training loader, and the shares of several processes."""
 
+import os
+import signal
 from typing import Any
 
 import numpy as np
@@ -132,6 +134,22 @@ def test_the_error_of_a_worker_is_raised_unchanged(workers: int, evaluation: boo
     with pytest.raises(ValueError, match="damaged") as error:
         list(damaged)
     assert str(error.value) == "x.png: damaged; replace it" and "in __getitem__" in str(error.value.__notes__)
+
+
+class Killed:
+    """Samples that end their process."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> dict[str, int]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+
+
+def test_a_killed_worker_says_what_to_lower() -> None:
+    with pytest.raises(ValueError, match=r"lower data\.num_workers or data.batch_size"):
+        list(EvaluationLoader(Killed(), num_workers=1))  # type: ignore[arg-type]
 
 
 def test_shards_have_equal_lengths() -> None:

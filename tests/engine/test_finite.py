@@ -1,7 +1,9 @@
 """A training whose loss, weights or gradients are not numbers."""
 
+import logging
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +15,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from fovea.engine.checkpoint import fill
+from fovea.engine.finite import Finite
 from fovea.engine.segmenter import Segmenter
+from fovea.engine.train import nothing_trained
 
 CONFIG = {"optimizer": {"lr": 0.5}, "trainer": {"precision": "32-true"}}
 
@@ -87,9 +91,31 @@ def test_such_a_checkpoint_is_not_loaded(tmp_path: Path) -> None:
         fill(Line(), {"weight": torch.tensor(math.nan)}, tmp_path / "x.ckpt")
 
 
-def test_steps_that_the_scaler_skips_are_counted(tmp_path: Path) -> None:
+def test_steps_that_the_scaler_skips_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**125)
     precision = MixedPrecision("16-mixed", "cpu", scaler)
     segmenter, _ = fit(tmp_path, Line(gradient=16.0), plugins=[precision])  # 16 * 2**124 is too large for float32
     assert segmenter.skipped == 2
+    assert [record.message for record in caplog.records if "skipped" in record.message] == [
+        "trainer.precision=16-mixed: 2 of 6 steps were skipped, since a gradient was too large for it"
+    ]
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["fovea"]["skipped"] == 2
+
+
+def test_a_training_of_skipped_steps_trained_nothing() -> None:
+    trainer = SimpleNamespace(max_steps=6)
+    every = nothing_trained(trainer, SimpleNamespace(skipped=6))  # type: ignore[arg-type]
+    assert every.startswith("nothing was trained: trainer.precision=16-mixed skipped all 6 steps")
+    none = nothing_trained(trainer, SimpleNamespace(skipped=0))  # type: ignore[arg-type]
+    assert none.startswith("nothing was trained: 0 steps with trainer.max_steps=6")
+
+
+def test_a_negative_term_is_explained_once(caplog: pytest.LogCaptureFixture) -> None:
+    finite = Finite(CONFIG)
+    with caplog.at_level(logging.INFO):
+        for step in (1, 2):
+            finite.note(step, {"loss": torch.tensor(-0.5), "contrast": torch.tensor(-1.5), "dice": torch.tensor(1.0)})
+            finite.check()
+    assert [record.message.partition(",")[0] for record in caplog.records] == [
+        "step 1: the term contrast of the loss is negative"
+    ]

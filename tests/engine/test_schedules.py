@@ -1,4 +1,4 @@
-"""Learning rates step by step."""
+"""Learning-rate schedules, step by step."""
 
 import io
 import json
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, PolynomialLR, ReduceLROnPlateau, StepLR
 
-from fovea.engine.schedules import constant, cosine_per_epoch, cosine_with_warmup, polynomial
+from fovea.engine.schedules import constant, cosine_per_epoch, cosine_with_warmup, per_epoch, polynomial
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "reference" / "lr_schedule.json").read_text())
 SCHEDULES = [
@@ -17,6 +17,7 @@ SCHEDULES = [
     partial(cosine_per_epoch, minimum=1e-4),
     partial(cosine_with_warmup, warmup_steps=3, minimum=1e-4),
     partial(polynomial, power=0.9, minimum=1e-4),
+    partial(per_epoch, schedule=partial(StepLR, step_size=1)),
 ]
 
 
@@ -24,7 +25,7 @@ def optimizer(*rates: float) -> torch.optim.SGD:
     return torch.optim.SGD([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates])
 
 
-def walk(schedule: LambdaLR, steps: int, group: int = 0) -> list[float]:
+def walk(schedule: LRScheduler, steps: int, group: int = 0) -> list[float]:
     """The rate that each of the next steps of the optimizer uses."""
     rates = []
     for _ in range(steps):
@@ -36,89 +37,63 @@ def walk(schedule: LambdaLR, steps: int, group: int = 0) -> list[float]:
 
 def test_cosine_per_epoch_is_the_published_schedule() -> None:
     rates = walk(cosine_per_epoch(optimizer(1e-2), max_steps=15000, steps_per_epoch=113, minimum=1e-4), 15000)
-
     assert rates[::113] == pytest.approx(PUBLISHED["lr_by_epoch"], rel=1e-12)
+    assert len(set(rates[:113])) == len(set(rates[113:226])) == 1
 
 
-def test_cosine_per_epoch_is_constant_within_an_epoch() -> None:
-    rates = walk(cosine_per_epoch(optimizer(1e-2), max_steps=20, steps_per_epoch=5, minimum=1e-4), 20)
-
-    assert [len(set(rates[start : start + 5])) for start in range(0, 20, 5)] == [1, 1, 1, 1]
-    assert len(set(rates)) == 4
-
-
-def test_warmup_rises_linearly_to_the_full_rate() -> None:
-    rates = walk(cosine_with_warmup(optimizer(1.0), max_steps=100, steps_per_epoch=10, warmup_steps=4), 5)
-
-    assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+def test_warmup_rises_linearly_then_falls_to_the_minimum() -> None:
+    rates = walk(cosine_with_warmup(optimizer(1.0), max_steps=24, steps_per_epoch=10, warmup_steps=4, minimum=0.2), 26)
+    assert rates[:4] == pytest.approx([0.4, 0.6, 0.8, 1.0])
+    assert (rates[14], rates[24], rates[25]) == pytest.approx((0.6, 0.2, 0.2))
 
 
 def test_warmup_of_epochs_is_that_of_their_steps() -> None:
     of_epochs = cosine_with_warmup(optimizer(1.0), 100, steps_per_epoch=10, warmup_steps=1, warmup_epochs=2)
     of_steps = cosine_with_warmup(optimizer(1.0), 100, steps_per_epoch=10, warmup_steps=21)
-
     assert walk(of_epochs, 100) == walk(of_steps, 100)
+    with pytest.raises(ValueError, match=r"warmup_epochs=10 of 10 steps must be below the 100 steps"):
+        cosine_with_warmup(optimizer(1.0), 100, steps_per_epoch=10, warmup_steps=0, warmup_epochs=10)
 
 
-@pytest.mark.parametrize(("steps", "epochs"), [(100, 0), (0, 10)])
-def test_warmup_as_long_as_the_training_is_refused(steps: int, epochs: int) -> None:
-    with pytest.raises(ValueError, match=rf"warmup_epochs={epochs} of 10 steps must be below the 100 steps"):
-        cosine_with_warmup(optimizer(1.0), 100, steps_per_epoch=10, warmup_steps=steps, warmup_epochs=epochs)
-
-
-def test_cosine_after_the_warmup_ends_at_the_minimum() -> None:
-    schedule = cosine_with_warmup(optimizer(1.0), max_steps=24, steps_per_epoch=10, warmup_steps=4, minimum=0.2)
-
-    rates = walk(schedule, 26)
-
-    assert rates[14] == pytest.approx(0.6)
-    assert rates[24:] == pytest.approx([0.2, 0.2])
-
-
-def test_polynomial_is_that_of_torch() -> None:
-    theirs = torch.optim.lr_scheduler.PolynomialLR(optimizer(0.5), total_iters=20, power=0.9)
-
+def test_polynomial_is_that_of_torch_and_ends_at_the_minimum() -> None:
+    theirs = PolynomialLR(optimizer(0.5), total_iters=20, power=0.9)
     assert walk(polynomial(optimizer(0.5), 20, 3, power=0.9), 25) == pytest.approx(walk(theirs, 25), abs=1e-12)
-
-
-def test_polynomial_ends_at_the_minimum() -> None:
     rates = walk(polynomial(optimizer(1.0), max_steps=4, steps_per_epoch=1, power=2, minimum=0.2), 6)
-
     assert rates == pytest.approx([1.0, 0.65, 0.4, 0.25, 0.2, 0.2])
 
 
-def test_constant_stays() -> None:
+def test_a_schedule_of_torch_counts_epochs() -> None:
+    rates = walk(per_epoch(optimizer(1.0), 15, 3, partial(MultiStepLR, milestones=[2, 4])), 15)
+    assert rates == pytest.approx([1.0] * 6 + [0.1] * 6 + [0.01] * 3)
+    with pytest.raises(ValueError, match="ReduceLROnPlateau follows a score"):
+        per_epoch(optimizer(1.0), 12, 3, ReduceLROnPlateau)  # type: ignore[arg-type]
+
+
+def test_constant_stays_and_the_rate_does_not_rise_after_the_end() -> None:
     assert set(walk(constant(optimizer(0.3), max_steps=5, steps_per_epoch=2), 8)) == {0.3}
-
-
-def test_the_rate_does_not_rise_after_the_end() -> None:
     rates = walk(cosine_per_epoch(optimizer(1.0), max_steps=9, steps_per_epoch=5, minimum=0.1), 20)
-
     assert rates[10:] == pytest.approx([0.1] * 10)
 
 
 def test_each_group_falls_from_its_own_rate() -> None:
     schedule = cosine_with_warmup(optimizer(1.0, 0.5), max_steps=4, steps_per_epoch=1, warmup_steps=0, minimum=0.1)
-
     walk(schedule, 2)
-
     assert schedule.get_last_lr() == pytest.approx([0.55, 0.3])
 
 
 @pytest.mark.parametrize("make", SCHEDULES)
 def test_state_resumes(make: partial) -> None:
-    whole = make(optimizer(1.0), max_steps=12, steps_per_epoch=3)
-    walk(whole, 5)
-    file = io.BytesIO()
-    torch.save(whole.state_dict(), file)
-    file.seek(0)
-
-    resumed = make(optimizer(1.0), max_steps=12, steps_per_epoch=3)
-    resumed.load_state_dict(torch.load(file, weights_only=True))
-    resumed.step()
-    whole.step()
-
-    assert resumed.get_last_lr() == whole.get_last_lr()
+    for done in (5, 6):  # within an epoch, and at its end
+        whole = make(optimizer(1.0), max_steps=12, steps_per_epoch=3)
+        walk(whole, done)
+        file = io.BytesIO()
+        torch.save({"schedule": whole.state_dict(), "optimizer": whole.optimizer.state_dict()}, file)
+        file.seek(0)
+        state = torch.load(file, weights_only=True)
+        resumed = make(optimizer(1.0), max_steps=12, steps_per_epoch=3)
+        resumed.load_state_dict(state["schedule"])
+        resumed.optimizer.load_state_dict(state["optimizer"])
+        assert walk(resumed, 6) == walk(whole, 6)
 
 
 @pytest.mark.parametrize(

@@ -99,9 +99,9 @@ class TestPreempted:
     def test_another_rank_writes_its_log_alone(
         self, run: Run, line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from fovea.runtime import app
+        from fovea.runtime import job
 
-        monkeypatch.setattr(app, "first", lambda: False)
+        monkeypatch.setattr(job, "first", lambda: False)
         result = run("train", *line, "data.root=nowhere", "hydra.run.dir=run")
         assert "no such folder" in result.error("train")
         assert [path.name for path in (tmp_path / "run").iterdir()] == ["train.log"]

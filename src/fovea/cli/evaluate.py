@@ -59,6 +59,7 @@ def score(config: Config) -> None:
 
     checkpoint, device = Path(config["checkpoint"]), pick(config["device"])
     module, trained = load(checkpoint, device)
+    config = config | {"metrics": {**trained.get("metrics", {}), **config["metrics"]}}
     out = folder_of(config, trained, checkpoint)
     config = config | {"data": data_of(config.get("data") or {}, trained["data"], checkpoint)}
     source = instantiate(config["data"], "data")
@@ -88,7 +89,8 @@ def folder_of(config: Config, trained: Mapping[str, Any], checkpoint: Path) -> P
     below, run = Path("evaluate", config["split"]), checkpoint.parent.parent
     given = {key: value for key, value in (config.get("data") or {}).items() if key not in ("num_workers", "cache")}
     same_data = given in ({}, {"root": trained["data"].get("root")})
-    same = same_data and config["scoring"] == trained.get("scoring") and not config["tta"].get("axes")
+    scores = all(config[key] == trained.get(key, {}) for key in ("scoring", "metrics"))
+    same = same_data and scores and not config["tta"].get("axes")
     try:
         made_with = Path(json.loads((run / below / "summary.json").read_text(encoding="utf-8"))["checkpoint"]).name
     except (OSError, ValueError, KeyError, TypeError):  # missing or damaged

@@ -1,12 +1,15 @@
 """Training loader whose order is a pure function of seed and epoch, and which resumes in the middle of an epoch."""
 
+import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing import active_children
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fovea.data.source import Samples, TrainingSamples
 
@@ -102,7 +105,7 @@ class TrainingLoader(DataLoader[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # DataLoader declares its own class
         # A generator, because Lightning asks for the iterator before it sets the epoch.
         self.done = self.batches.start
-        for batch in map(raised, super().__iter__()):
+        for batch in map(raised, remembered(super().__iter__())):
             self.done += 1
             yield as_tensors(batch, self.pin_memory)
 
@@ -124,7 +127,36 @@ class EvaluationLoader(DataLoader[dict[str, Any]]):
         super().__init__(Caught(samples), batch_size=1, collate_fn=of_one, **options)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # DataLoader declares its own class
-        return map(raised, super().__iter__())
+        with killed_workers_explained():
+            for batch in map(raised, remembered(super().__iter__())):
+                yield as_tensors(batch, self.pin_memory)
+
+
+_workers: set[Any] = set()  # the processes that loaders have started
+
+
+def remembered(batches: Iterator[Any]) -> Iterator[Any]:
+    """Return the iterator of a DataLoader; its workers are known to `killed_workers_explained`."""
+    _workers.update(active_children())
+    return batches
+
+
+@contextmanager
+def killed_workers_explained() -> Iterator[None]:
+    """Say what to lower when the system kills a worker in the block; torch raises an error at any place of it.
+
+    Raises:
+        ValueError: in place of torch's error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not {-signal.SIGKILL, -signal.SIGBUS} & {worker.exitcode for worker in _workers}:
+            raise
+        raise ValueError(
+            "a worker that loads data was killed, most likely for lack of memory; lower data.num_workers or "
+            "data.batch_size, or set cache=disk (cache=ram keeps all images in memory)"
+        ) from error
 
 
 class Caught(Dataset[Any]):
@@ -159,7 +191,7 @@ def raised(batch: dict[str, Any] | Exception) -> dict[str, Any]:
 def of_one(samples: Sequence[dict[str, Any] | Exception]) -> Any:
     """Return the one sample as a batch."""
     [sample] = samples
-    return sample if isinstance(sample, Exception) else default_collate([sample])
+    return sample if isinstance(sample, Exception) else stacked([sample])
 
 
 def by_stream(samples: Sequence[tuple[str, dict[str, Any]] | Exception]) -> dict[str, dict[str, Any]] | Exception:

@@ -31,14 +31,18 @@ class DataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> TrainingLoader:
         """Return the loader of a batch of every stream a step; each pass over a stream draws a new order."""
-        orders = {
-            name: Order(len(samples), self.batch_size, self.drop_last, self.seed, **self._place())
-            for name, samples in self.streams.items()
-        }
-        self.loader = TrainingLoader(self.streams, EpochBatches(orders), **self._workers())
+        self.loader = TrainingLoader(self.streams, self.batches(**self._place()), **self._workers())
         if self.reached:
             self.loader.load_state_dict(self.reached)
         return self.loader
+
+    def batches(self, rank: int, processes: int) -> EpochBatches:
+        """Return what is in each batch of one of several processes."""
+        orders = {
+            name: Order(len(samples), self.batch_size, self.drop_last, self.seed, rank, processes)
+            for name, samples in self.streams.items()
+        }
+        return EpochBatches(orders)
 
     def val_dataloader(self) -> EvaluationLoader:
         """Return the loader of the val images, one image a batch."""

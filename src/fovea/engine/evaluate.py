@@ -1,7 +1,7 @@
 """Scores of a trained model on one split: a table by image, a summary, and a sheet of pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from fovea.data.images.files import write_image
 from fovea.data.loader import EvaluationLoader
 from fovea.data.source import Predictor, Source, Split
+from fovea.engine.added_metrics import AddedMetrics
 from fovea.metrics.calibration import CalibrationError
 from fovea.metrics.summary import Scores, Scoring, scores_of_image, summary_of, table
 from fovea.metrics.thresholds import GRID, dice_at, quantised
@@ -33,6 +34,7 @@ class Evaluation:
     num_workers: int
     sheet_rows: int  # rows of the contact sheet; 0 for none
     facts: Mapping[str, Any]  # further entries of the summary: the split, the checkpoint, …
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # of `AddedMetrics`
 
 
 def settings_of(
@@ -41,7 +43,7 @@ def settings_of(
     """Return the settings of an evaluation of a checkpoint on a split, from the configuration of a command.
 
     Args:
-        config: Has `scoring`, `sheet_rows` and, for evaluations of their own, `tta`.
+        config: Has `scoring`, `sheet_rows`, `metrics` and, for evaluations of their own, `tta`.
         source: The data.
         split: The split.
         checkpoint: The checkpoint.
@@ -52,7 +54,8 @@ def settings_of(
     if training_images:
         facts["training_images"] = training_images
     scoring = instantiate(config["scoring"], "scoring")
-    return Evaluation(source.classes, scoring, source.num_workers, config["sheet_rows"], facts)
+    rows, metrics = config["sheet_rows"], config.get("metrics") or {}
+    return Evaluation(source.classes, scoring, source.num_workers, rows, facts, metrics)
 
 
 def evaluate(
@@ -72,6 +75,7 @@ def evaluate(
     """
     loader = EvaluationLoader(split.samples, num_workers=settings.num_workers, worker_init_fn=leave_signals_alone)
     calibration, tolerance = CalibrationError(settings.scoring.calibration_bins), settings.scoring.surface_tolerance
+    added = AddedMetrics(settings.metrics, settings.classes)
     rows: dict[str, dict[str, dict[str, float]]] = {}
     curves: list[np.ndarray] = []
     for batch in tqdm(loader, desc=f"evaluate {split.name}", unit="image"):
@@ -79,6 +83,7 @@ def evaluate(
         truth, image_id = batch["target"][0].numpy(), batch["id"][0]
         probability = outputs["prediction"][0].cpu().numpy()
         calibration.update(probability, truth)
+        added.add(outputs["prediction"].cpu(), batch["target"])
         if settings.classes == 1:
             curves.append(dice_at(quantised(np.nan_to_num(probability[0])), truth, GRID))
         masks, spacing = label_maps(outputs), split.spacing(image_id)
@@ -86,6 +91,8 @@ def evaluate(
     patients = [split.patient(image_id) for image_id in rows]
     summary = summary_of(rows, patients, split.unit, settings.scoring, split.classes, split.groups)
     summary |= {"calibration_error": calibration.compute(), "n": len(rows), **settings.facts}
+    if added:
+        summary["metrics"] = added.compute()
     write_scores(out, rows, patients, summary, curves)
     sheet = sheet_rows(predictor, split, rows, settings.sheet_rows, device)
     if sheet:

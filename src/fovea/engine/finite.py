@@ -1,5 +1,7 @@
 """End a training whose loss or weights are not numbers, before a checkpoint of it is saved."""
 
+import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +9,8 @@ import torch
 from torch import Tensor
 
 from fovea.runtime.errors import first_few
+
+log = logging.getLogger(__name__)
 
 
 class Finite:
@@ -21,10 +25,11 @@ class Finite:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = config
         self.pending: list[tuple[int, dict[str, Tensor]]] = []  # step and terms, not yet looked at
+        self.explained = False  # whether a negative term was explained
 
     def note(self, step: int, terms: Mapping[str, Tensor]) -> None:
         """Note the terms of a step."""
-        self.pending.append((step, {name: value.detach().isfinite().all() for name, value in terms.items()}))
+        self.pending.append((step, {name: value.detach() for name, value in terms.items()}))
 
     def check(self) -> None:
         """Look at all noted steps.
@@ -33,12 +38,22 @@ class Finite:
             ValueError: a term is not a number; the line names the first such step.
         """
         pending, self.pending = self.pending, []
-        if not pending or torch.stack([flag.cpu() for _, terms in pending for flag in terms.values()]).all():
-            return
         for step, terms in pending:
+            values = dict(
+                zip(terms, torch.stack([value.float().cpu() for value in terms.values()]).tolist(), strict=True)
+            )
             # `loss` is the sum of the others
-            if wrong := sorted((name for name, flag in terms.items() if not flag), key=lambda name: name == "loss"):
+            names = sorted(values, key=lambda name: name == "loss")
+            if wrong := [name for name in names if not math.isfinite(values[name])]:
                 raise ValueError(f"step {step}: the term {wrong[0]} of the loss is not a finite number; {self.cause}")
+            if not self.explained and (negative := [name for name in names if values[name] < 0]):
+                self.explained = True
+                log.info(
+                    "step %d: the term %s of the loss is negative, which is no error: it contains a similarity or a "
+                    "likelihood, whose best value is below 0; lower is better as always",
+                    step,
+                    negative[0],
+                )
 
     def check_weights(self, step: int, weights: Mapping[str, Any]) -> None:
         """Refuse weights that are not numbers.

@@ -4,32 +4,65 @@ import hashlib
 import json
 import os
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from csv import reader
+from csv import DictReader, reader
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 from fovea.engine.lightning_private import started_run
 from fovea.runtime.config import instantiate
-from fovea.runtime.files import write_bytes, write_csv
+from fovea.runtime.files import write_csv
 from fovea.runtime.processes import first
 
 
-def csv(folder: str) -> CSVLogger:
-    """Write `<folder>/metrics.csv`; the rows of an existing file are kept (see `rewind`)."""
-    table = Path(folder) / "metrics.csv"
-    rows = table.read_bytes() if table.exists() else None
-    logger = CSVLogger(save_dir=folder, name="", version="")
-    with warnings.catch_warnings(action="ignore"):  # the folder is not empty: it is the run folder
-        writer = logger.experiment  # deletes the file
-    if rows is not None and first():
-        write_bytes(table, rows)
-        writer.metrics_keys = rows.decode().splitlines()[0].split(",")
-    return logger
+class MetricsTable(Logger):
+    """Write `metrics.csv` in a folder; an existing table is continued (see `rewind`).
+
+    Lightning's own logger rewrites the file in place when a column is new, so that a kill leaves a part of it.
+
+    Args:
+        folder: The run folder.
+    """
+
+    name = version = ""
+    EVERY = 100  # steps between two writes; a checkpoint writes too
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.path, self.rows, self.written = Path(folder) / "metrics.csv", list[dict[str, Any]](), 0
+        if self.path.exists():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                self.rows = list(DictReader(file))
+        self.written = len(self.rows)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Tensor | float], step: int | None = None) -> None:
+        """Add a row."""
+        values = {key: value.item() if isinstance(value, Tensor) else value for key, value in metrics.items()}
+        self.rows.append(values | {"step": step})
+        if step is not None and (step + 1) % self.EVERY == 0:
+            self.save()
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: `config.yaml` is beside the table."""
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the rows."""
+        if len(self.rows) > self.written:
+            columns = sorted({key for row in self.rows for key in row})
+            write_csv(self.path, columns, ([row.get(column, "") for column in columns] for row in self.rows))
+            self.written = len(self.rows)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write the rows at the end."""
+        self.save()
 
 
 def rewind(folder: Path, step: int | None) -> None:
@@ -47,9 +80,7 @@ def rewind(folder: Path, step: int | None) -> None:
     with table.open(newline="", encoding="utf-8") as file:
         header, *rows = reader(file)
     column = header.index("step")
-    kept = [row for row in rows if len(row) == len(header) and int(row[column]) < step]
-    if len(kept) < len(rows):
-        write_csv(table, header, kept)
+    write_csv(table, header, [row for row in rows if int(row[column]) < step])
 
 
 class Tracker(WandbLogger):
@@ -108,8 +139,7 @@ def opened(config: Mapping[str, Any]) -> Iterator[list[Logger]]:
         for tracker in trackers:
             _start(tracker, Path(config["run_dir"]))
         for logger in loggers:
-            if not isinstance(logger, CSVLogger):  # config.yaml is beside metrics.csv already
-                logger.log_hyperparams(config)
+            logger.log_hyperparams(config)
         yield loggers
         code = 0
     except KeyboardInterrupt:

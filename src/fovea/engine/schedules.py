@@ -7,7 +7,9 @@ the optimizer in one epoch. `minimum` is the rate after the last step.
 import math
 from collections.abc import Callable
 from inspect import signature
+from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
@@ -97,6 +99,44 @@ def polynomial(
         return max(1 - step / max_steps, 0.0) ** power
 
     return _schedule(optimizer, max_steps, steps_per_epoch, fraction, minimum)
+
+
+def per_epoch(
+    optimizer: Optimizer, max_steps: int, steps_per_epoch: int, schedule: Callable[..., LRScheduler]
+) -> "PerEpoch":
+    """Follow a schedule of torch that counts epochs, e.g. StepLR; given as it is, it counts steps."""
+    return PerEpoch(schedule_of(schedule, optimizer, max_steps, steps_per_epoch), steps_per_epoch)
+
+
+class PerEpoch(LRScheduler):
+    """Step another schedule after each epoch. It is called after each step, so it resumes in the middle of an epoch."""
+
+    def __init__(self, schedule: LRScheduler, steps_per_epoch: int) -> None:
+        self.schedule, self.optimizer, self.steps_per_epoch, self.done = (
+            schedule,
+            schedule.optimizer,
+            steps_per_epoch,
+            0,
+        )
+
+    def step(self, epoch: int | None = None) -> None:
+        """Count a step of the optimizer."""
+        self.done += 1
+        if self.done % self.steps_per_epoch == 0:
+            self.schedule.step()
+
+    def get_last_lr(self) -> list[float | Tensor]:
+        """Return the rates of the parameter groups."""
+        return self.schedule.get_last_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the number of steps, and the state of the schedule."""
+        return {"done": self.done, "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a state."""
+        self.done = state_dict["done"]
+        self.schedule.load_state_dict(state_dict["schedule"])
 
 
 def _half_cosine(progress: float) -> float:

@@ -1,5 +1,6 @@
 """The LightningModule: a supervision mode, an optimizer, a schedule and metrics."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from fovea.data.source import Predictor
+from fovea.engine.added_metrics import AddedMetrics
 from fovea.engine.checkpoint import KEY
 from fovea.engine.finite import Finite
 from fovea.engine.lightning_private import resume_epochs_from_loader
@@ -22,6 +24,8 @@ from fovea.models.layout import compile_networks, put_channels_last
 from fovea.supervision.batch import Batch
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import labels
+
+log = logging.getLogger(__name__)
 
 
 class Segmenter(pl.LightningModule):
@@ -62,6 +66,7 @@ class Segmenter(pl.LightningModule):
         self.config = dict(config)
         self.predictor = predictor
         self.scores = PerImage(classes=classes)
+        self.added = AddedMetrics(config.get("metrics") or {}, classes)
         self.random: Mapping[str, Tensor] = {}  # the random states of the checkpoint to resume from
         self.finite = Finite(self.config)
         self.skipped = 0  # steps that the scaler of 16-mixed skipped, since their gradients were not finite
@@ -103,15 +108,17 @@ class Segmenter(pl.LightningModule):
         target = batch["target"]
         with torch.compiler.set_stance("force_eager") if self.compiled else nullcontext():
             read = self.supervision if self.predictor is None else self.predictor(self.supervision)
-            prediction = labels(read(batch["image"], target.shape[1:])["prediction"])
-        self.scores.update(prediction, target, batch["index"])
+            probability = read(batch["image"], target.shape[1:])["prediction"]
+        self.scores.update(labels(probability), target, batch["index"])
+        self.added.add(probability, target)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over images as `val/dice`, `val/iou`, …"""
         means = self.scores.compute()
         self.scores.reset()
         # The means are already those of all processes; `sync_dist` avoids a warning.
-        self.log_dict({f"val/{name}": value.float() for name, value in means.items()}, sync_dist=True)
+        values = {name: value.float() for name, value in means.items()} | self.added.compute()
+        self.log_dict({f"val/{name}": value for name, value in values.items()}, sync_dist=True)
         self.log("dice", means["dice"].float(), prog_bar=True, logger=False, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -147,6 +154,15 @@ class Segmenter(pl.LightningModule):
         if self.random:
             # Copied, since torch does not accept the row of a larger tensor.
             set_random_state({device: states[self.global_rank].clone() for device, states in self.random.items()})
+
+    def on_train_end(self) -> None:
+        """Say how many steps the scaler of 16-mixed skipped."""
+        if self.skipped:
+            log.warning(
+                "trainer.precision=16-mixed: %d of %d steps were skipped, since a gradient was too large for it",
+                self.skipped,
+                self.global_step,
+            )
 
     def _gathered(self, states: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the states of all processes, [processes, n], from the states [n] of this one."""

@@ -29,6 +29,8 @@ def publish(
                     key: value["mean"] for key, value in scores.items() if isinstance(value, dict) and "mean" in value
                 }
                 logger.experiment.summary.update({f"{start}{key}": mean for key, mean in means.items()})
+            added = summary.get("metrics", {})
+            logger.experiment.summary.update({f"{name}/{key}": value for key, value in added.items()})
             if sheet:
                 captions = [": ".join(row.label.splitlines()) for row in sheet]
                 logger.log_image(f"{name}/images", [contact_sheet([row]) for row in sheet], caption=captions)

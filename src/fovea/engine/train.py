@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from fovea.data.loader import killed_workers_explained
 from fovea.data.source import Source, Split, Training
 from fovea.engine.build import build
 from fovea.engine.checkpoint import load
@@ -22,6 +23,7 @@ from fovea.engine.evaluate import evaluate, headline, settings_of
 from fovea.engine.loggers import opened, rewind
 from fovea.engine.resume import resume_from
 from fovea.engine.segmenter import Segmenter
+from fovea.engine.small_batch import check_last_batch
 from fovea.engine.tracking import publish
 from fovea.pictures.contact_sheet import SheetRow
 from fovea.runtime.config import instantiate
@@ -75,9 +77,11 @@ def train(config: dict[str, Any], source: Source, training: Training, held_out: 
     with opened(config) as loggers:
         with one_job(run):
             trainer = make_trainer(config, training, loggers)
+            check_last_batch(segmenter.supervision, data, trainer.world_size)
             if first():
                 log.info("%s", describe_step(trainer, data))
-            fit(trainer, segmenter, data, path, step)
+            with killed_workers_explained():
+                fit(trainer, segmenter, data, path, step)
         if not trainer.is_global_zero:
             return None
         checkpoint = chosen(run, training)
@@ -127,12 +131,6 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
             Path(trainer.default_root_dir) / "training.json",
             {"seconds": round(seconds, 1), "steps": trainer.global_step} | images_of_step(trainer, data),
         )
-        if segmenter.skipped:
-            log.warning(
-                "trainer.precision=16-mixed: %d of %d steps were skipped, since a gradient was too large for it",
-                segmenter.skipped,
-                trainer.global_step,
-            )
 
 
 def nothing_trained(trainer: pl.Trainer, segmenter: Segmenter) -> str:

@@ -118,8 +118,8 @@ def write_provenance(folder: Path, command: str, overrides: Sequence[str], seed:
 
 
 def write_failure(folder: Path, status: Literal["failed", "interrupted"], reason: str) -> None:
-    """Record why a run did not end, unless the folder cannot be written or this is not the first process."""
-    if first():
+    """Record why a run did not end, in the first process. The first reason stays: a signal may end in an error."""
+    if first() and not (folder / FAILURE).exists():
         with suppress(ValueError):  # the run ends with its own error
             write_json(folder / FAILURE, {"status": status, "reason": reason})
 

@@ -1,0 +1,61 @@
+"""The progress bar of a training."""
+
+import sys
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ProgressBar
+from tqdm import tqdm
+
+from fovea.runtime.bounds import Count
+
+
+class Progress(ProgressBar):
+    """One bar over all steps of the optimizer, with the loss and the last score; it also says when it validates.
+
+    Lightning's own bar counts the batches of an epoch, and starts again at each.
+
+    Args:
+        refresh_rate: Steps between two updates.
+    """
+
+    def __init__(self, refresh_rate: Count) -> None:
+        super().__init__()
+        self.refresh_rate = refresh_rate
+        self.enabled = True
+        self.bar: tqdm[Any] | None = None
+
+    def disable(self) -> None:
+        """Show nothing; Lightning calls it on all processes but the first."""
+        self.enabled = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the bar at the step from which the training starts or resumes."""
+        if self.enabled:
+            steps = trainer.estimated_stepping_batches
+            total = None if steps == float("inf") else int(steps)
+            self.bar = tqdm(total=total, initial=trainer.global_step, desc="train", unit="step", file=sys.stderr)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        """Move the bar."""
+        step = trainer.global_step
+        if self.bar is not None and step > self.bar.n and (step % self.refresh_rate == 0 or step == self.bar.total):
+            shown = {name: value for name, value in self.get_metrics(trainer, pl_module).items() if name != "v_num"}
+            self.bar.set_postfix(shown, refresh=False)
+            self.bar.update(step - self.bar.n)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say that a validation runs."""
+        if self.bar is not None:
+            self.bar.set_description("validate")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say that the training goes on."""
+        if self.bar is not None:
+            self.bar.set_description("train")
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Close the bar, also after an error."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

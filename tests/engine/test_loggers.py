@@ -1,0 +1,48 @@
+"""The table of metrics: continued, cut back, and never half written."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from fovea.engine import loggers
+from fovea.engine.loggers import MetricsTable, rewind
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def test_a_table_is_continued_with_new_columns(tmp_path: Path) -> None:
+    first = MetricsTable(str(tmp_path))
+    for step in range(3):
+        first.log_metrics({"loss": 0.5}, step)
+    first.finalize("success")
+    rewind(tmp_path, 2)
+    second = MetricsTable(str(tmp_path))
+    second.log_metrics({"loss": 0.25, "val/dice": 0.75}, 2)
+    second.save()
+    expected = [{"loss": "0.5", "step": "0"}, {"loss": "0.5", "step": "1"}]
+    assert rows(tmp_path) == [*expected, {"loss": "0.25", "step": "2", "val/dice": "0.75"}]
+    rewind(tmp_path, None)  # the table of another run
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.1.csv"]
+
+
+def test_a_write_that_fails_keeps_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = MetricsTable(str(tmp_path))
+    table.log_metrics({"loss": 0.5}, 0)
+    table.save()
+    before = rows(tmp_path)
+    table.log_metrics({"other": 1.0}, 1)
+
+    def full(*args: object) -> None:
+        raise ValueError("disk full")
+
+    monkeypatch.setattr(loggers, "write_csv", full)  # writes beside the file, then renames: tests/runtime/test_files.py
+    with pytest.raises(ValueError, match="disk full"):
+        table.save()
+    assert rows(tmp_path) == before
+    monkeypatch.undo()
+    table.save()
+    assert rows(tmp_path) == [*before, {"other": "1.0", "step": "1"}]
