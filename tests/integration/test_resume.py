@@ -99,9 +99,10 @@ class TestPreempted:
     def test_another_rank_writes_its_log_alone(
         self, run: Run, line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from fovea.runtime import job
+        from fovea.runtime import job, record
 
-        monkeypatch.setattr(job, "first", lambda: False)
+        for module in (job, record):
+            monkeypatch.setattr(module, "first", lambda: False)
         result = run("train", *line, "data.root=nowhere", "hydra.run.dir=run")
         assert "no such folder" in result.error("train")
         assert [path.name for path in (tmp_path / "run").iterdir()] == ["train.log"]
