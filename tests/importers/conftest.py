@@ -35,7 +35,7 @@ def built(group: str, format_name: str, /, **keys: Any) -> Any:
     """Return the format or the detection as configured, with some keys changed."""
     config = dict(_composed(format_name)[group])
     for key, value in keys.items():
-        config[key] = {**config[key], **value} if isinstance(value, dict) else value
+        config[key] = {**(config[key] or {}), **value} if isinstance(value, dict) else value
     return instantiate(config, group)
 
 

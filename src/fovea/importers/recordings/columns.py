@@ -69,6 +69,13 @@ class ColumnReader:
 
     def __post_init__(self) -> None:
         """Refuse unknown and missing columns, and invalid regular expressions."""
+        for argument in (
+            "samples",
+            "where",
+            "event",
+            "eyes",
+        ):  # null in YAML, so that a command can set a whole mapping
+            object.__setattr__(self, argument, dict(getattr(self, argument) or {}))
         if unknown := sorted({*self.columns, *self.samples}.difference(_COLUMNS)):
             raise ValueError(f"columns.{unknown[0]} is not a column; choose from {', '.join(_COLUMNS)}")
         needed = ["x", "y", *(["image"] if self.name == "column" else []), *([] if self._has_fixations else ["start"])]
