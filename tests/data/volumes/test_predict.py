@@ -14,6 +14,7 @@ from monai.transforms import NormalizeIntensity
 from fovea.data.volumes.predict import predict_volumes
 
 from .conftest import patch, write
+from .test_nifti import mutated
 
 VOXELS = np.random.default_rng(0).integers(0, 100, (8, 7, 6)).astype(np.int16)
 
@@ -47,6 +48,19 @@ def test_invalid_volumes_do_not_stop_the_others(tmp_path: Path) -> None:
     assert count == 9 and written(out) == ["a_ct.nii.gz", "b_t1.nii.gz"]
     assert {*failures} == {f"{name}_ct" for name in ("huge", "vector", "unit", "complex", "color", "text", "cut")}
     assert all(line.startswith(str(source)) and "\n" not in line for line in failures.values())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_of_250_mutations_none_stops_the_others(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "sound_ct.nii", VOXELS, (2.0, 3.0, 4.0))
+    content = (tmp_path / "in" / "sound_ct.nii").read_bytes()
+    for number in range(250):
+        changed = mutated(bytearray(content), np.random.default_rng(number))
+        (tmp_path / "in" / f"x{number}_ct.nii").write_bytes(changed)
+    count, failures = predict(tmp_path / "in", tmp_path / "out")
+    assert count == 251 and len(failures) + len(written(tmp_path / "out")) == count and "sound_ct" not in failures
+    assert 50 < len(failures) < 200 and not any("\n" in line for line in failures.values())
 
 
 def test_names_are_read_in_any_case_and_other_files_are_listed(
