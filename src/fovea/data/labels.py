@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+_HIGHEST = 65535  # of 16 bits
+
 
 class Labels:
     """Names of classes by the value in mask files, e.g. `{0: background, 85: disc, 170: cup}`.
@@ -13,24 +15,28 @@ class Labels:
     Args:
         given: The names by value; None: the values are the classes, and have no names of their own.
         classes: Channels of the network's output; 1 is background and foreground too.
+        where: Names them in error messages.
 
     Raises:
         ValueError: a value is not a whole number, a name is reserved, or there are not as many names as classes.
     """
 
-    def __init__(self, given: Mapping[Any, Any] | None, classes: int) -> None:
+    def __init__(self, given: Mapping[Any, Any] | None, classes: int, where: str = "labels") -> None:
         number = max(classes, 2)
         if given is None:
             given = {0: "background"} | {label: f"class_{label}" for label in range(1, number)}
         try:
-            by_value = {int(value): str(given[value]) for value in sorted(given, key=int)}
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"labels must be names by value, as {{0: background, 1: lesion}}, got {given}") from error
+            by_value = {int(value): str(name) for value, name in sorted(given.items(), key=lambda item: int(item[0]))}
+        except (AttributeError, TypeError, ValueError):
+            by_value = {}
+        if not by_value or min(by_value) < 0 or max(by_value) > _HIGHEST:
+            form = "{0: background, 1: lesion}"
+            raise ValueError(f"{where} must be names by value from 0 to {_HIGHEST}, as {form}, got {given}")
         names = sorted(dict.fromkeys(by_value.values()), key=lambda name: name != "background")  # keeps the order
         # Tables have a column for each class beside one for each output.
         if reserved := [name for name in names if name == "prediction" or name.startswith("level_")]:
-            raise ValueError(f"labels: {reserved[0]} is the name of an output of the network; choose another name")
+            raise ValueError(f"{where}: {reserved[0]} is the name of an output of the network; choose another name")
         if len(names) != number:
-            raise ValueError(f"labels has {len(names)} names, but classes={classes}; set data.classes={len(names)}")
+            raise ValueError(f"{where} has {len(names)} names, but classes={classes}; set data.classes={len(names)}")
         self.names = names[1:] if classes > 1 else []  # without the background; none for one structure
         self.values = {value: names.index(name) for value, name in by_value.items()}

@@ -37,7 +37,9 @@ def test_all_48_orientations_are_read_and_written_exactly(code: str, tmp_path: P
         assert volume.dtype == np.float32 and np.array_equal(volume, VOXELS)
         write_labels(out, VOXELS, path)
         written = nib.load(out)
-        assert np.array_equal(written.dataobj, stored) and np.array_equal(read_labels(out, 24), VOXELS)
+        assert np.array_equal(written.dataobj, stored) and np.array_equal(
+            read_labels(out, dict(enumerate(range(24)))), VOXELS
+        )
         np.testing.assert_array_equal(written.affine, nib.load(path).affine)
     first = out.read_bytes()
     write_labels(out, VOXELS, path)
@@ -120,11 +122,18 @@ def test_files_that_differ_in_form_alone_are_read(tmp_path: Path) -> None:
         assert np.array_equal(read_header(tmp_path / "mask.nii").affine, read_header(tmp_path / name).affine)
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_values_become_classes(dtype: type, tmp_path: Path) -> None:
+    write(tmp_path / "mask.nii", np.resize([0, 600, 200, 500], (2, 3, 4)).astype(dtype))
+    labels = read_labels(tmp_path / "mask.nii", {0: 0, 200: 1, 500: 2, 600: 3})
+    assert labels.dtype == np.int16 and labels.tolist() == np.resize([0, 3, 1, 2], (2, 3, 4)).tolist()
+
+
 @pytest.mark.parametrize("ignore_label", [255, 4, -1])
 def test_ignored_values_become_minus_one(ignore_label: int, tmp_path: Path) -> None:
     values = np.resize([0, 1, ignore_label, 2, ignore_label], (2, 3, 4)).astype(np.int16)
     write(tmp_path / "mask.nii", values)
-    labels = read_labels(tmp_path / "mask.nii", 3, ignore_label)
+    labels = read_labels(tmp_path / "mask.nii", {0: 0, 1: 1, 2: 2}, ignore_label)
     naive = [-1 if value == ignore_label else value for value in values.ravel()]
     assert labels.ravel().tolist() == naive
 
@@ -217,7 +226,7 @@ def test_an_invalid_volume_is_refused_in_one_line(make: Callable, message: str, 
 def test_an_invalid_mask_is_refused(values: list[float], message: str, tmp_path: Path) -> None:
     write(tmp_path / "mask.nii", np.resize(values, (2, 3, 4)).astype(np.float32))
     with pytest.raises(ValueError, match=message):
-        read_labels(tmp_path / "mask.nii", 3)
+        read_labels(tmp_path / "mask.nii", {0: 0, 1: 1, 2: 2})
 
 
 def test_a_map_is_in_0_to_1(tmp_path: Path) -> None:
@@ -251,7 +260,7 @@ def test_500_mutations_are_read_or_refused_in_one_line(
             volume = read_volume(path)
             write_labels(out, np.zeros(volume.shape), path)
             assert nib.load(out).shape == nib.load(path).shape[:3]
-            read_labels(path, 3)
+            read_labels(path, {0: 0, 1: 1, 2: 2})
             assert not compressed or np.array_equal(volume, expected)  # a gzip file has a checksum
             counts["equal" if np.array_equal(volume, expected) else "other"] += 1
         except ValueError as error:

@@ -24,25 +24,6 @@ def read_list(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_names(content: Mapping[str, Any], classes: int, path: Path) -> dict[int, str]:
-    """Return the names of the classes by number."""
-    entry = content.get("labels")
-    try:
-        labels = {int(number): str(name) for number, name in entry.items()} if isinstance(entry, dict) else {}
-    except ValueError:
-        labels = {}
-    if sorted(labels) != [*range(len(labels))] or len({*labels.values()}) < len(labels) or len(labels) < 2:
-        raise ValueError(
-            f'{path}: labels must be different names by number, as in {{"0": "background", "1": …}}, got {entry}'
-        )
-    # Tables have a column for each class beside one for each output.
-    if reserved := [name for name in labels.values() if name == "prediction" or name.startswith("level_")]:
-        raise ValueError(f"{path}: label {reserved[0]} has the name of an output of the network; rename it")
-    if len(labels) != max(classes, 2):
-        raise ValueError(f"classes={classes}, but {path} names {len(labels)} labels; set data.classes={len(labels)}")
-    return labels
-
-
 def read_cases(content: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
     """Return all cases by id, with their split."""
     entries = [(split, entry) for split, key in KEYS.items() for entry in content.get(key) or []]

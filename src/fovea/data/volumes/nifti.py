@@ -4,7 +4,7 @@ import gzip
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from io import IOBase
@@ -53,31 +53,29 @@ def read_volume(path: Path) -> np.ndarray:
     return volume
 
 
-def read_labels(path: Path, classes: int, ignore_label: int | None = None) -> np.ndarray:
-    """Return a mask in RAS, int16 [D, H, W]: 0 is the background, `IGNORE` a voxel without a label.
+def read_labels(path: Path, classes: Mapping[int, int], ignore_label: int | None = None) -> np.ndarray:
+    """Return a mask in RAS, int16 [D, H, W]: classes, 0 the background, `IGNORE` a voxel without a label.
 
     Args:
         path: The file.
-        classes: Labels are below this number.
+        classes: The class of each value in the file.
         ignore_label: The value in the file that becomes `IGNORE`.
 
     Raises:
         ValueError: See `read_header`; also, a value is not a label.
     """
     values = _voxels(path)
-    labels = np.unique(values)
-    labels = labels[labels != ignore_label] if ignore_label is not None else labels
-    if (odd := labels[labels != np.round(labels)]).size:
+    found, known = np.unique(values), {**classes} if ignore_label is None else {**classes, ignore_label: IGNORE}
+    if (odd := found[found != np.round(found)]).size:
         raise ValueError(f"{path}: a mask must hold whole numbers, got {odd[0]:g}; save labels, not probabilities")
-    if (unknown := labels[(labels < 0) | (labels >= classes)]).size:
+    if unknown := [f"{label:g}" for label in found if label not in known]:
         raise ValueError(
-            f"{path}: unknown label {first_few((f'{label:g}' for label in unknown), 3)}; labels are 0 to "
-            f"{classes - 1}: fix the mask, or set data.classes or data.ignore_label"
+            f"{path}: unknown label {first_few(unknown, 3)}; labels are {', '.join(map(str, classes))}: fix the mask, "
+            "name it under labels in the list of cases, or set data.ignore_label"
         )
-    mask = values.astype(np.int16)
-    if ignore_label is not None:
-        mask[values == ignore_label] = IGNORE
-    return mask
+    low, high = int(found[0]), int(found[-1])
+    table = np.array([known.get(label, 0) for label in range(low, high + 1)], np.int16)
+    return table[values.astype(np.int64) - low]
 
 
 def read_map(path: Path) -> np.ndarray:

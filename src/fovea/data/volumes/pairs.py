@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import Field
 from tqdm import tqdm
 
+from fovea.data.labels import Labels
 from fovea.data.splits import carve, check_disjoint
-from fovea.data.volumes.case_list import KEYS, read_cases, read_list, read_names
+from fovea.data.volumes.case_list import KEYS, read_cases, read_list
 from fovea.data.volumes.grid import Header, difference
 from fovea.data.volumes.misalignment import Misalignment
 from fovea.data.volumes.nifti import read_header, read_volume
@@ -25,7 +26,7 @@ R = TypeVar("R")
 class Pairs:
     """Volumes of one or several modalities of each case, which need not be registered, as a JSON list names them.
 
-    The list has `labels` (names by number, 0 the background) and the cases of each split under `training`,
+    The list has `labels` (names by value, see `fovea.data.labels.Labels`) and the cases of each split under `training`,
     `unlabeled_training`, `validation` and `testing`. A case has `img_<modality>` and, if it is labeled,
     `mask_<modality>` or `map_<modality>`: paths below the folder of the list. `id` and `patient` are optional; the id
     defaults to the common prefix of the file names. Masks of unlabeled cases are never opened.
@@ -61,9 +62,10 @@ class Pairs:
         if self.moved not in self.modalities:
             raise ValueError(f"misalignment.modality must be one of {', '.join(self.modalities)}, got {self.moved}")
         content = read_list(self.path)
-        self.labels = read_names(content, classes, self.path)
-        if ignore_label in self.labels:
-            raise ValueError(f"ignore_label must not be one of the labels 0 to {max(self.labels)}, got {ignore_label}")
+        labels = Labels(content.get("labels") or {}, classes, f"{self.path}: labels")
+        self.names, self.values = labels.names, labels.values
+        if ignore_label in self.values:
+            raise ValueError(f"ignore_label must not be one of the labels {[*self.values]}, got {ignore_label}")
         self.cases = read_cases(content, self.path)
         for case, entry in self.cases.items():
             if missing := [name for name in self.modalities if f"img_{name}" not in entry]:
@@ -73,11 +75,6 @@ class Pairs:
                     "(data.modalities=…)"
                 )
         self._headers: dict[Path, Header] = {}
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the classes without the background; none if there is one structure."""
-        return [self.labels[number] for number in range(1, self.classes)]
 
     def splits(self) -> dict[str, list[str]]:
         """Return the ids of `train` (labeled), `unlabeled`, `val` and `test`; no patient or file is in two of them."""

@@ -80,7 +80,7 @@ class Prepared:
             "spacing": self.spacing,
             "intensity": str(sorted(vars(intensity).items(), key=str)),
             "misalignment": vars(self.dataset.misalignment) if self.dataset.misalignment else None,
-            "classes": self.dataset.classes,
+            "labels": self.dataset.values,
             "ignore_label": self.dataset.ignore_label,
             "root": str(self.dataset.root.resolve()),
             "files": [self.dataset.file(key, case, array.modality) for case in self.ids],

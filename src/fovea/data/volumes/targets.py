@@ -77,7 +77,7 @@ class Mask(Target):
 
     def read(self, case: str, modality: str) -> np.ndarray:
         path = self.dataset.file("mask", case, modality)
-        labels = read_labels(path, len(self.dataset.labels), self.dataset.ignore_label)
+        labels = read_labels(path, self.dataset.values, self.dataset.ignore_label)
         return self.dataset.move(labels, case, modality, nearest=True)
 
     def foreground(self, crops: "Tensor") -> "Tensor":
@@ -97,7 +97,7 @@ class Mask(Target):
         present: list[list[int]] = []
         for name in self.dataset.modalities:
             path = self.dataset.file("mask", case, name)
-            labels = np.unique(read_labels(path, len(self.dataset.labels), self.dataset.ignore_label)).tolist()
+            labels = np.unique(read_labels(path, self.dataset.values, self.dataset.ignore_label)).tolist()
             present.append([label for label in labels if label != IGNORE])
             if present[0] != present[-1] and self.dataset.ignore_label is None:  # partial masks need not agree
                 raise ValueError(
