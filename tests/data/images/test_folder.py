@@ -260,6 +260,9 @@ def test_file_names_become_ids(root: Path) -> None:
     (root / "test.txt").write_text("\n".join(f"{name}.PNG" for name in names) + "\n", encoding="utf-8")
     splits = Folder(root).splits()
     assert splits["test"] == [*map(partial(normalize, "NFC"), names)] and not {*splits["test"]} & {*splits["train"]}
+    (root / "test.txt").write_text("#i00x\n")
+    with pytest.raises(ValueError, match=r"images: #i00x, the nearest are i00; add .* \(comments begin with '# '\)"):
+        Folder(root).check(Folder(root).splits()["test"], masks=False)
     shutil.copy(root / "images" / "i00.png", root / "images" / "größe.png")
     with pytest.raises(ValueError, match="share the stem größe; rename"):
         _ = Folder(root).ids

@@ -208,7 +208,9 @@ class Folder:
         count = f"{len(ids)} {what}s are" if len(ids) > 1 else f"1 {what} is"
         folder = self.root / f"{what}s"
         near = nearest(ids, self._images if what == "image" else self._masks)
-        return ValueError(f"{count} missing from {folder}: {first_few(ids)}{near}; add them or shorten the split lists")
+        comment = " (comments begin with '# ')" if any(name.startswith("#") for name in ids) else ""
+        fix = f"add them or shorten the split lists{comment}"
+        return ValueError(f"{count} missing from {folder}: {first_few(ids)}{near}; {fix}")
 
     @cached_property
     def _images(self) -> dict[str, Path]:
