@@ -129,7 +129,7 @@ class TestValidation:
         header += "\tAverage validation accuracy [degrees]"
         path.write_text("\n".join([header, *(f"{line}\t0.52" for line in lines)]))
         imported("tobii", path)
-        assert self.validation(tmp_path) == [{"average": 0.52}]
+        assert self.validation(tmp_path) == [{"observer": "P01", "average": 0.52}]
 
 
 def test_excel(imported: Import, tmp_path: Path) -> None:

@@ -69,12 +69,8 @@ class ColumnReader:
 
     def __post_init__(self) -> None:
         """Refuse unknown and missing columns, and invalid regular expressions."""
-        for argument in (
-            "samples",
-            "where",
-            "event",
-            "eyes",
-        ):  # null in YAML, so that a command can set a whole mapping
+        # Null in YAML, so that a command can set a whole mapping.
+        for argument in ("samples", "where", "event", "eyes"):
             object.__setattr__(self, argument, dict(getattr(self, argument) or {}))
         if unknown := sorted({*self.columns, *self.samples}.difference(_COLUMNS)):
             raise ValueError(f"columns.{unknown[0]} is not a column; choose from {', '.join(_COLUMNS)}")
@@ -130,8 +126,11 @@ class ColumnReader:
             total = len(table)
         if not trials:
             raise ValueError(f"{path}: no row names an image; set format.columns.image, or format.name=file")
-        errors = table.numbers(table.find(self.columns.get("validation")))
-        validation: list[dict[str, object]] = [{"average": round(float(x), 3)} for x in errors[np.isfinite(errors)][:1]]
+        errors = table.numbers(table.find(self.columns.get("validation"))).round(3).tolist()
+        measured = dict.fromkeys((who, error) for (who, *_), error in zip(rows.sessions, errors, strict=True))
+        validation: list[dict[str, object]] = [
+            {"average": error, **({"observer": who} if who else {})} for who, error in measured if error == error
+        ]
         return Recording(trials, rows.unit, self._screen(table), stray, total, validation)
 
     def _names(self, table: Table) -> Mapping[int, str]:
@@ -140,9 +139,8 @@ class ColumnReader:
             return dict.fromkeys(table.lines, name_from_file(table.path, re.compile(self.file)))
         if self.message is None or table.find(self.columns["image"]):
             cells = table.texts(table.need(self.columns["image"], "set format.columns.image"))
-            return {
-                line: "" if cell in LOST else recorded_name(cell) for line, cell in zip(table.lines, cells, strict=True)
-            }
+            named = ["" if cell in LOST else recorded_name(cell) for cell in cells]
+            return dict(zip(table.lines, named, strict=True))
         names, name = {}, ""
         for line, row in zip(table.lines, table.rows, strict=True):
             name = first_group(re.search(self.message, table.delimiter.join(row))) or name
@@ -157,20 +155,19 @@ class ColumnReader:
 
     def _eyes(self, table: Table) -> list[np.ndarray]:
         """Return the rows of each eye, bool [N]; all rows if they are not of one eye."""
-        for column, patterns in self.eyes.items():
+        for column in filter(table.find, self.eyes):
+            cells = table.texts(str(table.find(column)))
             masks = {
-                eye: mask for eye, text in patterns.items() if (mask := _matching(table, column, text)) is not None
+                eye: np.array([bool(re.fullmatch(pattern, cell)) for cell in cells], bool)
+                for eye, pattern in self.eyes[column].items()
             }
-            found = {eye: mask for eye, mask in masks.items() if mask.any()}
-            if self.eye != "both" and found:
+            if found := {eye: mask for eye, mask in masks.items() if mask.any()}:
+                both = np.array([cell not in LOST for cell in cells], bool) & ~np.any(list(found.values()), axis=0)
+                if self.eye == "both":
+                    return [both] if both.any() else list(found.values())  # the tracker's own mean comes first
                 if self.eye not in found:
-                    raise ValueError(
-                        f"{table.path}: no data of the {self.eye} eye; set format.eye={' or '.join(found)}"
-                    )
+                    raise ValueError(f"{table.path}: no data of the {self.eye} eye; set format.eye={next(iter(found))}")
                 return [found[self.eye]]
-            if found:
-                both = ~np.any(list(found.values()), axis=0)  # the tracker's own mean
-                return [both] if both.any() else list(found.values())
         return [np.ones(len(table), bool)]
 
     def _rows(
