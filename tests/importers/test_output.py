@@ -96,11 +96,6 @@ class TestFiles:
                 imported("generic", source)
             (tmp_path / "out.import.json").unlink(missing_ok=True)
 
-    def test_keeps_a_foreign_json(self, imported: Import, tmp_path: Path) -> None:
-        (tmp_path / "out.import.json").write_text("[1]")
-        with pytest.raises(ValueError, match=r"out: .*out\.import\.json exists"):
-            imported("generic", write(tmp_path / "s.csv", "a,500,300,0,200"))
-
     def test_does_not_read_its_own_table(self, imported: Import, tmp_path: Path) -> None:
         write(tmp_path / "s.csv", "a,500,300,0,200")
         for _ in range(2):

@@ -1,12 +1,10 @@
 """Convert recordings, file by file, to one fixation table in fractions of the images."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +18,7 @@ from fovea.importers.recordings.geometry import Screen
 from fovea.importers.recordings.trial import Recording, Rectangle, Trial
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import make_folder, write_csv, write_json
-from fovea.runtime.files import sha256 as file_sha256
+from fovea.runtime.files import describes, make_folder, sha256, write_csv, write_json
 
 _EXPORT = re.compile(r"(.*/)?exports/(\d+)/(.*)")
 
@@ -46,7 +43,8 @@ def import_recordings(
         ValueError: there is no such source, no file could be read, there is no fixation, or `out` is another file.
     """
     about = request.out.with_suffix(".import.json")
-    _refuse_foreign(request.out, about)
+    if request.out.exists() and not describes(about, request.out):
+        raise ValueError(f"out: {request.out} exists, and fovea-import did not write it like this; set another out")
     files, warnings = find_recordings(request.source, patterns, request.out)
     make_folder(request.out.parent)
     table = _Table(request)
@@ -62,14 +60,14 @@ def import_recordings(
             failures[name] = str(error)
             continue
         counts = {"fixations": len(table.rows) - before, "validation": [*recording.validation]}
-        recordings.append({"file": name, "sha256": file_sha256(path), "observers": seen, **counts})
+        recordings.append({"file": name, "sha256": sha256(path), "observers": seen, **counts})
     if len(failures) == len(files):
         first = next(iter(failures.values()))
         raise ValueError(first if len(files) == 1 else f"none of {len(files)} files could be read; the first: {first}")
     if not table.rows:
         raise ValueError(f"{request.source}: {table.why_empty()}")
     write_csv(request.out, tuple(dict.fromkeys((*COLUMNS, "observer"))), table.rows)
-    write_json(about, {"sha256": file_sha256(request.out), "recordings": recordings})
+    write_json(about, {"sha256": sha256(request.out), "recordings": recordings})
     names = sorted({observer for _, observer in table.counts})
     lines = [f"{table} of {len(files) - len(failures)} files in {request.out}"]
     lines += [f"{len(names)} observers: {first_few(names)}"] if names != [""] else []
@@ -92,10 +90,10 @@ def find_recordings(source: Path, patterns: Sequence[str], out: Path | None = No
     if not source.is_dir():
         raise ValueError(f"source: {source} does not exist; set the exported file, or a folder of them")
     own = [path.resolve() for path in (out, out.with_suffix(".import.json"))] if out else []
-    everything = sorted(path for path in source.rglob("*") if path.is_file() and path.resolve() not in own)
-    visible = [path for path in everything if not path.name.startswith(".")]
+    files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = [path for path in files if path.resolve() not in own]
     for pattern in patterns:
-        if matching := [path for path in visible if fnmatchcase(path.name.lower(), pattern.lower())]:
+        if matching := [path for path in files if fnmatchcase(path.name.lower(), pattern.lower())]:
             break
     else:
         raise ValueError(f"source: no file in {source} matches {' or '.join(patterns)}; set a file, or format.patterns")
@@ -103,28 +101,16 @@ def find_recordings(source: Path, patterns: Sequence[str], out: Path | None = No
     for path in matching:
         export = _EXPORT.fullmatch(path.as_posix())
         exports[(export[1], export[3]) if export else path] = path
-    used = sorted({sha256(path.read_bytes()).digest(): path for path in exports.values()}.values())
+    used = sorted({sha256(path): path for path in exports.values()}.values())
     aside = {
         "repeat another export": [path for path in matching if path not in used],
-        "are not read": [path for path in visible if path not in matching],
+        "are not read": [path for path in files if path not in matching],
     }
     return used, [
         f"{len(paths)} files in {source} {what}: {first_few(path.relative_to(source) for path in paths)}"
         for what, paths in aside.items()
         if paths
     ]
-
-
-def _refuse_foreign(out: Path, about: Path) -> None:
-    """Refuse to replace a file that `fovea-import` did not write, or that was changed since."""
-    for path in (out, about):
-        try:
-            known = json.loads(about.read_bytes())
-            own = {*known} == {"sha256", "recordings"} and (path == about or known["sha256"] == file_sha256(out))
-        except (OSError, ValueError, TypeError):
-            own = False
-        if path.exists() and not own:
-            raise ValueError(f"out: {path} exists, and fovea-import did not write it like this; set another out")
 
 
 def _observers(files: Sequence[Path], source: Path, named_by_file: bool) -> dict[Path, str]:
