@@ -88,6 +88,11 @@ def test_invalid_fixations_are_counted_and_left_out(run: Run, root: Path, tmp_pa
     assert re.search(r"1 images? ha.* no pseudo-mask.*: b", trained.stdout)
 
 
+def test_predictions_stay_out_of_the_input(run: Run, root: Path) -> None:
+    error = run("predict", "checkpoint=x.ckpt", f"input={root}", f"out={root / 'out'}").error("predict")
+    assert "out would write into the input" in error and not (root / "out").exists()
+
+
 def test_a_checkpoint_with_an_untrusted_target(
     run: Run, root: Path, trained: tuple[Path, Result], tmp_path: Path
 ) -> None:
