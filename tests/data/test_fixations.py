@@ -152,9 +152,12 @@ def test_refused_content(tmp_path: Path, content: bytes, message: str) -> None:
         read_fixations(tmp_path / "a.csv", ["a"])
 
 
-@pytest.mark.parametrize("name", ["absent.csv", "."])
-def test_unreadable_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r"cannot read .*labels\.path"):
+@pytest.mark.parametrize(
+    ("name", "near"), [("fixation.csv", "the nearest are fixations.csv"), ("no/a.csv", "directory"), (".", "directory")]
+)
+def test_unreadable_file(tmp_path: Path, name: str, near: str) -> None:
+    write(tmp_path, "a,1,0.5,0.5,100")
+    with pytest.raises(ValueError, match=rf"cannot read .*{near}; set labels\.path"):
         read_fixations(tmp_path / name, ["a"])
 
 

@@ -228,7 +228,8 @@ def _rows(path: Path) -> Iterator[tuple[tuple[str, ...], str, str, float, float,
                 yield tuple(cells), image, "" if observer is None else cells[observer].strip(), index, x, y, duration
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ValueError(f"cannot read {path}: {reason}; set labels.path to the fixation CSV") from error
+        near = nearest([path.name], sorted(file.name for file in path.parent.glob("*.csv")))
+        raise ValueError(f"cannot read {path}: {reason}{near}; set labels.path to the fixation CSV") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from error
     except csv.Error as error:

@@ -268,6 +268,11 @@ def test_file_names_become_ids(root: Path) -> None:
         _ = Folder(root).ids
 
 
+def test_a_root_that_is_missing_names_the_nearest(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"no such folder .*/image, the nearest are images; set root"):
+        Folder(root / "image")
+
+
 def test_a_file_name_that_is_no_text_is_refused(root: Path) -> None:
     shutil.copy(root / "images" / "i00.png", root / "images" / os.fsdecode(b"\xff.png"))
     with pytest.raises(ValueError, match=r"images: the file name b'\\xff\.png' is not UTF-8; rename"):

@@ -68,7 +68,8 @@ class Folder:
         self.protocol, self.val_fraction, self.test_fraction = protocol, val_fraction, test_fraction
         self.split_seed, self.fold, self.range, self.exif = split_seed, fold, range, exif
         if not self.root.is_dir():
-            raise ValueError(f"no such folder {self.root}; set root to the folder that holds images/")
+            near = nearest([self.root.name], sorted(path.name for path in self.root.parent.glob("*/")))
+            raise ValueError(f"no such folder {self.root}{near}; set root to the folder that holds images/")
         given = Labels(labels, classes)
         self.names, self.values = given.names, given.values if labels else None
         if ignore_label in given.values:
