@@ -83,6 +83,13 @@ class TestFiles:
         with pytest.raises(ValueError, match=r"out: .*s\.csv is the source"):
             ImportRequest(source, tmp_path / "." / "s.csv")
 
+    def test_names_the_files_that_are_there(self, imported: Import, tmp_path: Path) -> None:
+        write(tmp_path / "recordings" / "s.edf")
+        with pytest.raises(ValueError, match=r"recording does not exist, the nearest are recordings;"):
+            imported("eyelink_asc", tmp_path / "recording")
+        with pytest.raises(ValueError, match=r"no file in .*recordings matches \*\.asc; it has s\.edf;"):
+            imported("eyelink_asc", tmp_path / "recordings")
+
     def test_replaces_only_its_own_table(self, imported: Import, tmp_path: Path) -> None:
         source, out = write(tmp_path / "s.csv", "a,500,300,0,200"), tmp_path / "out.csv"
         imported("generic", source)

@@ -17,7 +17,7 @@ from fovea.importers.recordings.detection import Detection
 from fovea.importers.recordings.geometry import Screen
 from fovea.importers.recordings.trial import Recording, Rectangle, Trial
 from fovea.importers.request import ImportRequest, ImportResult
-from fovea.runtime.errors import first_few
+from fovea.runtime.errors import first_few, nearest
 from fovea.runtime.files import describes, make_folder, sha256, write_csv, write_json
 
 _EXPORT = re.compile(r"(.*/)?exports/(\d+)/(.*)")
@@ -88,7 +88,8 @@ def find_recordings(source: Path, patterns: Sequence[str], out: Path | None = No
     if source.is_file():
         return [source], []
     if not source.is_dir():
-        raise ValueError(f"source: {source} does not exist; set the exported file, or a folder of them")
+        near = nearest([source.name], [path.name for path in source.absolute().parent.glob("*")])
+        raise ValueError(f"source: {source} does not exist{near}; set the exported file, or a folder of them")
     own = [path.resolve() for path in (out, out.with_suffix(".import.json"))] if out else []
     files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
     files = [path for path in files if path.resolve() not in own]
@@ -96,7 +97,10 @@ def find_recordings(source: Path, patterns: Sequence[str], out: Path | None = No
         if matching := [path for path in files if fnmatchcase(path.name.lower(), pattern.lower())]:
             break
     else:
-        raise ValueError(f"source: no file in {source} matches {' or '.join(patterns)}; set a file, or format.patterns")
+        there = first_few(path.relative_to(source) for path in files) or "no file"
+        raise ValueError(
+            f"source: no file in {source} matches {' or '.join(patterns)}; it has {there}; set one, or format.patterns"
+        )
     exports: dict[object, Path] = {}
     for path in matching:
         export = _EXPORT.fullmatch(path.as_posix())
