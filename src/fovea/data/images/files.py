@@ -56,11 +56,10 @@ def read_image(path: Path, channels: int = 3, window: Window | None = None, exif
     with opened(path) as image:
         mode, deep_color = image.mode, is_deep_color(image)  # before pending_turn, which may decode
         deep, turn = deep_color or mode not in _EIGHT_BIT, pending_turn(image, exif)
-        source = (
-            _windowed(_deep_colors(path) if deep_color else np.asarray(image), window) if deep and window else image
-        )
-        pixels = np.empty((0, 0)) if deep and not window else np.array(source.convert(_MODES[channels]))
-    if deep and not window:
+        if deep and window is not None:
+            image = _windowed(_deep_colors(path) if deep_color else np.asarray(image), window)
+        pixels = np.array(image.convert(_MODES[channels])) if not deep or window is not None else None
+    if pixels is None:
         raise ValueError(
             f"{path}: more than 8 bits per channel ({mode}); set data.range=[low,high], the values that become 0 and "
             "255, or save the image with 8 bits"
@@ -87,9 +86,8 @@ def _windowed(values: np.ndarray, window: Window) -> Image.Image:
     if not np.isfinite(values).all():
         raise ValueError("some values are not numbers")
     low, high = window
-    return Image.fromarray(
-        np.rint(np.clip((values.astype(np.float64) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-    )
+    scaled = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1)
+    return Image.fromarray(np.rint(scaled * 255).astype(np.uint8))
 
 
 def pending_turn(image: Image.Image, exif: Exif) -> int:
@@ -165,12 +163,8 @@ def check_name(path: Path) -> None:
 
 
 def write_image(path: Path, pixels: np.ndarray, palette: Sequence[tuple[int, int, int]] = ()) -> None:
-    """Write uint8 pixels, [H, W] or [H, W, 3], as a PNG file; raises like `write_bytes`.
-
-    With a palette, the values of [H, W] are indices of its colors, and viewers show these.
-    """
-    buffer = io.BytesIO()
-    image = Image.fromarray(pixels)
+    """Write uint8 pixels as a PNG file: [H, W, 3], or [H, W] of gray values or of indices of a palette."""
+    buffer, image = io.BytesIO(), Image.fromarray(pixels)
     if palette:
         image.putpalette([part for color in palette for part in color])
     image.save(buffer, "PNG")
