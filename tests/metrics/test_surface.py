@@ -74,11 +74,8 @@ def test_greater_of_both_directions() -> None:
     assert there == back > 20  # the small one's only pixel is 0 away from the large one
 
 
-def test_two_empty_masks_agree() -> None:
+def test_two_empty_masks_agree_and_one_gives_the_diagonal() -> None:
     assert surface_scores(EMPTY, EMPTY, (1, 1), 2.0) == {"hd95": 0.0, "surface_dice": 1.0}
-
-
-def test_one_empty_mask_gives_the_diagonal() -> None:
     mask = draw(0)[0]
     for pair in ((EMPTY, mask), (mask, EMPTY)):
         assert surface_scores(*pair, (1, 1), 2.0) == {"hd95": 50.0, "surface_dice": 0.0}

@@ -93,11 +93,6 @@ def test_quality_weights_levels_by_agreement() -> None:
     torch.testing.assert_close(outputs["prediction"], 0.4 * outputs["level_1"] + 0.6 * outputs["level_2"])
 
 
-def test_checkpoints_hold_the_agreement() -> None:
-    for ensemble in ("logits", "probabilities", "quality"):
-        assert "agreement.running" in build(ensemble=ensemble).state_dict()
-
-
 def test_collapse_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     mode = collapsed(window=5)
     for _ in range(15):
