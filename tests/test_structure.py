@@ -125,6 +125,20 @@ def test_starts_without_torch(package: str) -> None:
         assert heavy == {}, f"{module} reaches them through {sorted(set(heavy.values()))}"
 
 
+@pytest.mark.parametrize(
+    "module", ["cli.evaluate", "engine.checkpoint", "engine.evaluate", "losses.segmentation", "models.smp"]
+)
+def test_evaluation_of_images_starts_without_monai_and_lightning(module: str) -> None:
+    reached = imported_at_start(f"fovea.{module}")
+    assert [name for name in reached if name.split(".")[0] in ("monai", "pytorch_lightning", "torchmetrics")] == []
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if package_of(name) == "cli"])
+def test_commands_start_without_hydra(module: str) -> None:
+    if module in ("fovea.cli.train", "fovea.cli.evaluate", "fovea.cli.report", "fovea.cli.predict"):
+        assert not {"hydra", "omegaconf", "numpy", "pydantic"} & imported_at_start(module).keys()
+
+
 def code_lines(function: ast.FunctionDef) -> int:
     """Count the lines of a function without its docstring."""
     first = function.body[0]

@@ -15,6 +15,7 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
         "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1} | groups.pop("optimizer", {}),
         "scheduler": scheduler | groups.pop("scheduler", {}),
         "trainer": {"max_steps": 100, "precision": "32-true"} | groups.pop("trainer", {}),
+        "evaluate": ["val"],
         "channels_last": False,
         "compile": False,
     } | groups
@@ -29,6 +30,9 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
         ({"optimizer": {"rate": 1.0}}, "optimizer.rate is not an argument"),
         ({"trainer": {"precision": "bf16-mixd"}}, "trainer.precision must be one of"),
         ({"compile": "no"}, "compile must be"),
+        ({"optimizer": {"lr": "banana"}}, "optimizer.lr must be a number, got 'banana'"),
+        ({"evaluate": "test"}, "evaluate must be a list in brackets, got 'test'"),
+        ({"evaluate": ["tset"]}, r"evaluate\[0\] must be one of"),
         ({"channels_last": "yes"}, "channels_last must be"),
     ],
 )

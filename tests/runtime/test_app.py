@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from submitit.core.utils import FailedJobError, UncompletedJobError
 
 from fovea.runtime.app import end_in_one_line
+from fovea.runtime.config import config_folder
 from fovea.runtime.job import failure_recorded
 from fovea.runtime.one_line import one_line
 
@@ -38,6 +41,22 @@ KILLED = "Job 4_1 (task: 0) with path /s/4_1_0_result.pkl\nhas not produced any 
 def test_any_error_is_one_line(error: Exception, part: str) -> None:
     assert part in one_line(error)
     assert "\n" not in one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("bakbone=smp", "bakbone is not a key; did you mean backbone?"),
+        ("lr=1", "lr is not a key; did you mean optimizer.lr?"),
+        ("data.rooot=x", "data.rooot is not a key; did you mean data.root?"),
+        ("supervision=gazee", "supervision=gazee is not a choice; did you mean supervision=gaze?"),
+        ("loss.weight=ü", "loss.weight=ü: Hydra cannot read this value; write a text as 'loss.weight=\"ü\"',"),
+    ],
+)
+def test_a_wrong_word_is_answered_with_the_nearest(word: str, message: str) -> None:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"), pytest.raises(HydraException) as caught:
+        compose("train", overrides=["data=folder", word])
+    assert one_line(caught.value).startswith(message)
 
 
 def fail() -> None:

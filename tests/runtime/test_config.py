@@ -1,5 +1,7 @@
 """Configuration: only trusted classes are built, mandatory keys have values."""
 
+import sys
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -61,9 +63,23 @@ def test_nested_target_is_checked_first() -> None:
         instantiate(config)
 
 
-def test_unknown_name_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"torch\.nn\.BCELos does not exist"):
-        locate("torch.nn.BCELos")
+def test_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"^loss: torch\.nn\.BCELos does not exist, the nearest are BCELoss"):
+        locate("torch.nn.BCELos", "loss")
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "einops", None)
+    target = "monai.networks.nets.SwinUNETR"
+    with pytest.raises(
+        ValueError, match=rf"^backbone: {target} needs a package that is missing: .*einops.*; install it$"
+    ):
+        instantiate({"_target_": target, "in_channels": 1, "out_channels": 1}, "backbone")
+
+
+def test_a_number_is_no_path() -> None:
+    with pytest.raises(ValueError, match=r"^data\.root must be text, got 202401; in YAML write it in quotes$"):
+        resolve(OmegaConf.create({"data": {"root": 202401}}))
 
 
 def test_environment_adds_trusted_packages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
-"""Losses of one class and of several: the channels of the logits choose the sigmoid or the softmax form."""
+"""Losses of one class and of several: the channels of the logits choose the sigmoid or the softmax form.
+
+MONAI is imported only by the losses that need it, since its import takes seconds.
+"""
 
 from typing import Any
 
-from monai.losses import DiceCELoss, DiceLoss, FocalLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -46,6 +48,8 @@ class Dice(OneOrSeveral):
     """Soft Dice of the foreground classes; the options are those of `monai.losses.DiceLoss`."""
 
     def __init__(self, **options: Any) -> None:
+        from monai.losses import DiceLoss
+
         super().__init__(DiceLoss(sigmoid=True, **options), DiceLoss(**_SOFTMAX, **options))
 
 
@@ -53,6 +57,8 @@ class DiceCrossEntropy(OneOrSeveral):
     """Soft Dice of the foreground classes plus cross-entropy; options of `monai.losses.DiceCELoss`."""
 
     def __init__(self, **options: Any) -> None:
+        from monai.losses import DiceCELoss
+
         super().__init__(DiceCELoss(sigmoid=True, **options), DiceCELoss(**_SOFTMAX, **options))
 
 
@@ -60,4 +66,6 @@ class Focal(OneOrSeveral):
     """Focal loss; the options are those of `monai.losses.FocalLoss`."""
 
     def __init__(self, **options: Any) -> None:
+        from monai.losses import FocalLoss
+
         super().__init__(FocalLoss(**options), FocalLoss(use_softmax=True, to_onehot_y=True, **options))
