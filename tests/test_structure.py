@@ -135,8 +135,7 @@ def test_evaluation_of_images_starts_without_monai_and_lightning(module: str) ->
 
 @pytest.mark.parametrize("module", [name for name in MODULES if package_of(name) == "cli"])
 def test_commands_start_without_hydra(module: str) -> None:
-    if module in ("fovea.cli.train", "fovea.cli.evaluate", "fovea.cli.report", "fovea.cli.predict"):
-        assert not {"hydra", "omegaconf", "numpy", "pydantic"} & imported_at_start(module).keys()
+    assert not {"hydra", "omegaconf", "numpy", "pydantic"} & imported_at_start(module).keys()
 
 
 def code_lines(function: ast.FunctionDef) -> int:

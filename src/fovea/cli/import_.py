@@ -4,11 +4,7 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from fovea.data.images.source import folder_of
-from fovea.data.store import parameters
-from fovea.importers.request import ImportRequest
 from fovea.runtime.app import Config, command
-from fovea.runtime.config import config_folder, instantiate
 from fovea.runtime.errors import first_few
 
 log = logging.getLogger(__name__)
@@ -17,6 +13,11 @@ log = logging.getLogger(__name__)
 @command("import")
 def main(config: Config) -> None:
     """Write `out` from `source` in the given format."""
+    from fovea.data.images.source import folder_of
+    from fovea.data.store import parameters
+    from fovea.importers.request import ImportRequest
+    from fovea.runtime.config import config_folder, instantiate
+
     if "format" not in config:
         choices = sorted(path.stem for path in (config_folder() / "format").glob("*.yaml"))
         raise ValueError(f"format is not set: add format=… ({', '.join(choices)})")

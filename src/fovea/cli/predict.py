@@ -3,7 +3,6 @@
 import logging
 from pathlib import Path
 
-from fovea.data.predictions import refuse_overlap
 from fovea.runtime.app import Config, command
 from fovea.runtime.errors import first_few
 
@@ -13,6 +12,8 @@ log = logging.getLogger(__name__)
 @command("predict")
 def main(config: Config) -> None:
     """Write masks, and pictures of them, into `out` for every image of `input`."""
+    from fovea.data.predictions import refuse_overlap
+
     source, out = (Path(str(config[key])).expanduser() for key in ("input", "out"))
     if not source.exists():
         raise ValueError(f"input: no such file or folder {source}; give an image or a folder of images")

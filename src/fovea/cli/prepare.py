@@ -3,18 +3,13 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fovea.data.images.source import folder_of
-from fovea.data.store import parameters
-from fovea.prepare.quality import means
-from fovea.prepare.stage import prepare
-from fovea.prepare.verdict import Survey
-from fovea.report.quality_page import write_quality_page
 from fovea.runtime.app import Config, command
-from fovea.runtime.bounds import check
-from fovea.runtime.config import instantiate
 from fovea.runtime.errors import first_few
+
+if TYPE_CHECKING:
+    from fovea.prepare.verdict import Survey
 
 log = logging.getLogger(__name__)
 NOT_BUILT = ("checkpoint", "folder", "name", "round", "thresholds")
@@ -24,6 +19,12 @@ NOT_BUILT = ("checkpoint", "folder", "name", "round", "thresholds")
 @command("prepare")
 def main(config: Config) -> None:
     """Write `store` for the images of `data.root` from `labels.path`."""
+    from fovea.data.images.source import folder_of
+    from fovea.data.store import parameters
+    from fovea.prepare.stage import prepare
+    from fovea.report.quality_page import write_quality_page
+    from fovea.runtime.bounds import check
+
     labels, refine, store = config["labels"], config["refine"], Path(config["store"])
     options = {key: config[key] for key in ("workers", "quality", "quality_masks", "shards", "shard")}
     check(prepare, options, "")
@@ -48,10 +49,14 @@ def main(config: Config) -> None:
 
 
 def _built(group: Mapping[str, Any], key: str) -> Any:
+    from fovea.runtime.config import instantiate
+
     return instantiate({name: value for name, value in group.items() if name not in NOT_BUILT}, key)
 
 
-def _log(survey: Survey, store: Path) -> None:
+def _log(survey: "Survey", store: Path) -> None:
+    from fovea.prepare.quality import means
+
     log.info("%d maps in %s", len(survey.statistics), store)
     log.info("labels: %s", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in survey.counts.items()))
     if survey.empty:
