@@ -315,6 +315,11 @@ class TestOthers:
         )
         (trial,) = importer("smi").read(table(tmp_path / "s.txt", text)).trials
         assert [str(x) for x in trial.x] == ["505.0", "510.0", "nan"]  # 0, 0 is a lost eye
+        (trial,) = importer("smi", eye="left").read(tmp_path / "s.txt").trials
+        assert [str(x) for x in trial.x] == ["500.0", "nan", "nan"]
+        (tmp_path / "s.csv").write_text("image,x,y,duration\na,100,200,250\n")
+        with pytest.raises(ValueError, match="no columns of the left eye alone"):
+            importer("generic", eye="left").read(tmp_path / "s.csv")
 
     def test_data_viewer(self, run, tmp_path: Path) -> None:
         text = "RECORDING_SESSION_LABEL|TRIAL_INDEX|CURRENT_FIX_START|CURRENT_FIX_END|CURRENT_FIX_DURATION"

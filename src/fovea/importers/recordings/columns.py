@@ -209,11 +209,11 @@ class ColumnReader:
         """Return x and y, the mean over the eyes if each has columns, and their unit."""
         pairs = {side: pair for side in ("", "_left", "_right") if (pair := _pair(table, columns, side))}
         wanted = ["_left", "_right"] if self.eye == "both" else [f"_{self.eye}"]
-        if "" in pairs and (self.eye == "both" or len(pairs) == 1):  # the tracker's own mean
+        if "" in pairs and (self.eye == "both" or any(map(table.find, self.eyes))):  # the tracker's own mean, or rows
             wanted = [""]
         if not (used := [pairs[side] for side in wanted if side in pairs]):
             if pairs:
-                raise ValueError(f"{table.path}: no data of the {self.eye} eye; set format.eye=both")
+                raise ValueError(f"{table.path}: no columns of the {self.eye} eye alone; set format.eye=both")
             for axis in "xy":
                 table.need(columns[axis], f"set format.columns.{axis}")
             raise ValueError(f"{table.path}: x and y have other units; set format.columns.x and format.columns.y")
