@@ -13,7 +13,10 @@ SCORES = {"a": 0.5, "b": 0.75}
 def written(folder: Path, **summary: object) -> Path:
     """Write the files of an evaluation, as far as a comparison reads them."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = ["id,patient,dice,level_1_dice,size", *(f"{name},p,{value},0.5,0.1" for name, value in SCORES.items())]
+    lines = [
+        "id,patient,dice,level_1_dice,cup_hd95,size",
+        *(f"{name},p,{value},0.5,3,0.1" for name, value in SCORES.items()),
+    ]
     (folder / "per_image.csv").write_text("\n".join(lines) + "\n")
     (folder / "summary.json").write_text(json.dumps({"split": "test", "select_on": "mask"} | summary))
     return folder
@@ -39,6 +42,7 @@ def test_run_folders_and_evaluations_are_read(tmp_path: Path) -> None:
 )
 def test_the_unit_and_tolerance_are_in_the_summary(score: object, unit: str, tmp_path: Path) -> None:
     assert read_evaluation(written(tmp_path, dice=score), "test", "dice").unit == unit
+    assert read_evaluation(written(tmp_path, hd95=score), "test", "cup_hd95").unit == unit
 
 
 def test_runs_are_listed_or_named(tmp_path: Path) -> None:

@@ -86,7 +86,9 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
     for key, kind in {"split": str, "select_on": str, "training_images": int}.items():
         if not isinstance(facts.get(key), kind):
             raise ValueError(f"{summary}: {key} is missing or damaged; evaluate again")
-    score = content[column] if isinstance(content.get(column), dict) else {}
+    distances = ("hd95", "surface_dice")  # those of a class, cup_hd95, have the unit of all
+    whole = next((name for name in distances if column.endswith(f"_{name}")), column)
+    score = content[whole] if isinstance(content.get(whole), dict) else {}
     tolerance = f" within {score['tolerance']}" if "tolerance" in score else ""
     columns = _read_table(place / "per_image.csv", column)
     unit = f"{score.get('unit', '')}{tolerance}"
