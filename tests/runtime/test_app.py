@@ -33,6 +33,7 @@ KILLED = "Job 4_1 (task: 0) with path /s/4_1_0_result.pkl\nhas not produced any 
     [
         (ValueError("two\nlines"), "two; lines"),
         (KeyError("k"), "KeyError"),
+        (ImportError("import einops (none).\n\nFor details"), "a package is missing: import einops (none); install it"),
         (OSError(28, "No space left", "x.png"), "x.png: no space left"),
         (UncompletedJobError(KILLED), "has not produced any output (state: OUT_OF_MEMORY); see"),
         (FailedJobError("sbatch: error: invalid partition\n"), "invalid partition; see sinfo"),

@@ -1,7 +1,5 @@
 """Configuration: only trusted classes are built, mandatory keys have values."""
 
-import sys
-
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -69,12 +67,14 @@ def test_unknown_name_is_refused_with_the_nearest() -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "einops", None)
-    target = "monai.networks.nets.SwinUNETR"
+    def build(self: object) -> None:
+        raise ImportError("import einops (No module named 'einops').\n\nFor details about dependencies")
+
+    monkeypatch.setattr(torch.nn.BCELoss, "__init__", build)
     with pytest.raises(
-        ValueError, match=rf"^backbone: {target} needs a package that is missing: .*einops.*; install it$"
+        ValueError, match=r"^loss: torch.nn.BCELoss needs a package .*: import einops \(.*\); install it$"
     ):
-        instantiate({"_target_": target, "in_channels": 1, "out_channels": 1}, "backbone")
+        instantiate({"_target_": "torch.nn.BCELoss"}, "loss")
 
 
 def test_a_number_is_no_path() -> None:

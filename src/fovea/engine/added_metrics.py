@@ -1,13 +1,15 @@
 """Metrics of torchmetrics that a configuration adds in its group `metrics`."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from fovea.runtime.config import instantiate
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 
 class AddedMetrics(nn.ModuleDict):
@@ -56,7 +58,9 @@ class AddedMetrics(nn.ModuleDict):
                 raise ValueError(f"metrics.{name}: {error}; probabilities are {list(pixels.shape)}") from error
 
 
-def _metric(config: Any, key: str) -> Metric:
+def _metric(config: Any, key: str) -> "Metric":
+    from torchmetrics import Metric  # takes seconds, which an evaluation without such metrics can do without
+
     if not isinstance(config, Mapping) or "_target_" not in config:
         raise ValueError(f"{key}: has no _target_; write e.g. {{_target_: torchmetrics.classification.BinaryAUROC}}")
     metric = instantiate(config, key)

@@ -23,6 +23,8 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, ValueError):
         message = one_paragraph(str(error))
         return message if _is_ours(error) else f"{message} {SHOW}"
+    if isinstance(error, ImportError):  # also of a network that imports a package at its first step
+        return f"a package is missing: {str(error).strip().splitlines()[0].rstrip('.')}; install it {SHOW}"
     if "submitit.core.utils" in sys.modules:  # nothing else can raise its errors
         from submitit.core.utils import FailedJobError, UncompletedJobError
 
