@@ -9,7 +9,7 @@ from pytorch_lightning import Trainer
 
 from fovea.engine.callbacks.last import Last
 
-from .commands import LIGHT, STEPS, Run, folder, summary
+from .commands import LIGHT, STEPS, Run, folder, metrics, summary
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +72,23 @@ def test_tensorboard_records_beside_the_csv(run: Run, dataset: Path, tmp_path: P
 
 def test_reduced_precision_and_channels_last(run: Run, dataset: Path, tmp_path: Path) -> None:
     result = run("train", *folder(dataset), *FULL, "trainer.precision=bf16-mixed", "channels_last=true")
-    assert result.status == 0 and result.errors == []
+    assert result.status == 0 and result.errors == [], result
     saved = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
     assert {value.dtype for value in saved["state_dict"].values() if value.is_floating_point()} == {torch.float32}
     assert summary(tmp_path / "run" / "evaluate" / "val")["n"] == 2
+
+
+def test_progress_metrics_and_a_schedule_of_epochs(run: Run, dataset: Path, tmp_path: Path) -> None:
+    auroc = "+metrics.auroc={_target_: torchmetrics.classification.BinaryAUROC, thresholds: 64}"
+    line = [*folder(dataset), *FULL, "scheduler=per_epoch", "scheduler.schedule.step_size=1", auroc]
+    line = [option for option in line if option not in ("callbacks.progress=null", "scheduler=constant")]
+    result = run("train", *line, "callbacks.progress.refresh_rate=1")
+    assert result.status == 0 and result.errors == [], result
+    assert f"| {STEPS}/{STEPS} [" in result.stderr and "loss=" in result.stderr and "dice=" in result.stderr
+    rows = metrics(tmp_path / "run")
+    assert [float(row["lr-AdamW"]) for row in rows if "lr-AdamW" in row] == pytest.approx([0.01, 0.01, 0.001])
+    [logged] = [float(row["val/auroc"]) for row in rows if "val/auroc" in row]
+    scores = summary(tmp_path / "run" / "evaluate" / "val")
+    assert 0 < logged < 1 and scores["metrics"] == {"auroc": pytest.approx(logged, abs=1e-5)}
+    again = run("evaluate", f"checkpoint={tmp_path}/run/checkpoints/best.ckpt", "out=out")
+    assert again.status == 0 and summary(tmp_path / "out")["metrics"] == scores["metrics"]

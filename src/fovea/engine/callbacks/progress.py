@@ -40,22 +40,26 @@ class Progress(ProgressBar):
         """Move the bar."""
         step = trainer.global_step
         if self.bar is not None and step > self.bar.n and (step % self.refresh_rate == 0 or step == self.bar.total):
-            shown = {name: value for name, value in self.get_metrics(trainer, pl_module).items() if name != "v_num"}
-            self.bar.set_postfix(shown, refresh=False)
+            self._show(trainer, pl_module, "train")
             self.bar.update(step - self.bar.n)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say that a validation runs."""
-        if self.bar is not None:
-            self.bar.set_description("validate")
+        self._show(trainer, pl_module, "validate")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say that the training goes on."""
-        if self.bar is not None:
-            self.bar.set_description("train")
+        """Show the score, and say that the training goes on."""
+        self._show(trainer, pl_module, "train")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Close the bar, also after an error."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+    def _show(self, trainer: pl.Trainer, pl_module: pl.LightningModule, what: str) -> None:
+        if self.bar is not None:
+            self.bar.set_description(what, refresh=False)
+            self.bar.set_postfix(
+                {name: v for name, v in self.get_metrics(trainer, pl_module).items() if name != "v_num"}
+            )
