@@ -15,6 +15,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 from torch._inductor import config
+from training_step import MULTI_LEVEL
 
 from fovea.models.basic_unet import BasicUNet2d
 from fovea.models.layout import compile_networks
@@ -28,19 +29,6 @@ BACKBONES = {
     "unetplusplus": partial(SmpBackbone, smp.UnetPlusPlus, LIGHT, None),
     "deeplabv3plus": partial(SmpBackbone, smp.DeepLabV3Plus, LIGHT, None),
     "segformer": partial(SmpBackbone, smp.Segformer, "mit_b0", None),
-}
-
-
-MULTI_LEVEL = {
-    "thresholds": [0.5, 0.3],
-    "consistency": "prop",
-    "weight": 3.0,
-    "init": "independent",
-    "ensemble": "logits",
-    "window": 100,
-    "kernel_size": 5,
-    "dilation": 2,
-    "similarity": "dot",
 }
 
 

@@ -1,7 +1,6 @@
 """`fovea.load`: predictions of single images from Python."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +8,9 @@ import torch
 from PIL import Image
 
 import fovea
-from fovea.engine.build import build
+
+from .test_checkpoint import CONFIG as TWO_LEVELS
+from .test_checkpoint import saved
 
 DATA = {
     "_target_": "fovea.data.images.source.Images",
@@ -19,37 +20,13 @@ DATA = {
     "channels": 3,
     "classes": 1,
 }
-CONFIG: dict[str, Any] = {
-    "data": DATA,
-    "backbone": {
-        "_target_": "fovea.models.basic_unet.BasicUNet2d",
-        "_partial_": True,
-        "in_channels": 3,
-        "classes": 1,
-        "features": [4, 4, 8, 8, 8, 4],
-        "groups": 1,
-    },
-    "loss": {"_target_": "torch.nn.BCEWithLogitsLoss"},
-    "supervision": {
-        "_target_": "fovea.supervision.multi_level.MultiLevel",
-        "_partial_": True,
-        "thresholds": [0.5, 0.3],
-        **{"consistency": "none", "weight": 3.0, "init": "independent", "ensemble": "logits", "window": 100},
-        **{"kernel_size": 5, "dilation": 2, "similarity": "dot"},
-    },
-}
-
-
-def save(path: Path) -> Path:
-    state = {f"supervision.{key}": value for key, value in build(CONFIG).state_dict().items()}
-    torch.save({"state_dict": state, "fovea": {"config": CONFIG}}, path)
-    return path
+CONFIG = {**TWO_LEVELS, "data": DATA}
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory):
     torch.manual_seed(0)
-    return fovea.load(save(tmp_path_factory.mktemp("model") / "a.ckpt"))
+    return fovea.load(saved(tmp_path_factory.mktemp("model") / "a.ckpt", CONFIG))
 
 
 def test_prediction_has_native_size(model) -> None:
