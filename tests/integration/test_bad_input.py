@@ -47,15 +47,6 @@ def test_a_wrong_value_is_refused_before_training(
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-def test_a_missing_compiler_is_one_line(run: Run, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch._inductor import config
-
-    monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    error = run("train", *folder(dataset), *LIGHT, "supervision=full", "compile=true").error("train")
-    assert "compile=true" in error and "no-such-compiler" in error and error.endswith("compile=false")
-
-
 def test_a_truncated_image_stops_training_but_not_prepare(run: Run, root: Path, tmp_path: Path) -> None:
     truncate(root / "images" / "c.png")
     error = run("train", *folder(root), *LIGHT, "supervision=full", "data.batch_size=6").error("train")

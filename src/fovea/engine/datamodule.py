@@ -17,9 +17,9 @@ class DataModule(pl.LightningDataModule):
     Args:
         training: What is trained and validated on.
         batch_size: Samples of each stream in a batch, on each process.
-        num_workers: Workers of each loader, on each process.
+        num_workers: Of each loader, on each process.
         drop_last: Leave out the last batch of a pass over a stream if it is short.
-        seed: Seed of the order.
+        seed: Of the order.
     """
 
     def __init__(self, training: Training, batch_size: int, num_workers: int, drop_last: bool, seed: int) -> None:

@@ -1,6 +1,6 @@
 """Scores of a trained model on one split: a table by image, a summary, and a sheet of pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,9 @@ class Evaluation:
 def settings_of(
     config: Mapping[str, Any], source: Source, split: Split, checkpoint: Path, training_images: int
 ) -> Evaluation:
-    """Return the settings of an evaluation of a checkpoint on a split, from the configuration of a command.
+    """Return the settings of an evaluation; the checkpoint was trained on `training_images` images of the split.
 
-    Args:
-        config: Has `scoring`, `sheet_rows`, `metrics` and, for evaluations of their own, `tta`.
-        source: The data.
-        split: The split.
-        checkpoint: The checkpoint.
-        training_images: How many images of the split the checkpoint was trained on.
+    The configuration has `scoring`, `sheet_rows`, `metrics` and, for evaluations of their own, `tta`.
     """
     facts: dict[str, Any] = {"split": split.name, "select_on": split.select_on, "checkpoint": str(checkpoint)}
     facts |= {"tta": config.get("tta", {}).get("axes", [])}
@@ -61,14 +56,10 @@ def settings_of(
 def evaluate(
     predictor: Predictor, split: Split, settings: Evaluation, device: torch.device, out: Path
 ) -> tuple[dict[str, Any], list[SheetRow]]:
-    """Write the tables of `write_scores` and `contact_sheet.png` into `out`; return the summary and the sheet's rows.
+    """Write the tables and `contact_sheet.png` into `out`; return the summary and the sheet's rows.
 
-    Args:
-        predictor: Predicts full-size images, e.g. a supervision module in evaluation mode on `device`.
-        split: The images and what they are scored against.
-        settings: See `Evaluation`.
-        device: Device of the module.
-        out: Folder; it is made if it does not exist.
+    The tables are `per_image.csv`, `summary.json` and, with one class, `thresholds.csv` (mean Dice at each threshold).
+    The predictor predicts full-size images, e.g. a supervision module in evaluation mode on `device`.
 
     Raises:
         ValueError: a file cannot be read, or `out` cannot be written.
@@ -93,30 +84,15 @@ def evaluate(
     summary |= {"calibration_error": calibration.compute(), "n": len(rows), **settings.facts}
     if added:
         summary["metrics"] = added.compute()
-    write_scores(out, rows, patients, summary, curves)
-    sheet = sheet_rows(predictor, split, rows, settings.sheet_rows, device)
-    if sheet:
-        write_image(out / "contact_sheet.png", contact_sheet(sheet))
-    return summary, sheet
-
-
-def write_scores(
-    out: Path, rows: Scores, patients: Sequence[str], summary: dict[str, Any], curves: Sequence[np.ndarray]
-) -> None:
-    """Write `per_image.csv`, `summary.json` and, with one class, `thresholds.csv`: the mean Dice at each threshold.
-
-    Args:
-        out: Folder; it is made if it does not exist.
-        rows: Scores of each image.
-        patients: The patient of each image.
-        summary: Of all images.
-        curves: Dice of each image at each threshold of `fovea.metrics.thresholds.GRID`; empty with several classes.
-    """
     write_csv(out / "per_image.csv", *table(rows, patients))
     write_json(out / "summary.json", summary)
     if curves:
         means = zip(GRID, np.mean(curves, axis=0), strict=True)
         write_csv(out / "thresholds.csv", ["threshold", "dice"], [(each, f"{dice:.6f}") for each, dice in means])
+    sheet = sheet_rows(predictor, split, rows, settings.sheet_rows, device)
+    if sheet:
+        write_image(out / "contact_sheet.png", contact_sheet(sheet))
+    return summary, sheet
 
 
 def headline(summary: Mapping[str, Any], out: Path) -> str:

@@ -11,11 +11,7 @@ def follow(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     """Make a checkpoint name the files that ModelCheckpoint keeps under the folder that the run has now.
 
     Lightning stores absolute paths, and forgets the best score if the folder is another: a worse checkpoint would then
-    replace the best.
-
-    Args:
-        trainer: After the setup of its callbacks.
-        checkpoint: As Lightning loaded it; the states of callbacks are changed in place.
+    replace the best. The states of the callbacks in the checkpoint are changed in place.
     """
     if Path(trainer.default_root_dir).resolve() not in Path(str(trainer.ckpt_path)).resolve().parents:
         return  # the checkpoint is that of another run

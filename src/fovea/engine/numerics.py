@@ -8,14 +8,7 @@ import torch
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Refuse a precision or a compilation that this machine cannot do.
-
-    Args:
-        config: `trainer.precision`, `trainer.accelerator` and `compile` of `configs/train.yaml`.
-
-    Raises:
-        ValueError: with the key to change.
-    """
+    """Refuse a `trainer.precision` or a `compile` that this machine cannot do; the ValueError names the key."""
     device = device_type(config["trainer"].get("accelerator", "auto"))
     check_precision(config["trainer"].get("precision"), device)
     if config["compile"]:
