@@ -107,8 +107,8 @@ def runs(workspace: Path) -> Path:
         _run(f"fovea-train data=kvasir supervision=pseudo evaluate=[test] hydra.run.dir={workspace / 'logs/one/0'}")
         shutil.copytree(first, workspace / "logs" / "two" / "0")
         mine = "data=folder data.root=data/mine data.name=mine"
-        _run("fovea-import format=eyelink_asc source=recordings data.root=data/mine fit=contain out=mine.csv")
-        shutil.copy(workspace / "mine.csv", workspace / "data" / "mine" / "fixations.csv")
+        out = "out=data/mine/fixations.csv"
+        _run(f"fovea-import format=eyelink_asc source=recordings data.root=data/mine fit=contain {out}")
         _run(f"fovea-prepare {mine}")
     return workspace
 
