@@ -12,7 +12,8 @@ from _machine import machine
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 
-from fovea.data.images.files import image_files, read_mask
+from fovea.data.images.files import image_files
+from fovea.data.images.masks import read_mask
 from fovea.data.images.synthetic import draw
 from fovea.metrics.surface import surface_scores
 
