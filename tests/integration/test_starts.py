@@ -45,8 +45,8 @@ def test_help_and_data_commands_import_no_torch(root: Path, trained: tuple[Path,
     for name, dice in {"a": 0.5, "b": 0.7}.items():
         evaluation = tmp_path / name / "evaluate" / "val"
         evaluation.mkdir(parents=True)
-        rows = "".join(f"i{number},{dice + number / 100}\n" for number in range(12))
-        (evaluation / "per_image.csv").write_text("id,dice\n" + rows)
+        rows = "".join(f"i{number},p{number},{dice + number / 100}\n" for number in range(12))
+        (evaluation / "per_image.csv").write_text("id,patient,dice\n" + rows)
         (evaluation / "summary.json").write_text('{"split": "val", "select_on": "mask"}')
     lines = [[command, "--help"] for command in COMMANDS]
     lines.append(["simulate", *folder(root), "out=simulated.csv"])
