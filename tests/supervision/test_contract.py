@@ -14,12 +14,15 @@ from torch.utils.data import DataLoader
 
 from fovea.engine.schedules import constant
 from fovea.engine.segmenter import Segmenter
+from fovea.losses.gated_crf import GatedCRF
 from fovea.models.each_modality import EachModality
 from fovea.supervision.band import Band
 from fovea.supervision.cross_pseudo import CrossPseudo
 from fovea.supervision.full import Full
 from fovea.supervision.mean_teacher import MeanTeacher
 from fovea.supervision.outputs import labels, probabilities
+from fovea.supervision.teacher import Teacher
+from fovea.supervision.views import View
 
 from . import tiny
 
@@ -50,9 +53,13 @@ class PlainTeacher(nn.Module):
             slow.data.lerp_(fast.data, 0.1)
 
 
+VIEW = View(jitter=0.2, blur=1.0, noise=0.05)
 MODES: dict[str, Callable[..., Any]] = {
     "full": Full,
     "band": partial(Band, thresholds=[0.5, 0.3]),
+    "band by Otsu": partial(Band, thresholds=["otsu", "otsu"]),
+    "gated_crf": partial(Band, thresholds=[0.5, 0.3], regularizer=GatedCRF(0.1, 2, 6.0, 0.4)),
+    "teacher": partial(Teacher, thresholds=[0.5, 0.3], view=VIEW, cutmix=0.3, confidence=0.5, weight=1.0, decay=0.9),
     "multi_level": partial(tiny.multi_level, thresholds=[0.5, [0.2, 0.4]], ensemble="quality"),
     "pseudo": partial(tiny.multi_level, thresholds=[0.5], consistency="none"),
     "mean_teacher": partial(MeanTeacher, weight=1.0, decay=0.9, noise=0.05),

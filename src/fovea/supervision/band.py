@@ -1,6 +1,6 @@
 """One network on a pseudo-mask, with a band of uncertain values that it is not trained on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
@@ -10,7 +10,8 @@ from fovea.losses.ignore import IGNORE, IgnoreLabel
 from fovea.supervision.batch import Batch
 from fovea.supervision.modalities import logits_of, supervised_loss
 from fovea.supervision.mode import Mode
-from fovea.supervision.thresholds import Thresholds
+from fovea.supervision.outputs import as_target
+from fovea.supervision.thresholds import Thresholds, Values
 
 
 class Band(Mode):
@@ -22,7 +23,9 @@ class Band(Mode):
     Args:
         loss: Gets logits [1, K, N, 1] of the N certain pixels of the batch and their target.
         thresholds: Foreground is `pseudo >= max(thresholds)`, background is `pseudo < min(thresholds)`. With one
-            threshold there is no band. A pair `[low, high]` is a range; each batch draws a value from it.
+            threshold there is no band. A pair `[low, high]` is a range; each batch draws a value from it. `[otsu,
+            otsu]`: those of each map.
+        regularizer: A term of logits and image, added as it is, e.g. `fovea.losses.gated_crf.GatedCRF`.
 
     Raises:
         ValueError: no threshold, or one outside (0, 1].
@@ -32,21 +35,26 @@ class Band(Mode):
     serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
 
     def __init__(
-        self, backbone: Callable[[], nn.Module], loss: nn.Module, thresholds: Sequence[float | Sequence[float]]
+        self,
+        backbone: Callable[[], nn.Module],
+        loss: nn.Module,
+        thresholds: Values,
+        regularizer: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.thresholds = Thresholds(thresholds)
         self.network = backbone()
         self.loss = IgnoreLabel(loss)
+        self.regularizer = regularizer
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the loss on `image` and the map `pseudo` [B, 1, *size], and the certain part of the map."""
-        pseudo, thresholds = batch["pseudo"], self.thresholds.draw()
-        foreground = pseudo >= max(thresholds)
-        certain = foreground | (pseudo < min(thresholds))
-        target = torch.where(certain, foreground.to(pseudo.dtype), IGNORE)
+        trimap = self.thresholds.trimap(batch["pseudo"])
         logits = logits_of(self.network, batch["image"])
-        if next(iter(logits.values())).shape[1] > 1:  # background and foreground as two classes
-            target = target[:, 0].long()
-        supervised = supervised_loss(self.loss, logits, target)
-        return {"loss": supervised, "supervised": supervised, "certain": certain.float().mean()}
+        supervised = supervised_loss(self.loss, logits, as_target(trimap, logits))
+        terms = {"supervised": supervised, "certain": (trimap != IGNORE).float().mean()}
+        if self.regularizer is None:
+            return {"loss": supervised} | terms
+        images = batch["image"] if isinstance(batch["image"], Mapping) else dict.fromkeys(logits, batch["image"])
+        terms["regularizer"] = torch.stack([self.regularizer(logits[name], images[name]) for name in logits]).mean()
+        return {"loss": supervised + terms["regularizer"]} | terms

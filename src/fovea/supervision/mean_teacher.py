@@ -41,8 +41,7 @@ class MeanTeacher(Mode):
     ) -> None:
         super().__init__()
         self.student = backbone()
-        self.teacher = AveragedModel(self.student, multi_avg_fn=partial(follow, decay), use_buffers=True)
-        self.teacher.requires_grad_(False)
+        self.teacher = averaged(self.student, decay)
         self.loss = loss
         self.weight = weight
         self.noise = noise
@@ -69,6 +68,11 @@ class MeanTeacher(Mode):
     def after_step(self, progress: float) -> None:
         """Update the teacher."""
         self.teacher.update_parameters(self.student)
+
+
+def averaged(network: nn.Module, decay: float) -> AveragedModel:
+    """Return the moving average of a network, a copy of it at first; it is not trained."""
+    return AveragedModel(network, multi_avg_fn=partial(follow, decay), use_buffers=True).requires_grad_(False)
 
 
 def follow(decay: float, averaged: Sequence[Tensor], current: Sequence[Tensor], number: Tensor | int) -> None:

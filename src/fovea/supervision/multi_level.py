@@ -15,7 +15,7 @@ from fovea.supervision.agreement import Agreement
 from fovea.supervision.batch import Batch, Image
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import activate, resize
-from fovea.supervision.thresholds import Thresholds
+from fovea.supervision.thresholds import Thresholds, Values
 
 
 class MultiLevel(Mode):
@@ -26,7 +26,7 @@ class MultiLevel(Mode):
 
     Args:
         thresholds: The pseudo-mask of level k is `pseudo >= thresholds[k]`; their number is the number of levels. A
-            pair `[low, high]` is a range; each batch draws a value from it.
+            pair `[low, high]` is a range; each batch draws a value from it. `[otsu, otsu]`: those of each map.
         consistency: What a level compares with the others: `prop`, logits of propagated features, which needs a
             backbone with `features` and `classify`; `pure`, its logits; `none`.
         weight: The weight of the consistency against the loss of a level; 3 is published.
@@ -51,7 +51,7 @@ class MultiLevel(Mode):
         self,
         backbone: Callable[[], nn.Module],
         loss: nn.Module,
-        thresholds: Sequence[float | Sequence[float]],
+        thresholds: Values,
         consistency: Literal["prop", "pure", "none"],
         weight: NonNegative,
         init: Literal["independent", "copied"],
@@ -84,7 +84,7 @@ class MultiLevel(Mode):
         """
         image, pseudo = cast("Tensor", batch["image"]), batch["pseudo"]
         features, logits = self._levels_of(image)
-        targets = [(pseudo >= threshold).to(logits[0].dtype) for threshold in self.thresholds.draw()]
+        targets = [(pseudo >= threshold).to(logits[0].dtype) for threshold in self.thresholds.draw(pseudo)]
         supervised = torch.stack([self.loss(z, target) for z, target in zip(logits, targets, strict=True)])
         self.agreement.update(torch.stack(logits), torch.stack(targets))
         terms = {f"supervised_{k}": value for k, value in enumerate(supervised, 1)}

@@ -1,9 +1,12 @@
 """Logits to probabilities and labels, in the same way for all modes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from fovea.losses import IGNORE
 
 
 def resize(logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -27,3 +30,18 @@ def probabilities(logits: Tensor, size: Sequence[int]) -> Tensor:
 def labels(probability: Tensor) -> Tensor:
     """Return the labels [B, *size] (int64) of probabilities [B, K, *size]: above 0.5 for one class, else the argmax."""
     return (probability[:, 0] > 0.5).long() if probability.shape[1] == 1 else probability.argmax(dim=1)
+
+
+def as_target(trimap: Tensor, logits: Mapping[str, Tensor]) -> Tensor:
+    """Return a trimap [B, 1, *size] of 0, 1 and -1 as the target of logits by modality; for two classes, by index."""
+    return trimap if next(iter(logits.values())).shape[1] == 1 else trimap[:, 0].long()
+
+
+def confident(logits: Tensor, confidence: float) -> Tensor:
+    """Return the labels of logits [B, K, *size] as a target, -1 where no class has a probability above `confidence`."""
+    probability = activate(logits)
+    if logits.shape[1] == 1:
+        sure = torch.maximum(probability, 1 - probability) > confidence
+        return torch.where(sure, (probability > 0.5).to(logits.dtype), IGNORE)
+    highest, label = probability.max(dim=1)
+    return torch.where(highest > confidence, label, IGNORE)
