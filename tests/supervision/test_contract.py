@@ -20,6 +20,7 @@ from fovea.supervision.band import Band
 from fovea.supervision.cross_pseudo import CrossPseudo
 from fovea.supervision.full import Full
 from fovea.supervision.mean_teacher import MeanTeacher
+from fovea.supervision.neighbor import Neighbor
 from fovea.supervision.outputs import labels, probabilities
 from fovea.supervision.teacher import Teacher
 from fovea.supervision.views import View
@@ -60,6 +61,18 @@ MODES: dict[str, Callable[..., Any]] = {
     "band by Otsu": partial(Band, thresholds=["otsu", "otsu"]),
     "gated_crf": partial(Band, thresholds=[0.5, 0.3], regularizer=GatedCRF(0.1, 2, 6.0, 0.4)),
     "teacher": partial(Teacher, thresholds=[0.5, 0.3], view=VIEW, cutmix=0.3, confidence=0.5, weight=1.0, decay=0.9),
+    "neighbor": partial(
+        Neighbor,
+        thresholds=[0.5, 0.3],
+        view=VIEW,
+        neighbors=5,
+        samples=64,
+        agreement=0.9,
+        temperature=0.1,
+        vote_weight=1.0,
+        view_weight=1.0,
+        contrast_weight=0.1,
+    ),
     "multi_level": partial(tiny.multi_level, thresholds=[0.5, [0.2, 0.4]], ensemble="quality"),
     "pseudo": partial(tiny.multi_level, thresholds=[0.5], consistency="none"),
     "mean_teacher": partial(MeanTeacher, weight=1.0, decay=0.9, noise=0.05),

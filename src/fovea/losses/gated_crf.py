@@ -36,17 +36,23 @@ class GatedCRF(nn.Module):
         logits, image = single(logits), single(image.detach())
         several = torch.cat([-logits / 2, logits / 2], dim=1) if logits.shape[1] == 1 else logits
         probability = several.softmax(dim=1)
-        axes, total = image.dim() - 2, probability.new_zeros(())
+        pairs, received = self._messages(probability.detach(), image)
+        # The sum is a square form of the probabilities, so its gradient is twice what each pixel received.
+        agreement = 2 * (probability * received).sum() - (probability.detach() * received).sum()
+        return self.weight * (pairs - agreement) / probability[:, 0].numel()
+
+    def _messages(self, probability: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of k over all pairs, and sum_y k(x, y) P_y of each pixel, [B, K, *size]."""
+        axes, sides = image.dim() - 2, image.shape[2:]
+        pairs, received = probability.new_zeros(()), torch.zeros_like(probability)
         for offset in product(range(-self.reach, self.reach + 1), repeat=axes):
-            if offset <= (0,) * axes or any(
-                abs(step) >= side for step, side in zip(offset, image.shape[2:], strict=True)
-            ):
+            if offset <= (0,) * axes or any(abs(step) >= side for step, side in zip(offset, sides, strict=True)):
                 continue  # each pair once
             here = (..., *[slice(max(step, 0), min(step, 0) or None) for step in offset])
             there = (..., *[slice(max(-step, 0), min(-step, 0) or None) for step in offset])
-            color = (image[here] - image[there]).square().sum(dim=1) / (2 * self.sigma_color**2)
-            place = sum(step**2 for step in offset) / (2 * self.sigma_place**2)
-            total = (
-                total + (torch.exp(-color - place) * (1 - (probability[here] * probability[there]).sum(dim=1))).sum()
-            )
-        return 2 * self.weight * total / probability[:, 0].numel()
+            color = (image[here] - image[there]).square().sum(dim=1, keepdim=True) / (2 * self.sigma_color**2)
+            kernel = torch.exp(-color - sum(step**2 for step in offset) / (2 * self.sigma_place**2))
+            pairs += 2 * kernel.sum()
+            received[here] += kernel * probability[there]
+            received[there] += kernel * probability[here]
+        return pairs, received
