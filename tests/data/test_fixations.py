@@ -141,7 +141,7 @@ def test_short_line(tmp_path: Path) -> None:
     [
         (b"", "no header"),
         (b"\n\n", "no header"),
-        (HEADER.encode() + b"\n", "no fixation below the header"),
+        (HEADER.encode() + b"\n", "no fixation in it"),
         (HEADER.encode("utf-16"), "not UTF-8"),
         (HEADER.encode() + b"\nb.jpg,1,0.5,0.5,100\n", r"none of the 1 rows \('b\.jpg'\) belongs to an image"),
     ],

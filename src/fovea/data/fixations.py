@@ -1,17 +1,17 @@
 """The fixation table: one CSV for each data set, one row for each fixation, in the format of GazeMedSeg."""
 
-import csv
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from fovea.data.names import Names
-from fovea.runtime.errors import first_few, nearest
+from fovea.data.table import no_match, read_rows
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_csv
 
 COLUMNS = (
@@ -36,7 +36,6 @@ OBSERVERS = ("observer", "annotator")
 DROPPED = ("unknown_image", "unsafe_name", "repeated", "not_a_number", "outside_image", "too_short")
 """Reasons to drop a row. A row is counted under the first reason that applies."""
 
-_MISSING = frozenset({"", "."})  # spreadsheets and eye trackers write a lost value like this
 log = logging.getLogger(__name__)
 
 
@@ -158,21 +157,25 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
     names, seen = Names(ids, path), set()
     dropped = dict.fromkeys(DROPPED, 0)
     images: dict[str, _Rows] = {}
-    for cells, image, observer, index, x, y, duration in _rows(path):
+    for row in read_rows(path, NEEDED, OBSERVERS):
+        image = row.cells[row.columns["IMAGE"]]
+        observer = row.cells[row.columns[OBSERVERS[0]]].strip() if OBSERVERS[0] in row.columns else ""
+        index = row.number("CURRENT_FIX_INDEX")  # coordinates may be lost, the order may not
+        x, y, duration = (row.number(name, lost=True) for name in NEEDED[2:])
         unsafe = ".." in image.replace("\\", "/").split("/")
         image_id = None if unsafe else names(image)
         if image_id is None:
             dropped["unsafe_name" if unsafe else "unknown_image"] += 1
             continue
         rows = images.setdefault(image_id, _Rows())
-        if reason := "repeated" if cells in seen else _reason_to_drop(x, y, duration, min_duration):
+        if reason := "repeated" if row.cells in seen else _reason_to_drop(x, y, duration, min_duration):
             dropped[reason] += 1
             rows.lost[reason] += 1
         else:
             rows.kept.append((observer, index, x, y, duration))
-        seen.add(cells)
+        seen.add(row.cells)
     if not images:
-        raise ValueError(_no_match(path, sum(dropped.values()), names))
+        raise no_match(path, sum(dropped.values()), names, "fixation")
     if dropped["repeated"]:
         log.warning("%s: %d rows equal an earlier row and are dropped", path, dropped["repeated"])
     if twice := [name for name, rows in sorted(images.items()) if rows.numbered_twice()]:
@@ -203,65 +206,3 @@ def _reason_to_drop(x: float, y: float, duration: float, min_duration: float) ->
     if not (0 <= x <= 1 and 0 <= y <= 1):
         return "outside_image"
     return "too_short" if duration < min_duration else None
-
-
-def _rows(path: Path) -> Iterator[tuple[tuple[str, ...], str, str, float, float, float, float]]:
-    """Yield all cells, and image, observer, index, x, y and duration of each row."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            columns = _columns(path, header)
-            folded = [name.lower() for name in header]
-            observer = next((folded.index(name) for name in OBSERVERS if name in folded), None)
-            for cells in filter(any, reader):
-                if len(cells) <= max(*columns, observer or 0):
-                    raise ValueError(f"{path}: line {reader.line_num} has only {len(cells)} cells; fix or delete it")
-                if extra := [cell for cell in cells[len(header) :] if cell.strip()]:
-                    raise ValueError(
-                        f"{path}: line {reader.line_num} has {len(extra)} cells more than the header, perhaps decimal "
-                        "commas; save the table with decimal points"
-                    )
-                image, *numbers = (cells[column] for column in columns)
-                named = zip(NEEDED[1:], map(str.strip, numbers), strict=True)
-                index, x, y, duration = (_number(path, reader.line_num, name, cell) for name, cell in named)
-                yield tuple(cells), image, "" if observer is None else cells[observer].strip(), index, x, y, duration
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        near = nearest([path.name], sorted(file.name for file in path.parent.glob("*.csv")))
-        raise ValueError(f"cannot read {path}: {reason}{near}; set labels.path to the fixation CSV") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from error
-    except csv.Error as error:
-        raise ValueError(f"{path}: not a CSV ({error}); save the table as CSV in UTF-8") from error
-
-
-def _columns(path: Path, header: list[str]) -> list[int]:
-    """Return the places of the needed columns."""
-    if not any(header):
-        raise ValueError(f"{path}: no header; the first line must name {', '.join(NEEDED)}")
-    if absent := [name for name in NEEDED if name not in header]:
-        near = nearest(absent, header) or f", the header has {first_few(header, 9)}"
-        raise ValueError(f"{path}: no column {', '.join(absent)}{near}; rename the column")
-    if several := [name for name in (*NEEDED, *OBSERVERS) if header.count(name) > 1]:
-        raise ValueError(f"{path}: several columns {first_few(several)}; keep one of each")
-    return [header.index(name) for name in NEEDED]
-
-
-def _number(path: Path, line: int, column: str, cell: str) -> float:
-    try:
-        number = math.nan if cell in _MISSING else float(cell)
-        if column != "CURRENT_FIX_INDEX" or math.isfinite(number):  # coordinates may be lost, the order may not
-            return number
-    except ValueError:
-        pass
-    raise ValueError(f"{path}: line {line}, column {column}: {cell[:40]!r} is not a number; fix or delete the line")
-
-
-def _no_match(path: Path, rows: int, names: Names) -> str:
-    if not rows:
-        return f"{path}: no fixation below the header; export the table again"
-    recorded = first_few([repr(name) for name in names.found], 2)
-    ids = names.nearest(names.found) or f", which has {first_few(sorted(names.ids or ()), 2)}"
-    where = f"{path}: none of the {rows} rows ({recorded}) belongs to an image{ids}"
-    return f"{where}; check the column IMAGE and data.root"

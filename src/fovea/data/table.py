@@ -1,0 +1,94 @@
+"""A CSV that people write: columns by name, one annotation a row. Every fault is one line that names file and line."""
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fovea.data.names import Names
+from fovea.runtime.errors import first_few, nearest
+
+_MISSING = frozenset({"", "."})  # spreadsheets and eye trackers write a lost value like this
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its cells, and the place of each column."""
+
+    path: Path
+    line: int
+    cells: tuple[str, ...]
+    columns: Mapping[str, int]
+
+    def number(self, column: str, lost: bool = False) -> float:
+        """Return a finite number; with `lost` also infinity, or NaN for an empty cell."""
+        cell = self.cells[self.columns[column]].strip()
+        try:
+            number = math.nan if cell in _MISSING else float(cell)
+            if lost or math.isfinite(number):
+                return number
+        except ValueError:
+            pass
+        where = f"{self.path}: line {self.line}, column {column}"
+        raise ValueError(f"{where}: {cell[:40]!r} is not a number; fix or delete the line")
+
+
+def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
+    """Yield the rows of a CSV in UTF-8 that are not empty; the first line names the columns.
+
+    Args:
+        path: The file.
+        needed: Columns that it must have.
+        optional: Names of one column in any case, which `Row.columns` has under the first of them if it is there.
+
+    Raises:
+        ValueError: The file cannot be read, lacks a column or has it twice, or a row is too short or too long.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            header = [name.strip() for name in next(reader, [])]
+            columns = _columns(path, header, needed, optional)
+            last = max(columns.values())
+            for cells in filter(any, reader):
+                if len(cells) <= last:
+                    raise ValueError(f"{path}: line {reader.line_num} has only {len(cells)} cells; fix or delete it")
+                if extra := [cell for cell in cells[len(header) :] if cell.strip()]:
+                    raise ValueError(
+                        f"{path}: line {reader.line_num} has {len(extra)} cells more than the header, perhaps decimal "
+                        "commas; save the table with decimal points"
+                    )
+                yield Row(path, reader.line_num, tuple(cells), columns)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        near = nearest([path.name], sorted(file.name for file in path.parent.glob("*.csv")))
+        raise ValueError(f"cannot read {path}: {reason}{near}; set labels.path to the CSV") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from error
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a CSV ({error}); save the table as CSV in UTF-8") from error
+
+
+def no_match(path: Path, rows: int, names: Names, what: str) -> ValueError:
+    """Return the error for a file without any row, or without any row on an image that exists."""
+    if not rows:
+        return ValueError(f"{path}: no {what} in it; export it again")
+    recorded = first_few([repr(name) for name in names.found], 2)
+    ids = names.nearest(names.found) or f", which has {first_few(sorted(names.ids or ()), 2)}"
+    where = f"{path}: none of the {rows} rows ({recorded}) belongs to an image{ids}"
+    return ValueError(f"{where}; check the names of the images and data.root")
+
+
+def _columns(path: Path, header: list[str], needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
+    """Return the place of each column."""
+    if not any(header):
+        raise ValueError(f"{path}: no header; the first line must name {', '.join(needed)}")
+    if absent := [name for name in needed if name not in header]:
+        near = nearest(absent, header) or f", the header has {first_few(header, 9)}"
+        raise ValueError(f"{path}: no column {', '.join(absent)}{near}; rename the column")
+    if several := [name for name in (*needed, *optional) if header.count(name) > 1]:
+        raise ValueError(f"{path}: several columns {first_few(several)}; keep one of each")
+    folded = [name.lower() for name in header]
+    found = [folded.index(name) for name in optional if name in folded][:1]
+    return {name: header.index(name) for name in needed} | dict(zip(optional, found, strict=False))
