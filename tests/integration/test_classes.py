@@ -93,9 +93,9 @@ def test_every_loss_and_mode_on_masks(run: Run, eyes: Path, loss: str, mode: str
         ([LABELS, "data.classes=4"], "labels has 3 names, but classes=4; set data.classes=3"),
         (
             ["data.classes=3", "data.labels={0: background, 85: disc, 171: cup}"],
-            "value 170 is none of the classes (0, 85, 171); name it in data.labels, or set data.ignore_label=170",
+            "value 170 is none of the classes (0, 85, 171); set ignore_label=170 if nobody",
         ),
-        (["data.classes=3"], "is none of the classes (0, 1, 2); name it in data.labels"),
+        (["data.classes=3"], "is none of the classes (0, 1, 2); set ignore_label="),
     ],
 )
 def test_refused_in_one_line(run: Run, eyes: Path, line: list[str], message: str) -> None:

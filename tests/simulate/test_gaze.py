@@ -17,7 +17,8 @@ from fovea.data.images.kvasir import Kvasir
 from fovea.prepare.labels.heatmap import heatmap
 from fovea.prepare.quality import column, fixations_inside, means, measure
 from fovea.runtime.config import instantiate
-from fovea.simulate.gaze import Observer, Trial, rows, simulate, simulate_folder
+from fovea.simulate.folder import simulate_folder
+from fovea.simulate.gaze import Observer, Trial, simulate
 
 
 def preset(name: str) -> Observer:
@@ -41,15 +42,6 @@ def look(mask: np.ndarray, observer: Observer, seed: int = 0) -> Trial:
 def inside(mask: np.ndarray, observer: Observer) -> float:
     trials = (look(mask, observer, seed) for seed in range(40))
     return float(np.mean([fixations_inside(trial.x.clip(0, 1), trial.y.clip(0, 1), mask) for trial in trials]))
-
-
-class TestRows:
-    def test_equal_arguments_give_equal_rows(self) -> None:
-        assert rows("a", "a.png", ellipse(), EYELINK, 0) == rows("a", "a.png", ellipse(), EYELINK, 0)
-
-    @pytest.mark.parametrize(("image_id", "seed"), [("b", 0), ("a", 1)])
-    def test_other_image_or_seed(self, image_id: str, seed: int) -> None:
-        assert rows(image_id, "a.png", ellipse(), EYELINK, seed) != rows("a", "a.png", ellipse(), EYELINK, 0)
 
 
 class TestObserver:

@@ -1,4 +1,4 @@
-"""`fovea-simulate`: fixations of a simulated observer, from masks."""
+"""`fovea-simulate`: labels of a simulated observer, from masks."""
 
 import logging
 from pathlib import Path
@@ -10,15 +10,16 @@ log = logging.getLogger(__name__)
 
 @command("simulate")
 def main(config: Config) -> None:
-    """Write `out`, a fixation CSV, for every image of the data set that has a mask."""
+    """Write `out`, a CSV or a folder of PNG, for every image of the data set that has a mask."""
     from fovea.data.images.source import folder_of
     from fovea.runtime.config import instantiate
-    from fovea.simulate.gaze import simulate_folder
+    from fovea.simulate.folder import simulate_folder
 
     dataset = folder_of(config["data"])(root=config["data"]["root"])
     out = Path(config["out"])
-    rows, images = simulate_folder(dataset, out, instantiate(config["observer"], "observer"), config["seed"])
-    log.info("%d fixations on %d images in %s", rows, images, out)
+    observer = instantiate(config["observer"], "observer")
+    count, images = simulate_folder(dataset, out, observer, config["seed"])
+    log.info("%d %s of %d images in %s", count, "rows" if observer.columns else "pictures", images, out)
 
 
 if __name__ == "__main__":

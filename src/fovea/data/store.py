@@ -198,10 +198,10 @@ class Store:
             )
 
     def _has_other_labels(self, path: Path) -> bool:
-        """Return whether the labels are another file than that of the manifest, as far as both are known."""
+        """Return whether the labels are another file or folder than the manifest's, as far as both are known."""
         labels = self.manifest.get("labels")
         stored = labels.get("sha256") if isinstance(labels, dict) else None
-        return stored is not None and path.is_file() and sha256(path) != stored
+        return stored is not None and path.exists() and sha256(path) != stored
 
     def _changed(self, images: Mapping[str, Path]) -> list[str]:
         """Return the images whose files are not those that the manifest records."""
@@ -215,8 +215,8 @@ class Store:
     def _another(self, parameters: Mapping[str, object], labels: str | None) -> Path:
         """Return the path of a store beside this one, named after what it would be made with."""
         made_with = hashlib.sha256(json.dumps(dict(parameters), sort_keys=True, default=str).encode())
-        if labels is not None and Path(labels).expanduser().is_file():
-            made_with.update(Path(labels).expanduser().read_bytes())
+        if labels is not None and (path := Path(labels).expanduser()).exists():
+            made_with.update(sha256(path).encode())
         return self.path.with_name(f"{self.path.name}_{made_with.hexdigest()[:8]}")
 
     def differences(self, parameters: Mapping[str, object]) -> dict[str, str]:

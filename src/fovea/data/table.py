@@ -9,6 +9,12 @@ from pathlib import Path
 from fovea.data.names import Names
 from fovea.runtime.errors import first_few, nearest
 
+BOX_COLUMNS = ("IMAGE", "x0", "y0", "x1", "y1")
+"""Of a CSV of boxes: the name of the image, and the left, top, right and bottom edge."""
+
+POINT_COLUMNS = ("IMAGE", "x", "y", "class")
+"""Of a CSV of clicks; class 1 is the foreground, 0 the background."""
+
 _MISSING = frozenset({"", "."})  # spreadsheets and eye trackers write a lost value like this
 
 

@@ -75,13 +75,12 @@ class Job:
 
     def _quality(self, item: Item) -> dict[str, float]:
         """Measure the map as stored, so that it does not matter which run made it."""
-        if not isinstance(item.annotation, Fixations):
-            raise ValueError("quality is measured for gaze only; set quality=none")
         refined = self.store.read(item.image_id)
         size = (refined.shape[0], refined.shape[1])
         drawn = self.label.draw(item.annotation, size)
         row = measure(item.annotation, drawn, refined, self.thresholds, self._mask(item))
-        if len(observers := item.annotation.by_observer()) > 1:
+        gaze = isinstance(item.annotation, Fixations)
+        if gaze and len(observers := item.annotation.by_observer()) > 1:
             row[BETWEEN] = between_observers([self.label.draw(each, size) for each in observers])
         return row
 

@@ -1,10 +1,11 @@
-"""Quality of gaze and maps for each image, with or without masks."""
+"""Quality of labels and maps for each image, with or without masks."""
 
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -18,7 +19,7 @@ Rows = Mapping[str, Mapping[str, float]]
 """The figures of `measure` by image ID; rows of images without a mask lack the keys that need one."""
 
 INSIDE = "inside"
-"""Key of the share of fixations inside the mask, which only rows of images with a mask have."""
+"""Key of the share of fixations inside the mask, which only rows of gaze on images with a mask have."""
 
 BETWEEN = "between_observers"
 """Key of the agreement of observers, which only rows of images with several have."""
@@ -27,8 +28,8 @@ _CURVE = "curve_"
 
 
 def measure(
-    fixations: Fixations,
-    heat: np.ndarray,
+    annotation: Any,
+    drawn: np.ndarray,
     refined: np.ndarray,
     thresholds: Sequence[float],
     mask: np.ndarray | None = None,
@@ -36,51 +37,55 @@ def measure(
     """Measure the quality of one image.
 
     Args:
-        fixations: At least one.
-        heat: The heatmap, [H, W] in [0, 1].
+        annotation: Of the image; `Fixations` have figures that other labels lack.
+        drawn: Its map as drawn, for gaze the heatmap, [H, W] in [0, 1].
         refined: The map made from it, [H, W] in [0, 1].
         thresholds: Of the levels; the first is used for coverage and agreement.
         mask: [H, W], 0 is background.
 
     Returns:
-        Always `fixations` (their number), `seconds` (sum of their durations), `off_image` (share of the rows of the
-        image that are outside it), `coverage` (share of the map at or above the first threshold), `dispersion`
-        (standard distance of the fixations from their center, in fractions of the sides) and `agreement` (Dice of
-        heatmap and map at the first threshold). With a mask also the share of the fixations `inside`, the share of
-        the highest pixels of the map inside (`peak_inside`), `offset` (distance between the centers of fixations and
-        target, in fractions of the sides), Dice of heatmap and map at each threshold t (`heatmap@<t>`, `map@<t>`),
-        and the same for each t of `GRID` (`curve_heatmap@<t>`, `curve_map@<t>`).
+        Always `coverage` (share of the map at or above the first threshold) and `agreement` (Dice of drawn and refined
+        map at the first threshold). With a mask also the share of the highest pixels of the map inside
+        (`peak_inside`), Dice of drawn and refined map at each threshold t (`label@<t>`, for gaze `heatmap@<t>`, and
+        `map@<t>`), and the same for each t of `GRID` (`curve_label@<t>`, `curve_map@<t>`).
+
+        Of gaze also `fixations` (their number), `seconds` (sum of their durations), `off_image` (share of the rows of
+        the image that are outside it) and `dispersion` (standard distance of the fixations from their center, in
+        fractions of the sides); with a mask the share of the fixations `inside` and `offset` (distance between the
+        centers of fixations and target, in fractions of the sides).
 
     Raises:
-        ValueError: Heatmap, map and mask differ in size.
+        ValueError: The maps and the mask differ in size.
     """
-    if heat.shape != refined.shape or (mask is not None and mask.shape != refined.shape):
+    gaze = annotation if isinstance(annotation, Fixations) else None
+    source = "label" if gaze is None else "heatmap"
+    if drawn.shape != refined.shape or (mask is not None and mask.shape != refined.shape):
         of_mask = "" if mask is None else f" and the mask {mask.shape}"
-        raise ValueError(f"the heatmap is {heat.shape}, the map {refined.shape}{of_mask}; replace the wrong file")
+        raise ValueError(f"the {source} is {drawn.shape}, the map {refined.shape}{of_mask}; replace the wrong file")
     level = refined >= thresholds[0]
+    row = {} if gaze is None else _of_gaze(gaze, mask)
+    row |= {"coverage": np.count_nonzero(level) / level.size, "agreement": dice(drawn >= thresholds[0], level)}
+    return row if mask is None else row | _against(mask, {source: drawn, "map": refined}, thresholds)
+
+
+def _of_gaze(fixations: Fixations, mask: np.ndarray | None) -> dict[str, float]:
     row = {
         "fixations": float(len(fixations)),
         "seconds": float(fixations.duration.sum()) / 1000,
         "off_image": fixations.outside / max(len(fixations) + fixations.dropped, 1),
-        "coverage": np.count_nonzero(level) / level.size,
         "dispersion": float(np.hypot(np.std(fixations.x), np.std(fixations.y))),
-        "agreement": dice(heat >= thresholds[0], level),
     }
-    return row if mask is None else row | _against(mask, fixations, heat, refined, thresholds)
+    if mask is not None:
+        row[INSIDE] = fixations_inside(fixations.x, fixations.y, mask)
+        row["offset"] = center_offset(fixations.x, fixations.y, mask)
+    return row
 
 
-def _against(
-    mask: np.ndarray, fixations: Fixations, heat: np.ndarray, refined: np.ndarray, thresholds: Sequence[float]
-) -> dict[str, float]:
-    maps = {"heatmap": quantised(heat), "map": quantised(refined)}
-    peak = mask[maps["map"] == maps["map"].max()] > 0
-    row = {
-        INSIDE: fixations_inside(fixations.x, fixations.y, mask),
-        "peak_inside": float(np.mean(peak)),
-        "offset": center_offset(fixations.x, fixations.y, mask),
-    }
+def _against(mask: np.ndarray, maps: Mapping[str, np.ndarray], thresholds: Sequence[float]) -> dict[str, float]:
+    quantized = {source: quantised(values) for source, values in maps.items()}
+    row = {"peak_inside": float(np.mean(mask[quantized["map"] == quantized["map"].max()] > 0))}
     for prefix, values in (("", thresholds), (_CURVE, GRID)):
-        for source, levels in maps.items():
+        for source, levels in quantized.items():
             scores = dice_at(levels, mask, values).tolist()
             row |= {prefix + dice_key(source, t): score for t, score in zip(values, scores, strict=True)}
     return row
@@ -133,8 +138,8 @@ def column(rows: Rows, key: str) -> np.ndarray:
 
 
 def curve(rows: Rows, source: str) -> Curve | None:
-    """Return Dice of `heatmap` or `map` against threshold; None if no image has a mask."""
-    table = [row for _, row in sorted(rows.items()) if INSIDE in row]
+    """Return Dice of `heatmap`, `label` or `map` against threshold; None if no image has a mask."""
+    table = [row for _, row in sorted(rows.items()) if _CURVE + dice_key(source, GRID[0]) in row]
     if not table:
         return None
     return Curve(np.array(GRID), np.array([[row[_CURVE + dice_key(source, t)] for t in GRID] for row in table]))

@@ -1,4 +1,4 @@
-"""A verdict on the quality of gaze: whether training on it can work, compared with published figures."""
+"""A verdict on the quality of labels; of gaze, whether training on it can work, compared with published figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from fovea.prepare.quality import INSIDE, Rows, column, dice_key
 _NEAR, _FAR = 0.75, 0.25  # on the way from a webcam (0) to an EyeLink (1)
 _OFF_IMAGE, _EMPTY = 0.05, 0.02  # shares above which a recording is suspicious; those of the EyeLink are near 0
 _FIXATIONS, _SECONDS = 5, 2.0  # medians below which an image was hardly looked at
+_TIE = 0.005  # a difference of Dice that says nothing
 _ASK = "Gaze that missed its targets looks like gaze that met them: draw about 50 masks and set quality=masks."
 
 
@@ -74,7 +75,17 @@ class Survey:
     @property
     def masks(self) -> int:
         """The number of images that were compared with their mask."""
-        return len(column(self.rows, INSIDE))
+        return len(column(self.rows, dice_key("map", self.thresholds[0])))
+
+    @property
+    def gaze(self) -> bool:
+        """Whether the labels are gaze."""
+        return any("fixations" in row for row in self.rows.values())
+
+    @property
+    def source(self) -> str:
+        """What the drawn map is called."""
+        return "heatmap" if self.gaze else "label"
 
     @property
     def off_image(self) -> float:
@@ -83,8 +94,29 @@ class Survey:
         return self.counts["outside_image"] / max(known, 1)
 
     def verdict(self) -> Verdict:
-        """Return the verdict from the masks, or the little that can be told without masks."""
+        """Return the verdict from the masks, or the little that can be told without masks or about other labels."""
+        if not self.gaze:
+            return _of_labels(self)
         return _with_masks(self) if self.masks else _without_masks(self)
+
+
+def _of_labels(survey: Survey) -> Verdict:
+    """Return what the refinement changed, and whether that was better; no figures are published for such labels."""
+    agreement = f"Dice of label and map {column(survey.rows, 'agreement').mean():.2f}"
+    if not survey.masks:
+        advice = "Draw about 50 masks and set quality=masks to compare with them."
+        return Verdict("unknown", "masks would tell how good the maps are", agreement, advice)
+    best = {
+        source: max(float(column(survey.rows, dice_key(source, t)).mean()) for t in survey.thresholds)
+        for source in ("map", "label")
+    }
+    reason = f"Dice of the map {best['map']:.3f}, of the label {best['label']:.3f} (best level)"
+    reason += f"; from {survey.masks} mask{'s' if survey.masks > 1 else ''}"
+    if best["map"] < best["label"] - _TIE:
+        return Verdict("unknown", "the refinement makes the maps worse", reason, "Set another refine, or refine=none.")
+    better = best["map"] > best["label"] + _TIE
+    headline = "the refinement makes the maps better" if better else "the maps are as good as the labels"
+    return Verdict("unknown", headline, reason, "Compare refiners by their best level.")
 
 
 def _with_masks(survey: Survey) -> Verdict:

@@ -1,4 +1,4 @@
-"""The page about the quality of gaze and maps: one HTML file that needs nothing else, for screen and paper."""
+"""The page about the quality of labels and maps: one HTML file that needs nothing else, for screen and paper."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -35,13 +35,13 @@ _ALWAYS = {
     "coverage": ("coverage", "share of the map at or above the first level"),
     "dispersion": ("dispersion", "standard distance of the fixations from their center, in fractions of the image"),
     "off_image": ("off image", "share of the fixations outside the image"),
-    "agreement": ("agreement", "Dice of heatmap and map at the first level: 1 if the refinement changed nothing"),
+    "agreement": ("agreement", "Dice of label and map at the first level: 1 if the refinement changed nothing"),
 }
 _SEVERAL = {BETWEEN: ("between observers", "Dice of the heatmaps of two observers at 0.5, mean over all pairs")}
 _PUBLISHED = {INSIDE: {"webcam": 0.17, "EyeLink": 0.90}, "offset": {"EyeLink": 0.041, "webcam": 0.267}}
 
-View = Callable[[str], tuple[np.ndarray, Fixations, np.ndarray, np.ndarray, np.ndarray | None]]
-"""From an image ID to image, fixations, heatmap, map and mask, see `pictures`; ValueError if a file is missing."""
+View = Callable[[str], tuple[np.ndarray, Any, np.ndarray, np.ndarray, np.ndarray | None]]
+"""From an image ID to image, annotation, drawn map, refined map and mask; ValueError if a file is missing."""
 
 
 def write_quality_page(path: Path, survey: Survey, view: View, parameters: Mapping[str, object]) -> None:
@@ -71,21 +71,25 @@ def write_quality_page(path: Path, survey: Survey, view: View, parameters: Mappi
 
 def pictures(
     image: np.ndarray,
-    fixations: Fixations,
-    heat: np.ndarray,
+    annotation: Any,
+    drawn: np.ndarray,
     refined: np.ndarray,
     mask: np.ndarray | None,
     threshold: float,
 ) -> dict[str, np.ndarray]:
     """Return pictures of one image by title: fixations, heatmap (unless it is the map), map, first level on the image.
 
-    The image is uint8 [H, W, 1 or 3], heatmap and map are [H, W] in [0, 1]. A mask is outlined on every picture.
+    Of labels other than gaze: image, label, map, first level. The image is uint8 [H, W, 1 or 3], the maps are [H, W] in
+    [0, 1]. A mask is outlined on every picture.
     """
     rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     truth = None if mask is None else mask > 0
-    titled = {"fixations": fixation_panel(rgb, fixations.x, fixations.y, fixations.duration)}
-    if not np.allclose(heat, refined, atol=1e-4):  # a step of the store is less
-        titled["heatmap"] = map_panel(heat)
+    if gaze := isinstance(annotation, Fixations):
+        titled = {"fixations": fixation_panel(rgb, annotation.x, annotation.y, annotation.duration)}
+    else:
+        titled = {"image": rgb.copy()}
+    if not np.allclose(drawn, refined, atol=1e-4):  # a step of the store is less
+        titled["heatmap" if gaze else "label"] = map_panel(drawn)
     titled["map"] = map_panel(refined)
     if truth is not None:
         for picture in titled.values():
@@ -96,44 +100,48 @@ def pictures(
 def ranking(survey: Survey) -> list[str]:
     """Return the IDs from the worst image to the best: by Dice of the map at the first level, without a mask last.
 
-    Without any mask the most scattered gaze comes first.
+    Without any mask the most scattered gaze comes first, or the label that the refinement changed most.
     """
     key = dice_key("map", survey.thresholds[0])
     rows = survey.rows
     if survey.masks:
         return sorted(rows, key=lambda image_id: (rows[image_id].get(key, 2.0), image_id))
-    return sorted(rows, key=lambda image_id: (-rows[image_id]["dispersion"], image_id))
+    return sorted(
+        rows, key=lambda image_id: (-rows[image_id].get("dispersion", 1 - rows[image_id]["agreement"]), image_id)
+    )
 
 
 def _columns(survey: Survey) -> dict[str, tuple[str, str]]:
     """Return label and explanation of each column of the table, by key."""
-    always = _ALWAYS | (_SEVERAL if any(BETWEEN in row for row in survey.rows.values()) else {})
+    measured = {key for row in survey.rows.values() for key in row}
+    always = {key: column for key, column in {**_ALWAYS, **_SEVERAL}.items() if key in measured}
     if not survey.masks:
         return always
     keys = {
         dice_key(source, t): f"Dice of the {source} at {t:g}"
-        for source in ("map", "heatmap")
+        for source in ("map", survey.source)
         for t in survey.thresholds
     }
-    return {key: (key, f"{text} with the mask") for key, text in keys.items()} | _WITH_MASKS | always
+    with_masks = {key: column for key, column in _WITH_MASKS.items() if key in measured}
+    return {key: (key, f"{text} with the mask") for key, text in keys.items()} | with_masks | always
 
 
 def _levels(survey: Survey) -> dict[str, Any] | None:
     """Return the curve and the best thresholds; None without masks."""
-    refined, heat = (curve(survey.rows, source) for source in ("map", "heatmap"))
-    if refined is None or heat is None:
+    refined, drawn = (curve(survey.rows, source) for source in ("map", survey.source))
+    if refined is None or drawn is None:
         return None
-    same = bool(np.array_equal(refined.dice, heat.dice))
+    same = bool(np.array_equal(refined.dice, drawn.dice))
     levels = {t: column(survey.rows, dice_key("map", t)) for t in survey.thresholds}
     return {
-        "chart": curve_chart({"map": refined} if same else {"map": refined, "heatmap": heat}, survey.thresholds),
+        "chart": curve_chart({"map": refined} if same else {"map": refined, survey.source: drawn}, survey.thresholds),
         "best": refined.best(),
         "plateau": refined.plateau(),
         "pair": refined.best_pair(),
-        "heatmap": None if same else heat.best(),
+        "drawn": None if same else drawn.best(),
         "used": {t: float(dice.mean()) for t, dice in levels.items()},
         "together": float(np.max(list(levels.values()), axis=0).mean()),
-        "table": list(zip(refined.thresholds.tolist(), refined.mean.tolist(), heat.mean.tolist(), strict=True)),
+        "table": list(zip(refined.thresholds.tolist(), refined.mean.tolist(), drawn.mean.tolist(), strict=True)),
     }
 
 
@@ -141,14 +149,16 @@ def _histograms(survey: Survey) -> list[tuple[str, str]]:
     """Return title and chart of the main figures; published values are marked."""
     first = dice_key("map", survey.thresholds[0])
     spans = {first: (0.0, 1.0), INSIDE: (0.0, 1.0), "offset": (0.0, 0.5)} if survey.masks else {}
-    spans |= {key: (0.0, _round_up(column(survey.rows, key).max())) for key in ("fixations", "seconds")}
+    if survey.gaze:
+        spans |= {key: (0.0, _round_up(column(survey.rows, key).max())) for key in ("fixations", "seconds")}
     spans |= {"dispersion": (0.0, 0.5), "coverage": (0.0, 0.5)}
-    if not survey.masks:
+    if not (survey.masks and survey.gaze):
         spans |= {"off_image": (0.0, 1.0), "agreement": (0.0, 1.0)}
     titles = _columns(survey)
     return [
         (titles[key][0], histogram(column(survey.rows, key), low, high, _PUBLISHED.get(key, {})))
         for key, (low, high) in spans.items()
+        if key in titles
     ]
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +36,27 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that takes the place of `path` only when the block has ended without an error.
+
+    Raises:
+        ValueError: it cannot be made or written.
+    """
+    new, old = (path.parent / f".{socket.gethostname()}-{os.getpid()}-{token_hex(4)}.tmp" for _ in range(2))
+    try:
+        new.mkdir(parents=True)
+        yield new
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -102,13 +124,16 @@ def unwritable(path: Path, error: OSError) -> ValueError:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal; of a folder, that of the names and hashes of its visible files."""
+    if path.is_dir():
+        names = sorted(file.relative_to(path).as_posix() for file in path.rglob("[!.]*") if file.is_file())
+        return hashlib.sha256("".join(f"{name}\0{sha256(path / name)}\n" for name in names).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describes(about: Path, path: Path) -> bool:
-    """Return whether `about`, JSON that a command of ours wrote, has the `sha256` of the file `path`."""
+    """Return whether `about`, JSON that a command of ours wrote, has the `sha256` of the file or folder `path`."""
     try:
         return bool(json.loads(about.read_bytes())["sha256"] == sha256(path))
     except (OSError, ValueError, TypeError, KeyError):

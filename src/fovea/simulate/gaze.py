@@ -1,18 +1,13 @@
 """A simulated observer: fixations made from masks, for data sets without gaze."""
 
-from binascii import crc32
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
-from fovea.data.fixations import write_fixations
-from fovea.data.images.folder import Folder
+from fovea.data.fixations import COLUMNS
 from fovea.runtime.bounds import NonNegative, Positive
-from fovea.runtime.files import describes, sha256, write_json
 
 _SACCADE = 45.0  # mean ms from one fixation to the next
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
@@ -26,6 +21,8 @@ class Observer:
     At least one fixation searches the image, and one looks at each target.
     """
 
+    columns: ClassVar[tuple[str, ...]] = COLUMNS
+
     accuracy: NonNegative
     precision: NonNegative
     fixations: NonNegative
@@ -34,6 +31,16 @@ class Observer:
     duration: Positive
     duration_sd: NonNegative
     shortest: NonNegative
+
+    def label(self, file: str, mask: np.ndarray, rng: np.random.Generator) -> list[tuple[object, ...]]:
+        """Return the rows of one image file."""
+        trial = simulate(mask, self, rng)
+        pupil = np.rint(rng.normal(_PUPIL, 0.08 * _PUPIL, len(trial.x))).astype(int)
+        columns = zip(trial.x, trial.y, trial.duration, pupil, trial.start, strict=True)
+        return [
+            (file, index, f"{x:.5f}", f"{y:.5f}", duration, size, start, *mask.shape)
+            for index, (x, y, duration, size, start) in enumerate(columns, start=1)
+        ]
 
 
 class Trial(NamedTuple):
@@ -69,41 +76,6 @@ def simulate(mask: np.ndarray, observer: Observer, rng: np.random.Generator) -> 
     pause = np.rint(rng.gamma(9.0, _SACCADE / 9.0, len(path)))
     start = np.concatenate([[0.0], np.cumsum(duration + pause)[:-1]])
     return Trial(path[:, 0], path[:, 1], duration.astype(int), start.astype(int))
-
-
-def rows(image_id: str, file: str, mask: np.ndarray, observer: Observer, seed: int) -> list[tuple[object, ...]]:
-    """Return the rows of one image for `write_fixations`; its draws depend only on `image_id` and `seed`."""
-    rng = np.random.default_rng([seed, crc32(image_id.encode())])
-    trial = simulate(mask, observer, rng)
-    pupil = np.rint(rng.normal(_PUPIL, 0.08 * _PUPIL, len(trial.x))).astype(int)
-    columns = zip(trial.x, trial.y, trial.duration, pupil, trial.start, strict=True)
-    return [
-        (file, index, f"{x:.5f}", f"{y:.5f}", duration, size, start, *mask.shape)
-        for index, (x, y, duration, size, start) in enumerate(columns, start=1)
-    ]
-
-
-def simulate_folder(dataset: Folder, out: Path, observer: Observer, seed: int = 0) -> tuple[int, int]:
-    """Write the fixation CSV of all images that have a mask; return the number of its rows and of the images.
-
-    `<out>.simulate.json` beside it has the observer, the seed and the hash of the CSV.
-
-    Raises:
-        ValueError: No image has a mask, a mask cannot be read, or the CSV cannot be written or is not of a simulation.
-    """
-    about = out.with_name(f"{out.name}.simulate.json")
-    if out.exists() and not describes(about, out):
-        raise ValueError(f"out: {out} exists, and fovea-simulate did not write it; set another out")
-    ids = [image_id for image_id in dataset.ids if dataset.has_mask(image_id)]
-    if not ids:
-        raise ValueError(f"{dataset.root}: no image has a mask to simulate fixations from; add masks")
-    table: list[tuple[object, ...]] = []
-    for image_id in tqdm(ids, desc="fovea-simulate", unit="image"):
-        file = dataset.image_path(image_id).name
-        table.extend(rows(image_id, file, dataset.mask(image_id), observer, seed))
-    write_fixations(out, table)
-    write_json(about, {"observer": asdict(observer), "seed": seed, "sha256": sha256(out)})
-    return len(table), len(ids)
 
 
 class _Target(NamedTuple):

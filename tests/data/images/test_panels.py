@@ -1,11 +1,13 @@
 """The pictures of one image: which there are, and in which colors."""
 
-from collections import namedtuple
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from fovea.data.fixations import Fixations
 from fovea.data.images.panels import Panels
 from fovea.data.targets import PseudoMask
 from fovea.pictures.overlay import COLORS, IGNORED
@@ -13,26 +15,29 @@ from fovea.pictures.overlay import COLORS, IGNORED
 IMAGE = np.full((20, 30, 3), 100, np.uint8)
 MASK = np.zeros((20, 30), int)
 ONE = {"prediction": MASK}
-Gaze = namedtuple("Gaze", "x y duration")
+GAZE = Fixations(*np.array([[0.5], [0.5], [200.0]]))
 
 
 def drawn(
-    outputs: dict, target: np.ndarray, classes: int = 1, image: np.ndarray = IMAGE, store: SimpleNamespace | None = None
-):
+    outputs: dict, target: np.ndarray, classes: int = 1, image: np.ndarray = IMAGE, annotation: Any = None
+) -> dict[str, np.ndarray]:
     dataset = SimpleNamespace(classes=classes, image=lambda _: image)
-    panels = Panels(dataset, SimpleNamespace(title="truth"), None, {}, None, 1.0)
-    if store is not None:
-        panels.target, panels.store = PseudoMask, store
-        panels.table = SimpleNamespace(of=lambda _: Gaze(*np.array([[0.5], [0.5], [200.0]])))
+    panels = Panels(dataset, SimpleNamespace(title="truth"), None, {}, {})
+    if annotation is not None:
+        panels.target = PseudoMask
+        panels.store = SimpleNamespace(has=lambda _: True, read=lambda _: MASK.astype(np.float32))
+        label = SimpleNamespace(draw=lambda _, size: np.full(size, 0.5))
+        panels.read = label, SimpleNamespace(of=lambda _: annotation)
     return panels({"id": "a", "target": torch.from_numpy(target)}, outputs)
 
 
-def test_there_is_a_panel_for_everything_known() -> None:
+@pytest.mark.parametrize(("annotation", "title"), [(GAZE, "fixations"), ("boxes", "label"), ("", "label")])
+def test_there_is_a_panel_for_everything_known(annotation: Any, title: str) -> None:
     assert list(drawn(ONE | {"level_1": MASK}, MASK)) == ["image", "prediction", "truth"]
-    store = SimpleNamespace(has=lambda _: True, read=lambda _: MASK.astype(np.float32))
-    whole = drawn(ONE | {"level_1": MASK, "level_2": 1 - MASK}, MASK, store=store)
-    assert list(whole) == ["image", "fixations", "map", "level 1", "level 2", "prediction", "pseudo-mask"]
+    whole = drawn(ONE | {"level_1": MASK, "level_2": 1 - MASK}, MASK, annotation=annotation)
+    assert list(whole) == ["image", title, "map", "level 1", "level 2", "prediction", "pseudo-mask"]
     assert all(panel.shape == (20, 30, 3) for panel in whole.values())
+    assert (whole[title] == IMAGE).all() == (annotation == "")
 
 
 def test_a_gray_image_is_shown_in_gray() -> None:

@@ -125,8 +125,8 @@ def _labels(
     mask = table[np.minimum(values.astype(np.int64), len(table) - 1)]
     if len(others := values[mask == unknown]):
         raise ValueError(
-            f"{path}: value {others[0]} is none of the classes ({', '.join(map(str, sorted(known)))}); name it in "
-            f"data.labels, or set data.ignore_label={others[0]} if nobody labeled these pixels"
+            f"{path}: value {others[0]} is none of the classes ({', '.join(map(str, sorted(known)))}); set "
+            f"ignore_label={others[0]} if nobody labeled these pixels, or name the class in data.labels"
         )
     return mask if ignore_label is not None else mask.astype(np.uint8)
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from fovea.data.fixations import FixationTable, read_fixations
+from fovea.data.fixations import Fixations
 from fovea.data.images.folder import Folder
 from fovea.data.store import Store
 from fovea.data.targets import Target
 from fovea.pictures.overlay import overlay
 from fovea.pictures.panels import fixation_panel, label_panel, map_panel
+from fovea.runtime.config import instantiate
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +25,9 @@ class Panels:
     Args:
         dataset: The images.
         target: What they are scored against.
-        store: The store whose maps and fixations are shown, if it has the given parameters.
+        store: The store whose maps and labels are shown, if it has the given parameters.
         parameters: What its maps must have been made with.
-        fixations: CSV of the fixations; None: they are not shown.
-        dose: Part of the gaze that is shown.
+        labels: The group `labels`; without a `path` no labels are shown.
     """
 
     def __init__(
@@ -36,14 +36,13 @@ class Panels:
         target: Target,
         store: Store | None,
         parameters: Mapping[str, Any],
-        fixations: str | None,
-        dose: float,
+        labels: Mapping[str, Any],
     ) -> None:
         self.dataset, self.target, self.parameters = dataset, target, parameters
-        self.given, self.fixations, self.dose = store, fixations, dose
+        self.given, self.labels = store, labels
 
     def __call__(self, sample: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return pictures uint8 RGB by title: image, fixations, map, levels, prediction, target.
+        """Return pictures uint8 RGB by title: image, fixations (or other labels), map, levels, prediction, target.
 
         Args:
             sample: Has `id` and `target`, labels [H, W], whose outline is drawn over the prediction.
@@ -53,9 +52,9 @@ class Panels:
         image = self.dataset.image(image_id)
         rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
         panels = {"image": rgb}
-        if self.table is not None:
-            gaze = self.table.of(image_id)
-            panels["fixations"] = fixation_panel(rgb, gaze.x, gaze.y, gaze.duration)
+        if self.read is not None:
+            label, annotations = self.read
+            panels |= self._label_panel(label, annotations.of(image_id), rgb)
         if self.store is not None and self.store.has(image_id):
             panels["map"] = map_panel(self.store.read(image_id))
         if len(outputs) > 2:  # a single level is the prediction
@@ -70,7 +69,7 @@ class Panels:
         """The store if it exists and fits: a sheet without the column of maps is still useful."""
         try:
             if self.given is not None:
-                self.given.check(self.parameters, self.fixations)
+                self.given.check(self.parameters, self.labels.get("path"))
         except ValueError as error:
             if self.given is not None and (self.given.path / "manifest.json").exists():
                 log.warning("the contact sheet shows no maps: %s", error)
@@ -78,14 +77,27 @@ class Panels:
         return self.given
 
     @cached_property
-    def table(self) -> FixationTable | None:
-        """The fixations, if they can be read: a sheet without them is still useful."""
-        if self.store is None or self.fixations is None:
+    def read(self) -> tuple[Any, Any] | None:
+        """The kind of label and its annotations, if they can be read: a sheet without them is still useful."""
+        if self.store is None or self.labels.get("path") is None:
             return None
         try:
-            if not Path(self.fixations).is_file():
-                raise ValueError(f"no such file {self.fixations}; set labels.path")
-            return read_fixations(Path(self.fixations), self.dataset.ids).first(self.dose)
+            if not Path(self.labels["path"]).expanduser().exists():
+                raise ValueError(f"no such file {self.labels['path']}; set labels.path")
+            arguments = {
+                key: value for key, value in self.labels.items() if key not in ("folder", "name", "thresholds")
+            }
+            label = instantiate(arguments, "labels")
+            return label, label.read(self.dataset.ids)
         except ValueError as error:
-            log.warning("the contact sheet shows no fixations: %s", error)
+            log.warning("the contact sheet shows no labels: %s", error)
             return None
+
+    def _label_panel(self, label: Any, annotation: Any, rgb: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the picture of an annotation; of an image without one, the image."""
+        if isinstance(annotation, Fixations):
+            return {"fixations": fixation_panel(rgb, annotation.x, annotation.y, annotation.duration)}
+        try:
+            return {"label": map_panel(label.draw(annotation, rgb.shape[:2])) if len(annotation) else rgb}
+        except ValueError:  # fovea-prepare has named it
+            return {"label": rgb}

@@ -146,9 +146,9 @@ class Images:
 
     @cached_property
     def _labels(self) -> str | None:
-        """The file of labels that maps are compared with, if it exists here; a store is also used without it."""
+        """The file or folder of labels that maps are compared with, if it is here; a store is also used without it."""
         labels: str | None = self.maps["labels"].get("path") if self.maps else None
-        if labels is None or Path(labels).expanduser().is_file():
+        if labels is None or Path(labels).expanduser().exists():
             return labels
         log.warning("labels.path=%s does not exist: no check that the store was made from it", labels)
         return None
@@ -176,7 +176,6 @@ class Images:
         [target] = self._targets(dataset, [scored])
         ids = target.check(ids, open_all=True)  # a damaged file would otherwise end the run at its first validation
         spacing, unit = dataset.common_spacing(ids)
-        labels = self.maps["labels"] if self.maps else {}
         return Split(
             name=name,
             ids=ids,
@@ -185,9 +184,7 @@ class Images:
             patient=dataset.patient,
             spacing=spacing.__getitem__,
             unit=unit,
-            panels=Panels(
-                dataset, target, self._store(), self._parameters(), labels.get("path"), labels.get("dose", 1.0)
-            ),
+            panels=Panels(dataset, target, self._store(), self._parameters(), self.maps["labels"] if self.maps else {}),
             classes=dataset.names,
         )
 

@@ -15,7 +15,8 @@ class GrabCut:
     """GrabCut started from the map: color models of foreground and background, and a cut between them, in turn.
 
     Rother, Kolmogorov and Blake, *"GrabCut": Interactive Foreground Extraction using Iterated Graph Cuts*, 2004. The
-    first models take pixels from 0.5 on as foreground. Pixels up to `background` and from `foreground` on are certain.
+    first models take pixels above 0.5 as foreground, and each pixel of 0.5, which nobody labeled, as the nearest labeled
+    one. Pixels up to `background` and from `foreground` on are certain.
     """
 
     iterations: NonNegativeInt
@@ -25,6 +26,12 @@ class GrabCut:
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
         """Return a map of 0 and 1; one that is foreground everywhere or nowhere has nothing to cut and stays so."""
         target = probability >= 0.5
+        if (unlabeled := probability == 0.5).any() and not unlabeled.all():
+            near = [
+                cv2.distanceTransform((~side).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+                for side in (probability > 0.5, probability < 0.5)
+            ]
+            target[unlabeled] = (near[0] <= near[1])[unlabeled]
         labels = np.where(target, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
         labels[probability <= self.background] = cv2.GC_BGD
         labels[probability >= self.foreground] = cv2.GC_FGD

@@ -1,0 +1,100 @@
+"""Boxes around the structure: a CSV, COCO JSON, or the JSON of Kvasir-SEG."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fovea.data.table import BOX_COLUMNS, read_rows
+from fovea.prepare.labels.rows import Row, Rows, Table, Unit, by_image
+from fovea.runtime.bounds import Fraction
+from fovea.runtime.errors import first_few
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes as a label; `configs/labels/boxes.yaml` describes the arguments.
+
+    A structure touches the four sides of its box, so it is more likely in the ellipse inside than in the corners.
+    """
+
+    path: str
+    unit: Unit
+    ellipse: Fraction
+    corner: Fraction
+
+    def read(self, ids: Iterable[str]) -> Table:
+        """Read all boxes; ValueError if the file is damaged or none belongs to an image."""
+        path = Path(self.path).expanduser()
+        rows = _from_json(path) if path.suffix.lower() == ".json" else _from_csv(path)
+        return by_image(path, rows, ids, "boxes")
+
+    def draw(self, annotation: Rows, size: tuple[int, int]) -> np.ndarray:
+        """Return `ellipse` in the ellipses, `corner` in the rest of the boxes and 0 outside; the maximum of all boxes.
+
+        Raises:
+            ValueError: a box is outside the image or has no area, or the file has another size of the image.
+        """
+        for (x0, y0, x1, y1), place in zip(annotation.values, annotation.places, strict=True):
+            if not (x0 < x1 and y0 < y1):
+                numbers = f"from x {x0:g} to {x1:g} and y {y0:g} to {y1:g}"
+                raise ValueError(f"{self.path}: {place}: no box goes {numbers}; correct it")
+        drawn = np.zeros(size, np.float32)
+        y, x = (np.arange(side) + 0.5 for side in size)
+        for x0, y0, x1, y1 in annotation.pixels(4, size, self.unit, self.path):
+            across = (np.abs(x - (x0 + x1) / 2) / max((x1 - x0) / 2, 0.5))[None, :]  # a pixel at least
+            down = (np.abs(y - (y0 + y1) / 2) / max((y1 - y0) / 2, 0.5))[:, None]
+            box = np.where(across**2 + down**2 <= 1, self.ellipse, self.corner)
+            np.maximum(drawn, np.where((across <= 1) & (down <= 1), box, 0), out=drawn, casting="same_kind")
+        return drawn
+
+
+def _from_csv(path: Path) -> Iterator[Row]:
+    for row in read_rows(path, BOX_COLUMNS):
+        name, *numbers = BOX_COLUMNS
+        yield Row(row.cells[row.columns[name]], [row.number(each) for each in numbers], f"line {row.line}")
+
+
+def _from_json(path: Path) -> list[Row]:
+    """Return the boxes of COCO, or of Kvasir-SEG: `{id: {height, width, bbox: [{label, xmin, ymin, xmax, ymax}]}}`."""
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ValueError(f"cannot read {path}: {reason}; set labels.path to the file of boxes") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}); export it again") from error
+    try:
+        rows = _coco(content) if "annotations" in content else _kvasir(content)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        needed = "images (id, file_name, width, height) and annotations (image_id, bbox [x, y, width, height])"
+        raise ValueError(f"{path}: not boxes in COCO's format, which has {needed}; export it again") from error
+    if len(categories := sorted({category for category, _ in rows})) > 1:
+        raise ValueError(f"{path}: boxes of {len(categories)} categories ({first_few(categories)}); keep those of one")
+    return [row for _, row in rows]
+
+
+def _coco(content: Any) -> list[tuple[str, Row]]:
+    """Return category and row of each annotation."""
+    images, rows = {image["id"]: image for image in content["images"]}, []
+    for number, each in enumerate(content["annotations"]):
+        image = images[each["image_id"]]
+        x, y, width, height = map(float, each["bbox"])
+        size, place = (int(image["height"]), int(image["width"])), f"annotation {each.get('id', number)}"
+        row = Row(image["file_name"], [x, y, x + width, y + height], place, size)
+        rows.append((str(each.get("category_id")), row))
+    return rows
+
+
+def _kvasir(content: Any) -> list[tuple[str, Row]]:
+    """Return label and row of each box."""
+    rows = []
+    for name, image in content.items():
+        size = (int(image["height"]), int(image["width"]))
+        for number, box in enumerate(image["bbox"], start=1):
+            edges = [float(box[key]) for key in ("xmin", "ymin", "xmax", "ymax")]
+            rows.append((str(box["label"]), Row(name, edges, f"box {number} of {name}", size)))
+    return rows

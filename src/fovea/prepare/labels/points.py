@@ -1,0 +1,56 @@
+"""Points: a CSV of clicks on the structure and on the background."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fovea.data.table import POINT_COLUMNS, read_rows
+from fovea.prepare.labels.rows import Row, Rows, Table, Unit, by_image
+from fovea.runtime.bounds import Count, Positive
+
+
+@dataclass(frozen=True)
+class Points:
+    """Clicks as a label; `configs/labels/points.yaml` describes the arguments."""
+
+    path: str
+    unit: Unit
+    sigma: Positive
+    canvas: Count
+
+    def read(self, ids: Iterable[str]) -> Table:
+        """Read all clicks; ValueError if the file is damaged, a class does not exist or no click is on an image."""
+        path = Path(self.path).expanduser()
+        return by_image(path, _rows(path), ids, "clicks")
+
+    def draw(self, annotation: Rows, size: tuple[int, int]) -> np.ndarray:
+        """Return F (1 - B): F and B are the highest Gaussian around a click on the foreground or the background.
+
+        Raises:
+            ValueError: a click is outside the image.
+        """
+        points = annotation.pixels(2, size, self.unit, self.path) / size[::-1]
+        foreground = annotation.values[:, 2] == 1
+        return self._highest(points[foreground], size) * (1 - self._highest(points[~foreground], size))
+
+    def _highest(self, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Return the highest of the Gaussians around points, fractions of the sides [N, 2]; 0 without any."""
+        highest = np.zeros(size, np.float32)
+        for x, y in points:
+            down, across = (
+                np.exp(-((((np.arange(side) + 0.5) / side - at) * self.canvas / self.sigma) ** 2) / 2)
+                for side, at in zip(size, (y, x), strict=True)
+            )
+            np.maximum(highest, np.outer(down, across).astype(np.float32), out=highest)
+        return highest
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    for row in read_rows(path, POINT_COLUMNS):
+        name, *numbers = POINT_COLUMNS
+        values = [row.number(each) for each in numbers]
+        if values[2] not in (0, 1):
+            raise ValueError(f"{path}: line {row.line}: no class {values[2]:g}; 1 is foreground, 0 is background")
+        yield Row(row.cells[row.columns[name]], values, f"line {row.line}")

@@ -1,0 +1,106 @@
+"""Labels that are rows of a file: boxes and points."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from fovea.data.names import Names
+from fovea.data.table import no_match
+from fovea.prepare.labels.label import Annotation
+
+Unit = Literal["pixels", "fractions"]
+"""Of coordinates, from the left and the top edge of the image to the right and the bottom edge."""
+
+_TOLERANCE = 1.0  # pixels that a coordinate may be outside the image; programs round differently
+
+
+class Row(NamedTuple):
+    """One row: the name of the image, numbers, its place in the file, and the image's height and width if stated."""
+
+    name: str
+    values: list[float]
+    place: str
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one image: numbers, float64 [N, C], their places in the file, and the stated height and width."""
+
+    values: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    places: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def statistics(self) -> dict[str, float]:
+        """Return the number of rows."""
+        return {"rows": len(self)}
+
+    def tobytes(self) -> bytes:
+        """Return the numbers, with the stated size, as bytes."""
+        return np.append(self.values, self.size or ()).astype("<f8").tobytes()
+
+    def pixels(self, columns: int, size: tuple[int, int], unit: Unit, path: str) -> np.ndarray:
+        """Return the first `columns` numbers, x and y in turn, in pixels of the image, [N, columns].
+
+        Raises:
+            ValueError: one is outside the image, in fractions where pixels are expected, or another size is stated.
+        """
+        given, (height, width) = self.values[:, :columns], size
+        if self.size not in (None, size):
+            stated = "{1} x {0}".format(*self.size or ())
+            raise ValueError(f"{path}: {self.places[0]}: the image is {width} x {height} pixels, but here {stated}")
+        if unit == "pixels" and given.max() <= 1:
+            raise ValueError(f"{path}: {self.places[0]}: numbers up to 1 are no pixels; set labels.unit=fractions")
+        sides = np.tile([width, height], columns // 2)
+        pixels = given * (sides if unit == "fractions" else 1)
+        if len(outside := np.flatnonzero(((pixels < -_TOLERANCE) | (pixels > sides + _TOLERANCE)).any(axis=1))):
+            place, numbers = self.places[outside[0]], ", ".join(f"{number:g}" for number in given[outside[0]])
+            where = f"{numbers} ({unit}) is outside the image of {width} x {height} pixels"
+            raise ValueError(f"{path}: {place}: {where}; correct it, or labels.unit")
+        return np.clip(pixels, 0, sides)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The annotations of a data set by image ID, and how many were read."""
+
+    images: Mapping[str, Annotation]
+    what: str
+    used: int
+    unknown: int
+
+    def of(self, image_id: str) -> Annotation:
+        """Return the annotation of an image, which may be empty."""
+        return self.images.get(image_id, Rows())
+
+    def summary(self) -> dict[str, int]:
+        """Return the number of `rows`, of those `used`, of `images` that have some, and of rows on no image."""
+        rows = self.used + self.unknown
+        return {"rows": rows, "used": self.used, "images": len(self.images), "unknown_image": self.unknown}
+
+    def __str__(self) -> str:
+        return f"{self.used} of {self.used + self.unknown} {self.what} used on {len(self.images)} images"
+
+
+def by_image(path: Path, rows: Iterable[Row], ids: Iterable[str], what: str) -> Table:
+    """Return the rows of each image, in their order; ValueError if none belongs to an image."""
+    names, unknown = Names(ids, path), 0
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if image_id := names(row.name):
+            found.setdefault(image_id, []).append(row)
+        else:
+            unknown += 1
+    if not found:
+        raise no_match(path, unknown, names, what)
+    images = {
+        image_id: Rows(np.array([row.values for row in some]), tuple(row.place for row in some), some[0].size)
+        for image_id, some in sorted(found.items())
+    }
+    return Table(images, what, sum(map(len, images.values())), unknown)
