@@ -79,8 +79,7 @@ class Job:
         size = (refined.shape[0], refined.shape[1])
         drawn = self.label.draw(item.annotation, size)
         row = measure(item.annotation, drawn, refined, self.thresholds, self._mask(item))
-        gaze = isinstance(item.annotation, Fixations)
-        if gaze and len(observers := item.annotation.by_observer()) > 1:
+        if isinstance(item.annotation, Fixations) and len(observers := item.annotation.by_observer()) > 1:
             row[BETWEEN] = between_observers([self.label.draw(each, size) for each in observers])
         return row
 

@@ -32,8 +32,8 @@ class Points:
             clicks.append((np.array([deepest]), 1))
             clicks.append((rng.choice(np.flatnonzero(mask > 0), self.foreground - 1), 1))
         far = cv2.distanceTransform((mask <= 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        outside = np.flatnonzero(far > min(self.margin * min(mask.shape), far.max() - 1)) if (mask <= 0).any() else []
-        if len(outside):
+        if (mask <= 0).any():
+            outside = np.flatnonzero(far > min(self.margin * min(mask.shape), far.max() - 1))
             clicks.append((rng.choice(outside, self.background), 0))
         return [
             (file, f"{column + 0.5:.1f}", f"{row + 0.5:.1f}", kind)

@@ -28,6 +28,7 @@ class Scribbles:
     columns: ClassVar[tuple[str, ...]] = ()
 
     length: PositiveFraction
+    around: PositiveFraction
     width: Positive
     gap: Positive
     smallest: Fraction
@@ -44,11 +45,12 @@ class Scribbles:
             gap /= 2
             rings = around(mask, gap)
         picture = np.full(mask.shape, self.ignore_label, np.uint8)
-        for value, lines, own in ((1, map(center_line, found), mask > 0), (0, rings, mask == 0)):
+        strokes = (1, map(center_line, found), self.length, mask > 0), (0, rings, self.around, mask == 0)
+        for value, lines, length, own in strokes:
             drawn = np.zeros(mask.shape, np.uint8)
             for line in lines:
-                first = int(rng.random() * (1 - self.length) * len(line))
-                stroke = line[first : first + max(1, round(self.length * len(line)))]
+                first = int(rng.random() * (1 - length) * len(line))
+                stroke = line[first : first + max(1, round(length * len(line)))]
                 cv2.polylines(drawn, [np.repeat(stroke, 2, axis=0)], False, 1, max(1, round(self.width * side)))
             picture[(drawn > 0) & own] = value
         return picture
@@ -71,8 +73,8 @@ def center_line(part: np.ndarray) -> np.ndarray:
     edges = []
     for one, other, distance in _NEIGHBORS:
         both = inside[one] & inside[other]
-        ends = number[one][both], number[other][both]
-        edges.append((*ends, np.full(len(ends[0]), distance), distance / (deep[one][both] + deep[other][both]) ** 2))
+        pair = number[one][both], number[other][both]
+        edges.append((*pair, np.full(len(pair[0]), distance), distance / (deep[one][both] + deep[other][both]) ** 2))
     starts, ends, lengths, costs = map(np.concatenate, zip(*edges, strict=True))
     shape = (int(inside.sum()),) * 2
     by_length, by_cost = (csr_array((weights, (starts, ends)), shape) for weights in (lengths, costs))

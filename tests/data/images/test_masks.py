@@ -56,14 +56,14 @@ def test_values_are_mapped_to_classes(tmp_path: Path, dtype: type) -> None:
     path = save(tmp_path / "m.tif", np.array([[0, 85, 170, 171, 7]], dtype))
     values = {0: 0, 170: 1, 85: 2, 171: 1}
     assert read_mask(path, 3, 7, values).tolist() == [[0, 2, 1, 1, -1]]
-    with pytest.raises(ValueError, match=r"value 7 is none of the classes .*data\.ignore_label=7"):
+    with pytest.raises(ValueError, match=r"value 7 is none of the classes .*ignore_label=7"):
         read_mask(path, 3, None, values)
 
 
 @pytest.mark.parametrize(
     ("name", "pixels", "complaint"),
     [
-        ("m.png", np.full((2, 2), 3, np.uint8), r"value 3 is none of the classes \(0, 1, 2\); .*data.ignore_label=3"),
+        ("m.png", np.full((2, 2), 3, np.uint8), r"value 3 is none of the classes \(0, 1, 2\); .*ignore_label=3"),
         ("m.png", np.zeros((2, 2, 3), np.uint8), "color mask"),
         ("m.jpg", np.zeros((2, 2), np.uint8), "does not keep labels"),
     ],

@@ -52,8 +52,8 @@ class Rows:
             ValueError: one is outside the image, in fractions where pixels are expected, or another size is stated.
         """
         given, (height, width) = self.values[:, :columns], size
-        if self.size not in (None, size):
-            stated = "{1} x {0}".format(*self.size or ())
+        if self.size is not None and self.size != size:
+            stated = f"{self.size[1]} x {self.size[0]}"
             raise ValueError(f"{path}: {self.places[0]}: the image is {width} x {height} pixels, but here {stated}")
         if unit == "pixels" and given.max() <= 1:
             raise ValueError(f"{path}: {self.places[0]}: numbers up to 1 are no pixels; set labels.unit=fractions")
