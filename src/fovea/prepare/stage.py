@@ -66,6 +66,8 @@ def prepare(
         ValueError: An argument or the labels are invalid, the store has maps of other parameters, labels or images, or
             not one map could be made.
     """
+    if not label.path:
+        raise ValueError("labels.path is not given; set it to the file or folder of labels")
     _check(dataset, quality, thresholds, shards, shard)
     target = Store(store)
     target.refuse_mixture(parameters, {name: dataset.image_path(name) for name in dataset.ids}, label.path)

@@ -136,7 +136,8 @@ def test_boxes_are_ellipses_with_corners(tmp_path: Path) -> None:
         for row in range(y0, y1):
             for column in range(x0, x1):
                 across, down = (2 * column + 1 - x0 - x1) / (x1 - x0), (2 * row + 1 - y0 - y1) / (y1 - y0)
-                value = 0.8 if across**2 + down**2 <= 1 else 0.3
+                r = np.hypot(across, down)
+                value = 1 - 0.2 * r**4 if r <= 1 else 0.3
                 expected[row, column] = max(expected[row, column], value)
     drawn = label.draw(label.read(["a"]).of("a"), SIZE)
     np.testing.assert_allclose(drawn[:-1], expected[:-1], atol=1e-6)

@@ -18,7 +18,8 @@ from fovea.runtime.errors import first_few
 class Boxes:
     """Boxes as a label; `configs/labels/boxes.yaml` describes the arguments.
 
-    A structure touches the four sides of its box, so it is more likely in the ellipse inside than in the corners.
+    A structure touches the four sides of its box. So it is likely in the ellipse inside, most in the center, and less
+    likely in the corners.
     """
 
     path: str
@@ -33,7 +34,9 @@ class Boxes:
         return by_image(path, rows, ids, "boxes")
 
     def draw(self, annotation: Rows, size: tuple[int, int]) -> np.ndarray:
-        """Return `ellipse` in the ellipses, `corner` in the rest of the boxes and 0 outside; the maximum of all boxes.
+        """Return 1 - (1 - `ellipse`) r^4 in the ellipses, `corner` in the rest of the boxes and 0 outside.
+
+        r is 0 in the center of an ellipse and 1 at its edge. Several boxes give the maximum.
 
         Raises:
             ValueError: a box is outside the image or has no area, or the file has another size of the image.
@@ -47,7 +50,8 @@ class Boxes:
         for x0, y0, x1, y1 in annotation.pixels(4, size, self.unit, self.path):
             across = (np.abs(x - (x0 + x1) / 2) / max((x1 - x0) / 2, 0.5))[None, :]  # a pixel at least
             down = (np.abs(y - (y0 + y1) / 2) / max((y1 - y0) / 2, 0.5))[:, None]
-            box = np.where(across**2 + down**2 <= 1, self.ellipse, self.corner)
+            squared = across**2 + down**2
+            box = np.where(squared <= 1, 1 - (1 - self.ellipse) * squared**2, self.corner)
             np.maximum(drawn, np.where((across <= 1) & (down <= 1), box, 0), out=drawn, casting="same_kind")
         return drawn
 

@@ -15,7 +15,7 @@ class GrabCut:
     """GrabCut started from the map: color models of foreground and background, and a cut between them, in turn.
 
     Rother, Kolmogorov and Blake, *"GrabCut": Interactive Foreground Extraction using Iterated Graph Cuts*, 2004. The
-    first models take pixels above 0.5 as foreground, and those of 0.5, which nobody labeled, as the nearest labeled one.
+    first models take pixels above 0.5 as foreground, and those of 0.5, which nobody labeled, as the nearest other one.
     Pixels up to `background` and from `foreground` on are certain.
     """
 
