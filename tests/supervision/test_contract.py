@@ -17,12 +17,14 @@ from fovea.engine.segmenter import Segmenter
 from fovea.losses.gated_crf import GatedCRF
 from fovea.models.each_modality import EachModality
 from fovea.supervision.band import Band
+from fovea.supervision.copy_paste import CopyPaste
 from fovea.supervision.cross_pseudo import CrossPseudo
 from fovea.supervision.full import Full
 from fovea.supervision.mean_teacher import MeanTeacher
 from fovea.supervision.neighbor import Neighbor
 from fovea.supervision.outputs import labels, probabilities
 from fovea.supervision.teacher import Teacher
+from fovea.supervision.unimatch import UniMatch
 from fovea.supervision.views import View
 
 from . import tiny
@@ -76,6 +78,8 @@ MODES: dict[str, Callable[..., Any]] = {
     "multi_level": partial(tiny.multi_level, thresholds=[0.5, [0.2, 0.4]], ensemble="quality"),
     "pseudo": partial(tiny.multi_level, thresholds=[0.5], consistency="none"),
     "mean_teacher": partial(MeanTeacher, weight=1.0, decay=0.9, noise=0.05),
+    "unimatch": partial(UniMatch, view=VIEW, cutmix=0.3, confidence=0.0, dropped=0.2, weight=0.1),
+    "copy_paste": partial(CopyPaste, side=0.67, start=0.0, weight=0.5, across=False, decay=0.9),
     "cross_pseudo": partial(CrossPseudo, weight=0.5),
     "cmc": partial(tiny.cross_modality, start=0.0),
     "plain teacher": PlainTeacher,

@@ -1,6 +1,6 @@
 """One network on a pseudo-mask, with a band of uncertain values that it is not trained on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fovea.losses.ignore import IGNORE, IgnoreLabel
 from fovea.supervision.batch import Batch
-from fovea.supervision.modalities import logits_of, supervised_loss
+from fovea.supervision.modalities import by_name, logits_of, supervised_loss
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import as_target
 from fovea.supervision.thresholds import Thresholds, Values
@@ -55,6 +55,6 @@ class Band(Mode):
         terms = {"supervised": supervised, "certain": (trimap != IGNORE).float().mean()}
         if self.regularizer is None:
             return {"loss": supervised} | terms
-        images = batch["image"] if isinstance(batch["image"], Mapping) else dict.fromkeys(logits, batch["image"])
+        images = by_name(batch["image"], logits)
         terms["regularizer"] = torch.stack([self.regularizer(logits[name], images[name]) for name in logits]).mean()
         return {"loss": supervised + terms["regularizer"]} | terms

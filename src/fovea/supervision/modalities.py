@@ -4,7 +4,7 @@ Modes see logits by modality. A plain image is a single modality without a name.
 kind of data.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +25,14 @@ def apply(function: Callable[[Tensor], Tensor], image: Image) -> Image:
     return {name: function(volume) for name, volume in image.items()} if isinstance(image, Mapping) else function(image)
 
 
+def by_name(values: Image, names: Iterable[str]) -> Mapping[str, Tensor]:
+    """Return the tensor of each modality. All modalities share values that are a tensor, e.g. a mask."""
+    return values if isinstance(values, Mapping) else dict.fromkeys(names, values)
+
+
 def supervised_loss(loss: nn.Module, logits: Mapping[str, Tensor], mask: Image) -> Tensor:
     """Return the mean over modalities of a loss of logits and a mask. All modalities share a mask that is a tensor."""
-    masks = mask if isinstance(mask, Mapping) else dict.fromkeys(logits, mask)
+    masks = by_name(mask, logits)
     return torch.stack([loss(values, masks[name]) for name, values in logits.items()]).mean()
 
 

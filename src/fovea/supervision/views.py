@@ -1,7 +1,7 @@
 """Random views of normalized images and volumes, made on their device from torch's generators, so that runs resume."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fovea.runtime.bounds import Fraction, NonNegative
 from fovea.supervision.batch import Image
-from fovea.supervision.modalities import apply
+from fovea.supervision.modalities import UNNAMED, apply, by_name
 
 
 class View(nn.Module):
@@ -58,26 +58,37 @@ def gaussian(image: Tensor, sigma: Tensor, reach: int) -> Tensor:
     return values.view(image.shape)
 
 
+def boxes(image: Image, side: Tensor) -> Callable[[Tensor], Tensor]:
+    """Draw the place of a box in each image; return what tells whether a pixel is inside.
+
+    Args:
+        image: [B, C, *size], or a mapping of such by modality; all get the same box.
+        side: The part of each side of the image that the box has, [B].
+
+    Returns:
+        A function of tensors [B, C, *size] or [B, *size] that returns a mask with as many axes.
+    """
+    first = next(iter(by_name(image, [UNNAMED]).values()))
+    axes, side = first.dim() - 2, side[:, None]
+    start = (1 - side) * first.new_empty(len(first), axes).uniform_()
+
+    def inside(values: Tensor) -> Tensor:
+        found = torch.ones((), dtype=torch.bool, device=values.device)
+        for axis in range(-axes, 0):
+            place = (torch.arange(values.shape[axis], device=values.device) + 0.5) / values.shape[axis]
+            within = (place >= start[:, axis, None]) & (place < start[:, axis, None] + side)
+            found = found & within.view(len(start), *[-1 if at == axis else 1 for at in range(1 - values.dim(), 0)])
+        return found
+
+    return inside
+
+
 def cut_mix(image: Image, largest: Fraction) -> Callable[[Tensor], Tensor]:
     """Draw a box and another image for each image; return what pastes that box of the other one, in images and labels.
 
-    The box covers from 0 to `largest` of the image, with its proportions. All modalities get the same one. Yun et al.,
-    "CutMix", ICCV 2019.
+    The box covers from 0 to `largest` of the image, with its proportions. Yun et al., "CutMix", ICCV 2019.
     """
-    first = next(iter(image.values())) if isinstance(image, Mapping) else image
-    number, axes = len(first), first.dim() - 2
-    share = first.new_empty(number, 1).uniform_(0, largest).pow(1 / axes)
-    start = (1 - share) * first.new_empty(number, axes).uniform_()
-    other = torch.roll(torch.arange(number, device=first.device), 1)
-
-    def paste(values: Tensor) -> Tensor:
-        inside = torch.ones((), dtype=torch.bool, device=values.device)
-        for axis, side in enumerate(values.shape[values.dim() - axes :]):
-            place = (torch.arange(side, device=values.device) + 0.5) / side
-            within = (place >= start[:, axis, None]) & (place < start[:, axis, None] + share)
-            shape = [number, *[1] * (values.dim() - 1)]
-            shape[values.dim() - axes + axis] = side
-            inside = inside & within.view(shape)
-        return torch.where(inside, values[other], values)
-
-    return paste
+    first = next(iter(by_name(image, [UNNAMED]).values()))
+    share = first.new_empty(len(first)).uniform_(0, largest)
+    inside = boxes(image, share.pow(1 / (first.dim() - 2)))
+    return lambda values: torch.where(inside(values), values.roll(1, dims=0), values)
