@@ -79,3 +79,19 @@ class TestLabels:
         assert len(list((tmp_path / "stores").iterdir())) == 2
         trained = run("train", "-m", *folder(root), *swept, *PSEUDO)
         assert trained.status == 0, trained
+
+
+@pytest.mark.parametrize(("observer", "labels"), [("box", "boxes"), ("point", "points"), ("scribble", "scribbles")])
+def test_other_labels_from_masks_to_an_evaluation(
+    run: Run, root: Path, tmp_path: Path, observer: str, labels: str
+) -> None:
+    assert run("simulate", *folder(root), f"observer={observer}", "out=made").status == 0
+    line = [*folder(root), f"labels={labels}", "labels.path=made", "refine=none"]
+    training = [*line, *LIGHT, "supervision=band", "evaluate=[val]", "run_dir=RUN"]
+    error = run("train", *training, "store=store").error("train")
+    prepared = run("prepare", *pasted(error), "quality=masks")
+    assert prepared.status == 0, prepared
+    assert "Quality of labels" in (tmp_path / "store" / "quality.html").read_text()
+    trained = run("train", *training, "store=store")
+    assert trained.status == 0, trained
+    assert "shows no" not in trained.stdout and (tmp_path / "RUN/evaluate/val/contact_sheet.png").is_file()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,9 @@ import pytest
 from fovea.data.fixations import write_fixations
 from fovea.data.images.folder import Folder
 from fovea.data.store import Store, parameters
+from fovea.prepare.labels.boxes import Boxes
 from fovea.prepare.labels.gaze import Gaze
+from fovea.prepare.labels.scribbles import Scribbles
 from fovea.prepare.quality import drawn
 from fovea.prepare.refiners.unrefined import Unrefined
 from fovea.prepare.stage import prepare
@@ -149,6 +152,53 @@ class TestStore:
         run(root, "two", quality="masks", workers=2)
         run(root, "one", quality="masks")
         assert files(root / "one") == files(root / "two")
+
+
+class TestOtherLabels:
+    def boxes(self, root: Path) -> Survey:
+        """One box an image; that of b is outside it."""
+        rows = ["a.png,9,5,21,15", "b.png,9,5,99,15", "c.png,9,5,21,15"]
+        (root / "boxes.csv").write_text("\n".join(["IMAGE,x0,y0,x1,y1", *rows]))
+        label = Boxes(str(root / "boxes.csv"), "pixels", 0.6, 0.4)
+        options: dict[str, Any] = {"thresholds": (0.5,), "quality": "masks", "page": write_quality_page}
+        return prepare(Folder(root, test_fraction=0.0), label, Half(), root / "store", {"labels": "boxes"}, **options)
+
+    def test_one_wrong_box_does_not_stop_others(self, root: Path) -> None:
+        survey = self.boxes(root)
+        assert list(survey.failures) == ["b"] and "boxes.csv: line 3: 9, 5, 99, 15" in survey.failures["b"]
+        assert str(root) not in survey.failures["b"] and Store(root / "store").ids == ["a", "c"]
+
+    def test_quality_has_what_is_known_of_any_label(self, root: Path) -> None:
+        survey = self.boxes(root)
+        row, page = survey.rows["a"], (root / "store" / "quality.html").read_text()
+        assert row["label@0.5"] > 0.8 and row["map@0.5"] < 0.2 and {"coverage", "agreement", "peak_inside"} <= {*row}
+        assert not {"fixations", "dispersion", "inside"} & {*row}
+        assert str(survey.verdict()).startswith(
+            "the refinement makes the maps worse: Dice of the map 0.000, of the label"
+        )
+        assert "Quality of labels" in page and not re.search("fixation|gaze|EyeLink</span>|heatmap", page)
+
+    def test_a_folder_of_labels_is_compared_by_its_files(self, root: Path) -> None:
+        (root / "scribbles").mkdir()
+        stroke = np.full((20, 30), 255, np.uint8)
+        stroke[2:4], stroke[9:11, 12:18] = 0, 1
+        cv2.imwrite(str(root / "scribbles" / "a.png"), stroke)
+        label = Scribbles(str(root / "scribbles"), 255)
+        where = (Folder(root, test_fraction=0.0), label, Unrefined(), root / "store", {"labels": "scribbles"})
+        assert prepare(*where).counts["used"] == 1
+        (root / "scribbles" / ".hidden").write_text("of a file manager")
+        prepare(*where)
+        Store(root / "store").check({"labels": "scribbles"}, label.path)
+        stroke[0] = 0
+        cv2.imwrite(str(root / "scribbles" / "a.png"), stroke)
+        with pytest.raises(ValueError, match=r"its maps were made from another file than labels\.path=.*scribbles"):
+            prepare(*where)
+        with pytest.raises(ValueError, match=r"scribbles is not the file that its maps were made from"):
+            Store(root / "store").check({"labels": "scribbles"}, label.path)
+
+    def test_a_path_is_needed(self, root: Path) -> None:
+        with pytest.raises(ValueError, match=r"labels\.path is not given"):
+            prepare(Folder(root), Scribbles(None, 255), Unrefined(), root / "store", {})  # type: ignore[arg-type]
 
 
 class TestFailures:
