@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,23 @@ def reference(real_data: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is missing")
     return folder
+
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--dump-dom"),
+)
+
+
+@pytest.fixture(scope="session")
+def browse() -> Callable[..., str]:
+    """Return the DOM of a page after its scripts have run, with more flags; skip the test without Chromium."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no Chromium here")
+
+    def dumped(page: Path, *flags: str) -> str:
+        arguments = [browser, *FLAGS, *flags, f"--user-data-dir={page.parent / 'profile'}", page.as_uri()]
+        return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120).stdout
+
+    return dumped

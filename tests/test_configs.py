@@ -53,7 +53,7 @@ def composed(command: str, *overrides: str) -> DictConfig:
     """Compose a command with Hydra's own part, and give mandatory keys a value."""
     if command == "import":
         overrides = ("format=maps", *overrides)
-    if command in ("prepare", "simulate", "train") and not any(map(CHOOSES_DATA.match, overrides)):
+    if command in ("collect", "prepare", "simulate", "train") and not any(map(CHOOSES_DATA.match, overrides)):
         overrides = ("data=kvasir", *overrides)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose(command, overrides=["hydra.run.dir=RUN", *overrides], return_hydra_config=True)

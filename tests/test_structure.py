@@ -13,7 +13,7 @@ LAYERS = [
     {"cli"},
     {"report"},
     {"engine"},
-    {"prepare", "simulate", "importers"},
+    {"prepare", "simulate", "importers", "collect"},
     {"data"},
     {"supervision"},
     {"models", "metrics", "sweeps"},
@@ -115,7 +115,7 @@ def test_engine_alone_imports_lightning() -> None:
     assert {name for name in users if package_of(name) != "engine"} == set()
 
 
-@pytest.mark.parametrize("package", ["cli", "report", "prepare", "simulate", "importers", "runtime"])
+@pytest.mark.parametrize("package", ["cli", "report", "prepare", "simulate", "importers", "collect", "runtime"])
 def test_starts_without_torch(package: str) -> None:
     for module in sorted(name for name in MODULES if package_of(name) == package):
         reached = imported_at_start(module)

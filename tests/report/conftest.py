@@ -1,8 +1,6 @@
 """Run folders as `fovea-train` leaves them, without a training."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,23 +109,3 @@ def make_run(tmp_path: Path) -> MakeRun:
         return write_run(tmp_path / "runs" / name, changes, **how)
 
     return make
-
-
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--dump-dom"),
-)
-
-
-@pytest.fixture(scope="session")
-def browse() -> Callable[[Path], str]:
-    """Return the DOM of a page after its scripts have run; skip the test without Chromium."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
-        pytest.skip("no Chromium here")
-
-    def dumped(page: Path) -> str:
-        arguments = [browser, *FLAGS, f"--user-data-dir={page.parent / 'profile'}", page.as_uri()]
-        return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120).stdout
-
-    return dumped

@@ -13,8 +13,8 @@ from fovea.runtime.help import groups
 
 TEXTS = (
     *("backbone.encoder_weights", "backbone.pretrained", "baseline", "checkpoint", "ckpt_path", "compare"),
-    *("data.cache.folder", "data.dataset.list", "data.gaze.path", "data.name", "data.root", "hydra.run.dir"),
-    *("hydra.sweep.dir", "input", "labels.path", "out", "run_dir", "runs", "source", "store"),
+    *("data.cache.folder", "data.dataset.list", "data.gaze.path", "data.name", "data.root", "format.shown"),
+    *("hydra.run.dir", "hydra.sweep.dir", "input", "labels.path", "out", "run_dir", "runs", "source", "store"),
 )
 """Keys of paths and names, whose values are never numbers, booleans or Hydra's syntax."""
 

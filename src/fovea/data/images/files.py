@@ -107,7 +107,7 @@ def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
 @cache
 def warn_orientations(folder: Path, paths: tuple[Path, ...]) -> None:
     """Log, once per folder, how many images have an EXIF orientation that is not applied."""
-    found = [path.name for path in paths if path.suffix.lower() in SUFFIXES and _is_turned(path)]
+    found = [path.name for path in paths if path.suffix.lower() in SUFFIXES and is_turned(path)]
     if found:
         log.warning(
             "%s: %d of %d images have an EXIF orientation, which is not applied; masks and fixations must have the "
@@ -119,7 +119,7 @@ def warn_orientations(folder: Path, paths: tuple[Path, ...]) -> None:
         )
 
 
-def _is_turned(path: Path) -> bool:
+def is_turned(path: Path) -> bool:
     """Return whether the header of a file has an orientation other than 1, as far as it can be opened."""
     with suppress(ValueError), opened(path) as image:
         if image.format != "PNG" or "exif" in image.info:  # Pillow would decode a PNG to look behind its pixels

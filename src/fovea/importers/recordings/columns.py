@@ -10,6 +10,7 @@ import numpy as np
 
 from fovea.importers.recordings.convert import import_recordings
 from fovea.importers.recordings.rows import GazeRows, check_coordinates
+from fovea.importers.recordings.shown import SHOWN, add_shown
 from fovea.importers.recordings.table import LOST, Names, Table, listed, read_table, unit_of
 from fovea.importers.recordings.trial import (
     Recording,
@@ -66,12 +67,17 @@ class ColumnReader:
     file: str
     delimiter: str | None
     patterns: Sequence[str]
+    shown: str | None
+    shown_offset: float
 
     def __post_init__(self) -> None:
         """Refuse unknown and missing columns, and invalid regular expressions."""
         # Null in YAML, so that a command can set a whole mapping.
         for argument in ("samples", "where", "event", "eyes"):
             object.__setattr__(self, argument, dict(getattr(self, argument) or {}))
+        if self.shown:
+            known = {"columns": {**self.columns, **SHOWN}, "name": "column", "message": None, "clock": "device"}
+            vars(self).update(known)
         if unknown := sorted({*self.columns, *self.samples}.difference(_COLUMNS)):
             raise ValueError(f"columns.{unknown[0]} is not a column; choose from {', '.join(_COLUMNS)}")
         needed = ["x", "y", *(["image"] if self.name == "column" else []), *([] if self._has_fixations else ["start"])]
@@ -108,6 +114,10 @@ class ColumnReader:
                 raise ValueError(f"{path}: no row matches format.where.{column}={patterns}; the column has {cells}")
             table = table if mask is None else table.take(np.flatnonzero(mask).tolist())
         table.check_lengths()
+        if self.shown:
+            start = [*listed(self.columns.get("start")), *listed(samples.get("start"))]
+            time = self._times(table, {"start": start}, "start", (0.4, 100.0), needed=True)
+            table = add_shown(table, Path(self.shown).expanduser(), time, self.shown_offset)
         ranks = {session: rank for rank, session in enumerate(dict.fromkeys(self._sessions(table)))}
         order = [ranks[session] for session in self._sessions(table)]
         table = table.take(np.argsort(order, kind="stable").tolist())  # each recording apart, if their rows alternate

@@ -1,0 +1,38 @@
+"""`fovea-collect`: a page on which people label images in a browser."""
+
+import logging
+from pathlib import Path
+
+from fovea.runtime.app import Config, command
+from fovea.runtime.errors import first_few
+
+log = logging.getLogger(__name__)
+OPTIONS = (
+    *("mode", "structure", "size", "radius", "blur", "brush", "interval"),
+    *("embed", "practice", "split", "count", "seed"),
+)
+
+
+@command("collect")
+def main(config: Config) -> None:
+    """Write `out/collect.html` for the images of `data.root`."""
+    from fovea.collect.page import PAGE, write_page
+    from fovea.data.images.source import folder_of
+    from fovea.runtime.bounds import check
+    from fovea.runtime.config import config_folder
+
+    data, out, options = config["data"], Path(config["out"]), {key: config[key] for key in OPTIONS}
+    check(write_page, options, "")
+    known = (config_folder() / "data" / f"{data['name']}.yaml").is_file()
+    words = [f"data={data['name']}"] if known else ["data=folder", f"data.name={data['name']}"]
+    dataset = folder_of(data)(root=data["root"])
+    count, failures = write_page(dataset, out, [*words, f"data.root={dataset.root.absolute()}"], **options)
+    log.info("%d images in %s (%.1f MB)", count, out / PAGE, (out / PAGE).stat().st_size / 1e6)
+    if failures:
+        raise ValueError(
+            f"{len(failures)} images are not on the page, the other {count} are: {first_few(failures.values(), 2)}"
+        )
+
+
+if __name__ == "__main__":
+    main()

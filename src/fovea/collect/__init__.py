@@ -1,0 +1,1 @@
+"""A page on which people label images in a browser."""

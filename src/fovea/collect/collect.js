@@ -1,0 +1,283 @@
+"use strict";
+const $ = id => document.getElementById(id);
+const study = JSON.parse($("study").textContent);
+const { mode, images } = study;
+const frame = $("frame"), marks = $("marks");
+const draws = ["click", "box", "scribble"].includes(mode);
+const clock = () => performance.timeOrigin + performance.now(); // ms since 1970 that never go back while the page is open
+let observer = "", at = -1, image = null, record = null;
+let since = null; // performance clock; null while nothing is shown
+let label = 1, drawing = null, pointer = null, again = null, saved = false;
+
+// One entry of the local storage for each image and observer, so that every mark is kept at once.
+const memory = new Map(); // what the storage refused
+const slot = n => `fovea-collect/${study.key}/${observer}/${n}`;
+function stored(n) {
+  try { return JSON.parse(memory.get(slot(n)) ?? localStorage.getItem(slot(n))); } catch { return null; }
+}
+function keep() {
+  if (at < 0) return;
+  saved = false;
+  const text = JSON.stringify(record);
+  try { localStorage.setItem(slot(at), text); memory.delete(slot(at)); } catch {
+    memory.set(slot(at), text);
+    hint("This browser cannot keep more. Save the file before you close the page: Pause, then Save.", true);
+  }
+}
+const records = () => images.map((each, n) => [each, stored(n)]).filter(([, found]) => found?.done);
+const undone = () => { const n = images.findIndex((each, n) => !stored(n)?.done); return n < 0 ? images.length : n; };
+
+function view(name) { document.body.dataset.view = name; }
+function hint(text, loud = false) { $("hint").textContent = text; $("hint").classList.toggle("loud", loud); }
+
+// Time runs only while the image is shown.
+function run() {
+  view("work");
+  since = performance.now();
+  record.start ??= Math.round(clock());
+  if (mode === "screen") requestAnimationFrame(() => requestAnimationFrame(() => { // the frame after the one that has the image
+    if (since !== null) record.shown.push([...onScreen(), clock(), null, performance.now(), null]);
+  }));
+}
+function stop() {
+  if (since === null) return;
+  record.seconds += (performance.now() - since) / 1000;
+  since = drawing = pointer = null;
+  const last = record.shown.at(-1);
+  if (last && last[7] === null) { last[5] = clock(); last[7] = performance.now(); last.splice(0, 4, ...same(last)); }
+}
+// The rectangle in pixels of the screen, known only in full screen; empty if it changed while the image was shown.
+function onScreen() {
+  const box = frame.getBoundingClientRect(), ratio = devicePixelRatio;
+  if (!document.fullscreenElement) return ["", "", "", ""];
+  return [box.left, box.top, box.width, box.height].map(value => Math.round(value * ratio * 10) / 10);
+}
+const same = row => row.slice(0, 4).every((value, i) => value === onScreen()[i]) ? row.slice(0, 4) : ["", "", "", ""];
+
+async function show(n) {
+  [at, image, since, label] = [n, n < 0 ? study.practice : images[n], null, 1];
+  record = (n >= 0 && stored(n)) || { seconds: 0, start: null, marks: [], samples: [], shown: [], done: false };
+  const part = $("sharp");
+  $("soft").src = image.src;
+  const opened = await new Promise(ready => Object.assign(part, { onload: () => ready(true), onerror: () => ready(false), src: image.src }));
+  if (!opened) {
+    rest("An image cannot be opened", `${image.name}: put ${image.src.slice(0, 40)} back beside this page.`, () => show(n));
+    return;
+  }
+  if (at !== n) return;
+  hint(n < 0 ? `Practice, not saved. ${study.task}` : study.task);
+  $("count").textContent = n < 0 ? "practice" : `${n + 1} of ${images.length}`;
+  $("bar").firstChild.style.width = `${100 * Math.max(n, 0) / images.length}%`;
+  place(); choose(1); window_at(null); draw(); run();
+  if (images[n + 1]) new Image().src = images[n + 1].src; // in the cache when it is needed
+}
+function next() {
+  if (since === null || drawing) return;
+  const classes = new Set(record.marks.map(mark => mark.c));
+  if (mode === "scribble" && classes.size === 1)
+    return hint(`Also draw ${classes.has(1) ? "on the background" : `in the ${study.structure}`}, or undo.`, true);
+  stop();
+  record.done = true;
+  keep();
+  at + 1 < images.length ? show(at + 1) : finish();
+}
+function rest(title, text, then) {
+  stop();
+  again = then;
+  $("rest-title").textContent = title;
+  $("rest-text").textContent = text;
+  $("save-now").disabled = !records().length;
+  view("rest");
+}
+const done = () => `${records().length} of ${images.length} images are done.`;
+const pause = () => since !== null && rest("Pause", done(), run);
+async function resume() {
+  if (mode === "screen") await full();
+  again?.();
+}
+const full = () => document.documentElement.requestFullscreen?.().catch(() => {});
+
+function finish() {
+  const seconds = records().reduce((sum, [, each]) => sum + each.seconds, 0);
+  $("summary").textContent = `${images.length} images, ${(seconds / 60).toFixed(1)} min.`;
+  $("command").textContent = study.next.join("\n").replaceAll("{file}", file());
+  view("end");
+  if (document.fullscreenElement) document.exitFullscreen();
+}
+
+// Geometry: the long side has the stated size, less only in a small window.
+function place() {
+  const { width, height } = image, room = mode === "screen" ? [innerWidth, innerHeight] : [innerWidth - 16, innerHeight - 120];
+  const scale = Math.min(study.size / Math.max(width, height), room[0] / width, room[1] / height);
+  const share = scale * Math.max(width, height) / study.size;
+  frame.style.width = `${width * scale}px`;
+  frame.style.height = `${height * scale}px`;
+  frame.style.setProperty("--radius", `${study.radius * share}px`);
+  frame.style.setProperty("--blur", `${study.blur * share}px`);
+  marks.setAttribute("viewBox", `0 0 ${width} ${height}`);
+}
+const stated = () => study.size / Math.max(image.width, image.height);
+function spot(event) { // in pixels of the image
+  const box = frame.getBoundingClientRect(), inside = (value, side) => Math.round(10 * Math.min(Math.max(value, 0), side)) / 10;
+  return [inside((event.clientX - box.left) / box.width * image.width, image.width),
+    inside((event.clientY - box.top) / box.height * image.height, image.height)];
+}
+
+// Reveal: a window at the pointer, and its place at equal times, also at rest.
+function window_at(event) {
+  pointer = event && spot(event);
+  const box = frame.getBoundingClientRect();
+  frame.style.setProperty("--x", event ? `${event.clientX - box.left}px` : "-9999px");
+  frame.style.setProperty("--y", event ? `${event.clientY - box.top}px` : "-9999px");
+}
+if (mode === "reveal") {
+  for (const name of ["pointerdown", "pointermove"]) frame.addEventListener(name, event => since !== null && window_at(event));
+  for (const name of ["pointerleave", "pointercancel"]) frame.addEventListener(name, () => window_at(null));
+  addEventListener("pointerup", event => event.pointerType === "touch" && window_at(null));
+  setInterval(() => {
+    if (since === null || !pointer) return;
+    const [x, y] = pointer.map(value => Math.round(10 * value * stated()) / 10);
+    record.samples.push(Math.round(clock() - record.start), x, y);
+  }, study.interval);
+}
+
+// Click, box, scribble: a mark follows the pointer until it is released.
+if (draws) {
+  frame.addEventListener("contextmenu", event => event.preventDefault());
+  frame.addEventListener("pointerdown", event => {
+    if (since === null || drawing || event.button > 2 || event.button === 1) return;
+    event.preventDefault();
+    const c = mode === "box" ? 1 : event.button === 2 ? 0 : label;
+    drawing = { id: event.pointerId, c, w: Math.round(10 * study.brush / stated()) / 10, p: [spot(event)] };
+    draw();
+  });
+  addEventListener("pointermove", event => {
+    if (drawing?.id !== event.pointerId) return;
+    const point = spot(event);
+    if (mode === "scribble") { if (`${point}` !== `${drawing.p.at(-1)}`) drawing.p.push(point); }
+    else drawing.p = mode === "click" ? [point] : [drawing.p[0], point];
+    draw();
+  });
+  addEventListener("pointerup", event => {
+    if (drawing?.id !== event.pointerId) return;
+    const { c, w, p } = drawing, [first, last] = [p[0], p.at(-1)];
+    drawing = null;
+    const thin = Math.min(Math.abs(first[0] - last[0]), Math.abs(first[1] - last[1])) * stated() < 4; // an accident
+    if (mode !== "box" || !thin) { record.marks.push({ c, w, p }); hint(study.task); keep(); }
+    draw();
+  });
+  addEventListener("pointercancel", event => { if (drawing?.id === event.pointerId) { drawing = null; draw(); } });
+}
+function undo() {
+  if (since === null || drawing || !record.marks.pop()) return;
+  keep();
+  draw();
+}
+function choose(c) {
+  label = c;
+  for (const each of [0, 1]) $(`class-${each}`).setAttribute("aria-pressed", String(each === c));
+}
+function draw() {
+  marks.replaceChildren();
+  $("undo").disabled = !record.marks.length;
+  const add = (tag, classes, attributes) => {
+    const part = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    part.setAttribute("class", classes);
+    for (const [name, value] of Object.entries(attributes)) part.setAttribute(name, value);
+    marks.append(part);
+  };
+  for (const { c, w, p } of [...record.marks, ...(drawing ? [drawing] : [])]) {
+    const kind = c ? "" : " zero", [[x, y]] = p, [x1, y1] = p.at(-1), r = 9 / stated();
+    const box = { x: Math.min(x, x1), y: Math.min(y, y1), width: Math.abs(x1 - x), height: Math.abs(y1 - y) };
+    for (const layer of ["halo", "mark"]) {
+      if (mode === "click" && c) add("circle", layer + kind, { cx: x, cy: y, r });
+      if (mode === "click" && !c) add("rect", layer + kind, { x: x - r * .8, y: y - r * .8, width: r * 1.6, height: r * 1.6 });
+      if (mode === "box") add("rect", layer, box);
+    }
+    if (mode === "scribble") add("polyline", `stroke${kind}`, { points: [...p, p.at(-1)].join(" "), "stroke-width": w });
+  }
+}
+
+// The file.
+const cell = value => /[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value;
+function file() {
+  const who = observer.replace(/[^\p{L}\p{N}_-]+/gu, "-");
+  return `${study.file}${who && `_${who}`}.${mode === "scribble" ? "json" : "csv"}`;
+}
+const sides = ({ width, height }) => [width, height].map(side => Math.round(side * study.size / Math.max(width, height) * 10) / 10);
+const screenSize = () => [screen.width, screen.height].map(side => Math.round(side * devicePixelRatio));
+const edges = ([[x, y], [u, v]]) => [Math.min(x, u), Math.min(y, v), Math.max(x, u), Math.max(y, v)];
+const rows = {
+  click: (name, { marks, seconds }) => marks.map(({ c, p }) => [name, ...p[0], c, observer, seconds.toFixed(1)]),
+  box: (name, { marks, seconds }) => marks.map(({ p }) => [name, ...edges(p), observer, seconds.toFixed(1)]),
+  reveal: (name, { samples, start }, each) => Array.from({ length: samples.length / 3 }, (_, i) =>
+    [name, observer, start + samples[3 * i], samples[3 * i + 1], samples[3 * i + 2], 0, 0, ...sides(each)]),
+  screen: (name, { shown }) => shown.filter(row => row[7] !== null).map(row =>
+    [name, observer, ...row.slice(0, 4), ...screenSize(), ...row.slice(4).map(time => time.toFixed(1))]),
+};
+function content() {
+  if (mode !== "scribble") {
+    const table = records().flatMap(([each, found]) => rows[mode](each.name, found, each));
+    return [study.columns, ...table].map(row => row.map(cell).join(",")).join("\n") + "\n";
+  }
+  const listed = records().map(([{ name, width, height }, { seconds, marks }]) => ({
+    image: name, width, height, seconds: Number(seconds.toFixed(1)), strokes: marks.map(({ c, w, p }) => ({ class: c, width: w, points: p })) }));
+  return JSON.stringify({ format: "fovea-collect scribbles 1", observer, images: listed });
+}
+function save() {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([content()], { type: mode === "scribble" ? "application/json" : "text/csv" }));
+  link.download = file();
+  link.click();
+  saved = true;
+}
+
+// Start.
+const name = () => $("observer").value.trim();
+function announce() {
+  observer = name();
+  const n = undone();
+  $("go").textContent = n === 0 ? "Start" : n < images.length ? "Continue" : "Go to the end";
+  $("progress-note").textContent = n === 0 ? `${images.length} images${study.practice ? ", after one for practice" : ""}.` : done();
+}
+async function begin(event) {
+  event.preventDefault();
+  observer = name();
+  document.activeElement?.blur();
+  if (mode === "screen") await full();
+  const n = undone();
+  n === images.length ? finish() : await show(n === 0 && study.practice && !stored(0) ? -1 : n);
+}
+const opens = ({ src }) => new Promise(ready => Object.assign(new Image(), { onload: () => ready(true), onerror: () => ready(false), src }));
+async function check() {
+  const found = await Promise.all(images.map(opens)), gone = images.filter((_, n) => !found[n]);
+  if (!gone.length) return;
+  const few = gone.slice(0, 5).map(({ name, src }) => `${src} (${name})`).join(", ");
+  $("progress-note").textContent = `${gone.length} of ${images.length} images cannot be opened: ${few}${gone.length > 5 ? ", …" : ""}. Put them back beside this page, and reload it.`;
+  $("progress-note").style.color = "var(--one)";
+  $("go").disabled = true;
+}
+$("observer").addEventListener("input", announce);
+$("begin").addEventListener("submit", begin);
+const press = { next, undo, pause, resume, save, "save-now": save, "class-1": () => choose(1), "class-0": () => choose(0),
+  forget() {
+    if (!confirm("Delete all labels of this page and this name from the browser?")) return;
+    images.forEach((_, n) => localStorage.removeItem(slot(n)));
+    memory.clear();
+    announce();
+    view("start");
+  } };
+for (const [id, action] of Object.entries(press)) $(id).addEventListener("click", () => { document.activeElement?.blur(); action(); });
+addEventListener("keydown", event => {
+  const shown = document.body.dataset.view, key = event.code === "Space" ? " " : event.key.toLowerCase();
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !["work", "rest"].includes(shown)) return;
+  const action = shown === "rest" ? { p: resume, " ": resume }[key] : { " ": next, u: draws && undo, p: pause, c: draws && (() => choose(1 - label)) }[key];
+  if (action) { event.preventDefault(); action(); }
+});
+addEventListener("resize", () => image && place());
+document.addEventListener("visibilitychange", () => document.hidden && pause());
+document.addEventListener("fullscreenchange", () => mode === "screen" && !document.fullscreenElement && since !== null &&
+  rest("Not in full screen", "The place of the image on the screen is known only in full screen.", run));
+addEventListener("beforeunload", event => memory.size && !saved && event.preventDefault());
+announce();
+if (!study.embedded) check();

@@ -1,0 +1,178 @@
+"""Write the page: one HTML file with its own script, which needs neither a server nor the network."""
+
+import base64
+import hashlib
+import io
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from fovea.data.images.files import is_turned
+from fovea.data.images.folder import Folder
+from fovea.data.images.synthetic import draw
+from fovea.runtime.bounds import Count, Positive, Seed
+from fovea.runtime.files import make_folder, write_bytes, write_text
+
+PAGE = "collect.html"
+TASKS = {
+    "reveal": "Look for the {0} through the window. Rest on it as long as you look at it.",
+    "click": "Click the {0}, once or several times. The right button, or C, marks background.",
+    "box": "Drag a box around each {0}.",
+    "scribble": "Draw a line in the {0}. Then draw one on the background, with the right button or C.",
+    "screen": "Look at each image for the {0}. Space shows the next image, P pauses.",
+}
+"""What the page asks for, by mode; {0} is the structure."""
+FILES = {"reveal": "reveal", "click": "points", "box": "boxes", "scribble": "scribbles", "screen": "screen"}
+_PLACE = ("left", "top", "width", "height")
+_TIMES = ("screen_width", "screen_height", "onset", "end", "onset_performance", "end_performance")
+COLUMNS = {
+    "reveal": ("image", "observer", "t", "x", "y", *_PLACE),
+    "click": ("IMAGE", "x", "y", "class", "observer", "seconds"),
+    "box": ("IMAGE", "x0", "y0", "x1", "y1", "observer", "seconds"),
+    "scribble": (),  # JSON
+    "screen": ("image", "observer", *_PLACE, *_TIMES),
+}
+"""Columns of the saved CSV by mode."""
+_GAZE = "fovea-prepare {data} labels.path=fixations.csv"
+_IMPORT = "fovea-import format=collect source={file} {data} "
+NEXT = {
+    "reveal": [_IMPORT + "detection.unit=px detection.dispersion={radius} out=fixations.csv", _GAZE],
+    "click": ["fovea-prepare {data} labels=points labels.path={file}"],
+    "box": ["fovea-prepare {data} labels=boxes labels.path={file}"],
+    "scribble": [_IMPORT + "out=scribbles", "fovea-prepare {data} labels=scribbles labels.path=scribbles"],
+    "screen": ["fovea-import format=… source=RECORDING format.shown={file} {data} out=fixations.csv", _GAZE],
+}
+"""The commands that read the saved file, by mode."""
+
+
+class Shown(NamedTuple):
+    """An image for a browser: the suffix of its format, the bytes, and height and width."""
+
+    suffix: str
+    data: bytes
+    size: tuple[int, int]
+
+    def url(self) -> str:
+        """Return the image as a data URL."""
+        return f"data:image/{self.suffix[1:]};base64,{base64.b64encode(self.data).decode()}"
+
+
+def write_page(
+    dataset: Folder,
+    out: Path,
+    words: Sequence[str],
+    mode: Literal["reveal", "click", "box", "scribble", "screen"],
+    structure: str,
+    size: Count,
+    radius: Positive,
+    blur: Positive,
+    brush: Positive,
+    interval: Positive,
+    embed: Literal[True, False],
+    practice: Literal[True, False],
+    split: Literal["train", "val", "test"] | None,
+    count: Count | None,
+    seed: Seed,
+) -> tuple[int, dict[str, str]]:
+    """Write `out/collect.html`; return the number of images on it, and why an image is not, by ID.
+
+    The images are in a random order that depends only on their IDs and the seed. `out` is a new folder, or one that
+    this function wrote. `words` of a command line choose the data set; the page shows them at its end.
+    `configs/collect.yaml` describes the other arguments.
+
+    Raises:
+        ValueError: `out` has other files or cannot be written, or no image can be shown.
+    """
+    if out.is_dir() and any(out.iterdir()) and not (out / PAGE).is_file():
+        raise ValueError(f"out: {out} has other files, and fovea-collect did not write it; set another out")
+    ids = dataset.splits()[split] if split is not None else dataset.ids
+    dataset.check(ids, masks=False)
+    ids = [ids[place] for place in np.random.default_rng(seed).permutation(len(ids))][:count]
+    images, digests, failures = _images(dataset, ids, None if embed else make_folder(out / "images"))
+    if not images:
+        raise ValueError(f"{dataset.root}: no image to show; {next(iter(failures.values()), 'the split is empty')}")
+    commands = [line.replace("{data}", shlex.join(words)) for line in NEXT[mode]]
+    study: dict[str, Any] = {
+        "mode": mode,
+        "structure": structure,
+        "task": TASKS[mode].format(structure),
+        "size": size,
+        "radius": radius,
+        "blur": blur,
+        "brush": brush,
+        "interval": interval,
+        "embedded": embed,
+        "practice": _practice(seed) if practice else None,
+        "file": FILES[mode],
+        "columns": COLUMNS[mode],
+        "next": [line.replace("{radius}", f"{radius:g}") for line in commands],
+        "images": images,
+    }
+    study["key"] = hashlib.sha256(json.dumps([study, digests]).encode()).hexdigest()[:16]
+    write_text(out / PAGE, _render({"title": f"Mark the {structure}", "study": study, **study}))
+    return len(images), failures
+
+
+def _images(
+    dataset: Folder, ids: Sequence[str], folder: Path | None
+) -> tuple[list[dict[str, object]], list[str], dict[str, str]]:
+    """Return images for the page, the hashes of their files, and why an image cannot be shown; fill the folder."""
+    images: list[dict[str, object]] = []
+    digests: list[str] = []
+    failures: dict[str, str] = {}
+    for image_id in tqdm(ids, desc="fovea-collect", unit="image", delay=1):
+        try:
+            shown = shown_image(dataset, image_id)
+        except ValueError as error:
+            failures[image_id] = str(error)
+            continue
+        file = f"{len(images) + 1:04d}{shown.suffix}"  # tells nothing about the image
+        if folder is not None:
+            write_bytes(folder / file, shown.data)
+        name, (height, width) = dataset.image_path(image_id).name, shown.size
+        source = shown.url() if folder is None else f"{folder.name}/{file}"
+        images.append({"name": name, "src": source, "height": height, "width": width})
+        digests.append(hashlib.sha256(shown.data).hexdigest())
+    return images, digests, failures
+
+
+def shown_image(dataset: Folder, image_id: str) -> Shown:
+    """Return an image as the data set decodes it: the file itself where a browser shows the same, else a PNG.
+
+    Raises:
+        ValueError: the image cannot be decoded.
+    """
+    path, pixels = dataset.image_path(image_id), dataset.image(image_id)
+    size = (pixels.shape[0], pixels.shape[1])
+    suffix = {".jpg": ".jpeg"}.get(path.suffix.lower(), path.suffix.lower())
+    if suffix in (".png", ".jpeg") and dataset.range is None and not is_turned(path):
+        return Shown(suffix, path.read_bytes(), size)
+    return Shown(".png", _png(pixels), size)
+
+
+def _practice(seed: int) -> dict[str, object]:
+    """Return a generated image for practice."""
+    pixels, _ = draw(np.random.default_rng(seed), 480)
+    shown = Shown(".png", _png(pixels), (pixels.shape[0], pixels.shape[1]))
+    return {"name": "practice", "src": shown.url(), "height": shown.size[0], "width": shown.size[1]}
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _render(content: Mapping[str, object]) -> str:
+    """Fill the template; all text is escaped, and a missing name is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # slow to import
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.get_template("collect.html.jinja").render(content)

@@ -1,0 +1,147 @@
+"""`fovea-collect` in a real browser: a pointer labels known lesions, and the saved file becomes maps of them."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fovea.data.store import Store
+
+from .commands import Result, Run, folder
+
+Browse = Callable[..., str]
+LESIONS = {  # fractions of the sides: center and half axes
+    "a": (0.35, 0.4, 0.14, 0.12),
+    "<b>&'x": (0.62, 0.55, 0.12, 0.16),
+    "ü 3": (0.5, 0.3, 0.15, 0.13),
+}
+SIZE = (150, 200)
+# What the page needs from a headless browser that draws no frames, keeps no files and has no screen.
+BEFORE = """
+const errors = [];
+addEventListener("error", event => errors.push(event.message));
+addEventListener("unhandledrejection", event => errors.push(String(event.reason)));
+window.requestAnimationFrame = then => setTimeout(() => then(performance.now()), 16);
+URL.createObjectURL = blob => { window.blob = blob; return "#"; };
+HTMLAnchorElement.prototype.click = function () { window.file = this.download; };
+"""
+DRIVER = """
+const out = [];
+const wait = ms => new Promise(then => setTimeout(then, ms));
+const put = (type, [x, y], more = {}) => {
+  const box = frame.getBoundingClientRect();
+  const place = { clientX: box.left + x * box.width, clientY: box.top + y * box.height };
+  frame.dispatchEvent(new PointerEvent(type, { bubbles: true, cancelable: true, pointerId: 1, pointerType: "pen", ...place, ...more }));
+};
+const drag = (points, button = 0) => {
+  put("pointerdown", points[0], { button });
+  points.forEach(point => put("pointermove", point));
+  put("pointerup", points.at(-1), { button });
+};
+const key = code => document.dispatchEvent(new KeyboardEvent("keydown", { bubbles: true, key: code, code: code === " " ? "Space" : "" }));
+const start = async who => { $("observer").value = who; $("observer").dispatchEvent(new Event("input")); $("go").click(); await wait(300); };
+const next = async () => { key(" "); await wait(300); };
+const lesion = () => lesions[image.name.slice(0, -4)];
+const around = (share, turn) => {
+  const [x, y, a, b] = lesion();
+  return [x + a * share * Math.cos(turn), y + b * share * Math.sin(turn)];
+};
+const saved = async () => { $("save").click(); return window.blob.text(); };
+"""
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Return a data set of noise with one bright ellipse in each image, and its mask."""
+    root, rng = tmp_path / "data set", np.random.default_rng(0)
+    y, x = ((np.arange(side) + 0.5) / side for side in SIZE)
+    for name, (cx, cy, a, b) in LESIONS.items():
+        mask = (((x - cx) / a)[None, :] ** 2 + ((y - cy) / b)[:, None] ** 2) <= 1
+        pixels = rng.integers(0, 60, (*SIZE, 3)) + 150 * mask[..., None]
+        for kind, values in {"images": pixels, "masks": mask * 255}.items():
+            (root / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values.astype(np.uint8)).save(root / kind / f"{name}.png")
+    return root
+
+
+def drive(browse: Browse, page: Path, script: str) -> list:
+    """Open a page, run a script beside it under virtual time, and return its list `out`; no error may occur."""
+    opened = page.with_name("opened.html")
+    lesions = json.dumps({name: list(values) for name, values in LESIONS.items()})
+    lesions = lesions.replace("<", "\\u003c")
+    end = "document.body.dataset.out = encodeURIComponent(JSON.stringify([...out, errors]));"
+    text = page.read_text(encoding="utf-8").replace("<body", f"<script>{BEFORE}</script><body", 1)
+    steps = f"try {{ {script} }} catch (error) {{ errors.push(String(error)); }} {end}"
+    body = f"(async () => {{ const lesions = {lesions};\n{DRIVER}\n{steps} }})();"
+    text = text.replace("</body>", f"<script>{body}</script></body>")
+    opened.write_text(text, encoding="utf-8")
+    dom = browse(opened, "--virtual-time-budget=60000", "--window-size=1200,1000")
+    left = re.search(r'data-out="([^"]*)"', dom)
+    assert left is not None, dom[-3000:]
+    *found, errors = json.loads(unquote(left.group(1)))
+    assert errors == []
+    return found
+
+
+def collected(run: Run, root: Path, mode: str, *more: str) -> Path:
+    """Write the page of a mode."""
+    result = run("collect", *folder(root), f"mode={mode}", f"out={mode}", *more)
+    assert result.status == 0 and result.errors == [], result
+    return Path(mode, "collect.html").absolute()
+
+
+def write(file: str, text: str) -> None:
+    Path(file).write_text(text, encoding="utf-8")
+
+
+def dice(root: Path, store: str, threshold: float) -> list[float]:
+    """Return Dice of each map with the known lesion."""
+    scores = []
+    for name in LESIONS:
+        mask = np.asarray(Image.open(root / "masks" / f"{name}.png")) > 0
+        found = Store(Path(store)).read(name) >= threshold
+        scores.append(2 * (mask & found).sum() / (mask.sum() + found.sum()))
+    return scores
+
+
+def prepared(run: Run, root: Path, *line: str) -> Result:
+    result = run("prepare", *folder(root), "refine=none", "store=maps", *line)
+    assert result.status == 0, result
+    return result
+
+
+LOOK = """
+await start("Ann");
+out.push($("count").textContent);
+put("pointermove", [.5, .5]); await wait(500); await next(); // practice
+for (let n = 0; n < images.length; n++) {
+  for (let t = 0; t < 80; t++) { put("pointermove", around(.75 * Math.sqrt(t / 80), t * .6)); await wait(40); }
+  if (n === 1) { key("p"); await wait(3000); key("p"); await wait(50); }
+  await next();
+}
+out.push(document.body.dataset.view, $("summary").textContent, await saved(), window.file, $("command").textContent);
+"""
+
+
+def test_a_moved_window_becomes_a_map_of_the_lesion(browse: Browse, run: Run, images: Path) -> None:
+    pytest.importorskip("pymovements")
+    count, view, summary, text, file, command = drive(browse, collected(run, images, "reveal"), LOOK)
+    assert (count, view, file) == ("practice", "end", "reveal_Ann.csv") and summary.startswith("3 images, 0.2 min")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {row["image"] for row in rows} == {f"{name}.png" for name in LESIONS}
+    assert {row["observer"] for row in rows} == {"Ann"} and {row["width"] for row in rows} == {"800"}
+    write(file, text)
+    line = command.splitlines()[0].split(" ", 1)[1]
+    assert "detection.dispersion=70" in line and f"'data.root={images}'" in line
+    keys = ["detection.unit=px", "detection.dispersion=70", "out=fixations.csv"]
+    result = run("import_", "format=collect", f"source={file}", *folder(images), *keys)
+    assert result.status == 0 and result.errors == [], result
+    prepared(run, images, "labels.path=fixations.csv")
+    assert min(dice(images, "maps", 0.5)) > 0.6
