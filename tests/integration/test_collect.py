@@ -145,3 +145,126 @@ def test_a_moved_window_becomes_a_map_of_the_lesion(browse: Browse, run: Run, im
     assert result.status == 0 and result.errors == [], result
     prepared(run, images, "labels.path=fixations.csv")
     assert min(dice(images, "maps", 0.5)) > 0.6
+
+
+MARKS = {
+    "click": ("points", "const [x, y, a, b] = lesion(); drag([[x, y]]); drag([[.95, .95]], 2);"),
+    "box": ("boxes", "const [x, y, a, b] = lesion(); drag([[x + a, y - b], [x, y], [x - a, y + b]]);"),
+}
+MARK = """
+await start("");
+await next();
+for (let n = 0; n < images.length; n++) {
+  STEPS
+  drag([[.02, .02], [.2, .2]]); key("u");
+  out.push(record.marks.length);
+  await next();
+}
+out.push(await saved(), window.file);
+"""
+
+
+@pytest.mark.parametrize("mode", MARKS)
+def test_marks_become_maps_of_the_lesion(mode: str, browse: Browse, run: Run, images: Path) -> None:
+    labels, steps = MARKS[mode]
+    page = collected(run, images, mode)
+    *counts, text, file = drive(browse, page, MARK.replace("STEPS", steps))
+    assert counts == [2 if mode == "click" else 1] * 3 and file == f"{labels}.csv"
+    write(file, text)
+    assert {row["observer"] for row in csv.DictReader(io.StringIO(text))} == {""}
+    result = prepared(run, images, f"labels={labels}", f"labels.path={file}")
+    assert "on 3 images" in result.stdout
+    assert min(dice(images, "maps", 0.5)) > 0.6
+
+
+SCRIBBLE = """
+await start("");
+await next();
+for (let n = 0; n < images.length; n++) {
+  drag([around(.6, 0), around(0, 0), around(.6, 3)]);
+  key(" "); out.push($("hint").textContent, at);
+  drag([[.05, .95], [.5, .95], [.95, .95]], 2);
+  await next();
+}
+out.push(await saved(), window.file);
+"""
+
+
+def test_strokes_become_a_folder_of_scribbles(browse: Browse, run: Run, images: Path) -> None:
+    *refused, text, file = drive(browse, collected(run, images, "scribble"), SCRIBBLE)
+    assert refused[::2] == ["Also draw on the background, or undo."] * 3 and refused[1::2] == [0, 1, 2]
+    write(file, text)
+    result = run("import_", "format=collect", f"source={file}", *folder(images), "out=scribbles")
+    assert result.status == 0 and "scribbles on 3 images in scribbles" in result.stdout, result
+    for name, (cx, cy, *_) in LESIONS.items():
+        pixels = np.asarray(Image.open(f"scribbles/{name}.png"))
+        mask = np.asarray(Image.open(images / "masks" / f"{name}.png")) > 0
+        assert pixels.shape == SIZE and set(np.unique(pixels)) == {0, 1, 255}
+        assert mask[pixels == 1].all() and not mask[pixels == 0].any()
+        assert pixels[int(cy * SIZE[0]), int(cx * SIZE[1])] == 1 and pixels[142, 100] == 0
+    prepared(run, images, "labels=scribbles", "labels.path=scribbles")
+
+
+SHOW = """
+Object.defineProperty(document, "fullscreenElement", { get: () => document.documentElement });
+document.documentElement.requestFullscreen = async () => {};
+await start("");
+await next();
+for (let n = 0; n < images.length; n++) { await wait(1500); await next(); }
+out.push(await saved(), window.file);
+"""
+
+
+def test_a_recording_beside_the_page_needs_no_typed_geometry(browse: Browse, run: Run, images: Path) -> None:
+    text, file = drive(browse, collected(run, images, "screen", "size=500"), SHOW)
+    write(file, text)
+    shown = list(csv.DictReader(io.StringIO(text)))
+    assert [float(row["width"]) for row in shown] == [500] * 3 and len({row["image"] for row in shown}) == 3
+    table = ["time,gx,gy"]
+    for row in shown:
+        cx, cy, *_ = LESIONS[row["image"][:-4]]
+        left, top, width, height, onset, end = (
+            float(row[key]) for key in ("left", "top", "width", "height", "onset", "end")
+        )
+        assert 1400 < end - onset < 2000
+        for time in np.arange(onset - 80, end + 80, 10):
+            table.append(f"{time - 5000:.1f},{left + cx * width:.1f},{top + cy * height:.1f}")
+    write("tracker.csv", "\n".join(table))
+    keys = ["format=generic", "source=tracker.csv", "format.columns={image: null, x: gx, y: gy, start: time}"]
+    keys += ["format.columns.duration=null", "detection.unit=px", "detection.dispersion=30", f"format.shown={file}"]
+    assert "format.shown_offset" in run("import_", *keys, *folder(images), "out=none.csv").error("import")
+    result = run("import_", *keys, *folder(images), "format.shown_offset=5000", "out=gaze.csv")
+    assert result.status == 0, result
+    found = list(csv.DictReader(Path("gaze.csv").open(encoding="utf-8")))
+    assert len(found) == 3
+    for row in found:
+        cx, cy, *_ = LESIONS[row["IMAGE"][:-4]]
+        assert float(row["CURRENT_FIX_X"]) == pytest.approx(cx, abs=0.002)
+        assert float(row["CURRENT_FIX_Y"]) == pytest.approx(cy, abs=0.002)
+        assert float(row["CURRENT_FIX_DURATION"]) > 1300
+
+
+def test_a_closed_tab_goes_on_where_it_was(browse: Browse, run: Run, images: Path) -> None:
+    page = collected(run, images, "box", "structure='<img src=x onerror=boom>'")
+    script = 'await start("B"); await next(); drag([[.1, .1], [.4, .4]]); await next(); drag([[.2, .2], [.6, .6]]);'
+    drive(browse, page, script + "await wait(6000);")
+    script = """
+    const word = () => $("go").textContent;
+    out.push(word());
+    await start("B");
+    out.push($("count").textContent, record.marks.length);
+    await next(); await next();
+    out.push(await saved(), document.querySelectorAll("img[src=x]").length);
+    """
+    word, count, marks, text, hostile = drive(browse, page, script)
+    assert (word, count, marks, hostile) == ("Start", "2 of 3", 1, 0)
+    assert [row.split(",")[1:3] for row in text.splitlines()[1:]] == [["20", "15"], ["40", "30"]]
+
+
+def test_an_image_that_was_moved_is_named(browse: Browse, run: Run, images: Path) -> None:
+    page = collected(run, images, "click", "embed=false", "practice=false")
+    assert "data:image/png" not in page.read_text(encoding="utf-8")
+    assert drive(browse, page, 'await wait(500); await start(""); out.push(at, image.width)') == [0, SIZE[1]]
+    (page.parent / "images" / "0002.png").unlink()
+    note, disabled = drive(browse, page, 'await wait(500); out.push($("progress-note").textContent, $("go").disabled)')
+    assert note.startswith("1 of 3 images cannot be opened: images/0002.png (") and disabled

@@ -102,7 +102,7 @@ function finish() {
   $("summary").textContent = `${images.length} images, ${(seconds / 60).toFixed(1)} min.`;
   $("command").textContent = study.next.join("\n").replaceAll("{file}", file());
   view("end");
-  if (document.fullscreenElement) document.exitFullscreen();
+  if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
 }
 
 // Geometry: the long side has the stated size, less only in a small window.

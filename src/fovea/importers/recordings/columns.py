@@ -103,6 +103,10 @@ class ColumnReader:
         samples = {**self.columns, **self.samples}
         needed = [name for key in ("x", *_EYES) for name in (*listed(self.columns.get(key)), *listed(samples.get(key)))]
         table = read_table(path, self.delimiter, needed)
+        if self.shown:
+            start = [*listed(self.columns.get("start")), *listed(samples.get("start"))]
+            time = self._times(table, {"start": start}, "start", (0.4, 100.0), needed=True)
+            table = add_shown(table, Path(self.shown).expanduser(), time, self.shown_offset)
         names = self._names(table)
         for argument in ("where", "event"):  # without such a column, the table would be read as a whole
             for column in set(getattr(self, argument)).difference(self.optional):
@@ -114,10 +118,6 @@ class ColumnReader:
                 raise ValueError(f"{path}: no row matches format.where.{column}={patterns}; the column has {cells}")
             table = table if mask is None else table.take(np.flatnonzero(mask).tolist())
         table.check_lengths()
-        if self.shown:
-            start = [*listed(self.columns.get("start")), *listed(samples.get("start"))]
-            time = self._times(table, {"start": start}, "start", (0.4, 100.0), needed=True)
-            table = add_shown(table, Path(self.shown).expanduser(), time, self.shown_offset)
         ranks = {session: rank for rank, session in enumerate(dict.fromkeys(self._sessions(table)))}
         order = [ranks[session] for session in self._sessions(table)]
         table = table.take(np.argsort(order, kind="stable").tolist())  # each recording apart, if their rows alternate

@@ -50,9 +50,9 @@ def add_shown(table: Table, path: Path, time: np.ndarray, offset: float) -> Tabl
             f"{end[-1]:.0f} (ms since 1970); set format.shown_offset, the ms to add to the clock of the recording"
         )
     cells = list(zip(*(log.texts(column) for column in columns), strict=True))
-    nothing = ("",) * len(columns)
-    rows = [
-        [*row, *(cells[number] if inside else nothing)]
+    nothing, width = ("",) * len(columns), len(table.header)
+    rows = [  # a row that is too short or too long is refused later, if it is used
+        [*row[:width], *(cells[number] if inside else nothing)] if len(row) >= width and not any(row[width:]) else row
         for row, number, inside in zip(table.rows, place.tolist(), within.tolist(), strict=True)
     ]
     return replace(table, header=[*table.header, *SHOWN.values()], rows=rows)
