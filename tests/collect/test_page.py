@@ -1,0 +1,98 @@
+"""The page of `fovea-collect` as a file; tests/integration/test_collect.py opens it in a browser."""
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fovea.collect.page import write_page
+from fovea.data.images.folder import Folder
+
+HOSTILE = "</script><img src=x onerror=alert(1)>'\"&"
+OPTIONS: dict[str, Any] = {
+    **{"mode": "click", "structure": "lesion", "size": 800, "radius": 70.0, "blur": 14.0, "brush": 9.0},
+    **{"interval": 33.0, "embed": True, "practice": True, "split": None, "count": None, "seed": 0},
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a folder of images that a browser shows as they are (a, b), and others (c to e)."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    folder = tmp_path / "set" / "images"
+    folder.mkdir(parents=True)
+    image = Image.fromarray(pixels)
+    for name in ("a.png", "b.JPG", "c.tif", "d.bmp"):
+        image.save(folder / name)
+    turn = Image.Exif()
+    turn[0x0112] = 6
+    image.save(folder / "e.jpg", exif=turn)
+    return tmp_path / "set"
+
+
+def study(root: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """Write a page and return what its script reads."""
+    data = {key: options.pop(key) for key in ("range",) if key in options}
+    write_page(Folder(root, **data), out, ["data=folder", f"data.root={root}"], **{**OPTIONS, **options})
+    text = (out / "collect.html").read_text(encoding="utf-8")
+    content = re.search(r'<script type="application/json" id="study">(.*?)</script>', text, re.S)
+    assert content is not None
+    return json.loads(content.group(1))
+
+
+def test_images_are_what_the_network_sees(root: Path, tmp_path: Path) -> None:
+    found = {each["name"]: each["src"] for each in study(root, tmp_path / "out")["images"]}
+    assert sorted(found) == ["a.png", "b.JPG", "c.tif", "d.bmp", "e.jpg"]
+    for name, source in found.items():
+        head, _, data = source.partition(",")
+        content = base64.b64decode(data)
+        if name in ("a.png", "b.JPG"):
+            assert content == (root / "images" / name).read_bytes()
+        else:
+            assert head == "data:image/png;base64"
+        pixels = np.asarray(Image.open(io.BytesIO(content)))
+        np.testing.assert_array_equal(pixels, Folder(root).image(Path(name).stem))
+
+
+def test_the_order_depends_on_the_seed_alone(root: Path, tmp_path: Path) -> None:
+    def order(out: str, **options: Any) -> list[str]:
+        return [each["name"] for each in study(root, tmp_path / out, **options)["images"]]
+
+    assert order("a") == order("b", mode="box") and order("c", count=3) == order("a")[:3]
+    assert len({tuple(order("d", seed=seed)) for seed in range(4)}) > 1
+    assert study(root, tmp_path / "a")["key"] == study(root, tmp_path / "b")["key"]
+    assert study(root, tmp_path / "a")["key"] != study(root, tmp_path / "b", seed=1)["key"]
+
+
+def test_images_beside_the_page_have_neutral_names(root: Path, tmp_path: Path) -> None:
+    images = study(root, tmp_path / "out", embed=False)["images"]
+    assert [each["src"][:11] for each in images] == [f"images/{number:04d}" for number in range(1, 6)]
+    assert all((tmp_path / "out" / each["src"]).is_file() for each in images)
+
+
+def test_the_page_needs_no_network_and_escapes_all_text(root: Path, tmp_path: Path) -> None:
+    (root / "images" / "a.png").rename(root / "images" / "<img src=x onerror=alert(1)>'\".png")
+    content = study(root, tmp_path / "out", structure=HOSTILE)
+    text = (tmp_path / "out" / "collect.html").read_text(encoding="utf-8")
+    assert content["structure"] == HOSTILE and "<img src=x" not in text and text.count("</script>") == 2
+    assert re.findall(r"https?://\S+", text) == ['http://www.w3.org/2000/svg",']  # the name of SVG, not fetched
+    assert re.findall(r"<(?:img|script|link|a)\b[^>]*(?:src|href)=", text) == []
+
+
+def test_what_cannot_be_shown_is_refused(root: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 900, np.uint16)).save(root / "images" / "deep.png")
+    count, failures = write_page(Folder(root), tmp_path / "out", [], **OPTIONS)
+    assert count == 5 and "set data.range=" in failures["deep"]
+    assert len(study(root, tmp_path / "out", range=[0, 1000])["images"]) == 6
+    with pytest.raises(ValueError, match=r"out: .* has other files"):
+        study(root, root)
+    for path in (root / "images").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"no image to show; cannot decode .*: not an image"):
+        study(root, tmp_path / "out")

@@ -1,0 +1,150 @@
+"""Files that a page of `fovea-collect` saved: samples, strokes, and the log of images that were shown."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fovea.importers.request import ImportRequest
+
+from .conftest import detection, importer, rows
+
+HEADER = "image,observer,t,x,y,left,top,width,height"
+START = 1_795_000_000_000
+
+
+def samples(image: str, start: float, x: float, count: int = 20, observer: str = "A") -> list[str]:
+    """Return samples at rest, one each 33 ms."""
+    return [f"{image},{observer},{START + start + 33 * n:.0f},{x},150,0,0,800,600" for n in range(count)]
+
+
+def read(tmp_path: Path, lines: list[str], header: str = HEADER, **keys: Any) -> list[dict[str, str]]:
+    source = tmp_path / "collected.csv"
+    source.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    found_by = detection(unit="px", dispersion=70.0)
+    importer(keys.pop("name", "collect"), **keys)(ImportRequest(source, tmp_path / "out.csv", detection=found_by))
+    return rows(tmp_path / "out.csv")
+
+
+def test_samples_become_fixations(tmp_path: Path) -> None:
+    pytest.importorskip("pymovements")
+    first, second, third = read(
+        tmp_path, [*samples("a.png", 0, 200), *samples("a.png", 2000, 600), *samples("b.png", 9000, 400)]
+    )
+    assert [(each["IMAGE"], each["CURRENT_FIX_X"], each["CURRENT_FIX_Y"]) for each in (first, second, third)] == [
+        ("a.png", "0.25", "0.25"),
+        ("a.png", "0.75", "0.25"),
+        ("b.png", "0.5", "0.25"),
+    ]
+    assert [each["CURRENT_FIX_START"] for each in (first, second, third)] == ["0", "2000", "0"]
+    assert {each["observer"] for each in (first, second, third)} == {"A"}
+    assert all(600 < float(each["CURRENT_FIX_DURATION"]) < 640 for each in (first, second, third))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([*samples("a.png", 9000, 200), *samples("b.png", 0, 200)], "the time goes back"),
+        ([*samples("one/a.png", 0, 200), *samples("two/a.png", 9000, 200)], "would both be the image a"),
+    ],
+)
+def test_damaged_samples_are_refused(lines: list[str], message: str, tmp_path: Path) -> None:
+    pytest.importorskip("pymovements")
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, lines)
+
+
+def strokes(*images: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"format": "fovea-collect scribbles 1", "observer": "", "images": list(images), **more}
+
+
+def image(name: str = "a.png", **stroke: Any) -> dict[str, Any]:
+    drawn = {"class": 1, "width": 3.0, "points": [[4.5, 5.5], [10.5, 5.5]], **stroke}
+    return {"image": name, "width": 20, "height": 12, "seconds": 3, "strokes": [drawn]}
+
+
+def draw(tmp_path: Path, content: object) -> np.ndarray:
+    (tmp_path / "s.json").write_text(json.dumps(content), encoding="utf-8")
+    result = importer("collect")(ImportRequest(tmp_path / "s.json", tmp_path / "out"))
+    assert result.lines == [f"scribbles on 1 images in {tmp_path / 'out'}"]
+    return np.asarray(Image.open(tmp_path / "out" / "a.png"))
+
+
+def test_strokes_cover_the_pixels_near_their_line(tmp_path: Path) -> None:
+    pixels = draw(tmp_path, strokes(image(), {**image("b.png"), "strokes": []}))
+    y, x = np.mgrid[:12, :20] + 0.5
+    distance = np.hypot(x - np.clip(x, 4.5, 10.5), y - 5.5)  # from the line
+    assert (pixels[distance <= 1.0] == 1).all() and (pixels[distance > 2.5] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (strokes(image(), image()), "it has a.png twice"),
+        (strokes(image(), image("a")), "two images are a; read them apart"),
+        (strokes(image(), image("a.jpg")), "would both be the image a"),
+        (strokes(image(points=[])), "stroke.points must be a list of at least 1"),
+        (strokes(image(points=[[1, None]])), r"stroke.points\[0\]\[1\] must be"),
+        (strokes(image(**{"class": 2})), "stroke.class must be at most 1"),
+        (strokes({**image(), "height": 0}), "a.png.height must be at least 1"),
+        (strokes(image(), format="other"), "format other"),
+        ([], "not the scribbles of one page of fovea-collect"),
+    ],
+)
+def test_damaged_strokes_are_refused(content: object, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw(tmp_path, content)
+    assert not list((tmp_path / "out").glob("*"))
+
+
+LOG = "image,observer,left,top,width,height,screen_width,screen_height,onset,end,onset_performance,end_performance"
+
+
+def log(tmp_path: Path, *times: tuple[float, float]) -> str:
+    lines = [
+        f"{'ab'[n % 2]}.png,,100,50,400,300,1920,1080,{START + on},{START + off},0,1"
+        for n, (on, off) in enumerate(times)
+    ]
+    path = tmp_path / "screen.csv"
+    path.write_text("\n".join([LOG, *lines]) + "\n", encoding="utf-8")
+    return str(path)
+
+
+FIXATIONS = [
+    f"{START + start},{x},200,{length}" for start, x, length in ((50, 300, 200), (950, 200, 300), (1400, 400, 90))
+]
+COLUMNS = {"image": None, "x": "x", "y": "y", "start": "t", "duration": "d"}
+
+
+def test_a_log_tells_image_and_place(tmp_path: Path) -> None:
+    keys = {"name": "generic", "columns": COLUMNS, "shown": log(tmp_path, (0, 1000), (1100, 2000))}
+    first, second, third = read(tmp_path, FIXATIONS, "t,x,y,d", **keys)
+    assert [each["IMAGE"] for each in (first, second, third)] == ["a.png", "a.png", "b.png"]
+    assert [each["CURRENT_FIX_X"] for each in (first, second, third)] == ["0.5", "0.25", "0.75"]
+    assert {each["CURRENT_FIX_Y"] for each in (first, second, third)} == {"0.5"}
+
+
+@pytest.mark.parametrize(
+    ("times", "offset", "message"),
+    [
+        ([(1000, 2000), (0, 500)], 0.0, r"screen.csv: the clock goes back at line 2; split the log"),
+        ([(1000, 500)], 0.0, r"the clock goes back at line 2"),
+        ([(0, 1000)], 1e7, "set format.shown_offset, the ms to add"),
+    ],
+)
+def test_a_log_that_does_not_fit_is_refused(
+    times: list[tuple[float, float]], offset: float, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        read(
+            tmp_path,
+            FIXATIONS,
+            "t,x,y,d",
+            name="generic",
+            columns=COLUMNS,
+            shown=log(tmp_path, *times),
+            shown_offset=offset,
+        )
