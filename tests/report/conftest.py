@@ -23,6 +23,7 @@ def write_run(
     size: float | None = 0.1,
     split: str = "val",
     until: str = "evaluated",
+    labels: Mapping[str, int] | None = None,
 ) -> Path:
     """Write a run folder.
 
@@ -34,6 +35,7 @@ def write_run(
         ids: The ids of the images, two for each patient.
         size: The size of every lesion; None leaves the column out.
         split: The split that was evaluated.
+        labels: The number of images with each kind of label; None: a run of an older version, which does not tell.
         until: How far it came: `begun`, `cut` (it has a checkpoint), `trained` or `evaluated`.
     """
     config = settings(folder, seed)
@@ -53,7 +55,8 @@ def write_run(
         (folder / "checkpoints").mkdir(exist_ok=True)
         (folder / "checkpoints" / "last.ckpt").touch()
     if until in ("trained", "evaluated"):
-        (folder / "training.json").write_text('{"seconds": 12.5, "steps": 30}')
+        facts = {"seconds": 12.5, "steps": 30} | ({} if labels is None else {"labels": dict(labels)})
+        (folder / "training.json").write_text(json.dumps(facts))
     if until == "evaluated":
         write_evaluation(folder / "evaluate" / split, dice, seed, ids, size, split)
     return folder

@@ -74,6 +74,22 @@ def test_each_name_is_compared_with_the_first() -> None:
     assert [row.verdict for row in comparison.rows] == ["baseline", "worse", "no difference shown", "better"]
 
 
+def test_classes_have_a_column(tmp_path: Path) -> None:
+    named = {
+        name: [replace(run(f"{name}{seed}", 0.8, seed), classes={"a_b": scores(mean, seed)}) for seed in (1, 2)]
+        for name, mean in {"x": 0.7, "y": 0.9}.items()
+    }
+    comparison = compare_runs(named | {"z": [run("z", 0.8, 3)]}, "dice", 0.05, 200, seed=0)
+    write_comparison(comparison, tmp_path)
+    with (tmp_path / "comparison.csv").open() as file:
+        cells = [row["a_b_dice"] for row in csv.DictReader(file)]
+    means = [np.mean([*scores(mean, 1).values(), *scores(mean, 2).values()]) for mean in (0.7, 0.9)]
+    assert [float(cell) for cell in cells[:2]] == pytest.approx(means, abs=1e-6) and cells[2] == ""
+    lines = (tmp_path / "comparison.tex").read_text().splitlines()
+    assert lines[0] == r"\begin{tabular}{lrrrlrlrrl}" and r"& dice & a\_b & 95" in lines[2]
+    assert {line.count("&") - line.count(r"\&") for line in lines[2:-2] if "&" in line} == {9}
+
+
 def test_pairing_shows_a_difference_within_the_intervals() -> None:
     comparison = compare_runs({"a": [run("a", 0.80, 1)], "b": [run("b", 0.82, 2)]}, "dice", 0.05, 500, seed=0)
     first, second = comparison.rows

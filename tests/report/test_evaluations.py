@@ -14,8 +14,8 @@ def written(folder: Path, **summary: object) -> Path:
     """Write the files of an evaluation, as far as a comparison reads them."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = [
-        "id,patient,dice,level_1_dice,cup_hd95,size",
-        *(f"{name},p,{value},0.5,3,0.1" for name, value in SCORES.items()),
+        "id,patient,dice,level_1_dice,cup_hd95,size,hd95",
+        *(f"{name},p,{value},0.5,3,0.1,4" for name, value in SCORES.items()),
     ]
     (folder / "per_image.csv").write_text("\n".join(lines) + "\n")
     (folder / "summary.json").write_text(json.dumps({"split": "test", "select_on": "mask"} | summary))
@@ -33,7 +33,11 @@ def test_run_folders_and_evaluations_are_read(tmp_path: Path) -> None:
         result.training_images,
         read_evaluation(written(inside, training_images=3), "test", "dice").training_images,
     ) == (0, 3)
-    assert set(read_evaluation(inside, "test", "level_1_dice").scores.values()) == {0.5}
+    for column, value in {"level_1_dice": 0.5, "size": 0.1}.items():
+        assert set(read_evaluation(inside, "test", column).scores.values()) == {value}
+    several = written(inside, classes={"cup": {}, "disc": {}})
+    assert read_evaluation(several, "test", "hd95").classes == {"cup": {"a": 3, "b": 3}}
+    assert read_evaluation(several, "test", "dice").classes == {}
 
 
 @pytest.mark.parametrize(

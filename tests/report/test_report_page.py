@@ -74,6 +74,10 @@ def test_charts_are_files_with_a_legend(runs: Path) -> None:
     write_charts(runs / "charts", made(runs / "runs"))
     names = ["dice_optimizer.lr.svg", "train_loss.svg", "val_dice.svg"]
     assert sorted(path.name for path in (runs / "charts").iterdir()) == names
+    (runs / "charts" / "mine.svg").write_text("<svg/>")
+    (runs / "charts" / "val_dice.svg").rename(runs / "charts" / "dice_of_an_earlier_report.svg")
+    write_charts(runs / "charts", made(runs / "runs"))
+    assert sorted(path.name for path in (runs / "charts").iterdir()) == sorted([*names, "mine.svg"])
     root = ElementTree.parse(runs / "charts" / "val_dice.svg").getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     legend = [group for group in root if group.get("transform")]

@@ -52,6 +52,25 @@ def test_an_ambiguous_baseline_is_refused(make_run: MakeRun, tmp_path: Path, bas
         studied(tmp_path, baseline)
 
 
+def test_the_folds_of_a_seed_are_pooled(make_run: MakeRun, tmp_path: Path) -> None:
+    for rate, dice in {0.1: 0.4, 0.2: 0.6}.items():
+        for fold in range(3):
+            for seed in (0, 1):
+                ids = [f"image{number}" for number in range(8 * fold, 8 * fold + 8)]
+                where = {"optimizer.lr": rate, "data.fold": [fold, 3]}
+                make_run(f"{rate}/{fold}/{seed}", where, dice=dice, ids=ids, seed=seed)
+    report = studied(tmp_path)
+    assert [(row.name, row.seeds) for row in report.comparison.rows] == [("lr=0.1", 2), ("lr=0.2", 2)]
+    assert report.comparison.images == 24
+    for own in report.configurations:
+        scores = [run.evaluated.scores for run in own.runs if run.evaluated and run.seed == 1]
+        assert report.evaluated[own.name][1].scores == {**scores[0], **scores[1], **scores[2]}
+    assert warnings(report) == []
+    for fold in (tmp_path / "runs").glob("*/2/*/training.json"):
+        fold.unlink()
+    assert "lr=0.1: 4 of 6 folds are finished." in warnings(studied(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("changes", "how", "message"),
     [

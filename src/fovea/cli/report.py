@@ -11,23 +11,28 @@ log = logging.getLogger(__name__)
 @command("report")
 def main(config: Config) -> None:
     """Write `report.html`, `table.{md,tex,csv,json}`, `runs.csv` and `charts/` into `out`; no torch, no data."""
+    from fovea.report.budget import Costs, budget
     from fovea.report.comparison import Alpha, Resamples, markdown, note, write_comparison
     from fovea.report.report_page import write_charts, write_report_page
     from fovea.report.runs import FINISHED, find_runs
     from fovea.report.study import keep, study, write_runs
-    from fovea.runtime.bounds import NonNegative, check_values
+    from fovea.runtime.bounds import NonNegative, check, check_values
 
     check_values({"alpha": Alpha, "resamples": Resamples, "megabytes": NonNegative}, config, "")
+    check(Costs, config["budget"], "budget")
     out, score, ignore, baseline = Path(config["out"]), str(config["score"]), config["ignore"], config["baseline"]
     runs = keep(find_runs(config["runs"], config["split"], score), config["only"])
     ignored = [ignore] if isinstance(ignore, str) else [str(key) for key in ignore or ()]
     numbers = (config["alpha"], config["resamples"], config["seed"])
     report = study(runs, ignored, None if baseline is None else str(baseline), score, *numbers)
+    plan = budget(report, Costs(**config["budget"]))
     write_comparison(report.comparison, out, "table")
     write_runs(out / "runs.csv", report)
-    write_report_page(out / "report.html", report, config["megabytes"])
-    write_charts(out / "charts", report)
+    write_report_page(out / "report.html", report, config["megabytes"], plan)
+    write_charts(out / "charts", report, plan)
     log.info("%s\n\n%s", markdown(report.comparison), note(report.comparison))
+    if plan:
+        log.info("\n%s", plan.advice)
     for run in (run for run in runs if run.status != FINISHED):
         log.warning("%s: %s: %s", run.status, run.folder, run.note)
     log.info("%s", out / "report.html")

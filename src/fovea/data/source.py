@@ -68,6 +68,7 @@ class Training:
     digest: str  # a short name for `ids`
     description: str  # one line for the log
     val: Split
+    labels: Mapping[str, int]  # the number of images with labels, by kind: masks, gaze, …; what their annotation cost
     streams: Callable[[], Mapping[str, TrainingSamples]]  # imports torch
 
 

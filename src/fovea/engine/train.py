@@ -127,10 +127,8 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
             trainer.save_checkpoint(last, weights_only=False)
     elif trainer.is_global_zero:
         seconds = time.perf_counter() - started
-        write_json(
-            Path(trainer.default_root_dir) / "training.json",
-            {"seconds": round(seconds, 1), "steps": trainer.global_step} | images_of_step(trainer, data),
-        )
+        facts = {"seconds": round(seconds, 1), "steps": trainer.global_step, "labels": dict(data.training.labels)}
+        write_json(Path(trainer.default_root_dir) / "training.json", facts | images_of_step(trainer, data))
 
 
 def nothing_trained(trainer: pl.Trainer, segmenter: Segmenter) -> str:

@@ -62,23 +62,31 @@ def learning_chart(lines: Sequence[Line], name: str) -> str:
     return svg(560, 330, parts, f"{name} against steps")
 
 
-def dose_chart(series: Sequence[Dose], key: str, score: str) -> str:
+def dose_chart(series: Sequence[Dose], key: str, score: str, intervals: bool = False) -> str:
     """Draw a score against a key: means joined by a line, with their standard deviation over seeds as a bar.
+
+    With `intervals`, the bars are the 95 % intervals of the means, and bars at one value may overlap.
 
     The axis of the key is logarithmic where its largest value is 20 times the least.
     """
     values = sorted({value for own in series for value in own.x})
     logarithmic = values[0] > 0 and values[-1] / values[0] >= _LOGARITHMIC
     ends = (values[0] / 1.25, values[-1] * 1.25) if logarithmic else span(values)
-    heights = [row.mean + sign * (row.std or 0) for own in series for row in own.rows for sign in (-1, 1)]
-    x, y = axes(ends, span(heights), logarithmic)
+
+    def bar(row: Row) -> tuple[float, float]:
+        if intervals:
+            return row.mean if row.low is None else row.low, row.mean if row.high is None else row.high
+        return row.mean - (row.std or 0), row.mean + (row.std or 0)
+
+    x, y = axes(ends, span(height for own in series for row in own.rows for height in bar(row)), logarithmic)
     parts = [frame(x, y, key, score, values)]
-    apart = min(_APART, _MOST_APART / len(series))
+    apart = 0 if intervals else min(_APART, _MOST_APART / len(series))
     for place, own in enumerate(series):
         drawn = [tag("polyline", "mean", points=points(x, y, own.x, [row.mean for row in own.rows]))]
         for value, row in zip(own.x, own.rows, strict=True):
-            if row.std:
-                drawn.append(line("spread", x(value), x(value), y(row.mean - row.std), y(row.mean + row.std)))
+            low, high = bar(row)
+            if low < high:
+                drawn.append(line("spread", x(value), x(value), y(low), y(high)))
             drawn.append(dot("dot", x(value), y(row.mean), 4.5, f"{row.name}: {mean_text(row)}"))
         beside = f"translate({(place - (len(series) - 1) / 2) * apart:g} 0)"  # bars at one value do not overlap
         parts.append(tag("g", style(own.style), "".join(drawn), transform=beside))

@@ -1,7 +1,7 @@
 """Compare evaluations of the same images: differences, intervals and tests. Neither torch nor data are needed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +42,7 @@ class Row:
     p_holm: float | None = None  # corrected for the number of names
     verdict: str = "baseline"  # or better, worse, no difference shown
     training_images: int = 0  # how many of the images a run was trained on, at most
+    classes: dict[str, float] = field(default_factory=dict)  # the mean of each class by name, if there are several
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Comparison:
     alpha: float
     resamples: int
     seed: int
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes that have a column."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.classes))
 
 
 def compare_runs(
@@ -93,8 +99,13 @@ def compare_runs(
         means.append(scores.mean(axis=0))
         folders = [str(run.folder) for run in named]
         seen = max(run.training_images for run in named)
-        mean = float(scores.mean())
-        rows.append(Row(name, folders, len(named), mean, std, *interval(means[-1]), training_images=seen))
+        mean, ends = float(scores.mean()), interval(means[-1])
+        classes = {
+            each: float(np.mean([[run.classes[each][image_id] for image_id in ids] for run in named]))
+            for each in named[0].classes
+            if all(each in run.classes for run in named)
+        }
+        rows.append(Row(name, folders, len(named), mean, std, *ends, training_images=seen, classes=classes))
     differences = [mean - means[0] for mean in means[1:]]
     p_values = [sign_flip_test(values, patients, resamples, seed) for values in differences]
     for place, (values, p, corrected) in enumerate(zip(differences, p_values, holm(p_values), strict=True), start=1):
@@ -144,8 +155,10 @@ def write_comparison(comparison: Comparison, out: Path, stem: str = "comparison"
     rows = []
     for row in map(asdict, comparison.rows):
         figures = ["" if row[key] is None else f"{row[key]:.6f}" for key in FIGURES]
-        rows.append([row["name"], row["seeds"], comparison.images, *figures, row["verdict"]])
-    write_csv(out / f"{stem}.csv", ["name", "seeds", "images", *FIGURES, "verdict"], rows)
+        by_class = [f"{row['classes'][name]:.6f}" if name in row["classes"] else "" for name in comparison.classes]
+        rows.append([row["name"], row["seeds"], comparison.images, *figures, row["verdict"], *by_class])
+    named = [f"{name}_{comparison.column}" for name in comparison.classes]
+    write_csv(out / f"{stem}.csv", ["name", "seeds", "images", *FIGURES, "verdict", *named], rows)
     write_text(out / f"{stem}.md", f"{markdown(comparison)}\n\n{note(comparison)}\n")
     write_text(out / f"{stem}.tex", latex(comparison))
     write_json(out / f"{stem}.json", asdict(comparison))
@@ -153,9 +166,11 @@ def write_comparison(comparison: Comparison, out: Path, stem: str = "comparison"
 
 def texts(comparison: Comparison) -> list[list[str]]:
     """Return the header and the rows as they are printed."""
-    lines = [[title.format(comparison.column) for title in TITLES]]
+    titles = [title.format(comparison.column) for title in TITLES]
+    lines = [[*titles[:3], *(" ".join(name.split()) for name in comparison.classes), *titles[3:]]]
     for row in comparison.rows:
-        figures = [interval_text(row.low, row.high), "" if row.difference is None else f"{row.difference:+.4f}"]
+        figures = [f"{row.classes[name]:.4f}" if name in row.classes else "" for name in comparison.classes]
+        figures += [interval_text(row.low, row.high), "" if row.difference is None else f"{row.difference:+.4f}"]
         figures += [interval_text(row.difference_low, row.difference_high, "+"), p_text(row.p), p_text(row.p_holm)]
         lines.append([" ".join(row.name.split()), str(row.seeds), mean_text(row), *figures, row.verdict])
     return lines
@@ -175,7 +190,14 @@ def latex(comparison: Comparison) -> str:
     """Return the table in LaTeX, for the package booktabs."""
     escaped = [[cell.translate(_TEX) for cell in line] for line in texts(comparison)]
     lines = [" & ".join([name, *(cell.replace("-", "$-$") for cell in cells)]) + r" \\" for name, *cells in escaped]
-    table = [r"\begin{tabular}{lrrlrlrrl}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
+    table = [
+        rf"\begin{{tabular}}{{lrr{'r' * len(comparison.classes)}lrlrrl}}",
+        r"\toprule",
+        lines[0],
+        r"\midrule",
+        *lines[1:],
+        r"\bottomrule",
+    ]
     return "\n".join([*table, r"\end{tabular}", ""])
 
 

@@ -158,6 +158,12 @@ def swept(grouped: Sequence[Configuration]) -> dict[str, list[list[int]]]:
     return series
 
 
+def shared_name(names: Sequence[str]) -> str:
+    """Return what names of configurations have in common."""
+    first, *others = [name.split(", ") for name in names]
+    return ", ".join(part for part in first if all(part in other for other in others)) or "the others"
+
+
 def short_keys(keys: set[str]) -> dict[str, str]:
     """Shorten keys as far as they stay distinct: `lr`, but `loss.weight` and `supervision.weight`."""
     plain = {key: key.removesuffix("._target_") for key in keys}

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,13 @@ class Evaluated:
     sizes: dict[str, float] = field(default_factory=dict)  # the share of the image that the true lesion covers
     unit: str = ""  # of a distance, with the tolerance of a score that has one: `mm within 2.0`
     training_images: int = 0  # how many of the images the checkpoint was trained on
+    classes: dict[str, dict[str, float]] = field(default_factory=dict)  # the score of each class by image id
+
+    def joined(self, other: "Evaluated") -> "Evaluated":
+        """Return the evaluation of the images of two, which share none."""
+        unions = {name: getattr(self, name) | getattr(other, name) for name in ("scores", "patients", "sizes")}
+        classes = {name: own | other.classes.get(name, {}) for name, own in self.classes.items()}
+        return replace(self, classes=classes, training_images=self.training_images + other.training_images, **unions)
 
     @property
     def mean(self) -> float:
@@ -90,16 +97,15 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
     whole = next((name for name in distances if column.endswith(f"_{name}")), column)
     score = content[whole] if isinstance(content.get(whole), dict) else {}
     tolerance = f" within {score['tolerance']}" if "tolerance" in score else ""
-    columns = _read_table(place / "per_image.csv", column)
     unit = f"{score.get('unit', '')}{tolerance}"
-    return Evaluated(place, facts["split"], facts["select_on"], *columns, unit, facts["training_images"])
+    evaluated = Evaluated(place, facts["split"], facts["select_on"], {}, {}, {}, unit, facts["training_images"])
+    classes = content["classes"] if isinstance(content.get("classes"), dict) else {}
+    _read_table(place / "per_image.csv", column, list(map(str, classes)), evaluated)
+    return evaluated
 
 
-def _read_table(path: Path, column: str) -> tuple[dict[str, float], dict[str, str], dict[str, float]]:
-    """Return scores, patients and the sizes of lesions; the last is empty without such a column."""
-    scores: dict[str, float] = {}
-    patients: dict[str, str] = {}
-    sizes: dict[str, float] = {}
+def _read_table(path: Path, column: str, classes: Sequence[str], into: Evaluated) -> None:
+    """Fill in scores, those of each class, patients and the sizes of lesions; the last if there is such a column."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
@@ -110,19 +116,21 @@ def _read_table(path: Path, column: str) -> tuple[dict[str, float], dict[str, st
             if column not in others:
                 near = nearest([column], others) or f"; choose a score of {first_few(others, 12)}"
                 raise ValueError(f"{path}: no column {column}{near}")
+            parts = [(column, into.scores), *([("size", into.sizes)] if "size" in columns else [])]
+            for name in classes:
+                if f"{name}_{column}" in columns:
+                    parts.append((f"{name}_{column}", into.classes.setdefault(name, {})))
             for row in reader:
                 image_id, where = row["id"], f"{path}, line {reader.line_num}"
-                if image_id in scores:
+                if image_id in into.scores:
                     raise ValueError(f"{where}: {image_id} is repeated; evaluate again")
-                scores[image_id] = _number(row[column], f"{where}: {column}")
-                patients[image_id] = row["patient"]
-                if "size" in columns:
-                    sizes[image_id] = _number(row["size"], f"{where}: size")
+                into.patients[image_id] = row["patient"]
+                for name, values in parts:
+                    values[image_id] = _number(row[name], f"{where}: {name}")
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a table ({error}); evaluate again") from error
-    if not scores:
+    if not into.scores:
         raise ValueError(f"{path}: has no images; evaluate again")
-    return scores, patients, sizes
 
 
 def _number(text: str | None, where: str) -> float:

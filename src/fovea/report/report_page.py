@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fovea.pictures.svg import alone, span
+from fovea.report.budget import Budget
 from fovea.report.charts import (
     Dose,
     Line,
@@ -20,8 +21,8 @@ from fovea.report.charts import (
     scatter_chart,
     style,
 )
-from fovea.report.comparison import Row, lower_is_better, mean_text, note, p_text
-from fovea.report.configurations import number, short_keys, shown, swept
+from fovea.report.comparison import lower_is_better, mean_text, note, p_text
+from fovea.report.configurations import number, shared_name, short_keys, shown, swept
 from fovea.report.pages import data_uri, render
 from fovea.report.runs import CURVES, FINISHED, LearningCurve
 from fovea.report.study import Study, run_rows, version_rows, warnings
@@ -30,11 +31,12 @@ from fovea.runtime.files import write_text
 MOST_SCORES = 400_000
 """Scores of single images in the page, about 3 MB; with more, the last configurations are left out."""
 
+_MARK = "<!-- fovea-report -->\n"  # ends a chart that a report wrote
 _HARDEST = 15  # images listed
 _SIDE = 1300  # the longest side of a contact sheet, in pixels
 
 
-def write_report_page(path: Path, report: Study, megabytes: float) -> None:
+def write_report_page(path: Path, report: Study, megabytes: float, budget: Budget | None = None) -> None:
     """Write the page, with at most so many megabytes of pictures. Equal arguments give equal bytes."""
     folder = os.path.commonpath([run.folder.absolute().parent for run in report.runs])
     runs = [row | {"folder": os.path.relpath(row["folder"], folder)} for row in run_rows(report)]
@@ -49,6 +51,7 @@ def write_report_page(path: Path, report: Study, megabytes: float) -> None:
         "rows": _rows(report),
         "note": note(report.comparison).replace("`", ""),
         "settings": _settings(report),
+        "budget": budget,
         "curves": _learning(report),
         "doses": _doses(report),
         "scatter": _scatter(report),
@@ -63,12 +66,19 @@ def write_report_page(path: Path, report: Study, megabytes: float) -> None:
     write_text(path, render("report.html.jinja", content))
 
 
-def write_charts(folder: Path, report: Study) -> None:
-    """Write the learning curves and the scores against what was swept as SVG files for a paper."""
-    charts = {name: (chart, _legend(report)) for name, chart in _learning(report).items()}
+def write_charts(folder: Path, report: Study, budget: Budget | None = None) -> None:
+    """Write all charts as SVG files for a paper, and remove those of an earlier report that this one does not have."""
+    charts = {"budget": (budget.chart, budget.legend)} if budget else {}
+    charts |= {name: (chart, _legend(report)) for name, chart in _learning(report).items()}
     charts |= {f"{report.comparison.column}_{key}": drawn for key, drawn in _doses(report).items()}
-    for name, (chart, legend) in charts.items():
-        write_text(folder / f"{name.replace('/', '_')}.svg", alone(chart, 560, 330, legend))
+    files = {
+        f"{name.replace('/', '_')}.svg": alone(chart, 560, 330, legend) for name, (chart, legend) in charts.items()
+    }
+    for path in folder.glob("*.svg"):
+        if path.name not in files and path.read_bytes().endswith(_MARK.encode()):
+            path.unlink()
+    for name, text in files.items():
+        write_text(folder / name, f"{text}{_MARK}")
 
 
 def _legend(report: Study) -> list[tuple[str, str]]:
@@ -150,21 +160,15 @@ def _doses(report: Study) -> dict[str, tuple[str, list[tuple[str, str]]]]:
         for place, places in enumerate(series):
             values = [number(report.configurations[p].values[key]) or 0.0 for p in places]
             rows = [report.comparison.rows[p] for p in places]
-            doses.append(Dose(_shared(rows), place, values, rows))
+            doses.append(Dose(shared_name([row.name for row in rows]), place, values, rows))
         legend = [(dose.name, style(dose.style)) for dose in doses] if len(doses) > 1 else []
         charts[key] = dose_chart(doses, key, report.comparison.column), legend
     return charts
 
 
-def _shared(rows: Sequence[Row]) -> str:
-    """Return what the names of rows have in common."""
-    first, *others = [row.name.split(", ") for row in rows]
-    return ", ".join(part for part in first if all(part in other for other in others)) or "the others"
-
-
 def _by_image(report: Study) -> tuple[list[str], np.ndarray]:
     """Return the sorted ids, and the scores [configurations, images] as means over the seeds."""
-    grouped = [[run.evaluated.scores for run in own.runs if run.evaluated] for own in report.configurations]
+    grouped = [[each.scores for each in report.evaluated[own.name]] for own in report.configurations]
     ids = sorted(grouped[0][0])
     return ids, np.array([np.mean([[scores[i] for i in ids] for scores in own], axis=0) for own in grouped])
 

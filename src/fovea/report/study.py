@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fovea.report.comparison import Comparison, compare_runs
 from fovea.report.configurations import Configuration, configurations, shown
-from fovea.report.runs import FINISHED, Run
+from fovea.report.evaluations import Evaluated
+from fovea.report.runs import Run
 from fovea.runtime.config import flat, is_under
 from fovea.runtime.errors import first_few, nearest
 from fovea.runtime.files import write_csv
@@ -17,6 +18,7 @@ MOVING = ("data.misalignment",)
 """Keys that move the truth with its image, partly out of the volume, so that its size differs."""
 
 _TOLERANCE = 1e-4  # of the size of a lesion, which is written with six digits
+_EACH = "each of"  # a fold of so many
 _LISTED = 6  # configurations named in a warning
 
 
@@ -27,6 +29,7 @@ class Study:
     runs: list[Run]  # all of them
     configurations: list[Configuration]  # of the finished runs, the baseline first
     comparison: Comparison  # its rows are these configurations
+    evaluated: Mapping[str, list[Evaluated]]  # of each configuration by name, the folds of a seed as one
 
 
 def study(
@@ -47,17 +50,41 @@ def study(
         ValueError: no run is finished, runs are of different data, or `baseline` is none or several.
     """
     check_keys("ignore", ignore, runs)
-    check_same_data([run for run in runs if run.status == FINISHED])
+    runs = [_folded(run) for run in runs]
     grouped = configurations(runs, ignore)
     if not grouped:
         nearly = min(runs, key=lambda run: not run.training)  # trained, so that its note tells what is missing
         raise ValueError(
             f"runs: none of {len(runs)} is finished ({nearly.folder}: {nearly.note}); train and evaluate first"
         )
+    check_same_data([run for own in grouped for run in pooled(own.runs)])
     first = _baseline(grouped, baseline)
     grouped = [first, *(own for own in grouped if own is not first)]
-    evaluated = {own.name: [run.evaluated for run in own.runs if run.evaluated] for own in grouped}
-    return Study(list(runs), grouped, compare_runs(evaluated, score, alpha, resamples, seed))
+    evaluated = {own.name: [run.evaluated for run in pooled(own.runs) if run.evaluated] for own in grouped}
+    return Study(list(runs), grouped, compare_runs(evaluated, score, alpha, resamples, seed), evaluated)
+
+
+def _folded(run: Run) -> Run:
+    """Return a run on a fold, scored on its own val images, with the fold left open: each image is in one of them."""
+    fold = run.config.get("data.fold")
+    if not isinstance(fold, list) or run.evaluated is None or run.evaluated.split != "val":
+        return run
+    return replace(run, config={**run.config, "data.fold": f"{_EACH} {fold[-1]}"})
+
+
+def pooled(runs: Sequence[Run]) -> list[Run]:
+    """Join the folds of each seed of a configuration to a run with the scores of all their images."""
+    joined: list[Run] = []
+    for run in runs:
+        own = run.evaluated
+        for place, other in enumerate(joined):
+            known, folds = other.evaluated, str(run.config.get("data.fold")).startswith(_EACH)
+            if folds and own and known and other.seed == run.seed and not known.scores.keys() & own.scores.keys():
+                joined[place] = replace(other, evaluated=known.joined(own))
+                break
+        else:
+            joined.append(run)
+    return joined
 
 
 def _baseline(grouped: Sequence[Configuration], wanted: str | None) -> Configuration:
@@ -168,8 +195,12 @@ def warnings(report: Study) -> list[str]:
     """Return a sentence on each fact that weakens the figures of the table."""
     lines, lone, mixed, every = [], [], [], []
     for own in report.configurations:
-        seeds, commits = [run.seed for run in own.runs], [_commit(run) for run in own.runs]
+        seeds, commits = [run.seed for run in pooled(own.runs)], [_commit(run) for run in own.runs]
         every += commits
+        if str(fold := own.runs[0].config.get("data.fold")).startswith(_EACH):
+            number = int(str(fold).removeprefix(_EACH))
+            if len(own.runs) < number * len(seeds):
+                lines.append(f"{own.name}: {len(own.runs)} of {number * len(seeds)} folds are finished.")
         if repeated := sorted({str(seed) for seed in seeds if seeds.count(seed) > 1}):
             lines.append(f"{own.name}: more than one run has seed {first_few(repeated)}; each counts.")
         if len(set(commits)) > 1:

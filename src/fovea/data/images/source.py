@@ -95,6 +95,8 @@ class Images:
             _, ids = carve(ids, self.fraction, self.seed, dataset.patient)
             _, unlabeled = carve(unlabeled, self.fraction, self.seed, dataset.patient)
         val = self._split(dataset, "val", splits["val"], needs)
+        kinds = {Mask.name: "masks" if self.ignore_label is None else "partial_masks"}
+        kinds[PseudoMask.name] = self.maps["labels"].get("name", "maps") if self.maps else "maps"
         also = f" and on {len(unlabeled)} unlabeled images" if unlabeled else ""
         return Training(
             ids=[*ids, *unlabeled],
@@ -102,6 +104,7 @@ class Images:
             description=f"{self.name}: trains on {', '.join(target.name for target in targets)} of {len(ids)} images"
             f"{also}; {len(val.ids)} val images scored against their {val.select_on} files",
             val=val,
+            labels={kinds[target.name]: len(ids) for target in targets},
             streams=partial(self._streams, dataset, targets, ids, unlabeled),
         )
 
