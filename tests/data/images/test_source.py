@@ -73,7 +73,8 @@ def remove_masks(root: Path) -> None:
 class TestTrain:
     def test_masks_need_no_store(self, root: Path) -> None:
         training = source(root, root / "nowhere").train({"mask"})
-        assert training.val.select_on == "mask"
+        assert training.val.select_on == "mask" and training.labels == {"masks": len(training.ids)}
+        assert source(root, ignore_label=9).train({"mask"}).labels == {"partial_masks": len(training.ids)}
         assert sorted([*training.ids, *training.val.ids, *source(root).split("test").ids]) == IDS
 
     def test_images_without_a_map_are_left_out(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -88,6 +89,7 @@ class TestTrain:
         remove_masks(root)
         with caplog.at_level(logging.WARNING):
             training = source(root, make_store(root / "store", IDS)).train({"pseudo"})
+        assert training.labels == {"gaze": len(training.ids)}
         assert training.val.select_on == "pseudo" and "data.select_on=pseudo" in caplog.text
 
     def test_a_smaller_fraction_is_part_of_a_larger(self, root: Path) -> None:
@@ -188,6 +190,7 @@ class TestStreams:
         for name in {*IDS} - {*labeled, *val}:
             (root / "masks" / f"{name}.png").unlink()
         training = source(root, labeled_fraction=0.3).train(self.NEEDS)
+        assert training.labels == {"masks": len(labeled)}
         assert {*labeled} < {*training.ids} and "unlabeled images" in training.description
         assert training.digest != source(root, labeled_fraction=0.3).train({"mask"}).digest
 

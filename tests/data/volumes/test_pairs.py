@@ -52,6 +52,7 @@ def test_masks_of_unlabeled_cases_are_never_opened(root: Path) -> None:
             mask.write_text("never read")
     training = volumes(root, labeled_fraction=0.34, split_seed=seed).train(["mask", "unlabeled"])
     assert training.ids[::2] == ["aaa_ct", "bbb_ct", "ccc_ct", "ddd_ct", "eee_ct"]
+    assert training.labels == {"volume_mask": 2}
     assert volumes(root, labeled_fraction=0.34, split_seed=seed).train(["mask"]).ids == ["aaa_ct", "aaa_mri"]
 
 

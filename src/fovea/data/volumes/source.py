@@ -100,7 +100,7 @@ class Volumes:
             f"{', '.join(self._names)}; {len(val.groups[self._names[0]])} val cases, each modality scored against its "
             f"{val.select_on}",
             val=val,
-            labels={f"volume_{target.name}s": len(labeled) * len(self._names) for target in targets},
+            labels={f"volume_{target.name}": len(labeled) * len(self._names) for target in targets},
             streams=partial(self._streams, dataset, targets, labeled, unlabeled),
         )
 
