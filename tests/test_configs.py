@@ -41,6 +41,9 @@ MANDATORY = {  # values of keys without a default
 }
 CHOOSES_DATA = re.compile("data=|experiment=(?!gazemedseg$)")
 IMAGES = ["data=synthetic", "backbone=basic_unet"]
+NESTED = {
+    "backbone/unet": ["data=paired_synthetic", "backbone=each_modality"]
+}  # groups of one choice, with that choice
 VOLUMES = ["data=paired_synthetic", "backbone=cross_modality", "loss=dice_ce", "augmentation=volumes"]
 
 
@@ -81,6 +84,8 @@ def training(*overrides: str) -> dict[str, Any]:
     if "encoder_weights" in backbone:
         segformer = "Segformer" in str(backbone.get("network"))
         backbone |= {"encoder_weights": None, "encoder_name": "mit_b0" if segformer else "tu-mobilenetv3_small_100"}
+    elif "encoder_weights" in backbone.get("unet", ()):
+        backbone["unet"] |= {"encoder_weights": None, "encoder_name": "tu-mobilenetv3_small_100"}
     elif "unet" in backbone:
         backbone["unet"]["features"] = [4, 8]
     else:
@@ -108,10 +113,10 @@ def nodes(config: Any) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] != "sweep"])  # they need their data
 def test_every_choice_composes_and_its_targets_fit(group: str, choice: str) -> None:
-    commands = [command for command in COMMANDS if group in groups_of(command)]
+    commands = ["train"] if group in NESTED else [command for command in COMMANDS if group in groups_of(command)]
     assert commands, f"no command chooses {group}"
     for command in commands if group == "data" else commands[:1]:
-        needed = ["refine.checkpoint=RUN"] if (group, choice) == ("refine", "model") else []
+        needed = ["refine.checkpoint=RUN"] if (group, choice) == ("refine", "model") else NESTED.get(group, [])
         for node in nodes(resolved(command, f"{group}={choice}", *needed)):
             arguments = {name: value for name, value in node.items() if name not in ("_target_", "_partial_")}
             arguments.pop("_recursive_", None)
@@ -182,6 +187,17 @@ class TestNetworks:
         volumes = [*VOLUMES, f"backbone={backbone}", "supervision=labeled_only"]
         assert self.losses(images) != self.losses(volumes)
 
+    @pytest.mark.parametrize("backbone", choices("backbone"))
+    @pytest.mark.parametrize("unet", [[], ["backbone/unet=smp"]])
+    def test_every_backbone_reads_slices(self, backbone: str, unet: list[str]) -> None:
+        image = {name: torch.randn(2, 1, 64, 64) for name in ("bright", "dark")}
+        nested = unet if backbone not in ("smp", "basic_unet") else []
+        module = build(training(*VOLUMES, f"backbone={backbone}", *nested, "data.slices=true", "supervision=full"))
+        mask = {name: torch.randint(4, (2, 64, 64)) for name in image}
+        loss = module.losses({"image": image, "mask": mask}, progress=0.0)["loss"]
+        loss.backward()
+        assert torch.isfinite(loss) and module.eval()(image, (70, 64))["prediction"].shape == (2, 4, 70, 64)
+
     @pytest.mark.parametrize("supervision", choices("supervision"))
     def test_every_mode(self, supervision: str) -> None:
         trained = [self.losses([*data, f"supervision={supervision}"]) for data in (IMAGES, VOLUMES)]
@@ -208,7 +224,14 @@ class TestNetworks:
                 "not a loss for classes=3 .*; choose loss=dice_ce",
             ),
             ([*VOLUMES, "supervision=multi_level"], "MultiLevel does not serve volumes"),
-            ([*VOLUMES, "supervision=full", "backbone=basic_unet"], "BasicUNet2d does not read volumes"),
+            (
+                [*VOLUMES, "supervision=full", "backbone=basic_unet"],
+                "BasicUNet2d does not read volumes.* data.slices=t",
+            ),
+            (
+                [*VOLUMES, "supervision=full", "backbone/unet=smp"],
+                r"^backbone\.unet: SmpUNet reads .*set data.slices=true",
+            ),
         ],
     )
     def test_parts_that_do_not_fit_are_refused(self, overrides: list[str], message: str) -> None:

@@ -97,14 +97,16 @@ class Data(NamedTuple):
 
 
 IMAGES = partial(Data, "images", image=lambda: torch.rand(2, 3, 16, 16), size=(20, 24))
-VOLUMES = partial(Data, "volumes", size=(10, 8, 9))
+VOLUMES = partial(Data, "volumes")
+THREE = (10, 8, 9)
 CT = partial(tiny.volumes, names=["ct"])
 DATA = {
     "images": IMAGES(1, tiny.TinyBackbone),
     "images of 3 classes": IMAGES(3, partial(tiny.TinyBackbone, 3)),
-    "volumes": VOLUMES(3, partial(EachModality, ["ct"], 1, 3, tiny.UNET), CT),
-    "volumes of 1 class": VOLUMES(1, partial(EachModality, ["ct"], 1, 1, tiny.UNET), CT),
-    "volumes of 2 modalities": VOLUMES(3, tiny.cross, tiny.volumes),
+    "volumes": VOLUMES(3, partial(EachModality, ["ct"], 1, 3, tiny.UNET), CT, THREE),
+    "volumes of 1 class": VOLUMES(1, partial(EachModality, ["ct"], 1, 1, tiny.UNET), CT, THREE),
+    "volumes of 2 modalities": VOLUMES(3, tiny.cross, tiny.volumes, THREE),
+    "slices of 2 modalities": VOLUMES(3, partial(tiny.cross, slices=True), tiny.slices, (10, 8)),
 }
 
 

@@ -70,6 +70,10 @@ def volumes(batch: int = 1, names: list[str] = NAMES) -> dict[str, Tensor]:
     return {name: torch.rand(batch, 1, 8, 8, 8) for name in names}
 
 
+def slices(batch: int = 2) -> dict[str, Tensor]:
+    return {name: torch.rand(batch, 1, 8, 8) for name in NAMES}
+
+
 def labeled(image: Any, classes: int) -> dict[str, Any]:
     """A batch whose mask and map can be learned from the image."""
     if isinstance(image, dict):

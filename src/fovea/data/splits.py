@@ -53,6 +53,13 @@ def carve_fold(
     return _parted(patients, ranked[number::folds])
 
 
+def check_fold(fold: Sequence[int]) -> None:
+    """Refuse a fold that is not [k, n]."""
+    numbers = isinstance(fold, Sequence) and [type(number) for number in fold] == [int, int]
+    if not numbers or fold[1] < 2 or not 0 <= fold[0] < fold[1]:
+        raise ValueError(f"fold must be [k, n] with k from 0 to n - 1, e.g. [0,5], got {fold}")
+
+
 def _ranked(patients: Iterable[str], seed: int) -> list[str]:
     return sorted(set(patients), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 

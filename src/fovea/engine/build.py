@@ -1,6 +1,7 @@
 """Build a supervision module from a configuration, in the same way for training, evaluation and prediction."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from fovea.engine.preflight import check_mode
 from fovea.losses.ignore import IgnoreLabel
 from fovea.models.backbone import Backbone
 from fovea.models.by_modality import ByModality
+from fovea.models.shared_backbone import SharedBackbone
 from fovea.runtime.config import instantiate, locate
 from fovea.supervision.mode import Mode
 
@@ -27,21 +29,26 @@ def build(config: Mapping[str, Any]) -> Mode:
     kind = check_mode(locate(config["supervision"]["_target_"], "supervision._target_"), data)
     loss = instantiate(config["loss"], "loss")
     loss.register_forward_pre_hook(_in_float32)
-    if data.get("ignore_label") is not None:
+    if data.get("ignore_label") is not None or data.get("labeled_slices") is not None:
         loss = IgnoreLabel(loss)
-    backbone = instantiate(config["backbone"], "backbone")
+    backbone, network = instantiate(config["backbone"], "backbone"), locate(config["backbone"]["_target_"])
+    if data.get("slices") and isinstance(network, type) and issubclass(network, Backbone):
+        backbone = partial(SharedBackbone, data["modalities"], data["classes"], backbone)
     module = instantiate(config["supervision"], "supervision")(backbone=backbone, loss=loss)
     if data:
-        _check(module, loss, data["classes"], kind)
+        _check(module, loss, data["classes"], "slices" if data.get("slices") else kind)
     return module
 
 
 def _check(module: Mode, loss: nn.Module, classes: int, kind: str) -> None:
-    """Refuse a network of the other kind of data, and a loss that does not accept masks of these classes."""
-    other, choices = {
-        "images": (ByModality, "smp or basic_unet"),
-        "volumes": (Backbone, "cross_modality, each_modality or early_fusion"),
-    }[kind]
+    """Refuse a network of another kind of data, and a loss that does not accept masks of these classes."""
+    several = "cross_modality, each_modality or early_fusion"
+    kinds: dict[str, tuple[tuple[type[nn.Module], ...], str]] = {
+        "images": ((ByModality,), "smp or basic_unet"),
+        "volumes": ((Backbone,), f"{several}, or set data.slices=true"),
+        "slices": ((), several),
+    }
+    other, choices = kinds[kind]
     if wrong := next((part for part in module.modules() if isinstance(part, other)), None):
         raise ValueError(f"backbone: {type(wrong).__name__} does not read {kind}; choose backbone={choices}")
     size = (8,) * (3 if kind == "volumes" else 2)

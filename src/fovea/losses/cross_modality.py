@@ -4,7 +4,7 @@ Zhou et al., "Robust Semi-Supervised Multimodal Medical Image Segmentation via C
 2024.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations, combinations_with_replacement
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+POOLS: dict[int, Callable[..., Tensor]] = {4: F.adaptive_avg_pool2d, 5: F.adaptive_avg_pool3d}
 LEAST_MASS = 1e-3  # of a class, in voxels of the features: to divide by less would make its gradient explode
 LEAST_NORM = 1e-4  # of a descriptor: that of a dead channel is 0, and its gradient would explode
 SMOOTH = 1e-5  # of the overlap, as in MONAI's DiceLoss: an absent class agrees and has no gradient
@@ -21,9 +22,10 @@ SMOOTH = 1e-5  # of the overlap, as in MONAI's DiceLoss: an absent class agrees 
 def semantic_consistency(features: Sequence[Tensor], side: int, temperature: float) -> Tensor:
     """Return the NT-Xent between the channels of modalities, described by where they are active.
 
-    The descriptor of a channel is its adaptive average pooling to `side`^3 cells, at unit norm. The same channel of the
-    other modality is the positive, all other channels of both are negatives. For more than two modalities, it is the
-    mean over pairs. The paper compares runs of voxels in place of pooled descriptors, with a hundred times the memory.
+    The descriptor of a channel is its adaptive average pooling to `side` cells along each axis, at unit norm. The same
+    channel of the other modality is the positive, all other channels of both are negatives. For more than two
+    modalities, it is the mean over pairs. The paper compares runs of voxels in place of pooled descriptors, with a
+    hundred times the memory.
 
     Args:
         features: [B, C, D, H, W] of each modality. They may differ in D, H and W.
@@ -39,7 +41,7 @@ def semantic_consistency(features: Sequence[Tensor], side: int, temperature: flo
     if len(features) < 2 or side < 2 or any(values.shape[2:].numel() < 2 for values in features):
         shapes = [tuple(values.shape) for values in features]
         raise ValueError(f"features must be of 2 or more modalities and voxels, side at least 2, got {shapes}, {side}")
-    described = [F.adaptive_avg_pool3d(single(values), side).flatten(2) for values in features]
+    described = [pooled(single(values), [side] * (values.dim() - 2)).flatten(2) for values in features]
     return torch.stack([ntxent(*pair, temperature) for pair in combinations(described, 2)]).mean()
 
 
@@ -115,7 +117,7 @@ class _Products(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         inputs = ctx.saved_tensors
-        factors = (grad + grad.transpose(0, 1))[..., None, None, None]
+        factors = (grad + grad.transpose(0, 1)).reshape(*grad.shape, *[1] * (inputs[0].dim() - 2))
         gradients: list[Tensor | None] = [None] * len(inputs)
         for i in (index for index, needed in enumerate(ctx.needs_input_grad) if needed):
             gradients[i] = total = inputs[i] * factors[i, i]
@@ -126,11 +128,15 @@ class _Products(torch.autograd.Function):
 
 def _prototypes(features: Tensor, probability: Tensor) -> Tensor:
     """Return the weighted means [B, K, C] of features [B, C, d, h, w]."""
-    depth, height, width = features.shape[2:]
-    weights = F.adaptive_avg_pool3d(single(probability), (depth, height, width)).flatten(2)
+    weights = pooled(single(probability), features.shape[2:]).flatten(2)
     share = weights / weights.sum(dim=2, keepdim=True).clamp_min(LEAST_MASS)
     with torch.autocast(features.device.type, enabled=False):
         return share @ single(features).flatten(2).mT
+
+
+def pooled(values: Tensor, sides: Sequence[int]) -> Tensor:
+    """Return the adaptive average pooling of images or volumes [B, C, *size] to some sides."""
+    return POOLS[values.dim()](values, tuple(sides))
 
 
 def _check(probabilities: Sequence[Tensor]) -> None:

@@ -1,16 +1,19 @@
-"""The interface of a network that reads volumes by modality."""
+"""The interface of a network that reads volumes, or slices of volumes, by modality."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:  # evaluations of images do without MONAI
+    from fovea.models.unet3d import Halves
 
 
 class Outputs(NamedTuple):
     """The outputs of a network by modality."""
 
     logits: dict[str, Tensor]
-    """[B, K, D, H, W]."""
+    """[B, K, D, H, W], of slices [B, K, H, W]."""
     features: dict[str, Tensor]
     """[B, C, d, h, w]: the deepest features of the encoder, of the modalities that have their own."""
 
@@ -19,7 +22,7 @@ class ByModality(nn.Module):
     """A network of at least `least` modalities; supervision modes use only this interface.
 
     The weights depend on the order of the modalities. `classes` are the channels K of the logits of each modality, the
-    background included; 1 is a sigmoid.
+    background included; 1 is a sigmoid. With `slices`, it reads slices [B, C, H, W] in place of volumes.
     """
 
     separate: ClassVar[bool] = True
@@ -27,13 +30,28 @@ class ByModality(nn.Module):
     stride: int
     """The sides of a volume are multiples of this."""
 
-    def __init__(self, modalities: Sequence[str] | None, classes: int, least: int = 1) -> None:
+    def __init__(self, modalities: Sequence[str] | None, classes: int, least: int = 1, slices: bool = False) -> None:
         super().__init__()
         names = [] if modalities is None or isinstance(modalities, str) else list(modalities)
         if len(names) < least or len({*names}) < len(names):
             raise ValueError(f"modalities must be {least} or more different names as [ct,mri], got {modalities}")
         self.modalities = names
         self.classes = classes
+        self.dims: Literal[2, 3] = 2 if slices else 3
+
+    def halves(self, unet: Callable[..., "Halves"], in_channels: int, classes: int) -> "Halves":
+        """Return an encoder and decoder from their factory.
+
+        Raises:
+            ValueError: they read slices, but this network reads volumes.
+        """
+        built: Halves = unet(in_channels=in_channels, classes=classes, **({"dims": 2} if self.dims == 2 else {}))
+        if built.dims != self.dims:
+            raise ValueError(
+                f"unet: {type(built).__name__} reads slices, not volumes; set data.slices=true, or choose "
+                "backbone/unet=unet3d"
+            )
+        return built
 
     def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
         """Return logits, of the `wanted` modalities or of all, and features of volumes [B, C, D, H, W] by modality."""
@@ -54,10 +72,10 @@ class ByModality(nn.Module):
             raise ValueError(f"image: this network reads {known}, got {', '.join(unknown) or 'no modality'}")
         for name, volume in image.items():
             sides = volume.shape[2:]
-            if volume.dim() != 5 or any(side % self.stride or side < 2 * self.stride for side in sides):
+            if len(sides) != self.dims or any(side % self.stride or side < 2 * self.stride for side in sides):
                 raise ValueError(
-                    f"image: {name} must have three sides in multiples of {self.stride}, from {2 * self.stride} on, "
-                    f"got {' x '.join(map(str, sides))}"
+                    f"image: {name} must have {'two' if self.dims == 2 else 'three'} sides in multiples of "
+                    f"{self.stride}, from {2 * self.stride} on, got {' x '.join(map(str, sides))}"
                 )
         shapes = {name: tuple(volume.shape) for name, volume in image.items()}
         if one_shape and len({*shapes.values()}) > 1:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
+from monai.networks.layers import Conv
 from torch import Tensor, nn
 
 from fovea.models.by_modality import ByModality, Outputs
@@ -54,6 +55,7 @@ class CrossModalityNet(ByModality):
         groups: Groups of the normalization before the 1x1x1 convolution; must divide twice the deepest width.
         shared_encoder: One encoder for all modalities, as published, or one for each.
         shared_decoder: The same for the decoder.
+        slices: See `ByModality`; the convolutions are two-dimensional then.
     """
 
     def __init__(
@@ -66,21 +68,22 @@ class CrossModalityNet(ByModality):
         groups: Count,
         shared_encoder: bool,
         shared_decoder: bool,
+        slices: bool = False,
     ) -> None:
-        super().__init__(modalities, classes, least=2)
+        super().__init__(modalities, classes, least=2, slices=slices)
         number = len(self.modalities)
         built = 1 if shared_encoder and shared_decoder else number
-        halves = [unet(in_channels=in_channels, classes=classes) for _ in range(built)]
+        halves = [self.halves(unet, in_channels, classes) for _ in range(built)]
         self.encoders = nn.ModuleList(half.encoder for half in halves[: 1 if shared_encoder else number])
         self.decoders = nn.ModuleList(half.decoder for half in halves[: 1 if shared_decoder else number])
         self.stride, width = halves[0].stride, halves[0].width
         if 2 * width % groups:
             raise ValueError(f"groups must divide 2 x {width}, twice the deepest width, got {groups}")
         self.awareness = ChannelAwareness()
-        fused = convolution(number * width, width, norm), convolution(width, width, norm)
+        fused = [convolution(before, width, norm, self.dims) for before in (number * width, width)]
         self.fusion = nn.Sequential(*fused, nn.Sigmoid())
         normalized = nn.GroupNorm(groups, 2 * width), nn.ReLU()
-        self.mix = nn.Sequential(*normalized, nn.Conv3d(2 * width, width, kernel_size=1))
+        self.mix = nn.Sequential(*normalized, Conv[Conv.CONV, self.dims](2 * width, width, kernel_size=1))
 
     def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
         names = self.present(image, one_shape=True)

@@ -1,21 +1,39 @@
-"""One independent U-Net for each modality: the baseline without collaboration."""
+"""A U-Net for each modality: the baseline without collaboration."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from fovea.models.by_modality import ByModality, Outputs
 from fovea.models.unet3d import Halves
 
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+
 
 class EachModality(ByModality):
-    """Independent networks, one from the factory `unet` for each modality; any modality may be missing."""
+    """Networks, one from the factory `unet` for each modality; any modality may be missing.
+
+    They are independent, or `share` their `convolutions` and keep normalizations of their own (Dou et al., "Unpaired
+    Multi-Modal Segmentation via Knowledge Distillation", IEEE TMI 2020), or are one network (`everything`).
+    """
 
     def __init__(
-        self, modalities: Sequence[str] | None, in_channels: int, classes: int, unet: Callable[..., Halves]
+        self,
+        modalities: Sequence[str] | None,
+        in_channels: int,
+        classes: int,
+        unet: Callable[..., Halves],
+        slices: bool = False,
+        share: Literal["nothing", "convolutions", "everything"] = "nothing",
     ) -> None:
-        super().__init__(modalities, classes)
-        halves = [unet(in_channels=in_channels, classes=classes) for _ in self.modalities]
+        super().__init__(modalities, classes, slices=slices)
+        number = 1 if share == "everything" else len(self.modalities)
+        halves = [self.halves(unet, in_channels, classes) for _ in range(number)]
+        if share == "convolutions":
+            for other in halves[1:]:
+                share_all_but_norms(halves[0], other)
         self.encoders = nn.ModuleList(half.encoder for half in halves)
         self.decoders = nn.ModuleList(half.decoder for half in halves)
         self.stride = halves[0].stride
@@ -24,7 +42,15 @@ class EachModality(ByModality):
         names = self.present(image)
         logits, features = {}, {}
         for name in names if wanted is None else wanted:
-            number = self.modalities.index(name)
+            number = self.modalities.index(name) % len(self.encoders)
             *skips, features[name] = self.encoders[number](image[name])
             logits[name] = self.decoders[number](features[name], skips)
         return Outputs(logits, features)
+
+
+def share_all_but_norms(first: nn.Module, other: nn.Module) -> None:
+    """Let a network use the parameters of an equal one, except in its normalizations."""
+    for own, taken in zip(other.modules(), first.modules(), strict=True):
+        if not isinstance(own, NORMS):
+            for name, parameter in taken.named_parameters(recurse=False):
+                setattr(own, name, parameter)

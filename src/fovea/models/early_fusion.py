@@ -19,11 +19,16 @@ class EarlyFusion(ByModality):
     separate: ClassVar[bool] = False
 
     def __init__(
-        self, modalities: Sequence[str] | None, in_channels: int, classes: int, unet: Callable[..., Halves]
+        self,
+        modalities: Sequence[str] | None,
+        in_channels: int,
+        classes: int,
+        unet: Callable[..., Halves],
+        slices: bool = False,
     ) -> None:
-        super().__init__(modalities, classes, least=2)
+        super().__init__(modalities, classes, least=2, slices=slices)
         number = len(self.modalities)
-        self.network = unet(in_channels=number * in_channels, classes=number * classes)
+        self.network = self.halves(unet, number * in_channels, number * classes)
         self.stride = self.network.stride
 
     def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:

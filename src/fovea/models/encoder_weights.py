@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from fovea.models.weights import load_matching, read_tensors
@@ -63,7 +64,7 @@ def load_encoder(encoder: nn.Module, path: str) -> str:
     weights = {name.rpartition("encoder.")[2]: value for name, value in read_tensors(path).items()}
     if any(name.startswith("model.") for name in own):  # smp wraps timm's model under this name
         weights = {f"model.{name.removeprefix('model.')}": value for name, value in _timm_names(weights, own).items()}
-    weights = {name: value for name, value in weights.items() if name in own}  # without decoder and classifier
+    weights = {name: _adapted(value, own[name]) for name, value in weights.items() if name in own}  # the encoder alone
     counted = [name for name in own if not name.endswith("num_batches_tracked")]
     matching = sum(name in weights and weights[name].shape == own[name].shape for name in counted)
     if matching < LEAST * len(counted):
@@ -71,6 +72,13 @@ def load_encoder(encoder: nn.Module, path: str) -> str:
             f"{path}: only {matching} of {len(counted)} tensors match this encoder; give the weights of this encoder"
         )
     return load_matching(encoder, weights, path)
+
+
+def _adapted(value: Tensor, own: Tensor) -> Tensor:
+    """Return the weights of a first convolution of colors for another number of channels, as timm adapts them."""
+    if value.dim() == 4 and value.shape[1] == 3 != own.shape[1] and value.shape[2:] == own.shape[2:]:
+        return adapt_input_conv(own.shape[1], value)
+    return value
 
 
 def _timm_names(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,17 +1,19 @@
-"""U-Nets of volumes in two halves, so that a module can be put between encoder and decoder."""
+"""U-Nets of volumes, or of their slices, in two halves, so that a module can be put between encoder and decoder."""
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from monai.networks.blocks import Convolution
+from monai.networks.layers import Conv, Pool
 from monai.networks.nets import DynUNet
 from torch import Tensor, nn
 
 from fovea.models.pretrained import load_halves
 from fovea.runtime.bounds import Count
 
+Dims = Literal[2, 3]
 Norm = str | Sequence[Any]
 """A normalization as MONAI names it: `instance`, or `[group, {num_groups: 8}]`."""
 
@@ -47,11 +49,16 @@ class Decoder(nn.Module):
 
 
 class Halves(nn.Module):
-    """An encoder and its decoder; `pretrained` is a file of initial weights, see `load_halves`."""
+    """An encoder and its decoder; `pretrained` is a file of initial weights, see `load_halves`.
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, widths: Sequence[int], pretrained: str | None) -> None:
+    With `dims` of 2, they read slices [B, C, H, W].
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, widths: Sequence[int], pretrained: str | None, dims: Dims = 3
+    ) -> None:
         super().__init__()
-        self.encoder, self.decoder = encoder, decoder
+        self.encoder, self.decoder, self.dims = encoder, decoder, dims
         self.width = widths[-1]  # channels of the deepest features
         self.stride = 2 ** (len(widths) - 1)  # the sides of a volume are multiples of this
         if pretrained is not None:
@@ -70,20 +77,27 @@ class UNet3d(Halves):
         features: Width of each resolution, from the finest on; even numbers.
         norm: Normalization. Published is `[batch, {track_running_stats: false}]`, which always uses batch statistics.
         pretrained: A file of initial weights; see `fovea.models.pretrained.load_halves`.
+        dims: 2 for slices; see `Halves`.
     """
 
     def __init__(
-        self, in_channels: int, classes: int, features: Sequence[Count], norm: Norm, pretrained: str | None = None
+        self,
+        in_channels: int,
+        classes: int,
+        features: Sequence[Count],
+        norm: Norm,
+        pretrained: str | None = None,
+        dims: Dims = 3,
     ) -> None:
         _check(features)
         down: list[nn.Module] = []
         for before, width in itertools.pairwise([in_channels, *features]):
-            pool = nn.MaxPool3d(2) if down else nn.Identity()
-            convolutions = convolution(before, width // 2, norm), convolution(width // 2, width, norm)
+            pool = Pool[Pool.MAX, dims](2) if down else nn.Identity()
+            convolutions = convolution(before, width // 2, norm, dims), convolution(width // 2, width, norm, dims)
             down.append(nn.Sequential(pool, *convolutions))
-        up = [Up(below, width, norm) for below, width in itertools.pairwise(reversed(features))]
-        head = nn.Conv3d(features[0], classes, kernel_size=1)
-        super().__init__(Encoder(down), Decoder(up, head), features, pretrained)
+        up = [Up(below, width, norm, dims) for below, width in itertools.pairwise(reversed(features))]
+        head = Conv[Conv.CONV, dims](features[0], classes, kernel_size=1)
+        super().__init__(Encoder(down), Decoder(up, head), features, pretrained, dims)
 
 
 class DynUNet3d(Halves):
@@ -101,10 +115,11 @@ class DynUNet3d(Halves):
         norm: Norm,
         residual: bool = False,
         pretrained: str | None = None,
+        dims: Dims = 3,
     ) -> None:
         _check(features, least=3)
         network = DynUNet(
-            spatial_dims=3,
+            spatial_dims=dims,
             in_channels=in_channels,
             out_channels=classes,
             kernel_size=[3] * len(features),
@@ -115,25 +130,26 @@ class DynUNet3d(Halves):
             res_block=residual,
         )
         encoder = Encoder([network.input_block, *network.downsamples, network.bottleneck])
-        super().__init__(encoder, Decoder(list(network.upsamples), network.output_block), features, pretrained)
+        decoder = Decoder(list(network.upsamples), network.output_block)
+        super().__init__(encoder, decoder, features, pretrained, dims)
 
 
 class Up(nn.Module):
     """One resolution up: a transposed convolution, concatenation with the skip, two convolutions."""
 
-    def __init__(self, below: int, width: int, norm: Norm) -> None:
+    def __init__(self, below: int, width: int, norm: Norm, dims: Dims = 3) -> None:
         super().__init__()
-        self.up = nn.ConvTranspose3d(below, below, kernel_size=2, stride=2)
-        self.body = nn.Sequential(convolution(below + width, width, norm), convolution(width, width, norm))
+        self.up = Conv[Conv.CONVTRANS, dims](below, below, kernel_size=2, stride=2)
+        self.body = nn.Sequential(convolution(below + width, width, norm, dims), convolution(width, width, norm, dims))
 
     def forward(self, deeper: Tensor, skip: Tensor) -> Tensor:
         """Return [B, width, D, H, W] from a deeper [B, below, D/2, H/2, W/2] and a skip [B, width, D, H, W]."""
         return self.body(torch.cat([self.up(deeper), skip], dim=1))
 
 
-def convolution(before: int, width: int, norm: Norm) -> nn.Module:
-    """Return a 3x3x3 convolution, normalization and ReLU, with MONAI's names of weights."""
-    return Convolution(3, before, width, kernel_size=3, adn_ordering="NA", act="relu", norm=_with_scale(norm))
+def convolution(before: int, width: int, norm: Norm, dims: Dims = 3) -> nn.Module:
+    """Return a convolution of sides 3, normalization and ReLU, with MONAI's names of weights."""
+    return Convolution(dims, before, width, kernel_size=3, adn_ordering="NA", act="relu", norm=_with_scale(norm))
 
 
 def _with_scale(norm: Norm) -> str | tuple[Any, ...]:

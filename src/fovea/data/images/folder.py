@@ -13,7 +13,7 @@ from pydantic import Field
 from fovea.data.images.files import SUFFIXES, Exif, Window, image_files, image_size, read_image, warn_orientations
 from fovea.data.images.masks import read_mask
 from fovea.data.labels import Labels
-from fovea.data.splits import carve, carve_fold, check_disjoint, read_list
+from fovea.data.splits import carve, carve_fold, check_disjoint, check_fold, read_list
 from fovea.runtime.bounds import NonNegativeInt, Progress
 from fovea.runtime.errors import first_few, nearest
 
@@ -75,7 +75,9 @@ class Folder:
         if ignore_label in given.values:
             raise ValueError(f"ignore_label={ignore_label} is a class; give a value that no class has, e.g. 255")
         if fold is not None:
-            _check_fold(fold, protocol)
+            check_fold(fold)
+            if protocol != "clean":
+                raise ValueError(f"protocol={protocol} validates on nothing; folds need protocol=clean")
         if range is not None:
             if not range[0] < range[1]:
                 raise ValueError(f"range must be [low, high] with low below high, e.g. [0,4095], got {range}")
@@ -224,11 +226,3 @@ class Folder:
     def _masks(self) -> dict[str, Path]:
         folder = self.root / "masks"
         return image_files(folder) if folder.is_dir() else {}
-
-
-def _check_fold(fold: Sequence[int], protocol: str) -> None:
-    numbers = isinstance(fold, Sequence) and [type(number) for number in fold] == [int, int]
-    if not numbers or fold[1] < 2 or not 0 <= fold[0] < fold[1]:
-        raise ValueError(f"fold must be [k, n] with k from 0 to n - 1, e.g. [0,5], got {fold}")
-    if protocol != "clean":
-        raise ValueError(f"protocol={protocol} validates on nothing; folds need protocol=clean")

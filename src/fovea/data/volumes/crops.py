@@ -1,6 +1,6 @@
 """Training samples of volumes: several crops of a case, at the same position in all modalities."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,13 +60,7 @@ class Crops:
         """Return the crops of (pass, index): `image` and targets by modality, [crops, 1, *size]; `index`, `id`."""
         turn, index = key
         volumes = {name: torch.from_numpy(self.arrays.read(name, index))[None] for name in self.prepared.kinds}
-        shape = common_shape([tuple(volume.shape[1:]) for volume in volumes.values()], self.size)
-        case: dict[Any, Any] = {name: centered(volume, shape) for name, volume in volumes.items()}
-        if targets := self.prepared.targets:
-            inside = [targets[name.what].foreground(case[name]) for name in self.prepared.kinds if name.what in targets]
-            case[FOREGROUND] = torch.stack(inside).any(dim=0)
-        self.transform.set_random_state(int(np.random.SeedSequence([self.seed, turn, index]).generate_state(1)[0]))
-        crops = self.transform(case)
+        crops = self.augmented(volumes, np.random.SeedSequence([self.seed, turn, index]))
         sample: dict[str, Any] = {"index": index, "id": self.prepared.ids[index]}
         for name in self.prepared.kinds:
             if changed := {tuple(crop[name].shape[1:]) for crop in crops} - {self.size}:
@@ -76,6 +70,17 @@ class Crops:
                 )
             sample.setdefault(name.what, {})[name.modality] = np.stack([np.asarray(crop[name]) for crop in crops])
         return sample
+
+    def augmented(self, volumes: Mapping[Array, torch.Tensor], seed: np.random.SeedSequence) -> list[dict[Any, Any]]:
+        """Return augmented crops [1, *size] of the arrays [1, D, H, W] of a case."""
+        shape = common_shape([tuple(volume.shape[1:]) for volume in volumes.values()], self.size)
+        case: dict[Any, Any] = {name: centered(volume, shape) for name, volume in volumes.items()}
+        if targets := self.prepared.targets:
+            inside = [targets[name.what].foreground(case[name]) for name in self.prepared.kinds if name.what in targets]
+            case[FOREGROUND] = torch.stack(inside).any(dim=0)
+        self.transform.set_random_state(int(seed.generate_state(1)[0]))
+        crops: list[dict[Any, Any]] = self.transform(case)
+        return crops
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return a `fovea.supervision.batch.Batch` of B * crops images, by modality."""

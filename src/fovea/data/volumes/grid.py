@@ -22,6 +22,37 @@ class Header(NamedTuple):
     """[4, 4], from voxels to mm."""
 
 
+def slice_axis(header: Header) -> int:
+    """Return the axis across the slices: the one with the longest sides of voxels.
+
+    Raises:
+        ValueError: no axis has longer sides than the others.
+    """
+    *_, second, longest = sorted(header.spacing)
+    if longest <= (1 + ALIKE) * second:
+        sides = " x ".join(f"{side:.4g}" for side in header.spacing)
+        raise ValueError(
+            f"{header.path}: no axis across slices: voxels of {sides} mm; data.slices=true needs one longer side, "
+            "use crops (data.slices=false)"
+        )
+    return header.spacing.index(longest)
+
+
+def order_of(header: Header) -> tuple[int, int, int]:
+    """Return the axes of a volume in RAS with the one across the slices last."""
+    axis = slice_axis(header)
+    first, second = (other for other in range(3) if other != axis)
+    return first, second, axis
+
+
+def slices_last(header: Header) -> Header:
+    """Return the header of a volume whose axes are in the order of `order_of`."""
+    a, b, c = order_of(header)
+    shape, spacing = header.shape, header.spacing
+    affine = header.affine[:, [a, b, c, 3]]
+    return Header(header.path, (shape[a], shape[b], shape[c]), (spacing[a], spacing[b], spacing[c]), affine)
+
+
 def difference(mask: Header, volume: Header) -> str:
     """Describe how the grid of a mask differs from that of its volume; return an empty text for one grid.
 

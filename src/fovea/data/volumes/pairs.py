@@ -1,6 +1,7 @@
 """Cases of one or several modalities, listed in a JSON file."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,13 +12,14 @@ from pydantic import Field
 from tqdm import tqdm
 
 from fovea.data.labels import Labels
-from fovea.data.splits import carve, check_disjoint
+from fovea.data.splits import carve, carve_fold, check_disjoint, check_fold
 from fovea.data.volumes.case_list import KEYS, read_cases, read_list
-from fovea.data.volumes.grid import Header, difference
+from fovea.data.volumes.grid import Header, difference, order_of, slice_axis, slices_last
 from fovea.data.volumes.misalignment import Misalignment
 from fovea.data.volumes.nifti import read_header, read_volume
 from fovea.runtime.bounds import Count, NonNegativeInt
 
+AXES = ("left-right", "back-front", "feet-head")
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
@@ -41,6 +43,9 @@ class Pairs:
         split_seed: Seed of that draw.
         misalignment: Moves the volumes of one modality as they are read.
         ignore_label: Value of voxels without a label in mask files; see `fovea.losses.IGNORE`.
+        fold: [k, n] makes val the k-th, from 0, of n parts of the patients in training and validation.
+        slices: Put the axis across the slices of a volume last (see `fovea.data.volumes.grid.slice_axis`). So a volume
+            is [H, W, slices] in this class, whatever its orientation.
     """
 
     def __init__(
@@ -53,11 +58,16 @@ class Pairs:
         split_seed: NonNegativeInt = 0,
         misalignment: Misalignment | None = None,
         ignore_label: int | None = None,
+        fold: Sequence[int] | None = None,
+        slices: bool = False,
     ) -> None:
         self.root = Path(root).expanduser()
         self.path, self.modalities, self.classes = self.root / list, [*modalities], classes
         self.labeled_fraction, self.split_seed = labeled_fraction, split_seed
         self.misalignment, self.ignore_label = misalignment, ignore_label
+        self.fold, self.slices = fold, slices
+        if fold is not None:
+            check_fold(fold)
         self.moved = (misalignment.modality if misalignment else None) or self.modalities[-1]
         if self.moved not in self.modalities:
             raise ValueError(f"misalignment.modality must be one of {', '.join(self.modalities)}, got {self.moved}")
@@ -79,6 +89,12 @@ class Pairs:
     def splits(self) -> dict[str, list[str]]:
         """Return the ids of `train` (labeled), `unlabeled`, `val` and `test`; no patient or file is in two of them."""
         splits = {split: [case for case, entry in self.cases.items() if entry["split"] == split] for split in KEYS}
+        if self.fold is not None:
+            pool = [*splits["train"], *splits["val"]]
+            number, folds = self.fold
+            splits["train"], splits["val"] = carve_fold(pool, number, folds, self.split_seed, self.patient)
+            drawn = {*map(self.patient, splits["val"])}
+            splits["unlabeled"] = [case for case in splits["unlabeled"] if self.patient(case) not in drawn]
         if self.labeled_fraction is not None:
             splits["train"], splits["unlabeled"] = self._draw_labeled(
                 self.labeled_fraction, [*splits["train"], *splits["unlabeled"]]
@@ -109,20 +125,25 @@ class Pairs:
 
     def header(self, case: str, modality: str) -> Header:
         """Return the header of a volume, read once."""
-        path = self.file("img", case, modality)
-        if path not in self._headers:
-            self._headers[path] = read_header(path)
-        return self._headers[path]
+        header = self._in_ras(case, modality)
+        return slices_last(header) if self.slices else header
 
     def volume(self, case: str, modality: str) -> np.ndarray:
-        """Return a volume, float32 [D, H, W] in RAS."""
+        """Return a volume, float32 [D, H, W] in RAS, or with its slices last."""
         return self.move(read_volume(self.file("img", case, modality)), case, modality, nearest=False)
 
     def move(self, volume: np.ndarray, case: str, modality: str, nearest: bool) -> np.ndarray:
-        """Return a volume in RAS, or its mask or map, moved by the misalignment."""
+        """Return a volume in RAS, or its mask or map, with its slices last if asked, moved by the misalignment."""
+        if self.slices:
+            volume = np.ascontiguousarray(volume.transpose(order_of(self._in_ras(case, modality))))
         if self.misalignment is None or modality != self.moved:
             return volume
         return self.misalignment.move(volume, self.header(case, modality).spacing, case, nearest)
+
+    def across(self, cases: Sequence[str]) -> str:
+        """Describe the axes across the slices of some cases."""
+        axes = [AXES[slice_axis(self._in_ras(case, name))] for case in cases for name in self.modalities]
+        return ", ".join(f"{axis} in {number} volumes" for axis, number in Counter(axes).items())
 
     def check(self, cases: Sequence[str], what: str | None = None) -> None:
         """Check the headers of the volumes of some cases, and of their `mask` or `map` files; log each invalid one.
@@ -135,9 +156,16 @@ class Pairs:
         )
 
     def _check(self, case: str, modality: str, what: str | None) -> None:
-        volume = self.header(case, modality)
+        self.header(case, modality)  # refuses a volume without slices
+        volume = self._in_ras(case, modality)
         if what and (differs := difference(mask := read_header(self.file(what, case, modality)), volume)):
             raise ValueError(f"{mask.path}: {differs}; resample it to the grid of its volume")
+
+    def _in_ras(self, case: str, modality: str) -> Header:
+        path = self.file("img", case, modality)
+        if path not in self._headers:
+            self._headers[path] = read_header(path)
+        return self._headers[path]
 
     def _draw_labeled(self, fraction: float, training: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return labeled and unlabeled cases for a fraction of labeled ones."""

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from fovea.data.images.files import write_image
 from fovea.data.predictions import below, files_below, recorded, report_left_aside
 from fovea.data.source import Predictor
+from fovea.data.volumes.grid import order_of
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_labels
 from fovea.data.volumes.prepared import Intensity, prepare_volume
 from fovea.pictures.volumes import volume_overlay
@@ -28,6 +29,7 @@ def predict_volumes(
     intensity: Mapping[str, Intensity],
     device: torch.device,
     out: Path,
+    slices: bool = False,
 ) -> tuple[int, dict[str, str]]:
     """Write `masks/<case>_<modality>.nii.gz` and `overlays/<case>_<modality>.png` into `out`.
 
@@ -41,6 +43,7 @@ def predict_volumes(
         intensity: A transform for each modality.
         device: Device of the network.
         out: Folder for the masks and overlays.
+        slices: Whether the predictor takes volumes with their slices last.
 
     Returns:
         The number of volumes, and the reason by name for each one that failed.
@@ -57,14 +60,14 @@ def predict_volumes(
             images: dict[str, torch.Tensor] = {}
             for name, path in paths.items():
                 try:
-                    volume = prepare_volume(path, spacing, intensity[name])
+                    volume = prepare_volume(path, spacing, intensity[name], slices)
                     images[name] = torch.from_numpy(volume)[None, None]
                 except ValueError as error:
                     failures[f"{case}_{name}"] = str(error)
             images = {name: image.to(device) for name, image in images.items()}
             for name in images:
                 try:
-                    _predict(predictor, images, name, paths[name], out, f"{case}_{name}")
+                    _predict(predictor, images, name, paths[name], out, f"{case}_{name}", slices)
                 except ValueError as error:  # the network needs a modality that is missing
                     failures[f"{case}_{name}"] = f"{paths[name]}: {error}"
             bar.update(len(paths))
@@ -74,13 +77,20 @@ def predict_volumes(
 
 
 def _predict(
-    predictor: Predictor, images: Mapping[str, torch.Tensor], modality: str, path: Path, out: Path, name: str
+    predictor: Predictor,
+    images: Mapping[str, torch.Tensor],
+    modality: str,
+    path: Path,
+    out: Path,
+    name: str,
+    slices: bool,
 ) -> None:
     """Predict one modality of volumes [1, 1, D, H, W] on the grid of its file; write the labels and an overlay."""
     first_wanted = {modality: images[modality], **images}
     header = read_header(path)
-    probability = predictor(first_wanted, header.shape)["prediction"]
-    prediction = labels(probability)[0].cpu().numpy().astype(np.uint8)
+    order = order_of(header) if slices else (0, 1, 2)
+    probability = predictor(first_wanted, [header.shape[axis] for axis in order])["prediction"]
+    prediction = labels(probability)[0].cpu().numpy().astype(np.uint8).transpose(np.argsort(order))
     write_labels(out / "masks" / f"{name}.nii.gz", prediction, path)
     write_image(out / "overlays" / f"{name}.png", volume_overlay(read_volume(path), prediction, header.spacing))
 

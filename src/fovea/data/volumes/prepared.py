@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from fovea.data.volumes.grid import Header
+from fovea.data.volumes.grid import Header, order_of, slices_last
 from fovea.data.volumes.misalignment import Misalignment
 from fovea.data.volumes.nifti import read_header, read_volume
 from fovea.data.volumes.pairs import Pairs
@@ -82,15 +82,22 @@ class Prepared:
             "misalignment": vars(self.dataset.misalignment) if self.dataset.misalignment else None,
             "labels": self.dataset.values,
             "ignore_label": self.dataset.ignore_label,
+            "slices": self.dataset.slices,
+            "labeled_slices": getattr(target, "slices", None),
             "root": str(self.dataset.root.resolve()),
             "files": [self.dataset.file(key, case, array.modality) for case in self.ids],
-            "code": [type(self.dataset), Prepared, read_volume, Misalignment, type(target or intensity)],
+            "code": [type(self.dataset), Prepared, read_volume, order_of, Misalignment, type(target or intensity)],
         }
 
 
-def prepare_volume(path: Path, spacing: Sequence[float | None] | None, intensity: Intensity) -> np.ndarray:
-    """Return a volume from a file as a network takes it."""
-    return scaled(resampled(read_volume(path), resampled_shape(read_header(path), spacing)), intensity)
+def prepare_volume(
+    path: Path, spacing: Sequence[float | None] | None, intensity: Intensity, slices: bool = False
+) -> np.ndarray:
+    """Return a volume from a file as a network takes it; with `slices`, its slices are last."""
+    volume, header = read_volume(path), read_header(path)
+    if slices:
+        volume, header = np.ascontiguousarray(volume.transpose(order_of(header))), slices_last(header)
+    return scaled(resampled(volume, resampled_shape(header, spacing)), intensity)
 
 
 def resampled_shape(header: Header, spacing: Sequence[float | None] | None) -> tuple[int, int, int]:
@@ -125,13 +132,13 @@ def resampled(volume: np.ndarray, shape: Sequence[int], nearest: bool = False) -
 
 
 def centered(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Return a volume [..., D, H, W] padded with zeros about its center to a shape that is at least as large."""
-    return F.pad(volume, _margins(volume.shape[-3:], shape))
+    """Return a volume [..., *sides] padded with zeros about its center to a shape that is at least as large."""
+    return F.pad(volume, _margins(volume.shape[-len(shape) :], shape))
 
 
 def uncentered(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """Undo `centered` for a volume that had this shape."""
-    return F.pad(volume, [-margin for margin in _margins(shape, volume.shape[-3:])])
+    return F.pad(volume, [-margin for margin in _margins(shape, volume.shape[-len(shape) :])])
 
 
 def _margins(shape: Sequence[int], wanted: Sequence[int]) -> list[int]:

@@ -36,7 +36,15 @@ class Volumes:
         ValueError: An argument is missing, or does not fit the others.
     """
 
-    model_keys: ClassVar[tuple[str, ...]] = ("channels", "classes", "intensity", "modalities", "size", "spacing")
+    model_keys: ClassVar[tuple[str, ...]] = (
+        "channels",
+        "classes",
+        "intensity",
+        "modalities",
+        "size",
+        "slices",
+        "spacing",
+    )
 
     name: str
     root: str
@@ -47,7 +55,10 @@ class Volumes:
     size: Annotated[list[Count], Three]
     spacing: Annotated[list[Positive | None], Three] | None
     intensity: Mapping[str, Any]
-    labeled_fraction: float | None  # this key, ignore_label and misalignment go to the data set
+    slices: Literal[True, False] | None = False  # None: a checkpoint from before this key
+    labeled_fraction: float | None  # this key, fold, ignore_label, misalignment and slices go to the data set
+    labeled_slices: Count | None = None
+    fold: Sequence[int] | None = None
     ignore_label: int | None = None
     misalignment: Mapping[str, Any]
     select_threshold: Fraction = 0.5
@@ -70,6 +81,7 @@ class Volumes:
             raise ValueError(f"data.modalities must be different names, got {names}")
         if missing := [name for name in names if name not in self.intensity]:
             raise ValueError(f"data.intensity has no {missing[0]}; add a transform of its intensities")
+        self.size, self.spacing = in_plane(self.size, self.spacing, bool(self.slices))
         if unknown := sorted({*self.augment} - {"spatial", "intensity"}):
             raise ValueError(f"data.augment.{unknown[0]} is for images; choose augmentation=volumes or none")
 
@@ -98,7 +110,7 @@ class Volumes:
             digest=digest([*labeled, "", *unlabeled]),
             description=f"{self.name}: trains on {len(labeled)} labeled and {len(unlabeled)} unlabeled cases of "
             f"{', '.join(self._names)}; {len(val.groups[self._names[0]])} val cases, each modality scored against its "
-            f"{val.select_on}",
+            f"{val.select_on}" + (f"; slices across {dataset.across([*labeled, *unlabeled])}" if self.slices else ""),
             val=val,
             labels={f"volume_{target.name}": len(labeled) * len(self._names) for target in targets},
             streams=partial(self._streams, dataset, targets, labeled, unlabeled),
@@ -125,15 +137,18 @@ class Volumes:
         from fovea.data.volumes.windows import SlidingWindow
 
         intensity = {name: instantiate(transform) for name, transform in data["intensity"].items()}
-        predictor = SlidingWindow(module, data["size"], data["overlap"], data["windows"])
-        return predict_volumes(predictor, source, data["modalities"], data["spacing"], intensity, device, out)
+        slices = bool(data.get("slices"))
+        size, spacing = in_plane(data["size"], data["spacing"], slices)
+        predictor = SlidingWindow(module, size, data["overlap"], data["windows"])
+        return predict_volumes(predictor, source, data["modalities"], spacing, intensity, device, out, slices)
 
     @property
     def _names(self) -> list[str]:
         return self.modalities or []
 
     def _dataset(self) -> Pairs:
-        shared: dict[str, Any] = {"labeled_fraction": self.labeled_fraction, "ignore_label": self.ignore_label}
+        keys = ("fold", "ignore_label", "labeled_fraction")
+        shared: dict[str, Any] = {"slices": bool(self.slices), **{key: getattr(self, key) for key in keys}}
         if self.misalignment:
             shared["misalignment"] = {"_target_": "fovea.data.volumes.misalignment.Misalignment", **self.misalignment}
         factory = instantiate({**self.dataset, **shared, "_partial_": True}, "data")
@@ -142,7 +157,9 @@ class Volumes:
 
     def _targets(self, dataset: Pairs, needs: Collection[str]) -> list[Target]:
         """Return the targets of the labeled cases."""
-        every: list[Target] = [Mask(dataset), PseudoMask(dataset, self.select_threshold)]
+        if self.labeled_slices is not None and PseudoMask.name in needs:
+            raise ValueError("data.labeled_slices is for masks; leave it out, or choose another supervision=…")
+        every: list[Target] = [Mask(dataset, self.labeled_slices), PseudoMask(dataset, self.select_threshold)]
         served = {target.name: target for target in every}
         if unknown := sorted({*needs} - {*served, UNLABELED}):
             raise ValueError(
@@ -175,15 +192,19 @@ class Volumes:
     ) -> dict[str, TrainingSamples]:
         """Return the stream of labeled cases, without a name if there is no other."""
         from fovea.data.volumes.crops import Crops
+        from fovea.data.volumes.slices import Slices
 
+        make = partial(partial, transform_of, slices=bool(self.slices))
         spatial, intensity = (
-            [partial(transform_of, transform) for transform in (self.augment.get(group) or {}).values()]
+            [make(transform) for transform in (self.augment.get(group) or {}).values()]
             for group in ("spatial", "intensity")
         )
 
+        cut = Slices if self.slices else Crops
+
         def crops(cases: Sequence[str], targets: Sequence[Target]) -> Crops:
             prepared = self._prepared(dataset, cases, targets)
-            return Crops(prepared, self._arrays(prepared), self.size, self.crops, spatial, intensity, self.seed)
+            return cut(prepared, self._arrays(prepared), self.size, self.crops, spatial, intensity, self.seed)
 
         if not unlabeled:
             return {"": crops(labeled, targets)}
@@ -227,11 +248,24 @@ def image_id(case: str, modality: str) -> str:
     return f"{case}_{modality}"
 
 
-def transform_of(config: Mapping[str, Any], arrays: Sequence["Array"]) -> Callable[..., Any]:
+def in_plane(
+    size: Sequence[int], spacing: Sequence[float | None] | None, slices: bool
+) -> tuple[list[int], list[float | None] | None]:
+    """Return the size and the spacing of crops; of slices, both are in their plane, and no slice is interpolated."""
+    if not slices:
+        return [*size], None if spacing is None else [*spacing]
+    return [*size[:2]], None if spacing is None else [*spacing[:2], None]
+
+
+def transform_of(config: Mapping[str, Any], arrays: Sequence["Array"], slices: bool = False) -> Callable[..., Any]:
     """Return a dictionary transform of MONAI for some arrays; it takes the nearest voxel of arrays of labels."""
     parameters = signature(locate(config["_target_"], "data.augment")).parameters
     if "keys" not in parameters:
         raise ValueError(f"data.augment: {config['_target_']} has no keys; choose the transform whose name ends in d")
-    modes = {"mode": ["nearest" if array.nearest else "bilinear" for array in arrays]} if "mode" in parameters else {}
+    modes: dict[str, Any] = {}
+    if "mode" in parameters:
+        modes["mode"] = ["nearest" if array.nearest else "bilinear" for array in arrays]
+    if "upsample_mode" in parameters:
+        modes["upsample_mode"] = "bilinear" if slices else "trilinear"
     transform: Callable[..., Any] = instantiate({**modes, **config, "keys": arrays})
     return transform

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fovea.data.volumes.nifti import read_labels, read_map
+from fovea.data.volumes.grid import Header, slice_axis
+from fovea.data.volumes.nifti import read_header, read_labels, read_map
 from fovea.data.volumes.pairs import Pairs, check_each
 from fovea.losses import IGNORE
 from fovea.runtime.errors import first_few
@@ -62,23 +63,27 @@ class Mask(Target):
     dtype = np.int16
     nearest = True
 
-    def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
-        """Return the cases whose masks have labeled voxels.
+    def __init__(self, dataset: Pairs, slices: int | None = None) -> None:
+        super().__init__(dataset)
+        self.slices = slices  # of each mask that count as labeled; None: all
 
-        Masks are opened only if some voxels may be unlabeled, or to compare the labels of several modalities.
-        """
+    def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
+        """Return the cases whose masks have labeled voxels; warn of a class that none of those to train on has."""
         self.dataset.check(cases, "mask")
-        if len(self.dataset.modalities) == 1 and self.dataset.ignore_label is None and not open_all:
-            return [*cases]
-        labeled = check_each(self._is_labeled, cases)
-        if empty := [case for case, known in zip(cases, labeled, strict=True) if not known]:
+        present = check_each(self._present, cases)
+        if empty := [case for case, labels in zip(cases, present, strict=True) if not all(labels)]:
             log.warning("%d cases are left out, their masks have only ignored voxels: %s", len(empty), first_few(empty))
-        return [case for case, known in zip(cases, labeled, strict=True) if known]
+        found = {label for labels in present for each in labels for label in each}
+        named = dict(enumerate(self.dataset.names or ["foreground"], 1))
+        if not open_all and (absent := [name for label, name in named.items() if label not in found]):
+            log.warning("no labeled case has %s: it cannot be learned", first_few(absent))
+        return [case for case, labels in zip(cases, present, strict=True) if all(labels)]
 
     def read(self, case: str, modality: str) -> np.ndarray:
         path = self.dataset.file("mask", case, modality)
         labels = read_labels(path, self.dataset.values, self.dataset.ignore_label)
-        return self.dataset.move(labels, case, modality, nearest=True)
+        labels = self.dataset.move(labels, case, modality, nearest=True)
+        return labels if self.slices is None else sparse(labels, self.dataset.header(case, modality), self.slices)
 
     def foreground(self, crops: "Tensor") -> "Tensor":
         return crops > 0
@@ -92,19 +97,38 @@ class Mask(Target):
     def labels(self, case: str, modality: str) -> np.ndarray:
         return self.read(case, modality).astype(np.int64)
 
-    def _is_labeled(self, case: str) -> bool:
-        """Return whether each mask of a case has labeled voxels; refuse masks with different labels."""
+    def _present(self, case: str) -> list[list[int]]:
+        """Return the labels of each mask of a case; refuse masks with different labels."""
         present: list[list[int]] = []
+        labeled: list[list[int]] = []
         for name in self.dataset.modalities:
             path = self.dataset.file("mask", case, name)
-            labels = np.unique(read_labels(path, self.dataset.values, self.dataset.ignore_label)).tolist()
-            present.append([label for label in labels if label != IGNORE])
+            labels = read_labels(path, self.dataset.values, self.dataset.ignore_label)
+            present.append([label for label in np.unique(labels).tolist() if label != IGNORE])
+            if self.slices is not None:
+                labels = sparse(labels, read_header(path), self.slices)
+            labeled.append([label for label in np.unique(labels).tolist() if label != IGNORE])
             if present[0] != present[-1] and self.dataset.ignore_label is None:  # partial masks need not agree
                 raise ValueError(
                     f"{path}: has labels {present[-1]}, but the mask of {self.dataset.modalities[0]} has {present[0]}; "
                     f"fix one, or remove {case} from the list"
                 )
-        return all(present)
+        return labeled
+
+
+def sparse(labels: np.ndarray, header: Header, number: int) -> np.ndarray:
+    """Return labels of a volume in some slices only, evenly spread over those with foreground; others are -1.
+
+    Raises:
+        ValueError: the volume has no axis across slices.
+    """
+    axis = slice_axis(header)
+    filled = np.flatnonzero((labels > 0).any(axis=tuple(other for other in range(3) if other != axis)))
+    if not len(filled):
+        filled = np.arange(labels.shape[axis])
+    kept = filled[((np.arange(number) + 0.5) * len(filled) / number).astype(int)]
+    here = np.isin(np.arange(labels.shape[axis]), kept).reshape([-1 if other == axis else 1 for other in range(3)])
+    return np.where(here, labels, np.asarray(IGNORE, labels.dtype))
 
 
 class PseudoMask(Target):

@@ -17,7 +17,9 @@ class SlidingWindow:
     The modalities are padded about their centers to one shape, as in training. Probabilities of overlapping windows
     are averaged with weights that decrease towards the border of a window, then resized to the native grid.
 
-    Windows have `size` voxels and overlap by a part in [0, 1); `at_once` of them are a batch.
+    Windows have `size` voxels and overlap by a part in [0, 1); `at_once` of them are a batch. A size of two sides is
+    for a module of slices and volumes with their slices last: every slice is predicted, beside the slices of the other
+    modalities at its relative depth.
     """
 
     def __init__(self, module: nn.Module, size: Sequence[int], overlap: float, at_once: int) -> None:
@@ -26,6 +28,10 @@ class SlidingWindow:
     def __call__(self, image: Mapping[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
         """Return probabilities [1, K, *size] by name for the first modality of volumes [1, 1, D, H, W] by modality."""
         names = list(image)
+        slices = len(self.size) == 2
+        if slices:
+            count = next(iter(image.values())).shape[-1]
+            image = {name: as_slices(volume, count) for name, volume in image.items()}
         shapes = [tuple(volume.shape[2:]) for volume in image.values()]
         shape = common_shape(shapes, self.size)
         stack = torch.cat([centered(volume, shape) for volume in image.values()], dim=1)
@@ -37,4 +43,13 @@ class SlidingWindow:
             stack, self.size, self.at_once, predict, self.overlap, mode="gaussian", padding_mode="constant"
         )
         assert isinstance(outputs, dict)
-        return {name: resize(uncentered(output, shapes[0]), size) for name, output in outputs.items()}
+        native = {name: uncentered(output, shapes[0]) for name, output in outputs.items()}
+        if slices:
+            native = {name: output.movedim(0, -1)[None] for name, output in native.items()}
+        return {name: resize(output, size) for name, output in native.items()}
+
+
+def as_slices(volume: Tensor, count: int) -> Tensor:
+    """Return `count` slices [count, 1, H, W] of a volume [1, 1, H, W, slices], evenly spread over its depth."""
+    places = ((torch.arange(count) + 0.5) * volume.shape[-1] / count).long()
+    return volume[0, ..., places.to(volume.device)].movedim(-1, 0)

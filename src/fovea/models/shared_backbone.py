@@ -1,0 +1,23 @@
+"""A backbone of images that reads the slices of volumes of several modalities."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from torch import Tensor
+
+from fovea.models.backbone import Backbone
+from fovea.models.by_modality import ByModality, Outputs
+
+
+class SharedBackbone(ByModality):
+    """One 2-D backbone for the slices of all modalities, each by itself; any modality may be missing."""
+
+    stride = 1  # the backbone refuses sides that it does not accept
+
+    def __init__(self, modalities: Sequence[str] | None, classes: int, backbone: Callable[[], Backbone]) -> None:
+        super().__init__(modalities, classes, slices=True)
+        self.backbone = backbone()
+
+    def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
+        names = self.present(image) if wanted is None else list(wanted)
+        features = {name: self.backbone.features(image[name]) for name in names}
+        return Outputs({name: self.backbone.classify(values) for name, values in features.items()}, features)
