@@ -230,7 +230,7 @@ class TestNetworks:
             ),
             (
                 [*VOLUMES, "supervision=full", "backbone/unet=smp"],
-                r"^backbone\.unet: SmpUNet reads .*set data.slices=true",
+                r"backbone\.unet: SmpUNet reads .*set data.slices=true",
             ),
         ],
     )

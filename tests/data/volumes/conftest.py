@@ -67,6 +67,7 @@ def pairs(root: Path, **options: Any) -> Pairs:
 def volumes(root: Path, **options: Any) -> Volumes:
     """Return volumes with the usual settings; the options are those of the list of cases."""
     usual = {"modalities": ["ct", "mri"], "classes": 3, "labeled_fraction": None, "ignore_label": None}
+    usual |= {"slices": False, "labeled_slices": None}
     keys = {key: options.pop(key, value) for key, value in usual.items()}
     dataset = {"_target_": "fovea.data.volumes.pairs.Pairs", "list": "dataset.json"} | options
     intensity = {name: {"_target_": "monai.transforms.NormalizeIntensity"} for name in ("ct", "mri", "t2", "pet")}
