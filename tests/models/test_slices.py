@@ -43,7 +43,7 @@ def test_every_network_has_a_two_dimensional_form(wrapper: str, unet: str) -> No
 
 
 def test_a_network_of_slices_is_refused_for_volumes() -> None:
-    with pytest.raises(ValueError, match="unet: SmpUNet reads slices, not volumes; set data.slices=true"):
+    with pytest.raises(ValueError, match=r"unet: SmpUNet reads slices, not volumes; set data\.slices=true"):
         EachModality(NAMES, 1, 3, UNETS["smp"])
 
 
