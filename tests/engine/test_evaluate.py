@@ -12,7 +12,7 @@ from torch import nn
 
 from fovea.data.images.files import image_files
 from fovea.data.images.folder import Folder
-from fovea.data.images.predict import predict
+from fovea.data.images.predict import FromPixels, predict
 from fovea.data.images.source import Images
 from fovea.data.source import Split
 from fovea.engine.evaluate import Evaluation, evaluate
@@ -161,7 +161,7 @@ def test_predictions_have_native_size_and_skip_bad_images(root: Path, tmp_path: 
         "normalize": {"_target_": "albumentations.Normalize"},
     }
     out = tmp_path / "out"
-    _, failures = predict(data, Brightness(), root / "images", out, torch.device("cpu"))
+    _, failures = predict(data, FromPixels(data, Brightness(), torch.device("cpu")), root / "images", out)
     assert list(failures) == ["bad"]
     assert "bad.png" in failures["bad"]
     for name in ("i0", "i1", "i2"):

@@ -48,10 +48,3 @@ def test_path_array_and_tensor_agree(model, tmp_path: Path) -> None:
 def test_refused_images(model, image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"image must be uint8 \[H, W, 3\], got"):
         model.predict(image)
-
-
-def test_volumes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    volumes = (torch.nn.Identity(), {"data": {"modalities": ["ct"]}})
-    monkeypatch.setattr("fovea.engine.checkpoint.load", lambda path, device: volumes)
-    with pytest.raises(ValueError, match="reads volumes; use fovea-predict"):
-        fovea.load("a.ckpt")

@@ -1,19 +1,17 @@
-"""A trained model for Python users: load a checkpoint and predict single images."""
+"""A trained model for Python users: load a checkpoint or an exported file, and predict images or volumes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from fovea.data.images.predict import decoder
-from fovea.data.images.samples import resize_image, to_tensor
+from fovea.data.images.predict import FromPixels
 from fovea.engine import checkpoint as checkpoints
-from fovea.runtime.config import instantiate
+from fovea.engine.export.read import SUFFIXES, read_exported
+from fovea.engine.inputs import ImageInput, VolumeInput
 from fovea.runtime.files import sha256
 from fovea.runtime.processes import pick, single_thread_in_worker
 from fovea.supervision.outputs import labels
@@ -22,12 +20,12 @@ from fovea.supervision.tta import MeanOverFlips
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for one image at its native size.
+    """The prediction for one image or volume at its native size.
 
     Attributes:
-        probability: float32 [K, H, W]; one class is a sigmoid, several are a softmax with class 0 the background.
-        mask: uint8 [H, W], 0 is background.
-        levels: float32 [K, H, W] of each level by name, if the model has levels.
+        probability: float32 [K, *size]; one class is a sigmoid, several are a softmax with class 0 the background.
+        mask: uint8 [*size], 0 is background.
+        levels: float32 [K, *size] of each level by name, if the model has levels; an exported file has none.
     """
 
     probability: np.ndarray
@@ -36,56 +34,75 @@ class Prediction:
 
 
 class Model:
-    """A trained supervision module with the way that its images are read; see `load`."""
+    """A trained model; see `load`.
 
-    def __init__(self, module: nn.Module, data: Mapping[str, Any], device: torch.device) -> None:
-        self.module, self.device = module, device
-        self.size, self.channels, self.classes = data["size"], data["channels"], data["classes"]
-        self._normalize = instantiate(data["normalize"])
-        self._decode = decoder(data)
+    Attributes:
+        classes: The channels K of its output.
+        modalities: Those of a model of volumes; empty for a model of images.
+    """
 
-    @torch.inference_mode()
-    def predict(self, image: np.ndarray | Tensor | str | Path) -> Prediction:
-        """Predict one image of any size.
+    def __init__(self, outputs: ImageInput | VolumeInput, data: Mapping[str, Any]) -> None:
+        self._outputs = outputs
+        self.channels: int = data["channels"]
+        self.classes: int = data["classes"]
+        self.modalities: Sequence[str] = data.get("modalities") or ()
+
+    @overload
+    def predict(self, image: list[Any], spacing: Any = None) -> list[Prediction]: ...
+    @overload
+    def predict(self, image: Any, spacing: Any = None) -> Prediction: ...
+    def predict(self, image: Any, spacing: Any = None) -> Prediction | list[Prediction]:
+        """Predict an image or volume of any size, or each one of a list.
 
         Args:
-            image: uint8 [H, W, C] or, for one channel, [H, W]; an array, a tensor, or the path of a file.
+            image: Of a model of images: uint8 [H, W, C] or, for one channel, [H, W], as an array, a tensor or the path
+                of a file. Of a model of volumes: a mapping by modality, of which the first is predicted, to paths of
+                NIfTI files or to arrays [D, H, W] in RAS; one of a single modality needs no mapping.
+            spacing: Sides of a voxel in mm along the axes of the arrays, one for all or a mapping by modality.
+
+        Returns:
+            The prediction, that of a volume in RAS; or a list of them.
 
         Raises:
-            ValueError: The image has another type or number of channels, or the file cannot be read.
+            ValueError: the image has another type or number of channels, a file cannot be read, or an array of voxels
+                has no spacing although the model was trained at one.
         """
-        pixels = self._pixels(image)
-        tensor = to_tensor(resize_image(pixels, self.size), self._normalize)[None].to(self.device)
-        outputs = self.module(tensor, pixels.shape[:2])
+        if isinstance(image, list):
+            return [self._predict(each, spacing) for each in image]
+        return self._predict(image, spacing)
+
+    def _predict(self, image: Any, spacing: Any) -> Prediction:
+        outputs = self._outputs(image, spacing)
         maps = {name: value[0].float().cpu().numpy() for name, value in outputs.items()}
         mask = labels(outputs["prediction"])[0].cpu().numpy().astype(np.uint8)
         return Prediction(maps.pop("prediction"), mask, maps)
 
-    def _pixels(self, image: np.ndarray | Tensor | str | Path) -> np.ndarray:
-        if isinstance(image, str | Path):
-            return self._decode(Path(image).expanduser())
-        array = image.cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
-        array = array[..., None] if array.ndim == 2 else array
-        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != self.channels:
-            raise ValueError(f"image must be uint8 [H, W, {self.channels}], got {array.dtype} {list(array.shape)}")
-        return array
 
+def load(checkpoint: str | Path, device: str = "cpu", axes: Sequence[int] = ()) -> Model:
+    """Load a model: a checkpoint of `fovea-train`, a published one of GazeMedSeg, or a file of `fovea-export`.
 
-def load(checkpoint: str | Path, device: str = "cpu") -> Model:
-    """Load a checkpoint of `fovea-train`, or a published one of GazeMedSeg, that was trained on images.
+    Lightning is not imported, and nothing in the file is run. Only a `.pt2` may hold code: open your own alone.
 
     Args:
         checkpoint: The file.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, …
+        axes: The prediction is the mean over flips along these axes, see `MeanOverFlips`.
 
     Raises:
-        ValueError: The file is missing or is not such a checkpoint, or the model reads volumes.
+        ValueError: The file is missing, damaged or of another origin, or flips are wanted of an exported file.
     """
     path, where = Path(checkpoint).expanduser(), pick(device)
+    if path.suffix.lower() in SUFFIXES:
+        if axes:
+            raise ValueError(f"axes: {path} is exported with its flips; export it again with tta=flips")
+        network, data = read_exported(path, where)
+        return Model(ImageInput(network, data), data)
     module, config = checkpoints.load(path, where)
-    if "modalities" in config["data"]:
-        raise ValueError(f"checkpoint: {path} reads volumes; use fovea-predict for it")
-    return Model(module, config["data"], where)
+    module = MeanOverFlips(module, axes) if axes else module
+    data = config["data"]
+    if "modalities" in data:
+        return Model(VolumeInput(module, data, where), data)
+    return Model(ImageInput(FromPixels(data, module, where), data), data)
 
 
 @dataclass(frozen=True)
@@ -93,12 +110,12 @@ class Foreground:
     """The probability of the foreground by a trained model; small to send to a process, which loads it once.
 
     Args:
-        checkpoint: A run folder, whose best checkpoint is taken, or the last if there is none; or a checkpoint.
+        checkpoint: A run folder, whose best checkpoint is taken, or the last if there is none; or a file as for `load`.
         device: As for `load`.
-        axes: The prediction is the mean over flips along these axes, see `MeanOverFlips`.
+        axes: As for `load`.
 
     Raises:
-        ValueError: as for `load`; the model has several classes.
+        ValueError: as for `load`; the model has several classes, or reads volumes.
     """
 
     checkpoint: str
@@ -131,6 +148,7 @@ class Foreground:
 @lru_cache(maxsize=1)
 def _loaded(checkpoint: str, device: str, axes: tuple[int, ...]) -> Model:
     single_thread_in_worker()
-    model = load(checkpoint, device)
-    model.module = MeanOverFlips(model.module, axes)
+    model = load(checkpoint, device, axes)
+    if model.modalities:
+        raise ValueError(f"checkpoint: {checkpoint} reads volumes; give that of a model of images")
     return model

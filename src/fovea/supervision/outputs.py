@@ -11,7 +11,7 @@ from fovea.losses import IGNORE
 
 def resize(logits: Tensor, size: Sequence[int]) -> Tensor:
     """Return logits [B, K, H, W] or [B, K, D, H, W], resized linearly to `size`."""
-    if tuple(logits.shape[2:]) == tuple(size):
+    if not torch.compiler.is_compiling() and tuple(logits.shape[2:]) == tuple(size):  # an export has all sizes
         return logits
     mode = "bilinear" if len(size) == 2 else "trilinear"
     return F.interpolate(logits, size=tuple(size), mode=mode, align_corners=False)

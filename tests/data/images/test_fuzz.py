@@ -17,7 +17,7 @@ from torch import nn
 from fovea.data.images.files import image_size, read_image
 from fovea.data.images.masks import read_mask
 from fovea.data.images.nci_isbi import read_header
-from fovea.data.images.predict import predict
+from fovea.data.images.predict import FromPixels, predict
 
 MUTATIONS = 500
 Read = Callable[[Path], Any]
@@ -92,7 +92,7 @@ def fuzz(folder: Path, suffix: str, wholes: list[bytes], dataset: str, readers: 
             paths[-1].write_bytes(content)
     reading = {"channels": 3, "size": 8, "normalize": {"_target_": "albumentations.Normalize"}, "exif": "apply"}
     data = {"dataset": {"_target_": dataset}, "range": [0, 4095], **reading}
-    count, failures = predict(data, Empty(), folder / "in", folder / "out", torch.device("cpu"))
+    count, failures = predict(data, FromPixels(data, Empty(), torch.device("cpu")), folder / "in", folder / "out")
     assert count == len(paths) and not [name for name in failures if name.startswith("whole")]
     assert {path.stem for path in (folder / "out" / "masks").iterdir()} == {path.stem for path in paths} - {*failures}
     lines = [*failures.values()]

@@ -28,7 +28,8 @@ class Brightness(nn.Module):
 
 
 def predict(source: Path, out: Path, **data: object) -> dict[str, str]:
-    count, failures = images.predict(DATA | data, Brightness(), source, out, torch.device("cpu"))
+    network = images.FromPixels(DATA | data, Brightness(), torch.device("cpu"))
+    count, failures = images.predict(DATA | data, network, source, out)
     assert count == len(failures) + len([path for path in (out / "masks").rglob("*") if path.is_file()])
     return failures
 

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from fovea.data.images.files import warn_orientations, write_image
@@ -23,22 +23,37 @@ from fovea.supervision.outputs import labels
 log = logging.getLogger(__name__)
 
 
+Pixels = Callable[[np.ndarray], Mapping[str, Tensor]]
+"""Maps an image uint8 [H, W, C] of any size to probabilities [1, K, H, W] by name."""
+
+
+class FromPixels:
+    """A trained module on images as they are decoded: resized and normalized as in the training with `data`."""
+
+    def __init__(self, data: Mapping[str, Any], module: nn.Module, device: torch.device) -> None:
+        self.module, self.size, self.device = module, data["size"], device
+        self.normalize = instantiate(data["normalize"])
+
+    @torch.inference_mode()
+    def __call__(self, pixels: np.ndarray) -> Mapping[str, Tensor]:
+        tensor = to_tensor(resize_image(pixels, self.size), self.normalize)[None].to(self.device)
+        outputs: Mapping[str, Tensor] = self.module(tensor, pixels.shape[:2])
+        return outputs
+
+
 def decoder(data: Mapping[str, Any]) -> Callable[[Path], np.ndarray]:
     """Return what reads an image file to uint8 [H, W, C], as in the training with the group `data`."""
     reading = {key: data[key] for key in ("range", "exif") if key in data}  # older checkpoints have neither
     return partial(_dataset(data).decode, channels=data["channels"], **reading)
 
 
-@torch.inference_mode()
-def predict(
-    data: Mapping[str, Any], module: nn.Module, source: Path, out: Path, device: torch.device
-) -> tuple[int, dict[str, str]]:
+def predict(data: Mapping[str, Any], network: Pixels, source: Path, out: Path) -> tuple[int, dict[str, str]]:
     """Write `masks/<name>.png` and `overlays/<name>.png` for one image or those of a folder, of any size.
 
-    A mask has the size of its image; one class is written as 0 and 255, several as their indices. See
-    `fovea.data.source.Source.predict`.
+    A mask has the size of its image; one class is written as 0 and 255, several as their indices. `data` says how
+    images are read. See `fovea.data.source.Source.predict`.
     """
-    images, decode, normalize = _images(data, source), decoder(data), instantiate(data["normalize"])
+    images, decode = _images(data, source), decoder(data)
     files = {f"{folder}/{name}.png": path for name, path in images.items() for folder in ("masks", "overlays")}
     failures = {}
     with recorded(out, files):
@@ -49,8 +64,7 @@ def predict(
                 failures[name] = str(error)
                 log.error("%s", error)
                 continue
-            tensor = to_tensor(resize_image(image, data["size"]), normalize)[None].to(device)
-            probability = module(tensor, image.shape[:2])["prediction"]
+            probability = network(image)["prediction"]
             mask = labels(probability)[0].cpu().numpy().astype(np.uint8)
             classes = probability.shape[1]
             write_image(out / "masks" / f"{name}.png", mask * 255 if classes == 1 else mask, palette(classes))

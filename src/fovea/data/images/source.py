@@ -123,9 +123,9 @@ class Images:
         cls, data: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
     ) -> tuple[int, dict[str, str]]:
         """See `fovea.data.source.Source.predict`."""
-        from fovea.data.images.predict import predict
+        from fovea.data.images.predict import FromPixels, predict
 
-        return predict(data, module, source, out, device)
+        return predict(data, FromPixels(data, module, device), source, out)
 
     def _dataset(self) -> Folder:
         return folder_of(vars(self))(root=self.root)

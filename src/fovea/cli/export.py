@@ -1,0 +1,49 @@
+"""`fovea-export`: a trained model as one file that runs without fovea."""
+
+import logging
+from pathlib import Path
+
+from fovea.runtime.app import Config, command
+
+log = logging.getLogger(__name__)
+
+
+@command("export")
+def main(config: Config) -> None:
+    """Write `model.onnx` or `model.pt2`, the model card and, for ONNX, `run.py` into `out`."""
+    import torch
+
+    from fovea.engine.checkpoint import load
+    from fovea.engine.export.card import UNKNOWN, write_card
+    from fovea.engine.export.write import FILES, SCRIPT, Format, export
+    from fovea.runtime.bounds import check_values
+    from fovea.runtime.config import instantiate
+    from fovea.runtime.files import make_folder, sha256, write_bytes
+
+    check_values({"format": Format}, config, "")
+    checkpoint, out = Path(config["checkpoint"]), Path(config["out"])
+    module, trained = load(checkpoint, torch.device("cpu"))
+    data = trained["data"]
+    if "modalities" in data:
+        raise ValueError(
+            f"checkpoint: {checkpoint} reads volumes, which cannot be exported yet; use fovea-predict or fovea.load"
+        )
+    path = make_folder(out) / FILES[config["format"]]
+    predictor = instantiate(config["tta"], "tta")(module) if config["tta"]["axes"] else module
+    difference = export(predictor.eval(), data, path)
+    name = config["name"] or f"{data.get('name', 'model')} by {trained['supervision']['_target_'].rpartition('.')[2]}"
+    facts = {
+        "name": name,
+        "file": {"name": path.name, "sha256": sha256(path), "bytes": path.stat().st_size},
+        "export": {"format": config["format"], "tta": config["tta"]["axes"], "largest_difference": difference},
+        "intended_use": config["intended_use"],
+        "license": config["licenses"].get(data.get("name"), UNKNOWN),
+    }
+    write_card(out, checkpoint, trained, module, facts)
+    if config["format"] == "onnx":
+        write_bytes(out / "run.py", SCRIPT.read_bytes())
+    log.info("%s, equal to the checkpoint within %.1e; %s", path, difference, out / "model_card.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The model card: what a model was trained on and by which labels, its scores, its use, its limits, its origin."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from fovea import __version__
+from fovea.engine.checkpoint import training_ids
+from fovea.runtime.config import locate
+from fovea.runtime.files import sha256, write_json, write_text
+
+UNKNOWN = "unknown"
+_SCORES = ("dice", "iou", "precision", "recall", "hd95", "surface_dice")
+_FROM_PROVENANCE = ("command", "git", "python", "seed", "versions")
+
+
+def write_card(
+    out: Path, checkpoint: Path, trained: Mapping[str, Any], module: nn.Module, facts: Mapping[str, Any]
+) -> None:
+    """Write `model_card.json` and `model_card.md` into `out`.
+
+    Args:
+        out: The folder.
+        checkpoint: If it is in a run folder, the card has the evaluations and the provenance of the run.
+        trained: The configuration of the training.
+        module: The supervision module.
+        facts: `file`, `name`, `intended_use`, `license` and `export`, as the export knows them.
+
+    Raises:
+        ValueError: the folder cannot be written.
+    """
+    card = card_of(checkpoint, trained, module) | dict(facts)
+    write_json(out / "model_card.json", card)
+    write_text(out / "model_card.md", _markdown(card))
+
+
+def card_of(checkpoint: Path, trained: Mapping[str, Any], module: nn.Module) -> dict[str, Any]:
+    """Return the card without what the export knows."""
+    data, run = trained["data"], checkpoint.parent.parent
+    scores = {path.parent.name: _scores(content) for path in _summaries(run) if (content := _read(path))}
+    ids = training_ids(checkpoint)
+    provenance = _read(run / "provenance.json")
+    names = [str(name) for name in (data.get("labels") or {}).values()]
+    return {
+        "model": {
+            "backbone": _network(trained["backbone"]),
+            "supervision": trained["supervision"]["_target_"],
+            "parameters": sum(weights.numel() for weights in module.parameters()),
+            "input": f"uint8 [H, W, {data['channels']}], any size; {data['size']} pixels a side inside",
+            "output": f"float32 [{data['classes']}, H, W], probabilities",
+            "classes": names or (["foreground"] if data["classes"] == 1 else list(range(data["classes"]))),
+        },
+        "training": {
+            "data": data.get("name", UNKNOWN),
+            "labels": _labels(trained),
+            "images": len(ids) or UNKNOWN,
+            "protocol": data.get("protocol", UNKNOWN),
+            "seed": trained.get("seed", UNKNOWN),
+            "steps": trained.get("trainer", {}).get("max_steps", UNKNOWN),
+        },
+        "scores": scores,
+        "limits": _limits(data, scores),
+        "provenance": {
+            "checkpoint": checkpoint.name,
+            "sha256": sha256(checkpoint),
+            "exported_with": f"fovea {__version__}",
+            **{key: provenance[key] for key in _FROM_PROVENANCE if key in provenance},
+        },
+    }
+
+
+def _labels(trained: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the mode trains on and, of maps, what they were made from."""
+    needs = sorted(locate(trained["supervision"]["_target_"], "supervision._target_").needs)
+    maps = trained["data"].get("maps") or {}
+    if "pseudo" not in needs or not maps:
+        return {"targets": needs}
+    labels = {key: value for key, value in maps["labels"].items() if key not in ("_target_", "folder", "path")}
+    if path := maps["labels"].get("path"):
+        labels["file"] = Path(path).name
+    thresholds = trained["supervision"].get("thresholds")
+    return {"targets": needs, "made_from": labels, "refine": maps["refine"]["name"], "thresholds": thresholds}
+
+
+def _limits(data: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    limits = [
+        "A research model, not a medical device: no clinical decision may depend on it.",
+        f"Trained on {data.get('name', 'one data set')} alone; measure it on images of your own scanner before use.",
+        "It marks something in every kind of picture, also in one that it does not know.",
+        "Images of more than 8 bits per channel must be scaled to 8 bits first"
+        + (f": {data['range']} become 0 and 255." if data.get("range") else "."),
+    ]
+    if "test" not in scores:
+        limits.append("No evaluation on test images is recorded.")
+    limits += [
+        f"The scores on {split} compare with pseudo-masks, not with masks of experts."
+        for split, content in scores.items()
+        if content["select_on"] == "pseudo"
+    ]
+    return limits
+
+
+def _scores(summary: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: summary[name] for name in _SCORES if isinstance(summary.get(name), Mapping)}
+    facts = {name: summary.get(name) for name in ("n", "select_on", "calibration_error", "tta", "checkpoint")}
+    return {**kept, **facts, "classes": summary.get("classes", {})}
+
+
+def _summaries(run: Path) -> list[Path]:
+    return sorted(run.glob("evaluate/*/summary.json"))
+
+
+def _network(backbone: Mapping[str, Any]) -> str:
+    """Return the name of the network and of its encoder, if it has one."""
+    inner = backbone.get("network") or {}
+    name = str(inner.get("_target_", backbone["_target_"]))
+    return f"{name} ({backbone['encoder_name']})" if "encoder_name" in backbone else name
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file of the run; nothing if it is missing or damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _markdown(card: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # slow to import
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("model_card.md.jinja").render(card)

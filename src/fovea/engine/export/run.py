@@ -1,0 +1,32 @@
+"""Segment images with model.onnx: `python run.py IMAGE [IMAGE …]` writes <image>_mask.png beside each."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+STORED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # EXIF orientation to the turn of Pillow that undoes it
+
+
+def pixels_of(path: Path, data: dict) -> np.ndarray:
+    """Return an image, uint8 [H, W, C], as the model was trained: gray or RGB, stored or turned by its EXIF."""
+    with Image.open(path) as file:
+        if any(deep in str([file.mode, *file.tile]) for deep in (";16", "'I'", "'F'")):
+            raise SystemExit(f"{path}: more than 8 bits per channel; save it with 8 bits")
+        turn = file.getexif().get(274, 1) if file.format == "TIFF" and data.get("exif") != "apply" else 1
+        image = ImageOps.exif_transpose(file) if data.get("exif") == "apply" else file.copy()
+    image = image.transpose(Image.Transpose(STORED[turn])) if turn in STORED else image  # Pillow turns TIFFs by itself
+    pixels = np.array(image.convert("L" if data["channels"] == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], data["channels"])
+
+
+if __name__ == "__main__":
+    session = onnxruntime.InferenceSession(Path(__file__).with_name("model.onnx"))
+    data = json.loads(session.get_modelmeta().custom_metadata_map["fovea"])["data"]
+    for path in map(Path, sys.argv[1:]):
+        [probability] = session.run(None, {"image": pixels_of(path, data)})
+        mask = (probability[0] > 0.5) * 255 if len(probability) == 1 else probability.argmax(axis=0)
+        Image.fromarray(mask.astype(np.uint8)).save(path.with_name(f"{path.stem}_mask.png"))

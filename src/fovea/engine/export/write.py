@@ -1,0 +1,111 @@
+"""Write a trained model as one graph that needs no fovea."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import Dim, ExportedProgram
+
+from fovea import __version__
+from fovea.data.images.predict import FromPixels
+from fovea.engine.export.graph import Graph, normalizer
+from fovea.engine.export.read import INPUT, KEY, LAYOUT, OUTPUT, read_exported
+from fovea.runtime.config import instantiate
+from fovea.runtime.files import write_bytes
+
+Format = Literal["onnx", "torch"]
+FILES: Mapping[Format, str] = {"onnx": "model.onnx", "torch": "model.pt2"}
+SCRIPT = Path(__file__).with_name("run.py")  # needs onnxruntime, NumPy and Pillow alone; copied beside model.onnx
+TOLERANCE = 1e-4  # of probabilities, between the file and the checkpoint
+_READING = ("_target_", "channels", "classes", "exif", "labels", "range")  # keys of `data` that an image is read by
+_SIDES = ((37, 64), (150, 91))  # sizes that a file is compared at
+
+
+def export(module: nn.Module, data: Mapping[str, Any], path: Path) -> float:
+    """Write `path`, `.onnx` or `.pt2`, and return its largest difference from the module on two images of noise.
+
+    Args:
+        module: A supervision module for images in evaluation mode, on the CPU.
+        data: The group of the training.
+        path: The file.
+
+    Raises:
+        ValueError: the normalization or an operator cannot be exported, a package is missing, or the file differs.
+    """
+    graph = Graph(module, data["size"], normalizer(instantiate(data["normalize"]), data["channels"])).eval()
+    program = _captured(graph, data["channels"])
+    reading = {key: data[key] for key in _READING if key in data}
+    reading["dataset"] = {"_target_": data["dataset"]["_target_"]}
+    entry = json.dumps({"layout": LAYOUT, "version": __version__, "data": reading}, sort_keys=True)
+    write_bytes(path, _onnx(program, entry) if path.suffix == ".onnx" else _torch(program, entry))
+    return _difference(FromPixels(data, module, torch.device("cpu")), path, data["channels"])
+
+
+def _captured(graph: Graph, channels: int) -> ExportedProgram:
+    example = torch.zeros(37, 53, channels, dtype=torch.uint8)
+    sides = {0: Dim("height", min=1, max=2**15), 1: Dim("width", min=1, max=2**15)}
+    try:
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"):
+            return torch.export.export(graph, (example,), dynamic_shapes={"image": sides})
+    except Exception as error:  # of whatever the network does
+        raise ValueError(f"checkpoint: torch.export cannot follow its network ({_innermost(error)})") from error
+
+
+def _onnx(program: ExportedProgram, entry: str) -> bytes:
+    try:
+        import onnx_ir
+        import onnxscript  # noqa: F401  # torch needs it
+    except ImportError as error:
+        raise ValueError("format=onnx needs onnx and onnxscript; install them with `make export`") from error
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            written = torch.onnx.export(
+                program, input_names=[INPUT], output_names=[OUTPUT], dynamo=True, verbose=False, external_data=False
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise ValueError(
+            f"format=onnx: an operator of the network cannot be written ({_innermost(error)}); choose format=torch"
+        ) from error
+    assert written is not None
+    written.model.metadata_props[KEY] = entry
+    content: bytes = onnx_ir.to_proto(written.model).SerializeToString()
+    return content
+
+
+def _torch(program: ExportedProgram, entry: str) -> bytes:
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer, extra_files={KEY: entry})
+    return buffer.getvalue()
+
+
+def _difference(expected: FromPixels, path: Path, channels: int) -> float:
+    """Return the largest difference of probabilities; refuse, and remove, a file that differs too much."""
+    network, _ = read_exported(path, torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    differences = []
+    for sides in _SIDES:
+        pixels = rng.integers(0, 256, (*sides, channels), np.uint8)
+        values = [each(pixels)["prediction"].numpy() for each in (expected, network)]
+        differences.append(float(np.abs(values[0] - values[1]).max()))
+    if not max(differences) <= TOLERANCE:
+        path.unlink()
+        raise ValueError(
+            f"format: the file differs from the checkpoint by {max(differences):.1e}; choose another format"
+        )
+    return max(differences)
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the first sentence of the error that the others come from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")

@@ -1,0 +1,114 @@
+"""An exported file predicts as its checkpoint, for each network, mode and size."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir
+import pytest
+import torch
+from torch import Tensor
+
+import fovea
+from fovea.engine.checkpoint import load
+from fovea.engine.export.write import export
+from fovea.models.propagation import propagate
+from fovea.supervision.full import Full
+from fovea.supervision.tta import MeanOverFlips
+
+from .tiny import BACKBONES, DATA, MODES, saved
+
+pytest.importorskip("onnxruntime")
+CPU = torch.device("cpu")
+SIZES = [(64, 64), (64, 101), (37, 50), (333, 401), (1, 2)]
+CASES = [
+    *[("basic_unet", mode, "model.onnx", {}) for mode in MODES],
+    *[("smp", mode, "model.onnx", {}) for mode in ("full", "multi_level")],
+    *[(backbone, "multi_level", "model.pt2", {}) for backbone in BACKBONES],
+    ("basic_unet", "full", "model.onnx", {"classes": 3}),
+    ("smp", "full", "model.onnx", {"channels": 1, "normalize": DATA["normalize"] | {"normalization": "image"}}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backbone", "mode", "name", "data"), CASES)
+def test_equal_to_the_checkpoint(backbone: str, mode: str, name: str, data: dict, tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path / "a.ckpt", backbone, mode, **data)
+    module, config = load(checkpoint, CPU)
+    assert export(module, config["data"], tmp_path / name) < 1e-4
+    ours, exported = fovea.load(checkpoint), fovea.load(tmp_path / name)
+    for sides in SIZES:
+        image = np.random.default_rng(sum(sides)).integers(0, 256, (*sides, config["data"]["channels"]), np.uint8)
+        expected, found = ours.predict(image), exported.predict(image)
+        np.testing.assert_allclose(found.probability, expected.probability, atol=1e-4, err_msg=str(sides))
+        far = np.abs(expected.probability - 0.5).min(axis=0) > 1e-4
+        np.testing.assert_array_equal(found.mask[far], expected.mask[far])
+        assert found.mask.shape == sides
+    assert expected.probability.std() > 1e-3 or sides == (1, 2)
+
+
+@pytest.mark.slow
+def test_flips_are_in_the_file(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path / "a.ckpt")
+    module, config = load(checkpoint, CPU)
+    export(MeanOverFlips(module, [-1, -2]).eval(), config["data"], tmp_path / "model.onnx")
+    image = np.random.default_rng(0).integers(0, 256, (40, 70, 3), np.uint8)
+    expected = fovea.load(checkpoint, axes=[-1, -2]).predict(image).probability
+    np.testing.assert_allclose(fovea.load(tmp_path / "model.onnx").predict(image).probability, expected, atol=1e-4)
+    with pytest.raises(ValueError, match="export it again with tta=flips"):
+        fovea.load(tmp_path / "model.onnx", axes=[-1])
+
+
+class Propagated(torch.nn.Conv2d):
+    """A network with an operator of our own."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return propagate(super().forward(image))
+
+
+@pytest.mark.slow
+def test_an_operator_that_onnx_lacks(tmp_path: Path) -> None:
+    mode = Full(lambda: Propagated(3, 1, 1), torch.nn.BCEWithLogitsLoss()).eval()
+    with pytest.raises(ValueError, match=r"fovea\.propagate.*choose format=torch") as caught:
+        export(mode, DATA, tmp_path / "model.onnx")
+    assert "\n" not in str(caught.value) and not (tmp_path / "model.onnx").exists()
+    assert export(mode, DATA, tmp_path / "model.pt2") < 1e-4
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    module, config = load(saved(folder / "a.ckpt"), CPU)
+    for name in ("model.onnx", "model.pt2"):
+        export(module, config["data"], folder / name)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_other_files_are_refused(suffix: str, exported: Path, tmp_path: Path) -> None:
+    whole, path = (exported / f"model{suffix}").read_bytes(), tmp_path / f"model{suffix}"
+    with pytest.raises(ValueError, match="no such file"):
+        fovea.load(path)
+    for content in (b"", b"no model", whole[: len(whole) // 2], whole[:-100]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is damaged") as caught:
+            fovea.load(path)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('{"layout": 9, "version": "7.0", "data": {}}', r"by fovea 7\.0 \(layout 9.*export its checkpoint again"),
+        (None, "not written by fovea-export"),
+    ],
+)
+def test_another_version_or_origin_is_refused(entry: str | None, message: str, exported: Path, tmp_path: Path) -> None:
+    model = onnx_ir.load(exported / "model.onnx")
+    del model.metadata_props["fovea"]
+    if entry:
+        model.metadata_props["fovea"] = entry
+    onnx_ir.save(model, tmp_path / "model.onnx")
+    with pytest.raises(ValueError, match=message):
+        fovea.load(tmp_path / "model.onnx")
