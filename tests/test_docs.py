@@ -8,13 +8,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from fovea.cli.evaluate import passed_on
+from fovea.cli import evaluate, export
 from fovea.runtime.config import config_folder
 
 ROOT = Path(__file__).parents[1]
 # The pages on adding something name what the reader has written.
 PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if "adding" not in page.stem)]
 PAGES += sorted(config_folder().glob("[!w]*.yaml"))
+PASSED_ON = {"fovea-evaluate": evaluate.passed_on, "fovea-export": export.passed_on}
 LINE = re.compile(r"^\s*(?:\$ )?(fovea-[a-z]+ .*)$")
 
 
@@ -57,6 +58,6 @@ def single_job(line: str) -> tuple[str, list[str]]:
 def test_command_line_composes(line: str) -> None:
     for part in line.split("&&"):
         command, overrides = single_job(part)
-        overrides = passed_on(overrides) if command == "fovea-evaluate" else overrides
+        overrides = PASSED_ON.get(command, list)(overrides)
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             compose(command.removeprefix("fovea-"), overrides=overrides)

@@ -1,6 +1,8 @@
 """`fovea-export`: a trained model as one file that runs without fovea."""
 
 import logging
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from fovea.runtime.app import Config, command
@@ -8,8 +10,19 @@ from fovea.runtime.app import Config, command
 log = logging.getLogger(__name__)
 
 
+def main() -> None:
+    """Run the command."""
+    sys.argv[1:] = passed_on(sys.argv[1:])
+    write()
+
+
+def passed_on(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments for Hydra, to which `format` is the group of `fovea-import`."""
+    return [f"file_{argument}" if argument.startswith("format=") else argument for argument in arguments]
+
+
 @command("export")
-def main(config: Config) -> None:
+def write(config: Config) -> None:
     """Write `model.onnx` or `model.pt2`, the model card and, for ONNX, `run.py` into `out`."""
     import torch
 
@@ -20,7 +33,7 @@ def main(config: Config) -> None:
     from fovea.runtime.config import instantiate
     from fovea.runtime.files import make_folder, sha256, write_bytes
 
-    check_values({"format": Format}, config, "")
+    check_values({"format": Format}, {"format": config["file_format"]}, "")
     checkpoint, out = Path(config["checkpoint"]), Path(config["out"])
     module, trained = load(checkpoint, torch.device("cpu"))
     data = trained["data"]
@@ -28,19 +41,19 @@ def main(config: Config) -> None:
         raise ValueError(
             f"checkpoint: {checkpoint} reads volumes, which cannot be exported yet; use fovea-predict or fovea.load"
         )
-    path = make_folder(out) / FILES[config["format"]]
+    path = make_folder(out) / FILES[config["file_format"]]
     predictor = instantiate(config["tta"], "tta")(module) if config["tta"]["axes"] else module
     difference = export(predictor.eval(), data, path)
     name = config["name"] or f"{data.get('name', 'model')} by {trained['supervision']['_target_'].rpartition('.')[2]}"
     facts = {
         "name": name,
         "file": {"name": path.name, "sha256": sha256(path), "bytes": path.stat().st_size},
-        "export": {"format": config["format"], "tta": config["tta"]["axes"], "largest_difference": difference},
+        "export": {"format": config["file_format"], "tta": config["tta"]["axes"], "largest_difference": difference},
         "intended_use": config["intended_use"],
         "license": config["licenses"].get(data.get("name"), UNKNOWN),
     }
     write_card(out, checkpoint, trained, module, facts)
-    if config["format"] == "onnx":
+    if config["file_format"] == "onnx":
         write_bytes(out / "run.py", SCRIPT.read_bytes())
     log.info("%s, equal to the checkpoint within %.1e; %s", path, difference, out / "model_card.md")
 

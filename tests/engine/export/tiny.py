@@ -77,6 +77,8 @@ def saved(path: Path, backbone: str = "basic_unet", mode: str = "full", **data: 
     with torch.no_grad():
         for weights in module.parameters():  # probabilities that differ from 0.5
             weights += 0.1 * torch.randn_like(weights)
+        for _ in range(30):  # statistics of batches that fit the weights
+            module.train()(torch.randn(4, config["data"]["channels"], 64, 64), (64, 64))
     state = {f"supervision.{key}": value for key, value in module.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": state, "fovea": {"config": config}, "DataModule": {"ids": ["a", "b", "c"]}}, path)

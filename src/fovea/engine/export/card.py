@@ -40,7 +40,7 @@ def write_card(
 def card_of(checkpoint: Path, trained: Mapping[str, Any], module: nn.Module) -> dict[str, Any]:
     """Return the card without what the export knows."""
     data, run = trained["data"], checkpoint.parent.parent
-    scores = {path.parent.name: _scores(content) for path in _summaries(run) if (content := _read(path))}
+    scores = {path.parent.name: _scores(content) for path in _summaries(run) if "dice" in (content := _read(path))}
     ids = training_ids(checkpoint)
     provenance = _read(run / "provenance.json")
     names = [str(name) for name in (data.get("labels") or {}).values()]
@@ -62,7 +62,7 @@ def card_of(checkpoint: Path, trained: Mapping[str, Any], module: nn.Module) -> 
             "steps": trained.get("trainer", {}).get("max_steps", UNKNOWN),
         },
         "scores": scores,
-        "limits": _limits(data, scores),
+        "limits": _limits(data, scores, checkpoint.name),
         "provenance": {
             "checkpoint": checkpoint.name,
             "sha256": sha256(checkpoint),
@@ -85,7 +85,7 @@ def _labels(trained: Mapping[str, Any]) -> dict[str, Any]:
     return {"targets": needs, "made_from": labels, "refine": maps["refine"]["name"], "thresholds": thresholds}
 
 
-def _limits(data: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _limits(data: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]], checkpoint: str) -> list[str]:
     limits = [
         "A research model, not a medical device: no clinical decision may depend on it.",
         f"Trained on {data.get('name', 'one data set')} alone; measure it on images of your own scanner before use.",
@@ -95,18 +95,18 @@ def _limits(data: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]]) ->
     ]
     if "test" not in scores:
         limits.append("No evaluation on test images is recorded.")
-    limits += [
-        f"The scores on {split} compare with pseudo-masks, not with masks of experts."
-        for split, content in scores.items()
-        if content["select_on"] == "pseudo"
-    ]
+    for split, content in scores.items():
+        if content["select_on"] == "pseudo":
+            limits.append(f"The scores on {split} compare with pseudo-masks, not with masks of experts.")
+        if content["checkpoint"] != checkpoint:
+            limits.append(f"The scores on {split} are those of {content['checkpoint']}, not of {checkpoint}.")
     return limits
 
 
 def _scores(summary: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: summary[name] for name in _SCORES if isinstance(summary.get(name), Mapping)}
-    facts = {name: summary.get(name) for name in ("n", "select_on", "calibration_error", "tta", "checkpoint")}
-    return {**kept, **facts, "classes": summary.get("classes", {})}
+    facts = {name: summary.get(name) for name in ("n", "select_on", "calibration_error", "tta")}
+    return {**kept, **facts, "classes": summary.get("classes", {}), "checkpoint": Path(summary["checkpoint"]).name}
 
 
 def _summaries(run: Path) -> list[Path]:

@@ -41,8 +41,9 @@ class Table(nn.Module):
         self.register_buffer("table", table)
 
     def forward(self, image: Tensor) -> Tensor:
-        planes = [values[image[..., channel].long()] for channel, values in enumerate(self.table)]
-        return torch.stack(planes, dim=-1)
+        indices = image.long().reshape(-1, len(self.table))  # index_select is one fast operator of ONNX
+        planes = [values.index_select(0, indices[:, channel]) for channel, values in enumerate(self.table)]
+        return torch.stack(planes, dim=-1).reshape(image.shape)
 
 
 class Statistics(nn.Module):
@@ -93,8 +94,8 @@ def resized(image: Tensor, size: int) -> Tensor:
     first, second = left.clamp(0, width - 1), (left + 1).clamp(0, width - 1)
 
     def lines(rows: Tensor) -> Tensor:
-        values = image[rows.clamp(0, height - 1)].double()
-        return ((values[:, first] * before + values[:, second] * after) / 16).floor()
+        values = image.index_select(0, rows.clamp(0, height - 1)).double()
+        return ((values.index_select(1, first) * before + values.index_select(1, second) * after) / 16).floor()
 
     upper = (lines(top) * above[:, None, None] / 65536).floor()
     lower = (lines(top + 1) * below[:, None, None] / 65536).floor()

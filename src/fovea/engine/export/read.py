@@ -49,7 +49,9 @@ def _onnx(path: Path, device: torch.device) -> tuple[str | None, Run]:
 
     wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
     providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
-    session = onnxruntime.InferenceSession(path, providers=[*providers, "CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=[*providers, "CPUExecutionProvider"])
     entry = session.get_modelmeta().custom_metadata_map.get(KEY)
     return entry, lambda pixels: torch.from_numpy(session.run([OUTPUT], {INPUT: pixels})[0])
 

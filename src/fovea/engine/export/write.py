@@ -21,10 +21,11 @@ from fovea.engine.export.read import INPUT, KEY, LAYOUT, OUTPUT, read_exported
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import write_bytes
 
+log = logging.getLogger(__name__)
 Format = Literal["onnx", "torch"]
 FILES: Mapping[Format, str] = {"onnx": "model.onnx", "torch": "model.pt2"}
 SCRIPT = Path(__file__).with_name("run.py")  # needs onnxruntime, NumPy and Pillow alone; copied beside model.onnx
-TOLERANCE = 1e-4  # of probabilities, between the file and the checkpoint
+EQUAL, WRONG = 1e-4, 1e-2  # differences of probabilities: of rounding at most, and of a wrong operator at least
 _READING = ("_target_", "channels", "classes", "exif", "labels", "range")  # keys of `data` that an image is read by
 _SIDES = ((37, 64), (150, 91))  # sizes that a file is compared at
 
@@ -54,9 +55,12 @@ def _captured(graph: Graph, channels: int) -> ExportedProgram:
     sides = {0: Dim("height", min=1, max=2**15), 1: Dim("width", min=1, max=2**15)}
     try:
         with torch.no_grad(), warnings.catch_warnings(action="ignore"):
-            return torch.export.export(graph, (example,), dynamic_shapes={"image": sides})
+            program = torch.export.export(graph, (example,), dynamic_shapes={"image": sides})
     except Exception as error:  # of whatever the network does
         raise ValueError(f"checkpoint: torch.export cannot follow its network ({_innermost(error)})") from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # has the paths of this machine
+    return program
 
 
 def _onnx(program: ExportedProgram, entry: str) -> bytes:
@@ -65,7 +69,8 @@ def _onnx(program: ExportedProgram, entry: str) -> bytes:
         import onnxscript  # noqa: F401  # torch needs it
     except ImportError as error:
         raise ValueError("format=onnx needs onnx and onnxscript; install them with `make export`") from error
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for name in ("torch.onnx", "onnxscript", "onnx_ir"):  # they log each step
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(action="ignore"), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             written = torch.onnx.export(
@@ -76,6 +81,8 @@ def _onnx(program: ExportedProgram, entry: str) -> bytes:
             f"format=onnx: an operator of the network cannot be written ({_innermost(error)}); choose format=torch"
         ) from error
     assert written is not None
+    for node in written.model.graph.all_nodes():
+        node.metadata_props.clear()  # where in the code it comes from, with the paths of this machine
     written.model.metadata_props[KEY] = entry
     content: bytes = onnx_ir.to_proto(written.model).SerializeToString()
     return content
@@ -88,7 +95,7 @@ def _torch(program: ExportedProgram, entry: str) -> bytes:
 
 
 def _difference(expected: FromPixels, path: Path, channels: int) -> float:
-    """Return the largest difference of probabilities; refuse, and remove, a file that differs too much."""
+    """Return the largest difference of probabilities; refuse, and remove, a wrong file."""
     network, _ = read_exported(path, torch.device("cpu"))
     rng = np.random.default_rng(0)
     differences = []
@@ -96,12 +103,13 @@ def _difference(expected: FromPixels, path: Path, channels: int) -> float:
         pixels = rng.integers(0, 256, (*sides, channels), np.uint8)
         values = [each(pixels)["prediction"].numpy() for each in (expected, network)]
         differences.append(float(np.abs(values[0] - values[1]).max()))
-    if not max(differences) <= TOLERANCE:
+    largest = max(differences)
+    if not largest <= WRONG:
         path.unlink()
-        raise ValueError(
-            f"format: the file differs from the checkpoint by {max(differences):.1e}; choose another format"
-        )
-    return max(differences)
+        raise ValueError(f"format: the file differs by {largest:.1e} from the checkpoint; choose the other format")
+    if largest > EQUAL:
+        log.warning("%s differs by %.1e from the checkpoint on images of noise: its logits are large", path, largest)
+    return largest
 
 
 def _innermost(error: BaseException) -> str:
