@@ -12,7 +12,17 @@ from .commands import LIGHT, Result, Run, folder, gaze
 
 pytestmark = pytest.mark.slow
 
-FILES = ["charts", "report.html", "runs.csv", "table.csv", "table.json", "table.md", "table.tex"]
+FILES = [
+    "charts",
+    "figures.json",
+    "report.html",
+    "runs.csv",
+    "sheets",
+    "table.csv",
+    "table.json",
+    "table.md",
+    "table.tex",
+]
 
 
 def change(run: Path, **values: object) -> None:

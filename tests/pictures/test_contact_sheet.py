@@ -25,6 +25,25 @@ def test_a_picture_keeps_its_aspect_ratio(shape: tuple[int, int]) -> None:
     assert count(sheet, (255, 0, 0)) == 6 * 40 * 40 * min(shape) / max(shape)
 
 
+def test_native_pictures_keep_their_pixels() -> None:
+    large = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
+    sheet = contact_sheet([row(large, RED), row(RED[:, :20])], tile=None)
+    assert count(sheet, (255, 0, 0)) >= 50 * 50 + 50 * 20 and sheet.shape[1] < 2 * 90 + 30
+    windows = np.lib.stride_tricks.sliding_window_view(sheet, large.shape)[..., 0, :, :, :]
+    assert (windows[:, :, ::10, ::10] == large[::10, ::10]).all(axis=(2, 3, 4)).sum() == 1
+
+
+@pytest.mark.parametrize(("tile", "pixel", "length"), [(None, 0.5, 20), (200, 0.25, 20), (400, 0.04, 25)])
+def test_a_scale_bar_has_a_round_length(tile: int | None, pixel: float, length: int) -> None:
+    gray = np.full((100, 100), 90, np.uint8)
+    plain, sheet = (contact_sheet([SheetRow("", {"": gray}, (), each)], tile) for each in (None, pixel))
+    rows, columns = np.nonzero((plain != sheet).any(axis=2))
+    bar = columns[rows == rows.max()]  # below its text
+    zoom = 1 if tile is None else tile / 100
+    assert bar.max() - bar.min() == pytest.approx(length * zoom, abs=1)
+    assert (columns.min() - 5) / zoom < 20 and rows.max() < sheet.shape[0] - 5
+
+
 def test_gray_pictures_are_drawn() -> None:
     assert count(contact_sheet([row(np.full((9, 9), 77, np.uint8))], tile=40), (77, 77, 77)) == 40 * 40
 

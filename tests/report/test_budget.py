@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fovea.report.budget import Budget, Costs, budget
-from fovea.report.report_page import write_charts, write_report_page
+from fovea.report.report_page import write_figures, write_report_page
 from fovea.report.runs import find_runs
 from fovea.report.study import study
 
@@ -62,7 +62,7 @@ def test_the_chart_has_a_line_for_each_kind(runs: Path, make_run: MakeRun) -> No
     write_report_page(runs / "report.html", report, 0, plan)
     page = (runs / "report.html").read_text()
     assert "What to label next" in page and "Seconds: measured." in page and "Left out" in page
-    write_charts(runs / "charts", report, plan)
+    write_figures(runs, report, plan)
     assert "hours of annotation" in (runs / "charts" / "budget.svg").read_text()
 
 

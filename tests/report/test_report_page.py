@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from fovea.report.report_page import headline, mean_curve, write_charts, write_report_page
+from fovea.report.report_page import headline, mean_curve, write_figures, write_report_page
 from fovea.report.runs import find_runs
 from fovea.report.study import Study, study
 from fovea.runtime.record import write_failure
@@ -70,18 +70,35 @@ def test_the_page_is_reproducible_and_needs_no_network(runs: Path) -> None:
     assert re.findall(r"http://\S+", text) == ['http://www.w3.org/2000/svg",']  # the name of SVG, not fetched
 
 
-def test_charts_are_files_with_a_legend(runs: Path) -> None:
-    write_charts(runs / "charts", made(runs / "runs"))
+def test_figures_are_files_with_a_legend(runs: Path) -> None:
+    write_figures(runs, made(runs / "runs"))
     names = ["dice_optimizer.lr.svg", "train_loss.svg", "val_dice.svg"]
     assert sorted(path.name for path in (runs / "charts").iterdir()) == names
-    (runs / "charts" / "mine.svg").write_text("<svg/>")
-    (runs / "charts" / "val_dice.svg").rename(runs / "charts" / "dice_of_an_earlier_report.svg")
-    write_charts(runs / "charts", made(runs / "runs"))
-    assert sorted(path.name for path in (runs / "charts").iterdir()) == sorted([*names, "mine.svg"])
+    sheets = sorted(path.name for path in (runs / "sheets").iterdir())
+    assert sheets == ["01_lr=0.1.png", "02_lr=0.2.png", "03_lr=0.3.png"]
+    assert (runs / "sheets" / sheets[1]).read_bytes() == next((runs / "runs/0.2/0").rglob("*.png")).read_bytes()
     root = ElementTree.parse(runs / "charts" / "val_dice.svg").getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     legend = [group for group in root if group.get("transform")]
     assert [group[1].text for group in legend] == ["lr=0.1", "lr=0.2", "lr=0.3"]
+
+
+def test_figures_of_an_earlier_report_are_removed(runs: Path) -> None:
+    write_figures(runs, made(runs / "runs"))
+    (runs / "charts" / "mine.svg").write_text("<svg/>")
+    (runs / "kept").touch()
+    (runs / "out").mkdir()
+    (runs / "figures.json").rename(runs / "out" / "figures.json")
+    (runs / "charts").rename(runs / "out" / "charts")
+    listed = json.loads((runs / "out" / "figures.json").read_text())
+    (runs / "out" / "figures.json").write_text(json.dumps([*listed, "../kept"]))
+    for path in [*(runs / "runs" / "0.2").rglob("training.json"), *(runs / "runs" / "0.3").rglob("training.json")]:
+        path.unlink()
+    write_figures(runs / "out", made(runs / "runs"))
+    assert sorted(path.name for path in (runs / "out").rglob("*.*g")) == [
+        *("01_all_runs.png", "mine.svg", "train_loss.svg", "val_dice.svg")
+    ]
+    assert (runs / "kept").exists()
 
 
 def test_pictures_are_limited_and_may_be_damaged(runs: Path) -> None:

@@ -10,10 +10,10 @@ log = logging.getLogger(__name__)
 
 @command("report")
 def main(config: Config) -> None:
-    """Write `report.html`, `table.{md,tex,csv,json}`, `runs.csv` and `charts/` into `out`; no torch, no data."""
+    """Write the page, the tables and the figures into `out`; neither torch nor data are needed."""
     from fovea.report.budget import Costs, budget
     from fovea.report.comparison import Alpha, Resamples, markdown, note, write_comparison
-    from fovea.report.report_page import write_charts, write_report_page
+    from fovea.report.report_page import write_figures, write_report_page
     from fovea.report.runs import FINISHED, find_runs
     from fovea.report.study import keep, study, write_runs
     from fovea.runtime.bounds import NonNegative, check, check_values
@@ -29,7 +29,7 @@ def main(config: Config) -> None:
     write_comparison(report.comparison, out, "table")
     write_runs(out / "runs.csv", report)
     write_report_page(out / "report.html", report, config["megabytes"], plan)
-    write_charts(out / "charts", report, plan)
+    write_figures(out, report, plan)
     log.info("%s\n\n%s", markdown(report.comparison), note(report.comparison))
     if plan:
         log.info("\n%s", plan.advice)

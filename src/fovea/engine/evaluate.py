@@ -18,7 +18,8 @@ from fovea.engine.added_metrics import AddedMetrics
 from fovea.metrics.calibration import CalibrationError
 from fovea.metrics.summary import Scores, Scoring, scores_of_image, summary_of, table
 from fovea.metrics.thresholds import GRID, dice_at, quantised
-from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked
+from fovea.pictures.contact_sheet import TILE, SheetRow, contact_sheet, ranked
+from fovea.runtime.bounds import Count, check_values
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import write_csv, write_json
 from fovea.runtime.processes import leave_signals_alone, moved
@@ -35,6 +36,7 @@ class Evaluation:
     sheet_rows: int  # rows of the contact sheet; 0 for none
     facts: Mapping[str, Any]  # further entries of the summary: the split, the checkpoint, …
     metrics: Mapping[str, Any] = field(default_factory=dict)  # of `AddedMetrics`
+    sheet_tile: int | None = TILE  # side of the pictures of the sheet; None: native resolution
 
 
 def settings_of(
@@ -42,15 +44,16 @@ def settings_of(
 ) -> Evaluation:
     """Return the settings of an evaluation; the checkpoint was trained on `training_images` images of the split.
 
-    The configuration has `scoring`, `sheet_rows`, `metrics` and, for evaluations of their own, `tta`.
+    The configuration has `scoring`, `sheet_rows`, `sheet_tile`, `metrics` and, for evaluations of their own, `tta`.
     """
     facts: dict[str, Any] = {"split": split.name, "select_on": split.select_on, "checkpoint": str(checkpoint)}
     facts |= {"tta": config.get("tta", {}).get("axes", [])}
     if training_images:
         facts["training_images"] = training_images
     scoring = instantiate(config["scoring"], "scoring")
+    check_values({"sheet_tile": Count | None}, config, "")
     rows, metrics = config["sheet_rows"], config.get("metrics") or {}
-    return Evaluation(source.classes, scoring, source.num_workers, rows, facts, metrics)
+    return Evaluation(source.classes, scoring, source.num_workers, rows, facts, metrics, config["sheet_tile"])
 
 
 def evaluate(
@@ -91,7 +94,7 @@ def evaluate(
         write_csv(out / "thresholds.csv", ["threshold", "dice"], [(each, f"{dice:.6f}") for each, dice in means])
     sheet = sheet_rows(predictor, split, rows, settings.sheet_rows, device)
     if sheet:
-        write_image(out / "contact_sheet.png", contact_sheet(sheet))
+        write_image(out / "contact_sheet.png", contact_sheet(sheet, settings.sheet_tile))
     return summary, sheet
 
 
@@ -122,5 +125,7 @@ def sheet_rows(predictor: Predictor, split: Split, rows: Scores, count: int, dev
         sample = split.samples[split.ids.index(image_id)]
         batch = next(iter(DataLoader([sample], batch_size=1)))  # type: ignore[arg-type]  # a list is a data set
         panels = split.panels(sample, label_maps(probabilities(predictor, batch, device)))
-        drawn.append(SheetRow(f"{image_id}\nDice {dice[image_id]:.2f}", panels, split.classes))
+        spacing = split.spacing(image_id)  # of an image height and width; slices of a volume have its least
+        pixel = (spacing[1] if len(spacing) == 2 else min(spacing)) if split.unit == "mm" else None
+        drawn.append(SheetRow(f"{image_id}\nDice {dice[image_id]:.2f}", panels, split.classes, pixel))
     return drawn

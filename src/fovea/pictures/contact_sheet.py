@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from fovea.pictures.overlay import color_of
+from fovea.pictures.svg import ticks
 
 TILE = 160
 """The side of a tile in pixels."""
@@ -24,11 +25,13 @@ class SheetRow:
         label: Lines of text left of the pictures; those after the first are fainter.
         panels: Pictures by column title, uint8 RGB [h, w, 3] or gray [h, w] of any size.
         classes: Names of the classes from 1 on, for a legend of their colors.
+        pixel: The width of a pixel of the pictures in mm, for a scale bar in the first; None: unknown.
     """
 
     label: str
     panels: Mapping[str, np.ndarray]
     classes: Sequence[str] = ()
+    pixel: float | None = None
 
 
 def ranked(scores: Mapping[str, float], count: int) -> list[str]:
@@ -38,21 +41,23 @@ def ranked(scores: Mapping[str, float], count: int) -> list[str]:
     return [order[place] for place in places]
 
 
-def contact_sheet(rows: Sequence[SheetRow], tile: int = TILE) -> np.ndarray:
+def contact_sheet(rows: Sequence[SheetRow], tile: int | None = TILE) -> np.ndarray:
     """Lay out pictures in a table, with the columns of the row that has most of them, and a legend of the classes.
 
     A picture keeps its aspect ratio, and the rest of its tile is gray. A missing picture leaves its tile empty.
 
     Args:
         rows: From top to bottom, at least one.
-        tile: The side of a tile in pixels.
+        tile: The side of a tile in pixels; None: pictures of native size, and tiles that fit the largest.
     """
+    shapes = [picture.shape for row in rows for picture in row.panels.values()]
+    high, wide = (tile or max(shape[axis] for shape in shapes) for axis in (0, 1))
     titles = max((list(row.panels) for row in rows), key=len)
-    gap, height = max(2, tile // 20), max(9, tile / 11)
+    gap, height = max(2, min(high, wide) // 20), max(9, min(high, wide) / 11)
     line = round(1.5 * height)
     font, top = ImageFont.load_default(height), 2 * gap + line
     left = 2 * gap + round(max((font.getlength(text) for row in rows for text in row.label.splitlines()), default=0))
-    width, bottom = left + gap + len(titles) * (tile + gap), top + len(rows) * (tile + gap)
+    width, bottom = left + gap + len(titles) * (wide + gap), top + len(rows) * (high + gap)
     legend = _legend(rows[0].classes, gap, width - gap, font)
     sheet = Image.new("RGB", (width, bottom + line * (1 + legend[-1][2] if legend else 0)), _PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -60,16 +65,22 @@ def contact_sheet(rows: Sequence[SheetRow], tile: int = TILE) -> np.ndarray:
         middle = bottom + (place + 0.5) * line
         pen.rectangle((x, middle - height / 2, x + height, middle + height / 2), color_of(label))
         pen.text((x + 1.5 * height, middle), name, _INK, font, anchor="lm")
-    columns = {title: left + gap + index * (tile + gap) for index, title in enumerate(titles)}
+    columns = {title: left + gap + index * (wide + gap) for index, title in enumerate(titles)}
     for title, x in columns.items():
-        pen.text((x + tile / 2, gap + line / 2), title, _INK, font, anchor="mm")
+        pen.text((x + wide / 2, gap + line / 2), title, _INK, font, anchor="mm")
     for index, row in enumerate(rows):
-        y, texts = top + index * (tile + gap), row.label.splitlines()
+        y, texts = top + index * (high + gap), row.label.splitlines()
         for place, text in enumerate(texts):
-            middle = y + tile / 2 + (place - (len(texts) - 1) / 2) * line
+            middle = y + high / 2 + (place - (len(texts) - 1) / 2) * line
             pen.text((gap, middle), text, _FAINT if place else _INK, font, anchor="lm")
         for title, x in columns.items():
-            sheet.paste(_fit(row.panels.get(title), tile), (x, y))
+            picture = _fit(row.panels.get(title), wide, high, tile is None)
+            sheet.paste(picture, (x + (wide - picture.width) // 2, y + (high - picture.height) // 2))
+        if row.pixel:
+            shape = next(iter(row.panels.values())).shape
+            zoom = min(wide / shape[1], high / shape[0]) if tile else 1.0
+            corner = left + gap + (wide - shape[1] * zoom) / 2, y + (high + shape[0] * zoom) / 2
+            _scale_bar(pen, corner, shape[1] * zoom, row.pixel / zoom, font)
     return np.array(sheet)
 
 
@@ -86,7 +97,18 @@ def _legend(classes: Sequence[str], left: float, right: float, font: Any) -> lis
     return entries
 
 
-def _fit(picture: np.ndarray | None, tile: int) -> Image.Image:
+def _fit(picture: np.ndarray | None, wide: int, high: int, native: bool) -> Image.Image:
     if picture is None:
-        return Image.new("RGB", (tile, tile), _EMPTY)
-    return ImageOps.pad(Image.fromarray(picture).convert("RGB"), (tile, tile), Image.Resampling.LANCZOS, color=_PADDING)
+        return Image.new("RGB", (wide, high), _EMPTY)
+    image = Image.fromarray(picture).convert("RGB")
+    return image if native else ImageOps.pad(image, (wide, high), Image.Resampling.LANCZOS, color=_PADDING)
+
+
+def _scale_bar(pen: ImageDraw.ImageDraw, corner: tuple[float, float], width: float, pixel: float, font: Any) -> None:
+    """Draw a bar of a round length, a sixth to half of a picture, over its lower left corner."""
+    length = ticks(0, width * pixel / 2, 3)[1]
+    margin, thick = width / 20, max(2, width / 50)
+    x, y = corner[0] + margin, corner[1] - margin
+    pen.rectangle((x, y - thick, x + length / pixel, y), _PAPER, _INK)
+    place = (x, y - 1.5 * thick)
+    pen.text(place, f"{length:g} mm", _PAPER, font, anchor="lb", stroke_width=round(thick / 2), stroke_fill=_INK)

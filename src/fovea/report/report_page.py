@@ -1,6 +1,8 @@
 """The HTML page of a report on runs: one file that needs nothing else, for the screen and for paper."""
 
+import json
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,12 +28,12 @@ from fovea.report.configurations import number, shared_name, short_keys, shown, 
 from fovea.report.pages import data_uri, render
 from fovea.report.runs import CURVES, FINISHED, LearningCurve
 from fovea.report.study import Study, run_rows, version_rows, warnings
-from fovea.runtime.files import write_text
+from fovea.runtime.files import write_bytes, write_json, write_text
 
 MOST_SCORES = 400_000
 """Scores of single images in the page, about 3 MB; with more, the last configurations are left out."""
 
-_MARK = "<!-- fovea-report -->\n"  # ends a chart that a report wrote
+_SHEET, _MOST_NAME = "contact_sheet.png", 60  # a name of a file has so many characters of its configuration
 _HARDEST = 15  # images listed
 _SIDE = 1300  # the longest side of a contact sheet, in pixels
 
@@ -66,19 +68,36 @@ def write_report_page(path: Path, report: Study, megabytes: float, budget: Budge
     write_text(path, render("report.html.jinja", content))
 
 
-def write_charts(folder: Path, report: Study, budget: Budget | None = None) -> None:
-    """Write all charts as SVG files for a paper, and remove those of an earlier report that this one does not have."""
+def write_figures(out: Path, report: Study, budget: Budget | None = None) -> None:
+    """Write for a paper all charts as SVG files, and the contact sheet of each configuration as it is.
+
+    Those of an earlier report into `out` that this one does not have are removed; `figures.json` lists them.
+    """
     charts = {"budget": (budget.chart, budget.legend)} if budget else {}
     charts |= {name: (chart, _legend(report)) for name, chart in _learning(report).items()}
     charts |= {f"{report.comparison.column}_{key}": drawn for key, drawn in _doses(report).items()}
     files = {
-        f"{name.replace('/', '_')}.svg": alone(chart, 560, 330, legend) for name, (chart, legend) in charts.items()
+        f"charts/{name.replace('/', '_')}.svg": alone(chart, 560, 330, legend).encode()
+        for name, (chart, legend) in charts.items()
     }
-    for path in folder.glob("*.svg"):
-        if path.name not in files and path.read_bytes().endswith(_MARK.encode()):
-            path.unlink()
-    for name, text in files.items():
-        write_text(folder / name, f"{text}{_MARK}")
+    for place, own in enumerate(report.configurations, start=1):
+        sheets = [path for run in own.runs if run.evaluated and (path := run.evaluated.folder / _SHEET).is_file()]
+        short = re.sub(r"[^\w.=,-]+", "_", own.name)[:_MOST_NAME]
+        files |= {f"sheets/{place:02}_{short}.png": path.read_bytes() for path in sheets[:1]}
+    listed = out / "figures.json"
+    for name in _read_list(listed) - files.keys():
+        if (out / name).resolve().is_relative_to(out.resolve()):
+            (out / name).unlink(missing_ok=True)
+    for name, content in files.items():
+        write_bytes(out / name, content)
+    write_json(listed, sorted(files))
+
+
+def _read_list(path: Path) -> set[str]:
+    try:
+        return {str(name) for name in json.loads(path.read_bytes())}
+    except (OSError, ValueError, TypeError):  # the first report here
+        return set()
 
 
 def _legend(report: Study) -> list[tuple[str, str]]:
@@ -216,7 +235,7 @@ def _sheets(report: Study, left: float) -> list[tuple[str, str, str]]:
     sheets = []
     for own in report.configurations:
         for run in own.runs:
-            if run.evaluated is None or (picture := _sheet(run.evaluated.folder / "contact_sheet.png")) is None:
+            if run.evaluated is None or (picture := _sheet(run.evaluated.folder / _SHEET)) is None:
                 continue
             if (left := left - len(picture)) >= 0:
                 sheets.append((own.name, f"seed {run.seed}", picture))

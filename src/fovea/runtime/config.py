@@ -62,6 +62,7 @@ FREE = (
     "logger",
     "run_dir",
     "sheet_rows",
+    "sheet_tile",
     "trainer.enable_model_summary",
     "trainer.enable_progress_bar",
     "trainer.log_every_n_steps",

@@ -39,6 +39,7 @@ FREE = (
     "hydra",
     "logger",
     "sheet_rows",
+    "sheet_tile",
     "trainer.accelerator",
 )
 """Overrides that may differ between the processes of a study: they change no value."""
