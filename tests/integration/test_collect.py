@@ -271,7 +271,14 @@ def test_a_closed_tab_goes_on_where_it_was(browse: Browse, run: Run, images: Pat
 def test_an_image_that_was_moved_is_named(browse: Browse, run: Run, images: Path) -> None:
     page = collected(run, images, "click", "embed=false", "practice=false")
     assert "data:image/png" not in page.read_text(encoding="utf-8")
-    assert drive(browse, page, 'await wait(500); await start(""); out.push(at, image.width)')[1:] == [0, SIZE[1]]
+    full = """
+    Storage.prototype.setItem = () => { throw new Error("full"); };
+    await wait(500); await start(""); drag([[.5, .5]]); await next(); drag([[.25, .5]]);
+    out.push(at, $("hint").textContent); await next(); await next(); out.push(await saved());
+    """
+    _, at, warning, text = drive(browse, page, full)
+    assert at == 1 and "press Pause and save" in warning
+    assert [row.split(",")[1] for row in text.splitlines()[1:]] == ["100", "50"]
     (page.parent / "images" / "0002.png").unlink()
     note, disabled = drive(browse, page, 'await wait(500); out.push($("progress-note").textContent, $("go").disabled)')
     assert note.startswith("1 of 3 images cannot be opened: images/0002.png (") and disabled

@@ -10,7 +10,7 @@ import pytest
 from .commands import LIGHT, Result, environment, finished, folder, gaze, process
 
 pytestmark = pytest.mark.slow
-COMMANDS = ("simulate", "import_", "prepare", "train", "evaluate", "predict", "report")
+COMMANDS = ("simulate", "collect", "import_", "prepare", "train", "evaluate", "predict", "report")
 # Read our own fixation table as an unknown one.
 OWN_TABLE = [
     "format=generic",
@@ -50,6 +50,7 @@ def test_help_and_data_commands_import_no_torch(root: Path, trained: tuple[Path,
         (evaluation / "summary.json").write_text('{"split": "val", "select_on": "mask"}')
     lines = [[command, "--help"] for command in COMMANDS]
     lines.append(["simulate", *folder(root), "out=simulated.csv"])
+    lines.append(["collect", *folder(root), "out=collected"])
     lines.append(["import_", "source=simulated.csv", *OWN_TABLE, "out=fixations.csv"])
     lines.append(["prepare", *folder(root), *gaze(tmp_path / "store"), "labels.path=fixations.csv"])
     lines.append(["evaluate", "compare=[a,b]", "out=compared"])

@@ -21,13 +21,17 @@ function keep() {
   const text = JSON.stringify(record);
   try { localStorage.setItem(slot(at), text); memory.delete(slot(at)); } catch {
     memory.set(slot(at), text);
-    hint("This browser cannot keep more. Save the file before you close the page: Pause, then Save.", true);
+    remind();
   }
 }
 const records = () => images.map((each, n) => [each, stored(n)]).filter(([, found]) => found?.done);
 const undone = () => { const n = images.findIndex((each, n) => !stored(n)?.done); return n < 0 ? images.length : n; };
 
 function view(name) { document.body.dataset.view = name; }
+function remind() {
+  if (memory.size) hint("This browser cannot keep more. Before you close the page, press Pause and save.", true);
+  else hint(at < 0 ? `Practice, not saved. ${study.task}` : study.task);
+}
 function hint(text, loud = false) { $("hint").textContent = text; $("hint").classList.toggle("loud", loud); }
 
 // Time runs only while the image is shown.
@@ -65,7 +69,7 @@ async function show(n) {
     return;
   }
   if (at !== n) return;
-  hint(n < 0 ? `Practice, not saved. ${study.task}` : study.task);
+  remind();
   $("count").textContent = n < 0 ? "practice" : `${n + 1} of ${images.length}`;
   $("bar").firstChild.style.width = `${100 * Math.max(n, 0) / images.length}%`;
   place(); choose(1); window_at(null); draw(); run();
@@ -126,9 +130,9 @@ function spot(event) { // in pixels of the image
 // Reveal: a window at the pointer, and its place at equal times, also at rest.
 function window_at(event) {
   pointer = event && spot(event);
-  const box = frame.getBoundingClientRect();
-  frame.style.setProperty("--x", event ? `${event.clientX - box.left}px` : "-9999px");
-  frame.style.setProperty("--y", event ? `${event.clientY - box.top}px` : "-9999px");
+  const [x, y] = pointer ?? [-9 * image.width, 0];
+  frame.style.setProperty("--x", `${100 * x / image.width}%`);
+  frame.style.setProperty("--y", `${100 * y / image.height}%`);
 }
 if (mode === "reveal") {
   for (const name of ["pointerdown", "pointermove"]) frame.addEventListener(name, event => since !== null && window_at(event));
@@ -163,7 +167,7 @@ if (draws) {
     const { c, w, p } = drawing, [first, last] = [p[0], p.at(-1)];
     drawing = null;
     const thin = Math.min(Math.abs(first[0] - last[0]), Math.abs(first[1] - last[1])) * stated() < 4; // an accident
-    if (mode !== "box" || !thin) { record.marks.push({ c, w, p }); hint(study.task); keep(); }
+    if (mode !== "box" || !thin) { record.marks.push({ c, w, p }); remind(); keep(); }
     draw();
   });
   addEventListener("pointercancel", event => { if (drawing?.id === event.pointerId) { drawing = null; draw(); } });

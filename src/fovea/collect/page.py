@@ -115,7 +115,7 @@ def write_page(
         "images": images,
     }
     study["key"] = hashlib.sha256(json.dumps([study, digests]).encode()).hexdigest()[:16]
-    write_text(out / PAGE, _render({"title": f"Mark the {structure}", "study": study, **study}))
+    write_text(out / PAGE, _render({"title": f"Find the {structure}", "study": study, **study}))
     return len(images), failures
 
 
