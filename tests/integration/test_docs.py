@@ -37,6 +37,8 @@ NOT_HERE = (
     "from_the_cluster",
     "source=s1.asc",
     "logs/moved",
+    "format=collect",
+    "data.root=data/mine labels=",
     "input=DIR/images",
     "checkpoint=RUN/",
     "compare=[RUN,OTHER]",
