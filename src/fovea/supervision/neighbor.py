@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fovea.losses.contrast import supervised_contrast
-from fovea.losses.cross_modality import LEAST_NORM
+from fovea.losses.cross_modality import LEAST_NORM, single
 from fovea.losses.ignore import IGNORE, IgnoreLabel
 from fovea.models.backbone import Backbone
 from fovea.runtime.bounds import Count, Fraction, NonNegative, Positive
@@ -72,7 +72,7 @@ class Neighbor(Mode):
         both = [network.features(self.view(image)) for _ in range(2)]
         logits = [network.classify(features) for features in both]
         target = self.thresholds.trimap(batch["pseudo"])
-        first, second = (features.movedim(1, -1) for features in both)  # [B, h, w, C]
+        first, second = (single(features).movedim(1, -1) for features in both)  # [B, h, w, C]
         coarse = F.interpolate(target, size=first.shape[1:3], mode="nearest")[:, 0]
         voters = self._draw(coarse)
         similar = F.cosine_similarity(first, second, dim=-1, eps=LEAST_NORM)
