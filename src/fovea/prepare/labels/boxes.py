@@ -69,7 +69,7 @@ def _from_json(path: Path) -> list[Row]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ValueError(f"cannot read {path}: {reason}; set labels.path to the file of boxes") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({error}); export it again") from error
     try:
         rows = _coco(content) if "annotations" in content else _kvasir(content)
@@ -88,7 +88,7 @@ def _coco(content: Any) -> list[tuple[str, Row]]:
         image = images[each["image_id"]]
         x, y, width, height = map(float, each["bbox"])
         size, place = (int(image["height"]), int(image["width"])), f"annotation {each.get('id', number)}"
-        row = Row(image["file_name"], [x, y, x + width, y + height], place, size)
+        row = Row(str(image["file_name"]), [x, y, x + width, y + height], place, size)
         rows.append((str(each.get("category_id")), row))
     return rows
 
