@@ -124,6 +124,30 @@ def test_predictions_keep_the_grid(trained: Path, root: Path, run: Run, tmp_path
         assert (tmp_path / "out" / "overlays" / path.name.replace(".nii.gz", ".png")).is_file()
 
 
+def test_slices_are_trained_resumed_evaluated_and_predicted(
+    root: Path, run: Run, kill: list[int], tmp_path: Path, trained: Path
+) -> None:
+    data = [*SMALL, f"data.root={root}", "data.slices=true", "data.size=[32,32,1]", "data.labeled_slices=2"]
+    network = ["backbone=basic_unet", "backbone.features=[4,4,8,8,8,4]", "loss=dice_ce", "augmentation=volumes_gin"]
+    line = [*data, *network, *TINY[3:4], *TINY[7:], "supervision=mean_teacher", "evaluate=[test]"]
+    assert run("train", *line, "hydra.run.dir=whole").status == 0
+    kill[:] = [2]
+    resumed = [*line, "hydra.run.dir=run", "ckpt_path=auto", "callbacks.last.every_n_train_steps=1"]
+    assert "Killed" in run("train", *resumed).stderr
+    kill.clear()
+    assert run("train", *resumed).status == 0 and same_weights(tmp_path / "whole", tmp_path / "run")
+    assert "slices across feet-head in 10 volumes" in (tmp_path / "run" / "train.log").read_text()
+    checkpoint = f"checkpoint={tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}"
+    assert run("evaluate", checkpoint, "split=test", "hydra.run.dir=again").status == 0
+    table = scores(tmp_path / "run" / "evaluate" / "test")
+    assert table == scores(tmp_path / "again" / "evaluate" / "test") and len(table) == 2
+    assert [*table[0]] == [*scores(trained / "evaluate" / "test")[0]]  # the columns of crops
+    path = next((root / "images").glob("testing*_dark.nii.gz"))
+    assert run("predict", checkpoint, f"input={path}", "out=out").status == 0
+    image, mask = nib.load(path), nib.load(tmp_path / "out" / "masks" / path.name)
+    assert mask.shape == image.shape and np.array_equal(mask.affine, image.affine)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
