@@ -73,7 +73,7 @@ def main(path: Path) -> None:
             with Image.open(picture) as shot:
                 sheet.paste(shot, (number % 2 * SIZE[0], number // 2 * SIZE[1]))
     small = sheet.resize((1200, 1200 * SIZE[1] // SIZE[0]), Image.Resampling.LANCZOS)
-    small.quantize(160, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    small.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
 
 
 if __name__ == "__main__":
