@@ -1,5 +1,8 @@
 """`fovea.load`: predictions of single images from Python."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +51,36 @@ def test_path_array_and_tensor_agree(model, tmp_path: Path) -> None:
 def test_refused_images(model, image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"image must be uint8 \[H, W, 3\], got"):
         model.predict(image)
+
+
+def test_a_list_gives_a_list(model) -> None:
+    images = [np.full((20, 30, 3), value, np.uint8) for value in (10, 200)]
+    predictions = model.predict(images)
+    for image, prediction in zip(images, predictions, strict=True):
+        np.testing.assert_array_equal(prediction.probability, model.predict(image).probability)
+    assert model.predict([]) == []
+
+
+@pytest.mark.slow
+def test_load_imports_neither_lightning_nor_the_command_line(tmp_path: Path) -> None:
+    """Hydra itself is there, since its function builds objects; it is not started."""
+    code = (
+        "import sys, fovea; fovea.load(sys.argv[1]); from hydra.core.global_hydra import GlobalHydra; "
+        "heavy = {'pytorch_lightning', 'lightning_fabric', 'wandb', 'fovea.runtime.job'}; "
+        "print(sorted(heavy & {*sys.modules}), GlobalHydra.instance().is_initialized())"
+    )
+    path = str(saved(tmp_path / "a.ckpt", CONFIG))
+    ended = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[] False"
+
+
+def test_lines_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [code] = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "fovea.load(" in block]
+    saved(tmp_path / "best.ckpt", CONFIG)
+    for name in ("image.png", "other.png"):
+        Image.fromarray(np.full((30, 40, 3), 90, np.uint8)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("logs/train/RUN/checkpoints/", ""), {})
+    assert (tmp_path / "mask.png").is_file()
+    assert len(code.strip().splitlines()) == 10

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from fovea.data.images.predict import Pixels, decoder
-from fovea.data.volumes.grid import Header
+from fovea.data.volumes.grid import Header, order_of
 from fovea.data.volumes.nifti import read_header, read_volume
-from fovea.data.volumes.prepared import resampled, resampled_shape, scaled
+from fovea.data.volumes.prepared import prepare_voxels
+from fovea.data.volumes.source import in_plane
 from fovea.runtime.config import instantiate
 
 
@@ -38,9 +39,10 @@ class VolumeInput:
     def __init__(self, module: nn.Module, data: Mapping[str, Any], device: torch.device) -> None:
         from fovea.data.volumes.windows import SlidingWindow  # imports MONAI
 
-        self.modalities, self.spacing, self.device = data["modalities"], data["spacing"], device
+        self.modalities, self.device, self.slices = data["modalities"], device, bool(data.get("slices"))
+        size, self.spacing = in_plane(data["size"], data["spacing"], self.slices)
         self._intensity = {name: instantiate(data["intensity"][name]) for name in self.modalities}
-        self._window = SlidingWindow(module, data["size"], data["overlap"], data["windows"])
+        self._window = SlidingWindow(module, size, data["overlap"], data["windows"])
 
     @torch.inference_mode()
     def __call__(self, image: Any, spacing: Any) -> Mapping[str, Tensor]:
@@ -54,13 +56,15 @@ class VolumeInput:
         sides = {name: spacing.get(name) if isinstance(spacing, Mapping) else spacing for name in image}
         volumes = {name: self._volume(name, volume, sides[name]) for name, volume in image.items()}
         prepared = {
-            name: torch.from_numpy(
-                scaled(resampled(voxels, resampled_shape(header, self.spacing)), self._intensity[name])
-            )[None, None].to(self.device)
-            for name, (voxels, header) in volumes.items()
+            name: prepare_voxels(*volume, self.spacing, self._intensity[name], self.slices)
+            for name, volume in volumes.items()
         }
+        tensors = {name: torch.from_numpy(voxels)[None, None].to(self.device) for name, voxels in prepared.items()}
         _, first = next(iter(volumes.values()))
-        return self._window(prepared, first.shape)
+        order = order_of(first) if self.slices else (0, 1, 2)
+        outputs = self._window(tensors, [first.shape[axis] for axis in order])
+        back = [0, 1, *(2 + order.index(axis) for axis in range(3))]
+        return {name: output.permute(back) for name, output in outputs.items()}
 
     def _volume(self, name: str, volume: Any, spacing: Any) -> tuple[np.ndarray, Header]:
         """Return the voxels of a file or an array, float32 [D, H, W] in RAS, and their grid."""
@@ -70,8 +74,8 @@ class VolumeInput:
         voxels = np.asarray(volume.cpu() if isinstance(volume, Tensor) else volume)
         if voxels.ndim != 3 or voxels.dtype.kind not in "iufb" or 0 in voxels.shape or not np.isfinite(voxels).all():
             raise ValueError(f"image: {name} must be finite numbers [D, H, W], got {voxels.dtype} {list(voxels.shape)}")
-        if spacing is None and any(side is not None for side in self.spacing or ()):
-            raise ValueError(f"spacing: give the sides of a voxel of {name} in mm, as this model was trained at one")
+        if spacing is None and (self.slices or any(side is not None for side in self.spacing or ())):
+            raise ValueError(f"spacing: give the sides of a voxel of {name} in mm, which this model needs")
         sides = np.asarray((1.0, 1.0, 1.0) if spacing is None else spacing, np.float64)
         if sides.shape != (3,) or not (sides > 0).all() or not np.isfinite(sides).all():
             raise ValueError(f"spacing must be three sides in mm above 0, got {spacing}")

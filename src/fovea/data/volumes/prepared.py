@@ -94,7 +94,17 @@ def prepare_volume(
     path: Path, spacing: Sequence[float | None] | None, intensity: Intensity, slices: bool = False
 ) -> np.ndarray:
     """Return a volume from a file as a network takes it; with `slices`, its slices are last."""
-    volume, header = read_volume(path), read_header(path)
+    return prepare_voxels(read_volume(path), read_header(path), spacing, intensity, slices)
+
+
+def prepare_voxels(
+    volume: np.ndarray,
+    header: Header,
+    spacing: Sequence[float | None] | None,
+    intensity: Intensity,
+    slices: bool = False,
+) -> np.ndarray:
+    """Return voxels in RAS as a network takes them; see `prepare_volume`."""
     if slices:
         volume, header = np.ascontiguousarray(volume.transpose(order_of(header))), slices_last(header)
     return scaled(resampled(volume, resampled_shape(header, spacing)), intensity)
