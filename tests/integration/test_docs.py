@@ -1,6 +1,7 @@
 """The command lines of README and docs, run in this process on tiny data."""
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ NOT_HERE = (
     "checkpoint=RUN/",
     "compare=[RUN,OTHER]",
 )
+if find_spec("onnxruntime") is None:  # `make export`
+    NOT_HERE += ("fovea-export", "model.onnx")
 LINES = [each for each in COMMANDS if not any(part in each.values[0] for part in NOT_HERE)]  # type: ignore[operator]
 TINY = ["trainer.max_steps=1", "trainer.accelerator=cpu", "callbacks.progress=null"]
 TINY += ["data.size=64", "data.batch_size=2", "data.num_workers=0", "sheet_rows=2"]

@@ -10,7 +10,7 @@ import pytest
 from .commands import LIGHT, Result, environment, finished, folder, gaze, process
 
 pytestmark = pytest.mark.slow
-COMMANDS = ("simulate", "collect", "import_", "prepare", "train", "evaluate", "predict", "report")
+COMMANDS = ("simulate", "collect", "import_", "prepare", "train", "evaluate", "predict", "report", "export")
 # Read our own fixation table as an unknown one.
 OWN_TABLE = [
     "format=generic",
