@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fovea.data.store import Store, parameters
+from fovea.data.store import Store, parameters, store_path
 from fovea.runtime.files import sha256
 
 HOSTILE = ["../a", "/etc/a", "a/b", "a\\b", "..", ".a", "", "a\0b"]
@@ -182,3 +182,18 @@ def test_parameters_are_those_that_maps_depend_on() -> None:
         "refine.tolerance": 0.001,
     }
     assert str(values) == str(parameters(labels | {"sigma": 70}, refine))
+
+
+def test_default_path_names_the_labels(tmp_path: Path) -> None:
+    labels = tmp_path / "a.csv"
+    labels.write_bytes(b"abc")
+    template = f"{tmp_path}/[x]_{{labels}}"
+    path = store_path(template, str(labels))
+    assert path == tmp_path / "[x]_ba7816bf"  # the SHA-256 of abc
+    assert store_path(f"{tmp_path}/x", str(labels)) == tmp_path / "x"
+    labels.unlink()
+    assert store_path(template, str(labels)).name == "[x]_unknown"
+    path.mkdir()
+    assert store_path(template, None) == path
+    (tmp_path / "[x]_other").mkdir()
+    assert store_path(template, None).name == "[x]_unknown"

@@ -72,11 +72,11 @@ class TestLabels:
     def test_observers_have_stores_of_their_own(self, run: Run, root: Path, tmp_path: Path) -> None:
         """The lines of docs/quality.md."""
         simulated = ["observer.fixations=2,5", "out=fixations_${observer.fixations}.csv"]
-        swept = ["labels.path=fixations_2.csv,fixations_5.csv", "refine=none", "store=stores/${labels.path}"]
+        swept = ["labels.path=fixations_2.csv,fixations_5.csv", "refine=none"]
         assert run("simulate", "-m", *folder(root), *simulated).status == 0
         prepared = run("prepare", "-m", *folder(root), *swept)
         assert prepared.status == 0, prepared
-        assert len(list((tmp_path / "stores").iterdir())) == 2
+        assert len(list((tmp_path / "data" / "stores" / "images").iterdir())) == 2
         trained = run("train", "-m", *folder(root), *swept, *PSEUDO)
         assert trained.status == 0, trained
 

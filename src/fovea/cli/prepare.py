@@ -20,12 +20,13 @@ NOT_BUILT = ("checkpoint", "folder", "name", "round", "thresholds")
 def main(config: Config) -> None:
     """Write `store` for the images of `data.root` from `labels.path`."""
     from fovea.data.images.source import folder_of
-    from fovea.data.store import parameters
+    from fovea.data.store import parameters, store_path
     from fovea.prepare.stage import prepare
     from fovea.report.quality_page import write_quality_page
     from fovea.runtime.bounds import check
 
-    labels, refine, store = config["labels"], config["refine"], Path(config["store"])
+    labels, refine = config["labels"], config["refine"]
+    store = store_path(config["store"], labels["path"])
     options = {key: config[key] for key in ("workers", "quality", "quality_masks", "shards", "shard")}
     check(prepare, options, "")
     survey = prepare(

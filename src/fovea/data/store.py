@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,22 @@ def parameters(
         key: int(value) if isinstance(value, float) and value.is_integer() else value
         for key, value in sorted(values.items())
     }
+
+
+def store_path(path: str, labels: str | None) -> Path:
+    """Return the path of a store, with `{labels}` replaced by the start of the hash of the labels.
+
+    Without the labels, it is the one store that fits, if there is one.
+    """
+    template = Path(path).expanduser()
+    if "{labels}" not in template.name:
+        return template
+    file = Path(labels).expanduser() if labels is not None else None
+    if file is not None and file.exists():
+        return template.with_name(template.name.replace("{labels}", sha256(file)[:8]))
+    before, after = map(escape, template.name.split("{labels}", 1))
+    fitting = list(template.parent.glob(f"{before}*{after}"))
+    return fitting[0] if len(fitting) == 1 else template.with_name(template.name.replace("{labels}", "unknown"))
 
 
 def prepare_here(store: Path) -> str:

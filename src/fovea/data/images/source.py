@@ -13,7 +13,7 @@ from fovea.data.images.panels import Panels
 from fovea.data.prepare_command import prepare_command
 from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import carve, chosen_split, same_files
-from fovea.data.store import Store, parameters
+from fovea.data.store import Store, parameters, store_path
 from fovea.data.targets import Mask, PseudoMask, Target, Unlabeled
 from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction
 from fovea.runtime.config import instantiate, locate
@@ -160,7 +160,7 @@ class Images:
         if not self.maps or not self.maps["store"]:
             return None
         data = {key: getattr(self, key) for key in ("name", "root", "dataset", "channels", "range", "exif", "maps")}
-        return Store(self.maps["store"], partial(prepare_command, data))
+        return Store(store_path(self.maps["store"], self.maps["labels"].get("path")), partial(prepare_command, data))
 
     def _parameters(self) -> dict[str, Any]:
         return parameters(self.maps["labels"], self.maps["refine"], vars(self)) if self.maps else {}
