@@ -76,7 +76,7 @@ class TestLabels:
         assert run("simulate", "-m", *folder(root), *simulated).status == 0
         prepared = run("prepare", "-m", *folder(root), *swept)
         assert prepared.status == 0, prepared
-        assert len(list((tmp_path / "data" / "stores" / "images").iterdir())) == 2
+        assert len(list((tmp_path / "data" / "stores" / "folder").iterdir())) == 2
         trained = run("train", "-m", *folder(root), *swept, *PSEUDO)
         assert trained.status == 0, trained
 
