@@ -6,7 +6,7 @@ RUNS := logs
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup crf eyes weights promptable export demo demo-multimodal test test-slow test-all test-slurm docs lint type fmt bench wandb-sync \
+.PHONY: help setup crf eyes weights promptable export demo demo-multimodal test test-slow test-all test-slurm docs docs-figures lint type fmt bench wandb-sync \
 	lock clean
 
 help: ## list the targets
@@ -57,6 +57,9 @@ test-slurm: setup ## run the tests on a local SLURM of two nodes (needs slurm-wl
 
 docs: setup ## build the documentation site in site/, and fail on a broken link
 	$(BIN)/mkdocs build --quiet --strict
+
+docs-figures: setup ## make the pictures of the gallery on generated data, about 3 minutes
+	$(BIN)/python examples/docs_figures.py
 
 lint: setup ## check format, style and types
 	$(BIN)/ruff format --check .
