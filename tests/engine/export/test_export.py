@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import onnx_ir
 import pytest
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from fovea.supervision.tta import MeanOverFlips
 from .tiny import BACKBONES, config_of, saved
 
 pytest.importorskip("onnxruntime")
+onnx_ir = pytest.importorskip("onnx_ir")
 NOT_HERE = ("cmc", "gaze", "labeled_only")  # for volumes, and other names of multi_level and full
 CPU = torch.device("cpu")
 SIZES = [(64, 64), (64, 101), (37, 50), (333, 401), (1, 2)]
