@@ -28,7 +28,8 @@ from fovea.data.images.synthetic import Synthetic
 from fovea.prepare.labels.gaze import Gaze
 from fovea.prepare.refiners.densecrf.lattice import DenseCrf
 from fovea.prepare.stage import prepare
-from fovea.simulate.gaze import Observer, simulate_folder
+from fovea.simulate.folder import simulate_folder
+from fovea.simulate.gaze import Observer
 
 CANVAS, SIGMA = 768, 70.0
 

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fovea.data.store import Store, parameters, store_path
+from fovea.data.maps import parameters, store_path
+from fovea.data.store import Store
 from fovea.runtime.files import sha256
 
 HOSTILE = ["../a", "/etc/a", "a/b", "a\\b", "..", ".a", "", "a\0b"]

@@ -17,7 +17,8 @@ import pytest
 
 from fovea.data.fixations import write_fixations
 from fovea.data.images.folder import Folder
-from fovea.data.store import Store, parameters
+from fovea.data.maps import parameters
+from fovea.data.store import Store
 from fovea.prepare.labels.boxes import Boxes
 from fovea.prepare.labels.gaze import Gaze
 from fovea.prepare.labels.scribbles import Scribbles

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 def main(config: Config) -> None:
     """Write `out` from `source` in the given format."""
     from fovea.data.images.source import folder_of
-    from fovea.data.store import parameters
+    from fovea.data.maps import parameters
     from fovea.importers.request import ImportRequest
     from fovea.runtime.config import config_folder, instantiate
 

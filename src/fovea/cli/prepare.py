@@ -20,7 +20,7 @@ NOT_BUILT = ("checkpoint", "folder", "name", "round", "thresholds")
 def main(config: Config) -> None:
     """Write `store` for the images of `data.root` from `labels.path`."""
     from fovea.data.images.source import folder_of
-    from fovea.data.store import parameters, store_path
+    from fovea.data.maps import parameters, store_path
     from fovea.prepare.stage import prepare
     from fovea.report.quality_page import write_quality_page
     from fovea.runtime.bounds import check

@@ -21,7 +21,7 @@ class ImportRequest:
         screen: The screen that showed the images.
         place: Where an image was on that screen.
         detection: Finds fixations in samples.
-        parameters: What published maps were made with, see `fovea.data.store.parameters`.
+        parameters: What published maps were made with, see `fovea.data.maps.parameters`.
     """
 
     source: Path

@@ -53,7 +53,7 @@ def prepare(
         label: Reads and draws the annotations.
         refiner: Fits a drawn map to its image.
         store: Folder of the store.
-        parameters: Of label and refiner, see `fovea.data.store.parameters`.
+        parameters: Of label and refiner, see `fovea.data.maps.parameters`.
         thresholds: Thresholds of the levels, at which quality is measured.
         workers: Number of processes; the result does not depend on it.
         quality: `labels` measures labels and maps, `masks` compares with masks too; both write `quality.csv`.

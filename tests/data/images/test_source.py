@@ -12,7 +12,8 @@ from PIL import Image
 from fovea.cli.evaluate import data_of
 from fovea.data.images.folder import Folder
 from fovea.data.images.source import Images
-from fovea.data.store import Store, parameters
+from fovea.data.maps import parameters
+from fovea.data.store import Store
 
 IDS = [f"i{number:02}" for number in range(12)]
 LABELS = {"name": "gaze", "sigma": 70.0, "canvas": 768, "min_duration": 50.0, "dose": 1.0, "path": None}

@@ -18,7 +18,10 @@ Refiner = Callable[[np.ndarray, np.ndarray], np.ndarray]
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(scope="module", params=REFINERS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.slow) if name == "promptable" else name for name in REFINERS],
+)
 def refiner(request: pytest.FixtureRequest) -> Refiner:
     if request.param in NEEDS:
         pytest.importorskip(NEEDS[request.param])

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from fovea.data.images.files import Exif, Window
 from fovea.data.images.folder import Folder
 from fovea.data.images.panels import Panels
+from fovea.data.maps import parameters, store_path
 from fovea.data.prepare_command import prepare_command
 from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import carve, chosen_split, same_files
-from fovea.data.store import Store, parameters, store_path
+from fovea.data.store import Store
 from fovea.data.targets import Mask, PseudoMask, Target, Unlabeled
 from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction
 from fovea.runtime.config import instantiate, locate

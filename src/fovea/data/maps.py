@@ -1,0 +1,52 @@
+"""What maps are made with, and the default path of their store."""
+
+from collections.abc import Mapping
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+from fovea.runtime.config import flat
+from fovea.runtime.files import sha256
+
+_NOT_IN_MAPS = ("folder", "name", "network.checkpoint", "path", "thresholds")  # keys of `labels` and `refine`
+_NOWHERE_IN_MAPS = ("_target_", "device")  # also further below
+
+
+def parameters(
+    labels: Mapping[str, Any], refine: Mapping[str, Any], data: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return everything in the configuration groups that maps depend on, by dotted key; of `data`, how images are read.
+
+    Keys of `data` are left out at their defaults, since older stores do not have them.
+    """
+    values = {"labels": labels["name"], "refine": refine["name"]}
+    for key, default in (("range", None), ("exif", "ignore")):
+        if data is not None and data.get(key, default) != default:
+            values[f"data.{key}"] = data[key]
+    for group, config in (("labels", labels), ("refine", refine)):
+        values |= {
+            f"{group}.{key}": value
+            for key, value in flat(config)
+            if key not in _NOT_IN_MAPS and key.rpartition(".")[2] not in _NOWHERE_IN_MAPS
+        }
+    # 70 and 70.0 are the same parameter and must give the same manifest.
+    return {
+        key: int(value) if isinstance(value, float) and value.is_integer() else value
+        for key, value in sorted(values.items())
+    }
+
+
+def store_path(path: str, labels: str | None) -> Path:
+    """Return the path of a store, with `{labels}` replaced by the start of the hash of the labels.
+
+    Without the labels, it is the one store that fits, if there is one.
+    """
+    template = Path(path).expanduser()
+    if "{labels}" not in template.name:
+        return template
+    file = Path(labels).expanduser() if labels is not None else None
+    if file is not None and file.exists():
+        return template.with_name(template.name.replace("{labels}", sha256(file)[:8]))
+    before, after = map(escape, template.name.split("{labels}", 1))
+    fitting = list(template.parent.glob(f"{before}*{after}"))
+    return fitting[0] if len(fitting) == 1 else template.with_name(template.name.replace("{labels}", "unknown"))
