@@ -39,7 +39,7 @@ NOT_HERE = (
     "source=s1.asc",
     "logs/moved",
     "format=collect",
-    "data.root=data/mine labels=",
+    "data.root=data/mine labels",
     "input=DIR/images",
     "checkpoint=RUN/",
     "compare=[RUN,OTHER]",
@@ -99,18 +99,23 @@ def runs(workspace: Path) -> Path:
         data = workspace / "data" / "Kvasir-SEG"
         _run(f"fovea-simulate data=kvasir out={data / 'kvasir_fixation.csv'}")
         shutil.copy(data / "kvasir_fixation.csv", data / "fixations.csv")
-        shutil.copy(data / "kvasir_fixation.csv", workspace / "fixations.csv")
+        _run("fovea-simulate data=kvasir out=fixations.csv")
+        _run("fovea-simulate data=kvasir observer.fixations=2 out=fixations_2.csv")
+        _run("fovea-simulate data=kvasir observer=box out=boxes.csv")
         (workspace / "DIR").symlink_to(data)
         _run("fovea-prepare data=kvasir")
         for store in ("store", "STORE"):
             _run(f"fovea-prepare data=kvasir store={store} labels.path=fixations.csv")
+        _run("fovea-prepare data=kvasir labels.path=fixations_2.csv")
+        _run("fovea-prepare data=kvasir labels=boxes labels.path=boxes.csv store=data/stores/boxes")
         _run("fovea-prepare data=folder data.root=DIR")
         first = workspace / "logs" / "train" / "RUN"
         _run(f"fovea-train data=kvasir supervision=multi_level evaluate=[val,test] hydra.run.dir={first}")
         for name in ("OTHER", "A", "B", "S/0", "S/1", "S/2", "S/3"):
             shutil.copytree(first, first.parent / name)
         _run(f"fovea-train data=kvasir supervision=pseudo evaluate=[test] hydra.run.dir={workspace / 'logs/one/0'}")
-        shutil.copytree(first, workspace / "logs" / "two" / "0")
+        for name in ("two", "budget"):
+            shutil.copytree(first, workspace / "logs" / name / "0")
         mine = "data=folder data.root=data/mine data.name=mine"
         out = "out=data/mine/fixations.csv"
         _run(f"fovea-import format=eyelink_asc source=recordings data.root=data/mine fit=contain {out}")

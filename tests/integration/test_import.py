@@ -66,7 +66,7 @@ def test_the_recordings_beside_a_bad_one_are_written(run: Run, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (["source=x.asc"], "add format=… (data_viewer, eyelink_asc, gazepoint, generic,"),
+        (["source=x.asc"], "add format=… (collect, data_viewer, eyelink_asc, gazepoint, generic,"),
         (["format=tobi", "source=x.asc"], "format=tobi"),
         (["format=eyelink_asc", "source=x.asc"], "image.left"),
         (["format=maps", "source=."], "data.root"),
