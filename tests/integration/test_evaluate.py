@@ -54,6 +54,7 @@ def test_training_images_are_refused_unless_allowed(
     assert 0 < summary(tmp_path / "out")["training_images"] <= summary(tmp_path / "out")["n"] == 6
 
 
+@pytest.mark.slow
 def test_the_default_folder_is_found_by_compare_and_report(run: Run, of_fold: Path, root: Path, tmp_path: Path) -> None:
     for name in "ab":
         shutil.copytree(of_fold, tmp_path / "runs" / name)

@@ -111,6 +111,7 @@ class TestTrain:
         assert plain({key: value for key, value in content.items() if key != "state_dict"})
         assert content["fovea"]["config"]["supervision"]["thresholds"] == [0.5, 0.3]
 
+    @pytest.mark.slow
     def test_a_seed_gives_the_same_weights_with_any_workers(
         self, run: Run, trained: tuple[Path, Result], dataset: Path, store: Path, tmp_path: Path
     ) -> None:

@@ -66,10 +66,12 @@ def ours(checkpoint: dict[str, Tensor], known: dict[str, Tensor]) -> dict[str, T
     + [f"{name}_{k}" for name in ("logits", "logits_prop") for k in (1, 2)]
     + [f"feature_prop_{k}_first8" for k in (1, 2)],
 )
+@pytest.mark.slow
 def test_published_values(name: str, ours: dict[str, Tensor], known: dict[str, Tensor]) -> None:
     assert close(ours[name], known[name])
 
 
+@pytest.mark.slow
 def test_published_gradients(ours: dict[str, Tensor]) -> None:
     published = json.loads((REFERENCE / "multi_level_grad_norms.json").read_text())
     norms = {name: ours[name.replace("model.", "levels.", 1)] for name in published if ".head." not in name}

@@ -41,6 +41,7 @@ def known() -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("training", [False, True])
 @torch.inference_mode()
+@pytest.mark.slow
 def test_published_logits(training: bool, network: ReleasedCmc, known: dict[str, Tensor]) -> None:
     logits = network.train(training)(known["ct"], known["mri"])
     for name, ours in zip(("ct", "mri"), logits, strict=True):
@@ -50,6 +51,7 @@ def test_published_logits(training: bool, network: ReleasedCmc, known: dict[str,
 
 @pytest.mark.parametrize("name", ["ct", "mri"])
 @torch.inference_mode()
+@pytest.mark.slow
 def test_published_features(name: str, network: ReleasedCmc, known: dict[str, Tensor]) -> None:
     features = network.network.encoders[0](known[name])[-1]
     assert apart(features[:, ::16], known[f"features_{name}"]) < 1e-5

@@ -106,6 +106,7 @@ def test_half_precision(anatomical: str) -> None:
 
 
 @pytest.mark.parametrize("backbone", [tiny.cross, tiny.separate, tiny.early])
+@pytest.mark.slow
 def test_networks_compile_whole(backbone: partial) -> None:
     network, image = backbone(), tiny.volumes()
     expected = network(image).logits["mri"]

@@ -37,6 +37,7 @@ def test_agreement_of_prompts() -> None:
     assert result.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_bright_disc_is_found_from_a_part_of_it() -> None:
     down, across = np.mgrid[:120, :160]
     disc = (down - 60) ** 2 + (across - 90) ** 2 < 30**2
