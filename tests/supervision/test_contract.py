@@ -155,6 +155,7 @@ def test_all_trained_parameters_get_a_gradient(case: Case) -> None:
     assert [name for name, value in trained.items() if value.grad is None or not value.grad.any()] == []
 
 
+@pytest.mark.slow
 def test_training_on_one_batch_lowers_the_loss(case: Case) -> None:
     module, batch = case.build(), case.batch()
     optimizer = torch.optim.Adam([value for value in module.parameters() if value.requires_grad], 0.02)
