@@ -18,7 +18,7 @@ from hydra.utils import instantiate as build_plugin
 from omegaconf import DictConfig, OmegaConf
 
 import fovea.cli
-from fovea.cli.prepare import NOT_BUILT
+from fovea.data.maps import NOT_BUILT
 from fovea.engine.build import build
 from fovea.engine.schedules import schedule_of
 from fovea.runtime.config import config_folder, flat, instantiate, locate, resolve

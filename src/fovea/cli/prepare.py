@@ -1,9 +1,8 @@
 """`fovea-prepare`: from images and labels to a store of maps."""
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fovea.runtime.app import Config, command
 from fovea.runtime.errors import first_few
@@ -12,15 +11,13 @@ if TYPE_CHECKING:
     from fovea.prepare.verdict import Survey
 
 log = logging.getLogger(__name__)
-NOT_BUILT = ("checkpoint", "folder", "name", "round", "thresholds")
-"""Keys of `labels` and `refine` that are not arguments of their constructors."""
 
 
 @command("prepare")
 def main(config: Config) -> None:
     """Write `store` for the images of `data.root` from `labels.path`."""
     from fovea.data.images.source import folder_of
-    from fovea.data.maps import parameters, store_path
+    from fovea.data.maps import built, parameters, store_path
     from fovea.prepare.stage import prepare
     from fovea.report.quality_page import write_quality_page
     from fovea.runtime.bounds import check
@@ -31,8 +28,8 @@ def main(config: Config) -> None:
     check(prepare, options, "")
     survey = prepare(
         folder_of(config["data"])(root=config["data"]["root"]),
-        _built(labels, "labels"),
-        _built(refine, "refine"),
+        built(labels, "labels"),
+        built(refine, "refine"),
         store,
         parameters(labels, refine, config["data"]),
         labels["thresholds"],
@@ -47,12 +44,6 @@ def main(config: Config) -> None:
             f"{len(failures)} images failed, the other {len(survey.statistics)} are in {store}: "
             f"{first_few(failures.values(), 2)}"
         )
-
-
-def _built(group: Mapping[str, Any], key: str) -> Any:
-    from fovea.runtime.config import instantiate
-
-    return instantiate({name: value for name, value in group.items() if name not in NOT_BUILT}, key)
 
 
 def _log(survey: "Survey", store: Path) -> None:

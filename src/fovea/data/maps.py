@@ -1,15 +1,23 @@
-"""What maps are made with, and the default path of their store."""
+"""What maps are made with: the parts that make them, their parameters, and the default path of their store."""
 
 from collections.abc import Mapping
 from glob import escape
 from pathlib import Path
 from typing import Any
 
-from fovea.runtime.config import flat
+from fovea.runtime.config import flat, instantiate
 from fovea.runtime.files import sha256
+
+NOT_BUILT = ("checkpoint", "folder", "name", "round", "thresholds")
+"""Keys of `labels` and `refine` that are not arguments of their constructors."""
 
 _NOT_IN_MAPS = ("folder", "name", "network.checkpoint", "path", "thresholds")  # keys of `labels` and `refine`
 _NOWHERE_IN_MAPS = ("_target_", "device")  # also further below
+
+
+def built(group: Mapping[str, Any], key: str) -> Any:
+    """Return the label or the refiner that the group `labels` or `refine` describes; errors name keys under `key`."""
+    return instantiate({name: value for name, value in group.items() if name not in NOT_BUILT}, key)
 
 
 def parameters(

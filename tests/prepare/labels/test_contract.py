@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 
-from fovea.cli.prepare import NOT_BUILT
+from fovea.data import maps
 from fovea.prepare.labels.label import Label
-from fovea.runtime.config import config_folder, instantiate, resolve
+from fovea.runtime.config import config_folder, resolve
 
 SIZE = (40, 60)
 GAZE = "IMAGE,CURRENT_FIX_INDEX,CURRENT_FIX_X,CURRENT_FIX_Y,CURRENT_FIX_DURATION\n"
@@ -71,8 +71,7 @@ def built(name: str, path: Path, **numbers: Any) -> Label:
         config = compose("prepare", overrides=["data=folder", f"labels={name}", "data.root=DIR", "run_dir=RUN"])
     group = resolve(config)["labels"]
     assert group["name"] == name and group["thresholds"] and group["folder"]
-    arguments = {key: value for key, value in group.items() if key not in NOT_BUILT}
-    label: Label = instantiate(arguments | {"path": str(path), **numbers}, "labels")
+    label: Label = maps.built(group | {"path": str(path), **numbers}, "labels")
     return label
 
 

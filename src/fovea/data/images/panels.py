@@ -10,11 +10,11 @@ import numpy as np
 
 from fovea.data.fixations import Fixations
 from fovea.data.images.folder import Folder
+from fovea.data.maps import built
 from fovea.data.store import Store
 from fovea.data.targets import Target
 from fovea.pictures.overlay import overlay
 from fovea.pictures.panels import fixation_panel, label_panel, map_panel
-from fovea.runtime.config import instantiate
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +84,7 @@ class Panels:
         try:
             if not Path(self.labels["path"]).expanduser().exists():
                 raise ValueError(f"no such file {self.labels['path']}; set labels.path")
-            arguments = {
-                key: value for key, value in self.labels.items() if key not in ("folder", "name", "thresholds")
-            }
-            label = instantiate(arguments, "labels")
+            label = built(self.labels, "labels")
             return label, label.read(self.dataset.ids)
         except ValueError as error:
             log.warning("the contact sheet shows no labels: %s", error)
