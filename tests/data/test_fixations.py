@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fovea.data.fixations import COLUMNS, NEEDED, FixationTable, read_fixations, write_fixations
+from fovea.data.fixations import COLUMNS, NEEDED, FixationTable, read_fixations
+from fovea.runtime.files import write_csv
 
 HEADER = ",".join(NEEDED)
 
@@ -21,9 +22,8 @@ def read(folder: Path, *lines: str, ids: str = "a", header: str = HEADER) -> Fix
 
 
 def test_written_rows_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "out" / "fixations.csv"
-    write_fixations(path, [("a.jpg", 1, 0.25, 0.5, 200, 1200, 0, 10, 20), ("a.jpg", 2, 0.75, 1, 90, 1200, 240, 10, 20)])
-    assert path.read_text().splitlines()[0] == ",".join(COLUMNS)
+    path, rows = tmp_path / "fixations.csv", [(1, 0.25, 0.5, 200, 1200, 0, 10, 20), (2, 0.75, 1, 90, 1200, 240, 10, 20)]
+    write_csv(path, COLUMNS, [("a.jpg", *row) for row in rows])
     fixations = read_fixations(path, ["a"]).of("a")
     np.testing.assert_array_equal([fixations.x, fixations.y, fixations.duration], [[0.25, 0.75], [0.5, 1], [200, 90]])
 

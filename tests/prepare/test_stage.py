@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fovea.data.fixations import write_fixations
+from fovea.data.fixations import COLUMNS
 from fovea.data.images.folder import Folder
 from fovea.data.maps import parameters
 from fovea.data.store import Store
@@ -28,6 +28,7 @@ from fovea.prepare.stage import prepare
 from fovea.prepare.verdict import Survey
 from fovea.report.quality_page import write_quality_page
 from fovea.runtime.bounds import check
+from fovea.runtime.files import write_csv
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def root(tmp_path: Path) -> Path:
         cv2.imwrite(str(tmp_path / "masks" / f"{name}.png"), mask)
         points = rng.uniform(0.35, 0.65, (9, 2))
         rows += [(f"{name}.jpg", i, x, y, 40 + 20 * i, 0, 0, *shape) for i, (x, y) in enumerate(points)]
-    write_fixations(tmp_path / "fixations.csv", [row for row in rows if row[0] != "d.jpg"])
+    write_csv(tmp_path / "fixations.csv", COLUMNS, [row for row in rows if row[0] != "d.jpg"])
     return tmp_path
 
 
@@ -91,7 +92,7 @@ def move(root: Path) -> None:
     with table.open(newline="") as file:
         header, *rows = csv.reader(file)
     x = header.index("CURRENT_FIX_X")
-    write_fixations(table, [[*row[:x], float(row[x]) * 0.5, *row[x + 1 :]] for row in rows])
+    write_csv(table, COLUMNS, [[*row[:x], float(row[x]) * 0.5, *row[x + 1 :]] for row in rows])
 
 
 def blacken(path: Path) -> None:
@@ -218,7 +219,7 @@ class TestFailures:
         assert not (root / "store" / "manifest.json").exists()
 
     def test_no_usable_fixation(self, root: Path) -> None:
-        write_fixations(root / "fixations.csv", [("a.jpg", 1, 0.5, 0.5, 10, 0, 0, 20, 30)])
+        write_csv(root / "fixations.csv", COLUMNS, [("a.jpg", 1, 0.5, 0.5, 10, 0, 0, 20, 30)])
         with pytest.raises(ValueError, match="0 of 1 fixations used on 0 images; dropped 1 too short"):
             run(root)
 

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import numpy as np
 from fovea.data.names import Names
 from fovea.data.table import no_match, read_rows
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import write_csv
 
 COLUMNS = (
     "IMAGE",
@@ -187,11 +186,6 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
         )
     used = sum(len(rows.kept) for rows in images.values())
     return FixationTable({name: rows.fixations() for name, rows in sorted(images.items())}, used, dropped)
-
-
-def write_fixations(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    """Write rows in the order of `COLUMNS`; the file is complete or absent."""
-    write_csv(path, COLUMNS, rows)
 
 
 def _first(duration: np.ndarray, share: float) -> np.ndarray:
