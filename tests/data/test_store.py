@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-from fovea.data.maps import parameters, store_path
 from fovea.data.store import Store
 from fovea.runtime.files import sha256
 
@@ -161,40 +160,3 @@ def test_start_removes_files_of_killed_processes(store: Store) -> None:
     store.start()
     left = sorted(path.name for path in (store.path / "maps").iterdir())
     assert left == sorted([f".{host}-{os.getpid()}-x1y2.tmp", f".elsewhere-{dead.pid}-x1y2.tmp", "a.png"])
-
-
-def test_parameters_are_those_that_maps_depend_on() -> None:
-    labels = {
-        "_target_": "T",
-        "name": "gaze",
-        "folder": "f",
-        "path": "p",
-        "thresholds": [0.5],
-        "sigma": 70.0,
-        "dose": 0.5,
-    }
-    refine = {"_target_": "T", "name": "lattice", "folder": "f", "tolerance": 0.001}
-    values = parameters(labels, refine)
-    assert values == {
-        "labels": "gaze",
-        "labels.dose": 0.5,
-        "labels.sigma": 70,
-        "refine": "lattice",
-        "refine.tolerance": 0.001,
-    }
-    assert str(values) == str(parameters(labels | {"sigma": 70}, refine))
-
-
-def test_default_path_names_the_labels(tmp_path: Path) -> None:
-    labels = tmp_path / "a.csv"
-    labels.write_bytes(b"abc")
-    template = f"{tmp_path}/[x]_{{labels}}"
-    path = store_path(template, str(labels))
-    assert path == tmp_path / "[x]_ba7816bf"  # the SHA-256 of abc
-    assert store_path(f"{tmp_path}/x", str(labels)) == tmp_path / "x"
-    labels.unlink()
-    assert store_path(template, str(labels)).name == "[x]_unknown"
-    path.mkdir()
-    assert store_path(template, None) == path
-    (tmp_path / "[x]_other").mkdir()
-    assert store_path(template, None).name == "[x]_unknown"

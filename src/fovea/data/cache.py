@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 
 
 class Arrays(Protocol):
-    """Arrays by kind (e.g. `image`, `mask`) and index: a `Source`, or a cache of one."""
+    """Arrays by kind (e.g. `image`, `mask`) and index: a `Cacheable`, or a cache of one."""
 
     def read(self, kind: Any, index: int, /) -> np.ndarray:
         """Return an array; the caller may change it."""
 
 
-class Source(Arrays, Protocol):
+class Cacheable(Arrays, Protocol):
     """Arrays that a cache can keep."""
 
     ids: list[str]
@@ -52,7 +52,7 @@ class Memory:
     A source that needs more than `limit` GiB is not kept; a warning is logged.
     """
 
-    def __init__(self, source: Source, limit: Positive) -> None:
+    def __init__(self, source: Cacheable, limit: Positive) -> None:
         self.source, self.limit = source, limit
         layouts = {kind: source.layout(kind) for kind in source.kinds}
         needed = sum(_length(shapes) * dtype.itemsize for shapes, dtype in layouts.values()) / 2**30
@@ -99,7 +99,7 @@ class Files:
         ValueError: The folder cannot be written, or a file of the data set is damaged.
     """
 
-    def __init__(self, source: Source, folder: str, threads: Count) -> None:
+    def __init__(self, source: Cacheable, folder: str, threads: Count) -> None:
         self.source, self.folder, self.threads = source, folder, threads
         self.paths = {kind: _build(source, kind, Path(folder).expanduser(), threads) for kind in source.kinds}
         self.values = {
@@ -115,7 +115,7 @@ class Files:
         return np.array(self.values[kind][index])
 
 
-def fingerprint(source: Source, kind: Any) -> str:
+def fingerprint(source: Cacheable, kind: Any) -> str:
     """Return a hash of everything that affects the arrays of a kind: values, files, and the code that reads them."""
     inputs = source.inputs(kind)
     code = [base for part in inputs["code"] for base in (part.__mro__ if isinstance(part, type) else [part])]
@@ -130,7 +130,7 @@ def fingerprint(source: Source, kind: Any) -> str:
     return hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()
 
 
-def _build(source: Source, kind: Any, folder: Path, threads: int) -> Path:
+def _build(source: Cacheable, kind: Any, folder: Path, threads: int) -> Path:
     """Return the file with the concatenated arrays of a kind; build it if there is no valid one."""
     root = Path(source.inputs(kind)["root"]).name
     path = folder / f"{root}-{kind}-{fingerprint(source, kind)[:32]}.npy"
@@ -172,7 +172,7 @@ def _shared(length: int, dtype: np.dtype) -> np.ndarray:
     return np.ndarray((length,), dtype, mmap.mmap(-1, max(1, length * dtype.itemsize)))
 
 
-def _checked(array: np.ndarray, shape: Sequence[int], dtype: np.dtype, source: Source, index: int) -> np.ndarray:
+def _checked(array: np.ndarray, shape: Sequence[int], dtype: np.dtype, source: Cacheable, index: int) -> np.ndarray:
     """Return the array; refuse another shape or type than `layout` declared."""
     if array.shape != tuple(shape) or array.dtype != dtype:
         raise ValueError(

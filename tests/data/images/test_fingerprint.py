@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
     Image.fromarray(np.ones((20, 30, 3), np.uint8)).save(tmp_path / "images" / "a.png")
     Image.fromarray(np.full((20, 30), 255, np.uint8)).save(tmp_path / "masks" / "a.png")
     store.write("a", np.full((20, 30), 0.5, np.float32))
-    store.finish({"parameters": {}, "images": {"a": {}}, "without_fixations": [], "failures": {}})
+    store.finish({"parameters": {}, "images": {"a": {}}, "unlabeled": [], "failures": {}})
     (tmp_path / "train.txt").write_text("a")
     (tmp_path / "val.txt").write_text("")
     return tmp_path

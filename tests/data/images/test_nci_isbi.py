@@ -52,7 +52,7 @@ def test_val_is_drawn_by_patient_and_no_patient_is_in_two_lists(tmp_path: Path) 
         data.splits()
 
 
-def test_slices_are_min_max_scaled(root: Path, tmp_path: Path) -> None:
+def test_slices_are_min_max_scaled(root: Path) -> None:
     data = NciIsbi(root, channels=1)
     for name in data.ids[::7]:
         image = data.image(name)

@@ -27,7 +27,7 @@ def drawn(
         panels.target = PseudoMask
         panels.store = SimpleNamespace(has=lambda _: True, read=lambda _: MASK.astype(np.float32))
         label = SimpleNamespace(draw=lambda _, size: np.full(size, 0.5))
-        panels.read = label, SimpleNamespace(of=lambda _: annotation)
+        panels.annotations = label, SimpleNamespace(of=lambda _: annotation)
     return panels({"id": "a", "target": torch.from_numpy(target)}, outputs)
 
 

@@ -52,8 +52,8 @@ class Panels:
         image = self.dataset.image(image_id)
         rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
         panels = {"image": rgb}
-        if self.read is not None:
-            label, annotations = self.read
+        if self.annotations is not None:
+            label, annotations = self.annotations
             panels |= self._label_panel(label, annotations.of(image_id), rgb)
         if self.store is not None and self.store.has(image_id):
             panels["map"] = map_panel(self.store.read(image_id))
@@ -77,7 +77,7 @@ class Panels:
         return self.given
 
     @cached_property
-    def read(self) -> tuple[Any, Any] | None:
+    def annotations(self) -> tuple[Any, Any] | None:
         """The kind of label and its annotations, if they can be read: a sheet without them is still useful."""
         if self.store is None or self.labels.get("path") is None:
             return None

@@ -15,13 +15,12 @@ from tqdm import tqdm
 from fovea.data.images.files import warn_orientations, write_image
 from fovea.data.images.folder import Folder
 from fovea.data.images.samples import resize_image, to_tensor
-from fovea.data.predictions import files_below, named, recorded, report_left_aside
+from fovea.data.predictions import FOLDERS, files_below, named, recorded, report_left_aside
 from fovea.pictures.overlay import overlay, palette
 from fovea.runtime.config import instantiate, locate
 from fovea.supervision.outputs import labels
 
 log = logging.getLogger(__name__)
-
 
 Pixels = Callable[[np.ndarray], Mapping[str, Tensor]]
 """Maps an image uint8 [H, W, C] of any size to probabilities [1, K, H, W] by name."""
@@ -54,7 +53,7 @@ def predict(data: Mapping[str, Any], network: Pixels, source: Path, out: Path) -
     images are read. See `fovea.data.source.Source.predict`.
     """
     images, decode = _images(data, source), decoder(data)
-    files = {f"{folder}/{name}.png": path for name, path in images.items() for folder in ("masks", "overlays")}
+    files = {f"{folder}/{name}.png": path for name, path in images.items() for folder in FOLDERS}
     failures = {}
     with recorded(out, files):
         for name, path in tqdm(images.items(), desc="predict", unit="image"):

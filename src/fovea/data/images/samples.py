@@ -62,7 +62,7 @@ class Resized:
         return [model.shape] * len(self.ids), model.dtype
 
     def inputs(self, kind: str) -> dict[str, Any]:
-        """Return what decides the arrays of a name; see `fovea.data.cache.Source`."""
+        """Return what decides the arrays of a name; see `fovea.data.cache.Cacheable`."""
         part, dataset = self.parts[kind], self.dataset
         return {
             "size": self.size,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-SHARED = ("channels", "classes", "exif", "fold", "ignore_label", "labels", "protocol", "range")
+_SHARED = ("channels", "classes", "exif", "fold", "ignore_label", "labels", "protocol", "range")
 """Keys of `data` that the data set takes."""
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
     located = locate(data["dataset"]["_target_"], "data.dataset._target_")
     if not issubclass(located, Folder):
         raise ValueError(f"data={data['name']} has no images; gaze needs data=kvasir, folder, …")
-    shared = {key: data[key] for key in SHARED if key in data}
+    shared = {key: data[key] for key in _SHARED if key in data}
     factory: Callable[..., Folder] = instantiate({**data["dataset"], **shared, "_partial_": True}, "data")
     return factory
 
@@ -160,8 +160,8 @@ class Images:
     def _store(self) -> Store | None:
         if not self.maps or not self.maps["store"]:
             return None
-        data = {key: getattr(self, key) for key in ("name", "root", "dataset", "channels", "range", "exif", "maps")}
-        return Store(store_path(self.maps["store"], self.maps["labels"].get("path")), partial(prepare_command, data))
+        path = store_path(self.maps["store"], self.maps["labels"].get("path"))
+        return Store(path, partial(prepare_command, vars(self)))
 
     def _parameters(self) -> dict[str, Any]:
         return parameters(self.maps["labels"], self.maps["refine"], vars(self)) if self.maps else {}

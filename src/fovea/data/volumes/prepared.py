@@ -33,7 +33,7 @@ class Array(NamedTuple):
 
 
 class Prepared:
-    """The volumes of some cases and their targets, as a cache keeps them (`fovea.data.cache.Source`).
+    """The volumes of some cases and their targets, as a cache keeps them (`fovea.data.cache.Cacheable`).
 
     Images are float32 [D, H, W], targets of the same shape. Only `targets` are read beside the images of `ids`.
 
@@ -73,7 +73,7 @@ class Prepared:
         return resampled_shape(self.dataset.header(case, modality), self.spacing)
 
     def inputs(self, array: Array) -> dict[str, Any]:
-        """See `fovea.data.cache.Source`."""
+        """See `fovea.data.cache.Cacheable`."""
         intensity, target = self.intensity[array.modality], self.targets.get(array.what)
         key = target.key if target else "img"
         return {
