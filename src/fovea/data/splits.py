@@ -106,10 +106,15 @@ def read_list(path: Path, known: Collection[str] = ()) -> list[str]:
     return ids
 
 
-def chosen_split(splits: Mapping[str, list[str]], name: str, fix: str) -> list[str]:
-    """Return the ids of the split train, val or test; refuse a split without ids, with `fix` in the error."""
+def check_split(name: str) -> None:
+    """Raise a ValueError unless `name` is train, val or test."""
     if name not in EVALUATED:
         raise ValueError(f"split={name} is not a split; choose {', '.join(EVALUATED)}")
+
+
+def chosen_split(splits: Mapping[str, list[str]], name: str, fix: str) -> list[str]:
+    """Return the ids of the split train, val or test; refuse a split without ids, with `fix` in the error."""
+    check_split(name)
     if not splits[name]:
         raise ValueError(f"split={name}: {fix}")
     return splits[name]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fovea.data.splits import EVALUATED
+from fovea.data.splits import check_split
 from fovea.runtime.errors import first_few, nearest
 
 _FORMS = "give 'compare=[A,B]' or 'compare={name: [A0,A1], other: [B0,B1]}', the baseline first"
@@ -59,12 +59,6 @@ def read_named(compare: Any, split: str, column: str) -> dict[str, list[Evaluate
             raise ValueError(f"compare={compare} has no folders for {name}; {_FORMS}")
         runs[str(name)] = [read_evaluation(Path(str(folder)), split, column) for folder in listed]
     return runs
-
-
-def check_split(name: str) -> None:
-    """Raise a ValueError unless `name` is train, val or test."""
-    if name not in EVALUATED:
-        raise ValueError(f"split={name} is not a split; choose {', '.join(EVALUATED)}")
 
 
 def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:

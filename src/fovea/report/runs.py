@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from fovea.report.evaluations import Evaluated, check_split, read_evaluation
+from fovea.data.splits import check_split
+from fovea.report.evaluations import Evaluated, read_evaluation
 from fovea.runtime.config import flat, is_under
 from fovea.runtime.moved import upgrade
 from fovea.runtime.record import FAILURE
