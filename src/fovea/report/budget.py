@@ -20,7 +20,7 @@ class Costs:
     Args:
         seconds: Of annotation for an image, by kind of label.
         source: Where these numbers are from.
-        hours: What can be spent; None: as much as every kind of label was measured up to.
+        hours: What can be spent; None: the time up to which every kind of label was measured.
     """
 
     seconds: Mapping[str, NonNegative]
