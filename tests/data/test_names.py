@@ -33,7 +33,21 @@ NFC, NFD = normalize("NFC", "größe"), normalize("NFD", "größe")
 )
 def test_plain_id(recorded: str, image_id: str) -> None:
     assert plain_id(recorded) == image_id
-    assert file_name(f"x/{recorded}".replace("x/'", "'x/")).startswith(image_id)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "name"),
+    [
+        (r"C:\stimuli\a.png", "a.png"),
+        ("'x/a b.PNG'", "a b.PNG"),
+        (f"x/{NFD}.png", f"{NFC}.png"),
+        ("x/", "x"),
+        ("x/..", ""),
+        ("a\0b.png", "ab.png"),
+    ],
+)
+def test_file_name(recorded: str, name: str) -> None:
+    assert file_name(recorded) == name
 
 
 @pytest.mark.parametrize(
