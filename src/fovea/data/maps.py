@@ -47,7 +47,8 @@ def parameters(
 def store_path(path: str, labels: str | None) -> Path:
     """Return the path of a store, with `{labels}` replaced by the start of the hash of the labels.
 
-    Without the labels, it is the one store that fits, if there is one.
+    If the labels are not here, it is the only store whose name fits, e.g. on a machine that has only the store.
+    With none or several, `unknown` takes the place of the hash.
     """
     template = Path(path).expanduser()
     if "{labels}" not in template.name:
