@@ -1,1 +1,1 @@
-"""Images, masks and splits; the data module."""
+"""Kinds of data, their targets and splits; the training loader; the store of maps."""

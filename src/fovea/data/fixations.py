@@ -104,7 +104,7 @@ class FixationTable:
         return self.images.get(image_id, _Rows().fixations())
 
     def first(self, share: float) -> "FixationTable":
-        """Keep the first `share` of the gaze on each image, see `Fixations.first`; the counts remain the file's."""
+        """Keep the first `share` of the gaze on each image, see `Fixations.first`; the counts are still the file's."""
         return replace(self, images={name: fixations.first(share) for name, fixations in self.images.items()})
 
     def summary(self) -> dict[str, int]:

@@ -26,8 +26,9 @@ def plain_id(recorded: str) -> str:
 class Names:
     """Find the images that recorded names mean; refuse two names that would merge two files into one image.
 
-    Of the IDs that exist, a name means the one that equals it, else `<folder>_<file>` of its path, with as many folders
-    as match, else its file; each with or without a suffix. Case counts only where IDs differ by nothing else.
+    A name means the ID that equals it. Otherwise it means the ID `<folder>_<file>` of its path, with as many folders as
+    match, otherwise that of the file alone. Each is tried with and without the suffix. Case counts only where IDs
+    differ by nothing else.
 
     Args:
         ids: The IDs of the images; None if they are unknown: then a name means its `plain_id`.

@@ -103,7 +103,7 @@ def recorded(out: Path, inputs: Mapping[str, Path]) -> Iterator[None]:
 
 
 def _is_changed(out: Path, row: list[str]) -> bool:
-    """Return whether a file is another than the one that a row records; without a hash, its run was killed."""
+    """Return whether a file was changed after it was recorded; a row without a hash is from a run that was killed."""
     return row[2] != "" and (out / row[0]).exists() and sha256(out / row[0]) != row[2]
 
 

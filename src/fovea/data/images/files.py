@@ -69,7 +69,7 @@ def read_image(path: Path, channels: int = 3, window: Window | None = None, exif
 
 
 def is_deep_color(image: Image.Image) -> bool:
-    """Return whether an opened color image, not yet decoded, has 16 bits per channel; Pillow would keep the upper 8."""
+    """Return whether an opened color image, not yet decoded, has 16 bits per channel; Pillow keeps only the upper 8."""
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())) and not image.mode.startswith("I")
 
 
@@ -91,8 +91,8 @@ def _windowed(values: np.ndarray, window: Window) -> Image.Image:
 
 
 def pending_turn(image: Image.Image, exif: Exif) -> int:
-    """Return the turn of `turned` that is left to do after this opened image, not yet decoded, is decoded."""
-    applied = image.format == "TIFF"  # by decoding
+    """Return the turn that `turned` has to undo after decoding; the image is opened and not yet decoded."""
+    applied = image.format == "TIFF"  # Pillow turns a TIFF when it decodes it
     if applied == (exif == "apply"):
         return 1
     turn = int(image.getexif().get(_ORIENTATION, 1))
@@ -175,7 +175,7 @@ def write_image(path: Path, pixels: np.ndarray, palette: Sequence[tuple[int, int
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image file; every error of Pillow, also of the decoding in the `with` block, becomes one line."""
     try:
-        # of a path Pillow maps the file into memory, and mixes up the pixels of a turned gray TIFF
+        # given a path, Pillow maps the file into memory and mixes up the pixels of a turned gray TIFF
         with path.open("rb") as file, Image.open(file) as image:
             pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
             if pages == 1:

@@ -163,7 +163,7 @@ class Folder:
         return None
 
     def common_spacing(self, ids: Sequence[str]) -> tuple[dict[str, tuple[float, float]], str]:
-        """Return the spacing by id and its unit: mm if all images have one, else px, since both have no common mean.
+        """Return the spacing by id and its unit: mm if all images have one, else px, since the two have no common mean.
 
         Raises:
             ValueError: the header of an image cannot be read.

@@ -65,7 +65,7 @@ def read_mask(
 
 
 def _decoded(image: Image.Image, exact: bool) -> np.ndarray:
-    """Return stored numbers [H, W], or colors [H, W, 3 or 4]; a palette of colors that starts with black has labels."""
+    """Return stored numbers [H, W], or colors [H, W, 3 or 4]."""
     if image.mode == "P" and exact:
         return np.asarray(image)
     transparent = image.has_transparency_data
@@ -75,7 +75,7 @@ def _decoded(image: Image.Image, exact: bool) -> np.ndarray:
     if image.mode == "P" and not transparent and np.ptp(colors, axis=2).any():
         indices = np.asarray(image)
         black = (image.getpalette("RGB") or [])[:3] == [0, 0, 0]
-        return indices if black and indices.max() <= 1 else colors
+        return indices if black and indices.max() <= 1 else colors  # black and one color are one structure
     return colors
 
 
