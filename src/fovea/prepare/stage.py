@@ -66,9 +66,7 @@ def prepare(
         ValueError: An argument or the labels are invalid, the store has maps of other parameters, labels or images, or
             not one map could be made.
     """
-    if not label.path:
-        raise ValueError("labels.path is not given; set it to the file or folder of labels")
-    _check(dataset, quality, thresholds, shards, shard)
+    _check(dataset, label, quality, thresholds, shards, shard)
     target = Store(store)
     target.refuse_mixture(parameters, {name: dataset.image_path(name) for name in dataset.ids}, label.path)
     table = label.read(dataset.ids)
@@ -79,32 +77,27 @@ def prepare(
     empty, errors = _in_need(dataset, unlabeled), validations(Path(label.path).expanduser())
     if shard is not None:
         labeled, quality = labeled[shard::shards], "none"
-    target.start()
     masked = frozenset(drawn(filter(dataset.has_mask, labeled), quality_masks) if quality == "masks" else ())
     items = [Item(image_id, table.of(image_id), image_id in masked) for image_id in labeled]
     made_with: dict[str, Any] = {"parameters": dict(parameters), "versions": versions(_PACKAGES)}
     if digest := getattr(refiner, "digest", None):
         made_with["weights"] = digest
     job = Job(dataset, target, label, refiner, made_with, () if quality == "none" else tuple(thresholds))
-    results = _run(job, items, workers)
-    failures = {image_id: result for image_id, result in results.items() if isinstance(result, str)}
-    done = {image_id: result for image_id, result in results.items() if not isinstance(result, str)}
-    if labeled and not done:
-        raise ValueError(f"none of {len(labeled)} maps could be made; the first: {failures[labeled[0]]}")
+    target.start()
+    done, failures = _run(job, items, workers)
     rows = {image_id: row for image_id, (_, row) in done.items() if row}
     statistics = {image_id: figures for image_id, (figures, _) in done.items()}
     survey = Survey(rows, thresholds, empty, table.summary(), failures, statistics, errors)
     if shard is None:
-        if rows:
-            _write_quality(job, survey, items, page)
-        _refuse_disturbance(target, statistics)
-        read = {"sha256": sha256(Path(label.path).expanduser()), **table.summary()}
-        about = {"labels": read, "images": statistics, "failures": failures, "unlabeled": unlabeled}
-        target.finish({**made_with, **about})
+        _finish(job, survey, items, unlabeled, page)
     return survey
 
 
-def _check(dataset: Folder, quality: str, thresholds: Sequence[float], shards: int, shard: int | None) -> None:
+def _check(
+    dataset: Folder, label: Label, quality: str, thresholds: Sequence[float], shards: int, shard: int | None
+) -> None:
+    if not label.path:
+        raise ValueError("labels.path is not given; set it to the file or folder of labels")
     if shard is not None and shard >= shards:
         raise ValueError(f"shard must be below shards={shards}, got {shard}")
     if quality != "none" and not thresholds:
@@ -119,15 +112,22 @@ def _in_need(dataset: Folder, unlabeled: Sequence[str]) -> list[str]:
     return sorted({*unlabeled} - {*splits["test"], *splits.get("unlabeled", ())})
 
 
-def _run(job: Job, items: Sequence[Item], workers: int) -> dict[str, tuple[dict[str, Any], dict[str, float]] | str]:
-    """Return the result of each image, in the order of the items."""
+def _run(
+    job: Job, items: Sequence[Item], workers: int
+) -> tuple[dict[str, tuple[dict[str, Any], dict[str, float]]], dict[str, str]]:
+    """Return statistics and quality of the maps, and why an image failed, in the order of the items."""
     results = {}
     light = replace(job, dataset=job.dataset.without_caches()) if workers > 1 else job
     with tqdm(total=len(items), desc="fovea-prepare", unit="image") as bar:
         for item, result in in_parallel(light, items, workers, _one_thread):
             results[item.image_id] = result
             bar.update()
-    return {item.image_id: results[item.image_id] for item in items}
+    ordered = {item.image_id: results[item.image_id] for item in items}
+    done = {image_id: result for image_id, result in ordered.items() if not isinstance(result, str)}
+    failures = {image_id: result for image_id, result in ordered.items() if isinstance(result, str)}
+    if failures and not done:
+        raise ValueError(f"none of {len(items)} maps could be made; the first: {next(iter(failures.values()))}")
+    return done, failures
 
 
 def _one_thread() -> None:
@@ -136,13 +136,19 @@ def _one_thread() -> None:
     threadpool_limits(1, user_api="blas")
 
 
-def _write_quality(job: Job, survey: Survey, items: Sequence[Item], page: Page | None) -> None:
-    """Write table and page. The page reads maps from the store, so that memory does not grow with their number."""
-    write_quality(job.store.path / "quality.csv", survey.rows)
-    if page is not None:
-        by_id = {item.image_id: item for item in items}
-        parameters = job.made_with["parameters"]
-        page(job.store.path / "quality.html", survey, lambda image_id: job.view(by_id[image_id]), parameters)
+def _finish(job: Job, survey: Survey, items: Sequence[Item], unlabeled: Sequence[str], page: Page | None) -> None:
+    """Write the table and the page of the quality, then the manifest."""
+    if survey.rows:
+        write_quality(job.store.path / "quality.csv", survey.rows)
+        if page is not None:
+            by_id = {item.image_id: item for item in items}
+            # It reads maps from the store, so that memory does not grow with their number.
+            view, parameters = lambda image_id: job.view(by_id[image_id]), job.made_with["parameters"]
+            page(job.store.path / "quality.html", survey, view, parameters)
+    _refuse_disturbance(job.store, survey.statistics)
+    labels = {"sha256": sha256(Path(job.label.path).expanduser()), **survey.counts}
+    about = {"labels": labels, "images": survey.statistics, "failures": survey.failures, "unlabeled": unlabeled}
+    job.store.finish({**job.made_with, **about})
 
 
 def _refuse_disturbance(store: Store, images: Mapping[str, Mapping[str, Any]]) -> None:
