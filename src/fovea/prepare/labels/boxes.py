@@ -1,15 +1,15 @@
 """Boxes around the structure: a CSV, COCO JSON, or the JSON of Kvasir-SEG."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fovea.data.table import BOX_COLUMNS, read_rows
-from fovea.prepare.labels.rows import Row, Rows, Table, Unit, by_image
+from fovea.data.table import BOX_COLUMNS
+from fovea.prepare.labels.rows import Row, Rows, Table, Unit, by_image, from_csv
 from fovea.runtime.bounds import Fraction
 from fovea.runtime.errors import first_few
 
@@ -30,7 +30,7 @@ class Boxes:
     def read(self, ids: Iterable[str]) -> Table:
         """Read all boxes; ValueError if the file is damaged or none belongs to an image."""
         path = Path(self.path).expanduser()
-        rows = _from_json(path) if path.suffix.lower() == ".json" else _from_csv(path)
+        rows = _from_json(path) if path.suffix.lower() == ".json" else from_csv(path, BOX_COLUMNS)
         return by_image(path, rows, ids, "boxes")
 
     def draw(self, annotation: Rows, size: tuple[int, int]) -> np.ndarray:
@@ -54,12 +54,6 @@ class Boxes:
             box = np.where(squared <= 1, 1 - (1 - self.ellipse) * squared**2, self.corner)
             np.maximum(drawn, np.where((across <= 1) & (down <= 1), box, 0), out=drawn, casting="same_kind")
         return drawn
-
-
-def _from_csv(path: Path) -> Iterator[Row]:
-    for row in read_rows(path, BOX_COLUMNS):
-        name, *numbers = BOX_COLUMNS
-        yield Row(row.cells[row.columns[name]], [row.number(each) for each in numbers], f"line {row.line}")
 
 
 def _from_json(path: Path) -> list[Row]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fovea.data.table import POINT_COLUMNS, read_rows
-from fovea.prepare.labels.rows import Row, Rows, Table, Unit, by_image
+from fovea.data.table import POINT_COLUMNS
+from fovea.prepare.labels.rows import Row, Rows, Table, Unit, by_image, from_csv
 from fovea.runtime.bounds import Count, Positive
 
 
@@ -48,9 +48,7 @@ class Points:
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    for row in read_rows(path, POINT_COLUMNS):
-        name, *numbers = POINT_COLUMNS
-        values = [row.number(each) for each in numbers]
-        if values[2] not in (0, 1):
-            raise ValueError(f"{path}: line {row.line}: no class {values[2]:g}; 1 is foreground, 0 is background")
-        yield Row(row.cells[row.columns[name]], values, f"line {row.line}")
+    for row in from_csv(path, POINT_COLUMNS):
+        if row.values[2] not in (0, 1):
+            raise ValueError(f"{path}: {row.place}: no class {row.values[2]:g}; 1 is foreground, 0 is background")
+        yield row

@@ -1,6 +1,6 @@
 """Labels that are rows of a file: boxes and points."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from fovea.data.names import Names
-from fovea.data.table import no_match
+from fovea.data.table import no_match, read_rows
 from fovea.prepare.labels.label import Annotation
 
 Unit = Literal["pixels", "fractions"]
@@ -86,6 +86,13 @@ class Table:
 
     def __str__(self) -> str:
         return f"{self.used} of {self.used + self.unknown} {self.what} used on {len(self.images)} images"
+
+
+def from_csv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Yield the rows of a CSV: the first column has the name of the image, the others have numbers."""
+    name, *numbers = columns
+    for row in read_rows(path, columns):
+        yield Row(row.cells[row.columns[name]], [row.number(each) for each in numbers], f"line {row.line}")
 
 
 def by_image(path: Path, rows: Iterable[Row], ids: Iterable[str], what: str) -> Table:
