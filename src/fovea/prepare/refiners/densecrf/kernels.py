@@ -150,6 +150,18 @@ def _weigh(point: Array, weights: Array) -> None:
 
 
 @_compiled
+def _fall(order: int, radix: Array, fall: Array) -> None:
+    """Compute by how much a key falls at each rank: by that of the coordinate that has the rank in this order."""
+    unplaced = _ALL_RANKS
+    for i in range(DIMENSIONS - 1, -1, -1):
+        rank = order % CORNERS
+        order //= CORNERS
+        fall[rank] = CORNERS * radix[i]
+        unplaced -= rank
+    fall[unplaced] = 0
+
+
+@_compiled
 def number(
     codes: Array,
     done: int,
@@ -181,16 +193,9 @@ def number(
                     return k, used, vertices
                 last = np.int32(used)
                 slots[slot], keys[used] = last, code
+                _fall(code % ORDERS, radix, fall)
                 # From one vertex to the next, every coordinate grows by 1, except for one that falls by 5.
-                key, order = code // ORDERS, code % ORDERS
-                key *= CORNERS
-                unplaced = _ALL_RANKS
-                for i in range(DIMENSIONS - 1, -1, -1):
-                    rank = order % CORNERS
-                    order //= CORNERS
-                    fall[rank] = CORNERS * radix[i]
-                    unplaced -= rank
-                fall[unplaced] = 0
+                key = code // ORDERS * CORNERS
                 for corner in range(CORNERS):
                     if corner > 0:
                         key += step - fall[CORNERS - corner]
