@@ -16,6 +16,7 @@ from tqdm import tqdm
 from fovea.data.images.files import is_turned
 from fovea.data.images.folder import Folder
 from fovea.data.images.synthetic import draw
+from fovea.data.table import BOX_COLUMNS, POINT_COLUMNS
 from fovea.runtime.bounds import Count, Positive, Seed
 from fovea.runtime.files import make_folder, write_bytes, write_text
 
@@ -33,8 +34,8 @@ _PLACE = ("left", "top", "width", "height")
 _TIMES = ("screen_width", "screen_height", "onset", "end", "onset_performance", "end_performance")
 COLUMNS = {
     "reveal": ("image", "observer", "t", "x", "y", *_PLACE),
-    "click": ("IMAGE", "x", "y", "class", "observer", "seconds"),
-    "box": ("IMAGE", "x0", "y0", "x1", "y1", "observer", "seconds"),
+    "click": (*POINT_COLUMNS, "observer", "seconds"),
+    "box": (*BOX_COLUMNS, "observer", "seconds"),
     "scribble": (),  # JSON
     "screen": ("image", "observer", *_PLACE, *_TIMES),
 }
@@ -97,7 +98,6 @@ def write_page(
     images, digests, failures = _images(dataset, ids, None if embed else make_folder(out / "images"))
     if not images:
         raise ValueError(f"{dataset.root}: no image to show; {next(iter(failures.values()), 'the split is empty')}")
-    commands = [line.replace("{data}", shlex.join(words)) for line in NEXT[mode]]
     study: dict[str, Any] = {
         "mode": mode,
         "structure": structure,
@@ -111,7 +111,7 @@ def write_page(
         "practice": _practice(seed) if practice else None,
         "file": FILES[mode],
         "columns": COLUMNS[mode],
-        "next": [line.replace("{radius}", f"{radius:g}") for line in commands],
+        "next": [line.replace("{radius}", f"{radius:g}").replace("{data}", shlex.join(words)) for line in NEXT[mode]],
         "images": images,
     }
     study["key"] = hashlib.sha256(json.dumps([study, digests]).encode()).hexdigest()[:16]
