@@ -8,6 +8,7 @@ import numpy as np
 
 from fovea.data.fixations import COLUMNS
 from fovea.runtime.bounds import NonNegative, Positive
+from fovea.simulate.parts import parts
 
 _SACCADE = 45.0  # mean ms from one fixation to the next
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
@@ -88,13 +89,13 @@ class _Target(NamedTuple):
 
 def _targets(mask: np.ndarray) -> list[_Target]:
     """Return the connected parts, largest first, as an observer notices them."""
-    count, labels, stats, centers = cv2.connectedComponentsWithStats((mask > 0).astype(np.uint8))
     targets = []
-    for label in range(1, count):
-        contours, _ = cv2.findContours((labels == label).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for part in parts(mask):
+        contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         boundary = np.concatenate(contours)[:, 0].astype(float)
-        targets.append(_Target(centers[label] + 0.5, boundary + 0.5, int(stats[label, cv2.CC_STAT_AREA])))
-    return sorted(targets, key=lambda target: -target.area)
+        rows, columns = np.nonzero(part)
+        targets.append(_Target(np.array([columns.mean(), rows.mean()]) + 0.5, boundary + 0.5, len(rows)))
+    return targets
 
 
 def _shares(targets: list[_Target], count: int) -> list[int]:

@@ -100,9 +100,7 @@ def around(mask: np.ndarray, gap: float) -> list[np.ndarray]:
         seen = ((line >= 0) & (line < mask.shape[::-1])).all(axis=1)
         start = int(np.argmin(seen))  # outside the image, if the line leaves it
         line, seen = np.roll(line, -start, axis=0), np.roll(seen, -start)
-        runs = np.split(line, np.flatnonzero(np.diff(seen)) + 1)
-        inside = [
-            run for run, kept in zip(runs, seen[np.r_[0, np.flatnonzero(np.diff(seen)) + 1]], strict=True) if kept
-        ]
+        turns = np.flatnonzero(np.diff(seen)) + 1
+        inside = [run for run, kept in zip(np.split(line, turns), seen[[0, *turns]], strict=True) if kept]
         lines += [max(inside, key=len)] if inside else []
     return lines
