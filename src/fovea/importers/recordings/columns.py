@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from fovea.importers.recordings.convert import import_recordings
-from fovea.importers.recordings.rows import GazeRows, check_coordinates
+from fovea.importers.recordings.rows import INTERVAL, GazeRows, check_coordinates
 from fovea.importers.recordings.shown import SHOWN, add_shown
-from fovea.importers.recordings.table import LOST, Names, Table, listed, read_table, unit_of
+from fovea.importers.recordings.table import LOST, Alternatives, Table, listed, read_table, unit_of
 from fovea.importers.recordings.trial import (
     Recording,
     Unit,
@@ -49,8 +49,8 @@ class ColumnReader:
 
     columns: Mapping[str, Any]
     samples: Mapping[str, Any]
-    where: Mapping[str, Names]
-    event: Mapping[str, Names]
+    where: Mapping[str, Alternatives]
+    event: Mapping[str, Alternatives]
     optional: Sequence[str]
     trial_columns: Sequence[str]
     eye: Literal["left", "right", "both"]
@@ -105,7 +105,7 @@ class ColumnReader:
         table = read_table(path, self.delimiter, needed)
         if self.shown:
             start = [*listed(self.columns.get("start")), *listed(samples.get("start"))]
-            time = self._times(table, {"start": start}, "start", (0.4, 100.0), needed=True)
+            time = self._times(table, {"start": start}, "start", INTERVAL, needed=True)
             table = add_shown(table, Path(self.shown).expanduser(), time, self.shown_offset)
         names = self._names(table)
         for argument in ("where", "event"):  # without such a column, the table would be read as a whole
@@ -190,7 +190,7 @@ class ColumnReader:
             y[unsure] = np.nan
         check_coordinates(table.path, x, y, unit)
         repeated = is_event is None or bool((np.diff(np.stack([x, y])[:, is_event]) == 0).all(axis=0).any())
-        interval = (0.4, 100.0) if repeated else (20.0, 5000.0)  # ms between samples, or between fixations
+        interval = INTERVAL if repeated else (20.0, 5000.0)  # ms between fixations
         start = self._times(table, columns, "start", interval, needed=is_event is None)
         duration = None
         if is_event is not None and (name := table.find(columns.get("duration"))):
@@ -272,7 +272,7 @@ def _pair(table: Table, columns: Mapping[str, Any], side: str) -> list[str] | No
     return None
 
 
-def _matching(table: Table, column: str, patterns: Names) -> np.ndarray | None:
+def _matching(table: Table, column: str, patterns: Alternatives) -> np.ndarray | None:
     """Return the rows with the first pattern that any row matches, bool [N]; None without such a column."""
     if (name := table.find(column)) is None:
         return None

@@ -10,7 +10,9 @@ from fovea.importers.recordings.binocular import merge_eyes
 from fovea.importers.recordings.table import runs
 from fovea.importers.recordings.trial import Rectangle, Trial, Unit, mean
 
-_INTERVAL = (0.4, 100.0)  # ms between samples
+INTERVAL = (0.4, 100.0)
+"""Milliseconds between samples: 2500 Hz to 10 Hz."""
+
 _FIXATION = (30.0, 3000.0)  # ms, of the median
 _COVERED = (0.01, 1.5)  # sum of durations over the time from the first start to the last end
 _BACK = 1000.0  # ms that the clock of a recording may go back, e.g. between two eyes
@@ -197,7 +199,7 @@ def check_interval(path: Path, time: np.ndarray, fix: str) -> None:
     """Refuse a time between samples that no eye tracker has; the message ends with `fix`."""
     steps = np.diff(time)
     steps = steps[steps > 0]
-    if len(steps) and not _INTERVAL[0] <= (interval := float(np.median(steps))) <= _INTERVAL[1]:
+    if len(steps) and not INTERVAL[0] <= (interval := float(np.median(steps))) <= INTERVAL[1]:
         raise ValueError(f"{path}: samples are {interval:g} ms apart; {fix}")
 
 

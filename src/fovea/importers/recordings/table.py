@@ -20,8 +20,8 @@ _UNIT = re.compile(r"\s*[\[(]([^\])]*)[\])]\s*$")
 LOST = frozenset({"", ".", "-", "nan", "NaN", "NA", "N/A"})
 _PREAMBLE = 200  # lines in which the header is searched
 
-Names = str | Sequence[str] | None
-"""Alternative names of a column."""
+Alternatives = str | Sequence[str] | None
+"""Of the name of a column, or of a pattern of its cells."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Table:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def find(self, names: Names, units: Collection[str] | None = None) -> str | None:
+    def find(self, names: Alternatives, units: Collection[str] | None = None) -> str | None:
         """Return the first column with one of the names, alone or with a unit in brackets (`Gaze point X [px]`).
 
         Args:
@@ -62,7 +62,7 @@ class Table:
                         return column
         return None
 
-    def need(self, names: Names, fix: str) -> str:
+    def need(self, names: Alternatives, fix: str) -> str:
         """Return the column like `find`; refuse a table without it, with a message that ends with `fix`."""
         if (column := self.find(names)) is not None:
             return column
@@ -110,7 +110,7 @@ class Table:
             ) from None
 
 
-def listed(names: Names) -> list[str]:
+def listed(names: Alternatives) -> list[str]:
     """Return alternatives as a list."""
     return [names] if isinstance(names, str) else list(names or ())
 
@@ -121,7 +121,7 @@ def unit_of(column: str) -> str:
     return found[1].replace("µ", "u").replace("μ", "u").strip() if found else ""
 
 
-def read_table(path: Path, delimiter: str | None, needed: Names) -> Table:
+def read_table(path: Path, delimiter: str | None, needed: Alternatives) -> Table:
     """Read a delimited text file in UTF-8, UTF-16 or Windows-1252, or an Excel file.
 
     Args:
