@@ -57,7 +57,6 @@ def looked_at(real_data: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("compat", "every"), [(1.0, 1), (3.0, 7)])
-@pytest.mark.slow
 def test_pydensecrf_agrees(looked_at: list[tuple[np.ndarray, np.ndarray]], compat: float, every: int) -> None:
     pytest.importorskip("pydensecrf.densecrf")
     assert len(looked_at) == 20

@@ -121,7 +121,7 @@ class TestStore:
 
     def test_observers_are_drawn_apart_and_compared(self, root: Path) -> None:
         header, *rows = (root / "fixations.csv").read_text().splitlines()
-        far = [row.replace("a.jpg,", "a.jpg,").split(",") for row in rows if row.startswith("a.jpg")]
+        far = [row.split(",") for row in rows if row.startswith("a.jpg")]
         far = [",".join([*row[:2], "0.05", "0.05", *row[4:], "Bo"]) for row in far]
         (root / "fixations.csv").write_text("\n".join([f"{header},observer", *(f"{row},Al" for row in rows), *far]))
         survey, label = run(root, quality="labels"), gaze(root)

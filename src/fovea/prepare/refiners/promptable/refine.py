@@ -19,7 +19,7 @@ from fovea.runtime.files import sha256
 
 
 class Prompt(TypedDict):
-    """A box around the largest component of a map at a threshold, widened on each side by a part of its width."""
+    """A box around the largest component of a map at a threshold, widened on each side by a part of its side."""
 
     map: Literal["label", "refined"]  # the map of the label, or this map refined by `base`
     threshold: Fraction
