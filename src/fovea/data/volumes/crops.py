@@ -42,16 +42,21 @@ class Crops:
         intensity: Sequence[Factory],
         seed: int,
     ) -> None:
-        self.prepared, self.arrays, self.size, self.seed = prepared, arrays, tuple(size), seed
+        self.prepared, self.arrays, self.size, self.crops, self.seed = prepared, arrays, tuple(size), crops, seed
         keys = [*prepared.kinds]
-        crop: Randomizable
-        if prepared.targets:
-            crop = RandCropByPosNegLabeld(keys, FOREGROUND, self.size, pos=1, neg=1, num_samples=crops)
-        else:
-            crop = RandSpatialCropSamplesd(keys, self.size, crops, random_size=False)
         moves = [make(keys) for make in spatial]
         shades = [make([key]) for make in intensity for key in keys if key.what == "image"]
-        self.transform = Compose([crop, SelectItemsd(keys), *moves, *shades])
+        self.transform = Compose(self.steps(moves, shades))
+
+    def steps(self, moves: Sequence[Any], shades: Sequence[Any]) -> list[Any]:
+        """Return all transforms of a case, with those in space and those of intensities."""
+        keys = [*self.prepared.kinds]
+        crop: Randomizable
+        if self.prepared.targets:
+            crop = RandCropByPosNegLabeld(keys, FOREGROUND, self.size, pos=1, neg=1, num_samples=self.crops)
+        else:
+            crop = RandSpatialCropSamplesd(keys, self.size, self.crops, random_size=False)
+        return [crop, SelectItemsd(keys), *moves, *shades]
 
     def __len__(self) -> int:
         return len(self.prepared.ids)

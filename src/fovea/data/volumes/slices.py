@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import Compose, SqueezeDimd
+from monai.transforms import SqueezeDimd
 
-from fovea.data.cache import Arrays
-from fovea.data.volumes.crops import Crops, Factory
-from fovea.data.volumes.prepared import Array, Prepared, centered, common_shape
+from fovea.data.volumes.crops import Crops
+from fovea.data.volumes.prepared import Array, centered, common_shape
 from fovea.losses import IGNORE
 
 
@@ -18,27 +17,13 @@ class Slices(Crops):
 
     The slices of a sample are at nearly the same depth of all modalities, relative to the number of their slices. On
     average every other slice of a labeled case has foreground in some modality, and a crop of it is centered there;
-    the others are anywhere among the slices with labels. Slices are padded as crops are. `slices` are taken from each
-    case; the other arguments, and how draws are seeded, are those of `Crops`.
+    the others are anywhere among the slices with labels. Slices are padded as crops are. The arguments, and
+    how draws are seeded, are those of `Crops`; `crops` is the number of slices from each case.
     """
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        arrays: Arrays,
-        size: Sequence[int],
-        slices: int,
-        spatial: Sequence[Factory],
-        intensity: Sequence[Factory],
-        seed: int,
-    ) -> None:
-        self.prepared, self.arrays, self.size, self.seed = prepared, arrays, tuple(size), seed
-        self.slices = slices
-        keys = [*prepared.kinds]
-        # a slice is a volume of one voxel across for the transforms in space, so that they serve crops too
-        moves = [make(keys) for make in spatial]
-        shades = [make([key]) for make in intensity for key in keys if key.what == "image"]
-        self.transform = Compose([*moves, SqueezeDimd(keys, dim=-1), *shades])
+    def steps(self, moves: Sequence[Any], shades: Sequence[Any]) -> list[Any]:
+        # The transforms in space get a slice as a volume of one voxel across, so that they serve crops too.
+        return [*moves, SqueezeDimd([*self.prepared.kinds], dim=-1), *shades]
 
     def augmented(self, volumes: Mapping[Array, torch.Tensor], seed: np.random.SeedSequence) -> list[dict[Any, Any]]:
         """Return augmented slices [1, *size] of the arrays [1, H, W, slices] of a case."""
@@ -46,7 +31,7 @@ class Slices(Crops):
         rng = np.random.default_rng(seed)
         labeled, foreground = self._with_labels(volumes)
         drawn = []
-        for _ in range(self.slices):
+        for _ in range(self.crops):
             filled = bool(foreground) and rng.random() < 0.5
             places = self._places(volumes, foreground if filled else labeled, rng)
             chosen = {name: volume[..., [places[name.modality]]] for name, volume in volumes.items()}
