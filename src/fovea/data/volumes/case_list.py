@@ -47,6 +47,11 @@ def read_cases(content: Mapping[str, Any], path: Path) -> dict[str, dict[str, An
     return cases
 
 
+def image_id(case: str, modality: str) -> str:
+    """Return the id of one modality of a case, in scores and in the names of predictions."""
+    return f"{case}_{modality}"
+
+
 def _inside(value: Any, path: Path) -> str:
     """Return a path of the list; refuse one that leads out of its folder."""
     relative = PurePosixPath(str(value).replace("\\", "/"))

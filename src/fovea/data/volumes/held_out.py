@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from fovea.data.cache import Arrays
+from fovea.data.volumes.case_list import image_id
 from fovea.data.volumes.prepared import Array, Prepared
 from fovea.data.volumes.targets import Target
 
@@ -30,4 +31,4 @@ class WholeVolumes:
         names = [modality, *(name for name in self.modalities if name != modality)]
         image = {name: torch.from_numpy(self.arrays.read(Array("image", name), position))[None] for name in names}
         target = torch.from_numpy(self.target.labels(case, modality))
-        return {"image": image, "index": index, "id": f"{case}_{modality}", "target": target}
+        return {"image": image, "index": index, "id": image_id(case, modality), "target": target}

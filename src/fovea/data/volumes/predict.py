@@ -11,6 +11,7 @@ from tqdm import tqdm
 from fovea.data.images.files import write_image
 from fovea.data.predictions import below, files_below, recorded, report_left_aside
 from fovea.data.source import Predictor
+from fovea.data.volumes.case_list import image_id
 from fovea.data.volumes.grid import order_of
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_labels
 from fovea.data.volumes.prepared import Intensity, prepare_volume
@@ -49,27 +50,24 @@ def predict_volumes(
         The number of volumes, and the reason by name for each one that failed.
     """
     cases = _find_cases(source, modalities)
-    volumes = {f"{case}_{name}": path for case, paths in cases.items() for name, path in paths.items()}
-    files = {f"masks/{name}.nii.gz": path for name, path in volumes.items()}
+    volumes = {image_id(case, name): path for case, paths in cases.items() for name, path in paths.items()}
+    masks = {f"masks/{image}.nii.gz": path for image, path in volumes.items()}
+    overlays = {f"overlays/{image}.png": path for image, path in volumes.items()}
     failures: dict[str, str] = {}
-    with (
-        recorded(out, files | {f"overlays/{name}.png": path for name, path in volumes.items()}),
-        tqdm(total=len(volumes), desc="predict", unit="volume") as bar,
-    ):
+    with recorded(out, masks | overlays), tqdm(total=len(volumes), desc="predict", unit="volume") as bar:
         for case, paths in cases.items():
             images: dict[str, torch.Tensor] = {}
             for name, path in paths.items():
                 try:
                     volume = prepare_volume(path, spacing, intensity[name], slices)
-                    images[name] = torch.from_numpy(volume)[None, None]
+                    images[name] = torch.from_numpy(volume)[None, None].to(device)
                 except ValueError as error:
-                    failures[f"{case}_{name}"] = str(error)
-            images = {name: image.to(device) for name, image in images.items()}
+                    failures[image_id(case, name)] = str(error)
             for name in images:
                 try:
-                    _predict(predictor, images, name, paths[name], out, f"{case}_{name}", slices)
+                    _predict(predictor, images, name, paths[name], out, image_id(case, name), slices)
                 except ValueError as error:  # the network needs a modality that is missing
-                    failures[f"{case}_{name}"] = f"{paths[name]}: {error}"
+                    failures[image_id(case, name)] = f"{paths[name]}: {error}"
             bar.update(len(paths))
     for reason in failures.values():
         log.error("%s", reason)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import chosen_split
+from fovea.data.volumes.case_list import image_id
 from fovea.data.volumes.pairs import Pairs
 from fovea.data.volumes.targets import Mask, PseudoMask, Target
 from fovea.runtime.bounds import Count, Fraction, NonNegativeInt, Positive, Progress
@@ -194,12 +195,11 @@ class Volumes:
         from fovea.data.volumes.crops import Crops
         from fovea.data.volumes.slices import Slices
 
-        make = partial(partial, transform_of, slices=bool(self.slices))
-        spatial, intensity = (
-            [make(transform) for transform in (self.augment.get(group) or {}).values()]
-            for group in ("spatial", "intensity")
-        )
-
+        transforms = {
+            group: [partial(transform_of, each, slices=bool(self.slices)) for each in (named or {}).values()]
+            for group, named in self.augment.items()
+        }
+        spatial, intensity = transforms.get("spatial", []), transforms.get("intensity", [])
         cut = Slices if self.slices else Crops
 
         def crops(cases: Sequence[str], targets: Sequence[Target]) -> Crops:
@@ -241,11 +241,6 @@ class Volumes:
             return prepared
         cached: Arrays = instantiate(self.cache)(prepared)
         return cached
-
-
-def image_id(case: str, modality: str) -> str:
-    """Return the id of one modality of a case."""
-    return f"{case}_{modality}"
 
 
 def in_plane(
