@@ -45,6 +45,15 @@ def test_the_cases_of_a_patient_are_drawn_together(root: Path, content: dict) ->
     assert {tuple(cases) for cases in drawn} == {("aaa", "bbb"), ("ccc",)}
 
 
+def test_folds_of_cases_cover_train_and_val(root: Path) -> None:
+    splits = [pairs(root, fold=[k, 4]).splits() for k in range(4)]
+    assert sorted(case for split in splits for case in split["val"]) == ["aaa", "bbb", "ccc", "fff"]
+    assert all(len(split["train"]) == 3 and split["test"] == ["ggg"] for split in splits)
+    assert all(split["unlabeled"] == ["ddd", "eee"] for split in splits)
+    with pytest.raises(ValueError, match=r"fold must be \[k, n\]"):
+        pairs(root, fold=[4, 4])
+
+
 def test_masks_of_unlabeled_cases_are_never_opened(root: Path) -> None:
     seed = next(n for n in range(99) if pairs(root, labeled_fraction=0.34, split_seed=n).splits()["train"] == ["aaa"])
     for mask in (root / "masks").iterdir():
@@ -146,3 +155,10 @@ def test_another_file_than_a_list_is_refused(root: Path, text: str) -> None:
 def test_a_target_that_volumes_do_not_have_is_refused(root: Path) -> None:
     with pytest.raises(ValueError, match=r"trains on boxes, .* choose another supervision"):
         volumes(root).train(["boxes"])
+
+
+def test_unlabeled_cases_of_one_modality_are_refused(root: Path, content: dict) -> None:
+    del content["unlabeled_training"][0]["img_mri"]
+    (root / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="has no img_mri; it has ct"):
+        pairs(root)

@@ -1,7 +1,5 @@
 """Slices of volumes: the axis across them, the samples, the prediction of whole volumes, and sparse labels."""
 
-import json
-import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -120,28 +118,3 @@ def test_masks_of_new_volumes_lie_on_their_grid(root: Path, tmp_path: Path) -> N
     predict_volumes(predictor, source, ["mri"], None, intensity, torch.device("cpu"), out, slices=True)
     volume, mask = (np.asarray(nib.load(path).dataobj) for path in (source, out / "masks" / "aaa_mri.nii.gz"))
     assert np.array_equal(mask, volume > volume.mean())
-
-
-def test_folds_of_cases_cover_train_and_val(root: Path) -> None:
-    splits = [pairs(root, fold=[k, 4]).splits() for k in range(4)]
-    assert sorted(case for split in splits for case in split["val"]) == ["aaa", "bbb", "ccc", "fff"]
-    assert all(len(split["train"]) == 3 and split["test"] == ["ggg"] for split in splits)
-    assert all(split["unlabeled"] == ["ddd", "eee"] for split in splits)
-    with pytest.raises(ValueError, match=r"fold must be \[k, n\]"):
-        pairs(root, fold=[4, 4])
-
-
-def test_a_class_without_labels_is_named(root: Path, content: dict, caplog: pytest.LogCaptureFixture) -> None:
-    content["training"] = content["training"][:1]
-    (root / "dataset.json").write_text(json.dumps(content))
-    change_masks(root, "aaa", lambda mask: np.place(mask, mask == 2, 1))
-    with caplog.at_level(logging.WARNING):
-        volumes(root).train(["mask"])
-    assert [record.getMessage() for record in caplog.records] == ["no labeled case has ball: it cannot be learned"]
-
-
-def test_unlabeled_cases_of_one_modality_are_refused(root: Path, content: dict) -> None:
-    del content["unlabeled_training"][0]["img_mri"]
-    (root / "dataset.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="has no img_mri; it has ct"):
-        pairs(root)

@@ -81,6 +81,14 @@ class TestMask:
         with pytest.raises(ValueError, match="no mask under training has a labeled voxel"):
             volumes(root, ignore_label=9).train(["mask"])
 
+    def test_a_class_without_labels_is_named(self, root: Path, content: dict, caplog: pytest.LogCaptureFixture) -> None:
+        content["training"] = content["training"][:1]
+        (root / "dataset.json").write_text(json.dumps(content))
+        change_masks(root, "aaa", lambda mask: np.place(mask, mask == 2, 1))
+        with caplog.at_level(logging.WARNING):
+            volumes(root).train(["mask"])
+        assert [record.getMessage() for record in caplog.records] == ["no labeled case has ball: it cannot be learned"]
+
     def test_a_mask_on_another_grid_is_refused(self, root: Path) -> None:
         write(root / "masks" / "bbb_ct.nii.gz", np.zeros((20, 18, 9), np.uint8), SIDES["ct"])
         with pytest.raises(ValueError, match=r"bbb_ct.nii.gz: shape \(20, 18, 9\), but its volume"):
