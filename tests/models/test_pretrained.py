@@ -30,17 +30,18 @@ def test_all_weights_of_the_same_network(make: Callable[..., nn.Module], tmp_pat
 
 
 @pytest.mark.parametrize("prefix", ["", "supervision.network.", "supervision.student."])
-def test_checkpoint_of_the_cross_modality_network(prefix: str, tmp_path: Path) -> None:
+def test_checkpoint_of_the_cross_modality_network(
+    prefix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = tiny()
     names = {name: name.replace("coder.", "coders.0.", 1) for name in source.state_dict()}
     weights = {prefix + names[name]: value for name, value in source.state_dict().items()}
     network = tiny()
-    report = load_halves(
-        network, saved({"epoch": 1, "state_dict": weights | {"mix.2.weight": torch.ones(3)}}, tmp_path)
-    )
+    content = {"epoch": 1, "state_dict": weights | {"mix.2.weight": torch.ones(3)}}
+    with caplog.at_level(logging.INFO):
+        load_halves(network, saved(content, tmp_path))
     assert torch.equal(network.decoder.head.weight, source.decoder.head.weight)
-    assert f"{len(weights)} of {len(weights)} weights match" in report
-    assert "unknown: mix.2.weight" in report
+    assert f"{len(weights)} of {len(weights)} weights match; unknown: mix.2.weight" in caplog.text
 
 
 def test_report_names_what_does_not_match(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -49,10 +50,9 @@ def test_report_names_what_does_not_match(tmp_path: Path, caplog: pytest.LogCapt
     network = tiny()
     before = network.decoder.head.weight.clone()
     with caplog.at_level(logging.WARNING):
-        report = load_halves(network, saved(weights, tmp_path))
-    assert "decoder.head.weight (5x4x1x1x1 in place of 3x4x1x1x1)" in report
-    assert "missing: encoder.stages.0.1.conv.bias" in report
-    assert report in caplog.text
+        load_halves(network, saved(weights, tmp_path))
+    assert "decoder.head.weight (5x4x1x1x1 in place of 3x4x1x1x1)" in caplog.text
+    assert "missing: encoder.stages.0.1.conv.bias" in caplog.text
     assert torch.equal(network.decoder.head.weight, before)
     assert torch.equal(network.encoder.stages[1][1].conv.weight, weights["encoder.stages.1.1.conv.weight"])
 

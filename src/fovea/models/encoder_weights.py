@@ -51,8 +51,8 @@ def packaged_file(encoder_name: str) -> str:
     return str(Path(spec.submodule_search_locations[0]) / file)
 
 
-def load_encoder(encoder: nn.Module, path: str) -> str:
-    """Load the weights of an encoder from a file (`.pth`, `.pt`, `.ckpt`, `.safetensors`); return and log a report.
+def load_encoder(encoder: nn.Module, path: str) -> None:
+    """Load the weights of an encoder from a file (`.pth`, `.pt`, `.ckpt`, `.safetensors`); log a report.
 
     The file may hold an encoder alone, a whole segmentation network or classifier, or a checkpoint of `fovea-train`,
     with the names of this encoder, of timm, or of efficientnet_pytorch.
@@ -71,7 +71,7 @@ def load_encoder(encoder: nn.Module, path: str) -> str:
         raise ValueError(
             f"{path}: only {matching} of {len(counted)} tensors match this encoder; give the weights of this encoder"
         )
-    return load_matching(encoder, weights, path)
+    load_matching(encoder, weights, path)
 
 
 def _adapted(value: Tensor, own: Tensor) -> Tensor:

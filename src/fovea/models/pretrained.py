@@ -34,8 +34,8 @@ def our_name(name: str) -> str:
     return name
 
 
-def load_halves(network: nn.Module, path: str) -> str:
-    """Load the weights of `encoder` and `decoder` from a file, as far as names and shapes match; return a report.
+def load_halves(network: nn.Module, path: str) -> None:
+    """Load the weights of `encoder` and `decoder` from a file, as far as names and shapes match; log a report.
 
     The file may be of Models Genesis, a published cross-modality network, or a checkpoint of `fovea-train`.
 
@@ -44,4 +44,4 @@ def load_halves(network: nn.Module, path: str) -> str:
     """
     own, weights = network.state_dict(), {our_name(name): value for name, value in read_tensors(path).items()}
     known = {name: value for name, value in weights.items() if name in own or not name.endswith(STATISTICS)}
-    return load_matching(network, known, path)
+    load_matching(network, known, path)

@@ -137,7 +137,7 @@ class DynUNet3d(Halves):
 class Up(nn.Module):
     """One resolution up: a transposed convolution, concatenation with the skip, two convolutions."""
 
-    def __init__(self, below: int, width: int, norm: Norm, dims: Dims = 3) -> None:
+    def __init__(self, below: int, width: int, norm: Norm, dims: Dims) -> None:
         super().__init__()
         self.up = Conv[Conv.CONVTRANS, dims](below, below, kernel_size=2, stride=2)
         self.body = nn.Sequential(convolution(below + width, width, norm, dims), convolution(width, width, norm, dims))
@@ -147,7 +147,7 @@ class Up(nn.Module):
         return self.body(torch.cat([self.up(deeper), skip], dim=1))
 
 
-def convolution(before: int, width: int, norm: Norm, dims: Dims = 3) -> nn.Module:
+def convolution(before: int, width: int, norm: Norm, dims: Dims) -> nn.Module:
     """Return a convolution of sides 3, normalization and ReLU, with MONAI's names of weights."""
     return Convolution(dims, before, width, kernel_size=3, adn_ordering="NA", act="relu", norm=_with_scale(norm))
 

@@ -63,8 +63,8 @@ def differences(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], names:
     return "; ".join(f"{problem}: {first_few(wrong)}" for problem, wrong in problems.items() if wrong)
 
 
-def load_matching(network: nn.Module, weights: Mapping[str, Tensor], path: str) -> str:
-    """Load the weights from `path` that have the names and shapes of a network's; return and log a report.
+def load_matching(network: nn.Module, weights: Mapping[str, Tensor], path: str) -> None:
+    """Load the weights from `path` that have the names and shapes of a network's; log a report.
 
     Raises:
         ValueError: no weight matches.
@@ -77,4 +77,3 @@ def load_matching(network: nn.Module, weights: Mapping[str, Tensor], path: str) 
     network.load_state_dict(matching, strict=False)
     report = f"{path}: {len(matching)} of {len(own)} weights match" + (f"; {rest}" if rest else "")
     log.log(logging.WARNING if "other shape" in rest else logging.INFO, "%s", report)
-    return report
