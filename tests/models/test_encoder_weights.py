@@ -13,6 +13,7 @@ from fovea.models.encoder_weights import PACKAGED, load_encoder, packaged_file
 from fovea.models.smp import SmpBackbone
 
 LITE = "tu-tf_efficientnet_lite0"
+LIGHT = "tu-mobilenetv3_small_100"
 backbone = partial(SmpBackbone, smp.Unet, in_channels=3, classes=1)
 
 
@@ -74,6 +75,14 @@ def test_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PACKAGED, LITE, ("no_such_package", "a.pth"))
     with pytest.raises(ValueError, match="make weights"):
         packaged_file(LITE)
+
+
+def test_colors_of_a_pretrained_encoder_are_summed_for_gray_slices(tmp_path: Path) -> None:
+    colors, gray = (backbone(LIGHT, None, in_channels=c).network.encoder.eval() for c in (3, 1))
+    torch.save(colors.state_dict(), tmp_path / "weights.pth")
+    load_encoder(gray, str(tmp_path / "weights.pth"))
+    image = torch.randn(1, 1, 64, 64)
+    torch.testing.assert_close(gray(image)[-1], colors(image.repeat(1, 3, 1, 1))[-1], atol=1e-4, rtol=1e-3)
 
 
 def test_weights_of_another_encoder(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
-"""Networks of the slices of several modalities: two-dimensional forms, shared convolutions, pretrained encoders."""
+"""Networks of the slices of several modalities: two-dimensional forms, shared convolutions."""
 
 import copy
 import io
 from functools import partial
-from pathlib import Path
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -13,7 +12,6 @@ from torch import nn
 from fovea.models.cross_modality import CrossModalityNet
 from fovea.models.each_modality import EachModality
 from fovea.models.early_fusion import EarlyFusion
-from fovea.models.encoder_weights import load_encoder
 from fovea.models.shared_backbone import SharedBackbone
 from fovea.models.smp import SmpBackbone
 from fovea.models.smp_unet import SmpUNet
@@ -72,11 +70,3 @@ def test_convolutions_are_shared_and_normalizations_are_not(slices: bool) -> Non
     for other in (copied, loaded):
         assert len(list(other.parameters())) == counts[1]
         torch.testing.assert_close(other(image).logits, network.eval()(image).logits)
-
-
-def test_colors_of_a_pretrained_encoder_are_summed_for_gray_slices(tmp_path: Path) -> None:
-    colors, gray = (SmpBackbone(**ENCODER, in_channels=c, classes=1).network.encoder.eval() for c in (3, 1))
-    torch.save(colors.state_dict(), tmp_path / "weights.pth")
-    load_encoder(gray, str(tmp_path / "weights.pth"))
-    image = torch.randn(1, 1, 64, 64)
-    torch.testing.assert_close(gray(image)[-1], colors(image.repeat(1, 3, 1, 1))[-1], atol=1e-4, rtol=1e-3)
