@@ -59,6 +59,8 @@ class TestKilled:
             ["data.num_workers=1", "callbacks.last.every_n_train_steps=2", "data.drop_last=true"],
             ["+trainer.accumulate_grad_batches=2"],
             ["callbacks=ema", "callbacks.last.every_n_train_steps=1", "supervision.thresholds=[[0.4,0.6],0.3]"],
+            ["supervision=teacher", "supervision.confidence=0.5"],
+            ["supervision=copy_paste", "data.labeled_fraction=0.5"],  # unlabeled cases come in at step 2.25 of 9
             [  # dropout
                 "backbone=smp",
                 "backbone.network._target_=segmentation_models_pytorch.Segformer",
@@ -66,7 +68,7 @@ class TestKilled:
                 "backbone.encoder_weights=null",
             ],
         ],
-        ids=["workers", "accumulate", "ema_and_drawn_thresholds", "dropout"],
+        ids=["workers", "accumulate", "ema_and_drawn_thresholds", "teacher", "copy_paste", "dropout"],
     )
     def test_with(self, run: Run, line: list[str], tmp_path: Path, kill: list[int], options: list[str]) -> None:
         line = [key for key in line if not ("Segformer" in str(options) and key.startswith("backbone"))]
