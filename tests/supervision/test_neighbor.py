@@ -30,6 +30,15 @@ def test_votes_of_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
         assert votes(features, voters, label, neighbors).tolist() == expected
 
 
+def test_votes_of_almost_equal_voters_in_half_precision() -> None:
+    angles = torch.tensor([0.01, 0.02, 0.03])  # cosines of 0.99995, 0.9998 and 0.99955
+    voters = torch.stack([angles.cos(), angles.sin()], dim=1)
+    for place, label in enumerate(torch.eye(3)):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = votes(torch.tensor([[1.0, 0.0], [0.9996, 0.03]]), voters, label, neighbors=1)
+        assert found.tolist() == [place == 0, place == 2]
+
+
 def test_terms_of_the_band() -> None:
     mode, batch = build(), tiny.labeled(torch.rand(2, 3, 16, 16), 1)
     seen = []

@@ -22,9 +22,9 @@ ROWS = 4096  # voters are compared with so many pixels at a time
 class Neighbor(Mode):
     """One network on two views; in the band, pixels take the label of the certain pixels with the nearest features.
 
-    A pixel of the band votes if its features agree in both views. Certain pixels of one label are drawn together in the
-    features, apart from those of the other. After GNAN, MICCAI 2025; the classifier of the backbone takes the part of
-    its further head, and the features of the decoder that of its embedding.
+    A pixel of the band takes votes if its features agree in both views. A contrast brings the features of certain
+    pixels of one label together, and apart from those of the other. After GNAN, MICCAI 2025, which has a second head
+    and an embedding; here, the classifier of the backbone and the features of its decoder replace them.
 
     Args:
         thresholds: As in `fovea.supervision.band.Band`.
@@ -103,11 +103,12 @@ class Neighbor(Mode):
 
 def votes(features: Tensor, voters: Tensor, label: Tensor, neighbors: int) -> Tensor:
     """Return for N features [N, C] the label 0 or 1 of the M nearest voters [M, C] by cosine, weighted by it, [N]."""
-    nearest = F.normalize(voters.float(), dim=1, eps=LEAST_NORM)
+    nearest = F.normalize(voters, dim=1, eps=LEAST_NORM)
     sign = 2 * label - 1
     found = []
     for rows in features.split(ROWS):
-        cosine = F.normalize(rows.float(), dim=1, eps=LEAST_NORM) @ nearest.mT
+        with torch.autocast(features.device.type, enabled=False):  # in bfloat16, most of the nearest would be equal
+            cosine = F.normalize(rows, dim=1, eps=LEAST_NORM) @ nearest.mT
         best, index = cosine.topk(min(neighbors, len(voters)), dim=1)
         found.append((best * sign[index]).sum(dim=1) > 0)
     return torch.cat(found)
