@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from fovea.losses.ignore import IGNORE, IgnoreLabel
 from fovea.losses.robust import GeneralizedCrossEntropy, SymmetricCrossEntropy
 from fovea.losses.segmentation import CrossEntropy, Dice, DiceCrossEntropy, Focal
+from fovea.runtime.bounds import check
 
 
 def naive_ce(probability: Tensor, truth: Tensor) -> Tensor:
@@ -89,6 +90,12 @@ def test_no_labeled_pixel_has_no_gradient() -> None:
     loss = IgnoreLabel(nn.BCEWithLogitsLoss())(logits, target)
     loss.backward()
     assert loss.item() == 0 and not logits.grad.any()
+
+
+@pytest.mark.parametrize("log_zero", [4.0, 0.0])
+def test_logarithm_of_zero_must_be_negative(log_zero: float) -> None:
+    with pytest.raises(ValueError, match=r"loss.log_zero must be below 0"):
+        check(SymmetricCrossEntropy, {"forward_weight": 0.1, "reverse_weight": 1.0, "log_zero": log_zero}, "loss")
 
 
 def test_dice_by_image_sees_one_image() -> None:

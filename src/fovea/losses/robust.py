@@ -1,9 +1,14 @@
 """Losses that noisy labels disturb less than cross-entropy; p is the probability of a pixel's label."""
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fovea.runtime.bounds import NonNegative, PositiveFraction
+
+Negative = Annotated[float, Field(strict=True, lt=0, allow_inf_nan=False)]
 
 
 class GeneralizedCrossEntropy(nn.Module):
@@ -31,10 +36,10 @@ class SymmetricCrossEntropy(nn.Module):
     Args:
         forward_weight: Of the cross-entropy.
         reverse_weight: Of the reverse cross-entropy.
-        log_zero: Below 0.
+        log_zero: At 0 or above, the loss would favor wrong labels.
     """
 
-    def __init__(self, forward_weight: NonNegative, reverse_weight: NonNegative, log_zero: float) -> None:
+    def __init__(self, forward_weight: NonNegative, reverse_weight: NonNegative, log_zero: Negative) -> None:
         super().__init__()
         self.weights = forward_weight, -log_zero * reverse_weight
 
