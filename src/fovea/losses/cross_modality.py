@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 POOLS: dict[int, Callable[..., Tensor]] = {4: F.adaptive_avg_pool2d, 5: F.adaptive_avg_pool3d}
 LEAST_MASS = 1e-3  # of a class, in voxels of the features: to divide by less would make its gradient explode
-LEAST_NORM = 1e-4  # of a descriptor: that of a dead channel is 0, and its gradient would explode
+LEAST_NORM = 1e-4  # of features to compare: that of a dead channel is 0, and its gradient would explode
 SMOOTH = 1e-5  # of the overlap, as in MONAI's DiceLoss: an absent class agrees and has no gradient
 
 

@@ -10,7 +10,7 @@ from fovea.runtime.bounds import Count, NonNegative, Positive
 
 
 class GatedCRF(nn.Module):
-    """The energy of a dense CRF in a window around each pixel, which no label enters.
+    """The energy of a dense CRF in a window around each pixel. It needs no label.
 
     With P_x the class probabilities of pixel x, and y the other pixels of its window,
 

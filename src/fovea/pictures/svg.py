@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-# Of a file of its own; pages have a style sheet of their own. The colors of Okabe and Ito, without yellow.
+# Only for a chart in a file of its own: a page has its own style sheet. Colors of Okabe and Ito, without yellow.
 _COLORS = ("#0072b2", "#c05000", "#00795a", "#a04f8c", "#9a6700", "#3f9fd8", "#5b6470", "#1b1f24")
 _STYLE = (
     "text{font:13px sans-serif;fill:#1b1f24} .tick{font-size:12px} .paper{fill:#fff} .bar{fill:#0072b2} "

@@ -23,9 +23,9 @@ Named = Mapping[str, Tensor]
 class CopyPaste(Mode):
     """A student learns mixes of labeled and unlabeled cases; its moving average labels the unlabeled part.
 
-    Of each pair, one mix has a box of the labeled case in the unlabeled one, the other the reverse. Until `start`,
-    labeled cases are mixed with each other. The teacher predicts. Bai et al., "Bidirectional Copy-Paste for
-    Semi-Supervised Medical Image Segmentation", CVPR 2023.
+    Each pair gives two mixes: a box of the labeled case in the unlabeled one, and the reverse. Until `start`, labeled
+    cases are mixed with each other. The teacher predicts. Bai et al., "Bidirectional Copy-Paste for Semi-Supervised
+    Medical Image Segmentation", CVPR 2023.
 
     Args:
         side: The part of each side that the box has.

@@ -24,6 +24,7 @@ class UniMatch(Mode):
     cases learn them, and so does the weak view with features dropped. Yang et al., "Revisiting Weak-to-Strong
     Consistency in Semi-Supervised Semantic Segmentation", CVPR 2023. There, the features are those of the encoder;
     here, those of the decoder, of a backbone that has `features`. Without them, the strong views have the whole weight.
+    There, a loss is divided by the number of all pixels; here, by that of the confident ones.
 
     Args:
         view: Makes a strong view.
@@ -63,12 +64,13 @@ class UniMatch(Mode):
             paste = cut_mix(image, self.cutmix)
             strong = logits_of(self.network, apply(paste, self.view(image)))
             views.append(supervised_loss(self.loss, strong, {name: paste(label) for name, label in taught.items()}))
-        terms = {"supervised": supervised, "strong": torch.stack(views).mean()}
+        terms = {"strong": torch.stack(views).mean()}
         if without:
             terms["features"] = supervised_loss(self.loss, without, taught)
-        consistency = torch.stack([*terms.values()][1:]).mean()
+        consistency = torch.stack([*terms.values()]).mean()
         share = (torch.stack([*taught.values()]) != IGNORE).float().mean()
-        return {"loss": (supervised + self.weight * consistency) / 2} | terms | {"taught": share}
+        loss = (supervised + self.weight * consistency) / 2
+        return {"loss": loss, "supervised": supervised} | terms | {"taught": share}
 
     def _weak(self, image: Image) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the logits of the image by modality, and those without a part of the features, if there are any."""

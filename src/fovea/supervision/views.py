@@ -59,7 +59,7 @@ def gaussian(image: Tensor, sigma: Tensor, reach: int) -> Tensor:
 
 
 def boxes(image: Image, side: Tensor) -> Callable[[Tensor], Tensor]:
-    """Draw the place of a box in each image; return what tells whether a pixel is inside.
+    """Draw a box in each image; return the function that tells which pixels are inside.
 
     Args:
         image: [B, C, *size], or a mapping of such by modality; all get the same box.
@@ -84,9 +84,10 @@ def boxes(image: Image, side: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def cut_mix(image: Image, largest: Fraction) -> Callable[[Tensor], Tensor]:
-    """Draw a box and another image for each image; return what pastes that box of the other one, in images and labels.
+    """Draw a box in each image; return the function that fills it from the image before it in the batch.
 
-    The box covers from 0 to `largest` of the image, with its proportions. Yun et al., "CutMix", ICCV 2019.
+    The function is for images and for labels. The box covers from 0 to `largest` of the image, with its proportions.
+    Yun et al., "CutMix", ICCV 2019.
     """
     first = next(iter(by_name(image, [UNNAMED]).values()))
     share = first.new_empty(len(first)).uniform_(0, largest)
