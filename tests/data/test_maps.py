@@ -38,5 +38,7 @@ def test_default_path_names_the_labels(tmp_path: Path) -> None:
     assert store_path(template, str(labels)).name == "[x]_unknown"
     path.mkdir()
     assert store_path(template, None) == path
-    (tmp_path / "[x]_other").mkdir()
+    (tmp_path / "[x]_ba7816bf_f8411c5c").mkdir()  # a proposed name of a store whose labels changed: no candidate
+    assert store_path(template, None) == path
+    (tmp_path / "[x]_0123abcd").mkdir()
     assert store_path(template, None).name == "[x]_unknown"

@@ -57,5 +57,5 @@ def store_path(path: str, labels: str | None) -> Path:
     if file is not None and file.exists():
         return template.with_name(template.name.replace("{labels}", sha256(file)[:8]))
     before, after = map(escape, template.name.split("{labels}", 1))
-    fitting = list(template.parent.glob(f"{before}*{after}"))
+    fitting = list(template.parent.glob(f"{before}{8 * '[0-9a-f]'}{after}"))
     return fitting[0] if len(fitting) == 1 else template.with_name(template.name.replace("{labels}", "unknown"))
