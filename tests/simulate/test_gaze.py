@@ -176,7 +176,6 @@ class TestPublishedFigures:
         assert mean["median"] == pytest.approx(0.17, abs=0.06) and mean["heatmap@0.5"] < 0.2
 
     @pytest.mark.parametrize(("key", "doses"), [("fixations", (2.0, 8.0, 30.0)), ("precision", (0.3, 0.1, 0.02))])
-    @pytest.mark.slow
     def test_more_dose_makes_better_maps(self, survey_of: Survey, key: str, doses: Sequence[float]) -> None:
         dice = [survey_of(replace(EYELINK, **{key: dose}))["heatmap@0.5"] for dose in doses]
         assert dice == sorted(dice) and dice[-1] > dice[0] + 0.1
