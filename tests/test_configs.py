@@ -174,11 +174,7 @@ class TestNetworks:
         trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
         assert [name for name, value in trained.items() if value.grad is None] == []
         with torch.inference_mode():
-            assert module.eval()(image, size)["prediction"].shape == (
-                len(loss.new_empty(1 if names else 2)),
-                classes,
-                *size,
-            )
+            assert module.eval()(image, size)["prediction"].shape == (1 if names else 2, classes, *size)
         return True
 
     @pytest.mark.parametrize("backbone", choices("backbone"))
@@ -230,8 +226,12 @@ class TestNetworks:
             ),
             (
                 [*VOLUMES, "supervision=full", "backbone/unet=smp"],
-                r"backbone\.unet: SmpUNet reads .*set data.slices=true",
+                r"^backbone\.unet: SmpUNet reads .*set data.slices=true",
             ),
+            (["backbone=basic_unet", "backbone.groups=7"], r"^backbone\.features must be six multiples of groups=7"),
+            (r"^backbone\.decoder_channel is not an option",),
+            ([*VOLUMES, "data.classes=1", "supervision=cmc"], "^supervision: CMC compares the background too"),
+            ([*VOLUMES, "supervision=cmc", "backbone=early_fusion"], "^backbone: EarlyFusion has no features"),
         ],
     )
     def test_parts_that_do_not_fit_are_refused(self, overrides: list[str], message: str) -> None:

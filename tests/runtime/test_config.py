@@ -95,6 +95,14 @@ def test_wrong_argument_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_keyword_of_no_argument_is_named_with_its_key() -> None:
+    unet = {"_target_": "segmentation_models_pytorch.Unet", "_partial_": True}
+    smp = {"_target_": "fovea.models.smp.SmpBackbone", "_partial_": True, "network": unet, "decoder_channel": 8}
+    factory = instantiate({**smp, "encoder_name": "resnet18", "encoder_weights": None}, "backbone")
+    with pytest.raises(ValueError, match=r"^backbone\.decoder_channel is not an option"):
+        factory(in_channels=3, classes=1)
+
+
 def test_targets_have_dotted_keys() -> None:
     nested = {"a": {"_target_": "x"}, "b": [{"_target_": "y"}], "c": 1}
     assert [(key, target) for key, target, _ in targets(nested)] == [("a", "x"), ("b[0]", "y")]

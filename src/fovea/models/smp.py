@@ -41,7 +41,7 @@ class SmpBackbone(Backbone):
         known = inspect.signature(network).parameters
         unknown = [name for name in options if name not in known and not encoder_name.startswith("tu-")]
         if unknown:  # the library drops them without a word
-            raise ValueError(f"backbone.{unknown[0]} is not an option of this network; choose from {', '.join(known)}")
+            raise ValueError(f"{unknown[0]} is not an option of this network; choose from {', '.join(known)}")
         file = packaged_file(encoder_name) if encoder_weights == "packaged" else _file(encoder_weights)
         arguments = {"encoder_name": encoder_name, "encoder_weights": None if file else encoder_weights, **options}
         try:
@@ -50,7 +50,7 @@ class SmpBackbone(Backbone):
             raise _not_fetched(encoder_name, str(encoder_weights), error) from error
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             shown = ", ".join(f"{key}={value}" for key, value in arguments.items())
-            raise ValueError(f"backbone: {shown}: {textwrap.shorten(str(error), 200)}") from error
+            raise ValueError(f"{shown}: {textwrap.shorten(str(error), 200)}") from error
         if file:
             load_encoder(self.network.encoder, file)
 
@@ -87,7 +87,7 @@ def _not_fetched(encoder_name: str, encoder_weights: str, error: OSError) -> Val
         repository, revision = settings["repo_id"], f" --revision {settings['revision']}"
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
     return ValueError(
-        f"backbone.encoder_weights={encoder_weights}: cannot download {repository} ({type(error).__name__}); run "
+        f"encoder_weights={encoder_weights}: cannot download {repository} ({type(error).__name__}); run "
         f"`hf download {repository}{revision}` on a machine with a network and copy its cache folder to {folder}, "
         "or set backbone.encoder_weights=null"
     )

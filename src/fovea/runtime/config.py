@@ -72,6 +72,10 @@ FREE = (
 )
 
 
+class NamedError(ValueError):
+    """An error whose text begins with a configuration key: `instantiate` raises it inside another `instantiate`."""
+
+
 def resolve(composed: DictConfig) -> dict[str, Any]:
     """Return the configuration as plain values, with every interpolation resolved.
 
@@ -131,7 +135,7 @@ def instantiate(config: Mapping[str, Any], key: str = "") -> Any:
         built = hydra_instantiate(dict(config), _convert_="all")
     except Exception as error:
         # Hydra wraps the error of a constructor in one of several lines.
-        raise _rejected(target, key, error.__cause__ or error) from error
+        raise _rejected(config, key, error.__cause__ or error) from error
     if not config.get("_partial_"):
         return built
 
@@ -140,24 +144,30 @@ def instantiate(config: Mapping[str, Any], key: str = "") -> Any:
         try:
             return built(*args, **kwargs)
         except Exception as error:
-            raise _rejected(target, key, error) from error
+            raise _rejected(config, key, error, kwargs) from error
 
     return factory
 
 
-def _rejected(target: str, key: str, reason: BaseException) -> BaseException:
-    """Return the error to raise: fovea's own and those of files as they are, others with the target's name."""
-    if isinstance(reason, OSError):
+def _rejected(config: Mapping[str, Any], key: str, reason: BaseException, given: Iterable[str] = ()) -> BaseException:
+    """Return the error to raise: fovea's own and those of files as they are, others with the target's name.
+
+    A factory was `given` some arguments when it was called, e.g. `backbone`. They have keys of their own.
+    """
+    target: str = config["_target_"]
+    if isinstance(reason, OSError | NamedError):
         return reason
     if isinstance(reason, ValueError) and target.startswith("fovea."):
-        if not key:
+        start = re.match(r"\w+", str(reason))
+        argument = start[0] if start else ""
+        if not key or argument in given:
             return reason
-        argument = re.match(r"\w+", str(reason))
-        named = argument is not None and argument[0] in inspect.signature(locate(target)).parameters
-        return ValueError(f"{key}.{reason}" if named else f"{key}: {reason}")
+        named = argument in inspect.signature(locate(target)).parameters or argument in config
+        return NamedError(f"{key}.{reason}" if named else f"{key}: {reason}")
+    kind = NamedError if key else ValueError
     if isinstance(reason, ImportError):  # e.g. MONAI's OptionalImportError
-        return ValueError(f"{key or target}: {target} needs a package that is missing: {_sentence(reason)}; install it")
-    return ValueError(f"{key or target}: cannot build {target}: {type(reason).__name__}: {_sentence(reason)}")
+        return kind(f"{key or target}: {target} needs a package that is missing: {_sentence(reason)}; install it")
+    return kind(f"{key or target}: cannot build {target}: {type(reason).__name__}: {_sentence(reason)}")
 
 
 def _sentence(error: BaseException) -> str:

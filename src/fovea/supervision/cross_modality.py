@@ -58,7 +58,7 @@ class CrossModality(Mode):
                 "backbone=cross_modality, or supervision=labeled_only"
             )
         if network.classes < 2:
-            raise ValueError("supervision: CMC compares the background too; set data.classes=2 for one structure")
+            raise ValueError("CMC compares the background too; set data.classes=2 for one structure")
         self.network = network
         self.loss = loss
         self.weights = {"channel": channel_weight, "anatomical": anatomical_weight}
