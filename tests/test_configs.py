@@ -229,7 +229,6 @@ class TestNetworks:
                 r"^backbone\.unet: SmpUNet reads .*set data.slices=true",
             ),
             (["backbone=basic_unet", "backbone.groups=7"], r"^backbone\.features must be six multiples of groups=7"),
-            (r"^backbone\.decoder_channel is not an option",),
             ([*VOLUMES, "data.classes=1", "supervision=cmc"], "^supervision: CMC compares the background too"),
             ([*VOLUMES, "supervision=cmc", "backbone=early_fusion"], "^backbone: EarlyFusion has no features"),
         ],
