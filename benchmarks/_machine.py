@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
-from fovea.runtime.config import config_folder
+from fovea.runtime.config import config_folder, plain
 
 
 def processor() -> str:
@@ -28,6 +27,4 @@ def machine() -> str:
 def composed(command: str, *overrides: str) -> dict[str, Any]:
     """Compose the configuration of a command as plain values."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = OmegaConf.to_container(compose(command, overrides=["run_dir=.", *overrides]), resolve=True)
-    assert isinstance(config, dict)
-    return {str(key): value for key, value in config.items()}
+        return plain(compose(command, overrides=["run_dir=.", *overrides]), resolve=True)

@@ -114,7 +114,7 @@ def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Pa
 
     from omegaconf import OmegaConf
 
-    from fovea.runtime.config import locate
+    from fovea.runtime.config import locate, plain
 
     source = locate(trained["_target_"], "checkpoint: data._target_")
     chosen = "_target_" in given
@@ -131,12 +131,11 @@ def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Pa
             )
     if chosen:
         return {**given, **{key: trained.get(key) for key in source.model_keys}}
-    merged = OmegaConf.to_container(OmegaConf.merge(_moved(trained, given.get("root")), dict(given)))
-    assert isinstance(merged, dict)
+    merged = plain(OmegaConf.merge(_moved(trained, given.get("root")), dict(given)), resolve=False)
     for group, choice in given.get("maps", {}).items():
         if isinstance(choice, Mapping) and "_target_" in choice:
             merged["maps"][group] = chosen_group(choice, trained["maps"][group])
-    return {str(key): value for key, value in merged.items()}
+    return merged
 
 
 def _moved(trained: Mapping[str, Any], root: str | None) -> Config:

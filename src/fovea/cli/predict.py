@@ -10,7 +10,6 @@ from fovea.runtime.errors import first_few
 if TYPE_CHECKING:
     import torch
 
-EXPORTED = (".onnx", ".pt2")
 log = logging.getLogger(__name__)
 
 
@@ -23,10 +22,11 @@ def main(config: Config) -> None:
     if not source.exists():
         raise ValueError(f"input: no such file or folder {source}; give an image or a folder of images")
     refuse_overlap(source, out)
+    from fovea.engine.export.read import SUFFIXES
     from fovea.runtime.processes import pick
 
     checkpoint, device = Path(config["checkpoint"]), pick(config["device"])
-    if checkpoint.suffix in EXPORTED:
+    if checkpoint.suffix.lower() in SUFFIXES:
         count, failures = predict_exported(config, checkpoint, source, out, device)
     else:
         from fovea.engine.checkpoint import load

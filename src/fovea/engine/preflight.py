@@ -1,13 +1,12 @@
 """Checks of a training configuration that need neither data nor torch, so that a wrong value is refused at once."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from fovea.runtime.bounds import Positive, check_values
 from fovea.runtime.signatures import check_arguments
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
-PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 BUILT = ("backbone", "callbacks", "logger", "loss", "optimizer", "scheduler", "scoring", "supervision", "trainer")
 

@@ -112,12 +112,8 @@ class PerEpoch(LRScheduler):
     """Step another schedule after each epoch. It is called after each step, so it resumes in the middle of an epoch."""
 
     def __init__(self, schedule: LRScheduler, steps_per_epoch: int) -> None:
-        self.schedule, self.optimizer, self.steps_per_epoch, self.done = (
-            schedule,
-            schedule.optimizer,
-            steps_per_epoch,
-            0,
-        )
+        self.schedule, self.optimizer = schedule, schedule.optimizer
+        self.steps_per_epoch, self.done = steps_per_epoch, 0
 
     def step(self, epoch: int | None = None) -> None:
         """Count a step of the optimizer."""

@@ -83,9 +83,9 @@ def resolve(composed: DictConfig) -> dict[str, Any]:
         ValueError: a mandatory key (`???`) has no value, a key has an old name, or the seed is invalid.
     """
     # OmegaConf's own search for missing keys fails on an interpolation of one and names the interpolation.
-    if missing := sorted(key for key, value in flat(_plain(composed, resolve=False)) if value == "???"):
+    if missing := sorted(key for key, value in flat(plain(composed, resolve=False)) if value == "???"):
         raise ValueError(f"{missing[0]} has no value: add {missing[0]}=… to the command line")
-    config = _plain(composed, resolve=True)
+    config = plain(composed, resolve=True)
     if numbers := [(key, value) for key, value in flat(config) if key in TEXTS and isinstance(value, int | float)]:
         raise ValueError(f"{numbers[0][0]} must be text, got {numbers[0][1]!r}; in YAML write it in quotes")
     refuse_old_keys(key for key, _ in flat(config))
@@ -93,10 +93,11 @@ def resolve(composed: DictConfig) -> dict[str, Any]:
     return config
 
 
-def _plain(composed: DictConfig, resolve: bool) -> dict[str, Any]:
-    plain = OmegaConf.to_container(composed, resolve=resolve)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+def plain(config: Any, resolve: bool) -> dict[str, Any]:
+    """Return a mapping of OmegaConf as plain values."""
+    values = OmegaConf.to_container(config, resolve=resolve)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

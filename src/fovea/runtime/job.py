@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fovea.runtime.command_line import for_hydra, require_groups, require_slurm
-from fovea.runtime.config import config_folder, resolve
+from fovea.runtime.config import config_folder, plain, resolve
 from fovea.runtime.errors import FULL_ERROR
 from fovea.runtime.files import write_text
 from fovea.runtime.moved import refuse_old_overrides
@@ -40,7 +40,7 @@ class Command:
     def start(self) -> None:
         """Run what the command line asks for: a single run, a multirun, or a further process of a training."""
         if (handed_over := joined()) is not None:
-            self.run(_plain(OmegaConf.load(handed_over)))
+            self.run(plain(OmegaConf.load(handed_over), resolve=False))
             return
         words = sys.argv[1:]
         refuse_old_overrides(words)
@@ -129,12 +129,6 @@ def part_of(composed: DictConfig, part: Part) -> DictConfig:
     for key, value in {**part.keys, "run_dir": folder, "objective.seeds": None, "objective.folds": None}.items():
         OmegaConf.update(changed, key, value)
     return changed
-
-
-def _plain(config: Any) -> Config:
-    plain = OmegaConf.to_container(config)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
 
 
 def _show_full_errors(value: str | None) -> str | None:
