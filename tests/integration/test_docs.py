@@ -40,6 +40,7 @@ NOT_HERE = (
     "logs/moved",
     "format=collect",
     "data.root=data/mine labels",
+    "left_ventricle",
     "input=DIR/images",
     "checkpoint=RUN/",
     "compare=[RUN,OTHER]",

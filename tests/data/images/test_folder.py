@@ -277,3 +277,29 @@ def test_a_file_name_that_is_no_text_is_refused(root: Path) -> None:
     shutil.copy(root / "images" / "i00.png", root / "images" / os.fsdecode(b"\xff.png"))
     with pytest.raises(ValueError, match=r"images: the file name b'\\xff\.png' is not UTF-8; rename"):
         _ = Folder(root).ids
+
+
+class TestPatients:
+    def test_the_table_names_them(self, root: Path) -> None:
+        ids = Folder(root).ids
+        (root / "patients.csv").write_text(
+            "IMAGE,patient\n" + "".join(f"{name}.png,p{i // 2}\n" for i, name in enumerate(ids))
+        )
+        data = Folder(root, test_fraction=0, fold=[0, 2])
+        assert [data.patient(name) for name in ids] == [f"p{i // 2}" for i in range(len(ids))]
+        val = data.splits()["val"]
+        assert 0 < len(val) < len(ids) and {ids[ids.index(name) ^ 1] for name in val} == {*val}
+
+    @pytest.mark.parametrize(
+        ("change", "complaint"),
+        [
+            (lambda lines: lines[:-1], "patients.csv: no patient for 1 images"),
+            (lambda lines: [*lines, lines[-1] + "x"], "another one for"),
+            (lambda lines: [*lines[:-1], lines[-1].split(",")[0] + ","], "no patient, or"),
+        ],
+    )
+    def test_invalid_tables(self, root: Path, change: Callable[[list[str]], list[str]], complaint: str) -> None:
+        lines = ["IMAGE,patient", *(f"{name}.png,p" for name in Folder(root).ids)]
+        (root / "patients.csv").write_text("\n".join(change(lines)))
+        with pytest.raises(ValueError, match=complaint):
+            Folder(root).splits()

@@ -13,7 +13,9 @@ from pydantic import Field
 from fovea.data.images.files import SUFFIXES, Exif, Window, image_files, image_size, read_image, warn_orientations
 from fovea.data.images.masks import read_mask
 from fovea.data.labels import Labels
+from fovea.data.names import Names
 from fovea.data.splits import carve, carve_fold, check_disjoint, check_fold, read_list
+from fovea.data.table import read_rows
 from fovea.runtime.bounds import NonNegativeInt, Progress
 from fovea.runtime.errors import first_few, nearest
 
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 class Folder:
     """Images in `<root>/images`, masks with the same stems in `<root>/masks`, lists of stems in `<root>/*.txt`.
+
+    `<root>/patients.csv` (`IMAGE`, `patient`) is optional; without it each image is a patient.
 
     The masks are optional, and their folder is not opened before a mask is read: training under weak labels works
     without it. The lists are optional too. Without any list a seed draws the splits. Without `train.txt` the training
@@ -124,8 +128,8 @@ class Folder:
         return splits
 
     def patient(self, image_id: str) -> str:
-        """Return the patient ID of an image; no two splits share a patient. Here each image is a patient."""
-        return image_id
+        """Return the patient ID of an image; no two splits share a patient."""
+        return self._patients.get(image_id, image_id)
 
     def image(self, image_id: str) -> np.ndarray:
         """Return an image, uint8 [H, W, channels]; ValueError if there is none or it cannot be decoded."""
@@ -203,7 +207,7 @@ class Folder:
     def without_caches(self) -> Self:
         """Return a copy without cached lists, which are long for a large folder, to send to another process."""
         light = copy(self)
-        for name in ("_images", "_masks"):
+        for name in ("_images", "_masks", "_patients"):
             vars(light).pop(name, None)
         return light
 
@@ -226,3 +230,17 @@ class Folder:
     def _masks(self) -> dict[str, Path]:
         folder = self.root / "masks"
         return image_files(folder) if folder.is_dir() else {}
+
+    @cached_property
+    def _patients(self) -> dict[str, str]:
+        path, patients = self.root / "patients.csv", dict[str, str]()
+        if not path.exists():
+            return patients
+        names = Names(self._images, path)
+        for row in read_rows(path, ("IMAGE", "patient")):
+            name, patient = (row.cells[row.columns[column]].strip() for column in ("IMAGE", "patient"))
+            if (image_id := names(name)) and (not patient or patients.setdefault(image_id, patient) != patient):
+                raise ValueError(f"{path}: line {row.line}: no patient, or another one for {name}; name one patient")
+        if missing := [image_id for image_id in self._images if image_id not in patients]:
+            raise ValueError(f"{path}: no patient for {len(missing)} images: {first_few(missing)}; add their lines")
+        return patients
