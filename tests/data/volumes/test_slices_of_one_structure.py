@@ -17,7 +17,7 @@ SIDES = (1.0, 1.0, 5.0)
 
 @pytest.fixture
 def cases(tmp_path: Path) -> Path:
-    """Two patients with two volumes of 4 slices, one more without masks; the structure is left and front, in 1 and 2."""
+    """Two patients with two volumes of 4 slices, one without masks; the structure is left and front, in 1 and 2."""
     rng = np.random.default_rng(0)
     mask = np.zeros((8, 6, 4), np.uint8)
     mask[0, 5, 1:3], mask[4:, :3, :] = 3, 1
