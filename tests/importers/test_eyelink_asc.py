@@ -16,17 +16,6 @@ def reader() -> EyelinkAsc:
     return importer("eyelink_asc")
 
 
-def test_message_without_an_image(tmp_path: Path) -> None:
-    path = exports.asc(tmp_path / "s.asc")
-    with pytest.raises(ValueError, match=r"s\.asc: no message matches format\.message=STIMULUS .*format\.name=file"):
-        importer("eyelink_asc", message=r"STIMULUS (\S+)").read(path)
-
-
-def test_eye_that_was_not_recorded(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no data of the left eye; set format\.eye=right"):
-        importer("eyelink_asc", eye="left").read(exports.asc(tmp_path / "s.asc", "R"))
-
-
 @pytest.mark.parametrize("content", ["", "hello\n", "MSG 1 !V IMGLOAD CENTER a.png\n"])
 def test_file_without_data(reader: EyelinkAsc, tmp_path: Path, content: str) -> None:
     (tmp_path / "s.asc").write_text(content)
@@ -34,47 +23,25 @@ def test_file_without_data(reader: EyelinkAsc, tmp_path: Path, content: str) -> 
         reader.read(tmp_path / "s.asc")
 
 
-def test_reads_the_size_of_the_screen(reader: EyelinkAsc, tmp_path: Path) -> None:
-    assert reader.read(exports.asc(tmp_path / "s.asc")).screen == exports.SCREEN
-
-
-def test_coordinates_start_at_the_corner_of_the_display(reader: EyelinkAsc, tmp_path: Path) -> None:
+def test_screen_positions_and_trials(reader: EyelinkAsc, tmp_path: Path) -> None:
     path = exports.asc(tmp_path / "s.asc")
-    path.write_text(path.read_text().replace("DISPLAY_COORDS 0 0 1919 1079", "DISPLAY_COORDS 10 20 1929 1099"))
-    recording = reader.read(path)
-    assert (recording.screen, recording.trials[0].x[0], recording.trials[0].y[0]) == (exports.SCREEN, 950.0, 520.0)
-
-
-def test_fixations_before_the_image_belong_to_none(reader: EyelinkAsc, tmp_path: Path) -> None:
-    recording = reader.read(exports.asc(tmp_path / "s.asc"))
-    assert [len(trial.x) for trial in recording.trials] == [3, 2] and recording.stray == 2
-    assert all(trial.start.min() > 0 for trial in recording.trials)
-
-
-def test_reads_lost_and_negative_positions(reader: EyelinkAsc, tmp_path: Path) -> None:
-    path = exports.asc(tmp_path / "s.asc")
-    path.write_text(path.read_text().replace("660.0", "   .").replace("100.0", "-31.5"))
-    first, second = reader.read(path).trials
-    assert np.isnan(first.x[1]) and second.x[1] == -31.5
+    text, late = path.read_text(), exports.FIRST + 1500  # after the END of the first trial, before the second image
+    text = text.replace("MSG\t", f"EFIX R   {late}\t{late + 99}\t99\t 1.0\t 1.0\t 1\nMSG\t", 1)
+    text = text.replace("660.0", "   .").replace("100.0", "-31.5")
+    for corner, far, shift in (("0 0", "1919 1079", 0), ("10 20", "1929 1099", 10)):
+        path.write_text(text.replace("DISPLAY_COORDS 0 0 1919 1079", f"DISPLAY_COORDS {corner} {far}"))
+        recording = reader.read(path)
+        first, second = recording.trials
+        assert recording.screen == exports.SCREEN and recording.stray == 3  # before and after the images
+        assert (len(first.x), len(second.x)) == (3, 2) and min(first.start.min(), second.start.min()) > 0
+        assert (first.x[0], first.y[0]) == (960.0 - shift, 540.0 - 2 * shift)
+        assert np.isnan(first.x[1]) and second.x[1] == -31.5 - shift
 
 
 def test_the_recorded_eyes_may_change(reader: EyelinkAsc, tmp_path: Path) -> None:
-    lines = [
-        "MSG\t95 TRIALID a.png",
-        "START\t100",
-        "SAMPLES\tGAZE\tRIGHT",
-        "100 5 6 7 ...",
-        "102 5 6 7 ...",
-        "END\t110",
-    ]
-    lines += [
-        "MSG\t195 TRIALID b.png",
-        "START\t200",
-        "SAMPLES\tGAZE\tLEFT\tRIGHT",
-        "200 1 2 3 5 6 7 ...",
-        "202 . . 0 5 6 7",
-    ]
-    (tmp_path / "s.asc").write_text("\n".join(lines))
+    text = "MSG\t95 TRIALID a.png\nSTART\t100\nSAMPLES\tGAZE\tRIGHT\n100 5 6 7 ...\n102 5 6 7 ...\nEND\t110\n"
+    text += "MSG\t195 TRIALID b.png\nSTART\t200\nSAMPLES\tGAZE\tLEFT\tRIGHT\n200 1 2 3 5 6 7 ...\n202 . . 0 5 6 7"
+    (tmp_path / "s.asc").write_text(text)
     first, second = reader.read(tmp_path / "s.asc").trials
     assert (first.x.tolist(), second.x.tolist(), second.pupil.tolist()) == ([5, 5], [3, 5], [5, 3.5])
     assert importer("eyelink_asc", eye="right").read(tmp_path / "s.asc").trials[1].x.tolist() == [5, 5]
@@ -87,16 +54,17 @@ def test_keeps_fixations_of_one_eye(reader: EyelinkAsc, tmp_path: Path) -> None:
     assert reader.read(path).trials[0].x.tolist() == [960.0, 656.0, 1260.0]
 
 
-def test_trial_ends_with_its_recording(reader: EyelinkAsc, tmp_path: Path) -> None:
-    path = exports.asc(tmp_path / "s.asc")
-    late = exports.FIRST + 1500  # after the END of the first trial, before the second image
-    path.write_text(path.read_text().replace("MSG\t", f"EFIX R   {late}\t{late + 99}\t99\t 1.0\t 1.0\t 1\nMSG\t", 1))
-    assert [len(trial.x) for trial in reader.read(path).trials] == [3, 2]
-
-
 @pytest.mark.parametrize(
-    ("key", "value"), [("name", "colum"), ("eye", "third"), ("message", "["), ("message", "TRIALID")]
+    ("keys", "message"),
+    [
+        ({"name": "colum"}, "name must "),
+        ({"eye": "third"}, "eye must "),
+        ({"message": "["}, "message must "),
+        ({"message": "TRIALID"}, "message must "),
+        ({"message": r"STIMULUS (\S+)"}, r"s\.asc: no message matches format\.message=STIMULUS .*format\.name=file"),
+        ({"eye": "left"}, r"no data of the left eye; set format\.eye=right"),
+    ],
 )
-def test_refuses_invalid_keys(key: str, value: str) -> None:
-    with pytest.raises(ValueError, match=rf"{key} must "):
-        importer("eyelink_asc", **{key: value})
+def test_keys_that_do_not_fit_are_refused(keys: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        importer("eyelink_asc", **keys).read(exports.asc(tmp_path / "s.asc", "R"))

@@ -46,7 +46,7 @@ def job(root: Path, tmp_path: Path) -> ImportRequest:
 IMPORT = Maps(["gaze", "."])
 
 
-def test_png_keeps_its_values(job: ImportRequest) -> None:
+def test_png_keeps_its_values_and_names_its_source(job: ImportRequest, root: Path, tmp_path: Path) -> None:
     result = IMPORT(job)
     store = Store(job.out)
     store.check(HEATMAPS)
@@ -54,25 +54,18 @@ def test_png_keeps_its_values(job: ImportRequest) -> None:
     np.testing.assert_allclose(store.read("c"), ramp() / 255, atol=1 / 65535)
     assert result.lines == [f"6 maps in {job.out}"]
     assert not result.failures and not result.warnings
-
-
-def test_manifest_names_the_source(job: ImportRequest, root: Path) -> None:
-    IMPORT(job)
     manifest = json.loads((job.out / "manifest.json").read_text())
     assert manifest["imported"] == {"format": "maps", "folder": "heatmap"}
-    assert (
-        manifest["images"]["a"]["source_sha256"]
-        == hashlib.sha256((root / "gaze/heatmap/a.png").read_bytes()).hexdigest()
-    )
+    digest = hashlib.sha256((root / "gaze/heatmap/a.png").read_bytes()).hexdigest()
+    assert manifest["images"]["a"]["source_sha256"] == digest
     assert manifest["images"]["a"]["above_half"] == pytest.approx(0.5, abs=0.01)
     assert str(root) not in json.dumps(manifest)
-
-
-def test_equal_folders_give_equal_bytes(job: ImportRequest, tmp_path: Path) -> None:
-    IMPORT(job)
-    IMPORT(replace(job, out=tmp_path / "again"))
-    for file in ("manifest.json", "maps/a.png"):
-        assert (job.out / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
+    (root / "gaze" / "heatmap").rename(root / "mine")  # a folder of any name
+    Image.fromarray(ramp()).save(root / "mine" / "stray.png")
+    again = IMPORT(replace(job, source=root / "mine", out=tmp_path / "again"))
+    assert again.warnings == ["1 maps belong to no image of data.root and are left out: stray"]
+    assert (job.out / "maps/a.png").read_bytes() == (tmp_path / "again/maps/a.png").read_bytes()
+    assert json.loads((tmp_path / "again/manifest.json").read_text())["images"] == manifest["images"]
 
 
 def test_refine_chooses_the_folder(job: ImportRequest) -> None:
@@ -97,11 +90,6 @@ def test_refuses_other_parameters(job: ImportRequest, root: Path, source: str, p
     assert not job.out.exists()
 
 
-def test_folder_of_any_name(job: ImportRequest, root: Path) -> None:
-    IMPORT(replace(job, source=(root / "gaze" / "heatmap").rename(root / "mine")))
-    assert len(Store(job.out).ids) == 6
-
-
 def test_missing_maps_of_train_and_val_are_failures(job: ImportRequest, root: Path) -> None:
     for name in "bf":
         (root / "gaze" / "heatmap" / f"{name}.png").unlink()
@@ -112,31 +100,21 @@ def test_missing_maps_of_train_and_val_are_failures(job: ImportRequest, root: Pa
 
 
 def test_damaged_maps_are_failures(job: ImportRequest, root: Path) -> None:
-    Image.fromarray(ramp((9, 8))).save(root / "gaze" / "heatmap" / "a.png")
+    small = ramp((9, 8))
+    Image.fromarray(small).save(root / "gaze" / "heatmap" / "a.png")
     (root / "gaze" / "heatmap" / "b.png").write_bytes(b"no image")
     result = IMPORT(job)
     assert result.failures["a"] == "a.png is 8 x 9 pixels, but the image is 60 x 40"
     assert result.failures["b"].startswith("cannot decode b.png")
     assert Store(job.out).ids == list("cdef")
-
-
-def test_no_usable_map_leaves_no_store(job: ImportRequest, root: Path) -> None:
     for path in (root / "gaze" / "heatmap").iterdir():
-        Image.fromarray(ramp((9, 8))).save(path)
+        Image.fromarray(small).save(path)
+    other = replace(job, out=job.out.with_name("other"))
     with pytest.raises(ValueError, match=r"none of 6 maps can be used; the first: a\.png is 8 x 9"):
-        IMPORT(job)
-    assert not (job.out / "manifest.json").exists()
-
-
-def test_warns_of_maps_without_image(job: ImportRequest, root: Path) -> None:
-    Image.fromarray(ramp()).save(root / "gaze" / "heatmap" / "stray.png")
-    assert IMPORT(job).warnings == ["1 maps belong to no image of data.root and are left out: stray"]
-    assert "stray" not in Store(job.out).ids
-
-
-def test_needs_data_root(job: ImportRequest) -> None:
+        IMPORT(other)
+    assert not (other.out / "manifest.json").exists()
     with pytest.raises(ValueError, match=r"data\.root is not set"):
-        IMPORT(replace(job, dataset=None))
+        IMPORT(replace(other, dataset=None))
 
 
 def test_keeps_a_store_of_other_parameters(job: ImportRequest) -> None:

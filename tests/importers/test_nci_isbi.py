@@ -71,20 +71,16 @@ def run(raw: Path) -> tuple[ImportResult, Path]:
     return NciIsbiRaw()(ImportRequest(raw, raw.parent / "out")), raw.parent / "out"
 
 
-def test_matches_by_instance_number(raw: Path) -> None:
+def test_slices_with_prostate_are_matched_by_instance_number(raw: Path) -> None:
     _, out = run(raw)
     for number in (1, 2, 3, 4):
         path = out / "images" / f"{CASE}_{number}.dcm"
         assert pydicom.dcmread(path).InstanceNumber == number
         mask = read_mask(out / "masks" / f"{CASE}_{number}.png")
         assert np.argwhere(mask).tolist() == [[number - 1, 3], [number - 1, 4]]
-
-
-def test_leaves_out_slices_without_prostate(raw: Path) -> None:
-    _, out = run(raw)
     expected = {*(f"{CASE}_{number}" for number in (1, 2, 3, 4)), f"{OTHER}_1", f"{OTHER}_2"}
-    assert {path.stem for path in (out / "images").iterdir()} == expected
-    assert {path.stem for path in (out / "masks").iterdir()} == expected
+    for folder in ("images", "masks"):
+        assert {path.stem for path in (out / folder).iterdir()} == expected
 
 
 def test_lists_are_limited_to_the_slices(tmp_path: Path) -> None:
@@ -99,12 +95,14 @@ def test_lists_are_limited_to_the_slices(tmp_path: Path) -> None:
     NciIsbi(out).check(train + test, masks=True)
 
 
-def test_warns_of_a_mask_with_fewer_slices(raw: Path) -> None:
+def test_warns_of_slices_without_mask(raw: Path) -> None:
     write_case(raw, "ProstateDx-01-0055", [1, 2, 3, 4], depth=3)
     result, out = run(raw)
-    assert result.warnings == ["left out ProstateDx-01-0055: 4 DICOM slices, but ProstateDx-01-0055.nrrd has 3"]
-    assert not result.failures
-    assert not list(out.glob("*/ProstateDx*"))
+    fewer = "left out ProstateDx-01-0055: 4 DICOM slices, but ProstateDx-01-0055.nrrd has 3"
+    assert result.warnings == [fewer]
+    assert not result.failures and not list(out.glob("*/ProstateDx*"))
+    next(raw.glob(f"**/{CASE}.nrrd")).unlink()
+    assert {*run(raw)[0].warnings} == {fewer, f"1 cases have a DICOM series and no mask: {CASE}"}
 
 
 @pytest.mark.parametrize(
@@ -124,28 +122,6 @@ def test_bad_series_is_a_failure(raw: Path, numbers: list[int | None], message: 
     assert len(list((out / "images").iterdir())) == 6 and not list(out.glob("*/ProstateDx*"))
 
 
-def test_mask_of_another_size(raw: Path) -> None:
-    write_dicom(next(raw.glob(f"**/{CASE}/**/1-01.dcm")), 5, (ROWS + 2, COLUMNS))
-    result, _ = run(raw)
-    assert f"{CASE}.nrrd is 10 x 12 pixels, but 1-01.dcm is 10 x 14; replace one" in result.failures[CASE]
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"hello", b"NRRD0005\ntype: uint8\ndimension: 3\nsizes: 9 9 9\nencoding: gzip\n\nx"]
-)
-def test_damaged_mask(raw: Path, content: bytes) -> None:
-    next(raw.glob(f"**/{CASE}.nrrd")).write_bytes(content)
-    result, _ = run(raw)
-    assert f"{CASE}.nrrd: not an NRRD file, or damaged" in result.failures[CASE]
-
-
-def test_refuses_detached_pixels(raw: Path) -> None:
-    header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 10 12 5\nencoding: raw\ndata file: ../../../secret\n"
-    next(raw.glob(f"**/{CASE}.nrrd")).write_text(header)
-    result, _ = run(raw)
-    assert "its pixels are in another file" in result.failures[CASE]
-
-
 @pytest.mark.parametrize(("case", "location"), [(CASE, "../../../../etc"), ("../../x", "."), (CASE, "/etc")])
 def test_refuses_paths_outside_the_download(raw: Path, case: str, location: str) -> None:
     table = next(raw.glob("*Training/*/metadata.csv"))
@@ -155,22 +131,36 @@ def test_refuses_paths_outside_the_download(raw: Path, case: str, location: str)
     assert not (raw.parent / "out").exists()
 
 
-def test_never_writes_into_a_foreign_folder(raw: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not an NRRD file, or damaged"),
+        (b"hello", "not an NRRD file, or damaged"),
+        (b"NRRD0005\ntype: uint8\ndimension: 3\nsizes: 9 9 9\nencoding: gzip\n\nx", "not an NRRD file, or damaged"),
+        (
+            b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 10 12 5\nencoding: raw\ndata file: ../../../secret\n",
+            "its pixels are in another file",
+        ),
+        (None, " is 10 x 12 pixels, but 1-01.dcm is 10 x 14; replace one"),
+    ],
+)
+def test_damaged_mask_or_one_of_another_size_is_a_failure(raw: Path, content: bytes | None, message: str) -> None:
+    if content is None:
+        write_dicom(next(raw.glob(f"**/{CASE}/**/1-01.dcm")), 5, (ROWS + 2, COLUMNS))
+    else:
+        next(raw.glob(f"**/{CASE}.nrrd")).write_bytes(content)
+    failure = run(raw)[0].failures[CASE]
+    assert f"{CASE}.nrrd" in failure and message in failure
+
+
+def test_never_writes_into_a_foreign_folder(raw: Path, tmp_path: Path) -> None:
     run(raw)
     run(raw)
     (raw.parent / "out" / ".fovea-import").unlink()
     with pytest.raises(ValueError, match=r"out: .*out has images, which fovea-import did not write"):
         run(raw)
-
-
-def test_folder_without_download(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"source: no metadata\.csv below"):
         run(tmp_path / "nowhere")
-
-
-def test_warns_of_a_series_without_mask(raw: Path) -> None:
-    next(raw.glob(f"**/{CASE}.nrrd")).unlink()
-    assert run(raw)[0].warnings == [f"1 cases have a DICOM series and no mask: {CASE}"]
 
 
 def test_real_download(real_data: Path, tmp_path: Path) -> None:
