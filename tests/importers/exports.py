@@ -17,13 +17,10 @@ PAUSE = 1000  # ms between trials
 FIRST = 5_000_000  # of the tracker's clock, ms
 
 
-ON_SURFACE = (
-    "world_timestamp,world_index,fixation_id,start_timestamp,duration,dispersion,"
-    "norm_pos_x,norm_pos_y,x_scaled,y_scaled,on_surf"
-)
-IN_THE_WORLD = (
-    "id,start_timestamp,duration,start_frame_index,end_frame_index,norm_pos_x,norm_pos_y,dispersion,confidence,method"
-)
+ON_SURFACE = "world_timestamp,world_index,fixation_id,start_timestamp,duration,dispersion,norm_pos_x,norm_pos_y"
+ON_SURFACE += ",x_scaled,y_scaled,on_surf"
+IN_THE_WORLD = "id,start_timestamp,duration,start_frame_index,end_frame_index,norm_pos_x,norm_pos_y,dispersion"
+IN_THE_WORLD += ",confidence,method"
 
 
 def expected() -> list[tuple[str, float, float, int, int]]:
@@ -100,19 +97,10 @@ def asc(path: Path, eyes: str = "R", events: bool = True, image: Callable[[str],
 def tobii(path: Path, events: bool = True, decimal: str = ".", unit: str = "us", encoding: str = "utf-8") -> Path:
     """Tobii Pro Lab's data export, a row a sample."""
     scale, mark = {"ms": (1, " [ms]"), "us": (1000, " [μs]")}[unit]
-    header = [
-        "Recording timestamp" + mark,
-        "Sensor",
-        "Participant name",
-        "Presented Stimulus name",
-        "Gaze point X [DACS px]",
-        "Gaze point Y [DACS px]",
-        "Gaze point X [MCS px]",
-        "Eye movement type",
-        "Gaze event duration [ms]",
-        "Fixation point X [DACS px]",
-        "Fixation point Y [DACS px]",
-    ]
+    header = [f"Recording timestamp{mark}", "Sensor", "Participant name", "Presented Stimulus name"]
+    header += [f"Gaze point {axis}" for axis in ("X [DACS px]", "Y [DACS px]", "X [MCS px]")]
+    header += ["Eye movement type", "Gaze event duration [ms]", "Fixation point X [DACS px]"]
+    header += ["Fixation point Y [DACS px]"]
     rows = []
     for image, onset, fixations in trials():
         for time, x, y in samples(fixations, step=4):
@@ -123,9 +111,7 @@ def tobii(path: Path, events: bool = True, decimal: str = ".", unit: str = "us",
             rows.append([(onset - FIRST + time) * scale, "Eye Tracker", "P01", image, *gaze, "77.0", *found])
             if time % 40 == 0:
                 rows.append([(onset - FIRST + time) * scale + 1, "Mouse", "P01", "", *[""] * 7])
-        rows.append(
-            [(onset - FIRST + time + 4) * scale, "Eye Tracker", "P01", "", "", "", "", "", "", "", ""]
-        )  # between two stimuli
+        rows.append([(onset - FIRST + time + 4) * scale, "Eye Tracker", "P01", *[""] * 8])  # between two stimuli
     text = "\n".join(
         "\t".join(str(cell).replace(".", decimal) if at != 3 else cell for at, cell in enumerate(row)) for row in rows
     )
@@ -154,13 +140,10 @@ def pupil(folder: Path, surface: bool = True, events: bool = True) -> Path:
         if not events:
             header = "gaze_timestamp,world_index,confidence,norm_pos_x,norm_pos_y"
             rows = [
-                [
-                    f"{(onset + time) / 1000:.6f}",
-                    0,
-                    0.1 if np.isnan(x) else 0.98,
-                    *((0.5, 0.5) if np.isnan(x) else ((x - left) / width, 1 - (y - top) / height)),
-                ]
-                for time, x, y in samples(fixations, step=8)
+                [f"{(onset + at) / 1000:.6f}", 0, 0.98, (x - left) / width, 1 - (y - top) / height]
+                if x == x
+                else [f"{(onset + at) / 1000:.6f}", 0, 0.1, 0.5, 0.5]
+                for at, x, y in samples(fixations, step=8)
             ]
         name = f"{'fixations' if events else 'gaze_positions'}{f'_on_surface_{image}' if surface else ''}.csv"
         (where / name).write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")

@@ -52,12 +52,10 @@ class TestObservers:
         imported("pupil", tmp_path / "s")
         assert found(tmp_path) == [("a", "1", "ann"), ("a", "1", "ben")]
 
-    def test_refuses_two_in_one_trial(self, imported: Import, tmp_path: Path) -> None:
+    def test_refuses_two_in_one_trial_and_a_clock_that_goes_back(self, imported: Import, tmp_path: Path) -> None:
         source = write(tmp_path / "s.csv", "a,500,1,0,200", "a,600,200,300,200", "a,700,100,0,220", "a,800,2,310,200")
         with pytest.raises(ValueError, match=r"last longer than their trial.*format\.columns\.observer"):
             imported("generic", source, **TIMES)
-
-    def test_refuses_a_clock_that_goes_back(self, imported: Import, tmp_path: Path) -> None:
         source = write(tmp_path / "s.csv", "a,500,1,100,200", "a,600,200,5300,200", "a,700,100,100,220")
         with pytest.raises(ValueError, match=r"the time goes back, so the table has several recordings"):
             imported("generic", source, clock="device", **TIMES)
@@ -78,11 +76,6 @@ class TestObservers:
 
 
 class TestFiles:
-    def test_never_replaces_the_source(self, tmp_path: Path) -> None:
-        source = write(tmp_path / "s.csv", "a,500,300,0,200")
-        with pytest.raises(ValueError, match=r"out: .*s\.csv is the source"):
-            ImportRequest(source, tmp_path / "." / "s.csv")
-
     def test_names_the_files_that_are_there(self, imported: Import, tmp_path: Path) -> None:
         write(tmp_path / "recordings" / "s.edf")
         with pytest.raises(ValueError, match=r"recording does not exist, the nearest are recordings;"):
@@ -92,8 +85,10 @@ class TestFiles:
 
     def test_replaces_only_its_own_table(self, imported: Import, tmp_path: Path) -> None:
         source, out = write(tmp_path / "s.csv", "a,500,300,0,200"), tmp_path / "out.csv"
-        imported("generic", source)
-        imported("generic", source)
+        with pytest.raises(ValueError, match=r"out: .*s\.csv is the source"):
+            ImportRequest(source, tmp_path / "." / "s.csv")
+        for read in (source, source, tmp_path, tmp_path):  # a folder, without the table that was written into it
+            assert len(imported("generic", read)[0]) == 1
         with out.open("a") as file:
             csv.writer(file).writerow(["b", 1, 0.5, 0.5, 100])
         for _ in range(2):
@@ -102,11 +97,6 @@ class TestFiles:
             ):
                 imported("generic", source)
             (tmp_path / "out.import.json").unlink(missing_ok=True)
-
-    def test_does_not_read_its_own_table(self, imported: Import, tmp_path: Path) -> None:
-        write(tmp_path / "s.csv", "a,500,300,0,200")
-        for _ in range(2):
-            assert len(imported("generic", tmp_path)[0]) == 1
 
 
 class TestValidation:

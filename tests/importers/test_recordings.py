@@ -9,7 +9,7 @@ import pytest
 from fovea.importers.recordings.geometry import Place, Screen
 
 from . import exports
-from .conftest import Import, detection, rows
+from .conftest import Import, detection
 
 NONE = Screen()
 NAMES = {"image": "picture", "x": "gx", "y": "gy", "start": "t", "duration": "ms"}
@@ -67,16 +67,6 @@ class TestFixations:
         assert result.lines[0].startswith("5 fixations on 2 images (1 off the image, 0 without a position)")
         assert not result.failures
 
-    def test_two_observers_of_an_image(self, imported: Import, tmp_path: Path) -> None:
-        folder = tmp_path / "s"
-        folder.mkdir()
-        exports.asc(folder / "one.asc", "R")
-        exports.asc(folder / "two.asc", "L")
-        imported("eyelink_asc", folder)
-        table = rows(tmp_path / "out.csv")
-        found = [(row["CURRENT_FIX_INDEX"], row["observer"]) for row in table if row["IMAGE"] == "a.png"]
-        assert found == [(index, name) for name in ("one", "two") for index in "123"]
-
 
 class TestSamples:
     @pytest.mark.parametrize("method", ["idt", "ivt"])
@@ -101,9 +91,6 @@ class TestSamples:
         strict = detection(dispersion=0.001)  # about a twentieth of the noise, half a pixel to each side
         with pytest.raises(ValueError, match="no fixation"):
             imported("eyelink_asc", source, screen=near, found_by=strict)
-
-    def test_degrees_need_the_geometry(self, imported: Import, tmp_path: Path) -> None:
-        pytest.importorskip("pymovements")
         with pytest.raises(ValueError, match=r"screen\.width_cm, screen\.height_cm and screen\.distance_cm"):
             imported("tobii", exports.tobii(tmp_path / "s.tsv", events=False))
 
@@ -126,20 +113,18 @@ class TestPlace:
         assert table[1][1:3] == pytest.approx(((660 - 660) / 600, (340 - 340) / 400), abs=1e-6)
 
     @pytest.mark.parametrize(
-        ("screen", "place", "message"),
+        ("screen", "place", "images", "message"),
         [
-            (NONE, Place(fit="contain"), r"screen\.width and screen\.height are not set"),
-            (NONE, Place(), r"the place of the image is not set: add image\.left"),
+            (NONE, Place(fit="contain"), True, r"screen\.width and screen\.height are not set"),
+            (NONE, Place(), True, r"the place of the image is not set: add image\.left"),
+            (Screen(*exports.SCREEN), Place(fit="contain"), False, "fit=contain needs the size .*: add data.root"),
         ],
     )
-    def test_missing_geometry(self, imported: Import, dataset, tmp_path: Path, screen, place, message: str) -> None:
+    def test_missing_geometry(self, imported: Import, dataset, tmp_path: Path, screen, place, images, message) -> None:
+        source = exports.tobii(tmp_path / "s.tsv")
         with pytest.raises(ValueError, match=message):
-            imported("tobii", exports.tobii(tmp_path / "s.tsv"), screen=screen, place=place, dataset=dataset)
+            imported("tobii", source, screen=screen, place=place, dataset=dataset if images else None)
         assert not (tmp_path / "out.csv").exists()
-
-    def test_contain_needs_the_images(self, imported: Import, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r"fit=contain needs the size of each image: add data\.root"):
-            imported("tobii", exports.tobii(tmp_path / "s.tsv"), place=Place(fit="contain"))
 
 
 class TestSource:
@@ -175,12 +160,6 @@ class TestSource:
         (folder / "notes.md").write_text("x")
         assert f"1 files in {folder} are not read: notes.md" in imported("pupil", folder)[1].warnings
 
-    def test_never_replaces_another_file(self, imported: Import, tmp_path: Path) -> None:
-        source = exports.asc(tmp_path / "s.asc")
-        (tmp_path / "out.csv").write_bytes(source.read_bytes())
-        with pytest.raises(ValueError, match=r"out: .*out\.csv exists, and fovea-import did not write it"):
-            imported("eyelink_asc", source)
-
     def test_hostile_name_is_only_a_name(self, imported: Import, tmp_path: Path) -> None:
         for image in ("../../x.png", "..\\..\\x.png", "/etc/x.png", "C:\\x.png"):
             table, _ = imported("eyelink_asc", exports.asc(tmp_path / "s.asc", image=lambda _, name=image: name))
@@ -189,22 +168,18 @@ class TestSource:
 
     @pytest.mark.parametrize("name", ["eyelink_asc", "tobii", "generic", "pupil"])
     def test_name_from_the_file(self, imported: Import, tmp_path: Path, name: str) -> None:
-        keys = {
-            "generic": {"columns": NAMES, "unit": "px", "where": {"picture": "a.*"}},
-            "pupil": {"file": r"surface_(.)\."},
-        }.get(name, {})
-        made = {
-            "eyelink_asc": lambda: exports.asc(tmp_path / "case.7.asc"),
-            "tobii": lambda: exports.tobii(tmp_path / "case.7.tsv"),
-            "generic": lambda: exports.generic(tmp_path / "case.7.csv"),
-            "pupil": lambda: exports.pupil(tmp_path / "s"),
-        }
-        table, _ = imported(name, made[name](), name="file", **keys)
+        keys, source = {}, tmp_path / "case.7"
+        if name == "generic":
+            keys = {"columns": NAMES, "unit": "px", "where": {"picture": "a.*"}}
+        elif name == "pupil":
+            keys = {"file": r"surface_(.)\."}
+        write = {"eyelink_asc": exports.asc, "tobii": exports.tobii, "generic": exports.generic, "pupil": exports.pupil}
+        suffix = {"eyelink_asc": ".7.asc", "tobii": ".7.tsv", "generic": ".7.csv", "pupil": ""}[name]
+        table, _ = imported(name, write[name](source.with_suffix(suffix)), name="file", **keys)
         assert {row[0] for row in table} == ({"a", "b"} if name == "pupil" else {"case.7"})
-
-    def test_file_without_a_name(self, imported: Import, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r"format\.file=case_.* finds no image name"):
-            imported("tobii", exports.tobii(tmp_path / "s.tsv"), name="file", file=r"case_(\d+)")
+        if name == "tobii":
+            with pytest.raises(ValueError, match=r"format\.file=case_.* finds no image name"):
+                imported(name, source.with_suffix(suffix), name="file", file=r"case_(\d+)")
 
 
 class TestTable:
@@ -214,41 +189,37 @@ class TestTable:
         with pytest.raises(ValueError, match=r"s\.csv: "):
             imported("generic", tmp_path / "s.csv", columns=NAMES)
 
-    @pytest.mark.parametrize(("unit", "set_unit", "fix"), [("px", "fraction", "px"), ("screen", "px", "fraction")])
-    def test_refuses_another_unit(self, imported: Import, tmp_path: Path, unit: str, set_unit: str, fix: str) -> None:
-        source = exports.generic(tmp_path / "s.csv", unit)
-        with pytest.raises(ValueError, match=rf"s\.csv: .* above 1, .* set format\.unit={fix}"):
-            imported("generic", source, columns=NAMES, unit=set_unit)
-
-    def test_names_the_line_of_a_text(self, imported: Import, tmp_path: Path) -> None:
-        path = exports.generic(tmp_path / "s.csv")
-        path.write_text(path.read_text().replace("660.0", "left"))
-        with pytest.raises(ValueError, match=r"s\.csv: line 3, column gx: 'left' is not a number"):
-            imported("generic", path, columns=NAMES)
-
-    def test_refuses_long_rows(self, imported: Import, tmp_path: Path) -> None:
-        path = exports.generic(tmp_path / "s.csv")
-        path.write_text(path.read_text().replace("660.0", "660,0"))
-        with pytest.raises(ValueError, match=r"s\.csv: line 3 has 6 cells, but the header has 5"):
-            imported("generic", path, columns=NAMES)
-
     @pytest.mark.parametrize(
-        ("name", "columns", "message"),
+        ("columns", "message"),
         [
-            (
-                "generic",
-                {**NAMES, "image": "image"},
-                r"no column image; it has picture, gx.*; set format\.columns\.image",
-            ),
-            ("generic", {**NAMES, "image": "pictures"}, "no column pictures; the nearest are picture"),
-            ("generic", {**NAMES, "duration": "length"}, r"no column length.*; set format\.columns\.duration"),
-            ("tobii", {"image": "Stimulus"}, r"no column Stimulus.*; set format\.columns\.image"),
+            ({**NAMES, "image": "image"}, r"no column image; it has picture, gx.*; set format\.columns\.image"),
+            ({**NAMES, "image": "pictures"}, "no column pictures; the nearest are picture"),
+            ({**NAMES, "duration": "length"}, r"no column length.*; set format\.columns\.duration"),
+            ({"picture": "x"}, r"columns\.picture is not a column"),
         ],
     )
-    def test_names_the_missing_column(self, imported: Import, tmp_path: Path, name: str, columns, message: str) -> None:
-        source = {"generic": exports.generic, "tobii": exports.tobii}[name](tmp_path / "s.csv")
+    def test_names_the_missing_column(self, imported: Import, tmp_path: Path, columns: dict, message: str) -> None:
         with pytest.raises(ValueError, match=message):
-            imported(name, source, columns=columns)
+            imported("generic", exports.generic(tmp_path / "s.csv"), columns=columns)
+        with pytest.raises(ValueError, match=r"no column Stimulus.*; set format\.columns\.image"):
+            imported("tobii", exports.tobii(tmp_path / "s.tsv"), columns={"image": "Stimulus"})
+
+    @pytest.mark.parametrize(
+        ("written", "cell", "unit", "message"),
+        [
+            ("px", "660.0", "fraction", r"above 1, .* set format\.unit=px"),
+            ("screen", "660.0", "px", r"above 1, .* set format\.unit=fraction"),
+            ("px", "left", "px", "line 3, column gx: 'left' is not a number"),
+            ("px", "660,0", "px", "line 3 has 6 cells, but the header has 5"),
+        ],
+    )
+    def test_refuses_damaged_cells_and_another_unit(
+        self, imported: Import, tmp_path: Path, written: str, cell: str, unit: str, message: str
+    ) -> None:
+        path = exports.generic(tmp_path / "s.csv", written)
+        path.write_text(path.read_text().replace("660.0", cell))
+        with pytest.raises(ValueError, match=rf"s\.csv: .*{message}"):
+            imported("generic", path, columns=NAMES, unit=unit)
 
     def test_rows_that_match(self, imported: Import, tmp_path: Path) -> None:
         source = exports.generic(tmp_path / "s.csv")
@@ -264,7 +235,3 @@ class TestTable:
             with pytest.raises(ValueError, match=message):
                 imported("generic", source, columns=NAMES, **{name: keys})
             imported("generic", source, columns=NAMES, optional=[*keys], **{name: keys})
-
-    def test_refuses_unknown_columns(self, imported: Import, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r"columns\.picture is not a column"):
-            imported("generic", exports.generic(tmp_path / "s.csv"), columns={"picture": "x"})
