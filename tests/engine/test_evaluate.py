@@ -14,6 +14,7 @@ from fovea.data.images.files import image_files
 from fovea.data.images.folder import Folder
 from fovea.data.images.predict import FromPixels, predict
 from fovea.data.images.source import Images
+from fovea.data.predictions import PredictRequest
 from fovea.data.source import Split
 from fovea.engine.evaluate import Evaluation, evaluate
 from fovea.metrics.summary import Scoring
@@ -157,11 +158,14 @@ def test_predictions_have_native_size_and_skip_bad_images(root: Path, tmp_path: 
     data = {
         "dataset": {"_target_": "fovea.data.images.folder.Folder"},
         "channels": 3,
+        "classes": 1,
         "size": 32,
         "normalize": {"_target_": "albumentations.Normalize"},
     }
     out = tmp_path / "out"
-    _, failures = predict(data, FromPixels(data, Brightness(), torch.device("cpu")), root / "images", out)
+    _, failures = predict(
+        data, FromPixels(data, Brightness(), torch.device("cpu")), PredictRequest(root / "images", out)
+    )
     assert list(failures) == ["bad"]
     assert "bad.png" in failures["bad"]
     for name in ("i0", "i1", "i2"):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import fovea
+from fovea.data.predictions import PredictRequest
 from fovea.data.volumes.source import Volumes
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "before_the_move" / "volumes.ckpt"
@@ -44,7 +45,7 @@ def test_files_arrays_and_the_command_agree(model, case: dict[str, Path], tmp_pa
 
     module, config = load(REFERENCE, torch.device("cpu"))
     folder = next(iter(case.values())).parent
-    Volumes.predict(config["data"], module, folder, tmp_path, torch.device("cpu"))
+    Volumes.predict(config["data"], module, torch.device("cpu"), PredictRequest(folder, tmp_path))
     written = nib.load(tmp_path / "masks" / f"c_{model.modalities[0]}.nii.gz")
     np.testing.assert_array_equal(np.asarray(nib.as_closest_canonical(written).dataobj), found.mask)
 

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fovea.runtime.app import Config, command
 from fovea.runtime.errors import first_few
@@ -10,33 +10,30 @@ from fovea.runtime.errors import first_few
 if TYPE_CHECKING:
     import torch
 
+    from fovea.data.predictions import PredictRequest
+
 log = logging.getLogger(__name__)
 
 
 @command("predict")
 def main(config: Config) -> None:
-    """Write masks, and pictures of them, into `out` for every image of `input`."""
-    from fovea.data.predictions import refuse_overlap
+    """Write masks, pictures of them and a table of their figures into `out` for every image of `input`."""
+    from fovea.data.predictions import OPTIONS, PredictRequest, refuse_overlap
+    from fovea.runtime.bounds import check
 
     source, out = (Path(str(config[key])).expanduser() for key in ("input", "out"))
     if not source.exists():
         raise ValueError(f"input: no such file or folder {source}; give an image or a folder of images")
     refuse_overlap(source, out)
+    options = {key: config[key] for key in OPTIONS}
+    check(PredictRequest, options, "")
     from fovea.engine.export.read import SUFFIXES
     from fovea.runtime.processes import pick
 
-    checkpoint, device = Path(config["checkpoint"]), pick(config["device"])
-    if checkpoint.suffix.lower() in SUFFIXES:
-        count, failures = predict_exported(config, checkpoint, source, out, device)
-    else:
-        from fovea.engine.checkpoint import load
-        from fovea.runtime.config import instantiate, locate
-
-        module, trained_with = load(checkpoint, device)
-        data = trained_with["data"]
-        module = instantiate(config["tta"], "tta")(module)
-        kind = locate(data["_target_"], "checkpoint: data._target_")
-        count, failures = kind.predict(data, module, source, out, device)
+    checkpoint, device = Path(config["checkpoint"]).expanduser(), pick(config["device"])
+    run = _exported if checkpoint.suffix.lower() in SUFFIXES else _trained
+    request = PredictRequest(source, out, {"tta": config["tta"]["axes"]}, **options)
+    count, failures = run(checkpoint, device, config["tta"], request)
     log.info("%d masks in %s", count - len(failures), out)
     if failures:
         raise ValueError(
@@ -44,17 +41,31 @@ def main(config: Config) -> None:
         )
 
 
-def predict_exported(
-    config: Config, checkpoint: Path, source: Path, out: Path, device: "torch.device"
+def _trained(
+    checkpoint: Path, device: "torch.device", tta: Any, request: "PredictRequest"
 ) -> tuple[int, dict[str, str]]:
-    """Predict with a file of `fovea-export`; see `fovea.data.source.Source.predict`."""
+    """Predict with a checkpoint; see `fovea.data.source.Source.predict`."""
+    from fovea.engine.checkpoint import load
+    from fovea.runtime.config import instantiate, locate
+
+    module, trained_with = load(checkpoint, device)
+    data = trained_with["data"]
+    kind = locate(data["_target_"], "checkpoint: data._target_")
+    count, failures = kind.predict(data, instantiate(tta, "tta")(module), device, request.made_by(checkpoint))
+    return count, failures
+
+
+def _exported(
+    checkpoint: Path, device: "torch.device", tta: Any, request: "PredictRequest"
+) -> tuple[int, dict[str, str]]:
+    """Predict with a file of `fovea-export`."""
     from fovea.data.images.predict import predict
     from fovea.engine.export.read import read_exported
 
-    if config["tta"]["axes"]:
+    if tta["axes"]:
         raise ValueError(f"tta: {checkpoint} is exported with its flips; export it again with tta=flips")
     network, data = read_exported(checkpoint, device)
-    return predict(data, network, source, out)
+    return predict(data, network, request.made_by(checkpoint))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,72 @@
-"""What `fovea-predict` reads and writes: files below `input`, and an output folder that keeps foreign files."""
+"""What `fovea-predict` is asked for, and the files below its input."""
 
-import csv
-import io
+import json
 import logging
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal, Self
 
+from fovea import __version__
 from fovea.data.images.files import check_name
+from fovea.data.labels import Labels
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import make_folder, sha256, write_csv
+from fovea.runtime.files import sha256
 
-RECORD = "predictions.csv"
-FOLDERS = ("masks", "overlays")
-_HEADER = ["file", "input", "sha256"]
+FOLDERS = ("masks", "overlays", "probabilities")
+"""Folders of the output folder."""
+
+NOT_IN_FOLDERS = r"[^\w.-]+"
+"""Characters of class names that folders do not have."""
+
+OPTIONS = ("probabilities",)
+"""Keys of the command that `PredictRequest` has under the same names."""
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """What to predict.
+
+    Attributes:
+        source: An image, or a folder of images.
+        out: The folder to write into.
+        settings: What all predictions depend on beside their own files and the options below.
+        probabilities: Whether maps of the probabilities are written too.
+    """
+
+    source: Path
+    out: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    probabilities: Literal[True, False] = False
+
+    def made_by(self, checkpoint: Path) -> Self:
+        """Return the request with the hash of the model in its settings."""
+        return replace(self, settings={**self.settings, "model": sha256(checkpoint), "version": __version__})
+
+    @property
+    def key(self) -> str:
+        """A text that changes whenever predictions would."""
+        return json.dumps([self.settings], sort_keys=True)
+
+
+def class_names(data: Mapping[str, Any]) -> list[str]:
+    """Return the names of the classes without the background, by the group `data` of a model."""
+    return Labels(data.get("labels"), data["classes"]).names or ["foreground"]
+
+
+def outputs(name: str, suffix: str, names: Sequence[str], request: PredictRequest) -> dict[str, str]:
+    """Return the files to write of a prediction, below the output folder: `mask`, `overlay`, and maps by class."""
+    files = {"mask": f"masks/{name}{suffix}", "overlay": f"overlays/{name}.png"}
+    if request.probabilities:
+        for label, each in enumerate(names, start=1):
+            folder = f"{label}_{re.sub(NOT_IN_FOLDERS, '_', each)}/" if len(names) > 1 else ""
+            files[each] = f"probabilities/{folder}{name}{suffix}"
+    return files
 
 
 def files_below(source: Path) -> list[Path]:
@@ -68,60 +118,6 @@ def refuse_overlap(source: Path, out: Path) -> None:
     inner = [out, *(out / name for name in FOLDERS)]
     if any(source in (path, *path.parents) for path in inner) or any(path in source.parents for path in inner[1:]):
         raise ValueError(f"out: {out} would write into the input {source}; choose a folder outside of it")
-
-
-@contextmanager
-def recorded(out: Path, inputs: Mapping[str, Path]) -> Iterator[None]:
-    """Let a block write files below `out`, and record them in `predictions.csv` with their SHA-256.
-
-    Args:
-        out: The folder.
-        inputs: What each file is made from, by its path below `out`.
-
-    Raises:
-        ValueError: `masks` or `overlays` has a file that an earlier run did not write, or one of the files to write was
-            changed since.
-    """
-    record = out / RECORD
-    known = _read(record)
-    present = [path for name in FOLDERS if (out / name).is_dir() for path in files_below(out / name)]
-    foreign = [path for path in present if path.relative_to(out).as_posix() not in known]
-    changed = [out / name for name in inputs if name in known and _is_changed(out, known[name])]
-    if foreign or changed:
-        raise ValueError(
-            f"out: not written by fovea-predict, or changed since: {first_few([*foreign, *changed], 2)}; "
-            "choose another folder, so that nothing of yours is replaced"
-        )
-    make_folder(out)
-    rows = known | {name: [name, str(path), ""] for name, path in inputs.items()}
-    _write(record, rows)  # first: a run that is killed may replace its own files
-    try:
-        yield
-    finally:
-        hashes = {name: sha256(out / name) for name in inputs if (out / name).is_file()}
-        _write(record, {n: [*row[:2], hashes.get(n, row[2])] for n, row in rows.items() if (out / n).is_file()})
-
-
-def _is_changed(out: Path, row: list[str]) -> bool:
-    """Return whether a file was changed after it was recorded; a row without a hash is from a run that was killed."""
-    return row[2] != "" and (out / row[0]).exists() and sha256(out / row[0]) != row[2]
-
-
-def _read(record: Path) -> dict[str, list[str]]:
-    """Return the rows of an earlier run by file."""
-    if not record.exists():
-        return {}
-    try:
-        header, *rows = csv.reader(io.StringIO(record.read_bytes().decode(), newline=""))
-    except (OSError, ValueError, csv.Error):
-        header, rows = [], []
-    if header != _HEADER or any(len(row) != len(_HEADER) for row in rows):
-        raise ValueError(f"out: {record} is not a file of fovea-predict; choose another folder")
-    return {row[0]: row for row in rows}
-
-
-def _write(record: Path, rows: Mapping[str, list[str]]) -> None:
-    write_csv(record, _HEADER, [rows[name] for name in sorted(rows)])
 
 
 def _refuse_folder(error: OSError) -> None:

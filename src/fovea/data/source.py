@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -12,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:  # `--help` and the checks before a training run without torch
     import torch
     from torch import Tensor, nn
+
+    from fovea.data.predictions import PredictRequest
 
 Predictor = Callable[[Any, Sequence[int]], Mapping[str, "Tensor"]]
 """Maps an image and a size to probabilities [B, K, *size] by name: a mode, or a sliding window around one."""
@@ -106,7 +107,7 @@ class Source(Protocol):
 
     @classmethod
     def predict(
-        cls, data: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
+        cls, data: Mapping[str, Any], module: "nn.Module", device: "torch.device", request: "PredictRequest"
     ) -> tuple[int, dict[str, str]]:
         """Predict all images of a folder with a module that was trained with the group `data`.
 
@@ -114,7 +115,7 @@ class Source(Protocol):
             The number of images, and the reason by name for each image that cannot be read.
 
         Raises:
-            ValueError: `source` has no images, or `out` cannot be written.
+            ValueError: there are no images, or the output folder cannot be written.
         """
 
 

@@ -18,6 +18,7 @@ from fovea.data.images.files import image_size, read_image
 from fovea.data.images.masks import read_mask
 from fovea.data.images.nci_isbi import read_header
 from fovea.data.images.predict import FromPixels, predict
+from fovea.data.predictions import PredictRequest
 
 MUTATIONS = 500
 Read = Callable[[Path], Any]
@@ -90,9 +91,16 @@ def fuzz(folder: Path, suffix: str, wholes: list[bytes], dataset: str, readers: 
         for name, content in (files | ({f"whole{number}": wholes[0]} if number % 50 == 0 else {})).items():
             paths.append(folder / "in" / f"{name}.{suffix}")
             paths[-1].write_bytes(content)
-    reading = {"channels": 3, "size": 8, "normalize": {"_target_": "albumentations.Normalize"}, "exif": "apply"}
+    reading = {
+        "channels": 3,
+        "classes": 1,
+        "size": 8,
+        "normalize": {"_target_": "albumentations.Normalize"},
+        "exif": "apply",
+    }
     data = {"dataset": {"_target_": dataset}, "range": [0, 4095], **reading}
-    count, failures = predict(data, FromPixels(data, Empty(), torch.device("cpu")), folder / "in", folder / "out")
+    request = PredictRequest(folder / "in", folder / "out")
+    count, failures = predict(data, FromPixels(data, Empty(), torch.device("cpu")), request)
     assert count == len(paths) and not [name for name in failures if name.startswith("whole")]
     assert {path.stem for path in (folder / "out" / "masks").iterdir()} == {path.stem for path in paths} - {*failures}
     lines = [*failures.values()]

@@ -1,5 +1,6 @@
 """Folders of new images as people have them."""
 
+import csv
 from pathlib import Path
 
 import cv2
@@ -10,10 +11,12 @@ from PIL import Image
 from torch import nn
 
 from fovea.data.images import predict as images
+from fovea.data.predictions import PredictRequest
 
 DATA = {
     "dataset": {"_target_": "fovea.data.images.folder.Folder"},
     "channels": 3,
+    "classes": 1,
     "size": 16,
     "normalize": {"_target_": "albumentations.Normalize", "normalization": "min_max"},
 }
@@ -27,9 +30,17 @@ class Brightness(nn.Module):
         return {"prediction": resized.clamp(0, 1)}
 
 
+class Three(nn.Module):
+    """Take the shares of the colors in a pixel as the probabilities of three classes."""
+
+    def forward(self, image: torch.Tensor, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+        resized = nn.functional.interpolate(image + 0.01, tuple(size), mode="nearest")
+        return {"prediction": resized / resized.sum(1, keepdim=True)}
+
+
 def predict(source: Path, out: Path, **data: object) -> dict[str, str]:
     network = images.FromPixels(DATA | data, Brightness(), torch.device("cpu"))
-    count, failures = images.predict(DATA | data, network, source, out)
+    count, failures = images.predict(DATA | data, network, PredictRequest(source, out))
     assert count == len(failures) + len([path for path in (out / "masks").rglob("*") if path.is_file()])
     return failures
 
@@ -86,3 +97,30 @@ def test_a_window_is_that_of_the_training(tmp_path: Path, half: np.ndarray) -> N
     assert "more than 8 bits" in predict(tmp_path / "in", tmp_path / "without")["a"]
     assert predict(tmp_path / "in", tmp_path / "with", range=[0, 4095]) == {}
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "with" / "masks" / "a.png")), half[..., 0])
+
+
+def test_each_class_has_its_figures_and_its_probabilities(tmp_path: Path) -> None:
+    image = np.zeros((20, 30, 3), np.uint8)
+    image[..., 0], image[2:9, 3:7, 1], image[12:14, 20:29, 1] = 255, 255, 255
+    image[2:9, 3:7, 0] = image[12:14, 20:29, 0] = 0
+    (tmp_path / "in").mkdir()
+    Image.fromarray(image).save(tmp_path / "in" / "a.png")
+    data = DATA | {"classes": 3, "labels": {0: "background", 85: "optic/cup", 170: "disc"}, "size": 64}
+    network = images.FromPixels(data, Three(), torch.device("cpu"))
+    request = PredictRequest(tmp_path / "in", tmp_path / "out", probabilities=True)
+    assert images.predict(data, network, request) == (1, {})
+    mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png"))
+    assert abs((mask == 1).sum() - 46) < 20 and not (mask == 2).any()
+    with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
+        cup, disc = csv.DictReader(file)
+    assert (cup["structure"], cup["label"], cup["pixels"]) == ("optic/cup", "1", str((mask == 1).sum()))
+    assert 0.4 < float(cup["largest_share"]) < 0.75 and cup["mm2"] == cup["mm3"] == ""
+    assert (disc["pixels"], disc["largest_share"], disc["mean_probability"]) == ("0", "", "")
+    maps = [tmp_path / "out" / "probabilities" / folder / "a.png" for folder in ("1_optic_cup", "2_disc")]
+    found = np.stack([np.asarray(Image.open(path)) for path in maps])
+    assert found.dtype == np.uint16 and found.shape == (2, 20, 30)
+    expected = network(image)["prediction"][0, 1:].numpy() * 65535
+    assert np.abs(found - expected).max() <= 0.5
+    assert float(cup["mean_probability"]) == pytest.approx(expected[0][mask == 1].mean() / 65535, rel=1e-4)
+    before = maps[0].stat().st_mtime_ns
+    assert images.predict(data, network, request) == (1, {}) and maps[0].stat().st_mtime_ns == before

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fovea.data.volumes import nifti
-from fovea.data.volumes.nifti import read_header, read_labels, read_map, read_volume, write_labels
+from fovea.data.volumes.nifti import read_header, read_labels, read_map, read_volume, write_voxels
 
 from .conftest import patch, write
 
@@ -35,14 +35,14 @@ def test_all_48_orientations_are_read_and_written_exactly(code: str, tmp_path: P
         header, volume = read_header(path), read_volume(path)
         assert header.shape == volume.shape == (2, 3, 4) and header.spacing == pytest.approx((1.5, 2, 3))
         assert volume.dtype == np.float32 and np.array_equal(volume, VOXELS)
-        write_labels(out, VOXELS, path)
+        write_voxels(out, VOXELS.astype(np.uint8), path)
         written = nib.load(out)
         assert np.array_equal(written.dataobj, stored) and np.array_equal(
             read_labels(out, dict(enumerate(range(24)))), VOXELS
         )
         np.testing.assert_array_equal(written.affine, nib.load(path).affine)
     first = out.read_bytes()
-    write_labels(out, VOXELS, path)
+    write_voxels(out, VOXELS.astype(np.uint8), path)
     assert out.read_bytes() == first
 
 
@@ -58,7 +58,7 @@ def test_a_mask_repeats_codes_and_affines_as_found(qform: int, sform: int, made:
     image.header.set_sform(places[1] if qform != sform else places[0], sform)
     image.header["xyzt_units"], image.header["cal_max"], image.header["descrip"] = 10, 400, b"a name"
     nib.save(image, tmp_path / "x.nii")
-    write_labels(tmp_path / "mask.nii", read_volume(tmp_path / "x.nii") > 11, tmp_path / "x.nii")
+    write_voxels(tmp_path / "mask.nii", (read_volume(tmp_path / "x.nii") > 11).astype(np.uint8), tmp_path / "x.nii")
     found, written = nib.load(tmp_path / "x.nii").header, nib.load(tmp_path / "mask.nii").header
     assert type(written) is type(found) and (written["qform_code"], written["sform_code"]) == (qform, sform)
     for field in nifti.PLACE:
@@ -117,7 +117,7 @@ def test_files_that_differ_in_form_alone_are_read(tmp_path: Path) -> None:
     for name in ("four.nii", "members.nii.gz", "LOUD.NII.GZ", "big_endian.nii"):
         found = read_volume(tmp_path / name)
         np.testing.assert_array_equal(found, VOXELS[::-1] if name == "big_endian.nii" else VOXELS)
-        write_labels(tmp_path / "mask.nii", found, tmp_path / name)
+        write_voxels(tmp_path / "mask.nii", found, tmp_path / name)
         assert np.array_equal(nib.load(tmp_path / "mask.nii").dataobj, VOXELS)
         assert np.array_equal(read_header(tmp_path / "mask.nii").affine, read_header(tmp_path / name).affine)
 
@@ -258,7 +258,7 @@ def test_500_mutations_are_read_or_refused_in_one_line(
         try:
             read_header(path)
             volume = read_volume(path)
-            write_labels(out, np.zeros(volume.shape), path)
+            write_voxels(out, np.zeros(volume.shape, np.uint8), path)
             assert nib.load(out).shape == nib.load(path).shape[:3]
             read_labels(path, {0: 0, 1: 1, 2: 2})
             assert not compressed or np.array_equal(volume, expected)  # a gzip file has a checksum

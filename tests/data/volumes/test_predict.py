@@ -1,9 +1,11 @@
 """Prediction of a folder: invalid volumes get a line each, all others a mask on their voxels."""
 
+import csv
 import gzip
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -11,11 +13,13 @@ import pytest
 import torch
 from monai.transforms import NormalizeIntensity
 
+from fovea.data.predictions import PredictRequest
 from fovea.data.volumes.predict import predict_volumes
 
 from .conftest import patch, write
 from .test_nifti import mutated
 
+DATA = {"classes": 1, "modalities": ["ct", "t1"]}
 VOXELS = np.random.default_rng(0).integers(0, 100, (8, 7, 6)).astype(np.int16)
 
 
@@ -24,9 +28,10 @@ def brighter(image: Mapping[str, torch.Tensor], size: tuple[int, ...]) -> dict[s
     return {"prediction": (next(iter(image.values())) > 0).float()}
 
 
-def predict(source: Path, out: Path) -> tuple[int, dict[str, str]]:
+def predict(source: Path, out: Path, **options: Any) -> tuple[int, dict[str, str]]:
     intensity = {name: NormalizeIntensity() for name in ("ct", "t1")}
-    return predict_volumes(brighter, source, ["ct", "t1"], None, intensity, torch.device("cpu"), out)
+    request = PredictRequest(source, out, **options)
+    return predict_volumes(brighter, request, DATA, None, intensity, torch.device("cpu"))
 
 
 def written(out: Path) -> list[str]:
@@ -88,12 +93,25 @@ def test_names_are_read_in_any_case_and_other_files_are_listed(
     assert truth.read_bytes() == b"truth"
 
 
+def test_figures_and_probabilities_are_on_the_grid(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a_ct.nii", VOXELS, (2.0, 3.0, 4.0))
+    assert predict(tmp_path / "in", tmp_path / "out", probabilities=True) == (1, {})
+    mask = nib.load(tmp_path / "out" / "masks" / "a_ct.nii.gz")
+    found = nib.load(tmp_path / "out" / "probabilities" / "a_ct.nii.gz")
+    assert found.get_data_dtype() == np.float32 and np.array_equal(found.affine, mask.affine)
+    assert np.array_equal(found.dataobj, mask.dataobj)  # this network is always sure
+    with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
+        [row] = csv.DictReader(file)
+    count = int((VOXELS.mean() < VOXELS).sum())
+    assert (row["pixels"], row["mm2"], row["mm3"], row["label"]) == (str(count), "", f"{24 * count:.6g}", "1")
+    assert row["mean_probability"] == "1"
+
+
 def test_an_ending_is_the_longest_modality(tmp_path: Path) -> None:
     write(tmp_path / "in" / "a_post_t1.nii", VOXELS)
     intensity = {name: NormalizeIntensity() for name in ("t1", "post_t1")}
-    predict_volumes(
-        brighter, tmp_path / "in", ["t1", "post_t1"], None, intensity, torch.device("cpu"), tmp_path / "out"
-    )
+    request = PredictRequest(tmp_path / "in", tmp_path / "out")
+    predict_volumes(brighter, request, {**DATA, "modalities": ["t1", "post_t1"]}, None, intensity, torch.device("cpu"))
     assert written(tmp_path / "out") == ["a_post_t1.nii.gz"]
 
 

@@ -163,7 +163,7 @@ def check_name(path: Path) -> None:
 
 
 def write_image(path: Path, pixels: np.ndarray, palette: Sequence[tuple[int, int, int]] = ()) -> None:
-    """Write uint8 pixels as a PNG file: [H, W, 3], or [H, W] of gray values or of indices of a palette."""
+    """Write pixels as a PNG file: uint8 [H, W, 3], or [H, W] of gray values, uint8 or uint16, or palette indices."""
     buffer, image = io.BytesIO(), Image.fromarray(pixels)
     if palette:
         image.putpalette([part for color in palette for part in color])

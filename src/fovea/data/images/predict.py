@@ -1,7 +1,7 @@
 """Masks and overlays of new images."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from tqdm import tqdm
 from fovea.data.images.files import warn_orientations, write_image
 from fovea.data.images.folder import Folder
 from fovea.data.images.samples import resize_image, to_tensor
-from fovea.data.predictions import FOLDERS, files_below, named, recorded, report_left_aside
+from fovea.data.prediction_record import Planned, recorded
+from fovea.data.predictions import PredictRequest, class_names, files_below, named, outputs, report_left_aside
 from fovea.pictures.overlay import overlay, palette
 from fovea.runtime.config import instantiate, locate
 from fovea.supervision.outputs import labels
@@ -46,30 +47,43 @@ def decoder(data: Mapping[str, Any]) -> Callable[[Path], np.ndarray]:
     return partial(_dataset(data).decode, channels=data["channels"], **reading)
 
 
-def predict(data: Mapping[str, Any], network: Pixels, source: Path, out: Path) -> tuple[int, dict[str, str]]:
-    """Write `masks/<name>.png` and `overlays/<name>.png` for one image or those of a folder, of any size.
+def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -> tuple[int, dict[str, str]]:
+    """Write a mask, an overlay and maps of the probabilities for one image or those of a folder, of any size.
 
     A mask has the size of its image; one class is written as 0 and 255, several as their indices. `data` says how
     images are read. See `fovea.data.source.Source.predict`.
     """
-    images, decode = _images(data, source), decoder(data)
-    files = {f"{folder}/{name}.png": path for name, path in images.items() for folder in FOLDERS}
+    images, decode, names = _images(data, request.source), decoder(data), class_names(data)
+    files = {name: outputs(name, ".png", names, request) for name in images}
+    planned = {name: Planned(path, [path], [*files[name].values()]) for name, path in images.items()}
     failures = {}
-    with recorded(out, files):
+    with recorded(request.out, planned, request.key) as record:
         for name, path in tqdm(images.items(), desc="predict", unit="image"):
+            if record.is_done(name):
+                continue
             try:
                 image = decode(path)
             except ValueError as error:
                 failures[name] = str(error)
                 log.error("%s", error)
                 continue
-            probability = network(image)["prediction"]
-            mask = labels(probability)[0].cpu().numpy().astype(np.uint8)
-            classes = probability.shape[1]
-            write_image(out / "masks" / f"{name}.png", mask * 255 if classes == 1 else mask, palette(classes))
-            color = image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-            write_image(out / "overlays" / f"{name}.png", overlay(color, mask))
+            predicted = network(image)["prediction"]
+            mask, probability = labels(predicted)[0].cpu().numpy().astype(np.uint8), predicted[0].float().cpu().numpy()
+            _write({kind: request.out / file for kind, file in files[name].items()}, image, mask, probability, names)
+            record.add(name, mask, probability, None, names, foreground=255)
     return len(images), failures
+
+
+def _write(
+    files: Mapping[str, Path], image: np.ndarray, mask: np.ndarray, probability: np.ndarray, names: Sequence[str]
+) -> None:
+    classes = len(probability)
+    write_image(files["mask"], mask * 255 if classes == 1 else mask, palette(classes))
+    color = image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    write_image(files["overlay"], overlay(color, mask))
+    for name, values in zip(names, probability[-len(names) :], strict=True):
+        if name in files:
+            write_image(files[name], np.rint(values.clip(0, 1) * 65535).astype(np.uint16))
 
 
 def _images(data: Mapping[str, Any], source: Path) -> dict[str, Path]:

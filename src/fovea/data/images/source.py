@@ -11,6 +11,7 @@ from fovea.data.images.files import Exif, Window
 from fovea.data.images.folder import Folder
 from fovea.data.images.panels import Panels
 from fovea.data.maps import parameters, store_path
+from fovea.data.predictions import PredictRequest
 from fovea.data.prepare_command import prepare_command
 from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import carve, chosen_split, same_files
@@ -121,12 +122,12 @@ class Images:
 
     @classmethod
     def predict(
-        cls, data: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
+        cls, data: Mapping[str, Any], module: "nn.Module", device: "torch.device", request: PredictRequest
     ) -> tuple[int, dict[str, str]]:
         """See `fovea.data.source.Source.predict`."""
         from fovea.data.images.predict import FromPixels, predict
 
-        return predict(data, FromPixels(data, module, device), source, out)
+        return predict(data, FromPixels(data, module, device), request)
 
     def _dataset(self) -> Folder:
         return folder_of(vars(self))(root=self.root)

@@ -91,18 +91,18 @@ def read_map(path: Path) -> np.ndarray:
     return probability
 
 
-def write_labels(path: Path, labels: np.ndarray, like: Path) -> None:
-    """Write labels [D, H, W] in RAS as a NIfTI file whose voxels lie on those of another file, in every viewer.
+def write_voxels(path: Path, voxels: np.ndarray, like: Path) -> None:
+    """Write [D, H, W] in RAS, uint8 or float32, as NIfTI whose voxels lie on those of another file, in every viewer.
 
     Raises:
         ValueError: The file cannot be written.
     """
     image, raw = _open(like)
-    turned = apply_orientation(labels, ornt_transform(io_orientation(np.eye(4)), io_orientation(image.affine)))
-    mask = type(image)(turned.astype(np.uint8), None)
+    turned = apply_orientation(voxels, ornt_transform(io_orientation(np.eye(4)), io_orientation(image.affine)))
+    written = type(image)(turned, None)
     for field in PLACE:
-        mask.header[field] = raw[field]
-    content = mask.to_bytes()
+        written.header[field] = raw[field]
+    content = written.to_bytes()
     write_bytes(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
 
 

@@ -3,17 +3,19 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from fovea.data.images.files import write_image
-from fovea.data.predictions import below, files_below, recorded, report_left_aside
+from fovea.data.prediction_record import Planned, recorded
+from fovea.data.predictions import PredictRequest, below, class_names, files_below, outputs, report_left_aside
 from fovea.data.source import Predictor
 from fovea.data.volumes.case_list import image_id
 from fovea.data.volumes.grid import order_of
-from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_labels
+from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_voxels
 from fovea.data.volumes.prepared import Intensity, prepare_volume
 from fovea.pictures.volumes import volume_overlay
 from fovea.supervision.outputs import labels
@@ -24,73 +26,77 @@ log = logging.getLogger(__name__)
 @torch.inference_mode()
 def predict_volumes(
     predictor: Predictor,
-    source: Path,
-    modalities: Sequence[str],
+    request: PredictRequest,
+    data: Mapping[str, Any],
     spacing: Sequence[float | None] | None,
     intensity: Mapping[str, Intensity],
     device: torch.device,
-    out: Path,
-    slices: bool = False,
 ) -> tuple[int, dict[str, str]]:
-    """Write `masks/<case>_<modality>.nii.gz` and `overlays/<case>_<modality>.png` into `out`.
+    """Write a mask, an overlay and maps of the probabilities for each `<case>_<modality>.nii.gz` (or `.nii`).
 
     The voxels of a mask lie on those of its volume. A case may lack some modalities if the network does not need them.
 
     Args:
         predictor: Predicts whole volumes; see `fovea.data.volumes.windows.SlidingWindow`.
-        source: A `<case>_<modality>.nii.gz` (or `.nii`), or a folder of them, which may have folders.
-        modalities: The modalities of the network.
+        request: Its source may have folders.
+        data: The group of the training: `classes`, `modalities`, `slices`.
         spacing: See `fovea.data.volumes.prepared.Prepared`, also for `intensity`.
         intensity: A transform for each modality.
         device: Device of the network.
-        out: Folder for the masks and overlays.
-        slices: Whether the predictor takes volumes with their slices last.
 
     Returns:
         The number of volumes, and the reason by name for each one that failed.
     """
-    cases = _find_cases(source, modalities)
-    volumes = {image_id(case, name): path for case, paths in cases.items() for name, path in paths.items()}
-    masks = {f"masks/{image}.nii.gz": path for image, path in volumes.items()}
-    overlays = {f"overlays/{image}.png": path for image, path in volumes.items()}
+    cases, slices, names = _find_cases(request.source, data["modalities"]), bool(data.get("slices")), class_names(data)
+    volumes = {image_id(case, name): (case, name) for case, paths in cases.items() for name in paths}
+    files = {image: outputs(image, ".nii.gz", names, request) for image in volumes}
+    planned = {
+        image: Planned(cases[case][name], [*cases[case].values()], [*files[image].values()])
+        for image, (case, name) in volumes.items()
+    }
     failures: dict[str, str] = {}
-    with recorded(out, masks | overlays), tqdm(total=len(volumes), desc="predict", unit="volume") as bar:
+    with recorded(request.out, planned, request.key) as record, tqdm(total=len(volumes), unit="volume") as bar:
         for case, paths in cases.items():
+            bar.update(len(paths))
+            wanted = [name for name in paths if not record.is_done(image_id(case, name))]
             images: dict[str, torch.Tensor] = {}
-            for name, path in paths.items():
+            for name, path in paths.items() if wanted else ():
                 try:
                     volume = prepare_volume(path, spacing, intensity[name], slices)
                     images[name] = torch.from_numpy(volume)[None, None].to(device)
                 except ValueError as error:
                     failures[image_id(case, name)] = str(error)
-            for name in images:
+            for name in (name for name in wanted if name in images):
+                image = image_id(case, name)
                 try:
-                    _predict(predictor, images, name, paths[name], out, image_id(case, name), slices)
+                    record.start()
+                    mask, probability = _predict(predictor, images, name, paths[name], slices)
                 except ValueError as error:  # the network needs a modality that is missing
-                    failures[image_id(case, name)] = f"{paths[name]}: {error}"
-            bar.update(len(paths))
+                    failures[image] = f"{paths[name]}: {error}"
+                    continue
+                header = read_header(paths[name])
+                written = {kind: request.out / file for kind, file in files[image].items()}
+                write_voxels(written.pop("mask"), mask, paths[name])
+                write_image(written.pop("overlay"), volume_overlay(read_volume(paths[name]), mask, header.spacing))
+                for place, values in zip(written.values(), probability[-len(names) :], strict=False):
+                    write_voxels(place, values, paths[name])
+                record.add(image, mask, probability, header.spacing, names)
     for reason in failures.values():
         log.error("%s", reason)
     return len(volumes), failures
 
 
 def _predict(
-    predictor: Predictor,
-    images: Mapping[str, torch.Tensor],
-    modality: str,
-    path: Path,
-    out: Path,
-    name: str,
-    slices: bool,
-) -> None:
-    """Predict one modality of volumes [1, 1, D, H, W] on the grid of its file; write the labels and an overlay."""
+    predictor: Predictor, images: Mapping[str, torch.Tensor], modality: str, path: Path, slices: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict one modality of volumes [1, 1, D, H, W] on the grid of its file: labels, and probabilities [K, …]."""
     first_wanted = {modality: images[modality], **images}
     header = read_header(path)
     order = order_of(header) if slices else (0, 1, 2)
     probability = predictor(first_wanted, [header.shape[axis] for axis in order])["prediction"]
-    prediction = labels(probability)[0].cpu().numpy().astype(np.uint8).transpose(np.argsort(order))
-    write_labels(out / "masks" / f"{name}.nii.gz", prediction, path)
-    write_image(out / "overlays" / f"{name}.png", volume_overlay(read_volume(path), prediction, header.spacing))
+    back = [0, *(1 + order.index(axis) for axis in range(3))]
+    mask = labels(probability).cpu().numpy().astype(np.uint8).transpose(back)[0]
+    return mask, probability[0].float().cpu().numpy().transpose(back)
 
 
 def _find_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, Path]]:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from fovea.data.predictions import PredictRequest
 from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import chosen_split
 from fovea.data.volumes.case_list import image_id
@@ -131,7 +131,7 @@ class Volumes:
 
     @classmethod
     def predict(
-        cls, data: Mapping[str, Any], module: "nn.Module", source: Path, out: Path, device: "torch.device"
+        cls, data: Mapping[str, Any], module: "nn.Module", device: "torch.device", request: PredictRequest
     ) -> tuple[int, dict[str, str]]:
         """See `fovea.data.source.Source.predict` and `fovea.data.volumes.predict.predict_volumes`."""
         from fovea.data.volumes.predict import predict_volumes
@@ -141,7 +141,7 @@ class Volumes:
         slices = bool(data.get("slices"))
         size, spacing = in_plane(data["size"], data["spacing"], slices)
         predictor = SlidingWindow(module, size, data["overlap"], data["windows"])
-        return predict_volumes(predictor, source, data["modalities"], spacing, intensity, device, out, slices)
+        return predict_volumes(predictor, request, data, spacing, intensity, device)
 
     @property
     def _names(self) -> list[str]:

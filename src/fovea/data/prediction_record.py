@@ -1,0 +1,207 @@
+"""The output folder of `fovea-predict`: figures of each prediction, and which files an earlier run wrote."""
+
+import csv
+import hashlib
+import io
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from fovea.data.predictions import FOLDERS, files_below
+from fovea.metrics.structures import structures
+from fovea.runtime.errors import first_few
+from fovea.runtime.files import make_folder, sha256, unwritable, write_csv
+
+RECORD, TABLE = "files.csv", "predictions.csv"
+_FILE = ("file", "input", "sha256", "made_from")
+_FIGURES = (
+    "mask",
+    "structure",
+    "input",
+    "label",
+    "pixels",
+    "mm2",
+    "mm3",
+    "largest_share",
+    "mean_probability",
+    "seconds",
+)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A prediction to make: of one image, volume or series.
+
+    Args:
+        path: The file or folder that it is of.
+        files: All files that it depends on.
+        outputs: The files to write, below the output folder; the first is the mask.
+    """
+
+    path: Path
+    files: Sequence[Path]
+    outputs: Sequence[str]
+
+
+class Recorded:
+    """The predictions of an output folder, see `recorded`."""
+
+    def __init__(self, out: Path, planned: Mapping[str, Planned], settings: str) -> None:
+        self.out, self.planned, self.settings = out, planned, settings
+        self.files, self.figures = _Table(out / RECORD, _FILE, keys=1), _Table(out / TABLE, _FIGURES, keys=2)
+        self._made_from: dict[str, str] = {}
+        self._started = 0.0
+
+    def is_done(self, name: str) -> bool:
+        """Return whether a prediction stands with all its files, unchanged, of the same input, model and settings."""
+        planned = self.planned[name]
+        self.start()
+        try:
+            hashes = "".join(map(sha256, planned.files))
+        except OSError:  # the reader will report it
+            return False
+        made_from = hashlib.sha256(f"{self.settings}{hashes}".encode()).hexdigest()
+        self._made_from[name] = made_from
+        if all(self._stands(file, made_from) for file in planned.outputs):
+            return True
+        for file in planned.outputs:  # first: a run that is killed may replace its own files
+            self.files.add([file, str(planned.path), "", ""])
+        return False
+
+    def start(self) -> None:
+        """Measure the time of the next prediction from here; `is_done` does it too."""
+        self._started = perf_counter()
+
+    def add(
+        self,
+        name: str,
+        labels: np.ndarray,
+        probability: np.ndarray,
+        spacing: Sequence[float] | None,
+        names: Sequence[str],
+        foreground: int = 1,
+    ) -> None:
+        """Record a prediction whose files are written.
+
+        Args:
+            name: Of the prediction.
+            labels: See `fovea.metrics.structures.structures`, also for `probability`.
+            probability: [K, *size].
+            spacing: Sides of a pixel in mm; None if they are unknown.
+            names: Of the classes without the background; one for K = 1.
+            foreground: The value in the mask file for K = 1.
+        """
+        planned, seconds = self.planned[name], perf_counter() - self._started
+        for label, each in enumerate(structures(labels, probability, spacing), start=1):
+            value = label if len(probability) > 1 else foreground
+            sizes = (each.size, None) if labels.ndim == 2 else (None, each.size)
+            numbers = ("" if n is None else f"{n:.6g}" for n in (*sizes, each.largest, each.probability, seconds))
+            row = [planned.outputs[0], names[label - 1], str(planned.path), str(value), str(each.pixels), *numbers]
+            self.figures.add(row)
+        for file in planned.outputs:
+            self.files.add([file, str(planned.path), sha256(self.out / file), self._made_from.get(name, "")])
+
+    def _stands(self, file: str, made_from: str) -> bool:
+        row = self.files.rows.get((file,), ["", "", "", ""])
+        return row[3] == made_from and (self.out / file).is_file() and row[2] == sha256(self.out / file)
+
+    def check(self) -> None:
+        """Refuse a folder with files that an earlier run did not write, or with changed ones that would be replaced."""
+        known = self.files.rows
+        present = [path for name in FOLDERS if (self.out / name).is_dir() for path in files_below(self.out / name)]
+        present += [path for path in [self.out / TABLE] if path.exists()]
+        foreign = [path for path in present if (path.relative_to(self.out).as_posix(),) not in known]
+        wanted = [TABLE, *(file for planned in self.planned.values() for file in planned.outputs)]
+        changed = [self.out / file for file in wanted if (file,) in known and self._is_changed(known[file,])]
+        if foreign or changed:
+            raise ValueError(
+                f"out: not written by fovea-predict, or changed since: {first_few([*foreign, *changed], 2)}; "
+                "choose another folder, so that nothing of yours is replaced"
+            )
+
+    def _is_changed(self, row: Sequence[str]) -> bool:
+        """Return whether a file was changed after it was recorded; it has no hash if its run was killed."""
+        file, digest = self.out / row[0], row[2]
+        return digest != "" and file.exists() and sha256(file) != digest
+
+    def write(self) -> None:
+        """Sort both tables, and leave out files that do not stand any more."""
+        files, figures = self.files.rows, self.figures.rows
+        for key in [key for key in files if not (self.out / key[0]).is_file()]:
+            del files[key]
+        for pair in [pair for pair in figures if pair[:1] not in files]:
+            del figures[pair]
+        self.figures.write()
+        for row in files.values():
+            row[2] = sha256(self.out / row[0]) if row[0] == TABLE or not row[2] else row[2]
+        self.files.write()
+
+
+@contextmanager
+def recorded(out: Path, planned: Mapping[str, Planned], settings: str) -> Iterator[Recorded]:
+    """Let a block write files below `out`, and record them in `files.csv` and their figures in `predictions.csv`.
+
+    Args:
+        out: The folder.
+        planned: The predictions by name.
+        settings: A text that stands for the model and everything else that predictions depend on.
+
+    Raises:
+        ValueError: the folder has files that an earlier run did not write, or one to replace was changed since.
+    """
+    record = Recorded(out, planned, settings)
+    record.check()
+    make_folder(out)
+    record.files.rows[TABLE,] = [TABLE, "", "", ""]
+    record.files.write()
+    record.figures.write()
+    try:
+        yield record
+    finally:
+        record.write()
+
+
+class _Table:
+    """A CSV file whose rows are appended one by one, so that those of a killed run are kept.
+
+    Args:
+        path: The file; its rows are read if it exists.
+        header: The columns.
+        keys: How many of the first columns tell rows apart; a later row replaces an earlier one.
+    """
+
+    def __init__(self, path: Path, header: Sequence[str], keys: int) -> None:
+        self.path, self.header, self.keys = path, header, keys
+        self.rows: dict[tuple[str, ...], list[str]] = {}
+        if not path.exists():
+            return
+        try:
+            text = path.read_bytes().decode()
+            first, *rows = csv.reader(io.StringIO(text, newline=""))
+        except (OSError, ValueError, csv.Error):
+            text, first, rows = "", [], []
+        if rows and (not text.endswith("\n") or len(rows[-1]) < len(header)):
+            rows.pop()  # of a killed run
+        if first != list(header) or any(len(row) != len(header) for row in rows):
+            raise ValueError(f"out: {path} is not a file of fovea-predict; choose another folder")
+        self.rows = {tuple(row[:keys]): row for row in rows}
+
+    def add(self, row: list[str]) -> None:
+        """Append a row to the file."""
+        self.rows[tuple(row[: self.keys])] = row
+        try:
+            with self.path.open("a", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerow(row)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    def write(self) -> None:
+        """Write all rows, sorted by file."""
+        rows = sorted(self.rows.items(), key=lambda item: item[0][0])  # the classes of a file keep their order
+        write_csv(self.path, self.header, [row for _, row in rows])

@@ -1,0 +1,43 @@
+"""How large predicted structures are, and how sure the network is of them."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+
+class Structure(NamedTuple):
+    """Figures of one class in one prediction; None where the class has no pixel, or the spacing is unknown."""
+
+    pixels: int
+    size: float | None
+    """Area or volume in the units of the spacing."""
+    largest: float | None
+    """Share of its largest component, in (0, 1]; components touch by sides or corners."""
+    probability: float | None
+    """Mean over its pixels."""
+
+
+def structures(labels: np.ndarray, probability: np.ndarray, spacing: Sequence[float] | None) -> list[Structure]:
+    """Return the figures of each class but the background.
+
+    Args:
+        labels: Integers [H, W] or [D, H, W]; 0 is the background.
+        probability: [K, *size]: of the foreground for K = 1, otherwise of each class.
+        spacing: Sides of a pixel, one for each axis of `labels`.
+    """
+    found = []
+    for label in range(1, max(len(probability), 2)):
+        inside = labels == label
+        pixels = int(np.count_nonzero(inside))
+        size = None if spacing is None else pixels * math.prod(spacing)
+        if not pixels:
+            found.append(Structure(0, size, None, None))
+            continue
+        parts, _ = ndimage.label(inside, np.ones((3,) * inside.ndim))
+        largest = int(np.bincount(parts.ravel())[1:].max())
+        mean = float(probability[label if len(probability) > 1 else 0][inside].mean(dtype=np.float64))
+        found.append(Structure(pixels, size, largest / pixels, mean))
+    return found

@@ -1,0 +1,96 @@
+"""A prediction replaces only files that it wrote, makes none again without need, and keeps a table of figures."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fovea.data.prediction_record import Planned, recorded
+
+ODD = 'ü,"\n\u2028'
+PROBABILITY = np.array([[[0.9, 0.1], [0.7, 0.2]]], np.float32)
+
+
+def predict(out: Path, *names: str, content: str = "new", settings: str = "", kill: str = "") -> list[str]:
+    """Predict files of `in/`, and return the names of those that were not done already."""
+    (source := out.parent / "in").mkdir(exist_ok=True)
+    planned = {name: Planned(source / name, [source / name], [f"masks/{name}.png"]) for name in names}
+    for name in names:
+        (source / name).write_text(name)
+    made = []
+    with recorded(out, planned, settings) as record:
+        for name in names:
+            if record.is_done(name):
+                continue
+            made.append(name)
+            (out / "masks").mkdir(parents=True, exist_ok=True)
+            (out / "masks" / f"{name}.png").write_text(content)
+            if name == kill:
+                record.write = lambda: None  # type: ignore[method-assign]
+                return made
+            record.add(name, PROBABILITY[0] > 0.5, PROBABILITY, (2.0, 0.5), ["lesion"], foreground=255)
+    return made
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_bytes().decode(), newline="")))
+
+
+def test_figures_are_in_the_table(tmp_path: Path) -> None:
+    predict(tmp_path / "out", "b", ODD, "a")
+    rows = table(tmp_path / "out" / "predictions.csv")
+    assert [row["mask"] for row in rows] == [f"masks/{name}.png" for name in ("a", "b", ODD)]
+    assert 0 <= float(rows[0].pop("seconds")) < 10
+    assert rows[0] == {
+        **{"mask": "masks/a.png", "structure": "lesion", "input": str(tmp_path / "in" / "a"), "label": "255"},
+        **{"pixels": "2", "mm2": "2", "mm3": "", "largest_share": "1", "mean_probability": "0.8"},
+    }
+
+
+def test_only_what_changed_is_made_again(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert predict(out, "a", "b", ODD, content="old") == ["a", "b", ODD]
+    before = (out / "files.csv").read_bytes(), (out / "predictions.csv").read_bytes()
+    assert predict(out, "a", "b", ODD) == []
+    assert before == ((out / "files.csv").read_bytes(), (out / "predictions.csv").read_bytes())
+    (out / "masks" / "b.png").unlink()
+    assert predict(out, "a", "b", "c") == ["b", "c"]
+    assert predict(out, "a", settings="another model") == ["a"]
+    assert [(row["file"], row["sha256"] != "") for row in table(out / "files.csv")] == [
+        (name, True) for name in (*(f"masks/{name}.png" for name in ("a", "b", "c", ODD)), "predictions.csv")
+    ]
+    assert len(table(out / "predictions.csv")) == 4
+
+
+def test_foreign_and_changed_files_are_kept(tmp_path: Path) -> None:
+    (truth := tmp_path / "data" / "masks" / "truth.jpg").parent.mkdir(parents=True)
+    truth.write_text("truth")
+    with pytest.raises(
+        ValueError, match=r"not written by fovea-predict, or changed since: .*truth\.jpg; choose another folder"
+    ):
+        predict(tmp_path / "data", "a")
+    assert [path.name for path in (tmp_path / "data").rglob("*") if path.is_file()] == ["truth.jpg"]
+    predict(tmp_path / "out", "a", "b")
+    (tmp_path / "out" / "masks" / "a.png").write_text("corrected by hand")
+    with pytest.raises(ValueError, match=r"changed since: .*a\.png;"):
+        predict(tmp_path / "out", "a")
+    predict(tmp_path / "out", "b")
+    for name, content in (("predictions.csv", "a,b\n"), ("files.csv", "a,b\n")):
+        (path := tmp_path / name.replace(".", "_") / name).parent.mkdir()
+        path.write_text(content)
+        with pytest.raises(ValueError, match=rf"{name} is not a file of fovea-predict"):
+            predict(path.parent, "a")
+        assert path.read_text() == content
+
+
+@pytest.mark.parametrize("cut", ["", "masks/c.png,in", f'"masks/{ODD[:5]}'])
+def test_a_killed_run_keeps_what_it_made_and_may_replace_the_rest(tmp_path: Path, cut: str) -> None:
+    out = tmp_path / "out"
+    assert predict(out, "a", ODD, "c", content="half", kill="c") == ["a", ODD, "c"]
+    for name in ("files.csv", "predictions.csv"):
+        with (out / name).open("a", encoding="utf-8") as file:
+            file.write(cut.replace('"', '""').replace('""', '"', 1))
+    assert predict(out, "a", ODD, "c") == ["c"]
+    assert [row["mask"] for row in table(out / "predictions.csv")] == [f"masks/{name}.png" for name in ("a", "c", ODD)]
