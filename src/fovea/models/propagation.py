@@ -1,16 +1,22 @@
 """Feature propagation: each pixel gets features of the neighbors that are similar to it.
 
-`fovea::propagate` and `fovea::propagate_backward` are operators of PyTorch, with loops compiled by Numba on a CPU and
-tensor operations on other devices. They keep the features and one score for each pixel and neighbor. The usual form,
-which unfolds the window, keeps a copy of the features for each neighbor.
+Kernels of Triton compute it on a GPU (`fovea.models.propagation_triton`). Elsewhere, and for more than 256 channels or
+float64, `fovea::propagate` and `fovea::propagate_backward` are operators of PyTorch, with loops compiled by Numba on a
+CPU and tensor operations on other devices. They keep the features and one score for each pixel and neighbor. The usual
+form, which unfolds the window, keeps a copy of the features for each neighbor.
 """
 
-from typing import Any, Literal
+import logging
+from functools import lru_cache
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
 from fovea.models import propagation_torch
+from fovea.runtime.errors import one_paragraph
+
+log = logging.getLogger(__name__)
 
 
 def propagate(
@@ -44,9 +50,33 @@ def propagate(
         raise ValueError(f"dilation must be at least 1, got {dilation}")
     if similarity not in ("dot", "cosine"):
         raise ValueError(f"similarity must be dot or cosine, got {similarity}")
+    if features.is_cuda and _fits_triton(features) and triton_runs(features.device):
+        from fovea.models.propagation_triton import Propagation
+
+        return cast("Tensor", Propagation.apply(features, kernel_size, dilation, similarity == "cosine"))
     values = features.to(torch.promote_types(features.dtype, torch.float32)).contiguous()
     output, _ = _forward(values, kernel_size, dilation, similarity == "cosine")
     return output.to(features.dtype)
+
+
+def _fits_triton(features: Tensor) -> bool:
+    if features.dtype not in (torch.float32, torch.bfloat16, torch.float16) or not features.numel():
+        return False
+    return features.shape[1] <= 256 and features[0].numel() < 2**31
+
+
+@lru_cache
+def triton_runs(device: torch.device) -> bool:
+    """Return whether Triton compiles for a device, which it needs a C compiler and Python's headers for."""
+    try:
+        from fovea.models.propagation_triton import Propagation
+
+        Propagation.apply(torch.zeros(1, 1, 1, 1, device=device), 1, 1, False)
+    except Exception as error:  # an import, a compiler or a driver may raise anything
+        reason = f"{type(error).__name__}: {one_paragraph(str(error))[:200]}"
+        log.warning("propagation: Triton does not run here, plain tensor operations are slower (%s)", reason)
+        return False
+    return True
 
 
 _forward = torch.library.custom_op("fovea::propagate", propagation_torch.forward, mutates_args=())
