@@ -57,6 +57,7 @@ class PlainTeacher(nn.Module):
 
 
 VIEW = View(jitter=0.2, blur=1.0, noise=0.05)
+UNIMATCH = partial(UniMatch, view=VIEW, cutmix=0.3, confidence=0.0, dropped=0.2, weight=0.1, start=0.0)
 MODES: dict[str, Callable[..., Any]] = {
     "full": Full,
     "band": partial(Band, thresholds=[0.5, 0.3]),
@@ -78,7 +79,8 @@ MODES: dict[str, Callable[..., Any]] = {
     "multi_level": partial(tiny.multi_level, thresholds=[0.5, [0.2, 0.4]], ensemble="quality"),
     "pseudo": partial(tiny.multi_level, thresholds=[0.5], consistency="none"),
     "mean_teacher": partial(MeanTeacher, weight=1.0, decay=0.9, noise=0.05),
-    "unimatch": partial(UniMatch, view=VIEW, cutmix=0.3, confidence=0.0, dropped=0.2, weight=0.1),
+    "unimatch": partial(UNIMATCH, across=False, decay=0.0),
+    "unimatch of an average": partial(UNIMATCH, across=True, decay=0.9),
     "copy_paste": partial(CopyPaste, side=0.67, start=0.0, weight=0.5, across=False, decay=0.9),
     "cross_pseudo": partial(CrossPseudo, weight=0.5),
     "cmc": partial(tiny.cross_modality, start=0.0),

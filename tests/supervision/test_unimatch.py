@@ -1,5 +1,7 @@
 """UniMatch beyond the contract."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,10 +11,13 @@ from fovea.supervision.views import View
 from . import tiny
 
 
-def build(confidence: float = 0.5, dropped: float = 0.0) -> UniMatch:
+VIEW = View(jitter=0.0, blur=0.0, noise=0.0)
+
+
+def build(confidence: float = 0.5, dropped: float = 0.0, **options: Any) -> UniMatch:
     torch.manual_seed(0)
-    view = View(jitter=0.0, blur=0.0, noise=0.0)
-    return UniMatch(tiny.TinyBackbone, tiny.loss(1), view, 0.0, confidence, dropped, weight=1.0)
+    chosen: dict[str, Any] = {"cutmix": 0.0, "across": False, "weight": 1.0, "start": 0.0, "decay": 0.0, **options}
+    return UniMatch(tiny.TinyBackbone, tiny.loss(1), VIEW, confidence=confidence, dropped=dropped, **chosen)
 
 
 def streams() -> dict:
@@ -47,3 +52,31 @@ def test_labels_have_no_gradient() -> None:
     torch.nn.functional.binary_cross_entropy_with_logits(logits, (logits > 0).float()).backward()
     for gradient, value in zip(found, mode.parameters(), strict=True):
         torch.testing.assert_close(gradient, value.grad)
+
+
+def test_before_the_start_only_labeled_cases_count() -> None:
+    mode, batch = build(start=0.3), streams()
+    terms = mode.losses(batch, progress=0.29)
+    assert terms["strong"] == terms["features"] == terms["taught"] == 0
+    torch.testing.assert_close(terms["loss"], terms["supervised"] / 2)
+    assert mode.losses(batch, progress=0.3)["strong"] > 0
+
+
+def test_the_average_labels_and_predicts() -> None:
+    mode, image = build(decay=0.5), torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        mode.average.module.head[0].bias.add_(100.0)  # the average says foreground everywhere
+    assert mode.eval()(image, (16, 16))["prediction"].min() > 0.99
+    terms = mode.losses({"labeled": tiny.labeled(image, 1), "unlabeled": {"image": image}}, progress=0.5)
+    logits = mode.network(image)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
+    torch.testing.assert_close(terms["strong"], expected)
+    torch.testing.assert_close(terms["features"], expected)
+
+
+@pytest.mark.parametrize("backbone", [tiny.cross, tiny.separate, tiny.early], ids=["cross", "separate", "early"])
+def test_features_of_volumes_are_dropped(backbone: Any) -> None:
+    torch.manual_seed(0)
+    options = {"confidence": 0.0, "weight": 1.0, "across": False, "start": 0.0, "decay": 0.0}
+    terms = UniMatch(backbone, tiny.loss(3), VIEW, cutmix=0.0, dropped=0.5, **options).losses(tiny.two_streams(), 0.5)
+    assert terms["features"] != terms["strong"]

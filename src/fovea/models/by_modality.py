@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:  # evaluations of images do without MONAI
@@ -53,8 +54,13 @@ class ByModality(nn.Module):
             )
         return built
 
-    def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
-        """Return logits, of the `wanted` modalities or of all, and features of volumes [B, C, D, H, W] by modality."""
+    def forward(
+        self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None, dropped: float = 0.0
+    ) -> Outputs:
+        """Return logits, of the `wanted` modalities or of all, and features of volumes [B, C, D, H, W] by modality.
+
+        A part `dropped` of the channels that go from the encoder to the decoder is set to 0, at random.
+        """
         raise NotImplementedError
 
     def present(self, image: Mapping[str, Tensor], one_shape: bool = False) -> list[str]:
@@ -81,3 +87,24 @@ class ByModality(nn.Module):
         if one_shape and len({*shapes.values()}) > 1:
             raise ValueError(f"image: all modalities must have one shape, got {shapes}")
         return [name for name in self.modalities if name in image]
+
+
+def without(scales: Sequence[Tensor], dropped: float) -> list[Tensor]:
+    """Return the outputs [B, C, *size] of an encoder, with a part of their channels set to 0 and the others scaled."""
+    return [torch.feature_dropout(values, dropped, train=True) for values in scales] if dropped else [*scales]
+
+
+def in_one_batch(
+    network: Callable[[Tensor], tuple[Tensor, Tensor]], image: Mapping[str, Tensor], names: Sequence[str]
+) -> Outputs:
+    """Return the outputs of a network that all modalities share, from one batch if their shapes are equal.
+
+    So a normalization by batch sees all modalities in training, as its running statistics do in evaluation.
+    """
+    volumes = [image[name] for name in names]
+    if len({volume.shape for volume in volumes}) > 1:
+        pairs = [network(volume) for volume in volumes]
+    else:
+        pairs = [*zip(*(values.chunk(len(names)) for values in network(torch.cat(volumes))), strict=True)]
+    logits, features = (dict(zip(names, values, strict=True)) for values in zip(*pairs, strict=True))
+    return Outputs(logits, features)

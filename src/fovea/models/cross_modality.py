@@ -6,7 +6,7 @@ import torch
 from monai.networks.layers import Conv
 from torch import Tensor, nn
 
-from fovea.models.by_modality import ByModality, Outputs
+from fovea.models.by_modality import ByModality, Outputs, without
 from fovea.models.unet3d import Halves, Norm, convolution
 from fovea.runtime.bounds import Count
 
@@ -85,9 +85,11 @@ class CrossModalityNet(ByModality):
         normalized = nn.GroupNorm(groups, 2 * width), nn.ReLU()
         self.mix = nn.Sequential(*normalized, Conv[Conv.CONV, self.dims](2 * width, width, kernel_size=1))
 
-    def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
+    def forward(
+        self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None, dropped: float = 0.0
+    ) -> Outputs:
         names = self.present(image, one_shape=True)
-        scales = {name: self._module_of(self.encoders, name)(image[name]) for name in names}
+        scales = {name: without(self._module_of(self.encoders, name)(image[name]), dropped) for name in names}
         features = {name: self.awareness(scales[name][-1]) for name in names}
         fused = self.fusion(self._concatenated(features))
         logits = {}

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fovea.models.by_modality import ByModality, Outputs
+from fovea.models.by_modality import ByModality, Outputs, in_one_batch, without
 from fovea.models.unet3d import Halves
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -38,14 +38,21 @@ class EachModality(ByModality):
         self.decoders = nn.ModuleList(half.decoder for half in halves)
         self.stride = halves[0].stride
 
-    def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
-        names = self.present(image)
-        logits, features = {}, {}
-        for name in names if wanted is None else wanted:
-            number = self.modalities.index(name) % len(self.encoders)
-            *skips, features[name] = self.encoders[number](image[name])
-            logits[name] = self.decoders[number](features[name], skips)
+    def forward(
+        self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None, dropped: float = 0.0
+    ) -> Outputs:
+        present = self.present(image)
+        names = present if wanted is None else [*wanted]
+        if len(self.encoders) == 1:
+            return in_one_batch(lambda values: self._through(0, values, dropped), image, names)
+        outputs = [self._through(self.modalities.index(name), image[name], dropped) for name in names]
+        logits, features = (dict(zip(names, values, strict=True)) for values in zip(*outputs, strict=True))
         return Outputs(logits, features)
+
+    def _through(self, number: int, image: Tensor, dropped: float) -> tuple[Tensor, Tensor]:
+        """Return the logits and the deepest features of a network."""
+        *skips, deepest = without(self.encoders[number](image), dropped)
+        return self.decoders[number](deepest, skips), deepest
 
 
 def share_all_but_norms(first: nn.Module, other: nn.Module) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fovea.models.by_modality import ByModality, Outputs
+from fovea.models.by_modality import ByModality, Outputs, without
 from fovea.models.unet3d import Halves
 
 
@@ -31,7 +31,9 @@ class EarlyFusion(ByModality):
         self.network = self.halves(unet, number * in_channels, number * classes)
         self.stride = self.network.stride
 
-    def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
+    def forward(
+        self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None, dropped: float = 0.0
+    ) -> Outputs:
         names = self.present(image, one_shape=True)
         missing = [name for name in self.modalities if name not in image]
         if missing:
@@ -39,6 +41,7 @@ class EarlyFusion(ByModality):
                 f"image: early fusion needs all modalities, {', '.join(missing)} is missing; train with "
                 "backbone=cross_modality or each_modality to predict without it"
             )
-        *skips, deepest = self.network.encoder(torch.cat([image[name] for name in names], dim=1))
+        scales = self.network.encoder(torch.cat([image[name] for name in names], dim=1))
+        *skips, deepest = without(scales, dropped)
         logits = dict(zip(names, self.network.decoder(deepest, skips).chunk(len(names), dim=1), strict=True))
         return Outputs(logits if wanted is None else {name: logits[name] for name in wanted}, {})

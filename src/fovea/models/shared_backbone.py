@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from torch import Tensor
 
 from fovea.models.backbone import Backbone
-from fovea.models.by_modality import ByModality, Outputs
+from fovea.models.by_modality import ByModality, Outputs, in_one_batch, without
 
 
 class SharedBackbone(ByModality):
@@ -17,7 +17,13 @@ class SharedBackbone(ByModality):
         super().__init__(modalities, classes, slices=True)
         self.backbone = backbone()
 
-    def forward(self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None) -> Outputs:
-        names = self.present(image) if wanted is None else list(wanted)
-        features = {name: self.backbone.features(image[name]) for name in names}
-        return Outputs({name: self.backbone.classify(values) for name, values in features.items()}, features)
+    def forward(
+        self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None, dropped: float = 0.0
+    ) -> Outputs:
+        """See `ByModality`; the channels that are dropped are those of the decoder."""
+
+        def through(values: Tensor) -> tuple[Tensor, Tensor]:
+            [features] = without([self.backbone.features(values)], dropped)
+            return self.backbone.classify(features), features
+
+        return in_one_batch(through, image, self.present(image) if wanted is None else [*wanted])

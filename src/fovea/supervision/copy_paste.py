@@ -12,7 +12,7 @@ from fovea.losses.ignore import IGNORE, IgnoreLabel
 from fovea.runtime.bounds import Fraction, NonNegative, Progress
 from fovea.supervision.batch import Batch, Image
 from fovea.supervision.mean_teacher import averaged
-from fovea.supervision.modalities import UNNAMED, by_name, logits_of, predict, supervised_loss
+from fovea.supervision.modalities import UNNAMED, by_name, logits_of, next_modality, predict, supervised_loss
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import confident
 from fovea.supervision.views import boxes
@@ -86,10 +86,7 @@ class CopyPaste(Mode):
         """Return the unlabeled cases and the teacher's labels, both by modality."""
         cases = by_name(image, names)
         labels = {name: largest(confident(values, 0)) for name, values in logits_of(self.teacher, image).items()}
-        if not self.across:
-            return cases, labels
-        after = dict(zip(names, [*names[1:], names[0]], strict=True))
-        return {name: cases[after[name]] for name in names}, {name: labels[after[name]] for name in names}
+        return (next_modality(cases), next_modality(labels)) if self.across else (cases, labels)
 
     def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
         """Return the probabilities of the teacher."""

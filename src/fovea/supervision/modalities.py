@@ -30,6 +30,12 @@ def by_name(values: Image, names: Iterable[str]) -> Mapping[str, Tensor]:
     return values if isinstance(values, Mapping) else dict.fromkeys(names, values)
 
 
+def next_modality(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensor of the next modality, by name, in place of that of each; the last gets that of the first."""
+    names = sorted(values)
+    return {name: values[names[names.index(name) - len(names) + 1]] for name in values}
+
+
 def supervised_loss(loss: nn.Module, logits: Mapping[str, Tensor], mask: Image) -> Tensor:
     """Return the mean over modalities of a loss of logits and a mask. All modalities share a mask that is a tensor."""
     masks = by_name(mask, logits)

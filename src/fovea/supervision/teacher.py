@@ -10,7 +10,7 @@ from fovea.losses.ignore import IGNORE, IgnoreLabel
 from fovea.runtime.bounds import Fraction, NonNegative, Progress
 from fovea.supervision.batch import Batch, Image
 from fovea.supervision.mean_teacher import averaged
-from fovea.supervision.modalities import apply, logits_of, predict, supervised_loss
+from fovea.supervision.modalities import logits_of, predict, supervised_loss
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import as_target, confident
 from fovea.supervision.ramps import ramp_up
@@ -68,8 +68,8 @@ class Teacher(Mode):
             }
         taught = {name: torch.where(target == IGNORE, label, IGNORE) for name, label in taught.items()}
         paste = cut_mix(image, self.cutmix)
-        strong = logits_of(self.student, apply(paste, self.view(image)))
-        band = supervised_loss(self.loss, strong, {name: paste(label) for name, label in taught.items()})
+        strong = logits_of(self.student, paste(self.view(image)))
+        band = supervised_loss(self.loss, strong, paste(taught))
         parts = {"certain": target, "taught": torch.stack([*taught.values()])}
         shares = {name: (labels != IGNORE).float().mean() for name, labels in parts.items()}
         loss = supervised + self.weight * ramp_up(progress) * band

@@ -1,6 +1,6 @@
 """UniMatch: confident labels of a weak view, for strong views and for a view without half of the features."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, cast
 
 import torch
@@ -9,29 +9,37 @@ from torch.nn import functional as F
 
 from fovea.losses.ignore import IGNORE, IgnoreLabel
 from fovea.models.backbone import Backbone
+from fovea.models.by_modality import ByModality
 from fovea.runtime.bounds import Fraction, NonNegative, Progress
 from fovea.supervision.batch import Batch, Image
-from fovea.supervision.modalities import UNNAMED, apply, logits_of, supervised_loss
+from fovea.supervision.mean_teacher import averaged
+from fovea.supervision.modalities import UNNAMED, logits_of, predict, supervised_loss
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import confident
 from fovea.supervision.views import cut_mix
 
 
 class UniMatch(Mode):
-    """One network labels unlabeled cases for itself, where it is confident, and learns the labels on changed views.
+    """A network labels unlabeled cases for itself, where it is confident, and learns the labels on changed views.
 
-    There is no teacher: the labels are of the case as it is loaded, the weak view. Two strong views with boxes of other
-    cases learn them, and so does the weak view with features dropped. Yang et al., "Revisiting Weak-to-Strong
-    Consistency in Semi-Supervised Semantic Segmentation", CVPR 2023. There, the features are those of the encoder;
-    here, those of the decoder, of a backbone that has `features`. Without them, the strong views have the whole weight.
-    There, a loss is divided by the number of all pixels; here, by that of the confident ones.
+    The labels are of the case as it is loaded, the weak view. Two strong views with boxes of other cases learn them,
+    and so does the weak view with features dropped. Yang et al., "Revisiting Weak-to-Strong Consistency in
+    Semi-Supervised Semantic Segmentation", CVPR 2023. With a `decay` above 0, the moving average of the network gives
+    the labels and predicts, as in Yang et al., "UniMatch V2", TPAMI 2025.
+
+    The features are those of the encoder; of a `Backbone`, which reads images, those of the decoder. A network without
+    either has no such view, and the strong views have the whole weight. In the paper a loss is divided by the number
+    of all pixels; here, by that of the confident ones.
 
     Args:
         view: Makes a strong view.
         cutmix: The largest part of an image that a box covers; 0 is none.
+        across: Fill the boxes from the next modality, in place of the same one; needs crops of one shape.
         confidence: A label counts where its probability is above.
         dropped: The part of the channels of the features that are dropped.
         weight: Of all views together, against 1 for the labeled cases; the sum is halved.
+        start: The part of the training after which unlabeled cases come in.
+        decay: Of the average, as in `fovea.supervision.mean_teacher.MeanTeacher`; 0 is no average.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
@@ -43,27 +51,38 @@ class UniMatch(Mode):
         loss: nn.Module,
         view: nn.Module,
         cutmix: Fraction,
+        across: bool,
         confidence: Progress,
         dropped: Progress,
         weight: NonNegative,
+        start: Progress,
+        decay: Progress,
     ) -> None:
         super().__init__()
         self.network = backbone()
+        self.average = averaged(self.network, decay) if decay else None
         self.loss = IgnoreLabel(loss)
-        self.view, self.cutmix = view, cutmix
-        self.confidence, self.dropped, self.weight = confidence, dropped, weight
+        self.view, self.cutmix, self.across = view, cutmix, across
+        self.confidence, self.dropped, self.weight, self.start = confidence, dropped, weight, start
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Return `supervised` on labeled cases, `strong` and `features` on unlabeled ones, and the labeled part."""
+        """Return `supervised` on labeled cases, `strong` and `features` on unlabeled ones, and the labeled part.
+
+        Before the start, the last three are 0.
+        """
         labeled, image = batch["labeled"], batch["unlabeled"]["image"]
         supervised = supervised_loss(self.loss, logits_of(self.network, labeled["image"]), labeled["mask"])
+        if progress < self.start:
+            return {"loss": supervised / 2, "supervised": supervised} | dict.fromkeys(
+                ("strong", "features", "taught"), supervised.new_zeros(())
+            )
         weak, without = self._weak(image)
-        taught = {name: confident(logits.detach(), self.confidence) for name, logits in weak.items()}
+        taught = {name: confident(logits, self.confidence) for name, logits in weak.items()}
         views = []
         for _ in range(2):
-            paste = cut_mix(image, self.cutmix)
-            strong = logits_of(self.network, apply(paste, self.view(image)))
-            views.append(supervised_loss(self.loss, strong, {name: paste(label) for name, label in taught.items()}))
+            paste = cut_mix(image, self.cutmix, self.across)
+            strong = logits_of(self.network, paste(self.view(image)))
+            views.append(supervised_loss(self.loss, strong, paste(taught)))
         terms = {"strong": torch.stack(views).mean()}
         if without:
             terms["features"] = supervised_loss(self.loss, without, taught)
@@ -74,11 +93,25 @@ class UniMatch(Mode):
 
     def _weak(self, image: Image) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the logits of the image by modality, and those without a part of the features, if there are any."""
-        if not isinstance(image, Tensor) or not hasattr(self.network, "features"):
-            with torch.no_grad():
-                return logits_of(self.network, image), {}
-        network = cast("Backbone", self.network)
-        features = network.features(image)
+        if isinstance(self.network, ByModality):
+            without = self.network(cast("Mapping[str, Tensor]", image), dropped=self.dropped).logits
+        elif hasattr(self.network, "features"):
+            network = cast("Backbone", self.network)
+            features = network.features(cast("Tensor", image))
+            without = {UNNAMED: network.classify(F.dropout2d(features, self.dropped))}
+            if not self.average:
+                with torch.no_grad():
+                    return {UNNAMED: network.classify(features)}, without
+        else:
+            without = {}
         with torch.no_grad():
-            logits = network.classify(features)
-        return {UNNAMED: logits}, {UNNAMED: network.classify(F.dropout2d(features, self.dropped))}
+            return logits_of(self.average or self.network, image), without
+
+    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
+        """Return the probabilities of the average, or of the network."""
+        return predict(self.average or self.network, image, size)
+
+    def after_step(self, progress: float) -> None:
+        """Update the average."""
+        if self.average:
+            self.average.update_parameters(self.network)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fovea.runtime.bounds import Fraction, NonNegative
 from fovea.supervision.batch import Image
-from fovea.supervision.modalities import UNNAMED, apply, by_name
+from fovea.supervision.modalities import UNNAMED, apply, by_name, next_modality
 
 
 class View(nn.Module):
@@ -83,13 +83,20 @@ def boxes(image: Image, side: Tensor) -> Callable[[Tensor], Tensor]:
     return inside
 
 
-def cut_mix(image: Image, largest: Fraction) -> Callable[[Tensor], Tensor]:
+def cut_mix(image: Image, largest: Fraction, across: bool = False) -> Callable[[Image], Image]:
     """Draw a box in each image; return the function that fills it from the image before it in the batch.
 
     The function is for images and for labels. The box covers from 0 to `largest` of the image, with its proportions.
-    Yun et al., "CutMix", ICCV 2019.
+    With `across`, it is filled from the next modality. Yun et al., "CutMix", ICCV 2019.
     """
     first = next(iter(by_name(image, [UNNAMED]).values()))
     share = first.new_empty(len(first)).uniform_(0, largest)
     inside = boxes(image, share.pow(1 / (first.dim() - 2)))
-    return lambda values: torch.where(inside(values), values.roll(1, dims=0), values)
+
+    def paste(values: Image) -> Image:
+        if isinstance(values, Tensor):
+            return torch.where(inside(values), values.roll(1, dims=0), values)
+        others = next_modality(values) if across else values
+        return {name: torch.where(inside(own), others[name].roll(1, dims=0), own) for name, own in values.items()}
+
+    return paste

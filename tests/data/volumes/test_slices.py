@@ -1,5 +1,6 @@
 """Slices of volumes: the axis across them, the samples, the prediction of whole volumes, and sparse labels."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,18 @@ def test_sparse_labels_as_naive_loop(root: Path) -> None:
     training = volumes(root, slices=True, labeled_slices=1).train(["mask"])
     assert (batch_of(training.streams()[""])["mask"]["ct"] != IGNORE).all()
     assert (training.val.samples[0]["target"] != IGNORE).all()  # scored on whole masks
+
+
+def test_the_intensities_of_unlabeled_cases_may_stay(root: Path) -> None:
+    """With `spatial` the values of a crop of an unlabeled case are those of the case, and labeled ones still change."""
+    scale = {"_target_": "monai.transforms.RandScaleIntensityd", "factors": 0.5, "prob": 1.0}
+    data = volumes(root, slices=True)
+    plain = data.train(["mask", "unlabeled"]).streams()
+    for chosen, changes in (("all", {"labeled", "unlabeled"}), ("spatial", {"labeled"})):
+        changed = replace(data, augment={"intensity": {"scale": scale}}, augment_unlabeled=chosen)
+        streams = changed.train(["mask", "unlabeled"]).streams()
+        images = {name: [stream[0, 0]["image"]["ct"] for stream in (streams[name], plain[name])] for name in streams}
+        assert {name for name, (own, before) in images.items() if not np.array_equal(own, before)} == changes
 
 
 class Sign(nn.Module):

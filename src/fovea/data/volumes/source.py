@@ -65,6 +65,7 @@ class Volumes:
     select_threshold: Fraction = 0.5
     crops: Count
     augment: Mapping[str, Any]
+    augment_unlabeled: Literal["all", "spatial"] = "all"
     overlap: Progress
     windows: Count
     batch_size: Count
@@ -202,13 +203,14 @@ class Volumes:
         spatial, intensity = transforms.get("spatial", []), transforms.get("intensity", [])
         cut = Slices if self.slices else Crops
 
-        def crops(cases: Sequence[str], targets: Sequence[Target]) -> Crops:
+        def crops(cases: Sequence[str], targets: Sequence[Target], shades: list[Any]) -> Crops:
             prepared = self._prepared(dataset, cases, targets)
-            return cut(prepared, self._arrays(prepared), self.size, self.crops, spatial, intensity, self.seed)
+            return cut(prepared, self._arrays(prepared), self.size, self.crops, spatial, shades, self.seed)
 
         if not unlabeled:
-            return {"": crops(labeled, targets)}
-        return {"labeled": crops(labeled, targets), UNLABELED: crops(unlabeled, ())}
+            return {"": crops(labeled, targets, intensity)}
+        weak = [] if self.augment_unlabeled == "spatial" else intensity
+        return {"labeled": crops(labeled, targets, intensity), UNLABELED: crops(unlabeled, (), weak)}
 
     def _samples(self, dataset: Pairs, target: Target, cases: Sequence[str], cached: bool) -> Samples:
         from fovea.data.volumes.held_out import WholeVolumes
