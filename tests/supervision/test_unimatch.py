@@ -10,7 +10,6 @@ from fovea.supervision.views import View
 
 from . import tiny
 
-
 VIEW = View(jitter=0.0, blur=0.0, noise=0.0)
 
 
