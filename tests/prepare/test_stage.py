@@ -23,6 +23,7 @@ from fovea.prepare.labels.boxes import Boxes
 from fovea.prepare.labels.gaze import Gaze
 from fovea.prepare.labels.scribbles import Scribbles
 from fovea.prepare.quality import drawn
+from fovea.prepare.refiners.promptable.refine import Promptable, agreement
 from fovea.prepare.refiners.unrefined import Unrefined
 from fovea.prepare.stage import prepare
 from fovea.prepare.verdict import Survey
@@ -134,6 +135,17 @@ class TestStore:
             survey.statistics["a"]["observers"] == 2
             and "between observers" in (root / "store/quality.html").read_text()
         )
+
+    def test_disagreement_of_prompts_is_reported(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        both = lambda image, probability: agreement(np.stack([probability, probability**2]), 0.1)  # noqa: E731
+        monkeypatch.setattr(Promptable, "__call__", lambda self, *pair: both(*pair))
+        monkeypatch.setattr("fovea.prepare.refiners.promptable.refine.find_spec", lambda name: True)
+        refiner = Promptable(Unrefined(), [], "packaged", "lite_medsam", "cpu", 0.1)
+        row, label = run(root, refiner=refiner, quality="labels").rows["a"], gaze(root)
+        drawn = label.draw(label.read(["a"]).of("a"), (20, 30))
+        differ = 1 - np.sum(drawn**2 >= 0.5) / np.sum(drawn >= 0.5)
+        assert differ > 0 and row["prompt_disagreement"] == pytest.approx(differ)
+        assert "prompts differ" in (root / "store/quality.html").read_text()
 
     def test_map_is_drawn_then_refined(self, root: Path) -> None:
         run(root, refiner=Half())

@@ -12,7 +12,8 @@ from fovea.data.fixations import Fixations
 from fovea.data.images.folder import Folder
 from fovea.data.store import Store
 from fovea.prepare.labels.label import Annotation, Label
-from fovea.prepare.quality import BETWEEN, between_observers, measure
+from fovea.prepare.quality import BETWEEN, PROMPTS, between_observers, measure
+from fovea.prepare.refiners.promptable.refine import Promptable, disagreement
 from fovea.prepare.refiners.refiner import Refiner
 from fovea.runtime.files import sha256
 
@@ -81,6 +82,8 @@ class Job:
         row = measure(item.annotation, drawn, refined, self.thresholds, self._mask(item))
         if isinstance(item.annotation, Fixations) and len(observers := item.annotation.by_observer()) > 1:
             row[BETWEEN] = between_observers([self.label.draw(each, size) for each in observers])
+        if isinstance(self.refiner, Promptable):
+            row[PROMPTS] = disagreement(refined, self.refiner.band)
         return row
 
     def _mask(self, item: Item) -> np.ndarray | None:

@@ -24,6 +24,9 @@ INSIDE = "inside"
 BETWEEN = "between_observers"
 """Key of the agreement of observers, which only rows of images with several have."""
 
+PROMPTS = "prompt_disagreement"
+"""Key of the disagreement of the prompts of `refine=promptable`, which only rows of such maps have."""
+
 _CURVE = "curve_"
 
 

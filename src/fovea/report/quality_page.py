@@ -11,7 +11,7 @@ from PIL import Image
 from fovea.data.fixations import Fixations
 from fovea.pictures.overlay import TRUTH, outline, overlay
 from fovea.pictures.panels import fixation_panel, map_panel
-from fovea.prepare.quality import BETWEEN, INSIDE, column, curve, dice_key
+from fovea.prepare.quality import BETWEEN, INSIDE, PROMPTS, column, curve, dice_key
 from fovea.prepare.verdict import Survey
 from fovea.report.charts import curve_chart, histogram
 from fovea.report.pages import data_uri, render
@@ -37,7 +37,10 @@ _ALWAYS = {
     "off_image": ("off image", "share of the fixations outside the image"),
     "agreement": ("agreement", "Dice of label and map at the first level: 1 if the refinement changed nothing"),
 }
-_SEVERAL = {BETWEEN: ("between observers", "Dice of the heatmaps of two observers at 0.5, mean over all pairs")}
+_SEVERAL = {
+    BETWEEN: ("between observers", "Dice of the heatmaps of two observers at 0.5, mean over all pairs"),
+    PROMPTS: ("prompts differ", "1 - intersection / union of the foreground of all prompts"),
+}
 _PUBLISHED = {INSIDE: {"webcam": 0.17, "EyeLink": 0.90}, "offset": {"EyeLink": 0.041, "webcam": 0.267}}
 
 View = Callable[[str], tuple[np.ndarray, Any, np.ndarray, np.ndarray, np.ndarray | None]]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from fovea.prepare.refiners.promptable.refine import Promptable, agreement, box
+from fovea.metrics.thresholds import quantised
+from fovea.prepare.refiners.promptable.refine import Promptable, agreement, box, disagreement
 from fovea.prepare.refiners.unrefined import Unrefined
 
 PROMPTS: list[Any] = [{"map": "label", "threshold": 0.3, "margin": margin} for margin in (0.0, 0.1, 0.2)]
@@ -35,6 +36,16 @@ def test_agreement_of_prompts() -> None:
     result = agreement(np.stack([one, other]), 0.1)
     np.testing.assert_allclose(result, [[0.9, 0.6, 0.52, 0.51, 0.02]], atol=1e-6)
     assert result.dtype == np.float32
+
+
+@pytest.mark.parametrize("band", [0.1, 0.3])
+def test_disagreement_is_read_from_the_stored_map(band: float) -> None:
+    predictions = np.random.default_rng(0).random((3, 20, 30)).astype(np.float32) ** 0.5
+    stored = np.float32(quantised(agreement(predictions, band)) / 65535)
+    inside = predictions >= 0.5
+    assert disagreement(stored, band) == 1 - inside.all(axis=0).sum() / inside.any(axis=0).sum()
+    assert disagreement(agreement(predictions[:1], band), band) == 0
+    assert disagreement(np.zeros((2, 2)), band) == 1
 
 
 @pytest.mark.slow

@@ -108,3 +108,13 @@ def agreement(predictions: np.ndarray, band: float) -> np.ndarray:
     result = np.where(foreground.all(axis=0), np.maximum(mean, 0.5 + band), unsure)
     result = np.where(foreground.any(axis=0), result, np.minimum(mean, 0.5 - band))
     return np.clip(result, 0, 1).astype(np.float32)
+
+
+def disagreement(refined: np.ndarray, band: float) -> float:
+    """Return how much the prompts of a map [H, W] of `agreement` differ: 1 - intersection / union of their foreground.
+
+    It is the part of the pixels above the band's lower end that are inside the band; 1 if no prompt gives foreground.
+    """
+    close = 1e-4  # a step of the store is less
+    union = np.count_nonzero(refined > 0.5 - band + close)
+    return np.count_nonzero(np.abs(refined - 0.5) < band - close) / union if union else 1.0
