@@ -64,25 +64,12 @@ def write_run(
 
 def settings(folder: Path, seed: int) -> Any:
     """Return a configuration with the keys that tests change."""
+    data = {"name": "folder", "root": "/data/mine", "channels": 3, "classes": 1, "fraction": 1.0, "seed": seed}
+    mode = {"_target_": "fovea.supervision.multi_level.MultiLevel", "thresholds": [0.5, 0.3], "consistency": "prop"}
     return OmegaConf.create(
         {
-            "seed": seed,
-            "run_dir": str(folder),
-            "data": {
-                "name": "folder",
-                "root": "/data/mine",
-                "channels": 3,
-                "classes": 1,
-                "fraction": 1.0,
-                "seed": seed,
-            },
-            "supervision": {
-                "_target_": "fovea.supervision.multi_level.MultiLevel",
-                "thresholds": [0.5, 0.3],
-                "consistency": "prop",
-            },
+            **{"seed": seed, "run_dir": str(folder), "data": data, "supervision": mode, "store": "stores/sigma70.0"},
             "labels": {"sigma": 70.0, "path": "${data.root}/fixations.csv"},
-            "store": "stores/sigma70.0",
             "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.01},
             "callbacks": {"last": {"dirpath": f"{folder}/checkpoints"}, "other": {"at": f"{folder}/here"}},
             "scheduler": {"_target_": "fovea.engine.schedules.constant"},

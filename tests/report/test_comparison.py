@@ -90,12 +90,6 @@ def test_classes_have_a_column(tmp_path: Path) -> None:
     assert {line.count("&") - line.count(r"\&") for line in lines[2:-2] if "&" in line} == {9}
 
 
-def test_pairing_shows_a_difference_within_the_intervals() -> None:
-    comparison = compare_runs({"a": [run("a", 0.80, 1)], "b": [run("b", 0.82, 2)]}, "dice", 0.05, 500, seed=0)
-    first, second = comparison.rows
-    assert first.high and second.low and first.high > second.low and second.verdict == "better"
-
-
 def test_copies_of_images_change_nothing_with_patients() -> None:
     runs = {"a": [run("a", 0.8, 1)], "b": [run("b", 0.805, 2)]}
     alone = compare_runs(runs, "dice", 0.05, 500, seed=0)
@@ -111,23 +105,19 @@ def test_copies_of_images_change_nothing_with_patients() -> None:
     assert by_image is not None and together.rows[1].p is not None and by_image < together.rows[1].p
 
 
-def test_a_single_patient_shows_nothing() -> None:
-    runs = {
-        name: [replace(run(name, mean, 1), patients=dict.fromkeys(IDS, "p"))]
-        for name, mean in {"a": 0.8, "b": 0.9}.items()
-    }
+def test_pairs_of_patients_show_a_difference_within_the_intervals_and_one_patient_nothing() -> None:
+    runs = {"a": [run("a", 0.80, 1)], "b": [run("b", 0.82, 2)]}
+    first, second = compare_runs(runs, "dice", 0.05, 500, seed=0).rows
+    assert first.high and second.low and first.high > second.low and second.verdict == "better"
+    runs = {name: [replace(*named, patients=dict.fromkeys(IDS, "p"))] for name, named in runs.items()}
     comparison = compare_runs(runs, "dice", 0.05, 500, seed=0)
     assert comparison.patients == 1 and comparison.rows[0].low is None and comparison.rows[1].p == 1
     assert "| no difference shown" in markdown(comparison)
 
 
 def test_the_verdict_follows_the_direction() -> None:
-    assert [verdict(d, 0.01, 0.05, lower) for d in (0.1, -0.1) for lower in (False, True)] == [
-        "better",
-        "worse",
-        "worse",
-        "better",
-    ]
+    verdicts = [verdict(d, 0.01, 0.05, lower) for d in (0.1, -0.1) for lower in (False, True)]
+    assert verdicts == ["better", "worse", "worse", "better"]
     assert verdict(0.1, 0.05, 0.05, False) == "no difference shown"
     columns = ("hd95", "level_2_hd95", "dice", "level_1_dice")
     assert [lower_is_better(column) for column in columns] == [True, True, False, False]
@@ -156,28 +146,23 @@ ROWS = [
 COMPARISON = Comparison(ROWS, "dice", "test", "mask", 30, 12, 0.05, 10000, 0)
 
 
-class TestFiles:
-    def test_markdown_is_aligned_and_safe(self) -> None:
-        lines = markdown(COMPARISON).splitlines()
-        assert len(lines) == 4 and len({len(line) for line in lines}) == 1
-        assert "0.8000 ± 0.0100 | 0.7500 to 0.8500" in lines[2] and lines[3].startswith(r"| gaze\| x ")
-        assert "| -0.1000    | -0.1200 to -0.0800 | < 0.0001 | 0.0300   | worse" in lines[3]
-
-    def test_all_files_have_the_same_figures(self, tmp_path: Path) -> None:
-        write_comparison(COMPARISON, tmp_path / "out")
-        with (tmp_path / "out" / "comparison.csv").open() as file:
-            first, second = csv.DictReader(file)
-        assert tuple(first) == ("name", "seeds", "images", *FIGURES, "verdict")
-        assert (first["name"], first["std"], first["difference"]) == ("full_{1}", "0.010000", "")
-        assert (first["verdict"], second["name"], second["std"]) == ("baseline", "gaze|\nx", "")
-        assert float(second["p"]) == pytest.approx(0.00002) and float(second["difference_low"]) == -0.12
-        content = json.loads((tmp_path / "out" / "comparison.json").read_text())
-        assert content["rows"][1]["p_holm"] == 0.03 and content["rows"][0]["folders"] == ["a0", "a1"]
-        rows = (tmp_path / "out" / "comparison.tex").read_text().splitlines()
-        assert rows[2] == (
-            r" & seeds & dice & 95 \% interval & difference & 95 \% interval & p & p (Holm) & verdict \\"
-        )
-        assert rows[4] == r"full\_\{1\} & 2 & 0.8000 $\pm$ 0.0100 & 0.7500 to 0.8500 &  &  &  &  & baseline \\"
-        assert r"& $-$0.1000 & $-$0.1200 to $-$0.0800 & $<$ 0.0001 & 0.0300 & worse \\" in rows[5]
-        text = (tmp_path / "out" / "comparison.md").read_text()
-        assert text == f"{markdown(COMPARISON)}\n\n{note(COMPARISON)}\n"
+def test_all_files_have_the_same_figures(tmp_path: Path) -> None:
+    lines = markdown(COMPARISON).splitlines()
+    assert len(lines) == 4 and len({len(line) for line in lines}) == 1
+    assert "0.8000 ± 0.0100 | 0.7500 to 0.8500" in lines[2] and lines[3].startswith(r"| gaze\| x ")
+    assert "| -0.1000    | -0.1200 to -0.0800 | < 0.0001 | 0.0300   | worse" in lines[3]
+    write_comparison(COMPARISON, tmp_path / "out")
+    assert (tmp_path / "out" / "comparison.md").read_text() == f"{markdown(COMPARISON)}\n\n{note(COMPARISON)}\n"
+    with (tmp_path / "out" / "comparison.csv").open() as file:
+        first, second = csv.DictReader(file)
+    assert tuple(first) == ("name", "seeds", "images", *FIGURES, "verdict")
+    assert (first["name"], first["std"], first["difference"]) == ("full_{1}", "0.010000", "")
+    assert (first["verdict"], second["name"], second["std"]) == ("baseline", "gaze|\nx", "")
+    assert float(second["p"]) == pytest.approx(0.00002) and float(second["difference_low"]) == -0.12
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert content["rows"][1]["p_holm"] == 0.03 and content["rows"][0]["folders"] == ["a0", "a1"]
+    rows = (tmp_path / "out" / "comparison.tex").read_text().splitlines()
+    head = r" & seeds & dice & 95 \% interval & difference & 95 \% interval & p & p (Holm) & verdict \\"
+    assert rows[2] == head
+    assert rows[4] == r"full\_\{1\} & 2 & 0.8000 $\pm$ 0.0100 & 0.7500 to 0.8500 &  &  &  &  & baseline \\"
+    assert r"& $-$0.1000 & $-$0.1200 to $-$0.0800 & $<$ 0.0001 & 0.0300 & worse \\" in rows[5]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from omegaconf import OmegaConf
 
 from fovea.report.configurations import configurations, number, short_keys, shown, swept
@@ -59,10 +60,8 @@ class TestNames:
         for name in ("full", "band"):
             (make_run(name, {"supervision": name}) / "provenance.json").write_text("{}")
         assert grouped(tmp_path) == {"supervision=Band": 1, "supervision=Full": 1}
-
-    def test_equal_class_names_are_numbered(self, make_run: MakeRun, tmp_path: Path) -> None:
-        for name in ("one", "two"):
-            change(make_run(name), "supervision._target_", f"{name}.Net")
+        for name in ("full", "band"):
+            change(tmp_path / "runs" / name, "supervision._target_", f"{name}.Net")
         assert grouped(tmp_path) == {"supervision=Net (1)": 1, "supervision=Net (2)": 1}
 
     def test_all_keys_that_differ_are_kept(self, make_run: MakeRun, tmp_path: Path) -> None:
@@ -99,17 +98,24 @@ class TestSwept:
             [f"supervision={name}, fraction={fraction}" for fraction in (0.1, 0.5, 1)] for name in ("band", "gaze")
         ]
 
-    def test_consequences_do_not_break_a_line(self, make_run: MakeRun, tmp_path: Path) -> None:
-        for sigma in (30.0, 70.0, 110.0):
-            change(make_run(f"{sigma}", {"labels.sigma": sigma}), "store", f"stores/sigma{sigma}")
-        assert self.lines(tmp_path) == {"labels.sigma": [["sigma=30", "sigma=70", "sigma=110"]]}
-
-    def test_two_choices_together_are_no_line(self, make_run: MakeRun, tmp_path: Path) -> None:
-        make_run("a", {"supervision": "gaze", "optimizer.lr": 0.1})
-        make_run("b", {"supervision": "band", "optimizer.lr": 0.2})
-        assert self.lines(tmp_path) == {}
-
-    def test_a_list_of_one_is_a_number(self, make_run: MakeRun, tmp_path: Path) -> None:
-        for threshold in (0.5, 0.3):
-            make_run(f"{threshold}", {"supervision.thresholds": [threshold]})
-        assert self.lines(tmp_path) == {"supervision.thresholds": [["thresholds=[0.3]", "thresholds=[0.5]"]]}
+    @pytest.mark.parametrize(
+        ("runs", "lines"),
+        [
+            (
+                [{"labels.sigma": sigma, "store": f"stores/sigma{sigma}"} for sigma in (30.0, 70.0, 110.0)],
+                {"labels.sigma": [["sigma=30", "sigma=70", "sigma=110"]]},  # their stores are a consequence
+            ),
+            ([{"supervision": "gaze", "optimizer.lr": 0.1}, {"supervision": "band", "optimizer.lr": 0.2}], {}),
+            (
+                [{"supervision.thresholds": [threshold]} for threshold in (0.5, 0.3)],
+                {"supervision.thresholds": [["thresholds=[0.3]", "thresholds=[0.5]"]]},
+            ),
+        ],
+        ids=["consequences", "two_choices_together", "lists_of_one"],
+    )
+    def test_what_makes_a_line(self, make_run: MakeRun, tmp_path: Path, runs: list[dict], lines: dict) -> None:
+        for place, changes in enumerate(runs):
+            folder = make_run(f"{place}", {key: value for key, value in changes.items() if key != "store"})
+            if "store" in changes:
+                change(folder, "store", changes["store"])
+        assert self.lines(tmp_path) == lines

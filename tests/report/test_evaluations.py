@@ -13,10 +13,8 @@ SCORES = {"a": 0.5, "b": 0.75}
 def written(folder: Path, **summary: object) -> Path:
     """Write the files of an evaluation, as far as a comparison reads them."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [
-        "id,patient,dice,level_1_dice,cup_hd95,size,hd95",
-        *(f"{name},p,{value},0.5,3,0.1,4" for name, value in SCORES.items()),
-    ]
+    lines = ["id,patient,dice,level_1_dice,cup_hd95,size,hd95"]
+    lines += [f"{name},p,{value},0.5,3,0.1,4" for name, value in SCORES.items()]
     (folder / "per_image.csv").write_text("\n".join(lines) + "\n")
     (folder / "summary.json").write_text(json.dumps({"split": "test", "select_on": "mask"} | summary))
     return folder
@@ -29,10 +27,8 @@ def test_run_folders_and_evaluations_are_read(tmp_path: Path) -> None:
     assert (result.folder, result.split, result.select_on, result.unit) == (inside, "test", "mask", "")
     assert (result.scores, result.mean) == (SCORES, 0.625)
     assert (result.patients, result.sizes) == (dict.fromkeys("ab", "p"), dict.fromkeys("ab", 0.1))
-    assert (
-        result.training_images,
-        read_evaluation(written(inside, training_images=3), "test", "dice").training_images,
-    ) == (0, 3)
+    trained_on = read_evaluation(written(inside, training_images=3), "test", "dice").training_images
+    assert (result.training_images, trained_on) == (0, 3)
     for column, value in {"level_1_dice": 0.5, "size": 0.1}.items():
         assert set(read_evaluation(inside, "test", column).scores.values()) == {value}
     several = written(inside, classes={"cup": {}, "disc": {}})
@@ -76,41 +72,36 @@ def test_other_forms_are_refused(compare: object, message: str, tmp_path: Path, 
         read_named(compare, "test", "dice")
 
 
+SUMMARIES = [  # what is in the file
+    (None, "no summary.json here"),
+    ("{", "summary.json: not JSON"),
+    ("[]", "split is missing or damaged"),
+    ('{"split": "test", "select_on": 3}', "select_on is missing or damaged"),
+    ('{"split": "test", "select_on": "mask", "training_images": null}', "training_images is missing or damaged"),
+]
+TABLES = [
+    ("", r"per_image\.csv: no column id"),
+    ("id,dice\na,1\n", "no column patient; evaluate again"),
+    ("id,patient,iou\na,p,1\n", "no column dice; choose a score of iou"),
+    ("id,patient,iou,1dice\na,p,1,1\n", "no column dice, the nearest are 1dice"),
+    ("id,patient,dice\n", "has no images"),
+    ("id,patient,dice\na,p,0.5\nb,p,high\n", r"per_image\.csv, line 3: dice is 'high'"),
+    ("id,patient,dice\na,p,nan\n", "line 2: dice is 'nan'"),
+    ("id,patient,dice\na,p\n", "line 2: dice is None"),
+    ("id,patient,dice\na,p,0.5\na,p,0.5\n", "line 3: a is repeated"),
+    ("id,patient,dice\n\xff\xfe,p,0.5\n", "not a table"),
+    (f"id,patient,dice\n{'x' * 200_000},p,0.5\n", "not a table"),
+]
+
+
 @pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        (b"", r"per_image\.csv: no column id"),
-        (b"id,dice\na,1\n", "no column patient; evaluate again"),
-        (b"id,patient,iou\na,p,1\n", "no column dice; choose a score of iou"),
-        (b"id,patient,iou,1dice\na,p,1,1\n", "no column dice, the nearest are 1dice"),
-        (b"id,patient,dice\n", "has no images"),
-        (b"id,patient,dice\na,p,0.5\nb,p,high\n", r"per_image\.csv, line 3: dice is 'high'"),
-        (b"id,patient,dice\na,p,nan\n", "line 2: dice is 'nan'"),
-        (b"id,patient,dice\na,p\n", "line 2: dice is None"),
-        (b"id,patient,dice\na,p,0.5\na,p,0.5\n", "line 3: a is repeated"),
-        (b"id,patient,dice\n\xff\xfe,p,0.5\n", "not a table"),
-        (b"id,patient,dice\n" + b"x" * 200_000 + b",p,0.5\n", "not a table"),
-    ],
+    ("file", "content", "message"),
+    [*(("summary.json", *row) for row in SUMMARIES), *(("per_image.csv", *row) for row in TABLES)],
+    ids=lambda value: str(value)[:40],
 )
-def test_a_damaged_table_is_refused(table: bytes, message: str, tmp_path: Path) -> None:
-    (written(tmp_path) / "per_image.csv").write_bytes(table)
+def test_a_damaged_file_is_refused(file: str, content: str | None, message: str, tmp_path: Path) -> None:
+    path = written(tmp_path) / file
+    path.unlink() if content is None else path.write_bytes(content.encode("latin-1"))
     with pytest.raises(ValueError, match=message) as caught:
         read_evaluation(tmp_path, "test", "dice")
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("summary", "message"),
-    [
-        (None, "no summary.json here"),
-        ("{", "summary.json: not JSON"),
-        ("[]", "split is missing or damaged"),
-        ('{"split": "test", "select_on": 3}', "select_on is missing or damaged"),
-        ('{"split": "test", "select_on": "mask", "training_images": null}', "training_images is missing or damaged"),
-    ],
-)
-def test_a_damaged_summary_is_refused(summary: str | None, message: str, tmp_path: Path) -> None:
-    path = written(tmp_path) / "summary.json"
-    path.unlink() if summary is None else path.write_text(summary)
-    with pytest.raises(ValueError, match=message):
-        read_evaluation(tmp_path, "test", "dice")

@@ -58,24 +58,18 @@ def test_the_parts_depend_on_the_masks(tmp_path: Path) -> None:
     made = survey(5)
     text = page(tmp_path, made)
     assert made.verdict().headline[1:] in text and made.verdict().advice in text
-    assert "'labels.thresholds=[" in text
-    text = page(tmp_path, survey(0))
-    assert "Best levels" not in text and "Most scattered gaze" in text and "no masks opened" in text
-    assert "<h2>Best images" not in page(tmp_path, survey(1, images=1))
-
-
-def test_deleted_images_are_not_shown(tmp_path: Path) -> None:
-    def missing(image_id: str) -> tuple:
-        raise ValueError(f"cannot read {image_id}")
-
-    write_quality_page(tmp_path / "quality.html", survey(5), missing, PARAMETERS)
-    assert '<figure class="example">' not in (tmp_path / "quality.html").read_text()
-
-
-def test_table_of_large_set_is_cut(tmp_path: Path) -> None:
+    assert "'labels.thresholds=[" in text and '<figure class="example">' in text
     text = page(tmp_path, survey(0, images=MAX_ROWS + 20))
+    assert "Best levels" not in text and "Most scattered gaze" in text and "no masks opened" in text
     assert text.count("<tr><td title=") == MAX_ROWS and f"all {MAX_ROWS + 20} are in quality.csv" in text
     assert len(text) < 500_000
+    assert "<h2>Best images" not in page(tmp_path, survey(1, images=1))
+
+    def deleted(image_id: str) -> tuple:
+        raise ValueError(f"cannot read {image_id}")
+
+    write_quality_page(tmp_path / "quality.html", made, deleted, PARAMETERS)
+    assert '<figure class="example">' not in (tmp_path / "quality.html").read_text()
 
 
 def test_ranking() -> None:
