@@ -149,9 +149,9 @@ def summary(path: Path) -> dict:
     return json.loads((path / "summary.json").read_text())
 
 
-def metrics(run: Path) -> list[dict[str, str]]:
+def metrics(run: Path, name: str = "metrics.csv") -> list[dict[str, str]]:
     """Read the rows of `metrics.csv`, without empty fields."""
-    with (run / "metrics.csv").open(newline="") as file:
+    with (run / name).open(newline="") as file:
         return [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 

