@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from fovea import __version__
-from fovea.data.images.files import check_name
+from fovea.data.images.files import Window, check_name
 from fovea.data.labels import Labels
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
@@ -22,7 +22,7 @@ FOLDERS = ("masks", "overlays", "probabilities")
 NOT_IN_FOLDERS = r"[^\w.-]+"
 """Characters of class names that folders do not have."""
 
-OPTIONS = ("probabilities",)
+OPTIONS = ("axis", "probabilities", "range", "series")
 """Keys of the command that `PredictRequest` has under the same names."""
 
 log = logging.getLogger(__name__)
@@ -37,12 +37,25 @@ class PredictRequest:
         out: The folder to write into.
         settings: What all predictions depend on beside their own files and the options below.
         probabilities: Whether maps of the probabilities are written too.
+        range: The values of more than 8 bits that become 0 and 255; None: as in the training.
+        axis: The direction of the slices of a volume; None: across its longest sides of voxels.
+        series: Whether DICOM slices of one series are one volume; otherwise each is an image.
+
+    Raises:
+        ValueError: `range` is not [low, high].
     """
 
     source: Path
     out: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     probabilities: Literal[True, False] = False
+    range: Window | None = None
+    axis: Literal["sagittal", "coronal", "axial"] | None = None
+    series: Literal[True, False] = True
+
+    def __post_init__(self) -> None:
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError(f"range must be [low, high] with low below high, e.g. [0,4095], got {[*self.range]}")
 
     def made_by(self, checkpoint: Path) -> Self:
         """Return the request with the hash of the model in its settings."""
@@ -51,7 +64,7 @@ class PredictRequest:
     @property
     def key(self) -> str:
         """A text that changes whenever predictions would."""
-        return json.dumps([self.settings], sort_keys=True)
+        return json.dumps([self.settings, self.range and [*self.range], self.axis], sort_keys=True)
 
 
 def class_names(data: Mapping[str, Any]) -> list[str]:
@@ -97,7 +110,7 @@ def below(source: Path, path: Path) -> str:
 def named(source: Path, paths: Iterable[Path]) -> dict[str, Path]:
     """Name files after their path below `source` without the suffix, or with it where two would share a name."""
     whole = {path: below(source, path) for path in paths}
-    stems = {path: name.removesuffix(path.suffix) for path, name in whole.items()}
+    stems = {path: re.sub(r"(\.nii\.gz|\.[^./]+)$", "", name, flags=re.IGNORECASE) for path, name in whole.items()}
     taken = Counter(name.casefold() for path in whole for name in {whole[path], stems[path]})
     names = {stems[path] if taken[stems[path].casefold()] == 1 else whole[path]: path for path in whole}
     if longer := [name for name, path in names.items() if name != stems[path]]:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fovea.data.images.predict import Pixels, decoder
+from fovea.data.images.find import decoder
+from fovea.data.images.predict import Pixels
 from fovea.data.volumes.grid import Header, order_of
 from fovea.data.volumes.nifti import read_header, read_volume
 from fovea.data.volumes.prepared import prepare_voxels

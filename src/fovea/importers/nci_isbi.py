@@ -7,8 +7,8 @@ import nrrd
 import numpy as np
 from tqdm import tqdm
 
+from fovea.data.images.dicom import read_header
 from fovea.data.images.files import write_image
-from fovea.data.images.nci_isbi import read_header
 from fovea.data.splits import published
 from fovea.importers.recordings.table import read_table
 from fovea.importers.request import ImportRequest, ImportResult

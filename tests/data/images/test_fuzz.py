@@ -14,9 +14,9 @@ from PIL import Image
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 from torch import nn
 
+from fovea.data.images.dicom import read_header
 from fovea.data.images.files import image_size, read_image
 from fovea.data.images.masks import read_mask
-from fovea.data.images.nci_isbi import read_header
 from fovea.data.images.predict import FromPixels, predict
 from fovea.data.predictions import PredictRequest
 

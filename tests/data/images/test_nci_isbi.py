@@ -7,7 +7,8 @@ import pydicom
 import pytest
 from pydicom.uid import JPEGLSLossless
 
-from fovea.data.images.nci_isbi import NciIsbi, read_slice
+from fovea.data.images.dicom import read_slice
+from fovea.data.images.nci_isbi import NciIsbi
 from fovea.data.splits import published
 from fovea.importers.nci_isbi import NciIsbiRaw
 from fovea.importers.request import ImportRequest

@@ -57,7 +57,7 @@ def test_every_image_gets_its_own_mask(tmp_path: Path, half: np.ndarray, caplog:
     for name in ("a.png", "a.jpg", "p1/a.png", "p1/b/c.TIFF"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(half).save(tmp_path / "in" / name)
-    for name in ("notes.docx", "p1/v.NII.GZ", "x.webp", "slice.dcm", "p1/raw"):
+    for name in ("notes.docx", "p1/v.MHA.GZ", "x.webp", "slice.dat", "p1/raw"):
         (tmp_path / "in" / name).touch()
     (tmp_path / "in" / "bad.png").write_bytes(b"damaged")
     assert [*predict(tmp_path / "in", tmp_path / "out")] == ["bad"]
@@ -71,7 +71,7 @@ def test_every_image_gets_its_own_mask(tmp_path: Path, half: np.ndarray, caplog:
     mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "p1" / "a.png"))
     np.testing.assert_array_equal(mask, half[..., 0])
     assert "2 files share a name" in caplog.text
-    assert "left aside: 5 files (.GZ, .dcm, .docx, .webp, no suffix)" in caplog.text
+    assert "left aside: 5 files (.GZ, .dat, .docx, .webp, no suffix)" in caplog.text
     [alone] = predict(tmp_path / "in" / "bad.png", tmp_path / "other")
     assert alone == "bad"
     predict(tmp_path / "in" / "a.jpg", tmp_path / "one")

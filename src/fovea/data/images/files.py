@@ -41,7 +41,9 @@ _INVERSE = {6: 8, 8: 6}  # the other turns undo themselves
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
 
 
-def read_image(path: Path, channels: int = 3, window: Window | None = None, exif: Exif = "ignore") -> np.ndarray:
+def read_image(
+    path: Path, channels: int = 3, window: Window | None = None, exif: Exif = "ignore", page: int | None = None
+) -> np.ndarray:
     """Decode an image to uint8 [H, W, channels].
 
     Args:
@@ -49,20 +51,23 @@ def read_image(path: Path, channels: int = 3, window: Window | None = None, exif
         channels: 3 for RGB, 1 for gray.
         window: Of an image of more than 8 bits, the values that become 0 and 255; those between are scaled linearly.
         exif: `apply` turns the image by its EXIF orientation.
+        page: Of a TIFF, from 0; None: the only one.
 
     Raises:
         ValueError: the file is missing or cannot be decoded, or has more than 8 bits per channel and no window.
     """
-    with opened(path) as image:
+    with opened(path, page) as image:
         mode, deep_color = image.mode, is_deep_color(image)  # before pending_turn, which may decode
         deep, turn = deep_color or mode not in _EIGHT_BIT, pending_turn(image, exif)
         if deep and window is not None:
+            if deep_color and page:
+                raise ValueError("several pages of 16 bits per color")
             image = _windowed(_deep_colors(path) if deep_color else np.asarray(image), window)
         pixels = np.array(image.convert(_MODES[channels])) if not deep or window is not None else None
     if pixels is None:
         raise ValueError(
-            f"{path}: more than 8 bits per channel ({mode}); set data.range=[low,high], the values that become 0 and "
-            "255, or save the image with 8 bits"
+            f"{path}: more than 8 bits per channel ({mode}); set data.range=[low,high] (of fovea-predict: range), the "
+            "values that become 0 and 255, or save the image with 8 bits"
         )
     pixels = turned(pixels, turn)
     return pixels.reshape(*pixels.shape[:2], channels)
@@ -171,14 +176,22 @@ def write_image(path: Path, pixels: np.ndarray, palette: Sequence[tuple[int, int
     write_bytes(path, buffer.getvalue())
 
 
+def pages_of(path: Path) -> int:
+    """Return the number of images in a file, which may be above 1 for TIFF; raises like `read_image`."""
+    with opened(path, 0) as image:
+        return getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
     """Open an image file; every error of Pillow, also of the decoding in the `with` block, becomes one line."""
     try:
         # given a path, Pillow maps the file into memory and mixes up the pixels of a turned gray TIFF
         with path.open("rb") as file, Image.open(file) as image:
             pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-            if pages == 1:
+            if pages == 1 or page is not None:
+                if page:
+                    image.seek(page)
                 yield image
                 return
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:

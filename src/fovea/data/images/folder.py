@@ -51,6 +51,7 @@ class Folder:
     """
 
     image_suffixes = SUFFIXES  # a subclass with other files also overrides `decode` and `size`
+    stretched = False  # whether images are scaled from their lowest to their highest value if there is no range
 
     def __init__(
         self,

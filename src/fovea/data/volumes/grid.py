@@ -22,20 +22,26 @@ class Header(NamedTuple):
     """[4, 4], from voxels to mm."""
 
 
+def longest_axis(header: Header) -> int | None:
+    """Return the axis with the longest sides of voxels; None if no axis has longer sides than the others."""
+    *_, second, longest = sorted(header.spacing)
+    return header.spacing.index(longest) if longest > (1 + ALIKE) * second else None
+
+
 def slice_axis(header: Header) -> int:
     """Return the axis across the slices: the one with the longest sides of voxels.
 
     Raises:
         ValueError: no axis has longer sides than the others.
     """
-    *_, second, longest = sorted(header.spacing)
-    if longest <= (1 + ALIKE) * second:
+    axis = longest_axis(header)
+    if axis is None:
         sides = " x ".join(f"{side:.4g}" for side in header.spacing)
         raise ValueError(
             f"{header.path}: no axis across slices: voxels of {sides} mm; data.slices=true needs one longer side, "
             "use crops (data.slices=false)"
         )
-    return header.spacing.index(longest)
+    return axis
 
 
 def order_of(header: Header) -> tuple[int, int, int]:

@@ -40,6 +40,11 @@ def read_header(path: Path) -> Header:
     return _header(*_open(path), path)
 
 
+def stored_type(path: Path) -> np.dtype:
+    """Return the type of the numbers in a file; raises like `read_header`."""
+    return _open(path)[0].get_data_dtype()
+
+
 def read_volume(path: Path) -> np.ndarray:
     """Return a volume in RAS, float32 [D, H, W], in the units of the file.
 
@@ -102,7 +107,12 @@ def write_voxels(path: Path, voxels: np.ndarray, like: Path) -> None:
     written = type(image)(turned, None)
     for field in PLACE:
         written.header[field] = raw[field]
-    content = written.to_bytes()
+    save(path, written)
+
+
+def save(path: Path, image: Nifti1Image) -> None:
+    """Write a NIfTI file whole, with equal bytes for equal images."""
+    content = image.to_bytes()
     write_bytes(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
 
 

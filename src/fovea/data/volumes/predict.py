@@ -47,6 +47,9 @@ def predict_volumes(
     Returns:
         The number of volumes, and the reason by name for each one that failed.
     """
+    for key in ("axis", "range"):
+        if getattr(request, key) is not None:
+            raise ValueError(f"{key} is for models of images, this one reads volumes; leave it out")
     cases, slices, names = _find_cases(request.source, data["modalities"]), bool(data.get("slices")), class_names(data)
     volumes = {image_id(case, name): (case, name) for case, paths in cases.items() for name in paths}
     files = {image: outputs(image, ".nii.gz", names, request) for image in volumes}

@@ -1,0 +1,93 @@
+"""What a model of images can predict among the files of a folder."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fovea.data.images.dicom import read_slice
+from fovea.data.images.files import SUFFIXES, pages_of, read_image, warn_orientations
+from fovea.data.images.folder import Folder
+from fovea.data.images.inputs import Input, Pages, Picture, Series, Volume
+from fovea.data.images.series import DICOM, dicom_files, series_of
+from fovea.data.predictions import PredictRequest, below, files_below, named, report_left_aside
+from fovea.data.volumes.nifti import SUFFIXES as NIFTI
+from fovea.runtime.config import locate
+
+Reader = Callable[[Path], np.ndarray]
+"""Reads an image file to uint8 [H, W, C]."""
+
+
+def decoder(data: Mapping[str, Any]) -> Reader:
+    """Return what reads an image file as in the training with the group `data`."""
+    reading = {key: data[key] for key in ("range", "exif") if key in data}  # older checkpoints have neither
+    return partial(_dataset(data).decode, channels=data["channels"], **reading)
+
+
+def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, Input]:
+    """Return the images, series and volumes below the source by name, and log what concerns them and the other files.
+
+    Files of the kind of the training are read as in the training with the group `data`.
+
+    Raises:
+        ValueError: there are none, or a folder cannot be read.
+    """
+    dataset, source, found = _dataset(data), request.source, files_below(request.source)
+    own = dataset.image_suffixes if dataset.decode is not Folder.decode else frozenset()
+    suffixes, files = SUFFIXES | own - DICOM, [path for path in found if path.is_file()]
+    images = [path for path in files if path.suffix.lower() in suffixes]
+    volumes = [path for path in files if path.name.lower().endswith(NIFTI) and path not in {*images}]
+    headers = dicom_files(path for path in files if path not in {*images, *volumes})
+    stacks = series_of(headers) if request.series else []
+    sliced = {each.path for slices in stacks for each in slices}
+    names = named(source, sorted({*images, *volumes, *headers} - sliced))
+    wanted = ", ".join(sorted({*suffixes, *NIFTI, *DICOM}))
+    if not names and not stacks:
+        raise ValueError(f"input: {source} has no image ({wanted}, other DICOM) among its {len(found)} files")
+    report_left_aside(source, sorted({*found} - {*images, *volumes, *headers}), wanted)
+    if data.get("exif", "ignore") == "ignore":
+        warn_orientations(source, tuple(images))
+    window, channels = data.get("range"), data["channels"]
+    decode, slice_reader = decoder(data), _gray(channels, window, dataset.stretched)
+    inputs: dict[str, Input] = {}
+    for name, path in names.items():
+        if path in headers:
+            inputs[name] = Picture(path, decode if own >= DICOM else slice_reader, dicom=True)
+        elif path.name.lower().endswith(NIFTI) and path.suffix.lower() not in own:
+            inputs[name] = Volume(path, request.axis, window, dataset.stretched, channels)
+        elif path.suffix.lower() in own:
+            inputs[name] = Picture(path, decode)
+        else:
+            exif = data.get("exif", "ignore")
+            inputs[name] = _image(path, partial(read_image, channels=channels, window=window, exif=exif))
+    for slices in stacks:
+        folder, uid = slices[0].path.parent, slices[0].series
+        alone = sum(other[0].path.parent == folder for other in stacks) == 1
+        name = folder.name if folder == source else below(source, folder)
+        taken = {each.casefold() for each in inputs}
+        name = name if alone and name.casefold() not in taken else f"{name}/{uid}"
+        inputs[name] = Series(folder, slices, decode if own >= DICOM else slice_reader)
+    return inputs
+
+
+def _gray(channels: int, window: Any, stretched: bool) -> Reader:
+    """Return what reads a DICOM slice for a model that was trained on other files."""
+    return lambda path: np.repeat(read_slice(path, window, stretched)[..., None], channels, axis=2)
+
+
+def _image(path: Path, read: Callable[..., np.ndarray]) -> Input:
+    """Return an image file of one page or of several."""
+    try:
+        pages = pages_of(path)
+    except ValueError:  # the reader will report it
+        pages = 1
+    return Picture(path, read) if pages == 1 else Pages(path, lambda file, page: read(file, page=page))
+
+
+def _dataset(data: Mapping[str, Any]) -> type[Folder]:
+    dataset = locate(data["dataset"]["_target_"], "checkpoint: data.dataset._target_")
+    if not issubclass(dataset, Folder):
+        raise ValueError(f"checkpoint: {dataset.__name__} is not a data set of images; give a file of fovea-train")
+    return dataset

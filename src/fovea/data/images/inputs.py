@@ -1,0 +1,211 @@
+"""What a model of images predicts at once: an image, or slices that lie on one another."""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Protocol
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+from fovea.data.images.dicom import ends, pixel_spacing, read_header, scaled
+from fovea.data.images.files import Window, pages_of, write_image
+from fovea.data.images.series import Grid, Slice, grid_of
+from fovea.data.volumes import nifti
+from fovea.data.volumes.grid import longest_axis
+from fovea.runtime.files import write_bytes
+
+Axis = Literal["sagittal", "coronal", "axial"]
+"""The direction of slices, in the order of the axes of RAS that they are across."""
+Colors = Sequence[tuple[int, int, int]]
+
+_AXES: dict[Axis, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
+
+
+class Input(Protocol):
+    """An image or a stack of slices; everything raises ValueError with the path of a file that is invalid."""
+
+    path: Path
+    suffix: str
+    """Of the files to write."""
+    foreground: int
+    """The value of a single class in the mask file."""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """All files that are read."""
+
+    def slices(self) -> Iterator[np.ndarray]:
+        """Yield the slices, uint8 [H, W, C]."""
+
+    def spacing(self) -> Sequence[float] | None:
+        """Return the sides of a pixel in mm, [H, W] or [D, H, W]; None if they are unknown."""
+
+    def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
+        """Write labels (uint8) or probabilities (float32) of all slices, [H, W] or [D, H, W]."""
+
+
+@dataclass
+class Picture:
+    """One image in a file. Its mask is a PNG file."""
+
+    path: Path
+    read: Callable[[Path], np.ndarray]
+    dicom: bool = False
+    suffix = ".png"
+    foreground = 255
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """See `Input`."""
+        return [self.path]
+
+    def slices(self) -> Iterator[np.ndarray]:
+        """See `Input`."""
+        yield self.read(self.path)
+
+    def spacing(self) -> Sequence[float] | None:
+        """See `Input`."""
+        return pixel_spacing(read_header(self.path)) if self.dicom else None
+
+    def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
+        """See `Input`."""
+        write_image(path, _integers(values), colors if values.dtype == np.uint8 else ())
+
+
+@dataclass
+class Pages:
+    """A TIFF of several pages of one size. Its mask is such a file too."""
+
+    path: Path
+    read: Callable[[Path, int], np.ndarray]
+    suffix = ".tif"
+    foreground = 255
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """See `Input`."""
+        return [self.path]
+
+    def slices(self) -> Iterator[np.ndarray]:
+        """See `Input`."""
+        first = self.read(self.path, 0)
+        yield first
+        for page in range(1, pages_of(self.path)):
+            pixels = self.read(self.path, page)
+            if pixels.shape != first.shape:
+                (high, wide), (height, width) = first.shape[:2], pixels.shape[:2]
+                sizes = f"{wide} x {high}, {width} x {height}"
+                raise ValueError(f"{self.path}: pages of mixed sizes ({sizes}); save those of each size as a file")
+            yield pixels
+
+    def spacing(self) -> Sequence[float] | None:
+        """See `Input`."""
+        return None
+
+    def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
+        """See `Input`."""
+        pages, content = [Image.fromarray(page) for page in _integers(values)], io.BytesIO()
+        for page in pages if colors and values.dtype == np.uint8 else ():
+            page.putpalette([part for color in colors for part in color])
+        pages[0].save(content, "TIFF", save_all=True, append_images=pages[1:], compression="tiff_adobe_deflate")
+        write_bytes(path, content.getvalue())
+
+
+@dataclass
+class Series:
+    """DICOM slices of one series in a folder. Its mask is a NIfTI file."""
+
+    path: Path
+    placed: Sequence[Slice]
+    read: Callable[[Path], np.ndarray]
+    suffix = ".nii.gz"
+    foreground = 1
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The slices in their order."""
+        return grid_of(self.placed)
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """See `Input`."""
+        return [each.path for each in self.placed]
+
+    def slices(self) -> Iterator[np.ndarray]:
+        """See `Input`."""
+        yield from map(self.read, self.grid.files)
+
+    def spacing(self) -> Sequence[float] | None:
+        """See `Input`."""
+        return self.grid.spacing
+
+    def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
+        """See `Input`."""
+        image = nib.Nifti1Image(values.transpose(2, 1, 0), self.grid.affine)
+        image.header.set_xyzt_units("mm")
+        nifti.save(path, image)
+
+
+@dataclass
+class Volume:
+    """A NIfTI file, slice by slice in radiological view, as DICOM has it: right is left, the front and the head are up.
+
+    Args:
+        path: The file.
+        axis: The direction of the slices; None: across the longest sides of voxels.
+        window: The values that become 0 and 255.
+        stretched: Without a window, each slice is scaled from its lowest to its highest value.
+        channels: Of an image.
+    """
+
+    path: Path
+    axis: Axis | None
+    window: Window | None
+    stretched: bool
+    channels: int
+    suffix = ".nii.gz"
+    foreground = 1
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """See `Input`."""
+        return [self.path]
+
+    @cached_property
+    def order(self) -> tuple[int, int, int]:
+        """The axes of RAS across the slices, along their columns and along their rows."""
+        across = longest_axis(nifti.read_header(self.path)) if self.axis is None else _AXES[self.axis]
+        if across is None:
+            raise ValueError(
+                f"{self.path}: no sides of voxels are longer than the others; set axis to axial, coronal or sagittal, "
+                "the direction of the slices that the model was trained on"
+            )
+        row, column = (other for other in range(3) if other != across)
+        return across, column, row
+
+    def slices(self) -> Iterator[np.ndarray]:
+        """See `Input`."""
+        voxels = np.flip(nifti.read_volume(self.path), self.order[1:]).transpose(self.order)
+        eight_bit = nifti.stored_type(self.path) == np.uint8
+        for values in voxels:
+            low, high = self.window or ends(values, self.path, self.stretched, eight_bit)
+            yield np.repeat(scaled(values, low, high)[..., None], self.channels, axis=2)
+
+    def spacing(self) -> Sequence[float] | None:
+        """See `Input`."""
+        sides = nifti.read_header(self.path).spacing
+        return [sides[axis] for axis in self.order]
+
+    def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
+        """See `Input`."""
+        back = np.argsort(self.order)
+        nifti.write_voxels(path, np.flip(values.transpose(back), self.order[1:]), self.path)
+
+
+def _integers(values: np.ndarray) -> np.ndarray:
+    """Return labels as they are, and probabilities as 16 bits."""
+    return values if values.dtype == np.uint8 else np.rint(values.clip(0, 1) * 65535).astype(np.uint16)

@@ -1,0 +1,124 @@
+"""Series of DICOM slices: which files form one, and where its voxels lie."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.misc import is_dicom
+from pydicom.uid import SegmentationStorage
+
+from fovea.data.images.dicom import pixel_spacing, read_header
+
+DICOM = frozenset({".dcm"})
+"""Suffixes of files that are DICOM whatever they begin with."""
+_ALIKE = 1e-3  # how far direction cosines and sides of pixels, in mm, of one series may be apart
+_GAP = 0.05  # the part of the mean distance between slices by which distances may differ
+
+
+class Slice(NamedTuple):
+    """A slice and its place, in mm in the directions left, back and up (DICOM's LPS)."""
+
+    path: Path
+    series: str
+    shape: tuple[int, int]
+    position: np.ndarray
+    along_row: np.ndarray
+    along_column: np.ndarray
+    spacing: tuple[float, float]
+
+
+class Grid(NamedTuple):
+    """The voxels of a series: slices in the order of their positions."""
+
+    files: list[Path]
+    spacing: tuple[float, float, float]
+    """Between slices, and the height and width of a pixel, in mm."""
+    affine: np.ndarray
+    """[4, 4], from column, row and slice to mm in RAS, as NIfTI has it."""
+
+
+def dicom_files(paths: Iterable[Path]) -> dict[Path, Dataset | None]:
+    """Return the DICOM images among files and their headers, None where it cannot be read; directories do not count."""
+    found: dict[Path, Dataset | None] = {}
+    for path in paths:
+        try:
+            if path.suffix.lower() not in DICOM and not (path.is_file() and is_dicom(path)):
+                continue
+        except OSError:
+            continue
+        header = None
+        try:
+            header = read_header(path)
+        except ValueError:
+            if path.suffix.lower() not in DICOM:  # e.g. DICOMDIR, a report
+                continue
+        if header is None or header.get("SOPClassUID") != SegmentationStorage:
+            found[path] = header
+    return found
+
+
+def series_of(headers: Mapping[Path, Dataset | None]) -> list[list[Slice]]:
+    """Return the series of more than one slice: files of one folder with one series UID and a place."""
+    series = defaultdict(list)
+    for path, header in headers.items():
+        if header is not None and (placed := _placed(path, header)):
+            series[path.parent, placed.series].append(placed)
+    return [slices for slices in series.values() if len(slices) > 1]
+
+
+def _placed(path: Path, header: Dataset) -> Slice | None:
+    spacing = pixel_spacing(header)
+    try:
+        position = np.array([float(value) for value in header.ImagePositionPatient])
+        cosines = np.array([float(value) for value in header.ImageOrientationPatient]).reshape(2, 3)
+        series, shape = str(header.SeriesInstanceUID), (int(header.Rows), int(header.Columns))
+        frames = int(header.get("NumberOfFrames") or 1)
+    except Exception:  # the tags are optional, and pydicom raises various errors on invalid values
+        return None
+    if spacing is None or frames > 1 or position.shape != (3,) or not np.isfinite([*position, *cosines.flat]).all():
+        return None
+    return Slice(path, series, shape, position, cosines[0], cosines[1], spacing)
+
+
+def grid_of(slices: Sequence[Slice]) -> Grid:
+    """Sort slices by their position.
+
+    Raises:
+        ValueError: they differ in size or orientation, two have one position, or one is missing between others.
+    """
+    first, folder = slices[0], slices[0].path.parent
+    fix = "put each stack of slices into its own folder, or set series=false to predict each file alone"
+    shapes = sorted({each.shape for each in slices})
+    if len(shapes) > 1:
+        sizes = ", ".join(f"{width} x {height}" for height, width in shapes)
+        raise ValueError(f"{folder}: a series of slices of mixed sizes ({sizes}); {fix}")
+    for each in slices:
+        near = np.allclose([*each.along_row, *each.along_column], [*first.along_row, *first.along_column], atol=_ALIKE)
+        if not near or not np.allclose(each.spacing, first.spacing, atol=_ALIKE):
+            raise ValueError(
+                f"{folder}: a series whose slices {first.path.name} and {each.path.name} differ in orientation or "
+                f"pixel spacing; {fix}"
+            )
+    normal = np.cross(first.along_row, first.along_column)
+    ordered = sorted(slices, key=lambda each: float(each.position @ normal))
+    gaps = np.diff([float(each.position @ normal) for each in ordered])
+    same, wide = int(gaps.argmin()), int(gaps.argmax())
+    if gaps[same] <= _GAP * gaps.mean():
+        pair = f"{ordered[same].path.name} and {ordered[same + 1].path.name}"
+        raise ValueError(f"{folder}: {pair} of one series are at one position; {fix}")
+    if gaps[wide] > (1 + _GAP) * np.median(gaps):
+        raise ValueError(
+            f"{folder}: slices of one series are {np.median(gaps):.4g} mm apart, but {ordered[wide].path.name} and "
+            f"{ordered[wide + 1].path.name} {gaps[wide]:.4g} mm; add the missing ones, or set series=false to predict "
+            "each file alone"
+        )
+    height, width = first.spacing
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = first.along_row * width, first.along_column * height
+    affine[:3, 2] = (ordered[-1].position - ordered[0].position) / (len(ordered) - 1)
+    affine[:3, 3] = ordered[0].position
+    affine[:2] *= -1  # from LPS to RAS
+    return Grid([each.path for each in ordered], (float(gaps.mean()), height, width), affine)
