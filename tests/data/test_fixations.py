@@ -89,6 +89,14 @@ def test_observers_are_kept_apart(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     )
 
 
+def test_two_observers_with_one_name_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = ["a,1,0.1,0.1,100,Al", "a,1,0.9,0.9,300,Al", "b,1,0.5,0.5,60,Al", "b,1,0.5,0.4,60,Bo"]
+    table = read(tmp_path, *rows, ids="a,b", header=f"{HEADER},observer")
+    assert (len(table.of("a").by_observer()), len(table.of("b").by_observer())) == (1, 2)
+    (record,) = caplog.records
+    assert "1 images have a CURRENT_FIX_INDEX twice: a; if several people looked, give each a name" in record.message
+
+
 def test_rows_that_are_longer_than_the_header(tmp_path: Path) -> None:
     assert read(tmp_path, "a,1,0.5,0.5,100,,", ",,,,").used == 1
     with pytest.raises(ValueError, match="line 2 has 2 cells more than the header, perhaps decimal commas"):

@@ -24,7 +24,8 @@ def test_parameters_are_those_that_maps_depend_on() -> None:
         "refine": "lattice",
         "refine.tolerance": 0.001,
     }
-    assert str(values) == str(parameters(labels | {"sigma": 70}, refine))
+    assert str(values) == str(parameters(labels | {"sigma": 70, "fuse": "mean"}, refine))
+    assert parameters(labels | {"fuse": "agreement"}, refine) == values | {"labels.fuse": "agreement"}
 
 
 def test_default_path_names_the_labels(tmp_path: Path) -> None:

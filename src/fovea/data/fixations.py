@@ -179,7 +179,8 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
         log.warning("%s: %d rows equal an earlier row and are dropped", path, dropped["repeated"])
     if twice := [name for name, rows in sorted(images.items()) if rows.numbered_twice()]:
         log.warning(
-            "%s: %d images have a CURRENT_FIX_INDEX twice: %s; if several people looked, add a column observer",
+            "%s: %d images have a CURRENT_FIX_INDEX twice: %s; if several people looked, give each a name in a column "
+            "observer",
             path,
             len(twice),
             first_few(twice),

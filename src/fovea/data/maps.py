@@ -25,7 +25,7 @@ def parameters(
 ) -> dict[str, Any]:
     """Return everything in the configuration groups that maps depend on, by dotted key; of `data`, how images are read.
 
-    Keys of `data` are left out at their defaults, since older stores do not have them.
+    Keys of `data`, and `labels.fuse`, are left out at their defaults, since older stores do not have them.
     """
     values = {"labels": labels["name"], "refine": refine["name"]}
     for key, default in (("range", None), ("exif", "ignore")):
@@ -37,6 +37,8 @@ def parameters(
             for key, value in flat(config)
             if key not in _NOT_IN_MAPS and key.rpartition(".")[2] not in _NOWHERE_IN_MAPS
         }
+    if values.get("labels.fuse") == "mean":
+        del values["labels.fuse"]
     # 70 and 70.0 are the same parameter and must give the same manifest.
     return {
         key: int(value) if isinstance(value, float) and value.is_integer() else value

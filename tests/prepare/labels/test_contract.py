@@ -158,6 +158,20 @@ def test_points_are_gaussians(tmp_path: Path) -> None:
     assert not label.draw(built("points", only).read(["a"]).of("a"), SIZE).any()
 
 
+@pytest.mark.parametrize("fuse", ["mean", "agreement"])
+def test_heatmaps_of_observers_are_fused(fuse: str, tmp_path: Path) -> None:
+    rows = ["a,1,0.4,0.5,200,Al", "a,2,0.6,0.5,90,Al", "a,1,0.5,0.5,200,Bo", "a,1,0.45,0.6,70,Cy", "b,1,0.5,0.5,60,Al"]
+    path = text("\n".join([f"{GAZE.strip()},observer", *rows]))(tmp_path)
+    label = built("gaze", path, fuse=fuse)
+    table = label.read(["a", "b"])
+    heats = [label.draw(each, SIZE).astype(float) for each in table.of("a").by_observer()]
+    expected = sum(heats) / 3 if fuse == "mean" else np.cbrt(heats[0] * heats[1] * heats[2])
+    drawn = label.draw(table.of("a"), SIZE)
+    assert drawn.dtype == np.float32
+    np.testing.assert_allclose(drawn, expected, atol=1e-6)
+    np.testing.assert_array_equal(label.draw(table.of("b"), SIZE), built("gaze", path).draw(table.of("b"), SIZE))
+
+
 @pytest.mark.parametrize(("background", "foreground", "unlabeled"), [(0, 1, 255), (0, 255, 4), (0, 1, 2)])
 def test_scribbles_are_certain(background: int, foreground: int, unlabeled: int, tmp_path: Path) -> None:
     values = {255: unlabeled, 0: background, 1: foreground}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -20,13 +21,21 @@ class Gaze:
     canvas: Count
     min_duration: NonNegative
     dose: PositiveFraction
+    fuse: Literal["mean", "agreement"] = "mean"
 
     def read(self, ids: Iterable[str]) -> FixationTable:
         """Read the table; raises like `read_fixations`."""
         return read_fixations(Path(self.path).expanduser(), ids, self.min_duration).first(self.dose)
 
     def draw(self, annotation: Fixations, size: tuple[int, int]) -> np.ndarray:
-        """Return the heatmap, the mean over the observers. It is 0 where nobody looked: that tells background."""
+        """Return the heatmap, 0 where nobody looked: that tells background. Those of several observers are fused.
+
+        `agreement` is their geometric mean, the logarithmic pool of opinions (Genest and Zidek, Statistical Science
+        1986): high only where all observers looked.
+        """
         parts = annotation.by_observer()
         heats = [heatmap(each.x, each.y, each.duration, size, self.canvas, self.sigma) for each in parts]
-        return heats[0] if len(heats) == 1 else np.mean(heats, axis=0)
+        if len(heats) == 1:
+            return heats[0]
+        pooled = np.mean(heats, axis=0) if self.fuse == "mean" else np.prod(heats, axis=0) ** (1 / len(heats))
+        return np.asarray(pooled, np.float32)
