@@ -1,11 +1,14 @@
 """Folders of real images and reference arrays, and the warm Python of the command tests."""
 
+import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -76,3 +79,14 @@ def browse() -> Callable[..., str]:
         return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120).stdout
 
     return dumped
+
+
+@pytest.fixture(scope="session")
+def filled() -> Callable[[str], dict[str, Any]]:
+    """Gives a published checkpoint, made up, by the file of its layout: weights from a formula."""
+    reference = Path(__file__).parent / "reference"
+    specification = importlib.util.spec_from_file_location("fill", reference / "fill.py")
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return lambda layout: module.fill(json.loads((reference / layout).read_text()))

@@ -1,9 +1,8 @@
 """Published checkpoints through the real commands."""
 
 import csv
-import importlib.util
-import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import albumentations as A
@@ -21,7 +20,6 @@ from .commands import Run, folder, summary
 
 pytestmark = pytest.mark.slow
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 SIDE = 64  # of the images, for the time it takes
 FIRST = "model.0.encoder.conv_0.conv_0.conv.weight"
 
@@ -33,14 +31,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def level() -> dict[str, torch.Tensor]:
+def level(filled: Callable[[str], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """Return the tensors of one level in the published layout, with weights from a formula."""
-    specification = importlib.util.spec_from_file_location("fill", REFERENCE / "fill.py")
-    assert specification is not None and specification.loader is not None
-    fill = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(fill)
-    layout = json.loads((REFERENCE / "gazemedseg_checkpoint_layout.json").read_text())
-    return fill.fill({name: shape for name, shape in layout.items() if name.startswith("model.0.")})
+    every = filled("gazemedseg_checkpoint_layout.json")
+    return {name: value for name, value in every.items() if name.startswith("model.0.")}
 
 
 @pytest.fixture(scope="module")

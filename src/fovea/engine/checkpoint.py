@@ -18,7 +18,7 @@ from fovea.runtime.moved import upgrade
 KEY = "fovea"  # of our configuration in a checkpoint
 PRETRAINED = ("encoder_weights", "pretrained")  # keys of weights that a training starts from
 PREFIX = "supervision."  # the Segmenter's name for the module that evaluate and predict call
-_FIX = "give a file that fovea-train wrote, or for evaluation a published one of GazeMedSeg"
+_FIX = "give a file that fovea-train wrote, or for evaluation a published one of GazeMedSeg or CMC"
 _SCALAR: Any = np.float64(0).__reduce__()[0]  # NumPy's function that makes a number of any type from bytes
 # Published checkpoints hold a few scores as NumPy numbers. These names, of NumPy 1 and NumPy 2, read numbers of real
 # types; none of them runs code from the file.
@@ -33,8 +33,8 @@ NUMPY_NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 def load(path: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
     """Return the trained supervision module, in evaluation mode on `device`, and its training configuration.
 
-    The configuration has the present names, see `fovea.runtime.moved`. For a published checkpoint of GazeMedSeg, which
-    has none, `fovea.models.released` provides it.
+    The configuration has the present names, see `fovea.runtime.moved`. For a published checkpoint of GazeMedSeg or
+    CMC, which has none, `fovea.models.released` and `released_cmc` provide it.
 
     Raises:
         ValueError: no such file, not a checkpoint of either origin, an untrusted target, or weights of another model.
@@ -88,14 +88,17 @@ def weights_of(content: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 def _published(content: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
     """Return configuration and weights of a published checkpoint; None if it is not one."""
-    from fovea.models.released import gazemedseg_config, gazemedseg_weights, holds_gazemedseg  # imports MONAI
+    from fovea.models import released, released_cmc  # import MONAI
 
-    if not holds_gazemedseg(content):
-        return None
-    weights = gazemedseg_weights(content)
-    config = gazemedseg_config(weights)
-    running = torch.zeros(3, len(config["supervision"]["thresholds"]))  # the agreement of levels was not published
-    return config, weights | {"agreement.running": running}
+    if released.holds_gazemedseg(content):
+        weights = released.gazemedseg_weights(content)
+        config = released.gazemedseg_config(weights)
+        running = torch.zeros(3, len(config["supervision"]["thresholds"]))  # the agreement of levels was not published
+        return config, weights | {"agreement.running": running}
+    if released_cmc.holds_cmc(content):
+        weights = released_cmc.cmc_weights(content)
+        return released_cmc.cmc_config(weights), {f"network.{name}": value for name, value in weights.items()}
+    return None
 
 
 def _content(path: Path) -> dict[Any, Any]:

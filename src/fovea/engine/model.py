@@ -79,7 +79,7 @@ class Model:
 
 
 def load(checkpoint: str | Path, device: str = "cpu", axes: Sequence[int] = ()) -> Model:
-    """Load a model: a checkpoint of `fovea-train`, a published one of GazeMedSeg, or a file of `fovea-export`.
+    """Load a model: a checkpoint of `fovea-train`, a published one of GazeMedSeg or CMC, or a file of `fovea-export`.
 
     Lightning is not imported, and nothing in the file is run. Only a `.pt2` may hold code: open only your own.
 
