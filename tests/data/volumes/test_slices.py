@@ -12,6 +12,7 @@ import torch
 from monai.transforms import NormalizeIntensity, RandFlipd, RandScaleIntensityd
 from torch import nn
 
+from fovea.data.predictions import PredictRequest
 from fovea.data.volumes.grid import slice_axis
 from fovea.data.volumes.nifti import read_header
 from fovea.data.volumes.predict import predict_volumes
@@ -128,6 +129,7 @@ def test_masks_of_new_volumes_lie_on_their_grid(root: Path, tmp_path: Path) -> N
     turn(root, "aaa")
     source, out = root / "images" / "aaa_mri.nii.gz", tmp_path / "out"
     predictor, intensity = SlidingWindow(Sign(), (8, 8), 0.5, 3), {"mri": NormalizeIntensity()}
-    predict_volumes(predictor, source, ["mri"], None, intensity, torch.device("cpu"), out, slices=True)
+    data = {"classes": 2, "modalities": ["mri"], "slices": True}
+    predict_volumes(predictor, PredictRequest(source, out), data, None, intensity, torch.device("cpu"))
     volume, mask = (np.asarray(nib.load(path).dataobj) for path in (source, out / "masks" / "aaa_mri.nii.gz"))
     assert np.array_equal(mask, volume > volume.mean())
