@@ -16,13 +16,13 @@ from fovea.data.labels import Labels
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
 
-FOLDERS = ("masks", "overlays", "probabilities")
+FOLDERS = ("masks", "overlays", "probabilities", "segmentations")
 """Folders of the output folder."""
 
 NOT_IN_FOLDERS = r"[^\w.-]+"
 """Characters of class names that folders do not have."""
 
-OPTIONS = ("axis", "probabilities", "range", "series")
+OPTIONS = ("axis", "dicom_seg", "probabilities", "range", "series")
 """Keys of the command that `PredictRequest` has under the same names."""
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class PredictRequest:
         out: The folder to write into.
         settings: What all predictions depend on beside their own files and the options below.
         probabilities: Whether maps of the probabilities are written too.
+        dicom_seg: Whether masks of DICOM images are also written as DICOM segmentations.
         range: The values of more than 8 bits that become 0 and 255; None: as in the training.
         axis: The direction of the slices of a volume; None: across its longest sides of voxels.
         series: Whether DICOM slices of one series are one volume; otherwise each is an image.
@@ -49,6 +50,7 @@ class PredictRequest:
     out: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     probabilities: Literal[True, False] = False
+    dicom_seg: Literal[True, False] = False
     range: Window | None = None
     axis: Literal["sagittal", "coronal", "axial"] | None = None
     series: Literal[True, False] = True
@@ -72,13 +74,17 @@ def class_names(data: Mapping[str, Any]) -> list[str]:
     return Labels(data.get("labels"), data["classes"]).names or ["foreground"]
 
 
-def outputs(name: str, suffix: str, names: Sequence[str], request: PredictRequest) -> dict[str, str]:
-    """Return the files to write of a prediction, below the output folder: `mask`, `overlay`, and maps by class."""
+def outputs(
+    name: str, suffix: str, names: Sequence[str], request: PredictRequest, dicom: bool = False
+) -> dict[str, str]:
+    """Return the files of a prediction, below the output folder: `mask`, `overlay`, `segmentation`, maps by number."""
     files = {"mask": f"masks/{name}{suffix}", "overlay": f"overlays/{name}.png"}
+    if request.dicom_seg and dicom:
+        files["segmentation"] = f"segmentations/{name}.dcm"
     if request.probabilities:
         for label, each in enumerate(names, start=1):
             folder = f"{label}_{re.sub(NOT_IN_FOLDERS, '_', each)}/" if len(names) > 1 else ""
-            files[each] = f"probabilities/{folder}{name}{suffix}"
+            files[str(label)] = f"probabilities/{folder}{name}{suffix}"
     return files
 
 

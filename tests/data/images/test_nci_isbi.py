@@ -174,5 +174,5 @@ class TestPresentation:
         dataset.file_meta.TransferSyntaxUID = JPEGLSLossless
         dataset["PixelData"].is_undefined_length = True
         dataset.save_as(tmp_path / "x.dcm")
-        with pytest.raises(ValueError, match=r"x\.dcm: no installed package reads JPEG-LS.*install pylibjpeg"):
+        with pytest.raises(ValueError, match=r"x\.dcm: no installed package reads JPEG-LS.*install python-gdcm"):
             read_slice(tmp_path / "x.dcm")

@@ -33,8 +33,8 @@ def read_slice(path: Path, window: Window | None = None, stretched: bool = True)
         readable = not syntax.is_encapsulated or get_decoder(syntax).is_available
     if not readable:
         raise ValueError(
-            f"cannot decode {path}: no installed package reads {syntax.name}; install pylibjpeg[all], or save the file "
-            "without compression"
+            f"cannot decode {path}: no installed package reads {syntax.name}; install python-gdcm (`make dicom`), or save "
+            "the file without compression"
         )
     with _one_line(path):
         stored = dataset.pixel_array

@@ -54,7 +54,7 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
     inputs: dict[str, Input] = {}
     for name, path in names.items():
         if path in headers:
-            inputs[name] = Picture(path, decode if own >= DICOM else slice_reader, dicom=True)
+            inputs[name] = Picture(path, decode if own >= DICOM else slice_reader, is_dicom=True)
         elif path.name.lower().endswith(NIFTI) and path.suffix.lower() not in own:
             inputs[name] = Volume(path, request.axis, window, dataset.stretched, channels)
         elif path.suffix.lower() in own:

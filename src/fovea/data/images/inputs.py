@@ -33,6 +33,7 @@ class Input(Protocol):
     """Of the files to write."""
     foreground: int
     """The value of a single class in the mask file."""
+    is_dicom: bool
 
     @property
     def files(self) -> Sequence[Path]:
@@ -54,7 +55,7 @@ class Picture:
 
     path: Path
     read: Callable[[Path], np.ndarray]
-    dicom: bool = False
+    is_dicom: bool = False
     suffix = ".png"
     foreground = 255
 
@@ -69,7 +70,7 @@ class Picture:
 
     def spacing(self) -> Sequence[float] | None:
         """See `Input`."""
-        return pixel_spacing(read_header(self.path)) if self.dicom else None
+        return pixel_spacing(read_header(self.path)) if self.is_dicom else None
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
         """See `Input`."""
@@ -84,6 +85,7 @@ class Pages:
     read: Callable[[Path, int], np.ndarray]
     suffix = ".tif"
     foreground = 255
+    is_dicom = False
 
     @property
     def files(self) -> Sequence[Path]:
@@ -124,6 +126,7 @@ class Series:
     read: Callable[[Path], np.ndarray]
     suffix = ".nii.gz"
     foreground = 1
+    is_dicom = True
 
     @cached_property
     def grid(self) -> Grid:
@@ -169,6 +172,7 @@ class Volume:
     channels: int
     suffix = ".nii.gz"
     foreground = 1
+    is_dicom = False
 
     @property
     def files(self) -> Sequence[Path]:

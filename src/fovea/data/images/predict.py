@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from fovea.data.images.dicom_seg import check_installed, segmentation_of
 from fovea.data.images.files import write_image
 from fovea.data.images.find import find_inputs
-from fovea.data.images.inputs import Input, Picture
+from fovea.data.images.inputs import Input, Picture, Series
 from fovea.data.images.samples import resize_image, to_tensor
 from fovea.data.prediction_record import Planned, recorded
 from fovea.data.predictions import PredictRequest, class_names, outputs
 from fovea.pictures.overlay import overlay, palette
 from fovea.runtime.config import instantiate
+from fovea.runtime.files import whole_file
 from fovea.supervision.outputs import labels
 
 log = logging.getLogger(__name__)
@@ -48,27 +50,36 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
     """
     data = data if request.range is None else {**data, "range": request.range}
     inputs, names = find_inputs(data, request), class_names(data)
-    files = {name: outputs(name, each.suffix, names, request) for name, each in inputs.items()}
+    if request.dicom_seg:
+        check_installed()
+        if not any(each.is_dicom for each in inputs.values()):
+            raise ValueError(f"dicom_seg: {request.source} has no DICOM image; leave it out")
+    files = {name: outputs(name, each.suffix, names, request, each.is_dicom) for name, each in inputs.items()}
     planned = {name: Planned(each.path, each.files, [*files[name].values()]) for name, each in inputs.items()}
     failures = {}
     with recorded(request.out, planned, request.key) as record:
         for name, each in tqdm(inputs.items(), desc="predict", unit="image"):
             if record.is_done(name):
                 continue
+            written = {kind: request.out / file for kind, file in files[name].items()}
             try:
                 mask, probability, picture = _predicted(each, network)
                 spacing = each.spacing()
+                slices = each.grid.files if isinstance(each, Series) else each.files
+                segmentation = segmentation_of(mask, slices, names) if "segmentation" in written else None
             except ValueError as error:
                 failures[name] = str(error)
                 log.error("%s", error)
                 continue
             labeled = mask * np.uint8(each.foreground) if len(probability) == 1 else mask
-            written = {kind: request.out / file for kind, file in files[name].items()}
-            labeled = mask * np.uint8(each.foreground) if len(probability) == 1 else mask
-            each.write(written.pop("mask"), labeled, palette(len(probability)))
-            write_image(written.pop("overlay"), picture)
-            for place, values in zip(written.values(), probability[-len(names) :], strict=False):
-                each.write(place, values, ())
+            each.write(written["mask"], labeled, palette(len(probability)))
+            write_image(written["overlay"], picture)
+            if segmentation is not None:
+                with whole_file(written["segmentation"]) as file:
+                    segmentation.save_as(file)
+            for label, values in enumerate(probability[-len(names) :], start=1):
+                if request.probabilities:
+                    each.write(written[str(label)], values, ())
             record.add(name, mask, probability, spacing, names, each.foreground)
     return len(inputs), failures
 

@@ -47,8 +47,8 @@ def predict_volumes(
     Returns:
         The number of volumes, and the reason by name for each one that failed.
     """
-    for key in ("axis", "range"):
-        if getattr(request, key) is not None:
+    for key in ("axis", "dicom_seg", "range"):
+        if getattr(request, key):
             raise ValueError(f"{key} is for models of images, this one reads volumes; leave it out")
     cases, slices, names = _find_cases(request.source, data["modalities"]), bool(data.get("slices")), class_names(data)
     volumes = {image_id(case, name): (case, name) for case, paths in cases.items() for name in paths}
@@ -79,10 +79,11 @@ def predict_volumes(
                     continue
                 header = read_header(paths[name])
                 written = {kind: request.out / file for kind, file in files[image].items()}
-                write_voxels(written.pop("mask"), mask, paths[name])
-                write_image(written.pop("overlay"), volume_overlay(read_volume(paths[name]), mask, header.spacing))
-                for place, values in zip(written.values(), probability[-len(names) :], strict=False):
-                    write_voxels(place, values, paths[name])
+                write_voxels(written["mask"], mask, paths[name])
+                write_image(written["overlay"], volume_overlay(read_volume(paths[name]), mask, header.spacing))
+                for label, values in enumerate(probability[-len(names) :], start=1):
+                    if request.probabilities:
+                        write_voxels(written[str(label)], values, paths[name])
                 record.add(image, mask, probability, header.spacing, names)
     for reason in failures.values():
         log.error("%s", reason)

@@ -1,0 +1,68 @@
+"""Masks as DICOM segmentations, which viewers show on the images that they are of."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+
+from fovea import __version__
+from fovea.pictures.overlay import color_of
+
+
+def check_installed() -> None:
+    """Refuse to go on without the library that writes segmentations."""
+    try:
+        import highdicom  # noqa: F401
+    except ImportError as error:
+        raise ValueError("dicom_seg=true needs the package highdicom; install it with `make dicom`") from error
+
+
+def segmentation_of(labels: np.ndarray, slices: Sequence[Path], names: Sequence[str]) -> Dataset:
+    """Return labels as a DICOM segmentation with one segment for each class.
+
+    Args:
+        labels: uint8 [D, H, W]; 0 is the background.
+        slices: The DICOM files that they are of, in their order.
+        names: Of the classes, from 1 on.
+
+    Raises:
+        ValueError: the headers lack what a segmentation must repeat.
+    """
+    import highdicom as hd
+    from pydicom.sr.codedict import codes
+
+    algorithm = hd.AlgorithmIdentificationSequence("fovea", codes.cid7162.ArtificialIntelligence, __version__)
+    segments = [
+        hd.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=name[:64],  # as long as DICOM allows
+            segmented_property_category=codes.SCT.Tissue,  # what the classes are is not known
+            segmented_property_type=codes.SCT.Tissue,
+            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+            display_color=hd.color.CIELabColor.from_rgb(*color_of(number)),
+        )
+        for number, name in enumerate(names, start=1)
+    ]
+    try:
+        segmentation: Dataset = hd.seg.Segmentation(
+            source_images=[pydicom.dcmread(each, stop_before_pixels=True) for each in slices],
+            pixel_array=labels,
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=segments,
+            series_instance_uid=hd.UID(),
+            series_number=1,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer="fovea",
+            manufacturer_model_name="fovea-predict",
+            software_versions=__version__,
+            device_serial_number="none",
+            series_description="fovea",
+        )
+    except Exception as error:  # highdicom raises various errors on incomplete headers
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{slices[0]}: cannot be segmented in DICOM ({reason}); leave out dicom_seg") from error
+    return segmentation
