@@ -71,7 +71,7 @@ def test_what_cannot_be_segmented_gets_one_line(tmp_path: Path, voxels: np.ndarr
     (tmp_path / "plain").mkdir()
     np.save(tmp_path / "plain" / "a.npy", voxels)
     (tmp_path / "plain" / "a.png").write_bytes(b"")
-    with pytest.raises(ValueError, match="dicom_seg: .*plain has no DICOM image; leave it out"):
+    with pytest.raises(ValueError, match=r"dicom_seg: .*plain has no DICOM image; leave it out"):
         run(tmp_path / "plain", tmp_path / "none", dicom_seg=True)
 
 

@@ -30,11 +30,14 @@ def read_slice(path: Path, window: Window | None = None, stretched: bool = True)
     with _one_line(path):
         dataset = pydicom.dcmread(path)
         syntax = dataset.file_meta.TransferSyntaxUID
-        readable = not syntax.is_encapsulated or get_decoder(syntax).is_available
-    if not readable:
+        decoder = get_decoder(syntax) if syntax.is_encapsulated else None
+    if decoder is not None and not decoder.is_available:
+        needed = [
+            text.partition("requires ")[2].replace("gdcm", "python-gdcm") for text in decoder.missing_dependencies
+        ]
         raise ValueError(
-            f"cannot decode {path}: no installed package reads {syntax.name}; install python-gdcm (`make dicom`), or save "
-            "the file without compression"
+            f"cannot decode {path}: no installed package reads {syntax.name}; install {' or '.join(needed)} "
+            "(`make dicom` brings python-gdcm), or save the file without compression"
         )
     with _one_line(path):
         stored = dataset.pixel_array
