@@ -77,9 +77,7 @@ def row(name: str, compat: float, images: list[np.ndarray], oracle: bool) -> dic
 
 def compare(image: np.ndarray, compat: float, oracle: bool) -> tuple[float, ...]:
     """Return the seconds of pydensecrf2, of ours with ten steps and with the tolerance, and two differences."""
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(0.5, 0.1, (2, 20)).clip(0, 1)
-    target = heatmap(x, y, rng.uniform(100, 600, 20), image.shape[:2])
+    target = gaze_on(image)
     ten_seconds, ten = seconds(lambda: refine(image, target, compat, tolerance=0.0), 5)
     early_seconds, early = seconds(lambda: refine(image, target, compat), 5)
     if not oracle:
@@ -87,6 +85,13 @@ def compare(image: np.ndarray, compat: float, oracle: bool) -> tuple[float, ...]
     their_seconds, theirs = seconds(lambda: refine(image, target, compat, backend="pydensecrf"), 3)
     differences = (float(np.abs(ours - theirs).max()) for ours in (ten, early))
     return their_seconds, ten_seconds, early_seconds, *differences
+
+
+def gaze_on(image: np.ndarray) -> np.ndarray:
+    """Return the heatmap of 20 fixations around the center of an image."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0.5, 0.1, (2, 20)).clip(0, 1)
+    return heatmap(x, y, rng.uniform(100, 600, 20), image.shape[:2])
 
 
 def seconds(run: Callable[[], np.ndarray], repeats: int) -> tuple[float, np.ndarray]:
