@@ -5,10 +5,6 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-
-from fovea.runtime.config import config_folder, plain
-
 
 def processor() -> str:
     """Return the name of the processor."""
@@ -26,5 +22,9 @@ def machine() -> str:
 
 def composed(command: str, *overrides: str) -> dict[str, Any]:
     """Compose the configuration of a command as plain values."""
+    from hydra import compose, initialize_config_dir
+
+    from fovea.runtime.config import config_folder, plain
+
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         return plain(compose(command, overrides=["run_dir=.", *overrides]), resolve=True)

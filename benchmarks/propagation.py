@@ -1,16 +1,22 @@
 """Compare feature propagation with unfolding the window: seconds, memory and results of forward and backward.
 
-    python benchmarks/propagation.py [--shape B C H W] [--threads N] [--repeats N] [--out FILE.csv]
+    python benchmarks/propagation.py [--shape B C H W] [--threads N] [--repeats N] [--device cpu|cuda] [--out FILE.csv]
+    python benchmarks/propagation.py --device cuda --tune
 
-Each form runs in a process of its own. Seconds are the minimum over the repeats; core_seconds is the processor time of
-all threads and shows how much other work disturbed them. Memory is the peak of the process beyond the features, the
-gradient and the libraries (Linux only).
+On a CPU, each form runs in a process of its own. Seconds are the minimum over the repeats; core_seconds is the
+processor time of all threads and shows how much other work disturbed them. Memory is the peak of the process beyond the
+features, the gradient and the libraries (Linux only).
+
+On a GPU, the default where there is one, a check of the results comes first. Then all forms run in float32 and
+bfloat16: milliseconds by CUDA events, and their ratio to the floor, the time in which the features, their gradients and
+the results are read and written once at the rate of a large copy. `--tune` times the kernels with other tiles.
 """
 
 import argparse
 import csv
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
@@ -18,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _cuda import copy_rate, timed
 from _machine import processor
 from torch import Tensor
 from torch.nn import functional as F
@@ -49,18 +56,31 @@ def shifted(features: Tensor) -> Tensor:
     return output
 
 
+def plain(features: Tensor) -> Tensor:
+    """Compute what fovea does without Triton on a GPU: tensor operations, with a gradient of their own."""
+    return torch.ops.fovea.propagate(features.float(), KERNEL, DILATION, False)[0].to(features.dtype)
+
+
 FORMS: dict[str, Callable[[Tensor], Tensor]] = {"unfolded": unfolded, "shifted": shifted, "fovea": propagate}
+GPU_FORMS = {"unfolded": unfolded, "plain": plain, "fovea": propagate}
 
 
 def main() -> None:
     """Print a row for each form, and write the table to `--out`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shape", type=int, nargs=4, default=[2, 128, 224, 224], metavar=("B", "C", "H", "W"))
+    parser.add_argument("--shape", type=int, nargs=4, metavar=("B", "C", "H", "W"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--tune", action="store_true", help="time the kernels of a GPU with other tiles")
     parser.add_argument("--out", type=Path, help="CSV for the table")
     arguments = parser.parse_args()
-    shape, threads = arguments.shape, arguments.threads
+    if arguments.device == "cuda":
+        check()
+        work = tuned if arguments.tune else on_gpu
+        report(work(arguments.shape or [8, 128, 224, 224], arguments.repeats), arguments.out)
+        return
+    shape, threads = arguments.shape or [2, 128, 224, 224], arguments.threads
     figures = {form: alone(measure, form, shape, threads, arguments.repeats) for form in FORMS}
     rows = [
         {
@@ -78,6 +98,69 @@ def main() -> None:
     report(rows, arguments.out)
     output, gradient = alone(differences, shape, threads)
     print(f"fovea against unfolded, of the largest value: output {output:.1e}, gradient {gradient:.1e}")
+
+
+def variants(shape: list[int]) -> Iterator[tuple[dict[str, str], Tensor, Tensor]]:
+    """Yield precision and layout, and features and a gradient of them, on the GPU."""
+    for dtype in (torch.float32, torch.bfloat16):
+        for name, layout in {"NCHW": torch.contiguous_format, "channels-last": torch.channels_last}.items():
+            features, grad = (values.detach().to("cuda", dtype, memory_format=layout) for values in inputs(shape))
+            yield {"precision": str(dtype).removeprefix("torch."), "layout": name}, features.requires_grad_(), grad
+
+
+def check() -> None:
+    """Compare the kernels with the unfolded form in float64."""
+    for title, features, grad in variants([2, 128, 37, 53]):
+        exact = features.detach().double().requires_grad_()
+        (gradient,) = torch.autograd.grad(expected := unfolded(exact), exact, grad.double())
+        pairs = zip(run("fovea", features, grad), (expected.detach(), gradient), strict=True)
+        off = [float((ours - theirs).abs().max() / theirs.abs().max()) for ours, theirs in pairs]
+        print(*title.values(), "against float64, of the largest value: output {:.1e}, gradient {:.1e}".format(*off))
+        if not max(off) < (1e-5 if features.dtype == torch.float32 else 1e-2):
+            sys.exit("the results are wrong")
+
+
+def on_gpu(shape: list[int], repeats: int) -> list[dict[str, str]]:
+    """Return a row for each form, precision and layout."""
+    rate, rows = copy_rate(), []
+    print(f"{torch.cuda.get_device_name()}: a copy moves {rate / 1e12:.2f} TB/s, read and written")
+    for title, features, grad in variants(shape):
+        for form, function in GPU_FORMS.items():
+            if title["layout"] == "NCHW" or form == "fovea":
+                row = {"machine": torch.cuda.get_device_name(), "shape": " ".join(map(str, shape)), "form": form}
+                rows.append(row | title | gpu_figures(function, features, grad, rate, repeats))
+    return rows
+
+
+def gpu_figures(
+    form: Callable[[Tensor], Tensor], features: Tensor, grad: Tensor, rate: float, repeats: int
+) -> dict[str, str]:
+    """Return times of forward, and of forward and backward, and the memory of both beyond features and gradient."""
+    forward, _ = timed(lambda: form(features.detach()), repeats)
+    both, memory = timed(lambda: torch.autograd.grad(form(features), features, grad), repeats)
+    unit = features.nbytes / rate
+    return {
+        "forward_ms": f"{forward * 1e3:.3f}",
+        "floor_ms": f"{2 * unit * 1e3:.3f}",
+        "times_the_floor": f"{forward / (2 * unit):.1f}",
+        "both_ms": f"{both * 1e3:.3f}",
+        "both_floor_ms": f"{5 * unit * 1e3:.3f}",
+        "both_times_the_floor": f"{both / (5 * unit):.1f}",
+        "extra_MiB": f"{memory / 2**20:.0f}",
+    }
+
+
+def tuned(shape: list[int], repeats: int) -> list[dict[str, str]]:
+    """Return a row for each size of the kernels' tiles."""
+    from fovea.models import propagation_triton as kernels
+
+    rate, rows = copy_rate(), []
+    for tile, warps in [(2048, 4), (2048, 8), (4096, 4), (4096, 8), (8192, 8)]:
+        kernels.FORWARD = kernels.BACKWARD = {"tile": tile, "num_warps": warps}
+        for title, features, grad in variants(shape):
+            size = {"tile": str(tile), "warps": str(warps)}
+            rows.append(size | title | gpu_figures(propagate, features, grad, rate, repeats))
+    return rows
 
 
 def measure(form: str, shape: list[int], threads: int, repeats: int) -> tuple[float, float, int]:
