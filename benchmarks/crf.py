@@ -2,7 +2,8 @@
 
     python benchmarks/crf.py [FOLDER_OF_IMAGES] [--images N] [--out FILE.csv]
 
-Uses generated images without a folder. Times ours alone without pydensecrf2 (`make crf`).
+Uses generated images without a folder. Times ours alone without pydensecrf2 (`make crf`). Where there is a GPU, times
+`refine=torch` on it too, in seconds of the clock.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import torch
 from _machine import processor
 
 from fovea import heatmap, refine
@@ -41,6 +43,8 @@ def main() -> None:
         row(name, compat, [image[..., :channels] for image in images], oracle)
         for name, (compat, channels) in SETTINGS.items()
     ]
+    if torch.cuda.is_available():
+        print(f"torch on {torch.cuda.get_device_name()}")
     print(
         f"one core of {os.cpu_count()}, {processor()}; medians over {len(images)} images, first {images[0].shape[:2]}"
     )
@@ -72,6 +76,14 @@ def row(name: str, compat: float, images: list[np.ndarray], oracle: bool) -> dic
             "ratio_least": f"{np.min(theirs / early):.2f}",
             "difference_10_steps": f"{off.max():.1e}",
         }
+    if torch.cuda.is_available():
+        ten_gpu, early_gpu, off_gpu = np.array([compare_gpu(image, compat) for image in images]).T
+        line |= {
+            "torch_10_steps_ms": f"{np.median(ten_gpu) * 1e3:.1f}",
+            "torch_ms": f"{np.median(early_gpu) * 1e3:.1f}",
+            "torch_ratio": f"{np.median(early / early_gpu):.2f}",
+            "torch_difference_10_steps": f"{off_gpu.max():.1e}",
+        }
     return line | {"difference": f"{off_early.max():.1e}"}
 
 
@@ -87,6 +99,18 @@ def compare(image: np.ndarray, compat: float, oracle: bool) -> tuple[float, ...]
     return their_seconds, ten_seconds, early_seconds, *differences
 
 
+def compare_gpu(image: np.ndarray, compat: float) -> tuple[float, ...]:
+    """Return the seconds of torch with ten steps and with the tolerance, and the difference of ten steps to ours."""
+    target = gaze_on(image)
+    forms = [{"tolerance": 0.0}, {}]
+    runs = [
+        seconds(lambda form=form: refine(image, target, compat, backend="torch", **form), 5, time.perf_counter)
+        for form in forms
+    ]
+    (ten_seconds, ten), (early_seconds, _) = runs
+    return ten_seconds, early_seconds, float(np.abs(ten - refine(image, target, compat, tolerance=0.0)).max())
+
+
 def gaze_on(image: np.ndarray) -> np.ndarray:
     """Return the heatmap of 20 fixations around the center of an image."""
     rng = np.random.default_rng(0)
@@ -94,13 +118,15 @@ def gaze_on(image: np.ndarray) -> np.ndarray:
     return heatmap(x, y, rng.uniform(100, 600, 20), image.shape[:2])
 
 
-def seconds(run: Callable[[], np.ndarray], repeats: int) -> tuple[float, np.ndarray]:
-    """Return the minimum processor time of a call, which other work hardly disturbs, and its result."""
+def seconds(
+    run: Callable[[], np.ndarray], repeats: int, clock: Callable[[], float] = time.process_time
+) -> tuple[float, np.ndarray]:
+    """Return the minimum time of a call, and its result. Other work hardly disturbs the processor time."""
     times = []
     for _ in range(repeats):
-        started = time.process_time()
+        started = clock()
         result = run()
-        times.append(time.process_time() - started)
+        times.append(clock() - started)
     return min(times), result
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import move_data_to_device
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -170,6 +171,19 @@ def test_training_on_one_batch_lowers_the_loss(case: Case) -> None:
         module.after_step(progress=step / 30)
         history.append(loss.item())
     assert history[-1] < 0.95 * history[0] if history[0] > 0 else history[-1] < history[0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("half", [False, True])
+def test_step_on_a_gpu(case: Case, half: bool) -> None:
+    module = case.build().cuda()
+    with torch.autocast("cuda", torch.bfloat16, enabled=half):
+        terms = module.losses(move_data_to_device(case.batch(), torch.device("cuda")), progress=0.5)
+    terms["loss"].backward()
+    module.after_step(progress=0.5)
+    assert all(term.is_cuda and torch.isfinite(term) for term in terms.values())
+    image = move_data_to_device(case.data.image(), torch.device("cuda"))
+    assert module.eval()(image, case.data.size)["prediction"].is_cuda
 
 
 def test_outputs_are_probabilities(case: Case) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from fovea.losses.cross_modality import single
 from fovea.runtime.bounds import NonNegative, Progress
 from fovea.supervision.batch import Batch, Image
 from fovea.supervision.modalities import apply, logits_of, predict, supervised_loss
@@ -53,7 +54,7 @@ class MeanTeacher(Mode):
         with torch.no_grad():
             targets = logits_of(self.teacher, apply(self._add_noise, image))
         logits = logits_of(self.student, apply(self._add_noise, image))
-        squares = [(activate(logits[name]) - activate(targets[name])).square().mean() for name in logits]
+        squares = [(single(activate(logits[name])) - activate(targets[name])).square().mean() for name in logits]
         consistency = torch.stack(squares).mean()
         loss = supervised + self.weight * ramp_up(progress) * consistency
         return {"loss": loss, "supervised": supervised, "consistency": consistency}
