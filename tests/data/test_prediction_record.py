@@ -20,7 +20,7 @@ def predict(out: Path, *names: str, content: str = "new", settings: str = "", ki
     for name in names:
         (source / name).write_text(name)
     made = []
-    with recorded(out, planned, settings) as record:
+    with recorded(out, planned, settings, ["lesion"]) as record:
         for name in names:
             if record.is_done(name):
                 continue
@@ -30,7 +30,7 @@ def predict(out: Path, *names: str, content: str = "new", settings: str = "", ki
             if name == kill:
                 record.write = lambda: None  # type: ignore[method-assign]
                 return made
-            record.add(name, PROBABILITY[0] > 0.5, PROBABILITY, (2.0, 0.5), ["lesion"], foreground=255)
+            record.add(name, PROBABILITY[0] > 0.5, PROBABILITY, (2.0, 0.5), foreground=255)
     return made
 
 

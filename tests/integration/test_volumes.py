@@ -122,6 +122,9 @@ def test_predictions_keep_the_grid(trained: Path, root: Path, run: Run, tmp_path
         assert mask.shape == image.shape and np.array_equal(mask.affine, image.affine)
         assert set(np.unique(mask.dataobj)) <= {0, 1, 2, 3}
         assert (tmp_path / "out" / "overlays" / path.name.replace(".nii.gz", ".png")).is_file()
+    with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
+        found = {row["structure"] for row in csv.DictReader(file)}
+    assert found == set(json.loads((root / "dataset.json").read_text())["labels"].values()) - {"background"}
 
 
 def test_slices_are_trained_resumed_evaluated_and_predicted(

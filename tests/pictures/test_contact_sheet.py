@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked
+from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked, with_legend
 from fovea.pictures.overlay import COLORS
 
 RED = np.full((50, 50, 3), (255, 0, 0), np.uint8)
@@ -74,3 +74,13 @@ def test_the_ranking_has_the_worst_and_the_best() -> None:
     assert ranked(dice, 3) == ["i0", "i2", "i4"]
     assert ranked(dice, 9) == ["i0", "i1", "i2", "i3", "i4"]
     assert ranked(dice, 0) == []
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (400, 300)])
+def test_a_legend_is_below_the_picture(shape: tuple[int, int]) -> None:
+    picture = np.full((*shape, 3), (255, 0, 0), np.uint8)
+    found = with_legend(picture, ["disc", "a long name of a class", "cup"])
+    np.testing.assert_array_equal(found[: shape[0], : shape[1]], picture)
+    below = found[shape[0] :]
+    assert all(count(below, color) > 50 for color in COLORS[:3]) and (below < 60).all(axis=2).any()
+    assert with_legend(picture, ["polyp"]) is picture

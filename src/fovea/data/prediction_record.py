@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ import numpy as np
 
 from fovea.data.predictions import FOLDERS, files_below
 from fovea.metrics.structures import structures
+from fovea.pictures.overlay import color_of
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import make_folder, sha256, unwritable, write_csv
+from fovea.runtime.files import make_folder, sha256, unwritable, write_csv, write_text
 
-RECORD, TABLE = "files.csv", "predictions.csv"
+RECORD, TABLE, LABELS = "files.csv", "predictions.csv", "labels.txt"
 _FILE = ("file", "input", "sha256", "made_from")
 _FIGURES = (
     "mask",
@@ -52,8 +54,8 @@ class Planned:
 class Recorded:
     """The predictions of an output folder, see `recorded`."""
 
-    def __init__(self, out: Path, planned: Mapping[str, Planned], settings: str) -> None:
-        self.out, self.planned, self.settings = out, planned, settings
+    def __init__(self, out: Path, planned: Mapping[str, Planned], settings: str, names: Sequence[str]) -> None:
+        self.out, self.planned, self.settings, self.names = out, planned, settings, names
         self.files, self.figures = _Table(out / RECORD, _FILE, keys=1), _Table(out / TABLE, _FIGURES, keys=2)
         self._made_from: dict[str, str] = {}
         self._started = 0.0
@@ -84,7 +86,6 @@ class Recorded:
         labels: np.ndarray,
         probability: np.ndarray,
         spacing: Sequence[float] | None,
-        names: Sequence[str],
         foreground: int = 1,
     ) -> None:
         """Record a prediction whose files are written.
@@ -94,7 +95,6 @@ class Recorded:
             labels: See `fovea.metrics.structures.structures`, also for `probability`.
             probability: [K, *size].
             spacing: Sides of a pixel in mm; None if they are unknown.
-            names: Of the classes without the background; one for K = 1.
             foreground: The value in the mask file for K = 1.
         """
         planned, seconds = self.planned[name], perf_counter() - self._started
@@ -102,7 +102,7 @@ class Recorded:
             value = label if len(probability) > 1 else foreground
             sizes = (each.size, None) if labels.ndim == 2 else (None, each.size)
             numbers = ("" if n is None else f"{n:.6g}" for n in (*sizes, each.largest, each.probability, seconds))
-            row = [planned.outputs[0], names[label - 1], str(planned.path), str(value), str(each.pixels), *numbers]
+            row = [planned.outputs[0], self.names[label - 1], str(planned.path), str(value), str(each.pixels), *numbers]
             self.figures.add(row)
         for file in planned.outputs:
             self.files.add([file, str(planned.path), sha256(self.out / file), self._made_from.get(name, "")])
@@ -115,9 +115,9 @@ class Recorded:
         """Refuse a folder with files that an earlier run did not write, or with changed ones that would be replaced."""
         known = self.files.rows
         present = [path for name in FOLDERS if (self.out / name).is_dir() for path in files_below(self.out / name)]
-        present += [path for path in [self.out / TABLE] if path.exists()]
+        present += [path for path in (self.out / TABLE, self.out / LABELS) if path.exists()]
         foreign = [path for path in present if (path.relative_to(self.out).as_posix(),) not in known]
-        wanted = [TABLE, *(file for planned in self.planned.values() for file in planned.outputs)]
+        wanted = [TABLE, LABELS, *(file for planned in self.planned.values() for file in planned.outputs)]
         changed = [self.out / file for file in wanted if (file,) in known and self._is_changed(known[file,])]
         if foreign or changed:
             raise ValueError(
@@ -130,6 +130,20 @@ class Recorded:
         file, digest = self.out / row[0], row[2]
         return digest != "" and file.exists() and sha256(file) != digest
 
+    def start_files(self) -> None:
+        """Write the tables as they are, and for several classes their names and colors as ITK-SNAP reads them."""
+        make_folder(self.out)
+        for name in (TABLE, LABELS):
+            self.files.rows[name,] = [name, "", "", ""]
+        self.files.write()
+        self.figures.write()
+        if len(self.names) > 1:
+            lines = ['0 0 0 0 0 0 0 "background"']
+            for number, name in enumerate(self.names, start=1):
+                color = " ".join(map(str, color_of(number)))
+                lines.append(f"{number} {color} 1 1 1 {json.dumps(name, ensure_ascii=False)}")
+            write_text(self.out / LABELS, "".join(f"{line}\n" for line in lines))
+
     def write(self) -> None:
         """Sort both tables, and leave out files that do not stand any more."""
         files, figures = self.files.rows, self.figures.rows
@@ -139,28 +153,26 @@ class Recorded:
             del figures[pair]
         self.figures.write()
         for row in files.values():
-            row[2] = sha256(self.out / row[0]) if row[0] == TABLE or not row[2] else row[2]
+            row[2] = sha256(self.out / row[0]) if row[0] in (TABLE, LABELS) or not row[2] else row[2]
         self.files.write()
 
 
 @contextmanager
-def recorded(out: Path, planned: Mapping[str, Planned], settings: str) -> Iterator[Recorded]:
+def recorded(out: Path, planned: Mapping[str, Planned], settings: str, names: Sequence[str]) -> Iterator[Recorded]:
     """Let a block write files below `out`, and record them in `files.csv` and their figures in `predictions.csv`.
 
     Args:
         out: The folder.
         planned: The predictions by name.
         settings: A text that stands for the model and everything else that predictions depend on.
+        names: Of the classes without the background.
 
     Raises:
         ValueError: the folder has files that an earlier run did not write, or one to replace was changed since.
     """
-    record = Recorded(out, planned, settings)
+    record = Recorded(out, planned, settings, names)
     record.check()
-    make_folder(out)
-    record.files.rows[TABLE,] = [TABLE, "", "", ""]
-    record.files.write()
-    record.figures.write()
+    record.start_files()
     try:
         yield record
     finally:

@@ -36,6 +36,7 @@ class PredictRequest:
         source: An image, or a folder of images.
         out: The folder to write into.
         settings: What all predictions depend on beside their own files and the options below.
+        names: Of the classes without the background; empty: those of the group `data`.
         probabilities: Whether maps of the probabilities are written too.
         dicom_seg: Whether masks of DICOM images are also written as DICOM segmentations.
         range: The values of more than 8 bits that become 0 and 255; None: as in the training.
@@ -49,6 +50,7 @@ class PredictRequest:
     source: Path
     out: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
+    names: Sequence[str] = ()
     probabilities: Literal[True, False] = False
     dicom_seg: Literal[True, False] = False
     range: Window | None = None
@@ -59,9 +61,11 @@ class PredictRequest:
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"range must be [low, high] with low below high, e.g. [0,4095], got {[*self.range]}")
 
-    def made_by(self, checkpoint: Path) -> Self:
-        """Return the request with the hash of the model in its settings."""
-        return replace(self, settings={**self.settings, "model": sha256(checkpoint), "version": __version__})
+    def made_by(self, checkpoint: Path, names: Sequence[str] = ()) -> Self:
+        """Return the request with the hash of the model in its settings, and the names of its classes."""
+        return replace(
+            self, names=names, settings={**self.settings, "model": sha256(checkpoint), "version": __version__}
+        )
 
     @property
     def key(self) -> str:

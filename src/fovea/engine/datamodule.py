@@ -65,9 +65,10 @@ class DataModule(pl.LightningDataModule):
         return finished if len(finished) > 1 else finished[next(iter(finished))]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint needs to resume, and the ids that an evaluation must not score."""
+        """Return what a checkpoint needs to resume, the ids that are not to be scored, and the names of the classes."""
         place = self.loader.state_dict() if self.loader else {}
-        return {"images": self.training.digest, "ids": self.training.ids} | place
+        names = list(self.training.val.classes)
+        return {"images": self.training.digest, "ids": self.training.ids, "classes": names} | place
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume at the place of a checkpoint.

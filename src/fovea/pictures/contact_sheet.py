@@ -61,10 +61,7 @@ def contact_sheet(rows: Sequence[SheetRow], tile: int | None = TILE) -> np.ndarr
     legend = _legend(rows[0].classes, gap, width - gap, font)
     sheet = Image.new("RGB", (width, bottom + line * (1 + legend[-1][2] if legend else 0)), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    for label, (name, x, place) in enumerate(legend, start=1):
-        middle = bottom + (place + 0.5) * line
-        pen.rectangle((x, middle - height / 2, x + height, middle + height / 2), color_of(label))
-        pen.text((x + 1.5 * height, middle), name, _INK, font, anchor="lm")
+    _draw_legend(pen, legend, bottom, height, font)
     columns = {title: left + gap + index * (wide + gap) for index, title in enumerate(titles)}
     for title, x in columns.items():
         pen.text((x + wide / 2, gap + line / 2), title, _INK, font, anchor="mm")
@@ -95,6 +92,29 @@ def _legend(classes: Sequence[str], left: float, right: float, font: Any) -> lis
         entries.append((name, x, place))
         x += width
     return entries
+
+
+def _draw_legend(
+    pen: ImageDraw.ImageDraw, legend: Sequence[tuple[str, float, int]], top: float, height: float, font: Any
+) -> None:
+    for label, (name, x, place) in enumerate(legend, start=1):
+        middle = top + (place + 0.5) * round(1.5 * height)
+        pen.rectangle((x, middle - height / 2, x + height, middle + height / 2), color_of(label))
+        pen.text((x + 1.5 * height, middle), name, _INK, font, anchor="lm")
+
+
+def with_legend(picture: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Return a picture, uint8 RGB [H, W, 3], above a legend of the classes from 1 on; several classes only."""
+    if len(classes) < 2:
+        return picture
+    height = max(9, min(picture.shape[:2]) / 30)
+    font = ImageFont.load_default(height)
+    width = max(picture.shape[1], round(max(map(font.getlength, classes)) + 2.5 * height))
+    legend = _legend(classes, height / 2, width, font)
+    sheet = Image.new("RGB", (width, picture.shape[0] + round(1.5 * height) * (1 + legend[-1][2])), _PAPER)
+    sheet.paste(Image.fromarray(picture))
+    _draw_legend(ImageDraw.Draw(sheet), legend, picture.shape[0], height, font)
+    return np.array(sheet)
 
 
 def _fit(picture: np.ndarray | None, wide: int, high: int, native: bool) -> Image.Image:

@@ -111,6 +111,11 @@ def test_each_class_has_its_figures_and_its_probabilities(tmp_path: Path) -> Non
     assert images.predict(data, network, request) == (1, {})
     mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "a.png"))
     assert abs((mask == 1).sum() - 46) < 20 and not (mask == 2).any()
+    assert (tmp_path / "out" / "labels.txt").read_text().splitlines() == [
+        *('0 0 0 0 0 0 0 "background"', '1 86 180 233 1 1 1 "optic/cup"', '2 213 94 0 1 1 1 "disc"')
+    ]
+    above_legend = np.asarray(Image.open(tmp_path / "out" / "overlays" / "a.png"))[:20, :30]
+    assert (above_legend == image).all(axis=2)[mask == 0].mean() > 0.9
     with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
         cup, disc = csv.DictReader(file)
     assert (cup["structure"], cup["label"], cup["pixels"]) == ("optic/cup", "1", str((mask == 1).sum()))

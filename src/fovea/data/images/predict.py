@@ -17,6 +17,7 @@ from fovea.data.images.inputs import Input, Picture, Series
 from fovea.data.images.samples import resize_image, to_tensor
 from fovea.data.prediction_record import Planned, recorded
 from fovea.data.predictions import PredictRequest, class_names, outputs
+from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.overlay import overlay, palette
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import whole_file
@@ -49,7 +50,7 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
     says how images are read. See `fovea.data.source.Source.predict`.
     """
     data = data if request.range is None else {**data, "range": request.range}
-    inputs, names = find_inputs(data, request), class_names(data)
+    inputs, names = find_inputs(data, request), request.names or class_names(data)
     if request.dicom_seg:
         check_installed()
         if not any(each.is_dicom for each in inputs.values()):
@@ -57,7 +58,7 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
     files = {name: outputs(name, each.suffix, names, request, each.is_dicom) for name, each in inputs.items()}
     planned = {name: Planned(each.path, each.files, [*files[name].values()]) for name, each in inputs.items()}
     failures = {}
-    with recorded(request.out, planned, request.key) as record:
+    with recorded(request.out, planned, request.key, names) as record:
         for name, each in tqdm(inputs.items(), desc="predict", unit="image"):
             if record.is_done(name):
                 continue
@@ -73,14 +74,14 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
                 continue
             labeled = mask * np.uint8(each.foreground) if len(probability) == 1 else mask
             each.write(written["mask"], labeled, palette(len(probability)))
-            write_image(written["overlay"], picture)
+            write_image(written["overlay"], with_legend(picture, names))
             if segmentation is not None:
                 with whole_file(written["segmentation"]) as file:
                     segmentation.save_as(file)
             for label, values in enumerate(probability[-len(names) :], start=1):
                 if request.probabilities:
                     each.write(written[str(label)], values, ())
-            record.add(name, mask, probability, spacing, names, each.foreground)
+            record.add(name, mask, probability, spacing, each.foreground)
     return len(inputs), failures
 
 

@@ -17,6 +17,7 @@ from fovea.data.volumes.case_list import image_id
 from fovea.data.volumes.grid import order_of
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_voxels
 from fovea.data.volumes.prepared import Intensity, prepare_volume
+from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.volumes import volume_overlay
 from fovea.supervision.outputs import labels
 
@@ -50,7 +51,11 @@ def predict_volumes(
     for key in ("axis", "dicom_seg", "range"):
         if getattr(request, key):
             raise ValueError(f"{key} is for models of images, this one reads volumes; leave it out")
-    cases, slices, names = _find_cases(request.source, data["modalities"]), bool(data.get("slices")), class_names(data)
+    cases, slices, names = (
+        _find_cases(request.source, data["modalities"]),
+        bool(data.get("slices")),
+        request.names or class_names(data),
+    )
     volumes = {image_id(case, name): (case, name) for case, paths in cases.items() for name in paths}
     files = {image: outputs(image, ".nii.gz", names, request) for image in volumes}
     planned = {
@@ -58,7 +63,7 @@ def predict_volumes(
         for image, (case, name) in volumes.items()
     }
     failures: dict[str, str] = {}
-    with recorded(request.out, planned, request.key) as record, tqdm(total=len(volumes), unit="volume") as bar:
+    with recorded(request.out, planned, request.key, names) as record, tqdm(total=len(volumes), unit="volume") as bar:
         for case, paths in cases.items():
             bar.update(len(paths))
             wanted = [name for name in paths if not record.is_done(image_id(case, name))]
@@ -80,11 +85,12 @@ def predict_volumes(
                 header = read_header(paths[name])
                 written = {kind: request.out / file for kind, file in files[image].items()}
                 write_voxels(written["mask"], mask, paths[name])
-                write_image(written["overlay"], volume_overlay(read_volume(paths[name]), mask, header.spacing))
+                picture = volume_overlay(read_volume(paths[name]), mask, header.spacing)
+                write_image(written["overlay"], with_legend(picture, names))
                 for label, values in enumerate(probability[-len(names) :], start=1):
                     if request.probabilities:
                         write_voxels(written[str(label)], values, paths[name])
-                record.add(image, mask, probability, header.spacing, names)
+                record.add(image, mask, probability, header.spacing)
     for reason in failures.values():
         log.error("%s", reason)
     return len(volumes), failures
