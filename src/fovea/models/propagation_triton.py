@@ -92,11 +92,11 @@ def _forward(
     total = tl.zeros([PIXELS], tl.float32)
     mixed = tl.zeros([ROWS, PIXELS], tl.float32)
     for n in range(KERNEL * KERNEL):
-        near, inside = _neighbor(n, pixel, height, width, KERNEL, DILATION)
-        other = _load(values, channel, near, here & inside, channel_stride, pixel_stride, CHANNELS)
+        near, inside = _neighbor(n, pixel, here, height, width, KERNEL, DILATION)
+        other = _load(values, channel, near, inside, channel_stride, pixel_stride, CHANNELS)
         score = tl.sum(center * other, axis=0)  # 0 beyond the border
         if COSINE:
-            score *= scale * tl.load(inverse + first + near, here & inside, 0.0)
+            score *= scale * tl.load(inverse + first + near, inside, 0.0)
         score = tl.where(score < 0, 0.0, score)  # NaN stays
         higher = tl.maximum(top, score)
         weight = tl.exp(score - higher)
@@ -164,8 +164,7 @@ def _backward(
         along = tl.zeros([PIXELS], tl.float32)
     total = tl.zeros([ROWS, PIXELS], tl.float32)
     for n in range(KERNEL * KERNEL):
-        near, inside = _neighbor(n, pixel, height, width, KERNEL, DILATION)
-        inside &= here
+        near, inside = _neighbor(n, pixel, here, height, width, KERNEL, DILATION)
         other = _load(values, channel, near, inside, channel_stride, pixel_stride, CHANNELS)
         other_grad = _load(grad, channel, near, inside, channel_stride, pixel_stride, CHANNELS)
         score = tl.sum(center * other, axis=0)
@@ -195,13 +194,14 @@ def _place(height, width, CHANNELS: tl.constexpr, ROWS: tl.constexpr, PIXELS: tl
 
 
 @triton.jit
-def _neighbor(n, pixel, height, width, KERNEL: tl.constexpr, DILATION: tl.constexpr):
+def _neighbor(n, pixel, here, height, width, KERNEL: tl.constexpr, DILATION: tl.constexpr):
     """Return the neighbors n of the pixels, and which of them are inside the image."""
     down = (n // KERNEL - KERNEL // 2) * DILATION
     right = (n % KERNEL - KERNEL // 2) * DILATION
     row = pixel // width + down
     column = pixel % width + right
-    return pixel + down * width + right, (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    return pixel + down * width + right, here & inside
 
 
 @triton.jit
