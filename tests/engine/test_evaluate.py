@@ -10,11 +10,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fovea.data.images.files import image_files
 from fovea.data.images.folder import Folder
-from fovea.data.images.predict import FromPixels, predict
 from fovea.data.images.source import Images
-from fovea.data.predictions import PredictRequest
 from fovea.data.source import Split
 from fovea.engine.evaluate import Evaluation, evaluate
 from fovea.metrics.summary import Scoring
@@ -22,25 +19,13 @@ from fovea.metrics.summary import Scoring
 SCORING = Scoring(2.0, [0.1, 0.2], calibration_bins=10, resamples=100, seed=0)
 
 
-def val(root: Path, size: int = 32, classes: int = 1, ignore_label: int | None = None) -> Split:
+def val(root: Path, classes: int = 1, ignore_label: int | None = None) -> Split:
     """Return the val split of a folder."""
     source = Images(
-        name="folder",
-        root=str(root),
-        dataset={"_target_": "fovea.data.images.folder.Folder"},
-        channels=3,
-        classes=classes,
-        ignore_label=ignore_label,
-        size=size,
-        batch_size=1,
-        num_workers=0,
-        drop_last=False,
-        fraction=1.0,
-        select_on="auto",
-        select_threshold=0.5,
-        normalize={"_target_": "albumentations.Normalize"},
-        augment={},
-        seed=0,
+        **{"name": "folder", "root": str(root), "dataset": {"_target_": "fovea.data.images.folder.Folder"}},
+        **{"channels": 3, "classes": classes, "ignore_label": ignore_label, "size": 32, "batch_size": 1, "seed": 0},
+        **{"num_workers": 0, "drop_last": False, "fraction": 1.0, "select_on": "auto", "select_threshold": 0.5},
+        **{"normalize": {"_target_": "albumentations.Normalize"}, "augment": {}},
     )
     return source.split("val")
 
@@ -136,46 +121,6 @@ def test_an_evaluation_in_mm_by_patient(root: Path, tmp_path: Path, monkeypatch:
     assert summary["hd95"]["unit"] == summary["surface_dice"]["unit"] == "mm"
     assert summary["hd95"]["mean"] == pytest.approx((np.hypot(20, 120) + np.hypot(30.5, 66)) / 3)
     assert summary["dice"]["ci95"] is None  # three slices of one patient
-
-
-def test_real_polyps_in_pixels(real_data: Path, tmp_path: Path) -> None:
-    source = real_data / "Kvasir-SEG"
-    ids = sorted(image_files(source / "images"))[:3]
-    for kind in ("images", "masks"):
-        (tmp_path / kind).symlink_to(source / kind)
-    (tmp_path / "val.txt").write_text("\n".join(ids))
-    (tmp_path / "train.txt").write_text("")
-    held_out, settings = val(tmp_path, size=96), Evaluation(1, SCORING, 0, 0, facts("val"))
-    summary, _ = evaluate(Brightness(), held_out, settings, torch.device("cpu"), tmp_path / "out")
-    sizes = [Folder(tmp_path).mask(image_id).astype(bool).mean() for image_id in ids]
-    assert summary["size"]["mean"] == pytest.approx(np.mean(sizes))
-    assert summary["hd95"]["unit"] == "px" and summary["hd95"]["mean"] > 10
-    assert 0 < summary["surface_dice"]["mean"] < 0.5 and 0 < summary["calibration_error"] < 1
-
-
-def test_predictions_have_native_size_and_skip_bad_images(root: Path, tmp_path: Path) -> None:
-    (root / "images" / "bad.png").write_bytes((root / "images" / "i0.png").read_bytes()[:60])
-    data = {
-        "dataset": {"_target_": "fovea.data.images.folder.Folder"},
-        "channels": 3,
-        "classes": 1,
-        "size": 32,
-        "normalize": {"_target_": "albumentations.Normalize"},
-    }
-    out = tmp_path / "out"
-    _, failures = predict(
-        data, FromPixels(data, Brightness(), torch.device("cpu")), PredictRequest(root / "images", out)
-    )
-    assert list(failures) == ["bad"]
-    assert "bad.png" in failures["bad"]
-    for name in ("i0", "i1", "i2"):
-        mask = np.array(Image.open(out / "masks" / f"{name}.png"))
-        truth = np.array(Image.open(root / "masks" / f"{name}.png"))
-        assert mask.shape == truth.shape
-        assert set(np.unique(mask)) <= {0, 255}
-        assert (mask != truth).mean() < 0.1
-        assert Image.open(out / "overlays" / f"{name}.png").mode == "RGB"
-    assert sorted(path.name for path in (out / "masks").iterdir()) == ["i0.png", "i1.png", "i2.png"]
 
 
 class Constant(nn.Module):

@@ -80,13 +80,10 @@ def test_a_loss_that_is_not_a_number(tmp_path: Path, every: int, step: int | Non
     assert saved(tmp_path) == step
 
 
-def test_weights_that_are_not_numbers_are_not_saved(tmp_path: Path) -> None:
+def test_weights_that_are_not_numbers_are_neither_saved_nor_loaded(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"step 1: weights are not numbers \(supervision.weight\)"):
         fit(tmp_path, Line(gradient=0.0))
     assert saved(tmp_path) is None
-
-
-def test_such_a_checkpoint_is_not_loaded(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"x.ckpt has weights that are not numbers \(weight\)"):
         fill(Line(), {"weight": torch.tensor(math.nan)}, tmp_path / "x.ckpt")
 

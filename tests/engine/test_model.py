@@ -32,33 +32,24 @@ def model(tmp_path_factory: pytest.TempPathFactory):
     return fovea.load(saved(tmp_path_factory.mktemp("model") / "a.ckpt", CONFIG))
 
 
-def test_prediction_has_native_size(model) -> None:
-    prediction = model.predict(np.full((50, 70, 3), 90, np.uint8))
-    assert prediction.probability.shape == (1, 50, 70) and prediction.mask.shape == (50, 70)
-    assert list(prediction.levels) == ["level_1", "level_2"]
-    np.testing.assert_array_equal(prediction.mask, prediction.probability[0] > 0.5)
-
-
-def test_path_array_and_tensor_agree(model, tmp_path: Path) -> None:
+def test_prediction_of_a_path_an_array_a_tensor_or_a_list(model, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    expected = model.predict(pixels).probability
-    for image in (tmp_path / "a.png", str(tmp_path / "a.png"), torch.from_numpy(pixels)):
-        np.testing.assert_array_equal(model.predict(image).probability, expected)
+    expected = model.predict(pixels)
+    assert expected.probability.shape == (1, 40, 30) and list(expected.levels) == ["level_1", "level_2"]
+    np.testing.assert_array_equal(expected.mask, expected.probability[0] > 0.5)
+    images = [tmp_path / "a.png", str(tmp_path / "a.png"), torch.from_numpy(pixels), np.full((20, 9, 3), 9, np.uint8)]
+    predictions = model.predict(images)
+    for image, prediction in zip(images, predictions, strict=True):
+        np.testing.assert_array_equal(model.predict(image).probability, prediction.probability)
+    assert all(np.array_equal(each.probability, expected.probability) for each in predictions[:3])
+    assert predictions[3].mask.shape == (20, 9) and model.predict([]) == []
 
 
 @pytest.mark.parametrize("image", [np.zeros((9, 9)), np.zeros((9, 9, 3), np.float32), np.zeros((9, 9, 1), np.uint8)])
 def test_refused_images(model, image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"image must be uint8 \[H, W, 3\], got"):
         model.predict(image)
-
-
-def test_a_list_gives_a_list(model) -> None:
-    images = [np.full((20, 30, 3), value, np.uint8) for value in (10, 200)]
-    predictions = model.predict(images)
-    for image, prediction in zip(images, predictions, strict=True):
-        np.testing.assert_array_equal(prediction.probability, model.predict(image).probability)
-    assert model.predict([]) == []
 
 
 @pytest.mark.slow

@@ -45,6 +45,9 @@ def test_warmup_rises_linearly_then_falls_to_the_minimum() -> None:
     rates = walk(cosine_with_warmup(optimizer(1.0), max_steps=24, steps_per_epoch=10, warmup_steps=4, minimum=0.2), 26)
     assert rates[:4] == pytest.approx([0.4, 0.6, 0.8, 1.0])
     assert (rates[14], rates[24], rates[25]) == pytest.approx((0.6, 0.2, 0.2))
+    schedule = cosine_with_warmup(optimizer(1.0, 0.5), max_steps=4, steps_per_epoch=1, warmup_steps=0, minimum=0.1)
+    walk(schedule, 2)
+    assert schedule.get_last_lr() == pytest.approx([0.55, 0.3])  # each group from its own rate
 
 
 def test_warmup_of_epochs_is_that_of_their_steps() -> None:
@@ -73,12 +76,6 @@ def test_constant_stays_and_the_rate_does_not_rise_after_the_end() -> None:
     assert set(walk(constant(optimizer(0.3), max_steps=5, steps_per_epoch=2), 8)) == {0.3}
     rates = walk(cosine_per_epoch(optimizer(1.0), max_steps=9, steps_per_epoch=5, minimum=0.1), 20)
     assert rates[10:] == pytest.approx([0.1] * 10)
-
-
-def test_each_group_falls_from_its_own_rate() -> None:
-    schedule = cosine_with_warmup(optimizer(1.0, 0.5), max_steps=4, steps_per_epoch=1, warmup_steps=0, minimum=0.1)
-    walk(schedule, 2)
-    assert schedule.get_last_lr() == pytest.approx([0.55, 0.3])
 
 
 @pytest.mark.parametrize("make", SCHEDULES)

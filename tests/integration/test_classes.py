@@ -12,7 +12,7 @@ from fovea.pictures.overlay import COLORS
 from .commands import LIGHT, SPLITS, Run, folder, invoke, summary
 
 LABELS = "data.labels={0: background, 85: disc, 170: cup}"
-CLASSES = ["data.classes=3", LABELS]
+CLASSES, OTHER = ["data.classes=3", LABELS], LABELS.replace("170", "171")
 FULL = ["supervision=full", "evaluate=[test]"]
 
 
@@ -90,9 +90,9 @@ def test_every_loss_and_mode_on_masks(run: Run, eyes: Path, loss: str, mode: str
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ([*CLASSES, "supervision=gaze"], "MultiLevel trains on maps of one class, but data.classes=3; choose supervi"),
+        ([*CLASSES, "supervision=gaze"], "MultiLevel trains on maps of one class, but data.classes=3; choose "),
         ([LABELS, "data.classes=4"], "labels has 3 names, but classes=4; set data.classes=3"),
-        (["data.classes=3", LABELS.replace("170", "171")], "value 170 is none of the classes (0, 85, 171); set ignor"),
+        ([CLASSES[0], OTHER], "value 170 is none of the classes (0, 85, 171); set ignore_label=170 if nobody"),
         (["data.classes=3"], "is none of the classes (0, 1, 2); set ignore_label="),
     ],
 )

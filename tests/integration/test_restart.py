@@ -10,7 +10,7 @@ import pytest
 from .commands import Run, files, finished, folder, kill_when, process
 
 pytestmark = pytest.mark.slow
-IMAGES = 300  # work for a second
+IMAGES = 150  # work for a second
 
 
 @pytest.fixture

@@ -50,24 +50,18 @@ def test_the_syntax_of_hydra_stays(word: str, value: Any) -> None:
     assert read(word) == value
 
 
-def test_options_stay() -> None:
+def test_options_stay_and_what_cannot_be_read_is_shown_as_it_must_be_written() -> None:
     words = ["-m", "--config-dir", "x#y", "~data.root"]
     assert list(map(for_hydra, words)) == words
-
-
-def test_what_cannot_be_read_is_shown_as_it_must_be_written() -> None:
     assert "write a text as 'a.b=\"ü\"'," in how_to_write("a.b=ü")
     assert how_to_write("ü") == "ü: not of the form key=value"
 
 
-def test_a_group_without_default_must_be_chosen() -> None:
+def test_a_group_without_default_and_slurm_are_required_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"^data is not chosen: add data=… \(folder, .*\), e\.g\. data=folder data"):
         require_groups("train", ["supervision=full"])
     require_groups("train", ["data=folder"])
     require_groups("train", ["experiment=gaze_kvasir"])
-
-
-def test_slurm_is_required_before_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     require_slurm(["compute=local"])
     with pytest.raises(ValueError, match="compute=local"):

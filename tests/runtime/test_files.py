@@ -16,28 +16,17 @@ from fovea.runtime.files import make_folder, remove_abandoned, sha256, write_byt
 def test_write_makes_folders_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b.bin"
     write_bytes(path, b"one")
-    write_bytes(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_umask_sets_permissions(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        write_bytes(tmp_path / "file", b"")
+        write_bytes(path, b"two")
     finally:
         os.umask(before)
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
-
-
-def test_equal_content_is_equal_json(tmp_path: Path) -> None:
+    assert path.read_bytes() == b"two" and path.stat().st_mode & 0o777 == 0o640
+    assert list(path.parent.iterdir()) == [path]
     write_json(tmp_path / "a.json", {"b": 1, "a": [1.5, None]})
     write_json(tmp_path / "b.json", {"a": [1.5, None], "b": 1})
     assert sha256(tmp_path / "a.json") == sha256(tmp_path / "b.json")
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": [1.5, None], "b": 1}
-
-
-def test_csv_is_quoted(tmp_path: Path) -> None:
     write_csv(tmp_path / "t.csv", ["id", "dice"], [["a,b", 0.5]])
     assert (tmp_path / "t.csv").read_text() == 'id,dice\n"a,b",0.5\n'
 

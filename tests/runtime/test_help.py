@@ -22,16 +22,13 @@ def test_help_says_what_for_with_examples_keys_and_groups(command: str) -> None:
         assert f"\n  {group}=" in text and default in (None, "???", *choices)
 
 
-def test_choices_of_a_folder_of_your_own_are_listed(tmp_path: Path) -> None:
+def test_version_and_choices_of_a_folder_of_your_own(tmp_path: Path) -> None:
+    assert answer("train", ["--version"]) == f"fovea {__version__}"
+    assert answer("train", ["data=folder"]) is None
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mine.yaml").touch()
     assert "mine" in {group: choices for group, _, choices in groups("train", ["-cd", str(tmp_path)])}["data"]
     assert "mine" in str(answer("train", ["--help", f"--config-dir={tmp_path}"]))
-
-
-def test_version_is_that_of_fovea() -> None:
-    assert answer("train", ["--version"]) == f"fovea {__version__}"
-    assert answer("train", ["data=folder"]) is None
 
 
 def test_help_imports_neither_hydra_nor_numpy() -> None:

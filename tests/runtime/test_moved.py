@@ -6,17 +6,8 @@ from fovea.runtime.config import locate
 from fovea.runtime.moved import CLASSES, REFINERS, refuse_old_keys, refuse_old_overrides, upgrade
 
 CRF = {"backend": "guided", "compat": 1.0, "radius": 20, "epsilon": 0.01, "iterations": 10}
-GAZE = {
-    "fixations": "f.csv",
-    "store": "maps",
-    "sigma": 50.0,
-    "canvas": 768,
-    "min_duration": 50.0,
-    "dose": 1.0,
-    "thresholds": [0.5],
-    "crf": CRF,
-    "workers": 1,
-}
+GAZE = {"fixations": "f.csv", "store": "maps", "sigma": 50.0, "canvas": 768, "min_duration": 50.0, "dose": 1.0}
+GAZE |= {"thresholds": [0.5], "crf": CRF, "workers": 1}
 
 
 @pytest.mark.parametrize(
@@ -43,22 +34,18 @@ def test_old_override_is_answered(old: str, new: str) -> None:
     assert str(caught.value).endswith(f"old name; write {new} instead")
 
 
-@pytest.mark.parametrize("old", ["gaze=kvasir", "supervision.deep=0.4"])
-def test_removed_override_is_to_be_left_out(old: str) -> None:
-    with pytest.raises(ValueError, match=f"^{old}: old name; leave it out$"):
-        refuse_old_overrides([old])
-
-
-def test_old_overrides_are_answered_together() -> None:
+def test_old_keys_are_answered_together() -> None:
     with pytest.raises(ValueError, match=r"write labels\.path=a store=b instead"):
         refuse_old_overrides(["gaze.fixations=a", "data=kvasir", "gaze.store=b"])
+    for old in ("gaze=kvasir", "supervision.deep=0.4"):
+        with pytest.raises(ValueError, match=f"^{old}: old name; leave it out$"):
+            refuse_old_overrides([old])
     refuse_old_overrides(["supervision=gaze", "labels.dose=0.5", "data.gaze.path=x", "experiment=gaze_kvasir"])
-
-
-def test_old_key_in_a_configuration_is_refused() -> None:
     refuse_old_keys(["data.gaze.path", "labels.dose"])
     with pytest.raises(ValueError, match=r"^gaze\.dose: old key in the configuration; write labels\.dose$"):
         refuse_old_keys(["seed", "gaze.dose"])
+    with pytest.raises(ValueError, match=r"is now fovea\.data\.images\.source\.Images"):
+        locate("fovea.kinds.images.Images", "data._target_")
 
 
 def test_checkpoint_of_images_is_upgraded() -> None:
@@ -76,26 +63,15 @@ def test_checkpoint_of_images_is_upgraded() -> None:
     assert upgrade(config) == config
 
 
-def test_loss_of_several_classes_is_upgraded() -> None:
+def test_losses_volumes_and_deep_supervision_of_old_checkpoints() -> None:
     old = {"_target_": "fovea.losses.dice_cross_entropy.DiceCrossEntropy", "softmax": True, "to_onehot_y": True}
     new = {"_target_": "fovea.losses.segmentation.DiceCrossEntropy", "batch": True}
     assert upgrade({"loss": old | {"include_background": False, "batch": True}}) == {"loss": new}
-
-
-def test_checkpoint_of_volumes_has_no_maps() -> None:
-    config = upgrade({"data": {"_target_": "fovea.kinds.volumes.Volumes"}, "gaze": {"thresholds": []}})
-    assert config == {"data": {"_target_": "fovea.data.volumes.source.Volumes"}}
-
-
-def test_deep_supervision_is_refused() -> None:
+    volumes = upgrade({"data": {"_target_": "fovea.kinds.volumes.Volumes"}, "gaze": {"thresholds": []}})
+    assert volumes == {"data": {"_target_": "fovea.data.volumes.source.Volumes"}}
     assert upgrade({"supervision": {"deep": 0.0}}) == {"supervision": {}}
     with pytest.raises(ValueError, match=r"supervision\.deep was removed"):
         upgrade({"supervision": {"deep": 0.4}})
-
-
-def test_old_class_path_is_answered_with_the_new_one() -> None:
-    with pytest.raises(ValueError, match=r"is now fovea\.data\.images\.source\.Images"):
-        locate("fovea.kinds.images.Images", "data._target_")
 
 
 REFINER_PATHS = {f"fovea.prepare.refiners.{target}" for target, _ in REFINERS.values()}

@@ -31,26 +31,13 @@ def test_one_part_per_fold_and_seed() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("seeds", [1, 1]),
-        ("seeds", 3),
-        ("seeds", []),
-        ("seeds", [-1]),
-        ("seeds", [True]),
-        ("folds", 1),
-        ("folds", "5"),
-        ("split", "test"),
-        ("score", "f1"),
+        *(("seeds", value) for value in ([1, 1], 3, [], [-1], [True])),
+        *(("folds", 1), ("folds", "5"), ("split", "test"), ("score", "f1")),
     ],
 )
 def test_invalid_objective_is_refused(key: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^objective\.{key}(\[0\])? must be .*, got"):
         check_objective(OBJECTIVE | {key: value})
-
-
-def test_value_is_the_mean_on_the_split() -> None:
-    summaries = {"val": {"dice": {"mean": 0.5}}, "test": {"dice": {"mean": 0.9}}}
-    assert value_of(OBJECTIVE, summaries) == 0.5
-    assert value_of(OBJECTIVE | {"split": "train"}, summaries) is None
 
 
 def test_outcome_belongs_to_its_configuration(tmp_path: Path) -> None:
@@ -69,7 +56,10 @@ def test_outcome_belongs_to_its_configuration(tmp_path: Path) -> None:
     assert read_outcome(config(moved)) is None
 
 
-def test_mean_over_parts_is_written(tmp_path: Path) -> None:
+def test_the_value_is_the_mean_on_the_split_and_over_parts(tmp_path: Path) -> None:
+    summaries = {"val": {"dice": {"mean": 0.5}}, "test": {"dice": {"mean": 0.9}}}
+    assert value_of(OBJECTIVE, summaries) == 0.5
+    assert value_of(OBJECTIVE | {"split": "train"}, summaries) is None
     assert mean_of(tmp_path, {"seed_0": 0.2, "seed_1": 0.6}) == pytest.approx(0.4)
     written = json.loads((tmp_path / FILE).read_text())
     assert written["parts"] == {"seed_0": 0.2, "seed_1": 0.6} and written["std"] == pytest.approx(0.08**0.5)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from multiprocessing import parent_process
 from pathlib import Path
@@ -36,9 +36,9 @@ def square(item: int) -> int:
     return item * item
 
 
-def process_of(item: int) -> int:
+def process_of(item: int) -> tuple[int, str | None]:
     time.sleep(0.3 if parent_process() is None else 0)  # time for the other one to start
-    return os.getpid()
+    return os.getpid(), os.environ.get("FOVEA_BEGUN")
 
 
 def refuse(item: int) -> int:
@@ -60,23 +60,16 @@ def remember() -> None:
     os.environ["FOVEA_BEGUN"] = "yes"
 
 
-def begun(item: int) -> str | None:
-    return os.environ.get("FOVEA_BEGUN")
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_item_is_done_once(workers: int) -> None:
     assert sorted(in_parallel(square, range(40), workers, nothing)) == [(item, item * item) for item in range(40)]
 
 
-def test_several_processes_work() -> None:
-    processes = {process for _, process in in_parallel(process_of, range(9), 2, nothing)}
-    assert len(processes) == 2 and os.getpid() in processes
-
-
-def test_begin_runs_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_work_after_a_beginning_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEA_BEGUN", "no")
-    assert {result for _, result in in_parallel(begun, range(8), 2, remember)} == {"yes"}
+    done = [result for _, result in in_parallel(process_of, range(9), 2, remember)]
+    assert len({process for process, _ in done}) == 2 and os.getpid() in {process for process, _ in done}
+    assert {begun for _, begun in done} == {"yes"}
 
 
 def test_items_are_taken_a_few_at_a_time() -> None:
@@ -94,14 +87,10 @@ def test_items_are_taken_a_few_at_a_time() -> None:
     assert len(taken) < 20
 
 
-def test_error_of_the_job_is_raised() -> None:
-    with pytest.raises(ValueError, match="item 3"):
-        list(in_parallel(refuse, range(9), 2, nothing))
-
-
-def test_dead_worker_is_reported() -> None:
-    with pytest.raises(ValueError, match="a worker process died"):
-        list(in_parallel(die, range(9), 2, nothing))
+@pytest.mark.parametrize(("job", "message"), [(refuse, "item 3"), (die, "a worker process died")])
+def test_error_of_the_job_is_raised(job: Callable[[int], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        list(in_parallel(job, range(9), 2, nothing))
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path) -> None:

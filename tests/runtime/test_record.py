@@ -37,7 +37,7 @@ def test_clean_checkout_has_no_diff(checkout: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "changes.diff").exists()
 
 
-def test_diff_can_be_applied(checkout: Path, tmp_path: Path) -> None:
+def test_diff_can_be_applied(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (checkout / "code.py").write_bytes(b"two\xff\0\n")
     (checkout / "new").touch()
     write_provenance(tmp_path, "train", [], 0)
@@ -48,15 +48,8 @@ def test_diff_can_be_applied(checkout: Path, tmp_path: Path) -> None:
     git(checkout, "checkout", "code.py")
     git(checkout, "apply", str(diff))
     assert (checkout / "code.py").read_bytes() == b"two\xff\0\n"
-
-
-def test_large_diff_is_not_kept(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fovea.runtime.record.MAX_DIFF_BYTES", 10)
-    (checkout / "code.py").write_text("two\n")
     write_provenance(tmp_path, "train", [], 0)
-    assert not (tmp_path / "changes.diff").exists()
-
-
-def test_no_state_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not diff.exists()  # too large to keep
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert git_state(tmp_path) is None
+    assert git_state(tmp_path) is None  # outside a checkout

@@ -16,14 +16,8 @@ OPTIMIZER = {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 0.1}
     ("config", "message"),
     [
         (SCHEDULER | {"warmup_steps": -1}, r"^part\.warmup_steps must be at least 0, got -1$"),
-        (
-            SCHEDULER | {"warmup_step": 1},
-            r"^part\.warmup_step is not .* did you mean part\.warmup_steps\?$",
-        ),
-        (
-            OPTIMIZER | {"momentum": 1},
-            r"^part\.momentum is not .* of torch\.optim\.AdamW; there are params, lr",
-        ),
+        (SCHEDULER | {"warmup_step": 1}, r"^part\.warmup_step is not .* did you mean part\.warmup_steps\?$"),
+        (OPTIMIZER | {"momentum": 1}, r"^part\.momentum is not .* of torch\.optim\.AdamW; there are params, lr"),
         (SCHEDULER | {"_partial_": False}, r"^part\.max_steps is missing"),
         ({"_target_": "pytorch_lightning.Trainer", "max_step": 1}, r"did you mean part\.max_steps\?$"),
     ],
@@ -34,14 +28,10 @@ def test_wrong_argument_is_refused(config: dict[str, Any], message: str) -> None
 
 
 def test_valid_arguments_pass() -> None:
-    check_arguments(
-        {"scheduler": SCHEDULER, "optimizer": OPTIMIZER, "trainer": {"_target_": "pytorch_lightning.Trainer"}}
-    )
+    trainer = {"_target_": "pytorch_lightning.Trainer"}
+    check_arguments({"scheduler": SCHEDULER, "optimizer": OPTIMIZER, "trainer": trainer})
     check_arguments({"a": {"_target_": "fovea.no.such.Class", "x": 1}, "b": {"_target_": "torch.nn.BCELoss", "x": 1}})
-
-
-def test_arguments_of_a_dataclass_and_of_any_keyword() -> None:
-    signature = signature_of("fovea.runtime.objective.Objective")
+    signature = signature_of("fovea.runtime.objective.Objective")  # a dataclass
     assert signature is not None and signature.required == {"score", "split"}
     signature = signature_of("fovea.engine.loggers.Tracker")
     assert signature is not None and signature.any_keyword and signature.required == {"log_checkpoint"}
