@@ -40,6 +40,10 @@ def test_only_confident_labels_count() -> None:
     terms = build(confidence=0.9999).losses(streams(), progress=0.5)
     assert terms["strong"] == terms["features"] == terms["taught"] == 0
     assert terms["loss"].item() == pytest.approx(terms["supervised"].item() / 2)
+    terms = build(confidence=0.52).losses(streams(), progress=0.5)
+    assert 0 < terms["taught"] < 1
+    unlabeled = terms["taught"] * (terms["strong"] + terms["features"]) / 2
+    torch.testing.assert_close(terms["loss"], (terms["supervised"] + unlabeled) / 2)
 
 
 def test_labels_have_no_gradient() -> None:

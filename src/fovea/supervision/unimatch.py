@@ -28,8 +28,7 @@ class UniMatch(Mode):
     the labels and predicts, as in Yang et al., "UniMatch V2", TPAMI 2025.
 
     The features are those of the encoder; of a `Backbone`, which reads images, those of the decoder. A network without
-    either has no such view, and the strong views have the whole weight. In the paper a loss is divided by the number
-    of all pixels; here, by that of the confident ones.
+    either has no such view, and the strong views have the whole weight.
 
     Args:
         view: Makes a strong view.
@@ -86,8 +85,8 @@ class UniMatch(Mode):
         terms = {"strong": torch.stack(views).mean()}
         if without:
             terms["features"] = supervised_loss(self.loss, without, taught)
-        consistency = torch.stack([*terms.values()]).mean()
         share = (torch.stack([*taught.values()]) != IGNORE).float().mean()
+        consistency = share * torch.stack([*terms.values()]).mean()  # the paper divides by the number of all pixels
         loss = (supervised + self.weight * consistency) / 2
         return {"loss": loss, "supervised": supervised} | terms | {"taught": share}
 
