@@ -190,6 +190,7 @@ def test_scribbles_are_certain(background: int, foreground: int, unlabeled: int,
         ("boxes", coco([10, 5, 20, 15], width=50), "annotation 1: the image is 60 x 40 pixels, but here 50 x 40"),
         ("points", "IMAGE,x,y,class\na,5,5,1\na,5,45,0\n", r"line 3: 5, 45 \(pixels\) is outside"),
         ("points", "IMAGE,x,y,class\na,0.5,0.5,1\n", r"line 2: numbers up to 1 .*labels\.unit=fractions"),
+        ("points", "IMAGE,x,y,class\na,5,5,1\na,5,5,2\n", "line 3: no class 2; 1 is foreground, 0 is background"),
         ("scribbles", STROKES[:-1], r"a\.png is 60 x 39 pixels, but the image is 60 x 40"),
         ("scribbles", np.maximum(STROKES, 1), r"a\.png: no background \(value 0\)"),
         ("scribbles", np.where(STROKES == 1, 0, STROKES), r"a\.png: no foreground \(value 1\)"),
@@ -209,7 +210,6 @@ def test_faults_of_one_image_end_in_its_line(name: str, content: Any, message: s
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("points", "IMAGE,x,y,class\na,5,5,1\na,5,5,2\n", "line 3: no class 2; 1 is foreground, 0 is background"),
         ("points", "IMAGE,x,y,class\na,5,five,1\n", "line 2, column y: 'five' is not a number"),
         ("boxes", "IMAGE,x0,y0,x1,y1\na,1,,3,4\n", "line 2, column y0: '' is not a number"),
         ("boxes", "{", "not JSON"),

@@ -1,13 +1,13 @@
 """Points: a CSV of clicks on the structure and on the background."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fovea.data.table import POINT_COLUMNS
-from fovea.prepare.labels.rows import Row, Rows, Table, Unit, by_image, from_csv
+from fovea.prepare.labels.rows import Rows, Table, Unit, by_image, from_csv
 from fovea.runtime.bounds import Count, Positive
 
 
@@ -21,16 +21,19 @@ class Points:
     canvas: Count
 
     def read(self, ids: Iterable[str]) -> Table:
-        """Read all clicks; ValueError if the file is damaged, a class does not exist or no click is on an image."""
+        """Read all clicks; ValueError if the file is damaged or no click is on an image."""
         path = Path(self.path).expanduser()
-        return by_image(path, _rows(path), ids, "clicks")
+        return by_image(path, from_csv(path, POINT_COLUMNS), ids, "clicks")
 
     def draw(self, annotation: Rows, size: tuple[int, int]) -> np.ndarray:
         """Return F (1 - B): F and B are the highest Gaussian around a click on the foreground or the background.
 
         Raises:
-            ValueError: a click is outside the image.
+            ValueError: a click is outside the image, or has another class than 0 and 1.
         """
+        for kind, place in zip(annotation.values[:, 2], annotation.places, strict=True):
+            if kind not in (0, 1):
+                raise ValueError(f"{self.path}: {place}: no class {kind:g}; 1 is foreground, 0 is background")
         points = annotation.pixels(2, size, self.unit, self.path) / size[::-1]
         foreground = annotation.values[:, 2] == 1
         return self._highest(points[foreground], size) * (1 - self._highest(points[~foreground], size))
@@ -45,10 +48,3 @@ class Points:
             )
             np.maximum(highest, np.outer(down, across).astype(np.float32), out=highest)
         return highest
-
-
-def _rows(path: Path) -> Iterator[Row]:
-    for row in from_csv(path, POINT_COLUMNS):
-        if row.values[2] not in (0, 1):
-            raise ValueError(f"{path}: {row.place}: no class {row.values[2]:g}; 1 is foreground, 0 is background")
-        yield row

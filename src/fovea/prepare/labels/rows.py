@@ -54,7 +54,8 @@ class Rows:
         given, (height, width) = self.values[:, :columns], size
         if self.size is not None and self.size != size:
             stated = f"{self.size[1]} x {self.size[0]}"
-            raise ValueError(f"{path}: {self.places[0]}: the image is {width} x {height} pixels, but here {stated}")
+            where = f"the image is {width} x {height} pixels, but here {stated}"
+            raise ValueError(f"{path}: {self.places[0]}: {where}; export the boxes of this image again")
         if unit == "pixels" and given.max() <= 1:
             raise ValueError(f"{path}: {self.places[0]}: numbers up to 1 are no pixels; set labels.unit=fractions")
         sides = np.tile([width, height], columns // 2)
