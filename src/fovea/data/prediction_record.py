@@ -58,6 +58,7 @@ class Recorded:
         self.out, self.planned, self.settings, self.names = out, planned, settings, names
         self.files, self.figures = _Table(out / RECORD, _FILE, keys=1), _Table(out / TABLE, _FIGURES, keys=2)
         self._made_from: dict[str, str] = {}
+        self._stood = 0
         self._started = 0.0
 
     def is_done(self, name: str) -> bool:
@@ -71,6 +72,7 @@ class Recorded:
         made_from = hashlib.sha256(f"{self.settings}{hashes}".encode()).hexdigest()
         self._made_from[name] = made_from
         if all(self._stands(file, made_from) for file in planned.outputs):
+            self._stood += 1
             return True
         for file in planned.outputs:  # first: a run that is killed may replace its own files
             self.files.add([file, str(planned.path), "", ""])
@@ -146,6 +148,8 @@ class Recorded:
 
     def write(self) -> None:
         """Sort both tables, and leave out files that do not stand any more."""
+        if self._stood:
+            log.info("%d of %d predictions stood already", self._stood, len(self.planned))
         files, figures = self.files.rows, self.figures.rows
         for key in [key for key in files if not (self.out / key[0]).is_file()]:
             del files[key]

@@ -99,7 +99,7 @@ def fuzz(folder: Path, suffix: str, wholes: list[bytes], dataset: str, readers: 
         "exif": "apply",
     }
     data = {"dataset": {"_target_": dataset}, "range": [0, 4095], **reading}
-    request = PredictRequest(folder / "in", folder / "out")
+    request = PredictRequest(folder / "in", folder / "out", series=False)
     count, failures = predict(data, FromPixels(data, Empty(), torch.device("cpu")), request)
     assert count == len(paths) and not [name for name in failures if name.startswith("whole")]
     assert {path.stem for path in (folder / "out" / "masks").iterdir()} == {path.stem for path in paths} - {*failures}

@@ -1,5 +1,6 @@
 """What a model of images can predict among the files of a folder."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from fovea.data.predictions import PredictRequest, below, files_below, named, re
 from fovea.data.volumes.nifti import SUFFIXES as NIFTI
 from fovea.runtime.config import locate
 
+TIFF = (".tif", ".tiff")
 Reader = Callable[[Path], np.ndarray]
 """Reads an image file to uint8 [H, W, C]."""
 
@@ -37,37 +39,38 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
     dataset, source, found = _dataset(data), request.source, files_below(request.source)
     own = dataset.image_suffixes if dataset.decode is not Folder.decode else frozenset()
     suffixes, files = SUFFIXES | own - DICOM, [path for path in found if path.is_file()]
-    images = [path for path in files if path.suffix.lower() in suffixes]
-    volumes = [path for path in files if path.name.lower().endswith(NIFTI) and path not in {*images}]
-    headers = dicom_files(path for path in files if path not in {*images, *volumes})
+    images = {path for path in files if path.suffix.lower() in suffixes}
+    volumes = {path for path in files if path.name.lower().endswith(NIFTI)} - images
+    headers = dicom_files(path for path in files if path not in images and path not in volumes)
     stacks = series_of(headers) if request.series else []
     sliced = {each.path for slices in stacks for each in slices}
-    names = named(source, sorted({*images, *volumes, *headers} - sliced))
+    names = named(source, sorted((images | volumes | headers.keys()) - sliced))
     wanted = ", ".join(sorted({*suffixes, *NIFTI, *DICOM}))
     if not names and not stacks:
         raise ValueError(f"input: {source} has no image ({wanted}, other DICOM) among its {len(found)} files")
-    report_left_aside(source, sorted({*found} - {*images, *volumes, *headers}), wanted)
+    report_left_aside(source, sorted({*found} - images - volumes - headers.keys()), wanted)
     if data.get("exif", "ignore") == "ignore":
-        warn_orientations(source, tuple(images))
+        warn_orientations(source, tuple(sorted(images)))
     window, channels = data.get("range"), data["channels"]
     decode, slice_reader = decoder(data), _gray(channels, window, dataset.stretched)
     inputs: dict[str, Input] = {}
     for name, path in names.items():
         if path in headers:
             inputs[name] = Picture(path, decode if own >= DICOM else slice_reader, is_dicom=True)
-        elif path.name.lower().endswith(NIFTI) and path.suffix.lower() not in own:
+        elif path in volumes:
             inputs[name] = Volume(path, request.axis, window, dataset.stretched, channels)
         elif path.suffix.lower() in own:
             inputs[name] = Picture(path, decode)
         else:
             exif = data.get("exif", "ignore")
             inputs[name] = _image(path, partial(read_image, channels=channels, window=window, exif=exif))
+    taken = {name.casefold() for name in inputs}
+    folders = Counter(slices[0].path.parent for slices in stacks)
     for slices in stacks:
-        folder, uid = slices[0].path.parent, slices[0].series
-        alone = sum(other[0].path.parent == folder for other in stacks) == 1
-        name = folder.name if folder == source else below(source, folder)
-        taken = {each.casefold() for each in inputs}
-        name = name if alone and name.casefold() not in taken else f"{name}/{uid}"
+        folder = slices[0].path.parent
+        name = folder.resolve().name if folder == source else below(source, folder)
+        if folders[folder] > 1 or name.casefold() in taken:
+            name = f"{name}/{slices[0].series}"
         inputs[name] = Series(folder, slices, decode if own >= DICOM else slice_reader)
     return inputs
 
@@ -80,7 +83,7 @@ def _gray(channels: int, window: Any, stretched: bool) -> Reader:
 def _image(path: Path, read: Callable[..., np.ndarray]) -> Input:
     """Return an image file of one page or of several."""
     try:
-        pages = pages_of(path)
+        pages = pages_of(path) if path.suffix.lower() in TIFF else 1
     except ValueError:  # the reader will report it
         pages = 1
     return Picture(path, read) if pages == 1 else Pages(path, lambda file, page: read(file, page=page))

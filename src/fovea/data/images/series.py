@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,14 +50,16 @@ def dicom_files(paths: Iterable[Path]) -> dict[Path, Dataset | None]:
                 continue
         except OSError:
             continue
-        header = None
         try:
             header = read_header(path)
         except ValueError:
-            if path.suffix.lower() not in DICOM:  # e.g. DICOMDIR, a report
+            if path.suffix.lower() in DICOM:  # others may be a DICOMDIR or a report
+                found[path] = None
+            continue
+        with suppress(Exception):  # pydicom raises various errors on invalid values
+            if header.SOPClassUID == SegmentationStorage:
                 continue
-        if header is None or header.get("SOPClassUID") != SegmentationStorage:
-            found[path] = header
+        found[path] = header
     return found
 
 
