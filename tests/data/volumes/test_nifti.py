@@ -3,6 +3,7 @@
 import gzip
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations, product
 from pathlib import Path
 from typing import Any
@@ -82,9 +83,9 @@ def test_a_mask_repeats_codes_and_affines_as_found(qform: int, sform: int, made:
 def test_lengths_are_in_mm(fields: dict, sides: tuple, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path / "x.nii", VOXELS, (2.0, 3.0, 4.0))
     patch(tmp_path / "x.nii", **fields)
-    nifti._say.cache_clear()
-    with caplog.at_level(logging.INFO):
-        assert all(read_header(tmp_path / "x.nii").spacing == pytest.approx(sides) for _ in range(2))
+    nifti._said.clear()
+    with caplog.at_level(logging.INFO), ThreadPoolExecutor(4) as pool:
+        assert all(header.spacing == pytest.approx(sides) for header in pool.map(read_header, [tmp_path / "x.nii"] * 8))
     assert caplog.text.count("are taken as mm") == (fields["xyzt_units"] == 0)
 
 

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from io import IOBase
 from pathlib import Path
 
@@ -212,7 +211,11 @@ def _damage_reported(path: Path) -> Iterator[None]:
         ) from error
 
 
-@cache
+_said: dict[str, object] = {}
+
+
 def _say(text: str) -> None:
-    """Log a line once for each process."""
-    log.info("%s", text)
+    """Log a line once for each process; headers are read by several threads."""
+    mine = object()
+    if _said.setdefault(text, mine) is mine:
+        log.info("%s", text)
