@@ -21,16 +21,14 @@ def read(folder: Path, *lines: str, ids: str = "a", header: str = HEADER) -> Fix
     return read_fixations(write(folder, *lines, header=header), ids.split(","))
 
 
-def test_written_rows_are_read(tmp_path: Path) -> None:
-    path, rows = tmp_path / "fixations.csv", [(1, 0.25, 0.5, 200, 1200, 0, 10, 20), (2, 0.75, 1, 90, 1200, 240, 10, 20)]
-    write_csv(path, COLUMNS, [("a.jpg", *row) for row in rows])
+def test_written_rows_are_read_in_any_order(tmp_path: Path) -> None:
+    path, rows = tmp_path / "fixations.csv", [(2, 0.75, 1, 90, 1200, 240, 10, 20), (1, 0.25, 0.5, 200, 1200, 0, 10, 20)]
+    write_csv(path, COLUMNS, [("a.jpg", *row) for row in [*rows, (10, 0.3, 0.3, 80, 1200, 0, 10, 20)]])
     fixations = read_fixations(path, ["a"]).of("a")
-    np.testing.assert_array_equal([fixations.x, fixations.y, fixations.duration], [[0.25, 0.75], [0.5, 1], [200, 90]])
-
-
-def test_rows_are_sorted_by_index(tmp_path: Path) -> None:
-    table = read(tmp_path, "a.jpg,10,0.3,0.3,300", "a.jpg,2,0.2,0.2,200", "a.jpg,1,0.1,0.1,100")
-    assert table.of("a").duration.tolist() == [100, 200, 300]
+    expected = [[0.25, 0.75, 0.3], [0.5, 1, 0.3], [200, 90, 80]]  # by index
+    np.testing.assert_array_equal([fixations.x, fixations.y, fixations.duration], expected)
+    fixations = read(tmp_path, "x,120,0.2,0.1,1,a.jpg", header="NOTE," + ",".join(reversed(NEEDED))).of("a")
+    assert (fixations.x.item(), fixations.y.item(), fixations.duration.item()) == (0.1, 0.2, 120)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +38,12 @@ def test_images_match_by_stem(tmp_path: Path, name: str, ids: str) -> None:
     assert len(read(tmp_path, f"{name},1,0.5,0.5,100", ids=ids).of(ids.split(",")[0])) == 1
 
 
-def test_columns_in_any_order(tmp_path: Path) -> None:
-    fixations = read(tmp_path, "x,120,0.2,0.1,1,a.jpg", header="NOTE," + ",".join(reversed(NEEDED))).of("a")
-    assert (fixations.x.item(), fixations.y.item(), fixations.duration.item()) == (0.1, 0.2, 120)
+def test_statistics_and_summary(tmp_path: Path) -> None:
+    rows = ("a.jpg,1,0.5,0.5,20", "a.jpg,2,0.5,0.5,100", "a.jpg,3,2,0.5,100")
+    table = read(tmp_path, *rows, "c.jpg,1,0.5,0.5,100", "b.jpg,1,0.5,0.5,10", ids="a,b")
+    assert table.of("a").statistics() == {"fixations": 1, "dropped": 2, "duration_ms": 100.0}
+    assert table.of("a").tobytes() == np.array([0.5, 0.5, 100]).tobytes() and len(table.of("b")) == 0
+    assert str(table) == "1 of 5 fixations used on 1 images; dropped 1 unknown image, 1 outside image, 2 too short"
 
 
 @pytest.mark.parametrize(
@@ -97,10 +98,12 @@ def test_two_observers_with_one_name_are_reported(tmp_path: Path, caplog: pytest
     assert "1 images have a CURRENT_FIX_INDEX twice: a; if several people looked, give each a name" in record.message
 
 
-def test_rows_that_are_longer_than_the_header(tmp_path: Path) -> None:
+def test_rows_that_are_longer_or_shorter_than_the_header(tmp_path: Path) -> None:
     assert read(tmp_path, "a,1,0.5,0.5,100,,", ",,,,").used == 1
     with pytest.raises(ValueError, match="line 2 has 2 cells more than the header, perhaps decimal commas"):
         read(tmp_path, "a,1,0,5,0,5,100")
+    with pytest.raises(ValueError, match="line 2 has only 3 cells"):
+        read(tmp_path, "a.jpg,1,0.5")
 
 
 def test_folders_do_not_merge_images(tmp_path: Path) -> None:
@@ -109,19 +112,6 @@ def test_folders_do_not_merge_images(tmp_path: Path) -> None:
         read(tmp_path, *rows)
     table = read(tmp_path, *rows, ids="benign_a,malignant_a")
     assert [table.of(name).x.tolist() for name in ("benign_a", "malignant_a")] == [[0.5], [0.6]]
-
-
-def test_statistics_of_an_image(tmp_path: Path) -> None:
-    fixations = read(tmp_path, "a.jpg,1,0.5,0.5,20", "a.jpg,2,0.5,0.5,100", "a.jpg,3,2,0.5,100", ids="a,b").of("a")
-    assert fixations.statistics() == {"fixations": 1, "dropped": 2, "duration_ms": 100.0}
-    assert fixations.tobytes() == np.array([0.5, 0.5, 100]).tobytes()
-
-
-def test_summary_counts_every_row(tmp_path: Path) -> None:
-    rows = ("a.jpg,1,0.5,0.5,100", "a.jpg,2,0.5,0.5,10", "c.jpg,1,0.5,0.5,100", "b.jpg,1,0.5,0.5,10")
-    table = read(tmp_path, *rows, ids="a,b")
-    assert str(table) == "1 of 4 fixations used on 1 images; dropped 1 unknown image, 2 too short"
-    assert len(table.of("b")) == 0
 
 
 @pytest.mark.parametrize("column", NEEDED)
@@ -137,11 +127,6 @@ def test_invalid_number(tmp_path: Path, column: str, cell: str) -> None:
     cells = dict(zip(NEEDED, ["a.jpg", "2", "0.5", "0.5", "100"], strict=True)) | {column: cell}
     with pytest.raises(ValueError, match=f"line 3, column {column}: '{cell}' is not a number"):
         read(tmp_path, "a.jpg,1,0.5,0.5,100", ",".join(cells.values()))
-
-
-def test_short_line(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="line 2 has only 3 cells"):
-        read(tmp_path, "a.jpg,1,0.5")
 
 
 @pytest.mark.parametrize(

@@ -91,24 +91,15 @@ def test_two_files_are_not_merged(ids: list[str] | None, one: str, other: str) -
         names(other)
 
 
-def test_numbers_after_a_dot_are_not_merged() -> None:
-    names = Names(["c"], "t.csv")
-    assert names("c.1") == "c"
-    with pytest.raises(ValueError, match=r"'c\.1' and 'c\.2' would both"):
-        names("c.2")
-
-
-def test_one_file_may_be_spelled_in_several_ways() -> None:
+def test_one_file_may_be_spelled_in_several_ways_and_others_are_kept_apart() -> None:
     names = Names(["im00", NFC], "t.csv")
     spelled = ["im00", "im00.PNG", r"D:\Stimuli\IM00.png", "stimuli/im00.png", '"im00.png"']
     assert {names(name) for name in spelled} == {"im00"}
     assert {names(name) for name in (NFC, NFD, f"{NFD}.png")} == {NFC}
-
-
-def test_folders_keep_files_apart() -> None:
     names = Names(["benign_im00", "malignant_im00"], "t.csv")
     assert [names(f"{folder}/im00.png") for folder in ("benign", "malignant")] == ["benign_im00", "malignant_im00"]
-
-
-def test_the_nearest_ids_are_named() -> None:
-    assert Names([f"im{number:03}" for number in range(101)], "t").nearest(["img007.png"]) == ", the nearest are im007"
+    names = Names(["c"], "t.csv")
+    assert names("c.1") == "c"
+    with pytest.raises(ValueError, match=r"'c\.1' and 'c\.2' would both"):
+        names("c.2")
+    assert Names([f"im{n:03}" for n in range(101)], "t").nearest(["img007.png"]) == ", the nearest are im007"

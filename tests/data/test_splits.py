@@ -24,22 +24,16 @@ def test_sizes_are_rounded_and_no_side_is_empty(count: int, fraction: float, car
     assert [len(part) for part in carve(IDS[:count], fraction, 7)] == [count - carved, carved]
 
 
-def test_each_id_is_carved_out_in_one_fold() -> None:
+def test_each_id_and_each_patient_is_carved_out_in_one_fold() -> None:
     folds = [carve_fold(IDS, number, 4, 0) for number in range(4)]
     assert sorted(name for _, carved in folds for name in carved) == sorted(IDS)
     assert all(sorted(kept + carved) == sorted(IDS) for kept, carved in folds)
     assert {len(carved) for _, carved in folds} == {12, 13}
     assert carve_fold(IDS[::-1], 1, 4, 0) == folds[1] != carve_fold(IDS, 1, 4, 1)
-
-
-def test_a_patient_is_in_one_fold_whole() -> None:
     ids = [f"{patient}_{slice}" for patient in "abcdefg" for slice in range(3)]
-    folds = [carve_fold(ids, number, 3, 0, lambda name: name[0])[1] for number in range(3)]
-    patients = [{name[0] for name in carved} for carved in folds]
+    carved = [carve_fold(ids, number, 3, 0, lambda name: name[0])[1] for number in range(3)]
+    patients = [{name[0] for name in each} for each in carved]
     assert sorted(map(len, patients)) == [2, 2, 3] and set().union(*patients) == set("abcdefg")
-
-
-def test_more_folds_than_patients_are_refused() -> None:
     with pytest.raises(ValueError, match=r"data\.fold: 3 patients or images cannot make 5 folds"):
         carve_fold("abc", 0, 5, 0)
 
@@ -53,18 +47,13 @@ def test_a_patient_stays_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("kvasir_train", 900), ("kvasir_test", 100), ("nci_isbi_train", 789), ("nci_isbi_test", 117)]
+    ("name", "counts", "patient"),
+    [("kvasir", [900, 100], str), ("nci_isbi", [789, 117], lambda name: name.rpartition("_")[0])],
 )
-def test_published_lists_are_whole(name: str, count: int) -> None:
-    assert len(set(published(name))) == count
-
-
-@pytest.mark.parametrize(("name", "patient"), [("kvasir", str), ("nci_isbi", lambda name: name.rpartition("_")[0])])
-def test_published_lists_share_no_patient(name: str, patient: Callable[[str], str]) -> None:
-    check_disjoint({"train": published(f"{name}_train"), "test": published(f"{name}_test")}, patient)
-
-
-def test_a_patient_in_two_splits_is_refused() -> None:
+def test_published_lists_are_whole_and_share_no_patient(name: str, counts: list[int], patient: Callable) -> None:
+    lists = {split: published(f"{name}_{split}") for split in ("train", "test")}
+    assert [len(set(ids)) for ids in lists.values()] == counts
+    check_disjoint(lists, patient)
     with pytest.raises(ValueError, match="both in train and in test: p;"):
         check_disjoint({"train": ["p_1"], "test": ["q_1", "p_2"]}, patient=lambda name: name[0])
 
@@ -80,42 +69,28 @@ ODD = ["#im04", "# im05", "007", "a b", "im.v1", "gr\u00f6\u00dfe", "benign_im00
 
 def test_odd_names_are_listed(tmp_path: Path) -> None:
     path = tmp_path / "test.txt"
-    lines = [
-        "#im04",
-        "# im05.png",
-        "007",
-        "a b.PNG",
-        "im.v1",
-        "gro\u0308\u00dfe.png",
-        r"x\benign\im00.png",
-        "malignant/im00",
-    ]
-    path.write_text("\n".join([*lines, *ODD[8:], "# x/007", "#im99"]), encoding="utf-8")
+    lines = ["#im04", "# im05.png", "007", "a b.PNG", "im.v1", "gro\u0308\u00dfe.png"]
+    lines += [r"x\benign\im00.png", "malignant/im00", *ODD[8:], "# x/007", "#im99"]
+    path.write_text("\n".join(lines), encoding="utf-8")
     assert read_list(path, ODD) == [*ODD, "#im99"]  # which is missing, and will be reported
 
 
-@pytest.mark.parametrize(("entry", "message"), [("..", "'..' names no file"), ("x/fine", "more than once: fine")])
-def test_refused_entries(tmp_path: Path, entry: str, message: str) -> None:
-    path = tmp_path / "train.txt"
-    path.write_text(f"fine\n{entry}\n")
-    with pytest.raises(ValueError, match=rf"train\.txt: .*{message}"):
-        read_list(path, ["fine"])
-
-
-def test_list_with_an_id_twice_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "train.txt"
-    path.write_text("a\nb\na.png\n")
-    with pytest.raises(ValueError, match=r"train\.txt: listed more than once: a;"):
-        read_list(path)
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
-def test_unreadable_list_is_named(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"fine\n..\n", "'..' names no file"),
+        (b"fine\nx/fine\n", "more than once: fine"),
+        (b"a\nb\na.png\n", "listed more than once: a;"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_refused_lists(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "train.txt"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"train\.txt: cannot be read"):
-        read_list(path)
+    with pytest.raises(ValueError, match=rf"train\.txt: .*{message}"):
+        read_list(path, ["fine"] if b"fine" in (content or b"") else None)
 
 
 def test_equal_files_are_found_across_splits(tmp_path: Path) -> None:

@@ -37,21 +37,24 @@ class TestMaps:
         stored = cv2.imread(str(store.path / "maps" / "a.png"), cv2.IMREAD_UNCHANGED)
         assert (store.read("a").dtype, stored.dtype, stored.shape) == (np.float32, np.uint16, (256, 256))
 
-    def test_missing_map(self, store: Store) -> None:
-        with pytest.raises(ValueError, match=r"cannot read .*b\.png: no such file.*; run fovea-prepare store="):
-            store.read("b")
-
-    @pytest.mark.parametrize("cut", [-20, -1, 30, 0])
-    def test_truncated_map(self, store: Store, cut: int) -> None:
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            *((cut, r"a\.png: truncated; run fovea-prepare") for cut in (-20, -1, 30, 0)),
+            (np.zeros((4, 4), np.uint8), r"a\.png: not a 16-bit gray PNG"),
+            (np.zeros((4, 4, 3), np.uint16), r"a\.png: not a 16-bit gray PNG"),
+            (None, r"cannot read .*a\.png: no such file.*; run fovea-prepare store="),
+        ],
+    )
+    def test_damaged_map(self, store: Store, change: Any, message: str) -> None:
         path = store.path / "maps" / "a.png"
-        path.write_bytes(path.read_bytes()[:cut])
-        with pytest.raises(ValueError, match=r"a\.png: truncated; run fovea-prepare"):
-            store.read("a")
-
-    @pytest.mark.parametrize("pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.uint16)])
-    def test_other_images_are_no_maps(self, store: Store, pixels: np.ndarray) -> None:
-        cv2.imwrite(str(store.path / "maps" / "a.png"), pixels)
-        with pytest.raises(ValueError, match=r"a\.png: not a 16-bit gray PNG"):
+        if isinstance(change, int):
+            path.write_bytes(path.read_bytes()[:change])
+        elif change is None:
+            path.unlink()
+        else:
+            cv2.imwrite(str(path), change)
+        with pytest.raises(ValueError, match=message):
             store.read("a")
 
     @pytest.mark.parametrize("image_id", HOSTILE)
@@ -62,15 +65,11 @@ class TestMaps:
         with pytest.raises(ValueError, match="is not an image ID"):
             _ = store.manifest
 
-    def test_record(self, store: Store) -> None:
+    def test_a_map_has_a_record_unless_it_is_damaged(self, store: Store) -> None:
         record = {"made_of": "ab" * 32, "mean": 0.25, "name": "Größe"}
         store.write("a", np.full((5, 7), 0.5), record)
-        assert store.record("a") == record
+        assert store.record("a") == record and store.record("nothing") is None
         np.testing.assert_allclose(store.read("a"), 0.5, atol=1e-5)
-
-    def test_damaged_map_has_no_record(self, store: Store) -> None:
-        assert store.record("nothing") is None
-        store.write("a", np.zeros((5, 7)), {"mean": 1})
         path = store.path / "maps" / "a.png"
         complete = path.read_bytes()
         for damaged in (b"", complete[:30], complete[:60], complete[:-1], complete.replace(b"mean", b"meen")):
@@ -81,13 +80,13 @@ class TestMaps:
 
 
 class TestManifest:
-    def test_lists_maps(self, store: Store) -> None:
-        store.finish(content())
-        assert (store.ids, store.has("a"), store.has("b")) == (["a"], True, False)
-
-    def test_missing(self, store: Store) -> None:
+    def test_lists_maps_until_one_is_written(self, store: Store) -> None:
         with pytest.raises(ValueError, match=r"no manifest\.json in .*: run fovea-prepare"):
             _ = store.manifest
+        store.finish(content())
+        assert (store.ids, store.has("a"), store.has("b")) == (["a"], True, False)
+        store.write("a", np.zeros((2, 2)))
+        assert sorted(path.name for path in store.path.rglob("*")) == ["a.png", "maps"]
 
     @pytest.mark.parametrize(
         "text", ["", "{", "[]", "{}", '{"images": []}', '"\\ud800"', json.dumps(content(images=[]))]
@@ -99,14 +98,8 @@ class TestManifest:
 
     def test_old_names_are_read(self, store: Store) -> None:
         old = {"gaze.sigma": 50.0, "gaze.crf.backend": "lattice", "gaze.crf.compat": 1.0}
-        manifest = {
-            "parameters": old,
-            "images": {},
-            "failures": {},
-            "without_fixations": ["b"],
-            "fixations": {"rows": 9},
-        }
-        store.finish(manifest)
+        manifest = {"parameters": old, "images": {}, "failures": {}, "without_fixations": ["b"]}
+        store.finish(manifest | {"fixations": {"rows": 9}})
         present = {"labels": "gaze", "labels.sigma": 50, "refine": "lattice", "refine.compat": 1}
         assert store.differences(present) == {}
         assert store.manifest["unlabeled"] == ["b"] and store.manifest["labels"] == {"rows": 9}
@@ -144,11 +137,6 @@ class TestManifest:
         (tmp_path / "a.png").write_text("b")
         with pytest.raises(ValueError, match=r"the maps of a were made for other image files; correct data\.root"):
             store.check_images({"a": tmp_path / "a.png"}, {}, None)
-
-    def test_writing_a_map_removes_the_manifest(self, store: Store) -> None:
-        store.finish(content())
-        store.write("a", np.zeros((2, 2)))
-        assert sorted(path.name for path in store.path.rglob("*")) == ["a.png", "maps"]
 
 
 def test_start_removes_files_of_killed_processes(store: Store) -> None:

@@ -41,21 +41,22 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
 
 
 class TestIgnoredPixels:
-    def test_reading(self, folder: Folder) -> None:
+    def test_reading_and_resizing(self, folder: Folder) -> None:
         for number in range(4):
             stored = scribble(folder.classes, number).astype(int)
             np.testing.assert_array_equal(folder.mask(f"i{number}"), np.where(stored == IGNORED, IGNORE, stored))
             assert Mask(folder).labels(f"i{number}").dtype == np.int64
+        resized = Mask(folder).resize(folder.mask("i0"), 32)
+        assert resized.shape == (32, 32) and set(np.unique(resized)) == {IGNORE, *range(max(folder.classes, 2))}
+        for classes, ignore_label in ((1, 0), (1, 1), (3, 2)):
+            with pytest.raises(ValueError, match=f"ignore_label={ignore_label} is a class"):
+                Folder(folder.root, classes=classes, ignore_label=ignore_label)
 
     def test_an_image_without_labeled_pixels(self, folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
         assert Mask(folder).check(folder.ids) == ["i0", "i1", "i2", "i3"]
         assert "1 images have no labeled pixel (data.ignore_label) and are left out: i4" in caplog.text
         with pytest.raises(ValueError, match="ignore_label=255: no mask"):
             Mask(folder).check(["i4"])
-
-    def test_resizing_keeps_the_values(self, folder: Folder) -> None:
-        resized = Mask(folder).resize(folder.mask("i0"), 32)
-        assert resized.shape == (32, 32) and set(np.unique(resized)) == {IGNORE, *range(max(folder.classes, 2))}
 
     def test_augmentation_fills_with_ignored_pixels(self, folder: Folder) -> None:
         samples = ImageTraining(
@@ -75,12 +76,6 @@ class TestIgnoredPixels:
         assert mask.shape == ((4, 1, 16, 16) if one else (4, 16, 16))
         expected = [Mask(folder).resize(folder.mask(f"i{n}"), 16) for n in range(4)]
         np.testing.assert_array_equal(mask.reshape(4, 16, 16), np.stack(expected))
-
-
-@pytest.mark.parametrize(("classes", "ignore_label"), [(1, 0), (1, 1), (3, 2)])
-def test_an_ignored_class_is_refused(tmp_path: Path, classes: int, ignore_label: int) -> None:
-    with pytest.raises(ValueError, match=f"ignore_label={ignore_label} is a class"):
-        Folder(tmp_path, classes=classes, ignore_label=ignore_label)
 
 
 @pytest.mark.parametrize(

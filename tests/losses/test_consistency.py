@@ -42,28 +42,16 @@ def test_naive_sum(levels: int, classes: int) -> None:
     torch.testing.assert_close(*gradients)
 
 
-def test_peers_get_no_gradient() -> None:
-    peers = draw(2, 1, 1).requires_grad_()
-    cross_level_consistency(draw(2, 1, 0).requires_grad_(), peers).sum().backward()
-    assert peers.grad is None
-
-
-def test_certain_and_equal_levels() -> None:
-    logits = 100 * torch.ones(3, 1, 1, 2, 2)
-    torch.testing.assert_close(cross_level_consistency(logits, logits), -torch.ones(3))
-
-
-def test_one_level() -> None:
-    logits = draw(1, 1, 0).requires_grad_()
-    terms = cross_level_consistency(logits, logits)
+def test_certain_levels_one_level_and_half_precision() -> None:
+    certain = 100 * torch.ones(3, 1, 1, 2, 2)
+    torch.testing.assert_close(cross_level_consistency(certain, certain), -torch.ones(3))
+    logits, peers = draw(2, 1, 0).requires_grad_(), draw(2, 1, 1).requires_grad_()
+    cross_level_consistency(logits, peers).sum().backward()
+    assert peers.grad is None and logits.grad is not None and logits.grad.any()
+    one = draw(1, 1, 0).requires_grad_()
+    terms = cross_level_consistency(one, one)
     terms.sum().backward()
-    assert terms.tolist() == [0.0]
-    assert logits.grad is not None
-    assert not logits.grad.any()
-
-
-def test_half_precision() -> None:
-    logits = draw(2, 1, 0)
+    assert terms.tolist() == [0.0] and one.grad is not None and not one.grad.any()
     half = cross_level_consistency(logits.half(), logits.half())
     assert half.dtype == torch.float32
     torch.testing.assert_close(half.double(), cross_level_consistency(logits, logits), rtol=1e-3, atol=0)

@@ -85,22 +85,18 @@ def test_pass_through_is_bit_exact(name: str, classes: int) -> None:
     assert torch.equal(IgnoreLabel(loss)(logits, target), loss(logits, target))
 
 
-def test_no_labeled_pixel_has_no_gradient() -> None:
-    logits, target = draw(1, (5, 7), ignored=1.0)
-    loss = IgnoreLabel(nn.BCEWithLogitsLoss())(logits, target)
-    loss.backward()
-    assert loss.item() == 0 and not logits.grad.any()
-
-
 @pytest.mark.parametrize("log_zero", [4.0, 0.0])
 def test_logarithm_of_zero_must_be_negative(log_zero: float) -> None:
     with pytest.raises(ValueError, match=r"loss.log_zero must be below 0"):
         check(SymmetricCrossEntropy, {"forward_weight": 0.1, "reverse_weight": 1.0, "log_zero": log_zero}, "loss")
 
 
-def test_dice_by_image_sees_one_image() -> None:
+def test_dice_by_image_sees_one_image_and_without_labeled_pixels_there_is_no_gradient() -> None:
     logits, target = draw(1, (5, 7))
     labeled = target != IGNORE
     loss = DiceCELoss(sigmoid=True)
     expected = loss(logits[labeled].view(1, 1, -1, 1), target[labeled].view(1, 1, -1, 1))
     torch.testing.assert_close(IgnoreLabel(loss)(logits, target), expected)
+    nothing = IgnoreLabel(nn.BCEWithLogitsLoss())(logits, torch.full_like(target, IGNORE))
+    nothing.backward()
+    assert nothing.item() == 0 and logits.grad is not None and not logits.grad.any()

@@ -52,20 +52,13 @@ def test_ignored_pixels_are_left_out(classes: int) -> None:
     assert error([(probability, target)]) == error([(probability[:, 5:], target[5:])])
 
 
-def test_certain_predictions() -> None:
+def test_certain_predictions_labels_of_255_and_values_that_are_not_finite() -> None:
     target = np.array([[0, 1], [1, 0]])
     assert error([(target[None].astype(np.float32), target)]) == 0.0
     assert error([(1 - target[None].astype(np.float32), target)]) == 1.0
-
-
-def test_labels_of_255_are_foreground() -> None:
     probability, target = draw(0)
     assert error([(probability, 255 * target)]) == error([(probability, target)])
-
-
-def test_a_value_that_is_not_finite_or_no_image_gives_none() -> None:
     assert error([]) is None
     for value in (np.nan, np.inf):
-        probability, target = draw(0)
         probability[0, 3, 4] = value
         assert error([(probability, target)]) is None

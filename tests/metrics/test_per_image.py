@@ -25,27 +25,19 @@ def test_images_of_two_sizes() -> None:
     assert {name: float(value) for name, value in metric.compute().items()} == pytest.approx(means)
 
 
-def test_repeated_image_counts_once() -> None:
-    prediction, target = draw(3)
-    once, padded = PerImage(1), PerImage(1)
-    once.update(prediction, target, torch.arange(3))
-    padded.update(prediction, target, torch.arange(3))
-    padded.update(prediction[:1], target[:1], torch.tensor([0]))
-    assert padded.compute() == once.compute()
-
-
-def test_two_processes_agree_with_one() -> None:
+def test_two_processes_agree_with_one_and_an_image_counts_once() -> None:
     prediction, target = draw(5)
     order = torch.tensor([4, 2, 0, 1, 3, 4])  # the padding repeats image 4
-    whole, merged = PerImage(1), PerImage(1)
+    whole, padded, merged = PerImage(1), PerImage(1), PerImage(1)
     whole.update(prediction, target, torch.arange(5))
+    padded.update(prediction[order], target[order], order)
     halves = [PerImage(1), PerImage(1)]
     for rank, half in enumerate(halves):
         half.update(prediction[order[rank::2]], target[order[rank::2]], order[rank::2])
     merged.update(prediction[:1], target[:1], torch.tensor([0]))
     merged.index = torch.cat([half.index[0] for half in halves])  # what a cat state is after the reduction
     merged.rows = torch.cat([half.rows[0] for half in halves])
-    assert merged.compute() == whole.compute()
+    assert merged.compute() == padded.compute() == whole.compute()
 
 
 def test_mean_over_classes_and_labeled_pixels() -> None:
@@ -58,11 +50,6 @@ def test_mean_over_classes_and_labeled_pixels() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_no_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="no image was scored"):
-        PerImage(1).compute()
-
-
 @pytest.mark.parametrize(
     ("prediction", "target", "index"),
     [
@@ -71,6 +58,8 @@ def test_no_image_is_refused() -> None:
         (torch.zeros(2, 3, 3).long(), torch.zeros(2, 3, 3).long(), torch.arange(3)),
     ],
 )
-def test_mismatches_are_refused(prediction: Tensor, target: Tensor, index: Tensor) -> None:
+def test_mismatches_and_no_image_are_refused(prediction: Tensor, target: Tensor, index: Tensor) -> None:
     with pytest.raises(ValueError, match=r"label maps|argument"):
         PerImage(1).update(prediction, target, index)
+    with pytest.raises(ValueError, match="no image was scored"):
+        PerImage(1).compute()

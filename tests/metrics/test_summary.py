@@ -24,12 +24,8 @@ def with_more(level: bool = False) -> dict:
     return {image_id: first | {"prediction": row["prediction"] | MORE} for image_id, row in ROWS.items()}
 
 
-def test_means_and_standard_deviations() -> None:
-    assert summarize(ROWS)["dice"] == {"mean": 0.75, "std": 0.25}
-    assert summarize(ROWS)["levels"] == {}
-
-
 def test_table_is_sorted_by_id() -> None:
+    assert summarize(ROWS)["dice"] == {"mean": 0.75, "std": 0.25} and summarize(ROWS)["levels"] == {}
     header, body = table(ROWS, ["q", "p"])
     assert header == ["id", "patient", "dice", "iou", "precision", "recall"]
     assert [row[:2] for row in body] == [["a", "p"], ["b", "q"]]
@@ -50,10 +46,7 @@ def test_units_interval_and_sizes() -> None:
     assert summary["dice"] == {"mean": 0.75, "std": 0.25, "ci95": [0.5, 1.0]}
     assert [entry["n"] for entry in summary["dice_by_size"]["bins"]] == [2, 0]
     assert summary["dice_by_size"]["bins"][0]["mean"] == pytest.approx(0.75)
-
-
-def test_one_patient_has_no_interval() -> None:
-    assert summary_of(with_more(), ["p", "p"], "px", SCORING)["dice"]["ci95"] is None
+    assert summary_of(with_more(), ["p", "p"], "px", SCORING)["dice"]["ci95"] is None  # of one patient
 
 
 class TestScoresOfImage:
@@ -105,9 +98,9 @@ class TestBySize:
         bins = [(entry["above"], entry["up_to"], entry["n"]) for entry in result["bins"]]
         assert bins == [(0.0, 0.02, 1), (0.02, 0.1, 2), (0.1, 1.0, 1)]
         assert [entry["mean"] for entry in result["bins"]] == pytest.approx([0.4, 0.6, 0.9])
-
-    def test_empty_bin_has_no_mean(self) -> None:
         assert by_size(self.SIZES, self.DICE, [0.5])["bins"][1] == {"above": 0.5, "up_to": 1.0, "n": 0, "mean": None}
+        nothing = by_size([0.0, 0.0], [1.0, 1.0], None)
+        assert nothing["empty"]["n"] == 2 and [entry["n"] for entry in nothing["bins"]] == [0]
 
     def test_thirds_of_the_images_with_a_lesion(self) -> None:
         sizes = np.concatenate([np.zeros(9), np.random.default_rng(0).uniform(0.01, 0.9, 30)])
@@ -116,19 +109,9 @@ class TestBySize:
         thirds = np.sort(sizes)[9:].reshape(3, 10).mean(axis=1)
         assert [entry["mean"] for entry in result["bins"]] == pytest.approx(thirds)
 
-    def test_no_lesion(self) -> None:
-        result = by_size([0.0, 0.0], [1.0, 1.0], None)
-        assert result["empty"]["n"] == 2 and [entry["n"] for entry in result["bins"]] == [0]
-
 
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("surface_tolerance", -1),
-        ("size_bounds", [0.1, 0.02]),
-        ("size_bounds", 3),
-        ("seed", None),
-    ],
+    ("key", "value"), [("surface_tolerance", -1), ("size_bounds", [0.1, 0.02]), ("size_bounds", 3), ("seed", None)]
 )
 def test_bad_options_are_refused(key: str, value: object) -> None:
     good = {"surface_tolerance": 2.0, "size_bounds": [0.02, 0.1], "calibration_bins": 15, "resamples": 10, "seed": 0}

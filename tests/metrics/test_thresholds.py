@@ -34,17 +34,16 @@ def test_ignored_pixels_are_left_out(values: np.ndarray) -> None:
     np.testing.assert_array_equal(dice_at(quantised(values), mask, THRESHOLDS), expected)
 
 
-def test_two_empty_masks() -> None:
-    nothing = np.zeros((4, 4))
-    assert dice_at(quantised(nothing), nothing, (0.5, 0.0)).tolist() == [1.0, 0.0]
-
-
 def made(*rows: list[float]) -> Curve:
     return Curve(np.array([0.2, 0.4, 0.6]), np.array(rows))
 
 
-def test_best_threshold() -> None:
+def test_best_threshold_and_plateau() -> None:
     assert made([0.1, 0.8, 0.9], [0.5, 0.7, 0.2]).best() == pytest.approx((0.4, 0.75, 0.05 / np.sqrt(2)))
+    curve = Curve(np.arange(6) / 10, np.array([[0.798, 0.2, 0.797, 0.8, 0.796, 0.79]]))
+    assert curve.plateau() == pytest.approx((0.2, 0.4))
+    nothing = np.zeros((4, 4))
+    assert dice_at(quantised(nothing), nothing, (0.5, 0.0)).tolist() == [1.0, 0.0]
 
 
 def test_best_pair_of_a_naive_search() -> None:
@@ -53,8 +52,3 @@ def test_best_pair_of_a_naive_search() -> None:
     pairs = {(i, j): np.maximum(curve.dice[:, i], curve.dice[:, j]).mean() for i in range(8) for j in range(i)}
     (high, low), score = max(pairs.items(), key=lambda item: item[1])
     assert curve.best_pair() == pytest.approx((high / 8, low / 8, score))
-
-
-def test_plateau() -> None:
-    curve = Curve(np.arange(6) / 10, np.array([[0.798, 0.2, 0.797, 0.8, 0.796, 0.79]]))
-    assert curve.plateau() == pytest.approx((0.2, 0.4))

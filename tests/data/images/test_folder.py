@@ -89,10 +89,8 @@ class TestDataSets:
             assert (mask.dtype, mask.shape) == (np.uint8, image.shape[:2])
             assert np.unique(mask).tolist() == [*range(max(data.classes, 2))]
 
-    def test_patients(self, row: tuple[str, Row], data: Folder) -> None:
+    def test_patients_are_in_one_split(self, row: tuple[str, Row], data: Folder) -> None:
         assert {image_id: data.patient(image_id) for image_id in row[1].patients} == row[1].patients
-
-    def test_no_patient_is_in_two_splits(self, data: Folder) -> None:
         patients = [{data.patient(image_id) for image_id in ids} for ids in data.splits().values()]
         assert patients and sum(map(len, patients)) == len(set.union(*patients))
 
@@ -119,12 +117,6 @@ def sizes(folder: Folder) -> tuple[int, ...]:
     return tuple(len(ids) for ids in folder.splits().values())
 
 
-def test_splits_without_lists_are_drawn(root: Path) -> None:
-    folder = Folder(root)
-    assert sizes(folder) == (14, 2, 4)
-    assert sorted(chain(*folder.splits().values())) == folder.ids
-
-
 @pytest.mark.parametrize(
     ("lists", "clean", "published"),
     [
@@ -144,16 +136,23 @@ def test_lists_decide_the_splits(
     assert sizes(Folder(root, protocol="published")) == published
 
 
-def test_listed_image_that_is_missing_is_named(root: Path) -> None:
-    write(root, train=[1, 98, 99])
-    folder = Folder(root, val_fraction=0.0)
-    with pytest.raises(ValueError, match=r"2 images are missing from .*images: i98, i99;"):
-        folder.check(folder.splits()["train"], masks=False)
-
-
-def test_missing_masks_are_named(root: Path) -> None:
+def test_missing_images_and_masks_are_named(root: Path) -> None:
+    folder = Folder(root)
+    assert (folder.has_mask("i09"), folder.has_mask("i10"), folder.mask_path("i10")) == (True, False, None)
+    with pytest.raises(ValueError, match=r"1 mask is missing from .*masks: i10"):
+        folder.mask("i10")
     with pytest.raises(ValueError, match=r"10 masks are missing from .*masks: i10, i11, i12, i13, i14 and 5 more;"):
-        Folder(root).check([f"i{index:02}" for index in range(20)], masks=True)
+        folder.check([f"i{index:02}" for index in range(20)], masks=True)
+    for name in ("nobody", "../i00", "i00.png"):
+        with pytest.raises(ValueError, match="1 image is missing"):
+            folder.image(name)
+    write(root, train=[1, 98, 99])
+    listed = Folder(root, val_fraction=0.0)
+    with pytest.raises(ValueError, match=r"2 images are missing from .*images: i98, i99;"):
+        listed.check(listed.splits()["train"], masks=False)
+    Image.new("L", (6, 8)).save(root / "masks" / "i00.png")
+    with pytest.raises(ValueError, match=r"masks/i00\.png is 6 x 8 pixels, but .*images/i00\.png is 8 x 6"):
+        folder.mask("i00")
 
 
 def test_no_masks_are_needed_without_a_target(root: Path) -> None:
@@ -163,26 +162,7 @@ def test_no_masks_are_needed_without_a_target(root: Path) -> None:
     (root / "masks").touch()  # looking into it would fail
     folder = Folder(root)
     folder.check(chain(*folder.splits().values()), masks=False)
-    assert folder.image("i00").shape == (6, 8, 3)
-
-
-def test_image_without_a_mask_says_so(root: Path) -> None:
-    folder = Folder(root)
-    assert (folder.has_mask("i09"), folder.has_mask("i10"), folder.mask_path("i10")) == (True, False, None)
-    with pytest.raises(ValueError, match=r"1 mask is missing from .*masks: i10"):
-        folder.mask("i10")
-
-
-def test_mask_of_another_size_is_refused(root: Path) -> None:
-    Image.new("L", (6, 8)).save(root / "masks" / "i00.png")
-    with pytest.raises(ValueError, match=r"masks/i00\.png is 6 x 8 pixels, but .*images/i00\.png is 8 x 6"):
-        Folder(root).mask("i00")
-
-
-@pytest.mark.parametrize("name", ["nobody", "../i00", "i00.png"])
-def test_unknown_id_opens_nothing(root: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="1 image is missing"):
-        Folder(root).image(name)
+    assert folder.image("i00").shape == (6, 8, 3) and sorted(chain(*folder.splits().values())) == folder.ids
 
 
 @pytest.mark.parametrize(
@@ -215,16 +195,14 @@ def test_a_fold_is_part_of_the_train_and_val_images(root: Path) -> None:
 
 class TestUnlabeled:
     def test_the_list(self, root: Path) -> None:
+        write(root, unlabeled=[0, 1])
+        assert sizes(Folder(root)) == (13, 1, 4, 2)  # the draw of the others stays
         write(root, unlabeled=[0, 1], test=[2], val=[3])
         splits = Folder(root).splits()
         assert splits["unlabeled"] == ["i00", "i01"] and not {"i00", "i01"} & {*splits["train"]}
         write(root, unlabeled=[2])
         with pytest.raises(ValueError, match="both in train and in test: i02"):
             Folder(root).splits()
-
-    def test_alone_it_leaves_the_draw_of_the_others(self, root: Path) -> None:
-        write(root, unlabeled=[0, 1])
-        assert sizes(Folder(root)) == (13, 1, 4, 2)
 
     def test_patients_drawn_for_val_are_left_out(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Folder, "patient", lambda self, name: name[-1])  # i00 and i10 share a patient
@@ -266,17 +244,11 @@ def test_file_names_become_ids(root: Path) -> None:
     shutil.copy(root / "images" / "i00.png", root / "images" / "größe.png")
     with pytest.raises(ValueError, match="share the stem größe; rename"):
         _ = Folder(root).ids
-
-
-def test_a_root_that_is_missing_names_the_nearest(root: Path) -> None:
-    with pytest.raises(ValueError, match=r"no such folder .*/image, the nearest are images; set root"):
-        Folder(root / "image")
-
-
-def test_a_file_name_that_is_no_text_is_refused(root: Path) -> None:
-    shutil.copy(root / "images" / "i00.png", root / "images" / os.fsdecode(b"\xff.png"))
+    (root / "images" / "größe.png").rename(root / "images" / os.fsdecode(b"\xff.png"))
     with pytest.raises(ValueError, match=r"images: the file name b'\\xff\.png' is not UTF-8; rename"):
         _ = Folder(root).ids
+    with pytest.raises(ValueError, match=r"no such folder .*/image, the nearest are images; set root"):
+        Folder(root / "image")
 
 
 class TestPatients:

@@ -40,11 +40,8 @@ def test_there_is_a_panel_for_everything_known(annotation: Any, title: str) -> N
     assert (whole[title] == IMAGE).all() == (annotation == "")
 
 
-def test_a_gray_image_is_shown_in_gray() -> None:
+def test_ignored_pixels_and_gray_images_are_gray() -> None:
     np.testing.assert_array_equal(drawn(ONE, MASK, image=IMAGE[:, :, :1])["image"], IMAGE)
-
-
-def test_ignored_pixels_are_gray() -> None:
     target = MASK.copy()
     target[:10] = -1
     panels = drawn(ONE, target)

@@ -97,32 +97,22 @@ def test_a_lookup_table_gives_the_same_bits(channels: int, mean: tuple[float, ..
     planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
     assert torch.equal(look_up(planes[None], table)[0], to_tensor(image, normalize))
     assert torch.equal(gathered(planes[None], torch.from_numpy(table))[0], to_tensor(image, normalize))
-
-
-def test_no_table_if_pixels_depend_on_others() -> None:
-    assert lookup_table(A.Normalize(normalization="image"), 1) is None
-    assert lookup_table(A.Normalize(p=0.5), 3) is None
-    assert lookup_table(lambda image: {"image": image}, 3) is None
+    for other in (A.Normalize(normalization="image"), A.Normalize(p=0.5), lambda image: {"image": image}):
+        assert lookup_table(other, channels) is None  # pixels depend on others
 
 
 def test_augmentation_depends_on_seed_pass_and_index_only(root: Path) -> None:
     first, second = (training(root, "mask", augment=STRONG) for _ in range(2))
     for key in [(3, 1), (0, 2), (3, 1)]:  # in any order, as often as you like
         torch.testing.assert_close(sample(first, *key)["image"], sample(second, *key)["image"], rtol=0, atol=0)
-    seen = [
-        sample(first, 0, 1)["image"],
-        sample(first, 1, 1)["image"],
-        sample(training(root, "mask", augment=STRONG, seed=1), 0, 1)["image"],
-    ]
+    other = training(root, "mask", augment=STRONG, seed=1)
+    seen = [sample(*each)["image"] for each in ((first, 0, 1), (first, 1, 1), (other, 0, 1))]
     assert not any(torch.equal(a, b) for a, b in zip(seen, seen[1:] + seen[:1], strict=True))
 
 
 def test_image_mask_and_map_move_together(root: Path) -> None:
     flip = {"flip": A.HorizontalFlip(p=1.0)}
-    plain, flipped = (
-        sample(training(root, "mask", "pseudo"), 0, 0),
-        sample(training(root, "mask", "pseudo", augment=flip), 0, 0),
-    )
+    plain, flipped = (sample(training(root, "mask", "pseudo", augment=each), 0, 0) for each in ({}, flip))
     for name in ("image", "mask", "pseudo"):
         torch.testing.assert_close(flipped[name], plain[name].flip(-1), rtol=0, atol=0)
 

@@ -24,21 +24,9 @@ DATASET = {"_target_": "fovea.data.images.folder.Folder"}
 def source(root: Path, store: Path | None = None, dataset: Any = None, **options: Any) -> Images:
     """Return images with the usual settings; options of the data set are in `dataset`."""
     settings: dict[str, Any] = {
-        "name": "folder",
-        "root": str(root),
-        "dataset": DATASET | (dataset or {}),
-        "channels": 3,
-        "classes": 1,
-        "size": 16,
-        "batch_size": 2,
-        "num_workers": 0,
-        "drop_last": False,
-        "fraction": 1.0,
-        "select_on": "auto",
-        "select_threshold": 0.5,
-        "normalize": {"_target_": "albumentations.Normalize"},
-        "augment": {},
-        "seed": 0,
+        **{"name": "folder", "root": str(root), "dataset": DATASET | (dataset or {}), "channels": 3, "classes": 1},
+        **{"size": 16, "batch_size": 2, "num_workers": 0, "drop_last": False, "fraction": 1.0, "select_on": "auto"},
+        **{"select_threshold": 0.5, "normalize": {"_target_": "albumentations.Normalize"}, "augment": {}, "seed": 0},
         "maps": {"store": None if store is None else str(store), "labels": LABELS, "refine": REFINE},
     }
     return Images(**settings | options)
@@ -199,6 +187,9 @@ class TestStreams:
 class TestSplit:
     def test_only_this_split_is_checked(self, root: Path) -> None:
         (root / "train.txt").write_text("gone\ni00\n")
+        for split, message in (("test", "has no test images"), ("tset", "split=tset is not a split")):
+            with pytest.raises(ValueError, match=message):
+                source(root).split(split)
         (root / "test.txt").write_text("i01\ni02\n")
         split = source(root).split("test")
         assert (split.name, split.ids, split.select_on) == ("test", ["i01", "i02"], "mask")
@@ -216,38 +207,25 @@ class TestSplit:
             with pytest.raises(ValueError, match=mask.name):
                 source(root).train({"mask"})
 
-    def test_a_damaged_map_is_refused(self, root: Path) -> None:
+    def test_a_damaged_map_is_refused_and_a_map_scores_one_class_only(self, root: Path) -> None:
         val = source(root).train({"mask"}).val.ids
         store = make_store(root / "store", IDS)
+        with pytest.raises(ValueError, match=r"data\.select_on=pseudo: a map has one class, but data\.classes=3"):
+            source(root, store, classes=3, select_on="pseudo").split("val")
         (store / "maps" / f"{val[0]}.png").write_bytes(b"")
         with pytest.raises(ValueError, match=f"{val[0]}.png"):
             source(root, store, select_on="pseudo").train({"mask"})
 
-    def test_a_map_scores_one_class_only(self, root: Path) -> None:
-        store = make_store(root / "store", IDS)
-        with pytest.raises(ValueError, match=r"data\.select_on=pseudo: a map has one class, but data\.classes=3"):
-            source(root, store, classes=3, select_on="pseudo").split("val")
 
-    def test_empty_or_unknown(self, root: Path) -> None:
-        (root / "train.txt").write_text("i00\ni01\n")
-        for split, message in (("test", "has no test images"), ("tset", "split=tset is not a split")):
-            with pytest.raises(ValueError, match=message):
-                source(root).split(split)
-
-
-def test_a_sheet_without_fixations_says_so_once(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sheet_without_fixations_or_maps_says_so_once(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = make_store(root / "store", IDS)
     maps = {"store": str(store), "labels": {**LABELS, "path": "old/fixations.csv"}, "refine": REFINE}
     panels = source(root, maps=maps).split("test").panels
     for _ in range(2):
         panels({"id": IDS[0], "target": torch.zeros(8, 10)}, {"prediction": np.zeros((8, 10), np.int64)})
     assert caplog.text.count("old/fixations.csv") == 1
-
-
-def test_a_sheet_without_maps_says_why(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store = make_store(root / "store", IDS)
-    images = source(root, maps={"store": str(store), "labels": LABELS | {"sigma": 31.0}, "refine": REFINE})
-    assert images.split("val").panels.store is None
+    maps |= {"labels": LABELS | {"sigma": 31.0}}
+    assert source(root, maps=maps).split("val").panels.store is None
     assert "the contact sheet shows no maps: " in caplog.text and "labels.sigma is 31 here" in caplog.text
 
 
