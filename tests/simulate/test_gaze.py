@@ -138,10 +138,10 @@ Survey = Callable[[Observer], Mapping[str, float]]
 class TestPublishedFigures:
     @pytest.fixture(scope="class")
     def survey_of(self, real_data: Path) -> Survey:
-        """Means over every other image of Kvasir-SEG, at a quarter of the resolution and without a CRF."""
+        """Means over every fourth image of Kvasir-SEG, at a quarter of the resolution and without a CRF."""
         dataset = Kvasir(real_data / "Kvasir-SEG")
         square = {"dsize": (192, 192), "interpolation": cv2.INTER_NEAREST}
-        masks = {image_id: cv2.resize(dataset.mask(image_id), **square) for image_id in dataset.ids[::2]}
+        masks = {image_id: cv2.resize(dataset.mask(image_id), **square) for image_id in dataset.ids[::4]}
 
         def measured(observer: Observer) -> Mapping[str, float]:
             figures = {}

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
 import fovea
 from fovea.engine.checkpoint import load
 from fovea.engine.export.write import export
 from fovea.models.propagation import propagate
-from fovea.runtime.config import config_folder
+from fovea.runtime.config import config_folder, locate
 from fovea.supervision.full import Full
 from fovea.supervision.tta import MeanOverFlips
 
@@ -19,10 +20,12 @@ from .tiny import BACKBONES, config_of, saved
 
 pytest.importorskip("onnxruntime")
 onnx_ir = pytest.importorskip("onnx_ir")
-NOT_HERE = ("cmc", "gaze", "labeled_only")  # for volumes, and other names of multi_level and full
 CPU = torch.device("cpu")
 SIZES = [(64, 64), (64, 101), (37, 50), (333, 401), (1, 2)]
-MODES = [path.stem for path in sorted((config_folder() / "supervision").glob("*.yaml")) if path.stem not in NOT_HERE]
+CHOICES = [path for path in sorted((config_folder() / "supervision").glob("*.yaml")) if path.stem != "cmc"]  # of images
+TARGETS = {path.stem: OmegaConf.load(path).get("_target_") for path in CHOICES}
+# A mode for each way to predict.
+MODES = {locate(target, "_target_").forward: mode for mode, target in TARGETS.items() if target}.values()
 CASES = [
     *[("basic_unet", "model.onnx", [f"supervision={mode}"]) for mode in MODES],
     *[("smp", "model.onnx", [f"supervision={mode}"]) for mode in ("full", "multi_level")],
