@@ -41,9 +41,6 @@ def write_slice(path: Path, pixels: np.ndarray, **tags: Any) -> None:
     header.SOPClassUID, header.SOPInstanceUID = MRImageStorage, generate_uid()
     header.StudyInstanceUID, header.SeriesInstanceUID, header.FrameOfReferenceUID = STUDY, SERIES, FRAME
     header.PatientID, header.PatientName, header.Modality = "p1", "P^1", "MR"
-    header.PatientBirthDate = header.PatientSex = header.StudyDate = header.StudyTime = header.StudyID = ""
-    header.AccessionNumber = header.ReferringPhysicianName = header.Manufacturer = ""
-    header.SeriesNumber, header.InstanceNumber, header.FrameOfReferenceUID = 1, 1, FRAME
     header.Rows, header.Columns = pixels.shape
     header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
     header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 12, 11, 0

@@ -1,5 +1,6 @@
 """Masks as DICOM segmentations, which viewers show on the images that they are of."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from pydicom.dataset import Dataset
 from fovea import __version__
 from fovea.pictures.overlay import color_of
 
+# A segmentation repeats these from its images. DICOM lets them be empty, and anonymized images often lack them.
+_MAY_BE_EMPTY = ("AccessionNumber", "PatientBirthDate", "PatientID", "PatientName", "PatientSex")
+_MAY_BE_EMPTY += ("ReferringPhysicianName", "StudyDate", "StudyID", "StudyTime")
+
 
 def check_installed() -> None:
     """Refuse to go on without the library that writes segmentations."""
@@ -17,6 +22,7 @@ def check_installed() -> None:
         import highdicom  # noqa: F401
     except ImportError as error:
         raise ValueError("dicom_seg=true needs the package highdicom; install it with `make dicom`") from error
+    logging.getLogger("highdicom").setLevel(logging.WARNING)  # it logs every module that it copies
 
 
 def segmentation_of(labels: np.ndarray, slices: Sequence[Path], names: Sequence[str]) -> Dataset:
@@ -48,7 +54,7 @@ def segmentation_of(labels: np.ndarray, slices: Sequence[Path], names: Sequence[
     ]
     try:
         segmentation: Dataset = hd.seg.Segmentation(
-            source_images=[pydicom.dcmread(each, stop_before_pixels=True) for each in slices],
+            source_images=[_header(each) for each in slices],
             pixel_array=labels,
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=segments,
@@ -66,3 +72,11 @@ def segmentation_of(labels: np.ndarray, slices: Sequence[Path], names: Sequence[
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{slices[0]}: cannot be segmented in DICOM ({reason}); leave out dicom_seg") from error
     return segmentation
+
+
+def _header(path: Path) -> Dataset:
+    header = pydicom.dcmread(path, stop_before_pixels=True)
+    for name in _MAY_BE_EMPTY:
+        if name not in header:
+            setattr(header, name, "")
+    return header
