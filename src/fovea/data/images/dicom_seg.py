@@ -12,8 +12,10 @@ from fovea import __version__
 from fovea.pictures.overlay import color_of
 
 # A segmentation repeats these from its images. DICOM lets them be empty, and anonymized images often lack them.
-_MAY_BE_EMPTY = ("AccessionNumber", "PatientBirthDate", "PatientID", "PatientName", "PatientSex")
-_MAY_BE_EMPTY += ("ReferringPhysicianName", "StudyDate", "StudyID", "StudyTime")
+_MAY_BE_EMPTY = (
+    *("AccessionNumber", "PatientBirthDate", "PatientID", "PatientName", "PatientSex"),
+    *("ReferringPhysicianName", "StudyDate", "StudyID", "StudyTime"),
+)
 
 
 def check_installed() -> None:
