@@ -15,21 +15,6 @@ from omegaconf import OmegaConf
 FOLDER = Path("logs/demo")
 IMAGES = FOLDER / "images"
 DATA = ["data=synthetic", f"data.root={IMAGES}"]
-# Small enough for two cores and three minutes: a narrow network, small images, few steps.
-LIGHT = [
-    "backbone=basic_unet",
-    "backbone.features=[8,16,32,32,64,8]",
-    "loss=dice_bce",  # cross-entropy alone needs more steps than the demo has time for
-    "optimizer.lr=0.005",
-    "scheduler.warmup_steps=20",
-    "data.size=64",
-    "data.batch_size=8",
-    "data.num_workers=0",
-    "trainer.max_steps=240",
-    "trainer.val_check_interval=60",
-    "trainer.accelerator=cpu",
-    "sheet_rows=0",
-]
 
 
 def main() -> None:
@@ -39,7 +24,8 @@ def main() -> None:
     gaze = [f"labels.path={FOLDER / 'fixations.csv'}", f"store={FOLDER / 'store'}"]
     run("simulate", *DATA, f"out={FOLDER / 'fixations.csv'}")
     run("prepare", *DATA, *gaze, "quality=masks", "workers=2")
-    stamp = run("train", "-m", "supervision=full,gaze", *DATA, *gaze, *LIGHT)
+    light = ["experiment=laptop_synthetic", "sheet_rows=0"]
+    stamp = run("train", "-m", *light, "supervision=full,gaze", *DATA[1:], *gaze)
     jobs = sorted(path.parent for path in (Path("logs/train") / stamp).glob("*/config.yaml"))
     best = jobs[-1] / "checkpoints" / "best.ckpt"
     run("evaluate", f"checkpoint={best}", *DATA, *gaze, "split=test", "data.num_workers=0", f"out={FOLDER / 'test'}")

@@ -10,32 +10,15 @@ from pathlib import Path
 from demo import run
 
 FOLDER = Path("logs/demo_multimodal")
-DATA = ["data=paired_synthetic", f"data.root={FOLDER / 'volumes'}"]
+TRAINING = ["experiment=laptop_paired_synthetic", f"data.root={FOLDER / 'volumes'}", "sheet_rows=4"]
 MODES = ["labeled_only", "mean_teacher", "cmc"]
-# Small enough for two cores and three minutes: a narrow network, coarse voxels, few steps.
-LIGHT = [
-    "backbone=cross_modality",
-    "backbone.unet.features=[8,16,32]",
-    "loss=dice_ce",
-    "augmentation=none",  # flips and turns need more steps than the demo has time for
-    "optimizer.lr=0.001",  # with more, a class may be lost in the first steps
-    "scheduler.warmup_steps=20",
-    "data.spacing=[4.0,4.0,6.0]",
-    "data.size=[32,32,16]",
-    "data.crops=1",
-    "channels_last=true",
-    "trainer.max_steps=160",
-    "trainer.val_check_interval=40",
-    "trainer.accelerator=cpu",
-    "sheet_rows=4",
-]
 
 
 def main() -> None:
     """Run the demo; exit with the status of the first command that fails."""
     started = time.perf_counter()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    stamp = run("train", "-m", f"supervision={','.join(MODES)}", *DATA, *LIGHT, "evaluate=[val,test]")
+    stamp = run("train", "-m", f"supervision={','.join(MODES)}", *TRAINING, "evaluate=[val,test]")
     jobs = sorted(path.parent for path in (Path("logs/train") / stamp).glob("*/config.yaml"))
     best = jobs[-1] / "checkpoints" / "best.ckpt"
     run("predict", f"checkpoint={best}", f"input={FOLDER / 'volumes' / 'images'}", f"out={FOLDER / 'predicted'}")

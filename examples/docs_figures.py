@@ -1,55 +1,68 @@
-"""`make docs-figures`: run the commands on generated images, and put pictures of what they write into the docs."""
+"""`make docs-figures`: run the docs' commands on generated data, and put pictures of what they write into the docs.
 
+python examples/docs_figures.py [gallery] [tutorials] [pages]
+"""
+
+import os
+import shlex
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from demo import LIGHT, run
+import page_pictures
+from demo import run
 from PIL import Image
 
 from fovea.pictures.contact_sheet import SheetRow, contact_sheet
 from fovea.pictures.panels import map_panel
 
-FOLDER = Path("logs/docs_figures")
-PICTURES = Path("docs/images/gallery")
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "logs" / "docs_figures"
+PICTURES = ROOT / "docs" / "images"
 IMAGES = FOLDER / "images"
-DATA = ["data=synthetic", f"data.root={IMAGES}", "data.dataset.images=80"]
+DATA = [f"data.root={IMAGES}", "data.dataset.images=80"]
 OBSERVERS = {"gaze": "eyelink", "boxes": "box"}  # who simulates each kind of label
-QUICK = ["trainer.max_steps=120", "trainer.val_check_interval=40", "evaluate=[val,test]"]
+QUICK = ["trainer.max_steps=120", "trainer.val_check_interval=40", "evaluate=[val,test]", "sheet_rows=0"]
 PATHS = {"gaze": IMAGES / "fixations.csv", "boxes": FOLDER / "boxes.csv"}
+# What the commands of each tutorial write; pages are drawn at this height.
+TUTORIALS: dict[str, tuple[Sequence[str], int]] = {
+    "gaze_to_model": (["logs/gaze/evaluate/test/contact_sheet.png"], 0),
+    "own_tracker": (["data/stores/recorded/quality.html"], 1080),
+    "boxes_and_clicks": ([f"logs/cheap/{job}/evaluate/test/contact_sheet.png" for job in (0, 1)], 0),
+    "two_modalities": (["logs/pairs/1/evaluate/test/contact_sheet.png"], 0),
+    "sweep_to_table": (["logs/sweep_report/report.html"], 1080),
+}
 
 
-def main() -> None:
-    """Make all pictures; exit with the status of the first command that fails."""
+def main(parts: Sequence[str]) -> None:
+    """Make all pictures, or those of some parts; exit with the status of the first command that fails."""
     started = time.perf_counter()
+    for make in (gallery, tutorials, pages):
+        if not parts or make.__name__ in parts:
+            make()
+    print(f"{PICTURES}: made in {time.perf_counter() - started:.0f} s")
+
+
+def gallery() -> None:
+    """Make the pictures of docs/gallery.md."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    sweep = ["sweep=labels_budget", "data.fraction=0.15,0.4,1.0", *DATA, *LIGHT, *QUICK]
+    sweep = ["experiment=laptop_synthetic", "sweep=labels_budget", "data.fraction=0.15,0.4,1.0", *DATA, *QUICK]
     store = f"store={FOLDER / 'stores'}/${{labels.name}}"
     for kind, observer in OBSERVERS.items():
-        run("simulate", *DATA, f"observer={observer}", f"out={PATHS[kind]}")
-        run("prepare", *DATA, f"labels={kind}", f"labels.path={PATHS[kind]}", store, "workers=2")
-    run(
-        "train",
-        *sweep,
-        f"labels={','.join(OBSERVERS)}",
-        "supervision=pseudo",
-        store,
-        f"hydra.sweep.dir={FOLDER / 'train' / 'cheap'}",
-    )
+        run("simulate", "data=synthetic", *DATA, f"observer={observer}", f"out={PATHS[kind]}")
+        run("prepare", "data=synthetic", *DATA, f"labels={kind}", f"labels.path={PATHS[kind]}", store, "workers=2")
+    cheap = [f"labels={','.join(OBSERVERS)}", "supervision=pseudo", store]
+    run("train", *sweep, *cheap, f"hydra.sweep.dir={FOLDER / 'train' / 'cheap'}")
     run("train", *sweep, "labels=gaze", "supervision=full", f"hydra.sweep.dir={FOLDER / 'train' / 'masks'}")
     best = FOLDER / "train" / "cheap" / "2" / "checkpoints" / "best.ckpt"
     run("evaluate", f"checkpoint={best}", "split=test", "sheet_rows=3", f"out={FOLDER / 'test'}")
     run("predict", f"checkpoint={best}", f"input={IMAGES / 'images'}", f"out={FOLDER / 'predicted'}")
     run("report", f"runs={FOLDER / 'train'}", "split=test", "resamples=2000", f"out={FOLDER / 'report'}")
-    draw()
-    print(f"{PICTURES}: made in {time.perf_counter() - started:.0f} s")
-
-
-def draw() -> None:
-    """Turn what the commands wrote into pictures."""
     names = sorted(path.stem for path in (IMAGES / "images").iterdir())[:3]
     rows = []
     for name in names:
@@ -57,19 +70,63 @@ def draw() -> None:
         for kind in OBSERVERS:
             panels[kind] = map_panel(np.array(Image.open(FOLDER / "stores" / kind / "maps" / f"{name}.png")) / 65535)
         rows.append(SheetRow(name, panels))
-    save("prepare", Image.fromarray(contact_sheet(rows)))
-    save("evaluate", Image.open(FOLDER / "test" / "contact_sheet.png"))
-    overlays = [Image.open(FOLDER / "predicted" / "overlays" / f"{name}.png") for name in names]
-    row = {name: np.array(picture.convert("RGB")) for name, picture in zip(names, overlays, strict=True)}
-    save("predict", Image.fromarray(contact_sheet([SheetRow("", row)], tile=None)))
+    save("gallery/prepare", Image.fromarray(contact_sheet(rows)))
+    save("gallery/evaluate", Image.open(FOLDER / "test" / "contact_sheet.png"))
+    save("gallery/predict", beside([FOLDER / "predicted" / "overlays" / f"{name}.png" for name in names]))
     for chart in ("budget", "val_dice"):
-        shutil.copy(FOLDER / "report" / "charts" / f"{chart}.svg", PICTURES)
+        shutil.copy(FOLDER / "report" / "charts" / f"{chart}.svg", PICTURES / "gallery")
+
+
+def tutorials() -> None:
+    """Run the command lines of each tutorial, in a new folder for all, and draw the figure at its end."""
+    work = FOLDER / "tutorials"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    (work / "examples").symlink_to(ROOT / "examples")
+    os.chdir(work)
+    for name, (written, height) in TUTORIALS.items():
+        for command, *words in command_lines(ROOT / "docs" / "tutorials" / f"{name}.md"):
+            if command == "python":
+                subprocess.run([sys.executable, *words], check=True)
+            else:
+                run(command.removeprefix("fovea-").replace("import", "import_"), *words)
+        shots = [page_pictures.shot(Path(path), 1100, height) if height else Image.open(path) for path in written]
+        save(f"tutorials/{name}", below(shots))
+    save("gallery/volumes", beside(sorted(Path("logs/pairs_predicted/overlays").rglob("*.png"))[:4]))
+    os.chdir(ROOT)
+
+
+def pages() -> None:
+    """Draw the page of `fovea-collect` in each mode."""
+    page_pictures.main(PICTURES / "collect.png")
+
+
+def command_lines(page: Path) -> list[list[str]]:
+    """Return the words of each indented command line of a page, with continued lines joined."""
+    lines = page.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines if line.startswith(("    fovea-", "    python "))]
+
+
+def beside(paths: Sequence[Path]) -> Image.Image:
+    """Return pictures side by side."""
+    panels = {path.stem: np.array(Image.open(path).convert("RGB")) for path in paths}
+    return Image.fromarray(contact_sheet([SheetRow("", panels)], tile=None))
+
+
+def below(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Return pictures one below the other."""
+    whole = Image.new("RGB", (max(each.width for each in pictures), sum(each.height for each in pictures)), "white")
+    for place, each in enumerate(pictures):
+        whole.paste(each, (0, sum(above.height for above in pictures[:place])))
+    return whole
 
 
 def save(name: str, picture: Image.Image) -> None:
     """Write a picture with 256 colors, which halves its file."""
-    picture.convert("RGB").quantize(256).save(PICTURES / f"{name}.png", optimize=True)
+    path = PICTURES / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.convert("RGB").quantize(256).save(path, optimize=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

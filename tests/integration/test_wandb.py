@@ -14,6 +14,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from fovea.runtime.config import config_folder
@@ -23,6 +24,7 @@ from .wandb_records import read
 
 pytestmark = pytest.mark.slow
 TRACKED = ["logger=wandb", "logger.wandb.offline=true"]
+BESIDE = "{_target_:pytorch_lightning.loggers.TensorBoardLogger,save_dir:${run_dir},name:'',version:tensorboard,default_hp_metric:false}"
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +34,10 @@ def line(dataset: Path, store: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def tracked(line: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train with a tag, two pictures and the checkpoint. Read-only."""
+    """Train with a tag, two pictures and the checkpoint, beside TensorBoard. Read-only."""
     run = tmp_path_factory.mktemp("tracked") / "run"
     options = ["logger.wandb.tags=[first]", "sheet_rows=2", "logger.wandb.log_model=true", f"hydra.run.dir={run}"]
+    options.append(f"+logger.tensorboard={BESIDE}")
     result = invoke("train", *line, *TRACKED, *options)
     assert result.status == 0, result
     return run
@@ -80,6 +83,28 @@ class TestRecord:
         assert len(rows[0]) == len(rows[1])
         first = sheet[len(rows[0]) - 168 : len(rows[0]), -336:]  # two tiles of the first row
         assert (rows[0][-168:, -336:] == first).all() and (rows[1][-168:, -336:] == sheet[-168:, -336:]).all()
+
+
+def test_tensorboard_has_the_same_scalars_and_the_sheet(tracked: Path) -> None:
+    record, events = read(tracked), EventAccumulator(str(tracked / "tensorboard")).Reload()
+    found = {(key, each.step): each.value for key in events.Tags()["scalars"] for each in events.Scalars(key)}
+    expected = {(key, STEPS): value for key, value in record["summary"].items() if (key, STEPS) in found}
+    for row in record["history"]:
+        if "evaluate/val/thresholds/threshold" in row:
+            step = round(100 * row["evaluate/val/thresholds/threshold"])
+            expected["evaluate/val/thresholds/dice", step] = row["evaluate/val/thresholds/dice"]
+        elif "evaluate/val/images/filenames" not in row:
+            step = row["trainer/global_step"]
+            expected |= {
+                (key, step): value for key, value in row.items() if key[0] != "_" and key != "trainer/global_step"
+            }
+    names = {key for key, _ in found}
+    assert found == pytest.approx(expected) and names > {"train/loss", "val/dice", "epoch"}
+    summary = json.loads((tracked / "evaluate" / "val" / "summary.json").read_text())
+    assert names >= {
+        f"evaluate/val/{key}" for key, value in summary.items() if isinstance(value, dict) and "mean" in value
+    }
+    assert events.Tags()["images"] == ["evaluate/val/images"]
 
 
 def test_jobs_of_a_sweep_are_one_group(run: Run, line: list[str], tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
-"""Send the results of a training to Weights & Biases: its evaluations and its checkpoint."""
+"""Send the evaluations and the checkpoint of a training to trackers."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from csv import DictReader
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from fovea.engine.loggers import Tracker
 from fovea.pictures.contact_sheet import SheetRow, contact_sheet
@@ -15,42 +15,60 @@ def publish(
     loggers: Iterable[Logger],
     run: Path,
     checkpoint: Path,
+    step: int,
     evaluations: Mapping[str, tuple[Mapping[str, Any], Sequence[SheetRow]]],
 ) -> None:
-    """Send the checkpoint and each evaluation (means, Dice by threshold, rows of the contact sheet) to trackers."""
+    """Send each evaluation (means, Dice by threshold, rows of the contact sheet) and the checkpoint to trackers."""
     for logger in loggers:
-        if not isinstance(logger, Tracker):
-            continue
         for split, (summary, sheet) in evaluations.items():
             name = f"evaluate/{split}"
-            for group, scores in {"": summary, **summary.get("classes", {})}.items():
-                start = f"{name}/{group}_" if group else f"{name}/"
-                means = {
-                    key: value["mean"] for key, value in scores.items() if isinstance(value, dict) and "mean" in value
-                }
-                logger.experiment.summary.update({f"{start}{key}": mean for key, mean in means.items()})
-            added = summary.get("metrics", {})
-            logger.experiment.summary.update({f"{name}/{key}": value for key, value in added.items()})
-            if sheet:
-                captions = [": ".join(row.label.splitlines()) for row in sheet]
-                logger.log_image(f"{name}/images", [contact_sheet([row]) for row in sheet], caption=captions)
-            _log_thresholds(logger, f"{name}/thresholds", run / name / "thresholds.csv")
-        if logger.log_checkpoint:
+            curve = _curve(run / name / "thresholds.csv")
+            if isinstance(logger, Tracker):
+                logger.experiment.summary.update(_means(name, summary))
+                if sheet:
+                    captions = [": ".join(row.label.splitlines()) for row in sheet]
+                    logger.log_image(f"{name}/images", [contact_sheet([row]) for row in sheet], caption=captions)
+                _log_curve(logger, f"{name}/thresholds", curve)
+            elif isinstance(logger, TensorBoardLogger):
+                logger.log_metrics(_means(name, summary), step)
+                if sheet:
+                    logger.experiment.add_image(f"{name}/images", contact_sheet(sheet), step, dataformats="HWC")
+                for row in curve:  # its axis has whole numbers only
+                    percent = round(100 * row["threshold"])
+                    logger.experiment.add_scalar(f"{name}/thresholds/dice", row["dice"], percent)
+                logger.save()
+        if isinstance(logger, Tracker) and logger.log_checkpoint:
             _log_checkpoint(logger, checkpoint)
 
 
-def _log_thresholds(logger: Tracker, name: str, table: Path) -> None:
+def _means(name: str, summary: Mapping[str, Any]) -> dict[str, float]:
+    """Return the means of an evaluation, of all classes and of each, and its added metrics."""
+    means = {f"{name}/{key}": value for key, value in summary.get("metrics", {}).items()}
+    for group, scores in {"": summary, **summary.get("classes", {})}.items():
+        start = f"{name}/{group}_" if group else f"{name}/"
+        means |= {
+            f"{start}{key}": each["mean"] for key, each in scores.items() if isinstance(each, dict) and "mean" in each
+        }
+    return means
+
+
+def _curve(table: Path) -> list[dict[str, float]]:
+    if not table.is_file():
+        return []
+    with table.open(newline="", encoding="utf-8") as file:
+        return [{key: float(value) for key, value in row.items()} for row in DictReader(file)]
+
+
+def _log_curve(logger: Tracker, name: str, curve: Sequence[Mapping[str, float]]) -> None:
     """Log Dice against the threshold as rows of the history with their own axis, so that runs share one chart.
 
     W&B's own plot of a table is one chart per run, and an artifact, which `wandb sync` expects outside the run folder.
     """
-    if not table.is_file():
-        return
-    logger.experiment.define_metric(f"{name}/threshold", hidden=True, summary="none")
-    logger.experiment.define_metric(f"{name}/dice", step_metric=f"{name}/threshold", summary="max")
-    with table.open(newline="", encoding="utf-8") as file:
-        for row in DictReader(file):
-            logger.experiment.log({f"{name}/{key}": float(value) for key, value in row.items()})
+    if curve:
+        logger.experiment.define_metric(f"{name}/threshold", hidden=True, summary="none")
+        logger.experiment.define_metric(f"{name}/dice", step_metric=f"{name}/threshold", summary="max")
+    for row in curve:
+        logger.experiment.log({f"{name}/{key}": value for key, value in row.items()})
 
 
 def _log_checkpoint(logger: Tracker, checkpoint: Path) -> None:

@@ -1,8 +1,9 @@
-"""Draw docs/images/collect.png: the page of each mode of `fovea-collect`, on a generated image, in headless Chromium.
+"""Pictures of pages in headless Chromium; alone, of each mode of `fovea-collect` on a generated image.
 
-python scripts/collect_pictures.py docs/images/collect.png
+python examples/page_pictures.py docs/images/collect.png
 """
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,19 @@ setTimeout(() => steps[mode](), 500);
 """
 
 
+def shot(page: Path, width: int, height: int) -> Image.Image:
+    """Return what a window of this size shows of a page, three seconds after its start."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        raise SystemExit("Chromium is needed to draw pages: install the package chromium of your system")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=3000"]
+    with tempfile.TemporaryDirectory() as folder:
+        flags += [f"--window-size={width},{height}", f"--user-data-dir={folder}", f"--screenshot={folder}/shot.png"]
+        subprocess.run([browser, *flags, page.resolve().as_uri()], check=True, capture_output=True)
+        with Image.open(Path(folder, "shot.png")) as picture:
+            return picture.convert("RGB")
+
+
 def main(path: Path) -> None:
     """Write the picture."""
     import yaml
@@ -54,24 +68,14 @@ def main(path: Path) -> None:
         data = Synthetic(Path(folder, "data"), images=1, image_size=480, seed=4)
         rows, columns = np.nonzero(data.mask("image_0000"))
         low, high = (np.array([each(columns), each(rows)]) / data.size("image_0000")[::-1] for each in (np.min, np.max))
-        place = (
-            str([*((low + high) / 2), *((high - low) / 2)]).replace("np.float64", "").replace("(", "").replace(")", "")
-        )
+        place = str([*((low + high) / 2).tolist(), *((high - low) / 2).tolist()])
         for number, mode in enumerate(("reveal", "click", "box", "scribble")):
-            page, picture = Path(folder, mode, "collect.html"), Path(folder, f"{mode}.png")
+            page = Path(folder, mode, "collect.html")
             write_page(data, page.parent, [], **{**options, "mode": mode})
             text = page.read_text(encoding="utf-8")
             script = SCRIPT.replace("PLACE", place)
             page.write_text(text.replace("</body>", f"<script>{{ {script} }}</script></body>"), encoding="utf-8")
-            flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=3000"]
-            flags += [
-                f"--window-size={SIZE[0]},{SIZE[1]}",
-                f"--user-data-dir={folder}/profile",
-                f"--screenshot={picture}",
-            ]
-            subprocess.run(["chromium", *flags, page.as_uri()], check=True, capture_output=True)
-            with Image.open(picture) as shot:
-                sheet.paste(shot, (number % 2 * SIZE[0], number // 2 * SIZE[1]))
+            sheet.paste(shot(page, *SIZE), (number % 2 * SIZE[0], number // 2 * SIZE[1]))
     small = sheet.resize((1200, 1200 * SIZE[1] // SIZE[0]), Image.Resampling.LANCZOS)
     small.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
 
