@@ -6,7 +6,7 @@ RUNS := logs
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup crf eyes weights promptable export dicom demo demo-multimodal test test-slow test-all test-slurm docs docs-figures lint type fmt bench wandb-sync \
+.PHONY: help setup crf eyes weights promptable export pdf dicom demo demo-multimodal test test-slow test-all test-slurm docs docs-figures lint type fmt bench wandb-sync \
 	lock clean
 
 help: ## list the targets
@@ -39,6 +39,9 @@ export: setup ## add onnx, onnxscript and onnxruntime (fovea-export format=onnx)
 
 dicom: setup ## add highdicom and GDCM (fovea-predict dicom_seg=true, compressed DICOM)
 	$(BIN)/uv pip install --python $(BIN)/python "highdicom>=0.28" "python-gdcm>=3.0.24"
+
+pdf: setup ## add typst (fovea-report pdf=true)
+	$(BIN)/uv pip install --python $(BIN)/python "typst>=0.13"
 
 demo: setup ## run every stage on generated images, under 3 minutes
 	$(BIN)/python examples/demo.py

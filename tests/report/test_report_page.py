@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -68,6 +69,19 @@ def test_the_page_has_every_part_is_reproducible_and_needs_no_network(runs: Path
     for rate in ("0.1", "0.3", "begun"):
         shutil.rmtree(runs / "runs" / rate)
     assert 'id="image-scores"' not in page(runs)  # a single configuration has no scatter
+
+
+def test_charts_are_pdf_too(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="need typst; install it with `make pdf`"):
+        patch.setitem(sys.modules, "typst", None)
+        write_figures(runs, made(runs / "runs"), as_pdf=True)
+    pytest.importorskip("typst")
+    write_figures(runs, made(runs / "runs"), as_pdf=True)
+    written = {path.name: path.read_bytes() for path in (runs / "charts").glob("*.pdf")}
+    assert sorted(written) == ["dice_optimizer.lr.pdf", "train_loss.pdf", "val_dice.pdf"]
+    assert all(b"/MediaBox[0 0 420 " in each and b"/FontFile3" in each for each in written.values())  # 560 px in points
+    write_figures(runs, made(runs / "runs"))
+    assert list((runs / "charts").glob("*.pdf")) == []
 
 
 def test_figures_are_files_with_a_legend(runs: Path) -> None:

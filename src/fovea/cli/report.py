@@ -29,7 +29,7 @@ def main(config: Config) -> None:
     write_comparison(report.comparison, out, "table")
     write_runs(out / "runs.csv", report)
     write_report_page(out / "report.html", report, config["megabytes"], plan)
-    write_figures(out, report, plan)
+    write_figures(out, report, plan, config["pdf"])
     log.info("%s\n\n%s", markdown(report.comparison), note(report.comparison))
     if plan:
         log.info("\n%s", plan.advice)

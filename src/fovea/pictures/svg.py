@@ -73,6 +73,17 @@ def alone(chart: str, width: int, height: int, names: Sequence[tuple[str, str]] 
     return whole.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1) + "\n"
 
 
+def pdf(chart: str) -> bytes:
+    """Return an SVG file as a PDF of its size, with its fonts; ValueError without the package typst."""
+    try:
+        import typst
+    except ImportError as error:
+        raise ValueError("charts as PDF need typst; install it with `make pdf`") from error
+    page = '#set page(width: auto, height: auto, margin: 0pt)\n#image(bytes(sys.inputs.chart), format: "svg")'
+    content: bytes = typst.compile(f"#set document(date: none)\n{page}".encode(), sys_inputs={"chart": chart})
+    return content
+
+
 def points(x: Axis, y: Axis, across: Iterable[float], up: Iterable[float]) -> str:
     """Return the points of a polyline or polygon."""
     return " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in zip(across, up, strict=True))

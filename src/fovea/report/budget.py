@@ -70,7 +70,7 @@ def budget(report: Study, costs: Costs) -> Budget | None:
         listed.sort(key=lambda each: each.hours)
         rows = [each.row for each in listed]
         name = kind if kinds.count(kind) == 1 else f"{kind}: {shared_name([row.name for row in rows])}"
-        doses.append(Dose(name, place, [each.hours for each in listed], rows))
+        doses.append(Dose(name, place, [float(f"{each.hours:.3g}") for each in listed], rows))
     chart = dose_chart(doses, "hours of annotation", report.comparison.column, intervals=True)
     legend = [(dose.name, style(dose.style)) for dose in doses]
     return Budget(chart, legend, advice(every, report, costs.hours), left_out, costs.source)

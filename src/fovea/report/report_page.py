@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fovea.pictures.svg import alone, span
+from fovea.pictures.svg import alone, pdf, span
 from fovea.report.budget import Budget
 from fovea.report.charts import (
     Dose,
@@ -68,18 +68,18 @@ def write_report_page(path: Path, report: Study, megabytes: float, budget: Budge
     write_text(path, render("report.html.jinja", content))
 
 
-def write_figures(out: Path, report: Study, budget: Budget | None = None) -> None:
-    """Write for a paper all charts as SVG files, and the contact sheet of each configuration as it is.
+def write_figures(out: Path, report: Study, budget: Budget | None = None, as_pdf: bool = False) -> None:
+    """Write for a paper all charts as SVG or also as PDF, and the contact sheet of each configuration as it is.
 
     Those of an earlier report into `out` that this one does not have are removed; `figures.json` lists them.
     """
     charts = {"budget": (budget.chart, budget.legend)} if budget else {}
     charts |= {name: (chart, _legend(report)) for name, chart in _learning(report).items()}
     charts |= {f"{report.comparison.column}_{key}": drawn for key, drawn in _doses(report).items()}
-    files = {
-        f"charts/{name.replace('/', '_')}.svg": alone(chart, 560, 330, legend).encode()
-        for name, (chart, legend) in charts.items()
-    }
+    files: dict[str, bytes] = {}
+    for name, (chart, legend) in charts.items():
+        path, drawn = f"charts/{name.replace('/', '_')}", alone(chart, 560, 330, legend)
+        files |= {f"{path}.svg": drawn.encode()} | ({f"{path}.pdf": pdf(drawn)} if as_pdf else {})
     for place, own in enumerate(report.configurations, start=1):
         sheets = [path for run in own.runs if run.evaluated and (path := run.evaluated.folder / _SHEET).is_file()]
         short = re.sub(r"[^\w.=,-]+", "_", own.name)[:_MOST_NAME]
