@@ -64,7 +64,7 @@ test-slurm: setup ## run the tests on a local SLURM of two nodes (needs slurm-wl
 docs: setup ## build the documentation site in site/, and fail on a broken link
 	$(BIN)/mkdocs build --quiet --strict
 
-docs-figures: setup ## make the pictures of the gallery on generated data, about 3 minutes
+docs-figures: setup ## make the pictures of the gallery and the tutorials (needs Chromium), about 10 minutes
 	$(BIN)/python examples/docs_figures.py
 
 lint: setup ## check format, style and types

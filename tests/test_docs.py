@@ -15,6 +15,7 @@ from fovea.runtime.help import groups
 ROOT = Path(__file__).parents[1]
 # The pages on adding something name what the reader has written.
 PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if "adding" not in page.stem)]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 PAGES += sorted(config_folder().glob("[!w]*.yaml"))
 PASSED_ON = {"fovea-evaluate": evaluate.passed_on, "fovea-export": export.passed_on}
 LINE = re.compile(r"^\s*(?:\$ )?(fovea-[a-z]+ .*)$")
@@ -28,9 +29,14 @@ def command_lines(page: Path) -> list[str]:
     return [line for line in lines if "…" not in line and "<" not in line]
 
 
-COMMANDS = [
-    pytest.param(line, id=f"{page.stem}: {line[:70]}") for page in PAGES for line in dict.fromkeys(command_lines(page))
-]
+COMMANDS, OF_TUTORIALS = (
+    [
+        pytest.param(line, id=f"{page.stem}: {line[:70]}")
+        for page in pages
+        for line in dict.fromkeys(command_lines(page))
+    ]
+    for pages in (PAGES, TUTORIALS)
+)
 
 
 def test_pages_show_commands() -> None:
@@ -68,7 +74,7 @@ def single_job(line: str) -> tuple[str, list[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("line", COMMANDS + OF_TUTORIALS)
 def test_command_line_composes(line: str) -> None:
     for part in line.split("&&"):
         command, overrides = single_job(part)

