@@ -1,6 +1,6 @@
 """`make docs-figures`: run the docs' commands on generated data, and put pictures of what they write into the docs.
 
-python examples/docs_figures.py [gallery] [tutorials] [pages]
+python examples/docs_figures.py [gallery] [pages] [gaze_to_model] …
 """
 
 import os
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,9 @@ TUTORIALS: dict[str, tuple[Sequence[str], int]] = {
 def main(parts: Sequence[str]) -> None:
     """Make all pictures, or those of some parts; exit with the status of the first command that fails."""
     started = time.perf_counter()
-    for make in (gallery, tutorials, pages):
-        if not parts or make.__name__ in parts:
-            make()
+    every = {"gallery": gallery, "pages": pages} | {name: partial(tutorial, name) for name in TUTORIALS}
+    for part in parts or every:
+        every[part]()
     print(f"{PICTURES}: made in {time.perf_counter() - started:.0f} s")
 
 
@@ -77,22 +78,29 @@ def gallery() -> None:
         shutil.copy(FOLDER / "report" / "charts" / f"{chart}.svg", PICTURES / "gallery")
 
 
-def tutorials() -> None:
-    """Run the command lines of each tutorial, in a new folder for all, and draw the figure at its end."""
-    work = FOLDER / "tutorials"
+def tutorial(name: str) -> None:
+    """Run the command lines of a tutorial in a folder of its own, and draw the figure at its end."""
+    work = FOLDER / name
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     (work / "examples").symlink_to(ROOT / "examples")
     os.chdir(work)
-    for name, (written, height) in TUTORIALS.items():
-        for command, *words in command_lines(ROOT / "docs" / "tutorials" / f"{name}.md"):
-            if command == "python":
-                subprocess.run([sys.executable, *words], check=True)
-            else:
-                run(command.removeprefix("fovea-").replace("import", "import_"), *words)
-        shots = [page_pictures.shot(Path(path), 1100, height) if height else Image.open(path) for path in written]
-        save(f"tutorials/{name}", below(shots))
-    save("gallery/volumes", beside(sorted(Path("logs/pairs_predicted/overlays").rglob("*.png"))[:4]))
+    for command, *words in command_lines(ROOT / "docs" / "tutorials" / f"{name}.md"):
+        if command == "python":
+            subprocess.run([sys.executable, *words], check=True)
+        else:
+            run(command.removeprefix("fovea-").replace("import", "import_"), *words)
+    draw(name)
+
+
+def draw(name: str) -> None:
+    """Draw the figure of a tutorial from what its commands wrote."""
+    os.chdir(FOLDER / name)
+    written, height = TUTORIALS[name]
+    shots = [page_pictures.shot(Path(path), 1100, height) if height else Image.open(path) for path in written]
+    save(f"tutorials/{name}", below(shots))
+    if name == "two_modalities":
+        save("gallery/volumes", beside(sorted(Path("logs/pairs_predicted/overlays").rglob("*.png"))[:4]))
     os.chdir(ROOT)
 
 

@@ -39,7 +39,7 @@ def write(config: Config) -> None:
     data = trained["data"]
     if "modalities" in data:
         raise ValueError(
-            f"checkpoint: {checkpoint} reads volumes, which are not exported; use fovea.load(checkpoint) or fovea-predict"
+            f"checkpoint: {checkpoint} reads volumes, which have no export; use fovea.load(checkpoint) or fovea-predict"
         )
     path = make_folder(out) / FILES[config["file_format"]]
     predictor = instantiate(config["tta"], "tta")(module) if config["tta"]["axes"] else module
