@@ -34,7 +34,7 @@ TUTORIALS: dict[str, tuple[Sequence[str], int]] = {
     "gaze_to_model": (["logs/gaze/evaluate/test/contact_sheet.png"], 0),
     "own_tracker": (["data/stores/recorded/quality.html"], 1080),
     "boxes_and_clicks": ([f"logs/cheap/{job}/evaluate/test/contact_sheet.png" for job in (0, 1)], 0),
-    "two_modalities": (["logs/pairs/1/evaluate/test/contact_sheet.png"], 0),
+    "two_modalities": (["logs/pairs/evaluate/test/contact_sheet.png"], 0),
     "sweep_to_table": (["logs/sweep_report/report.html"], 1080),
 }
 
@@ -100,7 +100,8 @@ def draw(name: str) -> None:
     shots = [page_pictures.shot(Path(path), 1100, height) if height else Image.open(path) for path in written]
     save(f"tutorials/{name}", below(shots))
     if name == "two_modalities":
-        save("gallery/volumes", beside(sorted(Path("logs/pairs_predicted/overlays").rglob("*.png"))[:4]))
+        overlays = sorted(Path("logs/pairs_predicted/overlays").glob("testing_*.png"))[:4]
+        save("gallery/volumes", beside(overlays, tile=200))
     os.chdir(ROOT)
 
 
@@ -115,10 +116,10 @@ def command_lines(page: Path) -> list[list[str]]:
     return [shlex.split(line) for line in lines if line.startswith(("    fovea-", "    python "))]
 
 
-def beside(paths: Sequence[Path]) -> Image.Image:
-    """Return pictures side by side."""
+def beside(paths: Sequence[Path], tile: int | None = None) -> Image.Image:
+    """Return pictures side by side; see `contact_sheet`."""
     panels = {path.stem: np.array(Image.open(path).convert("RGB")) for path in paths}
-    return Image.fromarray(contact_sheet([SheetRow("", panels)], tile=None))
+    return Image.fromarray(contact_sheet([SheetRow("", panels)], tile))
 
 
 def below(pictures: Sequence[Image.Image]) -> Image.Image:

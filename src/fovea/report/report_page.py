@@ -78,8 +78,8 @@ def write_figures(out: Path, report: Study, budget: Budget | None = None, as_pdf
     charts |= {f"{report.comparison.column}_{key}": drawn for key, drawn in _doses(report).items()}
     files: dict[str, bytes] = {}
     for name, (chart, legend) in charts.items():
-        path, drawn = f"charts/{name.replace('/', '_')}", alone(chart, 560, 330, legend)
-        files |= {f"{path}.svg": drawn.encode()} | ({f"{path}.pdf": pdf(drawn)} if as_pdf else {})
+        file, drawn = f"charts/{name.replace('/', '_')}", alone(chart, 560, 330, legend)
+        files |= {f"{file}.svg": drawn.encode()} | ({f"{file}.pdf": pdf(drawn)} if as_pdf else {})
     for place, own in enumerate(report.configurations, start=1):
         sheets = [path for run in own.runs if run.evaluated and (path := run.evaluated.folder / _SHEET).is_file()]
         short = re.sub(r"[^\w.=,-]+", "_", own.name)[:_MOST_NAME]
