@@ -35,7 +35,7 @@ TUTORIALS: dict[str, tuple[Sequence[str], int]] = {
     "own_tracker": (["data/stores/recorded/quality.html"], 1080),
     "boxes_and_clicks": ([f"logs/cheap/{job}/evaluate/test/contact_sheet.png" for job in (0, 1)], 0),
     "two_modalities": (["logs/pairs/evaluate/test/contact_sheet.png"], 0),
-    "sweep_to_table": (["logs/sweep_report/report.html"], 1080),
+    "sweep_to_table": (["logs/sweep_report/report.html"], 1190),
 }
 
 
@@ -97,7 +97,7 @@ def draw(name: str) -> None:
     """Draw the figure of a tutorial from what its commands wrote."""
     os.chdir(FOLDER / name)
     written, height = TUTORIALS[name]
-    shots = [page_pictures.shot(Path(path), 1100, height) if height else Image.open(path) for path in written]
+    shots = [page_pictures.shot(Path(path), 1200, height) if height else Image.open(path) for path in written]
     save(f"tutorials/{name}", below(shots))
     if name == "two_modalities":
         overlays = sorted(Path("logs/pairs_predicted/overlays").glob("testing_*.png"))[:4]

@@ -44,15 +44,24 @@ setTimeout(() => steps[mode](), 500);
 """
 
 
+# On the page of a report: paths and the state of the code, which are those of this machine, and what needs a mouse.
+HIDDEN = "header p, .warnings, .screen-only, .scroll:has(#settings), h2:has(+ label + .scroll #settings)"
+
+
 def shot(page: Path, width: int, height: int) -> Image.Image:
-    """Return what a window of this size shows of a page, three seconds after its start."""
+    """Return what a window of this size shows of a page that is one file, three seconds after its start."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         raise SystemExit("Chromium is needed to draw pages: install the package chromium of your system")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=3000"]
     with tempfile.TemporaryDirectory() as folder:
         flags += [f"--window-size={width},{height}", f"--user-data-dir={folder}", f"--screenshot={folder}/shot.png"]
-        subprocess.run([browser, *flags, page.resolve().as_uri()], check=True, capture_output=True)
+        copy = Path(folder, "page.html")
+        text = page.read_text(encoding="utf-8")
+        copy.write_text(
+            text.replace("</head>", f"<style>{HIDDEN} {{ display: none }}</style></head>"), encoding="utf-8"
+        )
+        subprocess.run([browser, *flags, copy.as_uri()], check=True, capture_output=True)
         with Image.open(Path(folder, "shot.png")) as picture:
             return picture.convert("RGB")
 

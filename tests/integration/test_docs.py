@@ -140,7 +140,7 @@ def test_tutorial_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             continue
         name = command.removeprefix("fovea-").replace("import", "import_")
         widths = (
-            "backbone.unet.features=[4,4,4]" if page.stem == "two_modalities" else "backbone.features=[4,4,4,4,4,4]"
+            "backbone.unet.features=[4,4,8]" if page.stem == "two_modalities" else "backbone.features=[4,4,4,4,4,4]"
         )
         outcome = invoke(name, *words, *([*SHORT, widths] if name == "train" else []))
         assert outcome.status == 0, outcome
