@@ -13,6 +13,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from fovea.data.images import inputs
 from fovea.data.images.predict import predict
 from fovea.data.predictions import PredictRequest
 
@@ -161,7 +162,9 @@ def test_a_volume_is_read_slice_by_slice_in_radiological_view(tmp_path: Path, ax
         assert rows(tmp_path / f"out{number}")[0]["mm3"] == f"{3 * (ras > 127).sum():g}"
 
 
-def test_a_volume_of_equal_sides_or_of_more_bits_needs_a_key(tmp_path: Path) -> None:
+def test_a_volume_of_equal_sides_or_of_more_bits_needs_a_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    inputs._say.cache_clear()
     (tmp_path / "in").mkdir()
     values = np.arange(60).reshape(3, 4, 5)
     nib.save(nib.Nifti1Image(values.astype(np.uint8), np.eye(4)), tmp_path / "in" / "cube.nii")
@@ -172,7 +175,9 @@ def test_a_volume_of_equal_sides_or_of_more_bits_needs_a_key(tmp_path: Path) -> 
     assert run(tmp_path / "in", tmp_path / "out", axis="axial", range=[0, 59]) == {}
     mask = nib.load(tmp_path / "out" / "masks" / "deep.nii.gz")
     np.testing.assert_array_equal(np.asarray(mask.dataobj), values * 255 // 59 > 127)
+    assert "range: 0 and 59 of more than 8 bits become 0 and 255" in caplog.text
     assert run(tmp_path / "in" / "deep.nii.gz", tmp_path / "stretched", SLICES) == {}  # each slice on its own
+    assert "across the longest sides of voxels: axial; set axis to choose" in caplog.text
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

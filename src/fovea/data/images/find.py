@@ -1,5 +1,6 @@
 """What a model of images can predict among the files of a folder."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,6 +19,8 @@ from fovea.data.volumes.nifti import SUFFIXES as NIFTI
 from fovea.runtime.config import locate
 
 TIFF = (".tif", ".tiff")
+log = logging.getLogger(__name__)
+
 Reader = Callable[[Path], np.ndarray]
 """Reads an image file to uint8 [H, W, C]."""
 
@@ -52,6 +55,8 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
     if data.get("exif", "ignore") == "ignore":
         warn_orientations(source, tuple(sorted(images)))
     window, channels = data.get("range"), data["channels"]
+    if window is not None:
+        log.info("range: %g and %g of more than 8 bits become 0 and 255", *window)
     decode, slice_reader = decoder(data), _gray(channels, window, dataset.stretched)
     inputs: dict[str, Input] = {}
     for name, path in names.items():

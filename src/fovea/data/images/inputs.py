@@ -1,9 +1,10 @@
 """What a model of images predicts at once: an image, or slices that lie on one another."""
 
 import io
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -22,6 +23,7 @@ Axis = Literal["sagittal", "coronal", "axial"]
 """The direction of slices, in the order of the axes of RAS that they are across."""
 Colors = Sequence[tuple[int, int, int]]
 
+log = logging.getLogger(__name__)
 _AXES: dict[Axis, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 
@@ -188,6 +190,8 @@ class Volume:
                 f"{self.path}: no sides of voxels are longer than the others; set axis to axial, coronal or sagittal, "
                 "the direction of the slices that the model was trained on"
             )
+        if self.axis is None:
+            _say(f"slices of NIfTI, across the longest sides of voxels: {[*_AXES][across]}; set axis to choose")
         row, column = (other for other in range(3) if other != across)
         return across, column, row
 
@@ -208,6 +212,12 @@ class Volume:
         """See `Input`."""
         back = np.argsort(self.order)
         nifti.write_voxels(path, np.flip(values.transpose(back), self.order[1:]), self.path)
+
+
+@cache
+def _say(text: str) -> None:
+    """Log a line once for each process."""
+    log.info("%s", text)
 
 
 def _integers(values: np.ndarray) -> np.ndarray:
