@@ -20,6 +20,7 @@ from .commands import (
     files,
     folder,
     gaze,
+    metrics,
     same_weights,
     summary,
     temporary_files,
@@ -41,12 +42,10 @@ def table(path: Path) -> dict[str, dict[str, str]]:
 
 
 class TestPrepare:
-    def test_simulate_covers_every_image(self, dataset: Path) -> None:
+    def test_every_image_has_fixations_and_a_map_of_its_size(self, dataset: Path, store: Path) -> None:
         with (dataset / "fixations.csv").open() as file:
             images = {row["IMAGE"] for row in csv.DictReader(file)}
         assert images == {f"{name}.png" for names in SPLITS.values() for name in names}
-
-    def test_maps_have_the_size_of_their_images(self, dataset: Path, store: Path) -> None:
         for path in (dataset / "images").iterdir():
             with Image.open(path) as image, Image.open(store / "maps" / path.name) as prepared:
                 assert prepared.size == image.size and prepared.mode.startswith("I;16")
@@ -61,55 +60,39 @@ class TestTrain:
     def test_leaves_the_documented_run_folder(self, trained: tuple[Path, Result]) -> None:
         run, result = trained
         assert set(files(run)) - {"changes.diff"} == {  # present where the checkout has changes
-            "checkpoints/best.ckpt",
-            "checkpoints/last.ckpt",
-            "config.yaml",
-            "evaluate/val/contact_sheet.png",
-            "evaluate/val/per_image.csv",
-            "evaluate/val/summary.json",
-            "evaluate/val/thresholds.csv",
-            "metrics.csv",
-            "provenance.json",
-            "recipe.yaml",
-            "repeat.sh",
-            "train.log",
+            *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "metrics.csv", "outcome.json"),
+            *(f"evaluate/val/{name}" for name in ("per_image.csv", "summary.json", "thresholds.csv")),
+            *("evaluate/val/contact_sheet.png", "provenance.json", "recipe.yaml", "repeat.sh", "train.log"),
             "training.json",
-            "outcome.json",
         }
         assert result.errors == []
 
-    def test_records_its_configuration(self, trained: tuple[Path, Result], dataset: Path) -> None:
+    def test_records_its_configuration_in_plain_values(self, trained: tuple[Path, Result], dataset: Path) -> None:
         text = (trained[0] / "config.yaml").read_text()
         config = OmegaConf.create(text)
         assert config.seed == 0 and config.data.root == str(dataset) and "${" not in text
         provenance = json.loads((trained[0] / "provenance.json").read_text())
         assert provenance["seed"] == 0 and provenance["command"].startswith("fovea-train data=folder")
         assert {"torch", "pytorch-lightning", "numpy", "fovea"} <= set(provenance["versions"])
+        for name in ("best", "last"):
+            content = torch.load(trained[0] / "checkpoints" / f"{name}.ckpt", weights_only=True)
+            assert plain({key: value for key, value in content.items() if key != "state_dict"})
+            assert content["fovea"]["config"]["supervision"]["thresholds"] == [0.5, 0.3]
 
-    def test_logs_metrics_by_step(self, trained: tuple[Path, Result]) -> None:
+    def test_logs_metrics_by_step_and_summarizes_them(self, trained: tuple[Path, Result]) -> None:
         run, _ = trained
-        with (run / "metrics.csv").open() as file:
-            rows = list(csv.DictReader(file))
-        losses = [float(row["train/loss"]) for row in rows if row["train/loss"]]
+        rows, scores = metrics(run), summary(run / "evaluate" / "val")
+        losses = [float(row["train/loss"]) for row in rows if "train/loss" in row]
         assert len(losses) == STEPS and np.isfinite(losses).all()
         assert json.loads((run / "training.json").read_text())["steps"] == STEPS
-        validated = [float(row["val/dice"]) for row in rows if row["val/dice"]]
-        assert validated == [pytest.approx(summary(run / "evaluate" / "val")["dice"]["mean"], abs=1e-6)]
-
-    def test_summary_has_the_promised_keys(self, trained: tuple[Path, Result]) -> None:
-        scores = summary(trained[0] / "evaluate" / "val")
-        assert scores.keys() >= {"dice", "iou", "n", "split", "select_on", "checkpoint", "levels"}
-        assert scores.keys() >= {"hd95", "surface_dice", "calibration_error", "dice_by_size"}
+        validated = [float(row["val/dice"]) for row in rows if "val/dice" in row]
+        assert validated == [pytest.approx(scores["dice"]["mean"], abs=1e-6)]
+        promised = {"dice", "iou", "n", "split", "select_on", "checkpoint", "levels"}
+        assert scores.keys() >= promised | {"hd95", "surface_dice", "calibration_error", "dice_by_size"}
         assert scores["levels"]["level_1"].keys() == {"dice", "iou", "precision", "recall"}
         assert (scores["n"], scores["split"], scores["select_on"]) == (2, "val", "mask")
         assert scores["levels"].keys() == {"level_1", "level_2"} and scores["dice"].keys() == {"mean", "std", "ci95"}
-        assert Path(scores["checkpoint"]) == trained[0] / "checkpoints" / "best.ckpt"
-
-    @pytest.mark.parametrize("name", ["best", "last"])
-    def test_checkpoints_hold_plain_values(self, trained: tuple[Path, Result], name: str) -> None:
-        content = torch.load(trained[0] / "checkpoints" / f"{name}.ckpt", weights_only=True)
-        assert plain({key: value for key, value in content.items() if key != "state_dict"})
-        assert content["fovea"]["config"]["supervision"]["thresholds"] == [0.5, 0.3]
+        assert Path(scores["checkpoint"]) == run / "checkpoints" / "best.ckpt"
 
     @pytest.mark.slow
     def test_a_seed_gives_the_same_weights_with_any_workers(

@@ -62,14 +62,11 @@ def test_other_commands_are_repeated_too(run: Run, dataset: Path, tmp_path: Path
     assert (tmp_path / "second.csv").read_bytes() == (tmp_path / "first.csv").read_bytes()
 
 
-@pytest.mark.parametrize("command", ["import_", "evaluate"])
-def test_the_script_names_its_command(run: Run, command: str, tmp_path: Path) -> None:
-    mandatory = {
-        "import_": ["source=D", "out=F", "format=maps"],
-        "evaluate": ["checkpoint=F"],
-    }
-    line = ["data.root=nowhere", *mandatory[command], "hydra.run.dir=run"]
-    assert run(command, *line).status == 1  # after its record
-    script = tmp_path / "run" / "repeat.sh"
-    assert f"-m fovea.cli.{command} " in script.read_text()
-    assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0
+def test_the_script_names_its_command(run: Run, tmp_path: Path) -> None:
+    lines = {"import_": ["source=D", "out=F", "format=maps"], "evaluate": ["checkpoint=F"]}
+    for command, mandatory in lines.items():
+        line = ["data.root=nowhere", *mandatory, f"hydra.run.dir={command}"]
+        assert run(command, *line).status == 1  # after its record
+        script = tmp_path / command / "repeat.sh"
+        assert f"-m fovea.cli.{command} " in script.read_text()
+        assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0

@@ -111,26 +111,17 @@ class TestPreempted:
         assert (tmp_path / "run" / "train.log").read_text() == ""
 
 
-class TestRefused:
-    def test_another_configuration(self, run: Run, line: list[str], tmp_path: Path) -> None:
-        line = [*line, "hydra.run.dir=run"]
-        assert run("train", *line).status == 0
-        result = run("train", *line, "optimizer.lr=0.02", "supervision.weight=1", "trainer.max_steps=12")
-        error = result.error("train")
-        assert "optimizer.lr=0.01, now 0.02" in error and "supervision.weight=3.0, now 1" in error
-        assert "max_steps" not in error
-        assert last(tmp_path / "run")["global_step"] == STEPS
-
-    def test_other_images(self, run: Run, line: list[str], root: Path) -> None:
-        line = [*line, f"data.root={root}", "hydra.run.dir=run"]
-        assert run("train", *line).status == 0
-        (root / "train.txt").write_text("a\nb\nc\nd\n")
-        assert "trained on other images than the 4" in run("train", *line, "trainer.max_steps=12").error("train")
-
-
-def test_a_finished_run_stays_unchanged(run: Run, line: list[str], tmp_path: Path) -> None:
-    line = [*line, "hydra.run.dir=run"]
+def test_a_finished_run_stays_unchanged_and_refuses_others(
+    run: Run, line: list[str], root: Path, tmp_path: Path
+) -> None:
+    line = [*line, f"data.root={root}", "hydra.run.dir=run"]
     assert run("train", *line).status == 0
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.c*") if path.is_file()}
     assert run("train", *line).status == 0
     assert {path: path.read_bytes() for path in before} == before
+    error = run("train", *line, "optimizer.lr=0.02", "supervision.weight=1", "trainer.max_steps=12").error("train")
+    assert "optimizer.lr=0.01, now 0.02" in error and "supervision.weight=3.0, now 1" in error
+    assert "max_steps" not in error and last(tmp_path / "run")["global_step"] == STEPS
+    (root / "train.txt").write_text("a\nb\nc\nd\n")
+    assert "trained on other images than the 4" in run("train", *line, "trainer.max_steps=12").error("train")
+    assert "run/outcome.json: the run trained on other images" in run("train", *line).error("train")

@@ -46,12 +46,6 @@ class TestStartedAgain:
         assert before == [path.stat().st_mtime_ns for path in kept]
         assert all((tmp_path / "sweep" / job / "outcome.json").is_file() for job in "0123")
 
-    def test_a_finished_run_is_refused_for_other_images(self, run: Run, line: list[str], root: Path) -> None:
-        here = [*line, f"data.root={root}", "ckpt_path=auto", "hydra.run.dir=run"]
-        assert run("train", *here).status == 0
-        (root / "train.txt").write_text("a\nb\nc\nd\n")
-        assert "run/outcome.json: the run trained on other images" in run("train", *here).error("train")
-
 
 class TestOptuna:
     def test_searches_over_seeds_and_resumes(self, run: Run, line: list[str], tmp_path: Path) -> None:

@@ -203,11 +203,8 @@ def test_a_single_modality_is_trained_and_evaluated(method: list[str], single: P
     assert scores(tmp_path / "again" / "evaluate" / "test") == [row]
 
 
-def test_gaze_stages_refuse_volumes(run: Run, root: Path) -> None:
-    assert "paired_synthetic" in run("prepare", "data=paired_synthetic", f"data.root={root}").error("prepare")
-
-
-def test_a_network_of_volumes_refuses_images(trained: Path, run: Run) -> None:
+def test_a_network_of_volumes_refuses_images_and_maps_refuse_volumes(trained: Path, root: Path, run: Run) -> None:
     checkpoint = f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}"
     result = run("evaluate", checkpoint, "data=synthetic", "data.root=drawn", "data.dataset.images=9")
     assert "synthetic" in result.error("evaluate")
+    assert "paired_synthetic" in run("prepare", "data=paired_synthetic", f"data.root={root}").error("prepare")

@@ -33,8 +33,7 @@ def volumes(names: list[str], channels: int = 1, side: int = 8) -> dict[str, Ten
     return {name: torch.randn(2, channels, side, side, side, generator=generator) for name in names}
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("names", [["ct", "mri"], ["t1", "t2", "flair"]])
+@pytest.mark.parametrize(("names", "channels"), [(["ct", "mri"], 2), (["t1", "t2", "flair"], 1)])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_logits_and_features(network: str, names: list[str], channels: int) -> None:
     module = NETWORKS[network](names, channels, 3)
@@ -68,6 +67,9 @@ def test_channel_block_as_naive_formula() -> None:
         weights = (energy.max() - energy).exp() / (energy.max() - energy).exp().sum()
         expected[c] = rows[c] + 0.5 * sum(weights[d] * rows[d] for d in range(3))
     torch.testing.assert_close(block(features), expected.view_as(features))
+    block.gamma.fill_(1.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert block(torch.full((1, 2, 8, 8, 8), 100.0, dtype=torch.float16)).isfinite().all()
 
 
 @torch.inference_mode()
@@ -94,10 +96,6 @@ def test_mean_replaces_a_missing_modality() -> None:
     torch.testing.assert_close(network(image).logits["t1"], expected)
     alone = network({"t1": image["t1"]}).logits
     assert list(alone) == ["t1"] and alone["t1"].isfinite().all()
-
-
-@torch.inference_mode()
-def test_missing_modality_of_the_baselines() -> None:
     image = volumes(["ct", "mri"])
     with pytest.raises(ValueError, match="mri is missing"):
         NETWORKS["early fusion"](["ct", "mri"], 1, 3)({"ct": image["ct"]})
@@ -139,11 +137,3 @@ def test_bad_arguments_are_refused(changes: dict, message: str) -> None:
     arguments = {"modalities": ["ct", "mri"], "in_channels": 1, "classes": 2}
     with pytest.raises(ValueError, match=message):
         fused(**(arguments | changes))
-
-
-def test_channel_block_in_half_precision() -> None:
-    block = ChannelAwareness()
-    block.gamma.data.fill_(1.0)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = block(torch.full((1, 2, 8, 8, 8), 100.0, dtype=torch.float16))
-    assert out.isfinite().all()

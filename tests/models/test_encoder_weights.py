@@ -27,14 +27,11 @@ def lite_file() -> str:
     return packaged_file(LITE)
 
 
-def test_safetensors(tmp_path: Path) -> None:
+def test_safetensors_and_names_of_timm_without_prefix(tmp_path: Path) -> None:
     source = tensors()
     save_file(source, tmp_path / "a.safetensors")
     own = backbone("resnet18", str(tmp_path / "a.safetensors")).network.encoder.state_dict()
     assert all(torch.equal(own[name], value) for name, value in source.items())
-
-
-def test_names_of_timm_without_prefix(tmp_path: Path) -> None:
     source = {name.removeprefix("model."): value for name, value in tensors("tu-resnet18").items()}
     torch.save(source | {"fc.weight": torch.zeros(2, 2)}, tmp_path / "a.pth")
     own = backbone("tu-resnet18", str(tmp_path / "a.pth")).network.encoder.state_dict()
@@ -59,19 +56,17 @@ def test_packaged_tensors_are_all_used_once(lite_file: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("encoder_name", "weights", "message"),
-    [
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save(tensors("resnet34"), tmp_path / "other.pth")
+    torch.save({"a": Path("code")}, tmp_path / "code.pth")
+    for encoder_name, weights, message in (
         ("resnet18", "packaged", f"no package ships weights of resnet18; choose {LITE}"),
         ("resnet18", "other/none.pth", "other/none.pth: no such file"),
-    ],
-)
-def test_weights_that_do_not_exist(encoder_name: str, weights: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        backbone(encoder_name, weights)
-
-
-def test_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+        ("resnet50", str(tmp_path / "other.pth"), "only 149 of 265 tensors match this encoder"),
+        ("resnet18", str(tmp_path / "code.pth"), "it holds code"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            backbone(encoder_name, weights)
     monkeypatch.setitem(PACKAGED, LITE, ("no_such_package", "a.pth"))
     with pytest.raises(ValueError, match="make weights"):
         packaged_file(LITE)
@@ -83,15 +78,3 @@ def test_colors_of_a_pretrained_encoder_are_summed_for_gray_slices(tmp_path: Pat
     load_encoder(gray, str(tmp_path / "weights.pth"))
     image = torch.randn(1, 1, 64, 64)
     torch.testing.assert_close(gray(image)[-1], colors(image.repeat(1, 3, 1, 1))[-1], atol=1e-4, rtol=1e-3)
-
-
-def test_weights_of_another_encoder(tmp_path: Path) -> None:
-    torch.save(tensors("resnet34"), tmp_path / "a.pth")
-    with pytest.raises(ValueError, match=r"only 149 of 265 tensors match this encoder"):
-        load_encoder(backbone("resnet50", None).network.encoder, str(tmp_path / "a.pth"))
-
-
-def test_pickle_in_place_of_weights(tmp_path: Path) -> None:
-    torch.save({"a": Path("code")}, tmp_path / "a.pth")
-    with pytest.raises(ValueError, match="it holds code"):
-        backbone("resnet18", str(tmp_path / "a.pth"))

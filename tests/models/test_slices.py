@@ -40,17 +40,14 @@ def test_every_network_has_a_two_dimensional_form(wrapper: str, unet: str) -> No
         network({name: torch.randn(1, 1, 8, 8, 8) for name in NAMES})
 
 
-def test_a_network_of_slices_is_refused_for_volumes() -> None:
-    with pytest.raises(ValueError, match=r"unet: SmpUNet reads slices, not volumes; set data\.slices=true"):
-        EachModality(NAMES, 1, 3, UNETS["smp"])
-
-
 def test_a_backbone_serves_all_modalities() -> None:
     network = SharedBackbone(NAMES, 3, partial(SmpBackbone, **ENCODER, in_channels=1, classes=3)).eval()
     image = {name: torch.randn(2, 1, 64, 64) for name in NAMES}
     outputs = network(image)
     torch.testing.assert_close(outputs.logits["mri"], network.backbone(image["mri"]))
     torch.testing.assert_close(network({"mri": image["mri"]}, ["mri"]).logits["mri"], outputs.logits["mri"])
+    with pytest.raises(ValueError, match=r"unet: SmpUNet reads slices, not volumes; set data\.slices=true"):
+        EachModality(NAMES, 1, 3, UNETS["smp"])
 
 
 @pytest.mark.parametrize("slices", [True, False])
