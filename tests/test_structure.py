@@ -77,12 +77,9 @@ def package_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def test_layers_name_every_package() -> None:
+def test_layers_name_every_package_and_no_module_is_beside_them() -> None:
     packages = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
     assert packages == set().union(*LAYERS)
-
-
-def test_no_modules_beside_the_packages() -> None:
     assert [path.name for path in PACKAGE.glob("*.py")] == ["__init__.py"]
 
 

@@ -10,17 +10,13 @@ def config(precision: object) -> dict:
     return {"trainer": {"precision": precision, "accelerator": "cpu"}, "compile": False}
 
 
-def test_cpu_does_all_but_float16() -> None:
+def test_what_a_device_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for precision in (None, "32-true", "bf16-mixed", "64-true"):
         check(config(precision))
     with pytest.raises(ValueError, match=r"trainer\.precision=16-mixed needs a GPU .*bf16-mixed or 32-true"):
         check(config("16-mixed"))
-
-
-def test_gpu_without_bfloat16_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
-
     check_precision("16-mixed", "cuda")
     with pytest.raises(ValueError, match=r"Tesla T4 has no bfloat16; set trainer\.precision=16-mixed"):
         check_precision("bf16-mixed", "cuda")

@@ -44,21 +44,15 @@ def test_a_scale_bar_has_a_round_length(tile: int | None, pixel: float, length: 
     assert (columns.min() - 5) / zoom < 20 and rows.max() < sheet.shape[0] - 5
 
 
-def test_gray_pictures_are_drawn() -> None:
-    assert count(contact_sheet([row(np.full((9, 9), 77, np.uint8))], tile=40), (77, 77, 77)) == 40 * 40
-
-
-def test_a_missing_picture_leaves_an_empty_tile() -> None:
-    sheet = contact_sheet([row(RED), row(RED, RED)], tile=40)
-    assert (sheet[-84:-44, -42:-2] == 244).all()
-
-
 def test_titles_and_labels_are_printed() -> None:
     plain, printed = (contact_sheet([SheetRow(text, {text: RED})], tile=80) for text in ("", "Dice 0.83"))
     assert (plain[:, :, 0] > 200).all()
     assert (printed < 60).all(axis=2).any()
     wide = contact_sheet([row(RED, label="cju0qkwl35piu0993l0dewei2\nDice 0.83")])
     assert wide.shape[1] - contact_sheet([row(RED, label="x")]).shape[1] > 100
+    sheet = contact_sheet([row(np.full((9, 9), 77, np.uint8)), row(RED, RED)], tile=40)
+    assert count(sheet, (77, 77, 77)) == 40 * 40  # a gray picture, and an empty tile for a missing one
+    assert (contact_sheet([row(RED), row(RED, RED)], tile=40)[-84:-44, -42:-2] == 244).all()
 
 
 def test_the_classes_have_a_legend() -> None:

@@ -12,28 +12,17 @@ def image() -> np.ndarray:
     return np.zeros((100, 200, 3), np.uint8)
 
 
-class TestFixations:
-    def test_circle_is_at_its_place(self, image: np.ndarray) -> None:
-        picture = fixation_panel(image, np.array([0.25]), np.array([0.75]), np.array([200.0]))
-        rows, columns = np.nonzero(picture.any(axis=2))
-        assert (rows.mean(), columns.mean()) == pytest.approx((75, 50), abs=0.5)
-
-    def test_area_is_the_duration_and_a_path_joins_them(self, image: np.ndarray) -> None:
-        picture = fixation_panel(image, np.array([0.2, 0.8]), np.array([0.5, 0.5]), np.array([100.0, 400.0]))
-        widths = [int(picture[:, column].any(axis=1).sum()) for column in (40, 160)]
-        assert widths[1] / widths[0] == pytest.approx(2, rel=0.15)
-        assert picture[50, 100].min() > 200
-
-    @pytest.mark.parametrize("duration", [[], [0.0], [5.0, 5.0]])
-    def test_any_number_can_be_drawn(self, image: np.ndarray, duration: list[float]) -> None:
+def test_fixations_have_place_duration_and_path(image: np.ndarray) -> None:
+    rows, columns = np.nonzero(fixation_panel(image, *np.array([[0.25], [0.75], [200.0]])).any(axis=2))
+    assert (rows.mean(), columns.mean()) == pytest.approx((75, 50), abs=0.5)
+    picture = fixation_panel(image, np.array([0.2, 0.8]), np.array([0.5, 0.5]), np.array([100.0, 400.0]))
+    widths = [int(picture[:, column].any(axis=1).sum()) for column in (40, 160)]  # the area is the duration
+    assert widths[1] / widths[0] == pytest.approx(2, rel=0.15) and picture[50, 100].min() > 200
+    for duration in ([], [0.0], [5.0, 5.0]):
         place = np.full(len(duration), 0.5)
         picture = fixation_panel(image, place, place, np.array(duration))
-        assert (picture.shape, picture.dtype) == (image.shape, np.uint8)
-        assert not image.any()
-
-    def test_nothing_is_drawn_outside_the_image(self, image: np.ndarray) -> None:
-        far = np.array([3.0])
-        np.testing.assert_array_equal(fixation_panel(image, far, far, np.array([100.0])), image)
+        assert (picture.shape, picture.dtype) == (image.shape, np.uint8) and not image.any()
+    np.testing.assert_array_equal(fixation_panel(image, *np.array([[3.0], [3.0], [100.0]])), image)  # outside
 
 
 def test_a_map_is_brighter_where_it_is_higher() -> None:

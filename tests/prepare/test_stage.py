@@ -58,17 +58,10 @@ def described(label: Gaze) -> dict[str, Any]:
     return parameters({"name": "gaze", **asdict(label)}, {"name": "none"})
 
 
-def run(
-    root: Path,
-    store: str = "store",
-    dataset: Folder | None = None,
-    sigma: float = 6.0,
-    refiner: Any = None,
-    **options: Any,
-) -> Survey:
+def run(root: Path, store: str = "store", dataset: Any = None, sigma: float = 6.0, **options: Any) -> Survey:
     label = gaze(root, sigma)
-    options = {"thresholds": (0.5, 0.3), "page": write_quality_page} | options
-    where = (dataset or Folder(root, test_fraction=0.0), label, refiner or Unrefined(), root / store)
+    options = {"thresholds": (0.5, 0.3), "page": write_quality_page, "refiner": Unrefined()} | options
+    where = (dataset or Folder(root, test_fraction=0.0), label, options.pop("refiner"), root / store)
     return prepare(*where, described(label), **options)
 
 
@@ -114,12 +107,6 @@ class Half:
 
 
 class TestStore:
-    def test_test_images_need_no_label(self, root: Path) -> None:
-        (root / "test.txt").write_text("d")
-        survey = run(root, quality="labels")
-        assert (survey.empty, survey.images) == ([], 3)
-        assert Store(root / "store").manifest["unlabeled"] == ["d"]
-
     def test_observers_are_drawn_apart_and_compared(self, root: Path) -> None:
         header, *rows = (root / "fixations.csv").read_text().splitlines()
         far = [row.split(",") for row in rows if row.startswith("a.jpg")]
@@ -131,10 +118,8 @@ class TestStore:
         expected = (label.draw(al, (20, 30)) + label.draw(bo, (20, 30))) / 2
         np.testing.assert_allclose(Store(root / "store").read("a"), expected, atol=1e-5)
         assert survey.rows["a"]["between_observers"] == 0 and "between_observers" not in survey.rows["b"]
-        assert (
-            survey.statistics["a"]["observers"] == 2
-            and "between observers" in (root / "store/quality.html").read_text()
-        )
+        assert survey.statistics["a"]["observers"] == 2
+        assert "between observers" in (root / "store/quality.html").read_text()
 
     def test_disagreement_of_prompts_is_reported(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         both = lambda image, probability: agreement(np.stack([probability, probability**2]), 0.1)  # noqa: E731
@@ -154,11 +139,20 @@ class TestStore:
         np.testing.assert_allclose(Store(root / "store").read("b"), expected, atol=1e-5)
 
     def test_manifest(self, root: Path) -> None:
-        run(root)
-        manifest = Store(root / "store").manifest
+        damage(root / "masks")  # which stay closed
+        assert len(run(root).statistics) == 3
+        path = root / "store" / "manifest.json"
+        manifest, complete = Store(root / "store").manifest, path.read_bytes()
         assert (sorted(manifest["images"]), manifest["unlabeled"]) == (["a", "b", "c"], ["d"])
         assert manifest["images"]["a"]["fixations"] == 8 and manifest["images"]["a"]["dropped"] == 1
         assert Store(root / "store").differences(described(gaze(root))) == {}
+        path.write_bytes(complete[:50])
+        run(root)
+        assert path.read_bytes() == complete
+        (root / "test.txt").write_text("d")  # needs no label
+        survey = run(root, quality="labels")
+        assert (survey.empty, survey.images) == ([], 3)
+        assert Store(root / "store").manifest["unlabeled"] == ["d"]
 
     @pytest.mark.slow
     def test_workers_and_repetition_change_no_byte(self, root: Path) -> None:
@@ -177,20 +171,18 @@ class TestOtherLabels:
         options: dict[str, Any] = {"thresholds": (0.5,), "quality": "masks", "page": write_quality_page}
         return prepare(Folder(root, test_fraction=0.0), label, Half(), root / "store", {"labels": "boxes"}, **options)
 
-    def test_one_wrong_box_does_not_stop_others(self, root: Path) -> None:
+    def test_quality_has_what_is_known_of_any_label(self, root: Path) -> None:
         survey = self.boxes(root)
         assert list(survey.failures) == ["b"] and "boxes.csv: line 3: 9, 5, 99, 15" in survey.failures["b"]
         assert str(root) not in survey.failures["b"] and Store(root / "store").ids == ["a", "c"]
-
-    def test_quality_has_what_is_known_of_any_label(self, root: Path) -> None:
-        survey = self.boxes(root)
         row, page = survey.rows["a"], (root / "store" / "quality.html").read_text()
         assert row["label@0.5"] > 0.8 and row["map@0.5"] < 0.2 and {"coverage", "agreement", "peak_inside"} <= {*row}
         assert not {"fixations", "dispersion", "inside"} & {*row}
-        assert str(survey.verdict()).startswith(
-            "the refinement makes the maps worse: Dice of the map 0.000, of the label"
-        )
+        worse = "the refinement makes the maps worse: Dice of the map 0.000, of the label"
+        assert str(survey.verdict()).startswith(worse)
         assert "Quality of labels" in page and not re.search("fixation|gaze|EyeLink</span>|heatmap", page)
+        with pytest.raises(ValueError, match=r"labels\.path is not given"):
+            prepare(Folder(root), Scribbles(None, 255), Unrefined(), root / "store", {})  # type: ignore[arg-type]
 
     def test_a_folder_of_labels_is_compared_by_its_files(self, root: Path) -> None:
         (root / "scribbles").mkdir()
@@ -210,10 +202,6 @@ class TestOtherLabels:
         with pytest.raises(ValueError, match=r"scribbles is not the file that its maps were made from"):
             Store(root / "store").check({"labels": "scribbles"}, label.path)
 
-    def test_a_path_is_needed(self, root: Path) -> None:
-        with pytest.raises(ValueError, match=r"labels\.path is not given"):
-            prepare(Folder(root), Scribbles(None, 255), Unrefined(), root / "store", {})  # type: ignore[arg-type]
-
 
 class TestFailures:
     def test_damaged_image_does_not_stop_others(self, root: Path) -> None:
@@ -224,23 +212,20 @@ class TestFailures:
         assert Store(root / "store").manifest["failures"] == survey.failures
         assert str(root) not in (root / "store" / "manifest.json").read_text()
 
-    def test_only_damaged_images(self, root: Path) -> None:
+    def test_nothing_usable(self, root: Path) -> None:
+        shutil.rmtree(root / "masks")
+        with pytest.raises(ValueError, match=r"quality=masks: no image of .* has a mask"):
+            run(root, quality="masks")
         damage(root / "images")
         with pytest.raises(ValueError, match="none of 3 maps could be made; the first: "):
             run(root)
-        assert not (root / "store" / "manifest.json").exists()
-
-    def test_no_usable_fixation(self, root: Path) -> None:
         write_csv(root / "fixations.csv", COLUMNS, [("a.jpg", 1, 0.5, 0.5, 10, 0, 0, 20, 30)])
         with pytest.raises(ValueError, match="0 of 1 fixations used on 0 images; dropped 1 too short"):
             run(root)
+        assert not (root / "store" / "manifest.json").exists()
 
 
 class TestQuality:
-    def test_masks_stay_closed_by_default(self, root: Path) -> None:
-        damage(root / "masks")
-        assert len(run(root).statistics) == 3
-
     def test_table_and_page(self, root: Path) -> None:
         (root / "masks" / "a.png").unlink()
         survey = run(root, quality="masks")
@@ -265,11 +250,6 @@ class TestQuality:
         blacken(root / "images" / "c.png")
         run(root)
         assert not list((root / "store").glob("quality.*"))
-
-    def test_without_any_mask(self, root: Path) -> None:
-        shutil.rmtree(root / "masks")
-        with pytest.raises(ValueError, match=r"quality=masks: no image of .* has a mask"):
-            run(root, quality="masks")
 
 
 class TestRestart:
@@ -318,14 +298,6 @@ class TestRestart:
         move(root)
         run(root)
         assert "sha256" in json.loads(path.read_text())["labels"]
-
-    def test_damaged_manifest_is_written_again(self, root: Path) -> None:
-        run(root)
-        manifest = root / "store" / "manifest.json"
-        complete = manifest.read_bytes()
-        manifest.write_bytes(complete[:50])
-        run(root)
-        assert manifest.read_bytes() == complete
 
     def test_resumes_after_interrupt(self, root: Path) -> None:
         class Interrupted(Folder):
