@@ -11,15 +11,11 @@ from fovea.supervision.thresholds import BINS, Thresholds, otsu
 MAPS = torch.rand(2, 1, 8, 8)
 
 
-def test_fixed_thresholds_draw_nothing() -> None:
+def test_fixed_thresholds_draw_nothing_and_a_range_is_drawn_uniformly() -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
     assert Thresholds([0.5, 0.3]).draw(MAPS).flatten().tolist() == pytest.approx([0.5, 0.3])
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_range_is_drawn_uniformly() -> None:
-    torch.manual_seed(0)
     drawn = [Thresholds([0.5, [0.2, 0.4]]).draw(MAPS).flatten() for _ in range(500)]
     assert {first.item() for first, _ in drawn} == {0.5}
     values = torch.stack(drawn)[:, 1]
@@ -58,11 +54,7 @@ def test_otsu_has_the_least_variance_of_all_splits(number: int) -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([0.0], [0]),
-        ([1.0], [1]),
-        ([0.5], [IGNORE]),
-        ([0.0, 1.0], [0, 1]),
-        ([0.0, 0.5], [0, IGNORE]),
+        *(([0.0], [0]), ([1.0], [1]), ([0.5], [IGNORE]), ([0.0, 1.0], [0, 1]), ([0.0, 0.5], [0, IGNORE])),
         ([0, 0.5, 1], [0, IGNORE, 1]),
     ],
 )

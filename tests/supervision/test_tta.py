@@ -48,24 +48,18 @@ def test_axes_of_volumes() -> None:
     torch.testing.assert_close(whole, (plane + turned) / 2)
 
 
-def test_all_modalities_are_flipped() -> None:
-    a, b = image(4, 6), image(4, 6) + 1
-    found = MeanOverFlips(Ramp(), [-1])({"a": a, "b": b}, (4, 6))["prediction"]
-    torch.testing.assert_close(found, MeanOverFlips(Ramp(), [-1])((a + b) / 2, (4, 6))["prediction"])
-
-
 @pytest.mark.parametrize("axes", [[], [-1], [-2, -1]])
 def test_pixelwise_module_is_unchanged(axes: list[int]) -> None:
     x = image(5, 7)
     assert torch.equal(MeanOverFlips(Pixelwise(), axes)(x, (5, 7))["prediction"], Pixelwise()(x, (5, 7))["prediction"])
 
 
-@pytest.mark.parametrize("axes", [[0], [-4], [-1, -1], [2, 3]])
-def test_other_axes_are_refused(axes: list[int]) -> None:
-    with pytest.raises(ValueError, match="axes must be"):
-        MeanOverFlips(Ramp(), axes)
-
-
-def test_channels_are_not_flipped() -> None:
+def test_all_modalities_are_flipped_and_other_axes_are_refused() -> None:
+    a, b = image(4, 6), image(4, 6) + 1
+    found = MeanOverFlips(Ramp(), [-1])({"a": a, "b": b}, (4, 6))["prediction"]
+    torch.testing.assert_close(found, MeanOverFlips(Ramp(), [-1])((a + b) / 2, (4, 6))["prediction"])
+    for axes in ([0], [-4], [-1, -1], [2, 3]):
+        with pytest.raises(ValueError, match="axes must be"):
+            MeanOverFlips(Ramp(), axes)
     with pytest.raises(ValueError, match="an image of 2 axes has no axis -3"):
-        MeanOverFlips(Ramp(), [-3])(image(4, 6), (4, 6))
+        MeanOverFlips(Ramp(), [-3])(a, (4, 6))

@@ -88,23 +88,16 @@ def test_intensities_are_drawn_for_each_modality(root: Path) -> None:
     assert abs(ratios[0].mean() - ratios[1].mean()) > 1e-3
 
 
+@pytest.mark.filterwarnings("ignore:Num foregrounds 0")
 def test_small_volumes_are_padded_with_background(root: Path) -> None:
     change_masks(root, "aaa", lambda mask: np.place(mask, mask == 0, 9))
     sample = crops(root, size=(24, 24, 16), ignore_label=9)[0, 0]
     assert sample["image"]["ct"].shape == (3, 1, 24, 24, 16)
     assert (sample["mask"]["ct"][0] == 0).sum() == 24 * 24 * 16 - 20 * 18 * 10
-
-
-def test_without_masks_none_is_opened(root: Path) -> None:
+    change_masks(root, "aaa", lambda mask: mask.fill(0))  # cropped anywhere
+    assert crops(root)[0, 0]["mask"]["ct"].sum() == 0
     for path in (root / "masks").iterdir():
         path.write_text("never read")
-    made = crops(root, ())
-    sample = made[0, 0]
-    assert {*sample} == {"image", "index", "id"} and {*sample["image"]} == {"ct", "mri"}
+    made = crops(root, ())  # without masks none is opened
+    assert {*made[0, 0]} == {"image", "index", "id"} and {*made[0, 0]["image"]} == {"ct", "mri"}
     assert "mask" not in batch_of(made)
-
-
-@pytest.mark.filterwarnings("ignore:Num foregrounds 0")
-def test_a_case_without_foreground_is_cropped_anywhere(root: Path) -> None:
-    change_masks(root, "aaa", lambda mask: mask.fill(0))
-    assert crops(root)[0, 0]["mask"]["ct"].sum() == 0

@@ -58,10 +58,7 @@ def mirrored() -> np.ndarray:
         (about_center(shift=0.5), "up to 0.5 voxels away"),
         (about_center(degrees=3), "other directions"),
         (about_center(degrees=0.5), "up to 2.2"),
-        (
-            about_center(sides=(0.25, 0.26, 2.0)),
-            "voxels of 0.25 x 0.26 x 2 mm, but those of its volume have 0.25 x 0.25",
-        ),
+        (about_center(sides=(0.25, 0.26, 2.0)), "voxels of 0.25 x 0.26 x 2 mm, but those of its volume have 0.25 x 0."),
         (about_center(sides=(0.251, 0.25, 2.0)), "up to 1.02 voxels away"),
     ],
 )

@@ -28,12 +28,6 @@ def place(volume: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     return (np.array(center_of_mass(volume)) - (np.array(volume.shape) - 1) / 2) * spacing
 
 
-def test_without_amounts_the_volume_itself_is_returned() -> None:
-    volume = np.random.default_rng(0).normal(size=(4, 5, 6))
-    assert misalignment().move(volume, EVEN, "a") is volume
-    assert misalignment().move(volume, EVEN, "a", nearest=True) is volume
-
-
 @pytest.mark.parametrize("spacing", [(4.0, 1.0, 1.5), (1.0, 2.0, 6.0)])
 def test_a_shift_has_its_length_in_mm(spacing: tuple[float, float, float]) -> None:
     shape = [round(80 / step) for step in spacing]
@@ -41,22 +35,21 @@ def test_a_shift_has_its_length_in_mm(spacing: tuple[float, float, float]) -> No
     assert np.linalg.norm(place(moved, spacing)) == pytest.approx(9.0, abs=0.1)
 
 
-def test_directions_depend_on_case_and_seed() -> None:
-    still = blob((31, 31, 31), EVEN, (0, 0, 0), 2.0)
-    few = {
-        tuple(place(misalignment(6.0, seed=seed).move(still, EVEN, case), EVEN).round(1))
-        for seed in (0, 1)
-        for case in "ab"
-    }
+def test_directions_depend_on_case_and_seed_and_not_on_the_amount() -> None:
+    still = blob((41, 41, 41), EVEN, (0, 0, 0), 2.0)
+    pairs = [(seed, case) for seed in (0, 1) for case in "ab"]
+    few = {tuple(place(misalignment(6.0, seed=seed).move(still, EVEN, case), EVEN).round(1)) for seed, case in pairs}
     many = np.array([place(misalignment(6.0).move(still, EVEN, str(k)), EVEN) for k in range(40)])
     assert len(few) == 4
     assert (many.min(axis=0) < -3).all() and (many.max(axis=0) > 3).all()
-
-
-def test_a_larger_amount_moves_further_in_the_same_direction() -> None:
-    still = blob((41, 41, 41), EVEN, (0, 0, 0), 2.0)
     near, far = (place(misalignment(amount).move(still, EVEN, "a"), EVEN) for amount in (3.0, 9.0))
     np.testing.assert_allclose(far, 3 * near, atol=0.05)
+    volume = np.random.default_rng(0).uniform(-900, 100, (5, 6, 7))
+    for nearest in (False, True):
+        assert misalignment().move(volume, EVEN, "a", nearest=nearest) is volume  # without amounts
+    apart = misalignment(1000.0)  # voxels from outside are the lowest value or background
+    assert (apart.move(volume, EVEN, "a") == volume.min()).all()
+    assert (apart.move(np.full((5, 6, 7), 3), EVEN, "a", nearest=True) == 0).all()
 
 
 @pytest.mark.parametrize(("spacing", "plane"), [((3, 1, 1), (1, 2)), ((1, 3, 1), (0, 2)), ((1, 1, 1), (1, 2))])
@@ -87,10 +80,3 @@ def test_image_and_mask_move_together(shift: float, rotation: float) -> None:
     assert (moved.dtype, mask.dtype, mask.max()) == (np.float32, np.int16, 1)
     assert 2 * (inside & (mask > 0)).sum() / (inside.sum() + mask.sum()) > 0.93
     assert np.linalg.norm(place(moved, spacing) - place(image, spacing)) > 3
-
-
-def test_voxels_from_outside_are_the_lowest_value_or_background() -> None:
-    apart = misalignment(1000.0)
-    volume = np.random.default_rng(0).uniform(-900, 100, (5, 6, 7))
-    assert (apart.move(volume, EVEN, "a") == volume.min()).all()
-    assert (apart.move(np.full((5, 6, 7), 3), EVEN, "a", nearest=True) == 0).all()

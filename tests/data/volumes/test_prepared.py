@@ -51,9 +51,6 @@ def test_the_layout_comes_from_headers(root: Path, spacing: tuple | None) -> Non
         shapes, dtype = made.layout(kind)
         arrays = [made.read(kind, index) for index in range(2)]
         assert [array.shape for array in arrays] == shapes and {array.dtype for array in arrays} == {dtype}
-
-
-def test_a_spacing_that_fills_the_memory_is_refused(root: Path) -> None:
     with pytest.raises(ValueError, match=r"aaa_ct\.nii\.gz: .* become \(40000, 36000, 40000\) at data\.spacing="):
         prepared(root, spacing=(0.001, 0.001, 0.001)).layout(CT)
 
