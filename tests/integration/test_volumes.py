@@ -158,11 +158,17 @@ def test_slices_are_trained_resumed_evaluated_and_predicted(
         (["augmentation=flips"], "augmentation=volumes"),
         (["data.size=[15,15,8]"], "multiples of 2"),
         (["data.classes=3"], "classes=4"),
+        (["supervision=unimatch", "supervision.confidence=1"], "supervision.confidence must be"),
     ],
 )
 def test_invalid_values_are_refused(change: list[str], message: str, line: list[str], run: Run, tmp_path: Path) -> None:
     assert message in run("train", *line, "supervision=cmc", *change, "hydra.run.dir=run").error("train")
     assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+
+
+def test_copy_paste_works_with_one_labeled_case(line: list[str], run: Run) -> None:
+    result = run("train", *line, "supervision=copy_paste", "data.labeled_fraction=0.5", "evaluate=[]")
+    assert result.status == 0 and result.errors == [], result
 
 
 @pytest.fixture(scope="module")
