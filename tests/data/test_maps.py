@@ -6,15 +6,8 @@ from fovea.data.maps import parameters, store_path
 
 
 def test_parameters_are_those_that_maps_depend_on() -> None:
-    labels = {
-        "_target_": "T",
-        "name": "gaze",
-        "folder": "f",
-        "path": "p",
-        "thresholds": [0.5],
-        "sigma": 70.0,
-        "dose": 0.5,
-    }
+    labels = {"_target_": "T", "name": "gaze", "folder": "f", "path": "p", "thresholds": [0.5]}
+    labels |= {"sigma": 70.0, "dose": 0.5}
     refine = {"_target_": "T", "name": "lattice", "folder": "f", "tolerance": 0.001}
     values = parameters(labels, refine)
     assert values == {

@@ -82,15 +82,8 @@ def test_a_checkpoint_without_ids(run: Run, of_fold: Path, tmp_path: Path) -> No
 def test_a_chosen_group_is_that_of_the_checkpoint_data(
     run: Run, checkpoint: str, dataset: Path, store: Path, tmp_path: Path
 ) -> None:
-    result = run(
-        "evaluate",
-        checkpoint,
-        "refine=lattice",
-        "refine.compat=3",
-        "labels=gaze",
-        "labels.dose=0.5",
-        "hydra.run.dir=run",
-    )
+    line = [checkpoint, "refine=lattice", "refine.compat=3", "labels=gaze", "labels.dose=0.5", "hydra.run.dir=run"]
+    result = run("evaluate", *line)
     assert result.status == 0, result
     maps = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]["maps"]
     assert (maps["refine"]["name"], maps["refine"]["compat"]) == ("lattice", 3)

@@ -55,15 +55,8 @@ def published(level: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathF
 def test_is_evaluated_and_predicted_as_published(
     run: Run, published: Path, level: dict[str, torch.Tensor], dataset: Path, tmp_path: Path
 ) -> None:
-    options = [
-        f"checkpoint={published}",
-        *folder(dataset),
-        "split=test",
-        "data.num_workers=0",
-        "sheet_rows=0",
-        "out=out",
-    ]
-    result = run("evaluate", *options)
+    options = [f"checkpoint={published}", *folder(dataset), "split=test", "data.num_workers=0", "sheet_rows=0"]
+    result = run("evaluate", *options, "out=out")
     assert result.status == 0 and result.errors == []
     scores = summary(tmp_path / "out")
     assert scores["levels"].keys() == {"level_1", "level_2"} and scores["n"] == 2

@@ -26,12 +26,8 @@ def naive_border(mask: np.ndarray) -> list[tuple[int, int]]:
     padded = np.pad(mask, 1)
     sides = ((0, 1), (2, 1), (1, 0), (1, 2))
     height, width = mask.shape
-    return [
-        (r, c)
-        for r in range(height)
-        for c in range(width)
-        if mask[r, c] and not all(padded[r + dr, c + dc] for dr, dc in sides)
-    ]
+    places = [(r, c) for r in range(height) for c in range(width) if mask[r, c]]
+    return [(r, c) for r, c in places if not all(padded[r + dr, c + dc] for dr, dc in sides)]
 
 
 def naive(prediction: np.ndarray, truth: np.ndarray, spacing: tuple[float, float], tolerance: float) -> list[float]:

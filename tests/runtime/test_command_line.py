@@ -11,11 +11,9 @@ from fovea.runtime.command_line import for_hydra, how_to_write, require_groups, 
 
 def read(word: str) -> Any:
     override = OverridesParser.create().parse_override(for_hydra(word))
-    return (
-        [getattr(value, "text", value) for value in override.sweep_iterator()]
-        if override.is_sweep_override()
-        else override.value()
-    )
+    if override.is_sweep_override():
+        return [getattr(value, "text", value) for value in override.sweep_iterator()]
+    return override.value()
 
 
 @pytest.mark.parametrize(

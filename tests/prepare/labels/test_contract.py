@@ -147,10 +147,8 @@ def test_points_are_gaussians(tmp_path: Path) -> None:
     path = text("IMAGE,x,y,class\na,15,10,1\na,45,30,1\na,33,20,0\n")(tmp_path)
     label = built("points", path, sigma=20.0, canvas=100)
     y, x = (np.mgrid[:40, :60] + 0.5) / np.array(SIZE)[:, None, None]
-    near = [
-        np.exp(-((x - a / 60) ** 2 + (y - b / 40) ** 2) * 100**2 / (2 * 20**2))
-        for a, b in ((15, 10), (45, 30), (33, 20))
-    ]
+    places = ((15, 10), (45, 30), (33, 20))
+    near = [np.exp(-((x - a / 60) ** 2 + (y - b / 40) ** 2) * 100**2 / (2 * 20**2)) for a, b in places]
     expected = np.maximum(near[0], near[1]) * (1 - near[2])
     drawn = label.draw(label.read(["a"]).of("a"), SIZE)
     np.testing.assert_allclose(drawn, expected, atol=1e-5)
