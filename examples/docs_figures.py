@@ -24,11 +24,12 @@ from fovea.pictures.panels import map_panel
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "logs" / "docs_figures"
 PICTURES = ROOT / "docs" / "images"
-IMAGES = FOLDER / "images"
+GALLERY = FOLDER / "gallery"
+IMAGES = GALLERY / "images"
 DATA = [f"data.root={IMAGES}", "data.dataset.images=80"]
 OBSERVERS = {"gaze": "eyelink", "boxes": "box"}  # who simulates each kind of label
 QUICK = ["trainer.max_steps=120", "trainer.val_check_interval=40", "evaluate=[val,test]", "sheet_rows=0"]
-PATHS = {"gaze": IMAGES / "fixations.csv", "boxes": FOLDER / "boxes.csv"}
+PATHS = {"gaze": IMAGES / "fixations.csv", "boxes": GALLERY / "boxes.csv"}
 # What the commands of each tutorial write; pages are drawn at this height.
 TUTORIALS: dict[str, tuple[Sequence[str], int]] = {
     "gaze_to_model": (["logs/gaze/evaluate/test/contact_sheet.png"], 0),
@@ -50,32 +51,32 @@ def main(parts: Sequence[str]) -> None:
 
 def gallery() -> None:
     """Make the pictures of docs/gallery.md."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
+    shutil.rmtree(GALLERY, ignore_errors=True)
+    GALLERY.mkdir(parents=True)
     sweep = ["experiment=laptop_synthetic", "sweep=labels_budget", "data.fraction=0.15,0.4,1.0", *DATA, *QUICK]
-    store = f"store={FOLDER / 'stores'}/${{labels.name}}"
+    store = f"store={GALLERY / 'stores'}/${{labels.name}}"
     for kind, observer in OBSERVERS.items():
         run("simulate", "data=synthetic", *DATA, f"observer={observer}", f"out={PATHS[kind]}")
         run("prepare", "data=synthetic", *DATA, f"labels={kind}", f"labels.path={PATHS[kind]}", store, "workers=2")
     cheap = [f"labels={','.join(OBSERVERS)}", "supervision=pseudo", store]
-    run("train", *sweep, *cheap, f"hydra.sweep.dir={FOLDER / 'train' / 'cheap'}")
-    run("train", *sweep, "labels=gaze", "supervision=full", f"hydra.sweep.dir={FOLDER / 'train' / 'masks'}")
-    best = FOLDER / "train" / "cheap" / "2" / "checkpoints" / "best.ckpt"
-    run("evaluate", f"checkpoint={best}", "split=test", "sheet_rows=3", f"out={FOLDER / 'test'}")
-    run("predict", f"checkpoint={best}", f"input={IMAGES / 'images'}", f"out={FOLDER / 'predicted'}")
-    run("report", f"runs={FOLDER / 'train'}", "split=test", "resamples=2000", f"out={FOLDER / 'report'}")
+    run("train", *sweep, *cheap, f"hydra.sweep.dir={GALLERY / 'train' / 'cheap'}")
+    run("train", *sweep, "labels=gaze", "supervision=full", f"hydra.sweep.dir={GALLERY / 'train' / 'masks'}")
+    best = GALLERY / "train" / "cheap" / "2" / "checkpoints" / "best.ckpt"
+    run("evaluate", f"checkpoint={best}", "split=test", "sheet_rows=3", f"out={GALLERY / 'test'}")
+    run("predict", f"checkpoint={best}", f"input={IMAGES / 'images'}", f"out={GALLERY / 'predicted'}")
+    run("report", f"runs={GALLERY / 'train'}", "split=test", "resamples=2000", f"out={GALLERY / 'report'}")
     names = sorted(path.stem for path in (IMAGES / "images").iterdir())[:3]
     rows = []
     for name in names:
         panels = {"image": np.array(Image.open(next((IMAGES / "images").glob(f"{name}.*"))).convert("RGB"))}
         for kind in OBSERVERS:
-            panels[kind] = map_panel(np.array(Image.open(FOLDER / "stores" / kind / "maps" / f"{name}.png")) / 65535)
+            panels[kind] = map_panel(np.array(Image.open(GALLERY / "stores" / kind / "maps" / f"{name}.png")) / 65535)
         rows.append(SheetRow(name, panels))
     save("gallery/prepare", Image.fromarray(contact_sheet(rows)))
-    save("gallery/evaluate", Image.open(FOLDER / "test" / "contact_sheet.png"))
-    save("gallery/predict", beside([FOLDER / "predicted" / "overlays" / f"{name}.png" for name in names]))
+    save("gallery/evaluate", Image.open(GALLERY / "test" / "contact_sheet.png"))
+    save("gallery/predict", beside([GALLERY / "predicted" / "overlays" / f"{name}.png" for name in names]))
     for chart in ("budget", "val_dice"):
-        shutil.copy(FOLDER / "report" / "charts" / f"{chart}.svg", PICTURES / "gallery")
+        shutil.copy(GALLERY / "report" / "charts" / f"{chart}.svg", PICTURES / "gallery")
 
 
 def tutorial(name: str) -> None:
