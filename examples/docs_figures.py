@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import page_pictures
 from demo import run
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fovea.pictures.contact_sheet import SheetRow, contact_sheet
 from fovea.pictures.panels import map_panel
@@ -102,7 +102,7 @@ def draw(name: str) -> None:
     save(f"tutorials/{name}", below(shots))
     if name == "two_modalities":
         overlays = sorted(Path("logs/pairs_predicted/overlays").glob("testing_*.png"))[:4]
-        save("gallery/volumes", beside(overlays, tile=200))
+        save("gallery/volumes", beside(overlays, zoom=2))
     os.chdir(ROOT)
 
 
@@ -117,10 +117,11 @@ def command_lines(page: Path) -> list[list[str]]:
     return [shlex.split(line) for line in lines if line.startswith(("    fovea-", "    python "))]
 
 
-def beside(paths: Sequence[Path], tile: int | None = None) -> Image.Image:
-    """Return pictures side by side; see `contact_sheet`."""
-    panels = {path.stem: np.array(Image.open(path).convert("RGB")) for path in paths}
-    return Image.fromarray(contact_sheet([SheetRow("", panels)], tile))
+def beside(paths: Sequence[Path], zoom: int = 1) -> Image.Image:
+    """Return pictures side by side, each so many times as large."""
+    pictures = [ImageOps.scale(Image.open(path).convert("RGB"), zoom) for path in paths]
+    panels = {path.stem: np.array(each) for path, each in zip(paths, pictures, strict=True)}
+    return Image.fromarray(contact_sheet([SheetRow("", panels)], tile=None))
 
 
 def below(pictures: Sequence[Image.Image]) -> Image.Image:
