@@ -25,6 +25,8 @@ def command_lines(page: Path) -> list[str]:
     """Return the complete command lines of a page or of the text of `--help`, with continued lines joined."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     text = text.replace("\n#", "\n") if page.suffix == ".yaml" else text
+    for name, value in reversed(re.findall(r'^([A-Z]+)="([^"]*)"', text, re.MULTILINE)):  # variables of the shell
+        text = text.replace(f"${name}", value)
     lines = [match[1] for line in text.splitlines() if (match := LINE.match(line))]
     return [line for line in lines if "…" not in line and "<" not in line]
 
