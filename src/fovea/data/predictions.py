@@ -19,8 +19,8 @@ from fovea.runtime.files import sha256
 FOLDERS = ("masks", "overlays", "probabilities", "segmentations")
 """Folders of the output folder."""
 
-NOT_IN_FOLDERS = r"[^\w.-]+"
-"""Characters of class names that folders do not have."""
+NOT_IN_PATHS = r"[^\w.-]+"
+"""Characters of names of classes and series that are `_` in paths."""
 
 OPTIONS = ("axis", "dicom_seg", "probabilities", "range", "series")
 """Keys of the command that `PredictRequest` has under the same names."""
@@ -87,7 +87,7 @@ def outputs(
         files["segmentation"] = f"segmentations/{name}.dcm"
     if request.probabilities:
         for label, each in enumerate(names, start=1):
-            folder = f"{label}_{re.sub(NOT_IN_FOLDERS, '_', each)}/" if len(names) > 1 else ""
+            folder = f"{label}_{re.sub(NOT_IN_PATHS, '_', each)}/" if len(names) > 1 else ""
             files[str(label)] = f"probabilities/{folder}{name}{suffix}"
     return files
 

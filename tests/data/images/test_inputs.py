@@ -109,6 +109,20 @@ def test_invalid_series_get_one_line_each(
     assert [row["mask"] for row in rows(tmp_path / "out")] == ["masks/good.nii.gz"]
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_each_series_has_its_own_name_below_the_output(tmp_path: Path, voxels: np.ndarray) -> None:
+    write_series(tmp_path / "in", voxels)
+    write_series(tmp_path / "in" / "in", voxels)  # the folder of the input has this name too
+    write_series(tmp_path / "in" / "two", voxels, SeriesInstanceUID="../../../../1.2")
+    for number in (0, 1):
+        position = [0, 0, 3 * number]
+        write_slice(tmp_path / "in" / "two" / f"x{number}.dcm", voxels[number], ImagePositionPatient=position)
+    assert run(tmp_path / "in", tmp_path / "a" / "b" / "out", SLICES) == {}
+    names = ["in.nii.gz", f"in/{SERIES}.nii.gz", "two/.._.._.._.._1.2.nii.gz", f"two/{SERIES}.nii.gz"]
+    assert [row["mask"] for row in rows(tmp_path / "a" / "b" / "out")] == [f"masks/{name}" for name in names]
+    assert sorted(path.name for path in (tmp_path / "a").rglob("*.nii.gz")) == sorted(Path(name).name for name in names)
+
+
 def test_what_is_dicom_is_told_by_the_file(
     tmp_path: Path, voxels: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:

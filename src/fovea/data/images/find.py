@@ -76,6 +76,7 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
         name = folder.resolve().name if folder == source else below(source, folder)
         if folders[folder] > 1 or name.casefold() in taken:
             name = f"{name}/{slices[0].series}"
+        taken.add(name.casefold())
         inputs[name] = Series(folder, slices, decode if own >= DICOM else slice_reader)
     return inputs
 

@@ -1,5 +1,6 @@
 """Series of DICOM slices: which files form one, and where its voxels lie."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +13,7 @@ from pydicom.misc import is_dicom
 from pydicom.uid import SegmentationStorage
 
 from fovea.data.images.dicom import pixel_spacing, read_header
+from fovea.data.predictions import NOT_IN_PATHS
 
 DICOM = frozenset({".dcm"})
 """Suffixes of files that are DICOM whatever they begin with."""
@@ -24,6 +26,7 @@ class Slice(NamedTuple):
 
     path: Path
     series: str
+    """Its UID, as it may stand in a path."""
     shape: tuple[int, int]
     position: np.ndarray
     along_row: np.ndarray
@@ -77,7 +80,8 @@ def _placed(path: Path, header: Dataset) -> Slice | None:
     try:
         position = np.array([float(value) for value in header.ImagePositionPatient])
         cosines = np.array([float(value) for value in header.ImageOrientationPatient]).reshape(2, 3)
-        series, shape = str(header.SeriesInstanceUID), (int(header.Rows), int(header.Columns))
+        series = re.sub(NOT_IN_PATHS, "_", str(header.SeriesInstanceUID))
+        shape = int(header.Rows), int(header.Columns)
         frames = int(header.get("NumberOfFrames") or 1)
     except Exception:  # the tags are optional, and pydicom raises various errors on invalid values
         return None
