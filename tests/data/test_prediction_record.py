@@ -2,6 +2,7 @@
 
 import csv
 import io
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +59,13 @@ def test_only_what_changed_is_made_again(tmp_path: Path) -> None:
     (out / "masks" / "b.png").unlink()
     assert predict(out, "a", "b", "c") == ["b", "c"]
     assert predict(out, "a", settings="another model") == ["a"]
+    (out / "predictions.csv").unlink()
+    assert predict(out, "b") == ["b"] and len(table(out / "predictions.csv")) == 1
+    assert predict(out, "a", "c") == ["a", "c"]
     assert [(row["file"], row["sha256"] != "") for row in table(out / "files.csv")] == [
         (name, True) for name in (*(f"masks/{name}.png" for name in ("a", "b", "c", ODD)), "predictions.csv")
     ]
-    assert len(table(out / "predictions.csv")) == 4
+    assert len(table(out / "predictions.csv")) == 3
 
 
 def test_foreign_and_changed_files_are_kept(tmp_path: Path) -> None:
@@ -85,12 +89,13 @@ def test_foreign_and_changed_files_are_kept(tmp_path: Path) -> None:
         assert path.read_text() == content
 
 
-@pytest.mark.parametrize("cut", ["", "masks/c.png,in", f'"masks/{ODD[:5]}'])
+@pytest.mark.parametrize("cut", ["", "masks/c.png,in", f'"masks/{ODD[:5]}', "masks/\udcc3"])
 def test_a_killed_run_keeps_what_it_made_and_may_replace_the_rest(tmp_path: Path, cut: str) -> None:
     out = tmp_path / "out"
     assert predict(out, "a", ODD, "c", content="half", kill="c") == ["a", ODD, "c"]
     for name in ("files.csv", "predictions.csv"):
-        with (out / name).open("a", encoding="utf-8") as file:
+        with (out / name).open("a", encoding="utf-8", errors="surrogateescape") as file:
             file.write(cut.replace('"', '""').replace('""', '"', 1))
-    assert predict(out, "a", ODD, "c") == ["c"]
+    (out / "masks" / f".{socket.gethostname()}-99999999-0a1b.tmp").touch()
+    assert predict(out, "a", ODD, "c") == ["c"] and not [*out.rglob("*.tmp")]
     assert [row["mask"] for row in table(out / "predictions.csv")] == [f"masks/{name}.png" for name in ("a", "c", ODD)]

@@ -17,7 +17,7 @@ from fovea.data.predictions import FOLDERS, files_below
 from fovea.metrics.structures import structures
 from fovea.pictures.overlay import color_of
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import make_folder, sha256, unwritable, write_csv, write_text
+from fovea.runtime.files import make_folder, remove_abandoned, sha256, unwritable, write_csv, write_text
 
 RECORD, TABLE, LABELS = "files.csv", "predictions.csv", "labels.txt"
 _FILE = ("file", "input", "sha256", "made_from")
@@ -62,7 +62,7 @@ class Recorded:
         self._started = 0.0
 
     def is_done(self, name: str) -> bool:
-        """Return whether a prediction stands with all its files, unchanged, of the same input, model and settings."""
+        """Return whether all files and figures of a prediction stand, of the same input, model and settings."""
         planned = self.planned[name]
         self.start()
         try:
@@ -71,7 +71,8 @@ class Recorded:
             return False
         made_from = hashlib.sha256(f"{self.settings}{hashes}".encode()).hexdigest()
         self._made_from[name] = made_from
-        if all(self._stands(file, made_from) for file in planned.outputs):
+        has_figures = all((planned.outputs[0], each) in self.figures.rows for each in self.names)
+        if has_figures and all(self._stands(file, made_from) for file in planned.outputs):
             self._stood += 1
             return True
         for file in planned.outputs:  # first: a run that is killed may replace its own files
@@ -133,8 +134,11 @@ class Recorded:
         return digest != "" and file.exists() and sha256(file) != digest
 
     def start_files(self) -> None:
-        """Write the tables as they are, and for several classes their names and colors as ITK-SNAP reads them."""
+        """Clean up after killed runs, and write the tables as they are and what ITK-SNAP reads of several classes."""
         make_folder(self.out)
+        files = (TABLE, *(file for planned in self.planned.values() for file in planned.outputs))
+        for folder in {(self.out / file).parent for file in files}:
+            remove_abandoned(folder)
         for name in (TABLE, LABELS):
             self.files.rows[name,] = [name, "", "", ""]
         self.files.write()
@@ -198,7 +202,7 @@ class _Table:
         if not path.exists():
             return
         try:
-            text = path.read_bytes().decode()
+            text = path.read_bytes().decode(errors="replace")  # a killed run may end within a character
             first, *rows = csv.reader(io.StringIO(text, newline=""))
         except (OSError, ValueError, csv.Error):
             text, first, rows = "", [], []
