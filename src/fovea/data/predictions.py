@@ -22,6 +22,9 @@ FOLDERS = ("masks", "overlays", "probabilities", "segmentations")
 NOT_IN_PATHS = r"[^\w.-]+"
 """Characters of names of classes and series that are `_` in paths."""
 
+Axis = Literal["sagittal", "coronal", "axial"]
+"""The direction of slices, in the order of the axes of RAS that they are across."""
+
 OPTIONS = ("axis", "dicom_seg", "probabilities", "range", "series")
 """Keys of the command that `PredictRequest` has under the same names."""
 
@@ -54,7 +57,7 @@ class PredictRequest:
     probabilities: Literal[True, False] = False
     dicom_seg: Literal[True, False] = False
     range: Window | None = None
-    axis: Literal["sagittal", "coronal", "axial"] | None = None
+    axis: Axis | None = None
     series: Literal[True, False] = True
 
     def __post_init__(self) -> None:

@@ -13,9 +13,9 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from fovea.data.images import inputs
 from fovea.data.images.predict import predict
 from fovea.data.predictions import PredictRequest
+from fovea.data.volumes import nifti
 
 DATA = {"dataset": {"_target_": "fovea.data.images.folder.Folder"}, "channels": 3, "classes": 1}
 SLICES = {**DATA, "dataset": {"_target_": "fovea.data.images.nci_isbi.NciIsbi"}, "channels": 1}
@@ -178,7 +178,7 @@ def test_a_volume_is_read_slice_by_slice_in_radiological_view(tmp_path: Path, ax
 
 def test_a_volume_of_equal_sides_or_of_more_bits_needs_a_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    inputs._say.cache_clear()
+    nifti._said.clear()
     (tmp_path / "in").mkdir()
     values = np.arange(60).reshape(3, 4, 5)
     nib.save(nib.Nifti1Image(values.astype(np.uint8), np.eye(4)), tmp_path / "in" / "cube.nii")

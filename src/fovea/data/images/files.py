@@ -179,7 +179,11 @@ def write_image(path: Path, pixels: np.ndarray, palette: Sequence[tuple[int, int
 def pages_of(path: Path) -> int:
     """Return the number of images in a file, which may be above 1 for TIFF; raises like `read_image`."""
     with opened(path, 0) as image:
-        return getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        return _pages(image)
+
+
+def _pages(image: Image.Image) -> int:
+    return getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
 
 
 @contextmanager
@@ -188,8 +192,7 @@ def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
     try:
         # given a path, Pillow maps the file into memory and mixes up the pixels of a turned gray TIFF
         with path.open("rb") as file, Image.open(file) as image:
-            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-            if pages == 1 or page is not None:
+            if page is not None or _pages(image) == 1:
                 if page:
                     image.seek(page)
                 yield image

@@ -52,23 +52,23 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
     if not names and not stacks:
         raise ValueError(f"input: {source} has no image ({wanted}, other DICOM) among its {len(found)} files")
     report_left_aside(source, sorted({*found} - images - volumes - headers.keys()), wanted)
-    if data.get("exif", "ignore") == "ignore":
+    window, channels, exif = data.get("range"), data["channels"], data.get("exif", "ignore")
+    if exif == "ignore":
         warn_orientations(source, tuple(sorted(images)))
-    window, channels = data.get("range"), data["channels"]
     if window is not None:
         log.info("range: %g and %g of more than 8 bits become 0 and 255", *window)
-    decode, slice_reader = decoder(data), _gray(channels, window, dataset.stretched)
+    decode, read = decoder(data), partial(read_image, channels=channels, window=window, exif=exif)
+    read_dicom = decode if own >= DICOM else _gray(channels, window, dataset.stretched)
     inputs: dict[str, Input] = {}
     for name, path in names.items():
         if path in headers:
-            inputs[name] = Picture(path, decode if own >= DICOM else slice_reader, is_dicom=True)
+            inputs[name] = Picture(path, read_dicom, is_dicom=True)
         elif path in volumes:
             inputs[name] = Volume(path, request.axis, window, dataset.stretched, channels)
         elif path.suffix.lower() in own:
             inputs[name] = Picture(path, decode)
         else:
-            exif = data.get("exif", "ignore")
-            inputs[name] = _image(path, partial(read_image, channels=channels, window=window, exif=exif))
+            inputs[name] = _image(path, read)
     taken = {name.casefold() for name in inputs}
     folders = Counter(slices[0].path.parent for slices in stacks)
     for slices in stacks:
@@ -77,7 +77,7 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
         if folders[folder] > 1 or name.casefold() in taken:
             name = f"{name}/{slices[0].series}"
         taken.add(name.casefold())
-        inputs[name] = Series(folder, slices, decode if own >= DICOM else slice_reader)
+        inputs[name] = Series(folder, slices, read_dicom)
     return inputs
 
 

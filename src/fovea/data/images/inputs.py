@@ -1,12 +1,11 @@
 """What a model of images predicts at once: an image, or slices that lie on one another."""
 
 import io
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol, get_args
 
 import nibabel as nib
 import numpy as np
@@ -15,16 +14,13 @@ from PIL import Image
 from fovea.data.images.dicom import ends, pixel_spacing, read_header, scaled
 from fovea.data.images.files import Window, pages_of, write_image
 from fovea.data.images.series import Grid, Slice, grid_of
+from fovea.data.predictions import Axis
 from fovea.data.volumes import nifti
 from fovea.data.volumes.grid import longest_axis
 from fovea.runtime.files import write_bytes
 
-Axis = Literal["sagittal", "coronal", "axial"]
-"""The direction of slices, in the order of the axes of RAS that they are across."""
 Colors = Sequence[tuple[int, int, int]]
-
-log = logging.getLogger(__name__)
-_AXES: dict[Axis, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
+_AXES: tuple[Axis, ...] = get_args(Axis)
 
 
 class Input(Protocol):
@@ -48,7 +44,7 @@ class Input(Protocol):
         """Return the sides of a pixel in mm, [H, W] or [D, H, W]; None if they are unknown."""
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
-        """Write labels (uint8) or probabilities (float32) of all slices, [H, W] or [D, H, W]."""
+        """Write labels (uint8) or probabilities (float32, no colors) of all slices, [H, W] or [D, H, W]."""
 
 
 @dataclass
@@ -76,7 +72,7 @@ class Picture:
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
         """See `Input`."""
-        write_image(path, _integers(values), colors if values.dtype == np.uint8 else ())
+        write_image(path, _integers(values), colors)
 
 
 @dataclass
@@ -113,7 +109,7 @@ class Pages:
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
         """See `Input`."""
         pages, content = [Image.fromarray(page) for page in _integers(values)], io.BytesIO()
-        for page in pages if colors and values.dtype == np.uint8 else ():
+        for page in pages if colors else ():
             page.putpalette([part for color in colors for part in color])
         pages[0].save(content, "TIFF", save_all=True, append_images=pages[1:], compression="tiff_adobe_deflate")
         write_bytes(path, content.getvalue())
@@ -184,14 +180,14 @@ class Volume:
     @cached_property
     def order(self) -> tuple[int, int, int]:
         """The axes of RAS across the slices, along their columns and along their rows."""
-        across = longest_axis(nifti.read_header(self.path)) if self.axis is None else _AXES[self.axis]
+        across = _AXES.index(self.axis) if self.axis else longest_axis(nifti.read_header(self.path))
         if across is None:
             raise ValueError(
                 f"{self.path}: no sides of voxels are longer than the others; set axis to axial, coronal or sagittal, "
                 "the direction of the slices that the model was trained on"
             )
         if self.axis is None:
-            _say(f"slices of NIfTI, across the longest sides of voxels: {[*_AXES][across]}; set axis to choose")
+            nifti.log_once(f"slices of NIfTI, across the longest sides of voxels: {_AXES[across]}; set axis to choose")
         row, column = (other for other in range(3) if other != across)
         return across, column, row
 
@@ -212,12 +208,6 @@ class Volume:
         """See `Input`."""
         back = np.argsort(self.order)
         nifti.write_voxels(path, np.flip(values.transpose(back), self.order[1:]), self.path)
-
-
-@cache
-def _say(text: str) -> None:
-    """Log a line once for each process."""
-    log.info("%s", text)
 
 
 def _integers(values: np.ndarray) -> np.ndarray:

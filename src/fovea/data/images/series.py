@@ -45,24 +45,17 @@ class Grid(NamedTuple):
 
 
 def dicom_files(paths: Iterable[Path]) -> dict[Path, Dataset | None]:
-    """Return the DICOM images among files and their headers, None where it cannot be read; directories do not count."""
+    """Return the DICOM images among files and their headers, None where it cannot be read."""
     found: dict[Path, Dataset | None] = {}
     for path in paths:
-        try:
-            if path.suffix.lower() not in DICOM and not (path.is_file() and is_dicom(path)):
-                continue
-        except OSError:
-            continue
-        try:
-            header = read_header(path)
-        except ValueError:
-            if path.suffix.lower() in DICOM:  # others may be a DICOMDIR or a report
-                found[path] = None
-            continue
+        named, header = path.suffix.lower() in DICOM, None
+        with suppress(OSError, ValueError):  # without the suffix, it may be a DICOMDIR or a report
+            header = read_header(path) if named or is_dicom(path) else None
         with suppress(Exception):  # pydicom raises various errors on invalid values
-            if header.SOPClassUID == SegmentationStorage:
+            if header is not None and header.SOPClassUID == SegmentationStorage:
                 continue
-        found[path] = header
+        if named or header is not None:
+            found[path] = header
     return found
 
 

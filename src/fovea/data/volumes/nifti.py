@@ -158,9 +158,9 @@ def _header(image: Nifti1Image, raw: Nifti1Header, path: Path) -> Header:
         text = " x ".join(f"{side:.4g}" for side in sides)
         raise ValueError(f"{path}: voxels of {text} mm; fix the affine or the unit (xyzt_units) in the header")
     if not unit:
-        _say("volumes without a unit in their header (xyzt_units): their lengths are taken as mm")
+        log_once("volumes without a unit in their header (xyzt_units): their lengths are taken as mm")
     if not raw["qform_code"] and not raw["sform_code"]:
-        _say("volumes without an orientation in their header: x is taken to run to the left, y to the front, z up")
+        log_once("volumes without an orientation in their header: x is taken to run to the left, y to the front, z up")
     orientation = io_orientation(affine)
     first, second, third = np.argsort(orientation[:, 0])  # the axes of the file in the order of RAS
     shape = image.shape[first], image.shape[second], image.shape[third]
@@ -214,7 +214,7 @@ def _damage_reported(path: Path) -> Iterator[None]:
 _said: dict[str, object] = {}
 
 
-def _say(text: str) -> None:
+def log_once(text: str) -> None:
     """Log a line once for each process; headers are read by several threads."""
     mine = object()
     if _said.setdefault(text, mine) is mine:
