@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fovea.data.predictions import files_below, named, refuse_overlap
+from fovea.data.predictions import PredictRequest, files_below, named, refuse_overlap
 
 
 def touch(*paths: Path) -> None:
@@ -38,3 +38,8 @@ def test_out_in_the_input_is_refused(tmp_path: Path, source: str, out: str) -> N
     with pytest.raises(ValueError, match="would write into the input"):
         refuse_overlap(tmp_path / source, tmp_path / out)
     refuse_overlap(tmp_path / "data" / "images", tmp_path / "data")
+
+
+def test_a_range_from_high_to_low_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"low below high, .* got \[9, 9\]"):
+        PredictRequest(tmp_path, tmp_path, range=(9, 9))

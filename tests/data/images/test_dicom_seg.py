@@ -69,7 +69,6 @@ def test_what_cannot_be_segmented_gets_one_line(tmp_path: Path, voxels: np.ndarr
     assert [*failures] == ["bad"] and "StudyInstanceUID" in failures["bad"] and "leave out dicom_seg" in failures["bad"]
     assert [row["mask"] for row in rows(tmp_path / "out")] == ["masks/empty.png"]
     (tmp_path / "plain").mkdir()
-    np.save(tmp_path / "plain" / "a.npy", voxels)
     (tmp_path / "plain" / "a.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"dicom_seg: .*plain has no DICOM image; leave it out"):
         run(tmp_path / "plain", tmp_path / "none", dicom_seg=True)

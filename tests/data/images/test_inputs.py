@@ -1,6 +1,7 @@
 """DICOM series, TIFF of several pages and NIfTI slice by slice: masks lie on the pixels that they are of."""
 
 import csv
+import re
 from itertools import permutations, product
 from pathlib import Path
 from typing import Any
@@ -104,8 +105,7 @@ def test_invalid_series_get_one_line_each(
     write_slice(tmp_path / "in" / "bad" / "x.dcm", voxels[0], **{"ImagePositionPatient": [10, 20, 15], **tags})
     failures = run(tmp_path / "in", tmp_path / "out", range=[0, 4095])
     assert [*failures] == ["bad"] and failures["bad"].startswith(f"{tmp_path / 'in' / 'bad'}: ")
-    with pytest.raises(ValueError, match=message):
-        raise ValueError(failures["bad"])
+    assert re.search(message, failures["bad"])
     assert [row["mask"] for row in rows(tmp_path / "out")] == ["masks/good.nii.gz"]
 
 

@@ -115,6 +115,13 @@ def test_an_ending_is_the_longest_modality(tmp_path: Path) -> None:
     assert written(tmp_path / "out") == ["a_post_t1.nii.gz"]
 
 
+@pytest.mark.parametrize("option", [{"axis": "axial"}, {"dicom_seg": True}, {"range": [0, 9]}, {"series": False}])
+def test_keys_for_models_of_images_are_refused(tmp_path: Path, option: dict[str, Any]) -> None:
+    write(tmp_path / "in" / "a_ct.nii", VOXELS)
+    with pytest.raises(ValueError, match=rf"{next(iter(option))} is for models of images"):
+        predict(tmp_path / "in", tmp_path / "out", **option)
+
+
 def test_a_folder_without_volumes_or_with_one_twice_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "in" / "a_pet.nii", VOXELS)
     with pytest.raises(ValueError, match=r"no volume with a name like <case>_ct\.nii\.gz or <case>_t1"):

@@ -48,13 +48,11 @@ def predict_volumes(
     Returns:
         The number of volumes, and the reason by name for each one that failed.
     """
-    if given := [key for key in ("axis", "dicom_seg", "range") if getattr(request, key)]:
+    foreign = "axis", "dicom_seg", "range", "series"
+    if given := [key for key in foreign if getattr(request, key) != getattr(PredictRequest, key)]:
         raise ValueError(f"{given[0]} is for models of images, this one reads volumes; leave it out")
-    cases, slices, names = (
-        _find_cases(request.source, data["modalities"]),
-        bool(data.get("slices")),
-        request.names or class_names(data),
-    )
+    cases = _find_cases(request.source, data["modalities"])
+    slices, names = bool(data.get("slices")), request.names or class_names(data)
     volumes = {image_id(case, name): (case, name) for case, paths in cases.items() for name in paths}
     files = {image: outputs(image, ".nii.gz", names, request) for image in volumes}
     planned = {
