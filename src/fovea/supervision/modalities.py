@@ -31,9 +31,10 @@ def by_name(values: Image, names: Iterable[str]) -> Mapping[str, Tensor]:
 
 
 def next_modality(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensor of the next modality, by name, in place of that of each; the last gets that of the first."""
+    """Give each modality the tensor of the next one in sorted order; the last gets that of the first."""
     names = sorted(values)
-    return {name: values[names[names.index(name) - len(names) + 1]] for name in values}
+    following = dict(zip(names, [*names[1:], names[0]], strict=True))
+    return {name: values[following[name]] for name in values}
 
 
 def supervised_loss(loss: nn.Module, logits: Mapping[str, Tensor], mask: Image) -> Tensor:
