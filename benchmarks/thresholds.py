@@ -4,7 +4,7 @@
 
 Prints the threshold of each rule, one for all maps, and the mean Dice of the maps there. The rules: `otsu`, the median
 of Otsu's threshold of each map; `expected`, the highest expected Dice if the map were the probability of the structure;
-`edges`, the highest mean gradient of the image along the contour. They do not serve, see docs/quality.md.
+`edges`, the highest mean gradient of the image along the contour. None is good everywhere, see docs/quality.md.
 """
 
 import argparse
