@@ -45,13 +45,13 @@ def _trained(
     checkpoint: Path, device: "torch.device", tta: Any, request: "PredictRequest"
 ) -> tuple[int, dict[str, str]]:
     """Predict with a checkpoint; see `fovea.data.source.Source.predict`."""
-    from fovea.engine.checkpoint import class_names, load
+    from fovea.engine.checkpoint import load, trained_classes
     from fovea.runtime.config import instantiate, locate
 
     module, trained_with = load(checkpoint, device)
     data = trained_with["data"]
     kind = locate(data["_target_"], "checkpoint: data._target_")
-    made = request.made_by(checkpoint, class_names(checkpoint))
+    made = request.made_by(checkpoint, trained_classes(checkpoint))
     count, failures = kind.predict(data, instantiate(tta, "tta")(module), device, made)
     return count, failures
 

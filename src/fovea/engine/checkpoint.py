@@ -55,7 +55,7 @@ def training_ids(path: Path) -> list[str]:
     return list(_content(path).get("DataModule", {}).get("ids", []))
 
 
-def class_names(path: Path) -> list[str]:
+def trained_classes(path: Path) -> list[str]:
     """Return the names of the classes without the background; none for one class, or if the checkpoint has none."""
     return list(_content(path).get("DataModule", {}).get("classes", []))
 
