@@ -18,9 +18,10 @@ from fovea.runtime.config import instantiate, locate, resolve, targets
     ],
 )
 def test_untrusted_target_is_refused(target: str) -> None:
-    for config in ({"_target_": target}, {"_target_": "torch.nn.Sequential", "_args_": [{"_target_": target}]}):
-        with pytest.raises(ValueError, match=rf"^{'_args_.0.._target_: ' * ('_args_' in config)}.*is not trusted"):
-            instantiate(config)
+    with pytest.raises(ValueError, match="is not trusted"):
+        instantiate({"_target_": target})
+    with pytest.raises(ValueError, match=r"^_args_\[0\]\._target_: .*is not trusted"):
+        instantiate({"_target_": "torch.nn.Sequential", "_args_": [{"_target_": target}]})
 
 
 def test_trusted_classes_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
