@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from fovea.data.images.folder import Folder
 from fovea.data.store import Store
-from fovea.metrics.thresholds import GRID, dice_at, quantised
+from fovea.metrics.thresholds import GRID, dice_at, quantized
 from fovea.supervision.thresholds import otsu
 
 CHOICE = slice(4, 45)  # thresholds from 0.1 to 0.9
@@ -63,7 +63,7 @@ def measure(data: Folder, store: Store, name: str) -> tuple[np.ndarray, Sequence
         expected.append(2 * float(refined[level].sum()) / max(np.count_nonzero(level) + total, 1e-9))
         edges.append(float(gradient[contour].mean()) if contour.any() else 0.0)
     found = float(otsu(torch.from_numpy(refined)[None, None], 1).item())
-    return dice_at(quantised(refined), data.mask(name), GRID), expected, edges, found
+    return dice_at(quantized(refined), data.mask(name), GRID), expected, edges, found
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from fovea.data.store import Store
 from fovea.losses import IGNORE
 from fovea.metrics.overlap import dice
-from fovea.metrics.thresholds import GRID, Curve, dice_at, quantised
+from fovea.metrics.thresholds import GRID, Curve, dice_at, quantized
 
 THRESHOLDS = (0.5, 0.3, 0.367, 0.0, 1.0, *GRID)
 
@@ -24,14 +24,14 @@ def test_dice_of_the_stored_map(tmp_path: Path, values: np.ndarray) -> None:
     Store(tmp_path).write("a", values)
     stored = Store(tmp_path).read("a")
     expected = [dice(stored >= threshold, mask) for threshold in THRESHOLDS]
-    np.testing.assert_array_equal(dice_at(quantised(values), mask, THRESHOLDS), expected)
+    np.testing.assert_array_equal(dice_at(quantized(values), mask, THRESHOLDS), expected)
 
 
 def test_ignored_pixels_are_left_out(values: np.ndarray) -> None:
     mask = (values > 0.4).astype(int)
     mask[20:] = IGNORE
-    expected = dice_at(quantised(values[:20]), mask[:20], THRESHOLDS)
-    np.testing.assert_array_equal(dice_at(quantised(values), mask, THRESHOLDS), expected)
+    expected = dice_at(quantized(values[:20]), mask[:20], THRESHOLDS)
+    np.testing.assert_array_equal(dice_at(quantized(values), mask, THRESHOLDS), expected)
 
 
 def made(*rows: list[float]) -> Curve:
@@ -43,7 +43,7 @@ def test_best_threshold_and_plateau() -> None:
     curve = Curve(np.arange(6) / 10, np.array([[0.798, 0.2, 0.797, 0.8, 0.796, 0.79]]))
     assert curve.plateau() == pytest.approx((0.2, 0.4))
     nothing = np.zeros((4, 4))
-    assert dice_at(quantised(nothing), nothing, (0.5, 0.0)).tolist() == [1.0, 0.0]
+    assert dice_at(quantized(nothing), nothing, (0.5, 0.0)).tolist() == [1.0, 0.0]
 
 
 def test_best_pair_of_a_naive_search() -> None:

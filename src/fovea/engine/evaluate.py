@@ -17,7 +17,7 @@ from fovea.data.source import Predictor, Source, Split
 from fovea.engine.added_metrics import AddedMetrics
 from fovea.metrics.calibration import CalibrationError
 from fovea.metrics.summary import Scores, Scoring, scores_of_image, summary_of, table
-from fovea.metrics.thresholds import GRID, dice_at, quantised
+from fovea.metrics.thresholds import GRID, dice_at, quantized
 from fovea.pictures.contact_sheet import TILE, SheetRow, contact_sheet, ranked
 from fovea.runtime.bounds import Count, check_values
 from fovea.runtime.config import instantiate
@@ -79,7 +79,7 @@ def evaluate(
         calibration.update(probability, truth)
         added.add(outputs["prediction"].cpu(), batch["target"])
         if settings.classes == 1:
-            curves.append(dice_at(quantised(np.nan_to_num(probability[0])), truth, GRID))
+            curves.append(dice_at(quantized(np.nan_to_num(probability[0])), truth, GRID))
         masks, spacing = label_maps(outputs), split.spacing(image_id)
         rows[image_id] = scores_of_image(masks, truth, settings.classes, spacing, tolerance, split.classes)
     patients = [split.patient(image_id) for image_id in rows]

@@ -15,7 +15,7 @@ _VALUES = np.arange(_DEPTH + 1, dtype=np.float32) / np.float32(_DEPTH)
 _FLAT = 0.005  # a difference in Dice that does not matter
 
 
-def quantised(values: np.ndarray) -> np.ndarray:
+def quantized(values: np.ndarray) -> np.ndarray:
     """Return a map [H, W] as the store keeps it: clipped to [0, 1], in steps of 1/65535, uint16."""
     return np.rint(np.clip(values, 0.0, 1.0) * _DEPTH).astype(np.uint16)
 
@@ -26,7 +26,7 @@ def dice_at(levels: np.ndarray, mask: np.ndarray, thresholds: Sequence[float]) -
     Two empty masks score 1.
 
     Args:
-        levels: uint16 [H, W] of `quantised`.
+        levels: uint16 [H, W] of `quantized`.
         mask: [H, W]; 0 is background, and pixels of -1 are left out.
         thresholds: [T], in any order.
     """

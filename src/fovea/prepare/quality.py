@@ -12,7 +12,7 @@ import numpy as np
 
 from fovea.data.fixations import Fixations
 from fovea.metrics.overlap import dice
-from fovea.metrics.thresholds import GRID, Curve, dice_at, quantised
+from fovea.metrics.thresholds import GRID, Curve, dice_at, quantized
 from fovea.runtime.files import describes, write_csv
 
 Rows = Mapping[str, Mapping[str, float]]
@@ -85,10 +85,10 @@ def _of_gaze(fixations: Fixations, mask: np.ndarray | None) -> dict[str, float]:
 
 
 def _against(mask: np.ndarray, maps: Mapping[str, np.ndarray], thresholds: Sequence[float]) -> dict[str, float]:
-    quantized = {source: quantised(values) for source, values in maps.items()}
-    row = {"peak_inside": float(np.mean(mask[quantized["map"] == quantized["map"].max()] > 0))}
+    grids = {source: quantized(values) for source, values in maps.items()}
+    row = {"peak_inside": float(np.mean(mask[grids["map"] == grids["map"].max()] > 0))}
     for prefix, values in (("", thresholds), (_CURVE, GRID)):
-        for source, levels in quantized.items():
+        for source, levels in grids.items():
             scores = dice_at(levels, mask, values).tolist()
             row |= {prefix + dice_key(source, t): score for t, score in zip(values, scores, strict=True)}
     return row

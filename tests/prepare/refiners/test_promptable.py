@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fovea.metrics.thresholds import quantised
+from fovea.metrics.thresholds import quantized
 from fovea.prepare.refiners.promptable.refine import Promptable, agreement, box, disagreement
 from fovea.prepare.refiners.unrefined import Unrefined
 
@@ -41,7 +41,7 @@ def test_agreement_of_prompts() -> None:
 @pytest.mark.parametrize("band", [0.1, 0.3])
 def test_disagreement_is_read_from_the_stored_map(band: float) -> None:
     predictions = np.random.default_rng(0).random((3, 20, 30)).astype(np.float32) ** 0.5
-    stored = np.float32(quantised(agreement(predictions, band)) / 65535)
+    stored = np.float32(quantized(agreement(predictions, band)) / 65535)
     inside = predictions >= 0.5
     assert disagreement(stored, band) == 1 - inside.all(axis=0).sum() / inside.any(axis=0).sum()
     assert disagreement(agreement(predictions[:1], band), band) == 0
