@@ -4,7 +4,6 @@ python benchmarks/promptable.py [FOLDER_OF_IMAGES] [--images N] [--out FILE.csv]
 """
 
 from importlib.util import find_spec
-from pathlib import Path
 
 import cv2
 import numpy as np
