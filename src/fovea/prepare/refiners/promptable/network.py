@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import timm
 import torch
+from timm.models import reparameterize_model
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,7 +52,7 @@ class Network(nn.Module):
         return logits
 
     @torch.inference_mode()
-    def predict(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def predict(self, image: np.ndarray, boxes: np.ndarray, precision: str) -> np.ndarray:
         """Return probabilities, float32 [P, H, W], of an image, uint8 [H, W, 3], and boxes [P, 4] in its pixels."""
         height, width = image.shape[:2]
         scale = self.side / max(height, width)
@@ -65,11 +66,12 @@ class Network(nn.Module):
         device = next(self.parameters()).device
         tensor = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))[None].to(device)
         tensor = functional.pad(tensor, (0, self.side - small[1], 0, self.side - small[0]))
-        logits = self(tensor, torch.from_numpy(boxes * np.float32(scale)).to(device))
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = self(tensor, torch.from_numpy(boxes * np.float32(scale)).to(device)).float()
         logits = functional.interpolate(logits, size=(self.side, self.side), mode="bilinear", align_corners=False)
         logits = logits[..., : small[0], : small[1]]
         logits = functional.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)
-        return logits[:, 0].sigmoid().float().cpu().numpy()
+        return logits[:, 0].sigmoid().cpu().numpy()
 
 
 @lru_cache(maxsize=1)
@@ -90,7 +92,8 @@ def loaded(name: str, weights: str, device: str) -> Network:
     if wrong := differences(own, needed, {}):
         raise ValueError(f"{path}: not the weights of refine.network={name} ({wrong})")
     network.load_state_dict(needed)
-    return network.eval().to(pick(device))
+    reparameterize_model(network.eval(), inplace=True)  # batch norms become parts of the convolutions
+    return network.to(pick(device))
 
 
 def packaged() -> str:

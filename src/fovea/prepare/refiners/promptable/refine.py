@@ -45,6 +45,7 @@ class Promptable:
             SAM (ViT-B, L or H).
         network: What the file holds.
         device: Where it computes; `auto` is the GPU if there is one.
+        precision: Of the matrix products and convolutions.
         band: Half the width of the band, below 0.5.
 
     Raises:
@@ -56,6 +57,7 @@ class Promptable:
     weights: str
     network: Literal["lite_medsam", "mobile_sam", "sam"]
     device: str
+    precision: Literal["float32", "bfloat16"]
     band: Annotated[float, Field(strict=True, gt=0, lt=0.5)]
 
     def __post_init__(self) -> None:
@@ -84,7 +86,8 @@ class Promptable:
             return refined
         from fovea.prepare.refiners.promptable.network import loaded  # torch
 
-        return agreement(loaded(self.network, self.weights, self.device).predict(image, np.stack(boxes)), self.band)
+        network = loaded(self.network, self.weights, self.device)
+        return agreement(network.predict(image, np.stack(boxes), self.precision), self.band)
 
 
 def box(probability: np.ndarray, threshold: float, margin: float) -> np.ndarray | None:
