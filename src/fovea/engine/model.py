@@ -107,45 +107,55 @@ def load(checkpoint: str | Path, device: str = "cpu", axes: Sequence[int] = ()) 
 
 @dataclass(frozen=True)
 class Foreground:
-    """The probability of the foreground by a trained model; small to send to a process, which loads it once.
+    """The probability of the foreground by trained models; small to send to a process, which loads them once.
 
     Args:
         checkpoint: A run folder, whose best checkpoint is taken, or the last if there is none; or a file as for `load`.
+            Several: the mean of their probabilities.
         device: As for `load`.
         axes: As for `load`.
 
     Raises:
-        ValueError: as for `load`; the model has several classes, or reads volumes.
+        ValueError: as for `load`; a model has several classes, or reads volumes.
     """
 
-    checkpoint: str
+    checkpoint: str | Sequence[str]
     device: str
     axes: Sequence[int]
 
     def __post_init__(self) -> None:
-        """Load the model, so that a wrong checkpoint is refused before the first image."""
-        if (count := _loaded(self._file(), self.device, tuple(self.axes)).classes) > 1:
+        """Load the models, so that a wrong checkpoint is refused before the first image."""
+        if not (models := self._models()):
+            raise ValueError("checkpoint is an empty list; give at least one")
+        for count in (model.classes for model in models if model.classes > 1):
             raise ValueError(f"checkpoint has {count} classes; give that of a model of one structure")
 
     @property
     def digest(self) -> str:
-        """Return the hash of the checkpoint."""
-        return sha256(Path(self._file()))
+        """Return the hash of each checkpoint, joined by spaces."""
+        return " ".join(sha256(path) for path in self._files())
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return probabilities, float32 [H, W], for an image, uint8 [H, W, 3]."""
-        model = _loaded(self._file(), self.device, tuple(self.axes))
-        return model.predict(image[..., : model.channels]).probability[0]
+        return np.mean([each.predict(image[..., : each.channels]).probability[0] for each in self._models()], axis=0)
 
-    def _file(self) -> str:
-        path = Path(self.checkpoint).expanduser()
-        if path.is_dir():
-            names = (path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
-            path = next((file for file in names if file.is_file()), path / "checkpoints" / "best.ckpt")
-        return str(path)
+    def _models(self) -> list[Model]:
+        return [_loaded(str(path), self.device, tuple(self.axes)) for path in self._files()]
+
+    def _files(self) -> list[Path]:
+        given = [self.checkpoint] if isinstance(self.checkpoint, str) else self.checkpoint
+        return [_best(Path(each).expanduser()) for each in given]
 
 
-@lru_cache(maxsize=1)
+def _best(path: Path) -> Path:
+    """Return the checkpoint of a run folder, or the path itself."""
+    if not path.is_dir():
+        return path
+    names = (path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    return next((file for file in names if file.is_file()), path / "checkpoints" / "best.ckpt")
+
+
+@lru_cache(maxsize=8)
 def _loaded(checkpoint: str, device: str, axes: tuple[int, ...]) -> Model:
     single_thread_in_worker()
     model = load(checkpoint, device, axes)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fovea.engine.model import Foreground, load
 from fovea.prepare.refiners.posterior import Posterior
@@ -40,6 +41,17 @@ class TestForeground:
         (checkpoints / "last.ckpt").write_bytes(b"not read")
         (checkpoints / "best.ckpt").write_bytes((TRAINED / "images.ckpt").read_bytes())
         assert Foreground(str(tmp_path), "cpu", []).digest == Foreground(str(TRAINED / "images.ckpt"), "cpu", []).digest
+
+    def test_mean_of_several_models(self, tmp_path: Path) -> None:
+        other = torch.load(TRAINED / "images.ckpt", weights_only=True)
+        other["state_dict"] = {key: 0.9 * values for key, values in other["state_dict"].items()}
+        torch.save(other, tmp_path / "other.ckpt")
+        paths = [str(TRAINED / "images.ckpt"), str(tmp_path / "other.ckpt")]
+        one, two = (Foreground(path, "cpu", []) for path in paths)
+        both = Foreground(paths, "cpu", [])
+        assert np.abs(one(IMAGE) - two(IMAGE)).max() > 1e-3
+        np.testing.assert_allclose(both(IMAGE), (one(IMAGE) + two(IMAGE)) / 2, atol=1e-6)
+        assert both.digest == f"{one.digest} {two.digest}"
 
     @pytest.mark.parametrize(("checkpoint", "message"), [("volumes.ckpt", "reads volumes"), ("none.ckpt", "none.ckpt")])
     def test_checkpoint_that_does_not_fit(self, checkpoint: str, message: str) -> None:
