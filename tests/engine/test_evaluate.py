@@ -3,6 +3,8 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +15,9 @@ from torch import nn
 from fovea.data.images.folder import Folder
 from fovea.data.images.source import Images
 from fovea.data.source import Split
-from fovea.engine.evaluate import Evaluation, evaluate
-from fovea.metrics.summary import Scoring
+from fovea.engine.evaluate import evaluate
 
-SCORING = Scoring(2.0, [0.1, 0.2], calibration_bins=10, resamples=100, seed=0)
+SCORING = {"surface_tolerance": 2.0, "size_bounds": [0.1, 0.2], "calibration_bins": 10, "resamples": 100, "seed": 0}
 
 
 def val(root: Path, classes: int = 1, ignore_label: int | None = None) -> Split:
@@ -30,9 +31,13 @@ def val(root: Path, classes: int = 1, ignore_label: int | None = None) -> Split:
     return source.split("val")
 
 
-def facts(split: str) -> dict[str, str]:
-    """What a summary states beside scores."""
-    return {"split": split, "select_on": "mask", "checkpoint": "x.ckpt"}
+def evaluated(module: nn.Module, split: Split, out: Path, sheet_rows: int = 0, classes: int = 1) -> dict[str, Any]:
+    """Evaluate a module and return the summary."""
+    source = SimpleNamespace(classes=classes, num_workers=0)
+    config = {"scoring": {"_target_": "fovea.metrics.summary.Scoring", **SCORING}, "metrics": {}}
+    config |= {"sheet_rows": sheet_rows, "sheet_tile": 160}
+    summary, _ = evaluate(module, source, split, config, {"checkpoint": "x.ckpt"}, torch.device("cpu"), out)
+    return summary
 
 
 class Brightness(nn.Module):
@@ -67,9 +72,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
-    held_out, settings = val(root), Evaluation(1, SCORING, 0, 2, facts("val"))
     out = tmp_path / "out"
-    summary, _ = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
+    summary = evaluated(Brightness(), val(root), out, sheet_rows=2)
     assert json.loads((out / "summary.json").read_text()) == summary
     assert (summary["n"], summary["split"], summary["select_on"]) == (3, "val", "mask")
     with (out / "per_image.csv").open() as file:
@@ -90,8 +94,7 @@ def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
 
 
 def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path) -> None:
-    held_out, settings = val(root), Evaluation(1, SCORING, 0, 0, facts("val"))
-    summary, _ = evaluate(Unsure(), held_out, settings, torch.device("cpu"), tmp_path / "out")
+    summary = evaluated(Unsure(), val(root), tmp_path / "out")
     pixels = 40 * 60 + 61 * 33 + 50 * 50
     assert summary["calibration_error"] == pytest.approx(0.3 - 800 / pixels)
     assert summary["dice"]["mean"] == pytest.approx(1 / 3)
@@ -99,13 +102,12 @@ def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path)
 
 
 def test_the_curve_has_the_dice_of_each_threshold(root: Path, tmp_path: Path) -> None:
-    held_out, settings = val(root), Evaluation(1, SCORING, 0, 0, facts("val"))
-    out = tmp_path / "out"
-    summary, _ = evaluate(Brightness(), held_out, settings, torch.device("cpu"), out)
+    held_out, out = val(root), tmp_path / "out"
+    summary = evaluated(Brightness(), held_out, out)
     with (out / "thresholds.csv").open() as file:
         curve = {float(row["threshold"]): float(row["dice"]) for row in csv.DictReader(file)}
     assert len(curve) == 49 and curve[0.5] == pytest.approx(summary["dice"]["mean"], abs=1e-6)
-    evaluate(Unsure(), held_out, settings, torch.device("cpu"), out)
+    evaluated(Unsure(), held_out, out)
     with (out / "thresholds.csv").open() as file:
         dice = [float(row["dice"]) for row in csv.DictReader(file)]
     everything = (2 * 400 / (2400 + 400) + 2 * 400 / (2013 + 400)) / 3
@@ -116,8 +118,7 @@ def test_the_curve_has_the_dice_of_each_threshold(root: Path, tmp_path: Path) ->
 def test_an_evaluation_in_mm_by_patient(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Folder, "patient", lambda self, name: "p")
     monkeypatch.setattr(Folder, "spacing", lambda self, name: (0.5, 2.0))  # pixels half a millimeter high and two wide
-    held_out, settings = val(root), Evaluation(1, SCORING, 0, 0, facts("val"))
-    summary, _ = evaluate(Unsure(), held_out, settings, torch.device("cpu"), tmp_path / "out")
+    summary = evaluated(Unsure(), val(root), tmp_path / "out")
     assert summary["hd95"]["unit"] == summary["surface_dice"]["unit"] == "mm"
     assert summary["hd95"]["mean"] == pytest.approx((np.hypot(20, 120) + np.hypot(30.5, 66)) / 3)
     assert summary["dice"]["ci95"] is None  # three slices of one patient
@@ -153,9 +154,8 @@ def test_unlabeled_pixels_are_not_scored(root: Path, tmp_path: Path, classes: in
                 true += truth[row, column] == label
             scores.append(2 * both / (predicted + true))
         expected[f"i{number}"] = np.mean(scores)
-    settings = Evaluation(classes, SCORING, 0, 2, facts("val"))
     split = val(root, classes=classes, ignore_label=255)
-    evaluate(Constant(classes), split, settings, torch.device("cpu"), tmp_path / "out")
+    evaluated(Constant(classes), split, tmp_path / "out", 2, classes)
     with (tmp_path / "out" / "per_image.csv").open() as file:
         dice = {row["id"]: float(row["dice"]) for row in csv.DictReader(file)}
     assert dice == pytest.approx(expected, abs=1e-6)

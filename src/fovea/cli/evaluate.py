@@ -49,8 +49,8 @@ def score(config: Config) -> None:
     """Write an evaluation into `out`, and for the report what the checkpoint was trained with."""
     from omegaconf import OmegaConf
 
-    from fovea.engine.checkpoint import load, training_ids
-    from fovea.engine.evaluate import evaluate, headline, settings_of
+    from fovea.engine.checkpoint import load
+    from fovea.engine.evaluate import evaluate, facts_of, headline
     from fovea.report.runs import TRAINED
     from fovea.runtime.config import instantiate
     from fovea.runtime.errors import first_few
@@ -58,24 +58,23 @@ def score(config: Config) -> None:
     from fovea.runtime.processes import pick
 
     checkpoint, device = Path(config["checkpoint"]), pick(config["device"])
-    module, trained = load(checkpoint, device)
+    module, trained, ids, _ = load(checkpoint, device)
     config = config | {"metrics": {**trained.get("metrics", {}), **config["metrics"]}}
     out = folder_of(config, trained, checkpoint)
     config = config | {"data": data_of(config.get("data") or {}, trained["data"], checkpoint)}
     source = instantiate(config["data"], "data")
     split = source.split(config["split"])
-    seen = sorted({*split.ids} & {*training_ids(checkpoint)})
+    seen = sorted({*split.ids} & {*ids})
     if seen and not config["allow_training_images"]:
         raise ValueError(
             f"split={split.name}: {checkpoint} was trained on {len(seen)} of these {len(split.ids)} images "
             f"({first_few(seen, 2)}); choose another split, or set allow_training_images=true"
         )
-    settings = settings_of(config, source, split, checkpoint, len(seen))
     run = Path(config["run_dir"])
     predictor = source.predictor(instantiate(config["tta"], "tta")(module))
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     write_text(run / TRAINED, OmegaConf.to_yaml(OmegaConf.create(trained)))
-    summary, _ = evaluate(predictor, split, settings, device, out)
+    summary, _ = evaluate(predictor, source, split, config, facts_of(checkpoint, seen), device, out)
     log.info("%s", headline(summary, out))
 
 

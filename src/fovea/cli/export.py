@@ -35,8 +35,8 @@ def write(config: Config) -> None:
 
     check_values({"format": Format}, {"format": config["file_format"]}, "")
     checkpoint, out = Path(config["checkpoint"]), Path(config["out"])
-    module, trained = load(checkpoint, torch.device("cpu"))
-    data = trained["data"]
+    loaded = load(checkpoint, torch.device("cpu"))
+    module, trained, data = loaded.module, loaded.config, loaded.config["data"]
     if "modalities" in data:
         raise ValueError(
             f"checkpoint: {checkpoint} reads volumes, which have no export; use fovea.load(checkpoint) or fovea-predict"
@@ -52,7 +52,7 @@ def write(config: Config) -> None:
         "intended_use": config["intended_use"],
         "license": config["licenses"].get(data.get("name"), UNKNOWN),
     }
-    write_card(out, checkpoint, trained, module, facts)
+    write_card(out, checkpoint, loaded, facts)
     if config["file_format"] == "onnx":
         write_bytes(out / "run.py", SCRIPT.read_bytes())
     log.info("%s, equal to the checkpoint within %.1e; %s", path, difference, out / "model_card.md")

@@ -2,15 +2,9 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from fovea.runtime.app import Config, command
 from fovea.runtime.errors import first_few
-
-if TYPE_CHECKING:
-    import torch
-
-    from fovea.data.predictions import PredictRequest
 
 log = logging.getLogger(__name__)
 
@@ -27,46 +21,29 @@ def main(config: Config) -> None:
     refuse_overlap(source, out)
     options = {key: config[key] for key in OPTIONS}
     check(PredictRequest, options, "")
-    from fovea.engine.export.read import SUFFIXES
+    from fovea.data.images.predict import predict
+    from fovea.engine.checkpoint import load
+    from fovea.engine.export.read import SUFFIXES, read_exported
+    from fovea.runtime.config import instantiate, locate
     from fovea.runtime.processes import pick
 
     checkpoint, device = Path(config["checkpoint"]).expanduser(), pick(config["device"])
-    run = _exported if checkpoint.suffix.lower() in SUFFIXES else _trained
     request = PredictRequest(source, out, {"tta": config["tta"]["axes"]}, **options)
-    count, failures = run(checkpoint, device, config["tta"], request)
+    if checkpoint.suffix.lower() in SUFFIXES:
+        if config["tta"]["axes"]:
+            raise ValueError(f"tta: {checkpoint} is exported with its flips; export it again with tta=flips")
+        network, data = read_exported(checkpoint, device)
+        count, failures = predict(data, network, request.made_by(checkpoint))
+    else:
+        module, trained, _, classes = load(checkpoint, device)
+        source_type = locate(trained["data"]["_target_"], "checkpoint: data._target_")
+        module = instantiate(config["tta"], "tta")(module)
+        count, failures = source_type.predict(trained["data"], module, device, request.made_by(checkpoint, classes))
     log.info("%d masks in %s", count - len(failures), out)
     if failures:
         raise ValueError(
             f"{len(failures)} of {count} images failed, the others are in {out}: {first_few(failures.values(), 2)}"
         )
-
-
-def _trained(
-    checkpoint: Path, device: "torch.device", tta: Any, request: "PredictRequest"
-) -> tuple[int, dict[str, str]]:
-    """Predict with a checkpoint; see `fovea.data.source.Source.predict`."""
-    from fovea.engine.checkpoint import load, trained_classes
-    from fovea.runtime.config import instantiate, locate
-
-    module, trained_with = load(checkpoint, device)
-    data = trained_with["data"]
-    kind = locate(data["_target_"], "checkpoint: data._target_")
-    made = request.made_by(checkpoint, trained_classes(checkpoint))
-    count, failures = kind.predict(data, instantiate(tta, "tta")(module), device, made)
-    return count, failures
-
-
-def _exported(
-    checkpoint: Path, device: "torch.device", tta: Any, request: "PredictRequest"
-) -> tuple[int, dict[str, str]]:
-    """Predict with a file of `fovea-export`."""
-    from fovea.data.images.predict import predict
-    from fovea.engine.export.read import read_exported
-
-    if tta["axes"]:
-        raise ValueError(f"tta: {checkpoint} is exported with its flips; export it again with tta=flips")
-    network, data = read_exported(checkpoint, device)
-    return predict(data, network, request.made_by(checkpoint))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,7 +19,9 @@ from fovea.data.images.synthetic import draw
 from fovea.data.table import BOX_COLUMNS, POINT_COLUMNS
 from fovea.runtime.bounds import Count, Positive, Seed
 from fovea.runtime.files import make_folder, write_bytes, write_text
+from fovea.runtime.templates import render
 
+TEMPLATE = Path(__file__).with_name("collect.html.jinja")
 PAGE = "collect.html"
 TASKS = {
     "reveal": "Look for the {0} through the window. Rest on it as long as you look at it.",
@@ -115,7 +117,7 @@ def write_page(
         "images": images,
     }
     study["key"] = hashlib.sha256(json.dumps([study, digests]).encode()).hexdigest()[:16]
-    write_text(out / PAGE, _render({"title": f"Find the {structure}", "study": study, **study}))
+    write_text(out / PAGE, render(TEMPLATE, {"title": f"Find the {structure}", "study": study, **study}))
     return len(images), failures
 
 
@@ -167,12 +169,3 @@ def _png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _render(content: Mapping[str, object]) -> str:
-    """Fill the template; all text is escaped, and a missing name is an error."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # slow to import
-
-    loader = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.get_template("collect.html.jinja").render(content)

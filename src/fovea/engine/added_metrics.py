@@ -13,13 +13,9 @@ if TYPE_CHECKING:
 
 
 class AddedMetrics(nn.ModuleDict):
-    """Metrics over all labeled pixels of a split, by name.
+    """Metrics over all labeled pixels of a split, by name; `classes` are the channels of a prediction.
 
     With one class, a metric gets probabilities [N] and targets [N] of 0 and 1; with several, [N, K] and classes [N].
-
-    Args:
-        config: A metric by name, each with its `_target_`.
-        classes: Channels of a prediction.
 
     Raises:
         ValueError: one is no metric, does not accept these classes, or returns more than one number.

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,11 +30,19 @@ NUMPY_NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 ]
 
 
-def load(path: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the trained supervision module, in evaluation mode on `device`, and its training configuration.
+class Loaded(NamedTuple):
+    """A trained supervision module, and what its checkpoint tells about the training."""
 
-    The configuration has the present names, see `fovea.runtime.moved`. For a published checkpoint of GazeMedSeg or
-    CMC, which has none, `fovea.models.released` and `released_cmc` provide it.
+    module: nn.Module  # in evaluation mode
+    config: dict[str, Any]  # under the present names, see `fovea.runtime.moved`
+    ids: list[str]  # of the images that it was trained on; empty for an old or a published checkpoint
+    classes: list[str]  # names without the background; empty for one class, an old or a published checkpoint
+
+
+def load(path: Path, device: torch.device) -> Loaded:
+    """Return the trained supervision module on `device`, with its training configuration.
+
+    For a published checkpoint of GazeMedSeg or CMC, `fovea.models.released` and `released_cmc` provide the latter.
 
     Raises:
         ValueError: no such file, not a checkpoint of either origin, an untrusted target, or weights of another model.
@@ -47,23 +55,12 @@ def load(path: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
         config, weights = content[KEY]["config"], weights_of(content)
     module = build(without_downloads(config))
     fill(module, weights, path)
-    return module.to(device).eval(), config
-
-
-def training_ids(path: Path) -> list[str]:
-    """Return the ids of the images that a checkpoint was trained on; none for an old or a published one."""
-    return list(_content(path).get("DataModule", {}).get("ids", []))
-
-
-def trained_classes(path: Path) -> list[str]:
-    """Return the names of the classes without the background; none for one class, or if the checkpoint has none."""
-    return list(_content(path).get("DataModule", {}).get("classes", []))
+    data = content.get("DataModule", {})
+    return Loaded(module.to(device).eval(), config, list(data.get("ids", [])), list(data.get("classes", [])))
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint file of `fovea-train`, tensors and plain values only.
-
-    Its configuration has the present names.
+    """Return the content of a checkpoint file of `fovea-train`: tensors and plain values, keys under present names.
 
     Raises:
         ValueError: no such file, or not such a checkpoint.

@@ -1,25 +1,36 @@
-"""The one LightningDataModule."""
+"""The one LightningDataModule, and a check of its last batch."""
 
+from collections import Counter
+from copy import deepcopy
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from fovea.data.loader import EpochBatches, EvaluationLoader, Order, Shard, TrainingLoader
+from fovea.data.loader import (
+    EpochBatches,
+    EvaluationLoader,
+    Order,
+    Shard,
+    Streams,
+    TrainingLoader,
+    as_tensors,
+    by_stream,
+    raised,
+)
 from fovea.data.source import Training
 from fovea.engine.lightning_private import log_under_global_step
 from fovea.runtime.processes import leave_signals_alone
+from fovea.supervision.mode import Mode
 
 
 class DataModule(pl.LightningDataModule):
     """Loaders over the samples of any type of data.
 
-    Args:
-        training: What is trained and validated on.
-        batch_size: Samples of each stream in a batch, on each process.
-        num_workers: Of each loader, on each process.
-        drop_last: Leave out the last batch of a pass over a stream if it is short.
-        seed: Of the order.
+    `batch_size` counts the samples of each stream in a batch, on each process. `drop_last` leaves out the last batch of
+    a pass over a stream if it is short. `seed` is that of the order.
     """
 
     def __init__(self, training: Training, batch_size: int, num_workers: int, drop_last: bool, seed: int) -> None:
@@ -96,3 +107,35 @@ class DataModule(pl.LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "pin_memory": pl.accelerators.CUDAAccelerator.is_available(),
         }
+
+
+def check_last_batch(module: Mode, data: DataModule, processes: int) -> None:
+    """Try the last batch of an epoch before the first, if it has one sample.
+
+    Raises:
+        ValueError: a batch normalization would get one value per channel; the line says what to set.
+    """
+    batches = data.batches(0, processes)
+    small = next((keys for keys in batches if 1 in Counter(stream for stream, *_ in keys).values()), None)
+    if small is None or not any(isinstance(part, _BatchNorm) for part in module.modules()):
+        return
+    samples = Streams(data.streams)
+    batch: Any = data.on_after_batch_transfer(as_tensors(raised(by_stream([samples[key] for key in small])), False), 0)
+    trial = deepcopy(module).train()  # a step changes running statistics
+    for name, part in trial.named_modules():
+        if isinstance(part, _BatchNorm):
+            part.register_forward_pre_hook(lambda part, inputs, name=name: _refuse(name, inputs[0], data))
+    with torch.no_grad(), torch.random.fork_rng():
+        trial.losses(batch, 0.0)
+
+
+def _refuse(name: str, values: Tensor, data: DataModule) -> None:
+    if values.numel() > values.shape[1]:
+        return
+    fix = "set data.drop_last=true, or another data.batch_size"
+    if data.batch_size == 1:
+        fix = "set data.batch_size=2 or more"
+    raise ValueError(
+        f"data.batch_size={data.batch_size}: a batch has one image, and the batch normalization {name} would get one "
+        f"value per channel of it; {fix}, or larger images (data.size)"
+    )

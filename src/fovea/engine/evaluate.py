@@ -1,7 +1,6 @@
 """Scores of a trained model on one split: a table by image, a summary, and a sheet of pictures."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from fovea.engine.added_metrics import AddedMetrics
 from fovea.metrics.calibration import CalibrationError
 from fovea.metrics.summary import Scores, Scoring, scores_of_image, summary_of, table
 from fovea.metrics.thresholds import GRID, dice_at, quantized
-from fovea.pictures.contact_sheet import TILE, SheetRow, contact_sheet, ranked
+from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked
 from fovea.runtime.bounds import Count, check_values
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import write_csv, write_json
@@ -26,50 +25,36 @@ from fovea.runtime.processes import leave_signals_alone, moved
 from fovea.supervision.outputs import labels
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The settings of an evaluation, the same for all data and models."""
-
-    classes: int
-    scoring: Scoring
-    num_workers: int
-    sheet_rows: int  # rows of the contact sheet; 0 for none
-    facts: Mapping[str, Any]  # further entries of the summary: the split, the checkpoint, …
-    metrics: Mapping[str, Any] = field(default_factory=dict)  # of `AddedMetrics`
-    sheet_tile: int | None = TILE  # side of the pictures of the sheet; None: native resolution
-
-
-def settings_of(
-    config: Mapping[str, Any], source: Source, split: Split, checkpoint: Path, training_images: int
-) -> Evaluation:
-    """Return the settings of an evaluation; the checkpoint was trained on `training_images` images of the split.
-
-    The configuration has `scoring`, `sheet_rows`, `sheet_tile`, `metrics` and, for evaluations of their own, `tta`.
-    """
-    facts: dict[str, Any] = {"split": split.name, "select_on": split.select_on, "checkpoint": str(checkpoint)}
-    facts |= {"tta": config.get("tta", {}).get("axes", [])}
-    if training_images:
-        facts["training_images"] = training_images
-    scoring = instantiate(config["scoring"], "scoring")
-    check_values({"sheet_tile": Count | None}, config, "")
-    rows, metrics = config["sheet_rows"], config.get("metrics") or {}
-    return Evaluation(source.classes, scoring, source.num_workers, rows, facts, metrics, config["sheet_tile"])
-
-
 def evaluate(
-    predictor: Predictor, split: Split, settings: Evaluation, device: torch.device, out: Path
+    predictor: Predictor,
+    source: Source,
+    split: Split,
+    config: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    device: torch.device,
+    out: Path,
 ) -> tuple[dict[str, Any], list[SheetRow]]:
     """Write the tables and `contact_sheet.png` into `out`; return the summary and the sheet's rows.
 
     The tables are `per_image.csv`, `summary.json` and, with one class, `thresholds.csv` (mean Dice at each threshold).
-    The predictor predicts full-size images, e.g. a supervision module in evaluation mode on `device`.
+
+    Args:
+        predictor: Predicts full-size images, e.g. a supervision module in evaluation mode on `device`.
+        source: The data of the split.
+        split: What is evaluated.
+        config: `scoring`, `sheet_rows`, `sheet_tile`, `metrics` and, for evaluations of their own, `tta`.
+        facts: Further entries of the summary: the checkpoint, and how many images of the split it was trained on.
+        device: Device of the network.
+        out: A folder.
 
     Raises:
         ValueError: a file cannot be read, or `out` cannot be written.
     """
-    loader = EvaluationLoader(split.samples, num_workers=settings.num_workers, worker_init_fn=leave_signals_alone)
-    calibration, tolerance = CalibrationError(settings.scoring.calibration_bins), settings.scoring.surface_tolerance
-    added = AddedMetrics(settings.metrics, settings.classes)
+    scoring: Scoring = instantiate(config["scoring"], "scoring")
+    check_values({"sheet_tile": Count | None}, config, "")
+    metrics = config.get("metrics") or {}
+    loader = EvaluationLoader(split.samples, num_workers=source.num_workers, worker_init_fn=leave_signals_alone)
+    calibration, added = CalibrationError(scoring.calibration_bins), AddedMetrics(metrics, source.classes)
     rows: dict[str, dict[str, dict[str, float]]] = {}
     curves: list[np.ndarray] = []
     for batch in tqdm(loader, desc=f"evaluate {split.name}", unit="image"):
@@ -78,13 +63,14 @@ def evaluate(
         probability = outputs["prediction"][0].cpu().numpy()
         calibration.update(probability, truth)
         added.add(outputs["prediction"].cpu(), batch["target"])
-        if settings.classes == 1:
+        if source.classes == 1:
             curves.append(dice_at(quantized(np.nan_to_num(probability[0])), truth, GRID))
-        masks, spacing = label_maps(outputs), split.spacing(image_id)
-        rows[image_id] = scores_of_image(masks, truth, settings.classes, spacing, tolerance, split.classes)
+        masks, spacing, limit = label_maps(outputs), split.spacing(image_id), scoring.surface_tolerance
+        rows[image_id] = scores_of_image(masks, truth, source.classes, spacing, limit, split.classes)
     patients = [split.patient(image_id) for image_id in rows]
-    summary = summary_of(rows, patients, split.unit, settings.scoring, split.classes, split.groups)
-    summary |= {"calibration_error": calibration.compute(), "n": len(rows), **settings.facts}
+    summary = summary_of(rows, patients, split.unit, scoring, split.classes, split.groups)
+    summary |= {"calibration_error": calibration.compute(), "n": len(rows), "split": split.name, **facts}
+    summary |= {"select_on": split.select_on, "tta": config.get("tta", {}).get("axes", [])}
     if added:
         summary["metrics"] = added.compute()
     write_csv(out / "per_image.csv", *table(rows, patients))
@@ -92,10 +78,15 @@ def evaluate(
     if curves:
         means = zip(GRID, np.mean(curves, axis=0), strict=True)
         write_csv(out / "thresholds.csv", ["threshold", "dice"], [(each, f"{dice:.6f}") for each, dice in means])
-    sheet = sheet_rows(predictor, split, rows, settings.sheet_rows, device)
+    sheet = sheet_rows(predictor, split, rows, config["sheet_rows"], device)
     if sheet:
-        write_image(out / "contact_sheet.png", contact_sheet(sheet, settings.sheet_tile))
+        write_image(out / "contact_sheet.png", contact_sheet(sheet, config["sheet_tile"]))
     return summary, sheet
+
+
+def facts_of(checkpoint: Path, seen: Collection[str]) -> dict[str, Any]:
+    """Return what a summary tells of its checkpoint, which was trained on the images `seen` of the split."""
+    return {"checkpoint": str(checkpoint)} | ({"training_images": len(seen)} if seen else {})
 
 
 def headline(summary: Mapping[str, Any], out: Path) -> str:

@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from fovea.runtime.errors import first_few
@@ -16,10 +15,8 @@ log = logging.getLogger(__name__)
 class Finite:
     """Notes the terms of the loss of each step on their device, and raises when it is asked.
 
-    Reading a value waits for the device, so this is done every few steps only.
-
-    Args:
-        config: The training configuration, whose learning rate and precision the error names.
+    Reading a value waits for the device, so this is done every few steps only. The error names the learning rate and
+    the precision of the training configuration.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -39,11 +36,8 @@ class Finite:
         """
         pending, self.pending = self.pending, []
         for step, terms in pending:
-            values = dict(
-                zip(terms, torch.stack([value.float().cpu() for value in terms.values()]).tolist(), strict=True)
-            )
-            # `loss` is the sum of the others
-            names = sorted(values, key=lambda name: name == "loss")
+            values = {name: value.float().item() for name, value in terms.items()}
+            names = sorted(values, key=lambda name: name == "loss")  # `loss` is the sum of the others
             if wrong := [name for name in names if not math.isfinite(values[name])]:
                 raise ValueError(f"step {step}: the term {wrong[0]} of the loss is not a finite number; {self.cause}")
             if not self.explained and (negative := [name for name in names if values[name] < 0]):
@@ -56,11 +50,7 @@ class Finite:
                 )
 
     def check_weights(self, step: int, weights: Mapping[str, Any]) -> None:
-        """Refuse weights that are not numbers.
-
-        Raises:
-            ValueError: some are not.
-        """
+        """Raise a ValueError if some weights are not numbers."""
         if wrong := not_numbers(weights):
             raise ValueError(f"step {step}: weights are not numbers ({first_few(wrong, 2)}); {self.cause}")
 

@@ -23,10 +23,8 @@ def resume_epochs_from_loader(checkpoint: dict[str, Any]) -> None:
     """Make Lightning resume at the place in the epoch that the loader saved.
 
     Lightning's own count fails if a run resumes twice from the last step of an epoch: it trains the second of these
-    epochs again. Here the last step of an epoch is the start of the next.
-
-    Args:
-        checkpoint: As Lightning loaded it; its loop progress is changed in place.
+    epochs again. Here the last step of an epoch is the start of the next. The progress of the loops in the checkpoint
+    is changed in place.
     """
     fit = checkpoint["loops"]["fit_loop"]
     batches, epochs = fit["epoch_loop.batch_progress"], fit["epoch_progress"]

@@ -21,12 +21,9 @@ from fovea.runtime.processes import first
 
 
 class MetricsTable(Logger):
-    """Write `metrics.csv` in a folder; an existing table is continued (see `rewind`).
+    """Write `metrics.csv` in a run folder; an existing table is continued (see `rewind`).
 
     Lightning's own logger rewrites the file in place when a column is new, so that a kill leaves a part of it.
-
-    Args:
-        folder: The run folder.
     """
 
     name = version = ""
@@ -53,16 +50,11 @@ class MetricsTable(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the rows."""
+        """Write the rows; Lightning calls it at the end too."""
         if len(self.rows) > self.written:
             columns = sorted({key for row in self.rows for key in row})
             write_csv(self.path, columns, ([row.get(column, "") for column in columns] for row in self.rows))
             self.written = len(self.rows)
-
-    @rank_zero_only
-    def finalize(self, status: str) -> None:
-        """Write the rows at the end."""
-        self.save()
 
 
 def rewind(folder: Path, step: int | None) -> None:

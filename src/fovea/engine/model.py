@@ -97,9 +97,9 @@ def load(checkpoint: str | Path, device: str = "cpu", axes: Sequence[int] = ()) 
             raise ValueError(f"axes: {path} is exported with its flips; export it again with tta=flips")
         network, data = read_exported(path, where)
         return Model(ImageInput(network, data), data)
-    module, config = checkpoints.load(path, where)
-    module = MeanOverFlips(module, axes) if axes else module
-    data = config["data"]
+    loaded = checkpoints.load(path, where)
+    module = MeanOverFlips(loaded.module, axes) if axes else loaded.module
+    data = loaded.config["data"]
     if "modalities" in data:
         return Model(VolumeInput(module, data, where), data)
     return Model(ImageInput(FromPixels(data, module, where), data), data)
@@ -109,11 +109,8 @@ def load(checkpoint: str | Path, device: str = "cpu", axes: Sequence[int] = ()) 
 class Foreground:
     """The probability of the foreground by trained models; small to send to a process, which loads them once.
 
-    Args:
-        checkpoint: A run folder, whose best checkpoint is taken, or the last if there is none; or a file as for `load`.
-            Several: the mean of their probabilities.
-        device: As for `load`.
-        axes: As for `load`.
+    The arguments are those of `load`, but `checkpoint` may also be a run folder, whose best checkpoint is taken, or the
+    last if there is none. Several: the mean of their probabilities.
 
     Raises:
         ValueError: as for `load`; a model has several classes, or reads volumes.

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from fovea.runtime.errors import first_line
+
 
 def check(config: Mapping[str, Any]) -> None:
     """Refuse a `trainer.precision` or a `compile` that this machine cannot do; the ValueError names the key."""
@@ -51,10 +53,9 @@ def check_compiler(device: str) -> None:
     try:
         compiled(torch.ones(8, device=device))
     except Exception as error:
-        reason = str(error).strip().splitlines() or [""]
         raise ValueError(
-            f"compile=true: torch.compile does not work here on {device} ({reason[0]}); install what is missing "
-            "(a C++ compiler such as g++, or the variable CXX with the path of one; for a GPU also Triton), "
+            f"compile=true: torch.compile does not work here on {device} ({first_line(error)}); install what is "
+            "missing (a C++ compiler such as g++, or the variable CXX with the path of one; for a GPU also Triton), "
             "or set compile=false"
         ) from error
 

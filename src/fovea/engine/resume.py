@@ -1,9 +1,11 @@
-"""Resume a run: which checkpoint, and whether it belongs to this run."""
+"""Resume a run: which checkpoint, whether it belongs to this run, and whether the folder was moved."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
 from fovea.engine.checkpoint import KEY, fill, read, weights_of
@@ -14,13 +16,9 @@ SHOWN = 40  # characters of a value in an error
 
 
 def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module: nn.Module) -> tuple[Path, int] | None:
-    """Return the checkpoint to resume from and its step; None to start from scratch.
+    """Return the checkpoint to resume from and its step; None to start from scratch. The module gets its weights.
 
-    Args:
-        choice: `ckpt_path` of the configuration: null, a file, or `auto` for the last checkpoint of the run, if any.
-        run: The run folder.
-        config: The configuration of this run.
-        module: The supervision module, which gets the weights.
+    `choice` is `ckpt_path` of the configuration: null, a file, or `auto` for the last checkpoint of the run, if any.
 
     Raises:
         ValueError: the file is missing, is not a checkpoint, or holds another model or configuration.
@@ -53,3 +51,28 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= SHOWN else f"…{text[-SHOWN:]}"
+
+
+def follow(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
+    """Make a checkpoint name the files that ModelCheckpoint keeps under the folder that the run has now.
+
+    Lightning stores absolute paths, and forgets the best score if the folder is another: a worse checkpoint would then
+    replace the best. The states of the callbacks in the checkpoint are changed in place.
+    """
+    if Path(trainer.default_root_dir).resolve() not in Path(str(trainer.ckpt_path)).resolve().parents:
+        return  # the checkpoint is that of another run
+    for callback in trainer.checkpoint_callbacks:
+        state = checkpoint["callbacks"].get(callback.state_key)
+        if not isinstance(callback, ModelCheckpoint) or not state or callback.dirpath is None:
+            continue
+        old, folder = Path(state["dirpath"]), Path(callback.dirpath)
+        if old == folder or not (folder / Path(state["best_model_path"]).name).is_file():
+            continue
+
+        def moved(path: str, old: Path = old, folder: Path = folder) -> str:
+            return str(folder / Path(path).relative_to(old)) if Path(path).is_relative_to(old) else path
+
+        for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            state[key] = moved(state[key])
+        state["best_k_models"] = {moved(path): score for path, score in state["best_k_models"].items()}
+        state["dirpath"] = callback.dirpath

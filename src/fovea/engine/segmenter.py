@@ -17,7 +17,7 @@ from fovea.engine.added_metrics import AddedMetrics
 from fovea.engine.checkpoint import KEY
 from fovea.engine.finite import Finite
 from fovea.engine.lightning_private import resume_epochs_from_loader
-from fovea.engine.moved_run import follow
+from fovea.engine.resume import follow
 from fovea.engine.schedules import schedule_of
 from fovea.metrics.per_image import PerImage
 from fovea.models.layout import compile_networks, put_channels_last

@@ -1,5 +1,6 @@
 """One training run: from a resolved configuration to a run folder with checkpoints and an evaluation."""
 
+import io
 import logging
 import time
 import warnings
@@ -11,23 +12,22 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fovea.data.loader import killed_workers_explained
 from fovea.data.source import Source, Split, Training
 from fovea.engine.build import build
 from fovea.engine.checkpoint import load
-from fovea.engine.checkpoint_io import WholeCheckpoints
-from fovea.engine.datamodule import DataModule
-from fovea.engine.evaluate import evaluate, headline, settings_of
+from fovea.engine.datamodule import DataModule, check_last_batch
+from fovea.engine.evaluate import evaluate, facts_of, headline
 from fovea.engine.loggers import opened, rewind
 from fovea.engine.resume import resume_from
 from fovea.engine.segmenter import Segmenter
-from fovea.engine.small_batch import check_last_batch
 from fovea.engine.tracking import publish
 from fovea.pictures.contact_sheet import SheetRow
 from fovea.runtime.config import instantiate
-from fovea.runtime.files import remove_abandoned, write_json
+from fovea.runtime.files import remove_abandoned, write_bytes, write_json
 from fovea.runtime.objective import value_of
 from fovea.runtime.processes import first, one_job, restarted
 
@@ -45,11 +45,7 @@ NOISE = (
 def train(config: dict[str, Any], source: Source, training: Training, held_out: Mapping[str, Split]) -> float | None:
     """Train, then evaluate the checkpoint to publish on `config["evaluate"]`.
 
-    Args:
-        config: `configs/train.yaml`, composed and resolved to plain values.
-        source: The data of `config["data"]`.
-        training: What is trained and validated on.
-        held_out: The splits of `config["evaluate"]` by name.
+    `training` is what is trained and validated on, `held_out` has the splits of `config["evaluate"]` by name.
 
     Returns:
         The value of `config["objective"]`; None if its split was not evaluated.
@@ -169,6 +165,20 @@ def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logge
     )
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Write checkpoints under a temporary name beside the final one, then rename.
+
+    Lightning writes into the system's temporary folder and moves the file. If that is another disk, as on most
+    clusters, the move is a copy onto the final name, and a full disk or a kill leaves a part of a checkpoint.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint; a ValueError if the folder cannot be written, or the disk is full."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_bytes(Path(path), buffer.getvalue())
+
+
 def chosen(run: Path, training: Training) -> Path:
     """Return the checkpoint that is the result of a run: the best, or the last without val images."""
     best = run / "checkpoints" / "best.ckpt"
@@ -184,15 +194,15 @@ def evaluate_run(
     device: torch.device,
 ) -> dict[str, tuple[dict[str, Any], list[SheetRow]]]:
     """Return what `evaluate` returns for a checkpoint, by split."""
-    module, _ = load(checkpoint, device)
+    module = load(checkpoint, device).module
     evaluations = {}
     for name, split in held_out.items():
         if not split.ids:
             log.warning("no %s images: nothing to evaluate (evaluate=[test] reads the test images, once)", name)
             continue
         out = Path(config["run_dir"]) / "evaluate" / name
-        settings = settings_of(config, source, split, checkpoint, len({*training.ids} & {*split.ids}))
-        evaluations[name] = evaluate(source.predictor(module), split, settings, device, out)
+        facts = facts_of(checkpoint, {*training.ids} & {*split.ids})
+        evaluations[name] = evaluate(source.predictor(module), source, split, config, facts, device, out)
         log.info("%s", headline(evaluations[name][0], out))
     return evaluations
 

@@ -1,9 +1,12 @@
-"""The charts of the pages, as SVG."""
+"""The charts of the pages, as SVG, and their other pictures."""
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from fovea.metrics.thresholds import Curve
 from fovea.pictures.svg import Axis, dot, frame, line, points, span, svg, tag, text
@@ -164,3 +167,12 @@ def histogram(values: np.ndarray, low: float, high: float, marks: Mapping[str, f
     for place, anchor in ((low, "start"), ((low + high) / 2, "middle"), (high, "end")):
         parts.append(text(f"{place:.3g}", x(place), 124, anchor, "small"))
     return svg(300, 132, parts, f"Histogram, median {median:.3g}")
+
+
+def data_uri(image: Image.Image, side: int) -> str:
+    """Return a picture, at most `side` pixels wide and high, as a JPEG in a data URI."""
+    small = image.convert("RGB")
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=82)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

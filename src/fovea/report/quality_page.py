@@ -13,9 +13,9 @@ from fovea.pictures.overlay import TRUTH, outline, overlay
 from fovea.pictures.panels import fixation_panel, map_panel
 from fovea.prepare.quality import BETWEEN, INSIDE, PROMPTS, column, curve, dice_key
 from fovea.prepare.verdict import Survey
-from fovea.report.charts import curve_chart, histogram
-from fovea.report.pages import data_uri, render
+from fovea.report.charts import curve_chart, data_uri, histogram
 from fovea.runtime.files import write_text
+from fovea.runtime.templates import render
 
 MAX_ROWS = 1000
 """Rows in the table of the page; a larger data set shows only the images that need a look most."""
@@ -69,7 +69,7 @@ def write_quality_page(path: Path, survey: Survey, view: View, parameters: Mappi
         "names": _NAMES,
         "parameters": parameters,
     }
-    write_text(path, render("quality.html.jinja", content))
+    write_text(path, render(Path(__file__).with_name("quality.html.jinja"), content))
 
 
 def pictures(

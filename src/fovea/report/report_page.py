@@ -16,6 +16,7 @@ from fovea.report.budget import Budget
 from fovea.report.charts import (
     Dose,
     Line,
+    data_uri,
     dose_chart,
     interval_bar,
     learning_chart,
@@ -23,12 +24,12 @@ from fovea.report.charts import (
     scatter_chart,
     style,
 )
-from fovea.report.comparison import lower_is_better, mean_text, note, p_text
+from fovea.report.comparison import interval_text, lower_is_better, mean_text, note, p_text
 from fovea.report.configurations import number, shared_name, short_keys, shown, swept
-from fovea.report.pages import data_uri, render
 from fovea.report.runs import CURVES, FINISHED, LearningCurve
 from fovea.report.study import Study, run_rows, version_rows, warnings
 from fovea.runtime.files import write_bytes, write_json, write_text
+from fovea.runtime.templates import render
 
 MOST_SCORES = 400_000
 """Scores of single images in the page, about 3 MB; with more, the last configurations are left out."""
@@ -65,7 +66,8 @@ def write_report_page(path: Path, report: Study, megabytes: float, budget: Budge
         "warnings": warnings(report),
         "names": _legend(report),
     }
-    write_text(path, render("report.html.jinja", content))
+    template = Path(__file__).with_name("report.html.jinja")
+    write_text(path, render(template, content, interval=interval_text, p=p_text))
 
 
 def write_figures(out: Path, report: Study, budget: Budget | None = None, as_pdf: bool = False) -> None:

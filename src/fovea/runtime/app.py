@@ -22,11 +22,8 @@ def command(
     """Make a command of a function of the resolved configuration (`configs/<name>.yaml`).
 
     The exit status is 0, 1 after one line on stderr, or 130 after Ctrl-C. A traceback is shown only under
-    `HYDRA_FULL_ERROR=1`. Each run first writes the files of `record` into its folder.
-
-    Args:
-        name: `fovea-<name>`.
-        ended: Returns the outcome of a run that ended earlier with this configuration, or None.
+    `HYDRA_FULL_ERROR=1`. Each run first writes the files of `record` into its folder, unless `ended` returns the
+    outcome of a run that ended earlier with this configuration.
     """
 
     def decorate(run: Callable[[Config], float | None]) -> Callable[[], None]:

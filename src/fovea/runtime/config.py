@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fovea.runtime.bounds import Seed, check, check_values
 from fovea.runtime.command_line import TEXTS
-from fovea.runtime.errors import nearest
+from fovea.runtime.errors import first_line, nearest
 from fovea.runtime.help import config_folder as config_folder
 from fovea.runtime.moved import CLASSES, refuse_old_keys
 
@@ -167,13 +167,8 @@ def _rejected(config: Mapping[str, Any], key: str, reason: BaseException, given:
         return NamedError(f"{key}.{reason}" if named else f"{key}: {reason}")
     kind = NamedError if key else ValueError
     if isinstance(reason, ImportError):  # e.g. MONAI's OptionalImportError
-        return kind(f"{key or target}: {target} needs a package that is missing: {_sentence(reason)}; install it")
-    return kind(f"{key or target}: cannot build {target}: {type(reason).__name__}: {_sentence(reason)}")
-
-
-def _sentence(error: BaseException) -> str:
-    """Return the first line of an error, which may go on with advice on its own package."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+        return kind(f"{key or target}: {target} needs a package that is missing: {first_line(reason)}; install it")
+    return kind(f"{key or target}: cannot build {target}: {type(reason).__name__}: {first_line(reason)}")
 
 
 def locate(target: str, key: str = "_target_") -> Any:

@@ -23,6 +23,11 @@ def nearest(wanted: Iterable[str], known: Iterable[str], limit: int = 2) -> str:
     return f", the nearest are {first_few(dict.fromkeys(near))}" if near else ""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error, which may go on with advice on its own package; its type if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+
+
 def one_paragraph(text: str) -> str:
     """Join several lines with semicolons."""
     lines = (line.strip().rstrip(".;") for line in text.splitlines())

@@ -38,8 +38,8 @@ def answer(command: str, words: Sequence[str]) -> str | None:
         )
         for group, default, choices in groups(command, words)
     ]
-    table = ["Groups: write GROUP=CHOICE; * is the default.", *listed] if listed else []
-    return "\n".join([about, "", *table, "", HINTS.format(command)] if table else [about, "", HINTS.format(command)])
+    table = ["Groups: write GROUP=CHOICE; * is the default.", *listed, ""] if listed else []
+    return "\n".join([about, "", *table, HINTS.format(command)])
 
 
 def groups(command: str, words: Sequence[str] = ()) -> Iterator[tuple[str, str | None, list[str]]]:

@@ -11,7 +11,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from fovea.runtime.command_line import how_to_write
 from fovea.runtime.config import flat
-from fovea.runtime.errors import FULL_ERROR, first_few, one_paragraph
+from fovea.runtime.errors import FULL_ERROR, first_few, first_line, one_paragraph
 
 SHOW = f"({FULL_ERROR}=1 shows where)"
 
@@ -24,7 +24,7 @@ def one_line(error: BaseException) -> str:
         message = one_paragraph(str(error))
         return message if _is_ours(error) else f"{message} {SHOW}"
     if isinstance(error, ImportError):  # also of a network that imports a package at its first step
-        return f"a package is missing: {str(error).strip().splitlines()[0].rstrip('.')}; install it {SHOW}"
+        return f"a package is missing: {first_line(error)}; install it {SHOW}"
     if "submitit.core.utils" in sys.modules:  # nothing else can raise its errors
         from submitit.core.utils import FailedJobError, UncompletedJobError
 

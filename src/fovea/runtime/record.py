@@ -125,13 +125,10 @@ def write_failure(folder: Path, status: Literal["failed", "interrupted"], reason
 
 
 def write_recipe(folder: Path, module: str, composed: DictConfig, hydra: Any) -> None:
-    """Write `recipe.yaml` and `repeat.sh`; both work without `configs/`.
+    """Write `recipe.yaml` and `repeat.sh`, which work without `configs/`, also after the run folder was moved.
 
-    Args:
-        folder: The run folder, which may be moved later.
-        module: The module that `python -m` runs.
-        composed: The configuration with its interpolations, so that a changed key reaches the keys derived from it.
-        hydra: `HydraConfig.get()` of the run.
+    The script runs `python -m <module>`. The configuration keeps its interpolations, so that a changed key reaches the
+    keys derived from it. `hydra` is `HydraConfig.get()` of the run.
     """
     recipe = OmegaConf.to_container(composed)
     assert isinstance(recipe, dict)

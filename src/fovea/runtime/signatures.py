@@ -5,7 +5,7 @@ import builtins
 import collections.abc
 import importlib.util
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -82,28 +82,19 @@ def _definition(target: str, seen: set[str]) -> ast.ClassDef | ast.FunctionDef |
     if file is None or target in seen:
         return None
     seen.add(target)
-    tree = _parsed(file)
-    for node in tree.body:
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    statements = _parsed(file).body
+    for node in statements:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return node
-    for source, imported in _imports(tree, module, name, file.name == "__init__.py"):
-        if (found := _definition(f"{source}.{imported}", seen)) is not None:
-            return found
-    return None
-
-
-def _imports(tree: ast.Module, module: str, name: str, is_package: bool) -> Iterator[tuple[str, str]]:
-    """Yield module and name of what a module may import under a name."""
-    for node in tree.body:
-        if not isinstance(node, ast.ImportFrom):
-            continue
-        source = node.module or ""
-        if node.level:
-            parts = module.split(".") if is_package else module.split(".")[:-1]
-            source = ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [node.module])])
+    for node in (node for node in statements if isinstance(node, ast.ImportFrom)):
+        source = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
         for alias in node.names:
             if alias.name == "*" or (alias.asname or alias.name) == name:
-                yield source, name if alias.name == "*" else alias.name
+                found = _definition(f"{source}.{name if alias.name == '*' else alias.name}", seen)
+                if found is not None:
+                    return found
+    return None
 
 
 def _file(module: str) -> Path | None:

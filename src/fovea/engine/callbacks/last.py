@@ -11,14 +11,10 @@ from fovea.runtime.bounds import Count
 
 
 class Last(Checkpoint):
-    """Write `last.ckpt` every few steps of the optimizer, and after the last one.
+    """Write `last.ckpt` into `dirpath` every `every_n_train_steps` steps of the optimizer, and after the last one.
 
     If a validation follows the step, the checkpoint is written after it. A run that resumes there has the score and
     the best checkpoint of that step, whenever it was killed. The logs up to that step are flushed to disk with it.
-
-    Args:
-        dirpath: Folder of the checkpoint.
-        every_n_train_steps: Steps of the optimizer between two checkpoints.
     """
 
     def __init__(self, dirpath: str, every_n_train_steps: Count) -> None:

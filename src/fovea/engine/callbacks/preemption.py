@@ -20,19 +20,15 @@ log = logging.getLogger(__name__)
 
 
 class Preemption(Checkpoint):
-    """On a signal, save `last.ckpt` at the end of the step, then re-raise the signal for the previous handler.
+    """On one of `signals` (names without SIG), save `last.ckpt` at the end of the step, then re-raise the signal.
 
     The previous handler is submitit's, which requeues the job, or the system's, which ends the process. A run that
     stopped right at the signal could not resume exactly: a step would be half done, or a file half written. If a
     validation follows the step, it comes first, as in `Last`. Several processes get the signal at different times, or
-    not at all: they agree on it and save together; all but the first then exit, since one of them requeues the job.
+    not at all: every `agree_every_n_steps` steps they ask one another, and save together; all but the first then exit,
+    since one of them requeues the job. One process on its own looks after each step.
 
     A `Checkpoint` runs after all other callbacks. In the configuration this one must come after `Last`.
-
-    Args:
-        signals: Names without SIG.
-        agree_every_n_steps: Steps of the optimizer after which several processes synchronize to ask one another. One
-            process on its own looks after each step.
 
     Raises:
         ValueError: there is no such signal.

@@ -5,50 +5,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from fovea import __version__
-from fovea.engine.checkpoint import training_ids
+from fovea.engine.checkpoint import Loaded
 from fovea.runtime.config import locate
 from fovea.runtime.files import sha256, write_json, write_text
+from fovea.runtime.templates import render
 
 UNKNOWN = "unknown"
 _SCORES = ("dice", "iou", "precision", "recall", "hd95", "surface_dice")
 _FROM_PROVENANCE = ("command", "git", "python", "seed", "versions")
 
 
-def write_card(
-    out: Path, checkpoint: Path, trained: Mapping[str, Any], module: nn.Module, facts: Mapping[str, Any]
-) -> None:
-    """Write `model_card.json` and `model_card.md` into `out`.
+def write_card(out: Path, checkpoint: Path, loaded: Loaded, facts: Mapping[str, Any]) -> None:
+    """Write `model_card.json` and `model_card.md` into `out`; a ValueError if that is not possible.
 
-    Args:
-        out: The folder.
-        checkpoint: If it is in a run folder, the card has the evaluations and the provenance of the run.
-        trained: The configuration of the training.
-        module: The supervision module.
-        facts: `file`, `name`, `intended_use`, `license` and `export`, as the export knows them.
-
-    Raises:
-        ValueError: the folder cannot be written.
+    If the checkpoint is in a run folder, the card has the evaluations and the provenance of the run. `facts` are
+    `file`, `name`, `intended_use`, `license` and `export`, as the export knows them.
     """
-    card = card_of(checkpoint, trained, module) | dict(facts)
-    write_json(out / "model_card.json", card)
-    write_text(out / "model_card.md", _markdown(card))
-
-
-def card_of(checkpoint: Path, trained: Mapping[str, Any], module: nn.Module) -> dict[str, Any]:
-    """Return the card without what the export knows."""
-    data, run = trained["data"], checkpoint.parent.parent
-    scores = {path.parent.name: _scores(content) for path in _summaries(run) if "dice" in (content := _read(path))}
-    ids = training_ids(checkpoint)
+    trained, data, run = loaded.config, loaded.config["data"], checkpoint.parent.parent
+    summaries = sorted(run.glob("evaluate/*/summary.json"))
+    scores = {path.parent.name: _scores(content) for path in summaries if "dice" in (content := _read(path))}
     provenance = _read(run / "provenance.json")
     names = [str(name) for name in (data.get("labels") or {}).values()]
-    return {
+    card = {
         "model": {
             "backbone": _network(trained["backbone"]),
             "supervision": trained["supervision"]["_target_"],
-            "parameters": sum(weights.numel() for weights in module.parameters()),
+            "parameters": sum(weights.numel() for weights in loaded.module.parameters()),
             "input": f"uint8 [H, W, {data['channels']}], any size; {data['size']} pixels a side inside",
             "output": f"float32 [{data['classes']}, H, W], probabilities",
             "classes": names or (["foreground"] if data["classes"] == 1 else list(range(data["classes"]))),
@@ -56,7 +39,7 @@ def card_of(checkpoint: Path, trained: Mapping[str, Any], module: nn.Module) -> 
         "training": {
             "data": data.get("name", UNKNOWN),
             "labels": _labels(trained),
-            "images": len(ids) or UNKNOWN,
+            "images": len(loaded.ids) or UNKNOWN,
             "protocol": data.get("protocol", UNKNOWN),
             "seed": trained.get("seed", UNKNOWN),
             "steps": trained.get("trainer", {}).get("max_steps", UNKNOWN),
@@ -69,7 +52,10 @@ def card_of(checkpoint: Path, trained: Mapping[str, Any], module: nn.Module) -> 
             "exported_with": f"fovea {__version__}",
             **{key: provenance[key] for key in _FROM_PROVENANCE if key in provenance},
         },
+        **facts,
     }
+    write_json(out / "model_card.json", card)
+    write_text(out / "model_card.md", render(Path(__file__).with_name("model_card.md.jinja"), card, autoescape=False))
 
 
 def _labels(trained: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,10 +95,6 @@ def _scores(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, **facts, "classes": summary.get("classes", {}), "checkpoint": Path(summary["checkpoint"]).name}
 
 
-def _summaries(run: Path) -> list[Path]:
-    return sorted(run.glob("evaluate/*/summary.json"))
-
-
 def _network(backbone: Mapping[str, Any]) -> str:
     """Return the name of the network and of its encoder, if it has one."""
     inner = backbone.get("network") or {}
@@ -127,12 +109,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _markdown(card: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # slow to import
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("model_card.md.jinja").render(card)

@@ -15,10 +15,7 @@ LEAST = 1e-4  # albumentations adds it to what it divides by
 class Graph(nn.Module):
     """An image, uint8 [H, W, C] of any size, to probabilities, float32 [K, H, W].
 
-    Args:
-        mode: A supervision module in evaluation mode, which ensembles its levels itself.
-        size: Side of the square that its network reads.
-        normalize: See `normalizer`.
+    `mode` is in evaluation mode and ensembles its levels itself; its network reads squares of `size` pixels a side.
     """
 
     def __init__(self, mode: nn.Module, size: int, normalize: nn.Module) -> None:

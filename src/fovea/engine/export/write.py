@@ -19,6 +19,7 @@ from fovea.data.images.predict import FromPixels
 from fovea.engine.export.graph import Graph, normalizer
 from fovea.engine.export.read import INPUT, KEY, LAYOUT, OUTPUT, read_exported
 from fovea.runtime.config import instantiate
+from fovea.runtime.errors import first_line
 from fovea.runtime.files import write_bytes
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,7 @@ _SIDES = ((37, 64), (150, 91))  # sizes that a file is compared at
 def export(module: nn.Module, data: Mapping[str, Any], path: Path) -> float:
     """Write `path`, `.onnx` or `.pt2`, and return its largest difference from the module on two images of noise.
 
-    Args:
-        module: A supervision module for images in evaluation mode, on the CPU.
-        data: The group of the training.
-        path: The file.
+    The supervision module is for images, in evaluation mode, on the CPU. `data` is the group of its training.
 
     Raises:
         ValueError: the normalization or an operator cannot be exported, a package is missing, or the file differs.
@@ -116,4 +114,4 @@ def _innermost(error: BaseException) -> str:
     """Return the first sentence of the error that the others come from."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+    return first_line(error)

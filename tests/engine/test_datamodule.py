@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fovea.engine.datamodule import DataModule
-from fovea.engine.small_batch import check_last_batch
+from fovea.engine.datamodule import DataModule, check_last_batch
 
 
 class Images:
