@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _loaded(checkpoint: Path) -> tuple[torch.nn.Module, dict]:
-    module, config = load(checkpoint, torch.device("cpu"))
+    module, config, *_ = load(checkpoint, torch.device("cpu"))
     return module, config["data"]
 
 

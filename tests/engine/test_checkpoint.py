@@ -48,7 +48,7 @@ def test_loaded_model_predicts_as_the_saved_one(tmp_path: Path) -> None:
     module = build(CONFIG).eval()
     state = {f"supervision.{key}": value for key, value in module.state_dict().items()}
     torch.save({"state_dict": state, "fovea": {"config": CONFIG}}, tmp_path / "a.ckpt")
-    again, config = load(tmp_path / "a.ckpt", CPU)
+    again, config, *_ = load(tmp_path / "a.ckpt", CPU)
     image = torch.randn(1, 3, 32, 32)
     torch.testing.assert_close(again(image, (32, 32)), module(image, (32, 32)), rtol=0, atol=0)
     assert config == CONFIG

@@ -43,7 +43,7 @@ def test_files_arrays_and_the_command_agree(model, case: dict[str, Path], tmp_pa
 
     from fovea.engine.checkpoint import load
 
-    module, config = load(REFERENCE, torch.device("cpu"))
+    module, config, *_ = load(REFERENCE, torch.device("cpu"))
     folder = next(iter(case.values())).parent
     Volumes.predict(config["data"], module, torch.device("cpu"), PredictRequest(folder, tmp_path))
     written = nib.load(tmp_path / "masks" / f"c_{model.modalities[0]}.nii.gz")

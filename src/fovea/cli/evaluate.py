@@ -1,6 +1,5 @@
 """`fovea-evaluate`: scores of a checkpoint on one split, or a comparison of such evaluations."""
 
-import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fovea.runtime.app import Config, command
+from fovea.runtime.files import read_mapping
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +90,7 @@ def folder_of(config: Config, trained: Mapping[str, Any], checkpoint: Path) -> P
     same_data = given in ({}, {"root": trained["data"].get("root")})
     scores = all(config[key] == trained.get(key, {}) for key in ("scoring", "metrics"))
     same = same_data and scores and not config["tta"].get("axes")
-    try:
-        made_with = Path(json.loads((run / below / "summary.json").read_text(encoding="utf-8"))["checkpoint"]).name
-    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged
-        made_with = checkpoint.name
+    made_with = Path(read_mapping(run / below / "summary.json").get("checkpoint", checkpoint)).name
     is_run = checkpoint.parent.name == "checkpoints" and (run / "provenance.json").is_file()
     return (run if same and is_run and made_with == checkpoint.name else Path(config["run_dir"])) / below
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from fovea.engine.preflight import check_mode
 from fovea.losses.ignore import IgnoreLabel
 from fovea.models.backbone import Backbone
-from fovea.models.by_modality import ByModality
-from fovea.models.shared_backbone import SharedBackbone
+from fovea.models.by_modality import ByModality, SharedBackbone
 from fovea.runtime.config import instantiate, locate
 from fovea.supervision.mode import Mode
 

@@ -1,7 +1,6 @@
 """Lightning's loggers, bound to the run folder."""
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from fovea.engine.lightning_private import started_run
 from fovea.runtime.config import instantiate
-from fovea.runtime.files import write_csv
+from fovea.runtime.files import read_mapping, write_csv
 from fovea.runtime.processes import first
 
 
@@ -93,7 +92,6 @@ def wandb(folder: str, offline: bool, group: str | None, log_model: bool, **sett
     """
     path = Path(folder).resolve()
     agent = "WANDB_SWEEP_ID" in os.environ  # the server has chosen the id already
-    provenance = path / "provenance.json"
     return Tracker(
         log_checkpoint=log_model,
         name="/".join(path.parts[-2:]),
@@ -101,7 +99,7 @@ def wandb(folder: str, offline: bool, group: str | None, log_model: bool, **sett
         resume=None if agent else "allow",
         save_dir=folder,
         group=group or _group(path),
-        config={"provenance": json.loads(provenance.read_text(encoding="utf-8")) if provenance.is_file() else {}},
+        config={"provenance": read_mapping(path / "provenance.json")},
         mode="offline" if offline else None,
         **settings,
     )

@@ -64,10 +64,10 @@ def scores_of_image(
         tolerance: Distance up to which two borders agree, in the unit of the spacing.
         names: Names of the classes but the background; none for one class.
     """
-    result = {name: scores_of_labels(labels, truth, classes) for name, labels in outputs.items()}
     pairs = masks_of(outputs["prediction"], truth, classes)
     by_class = [scores(*pair) | surface_scores(*pair, spacing, tolerance) for pair in pairs]
-    result["prediction"] = mean_of(by_class) | {"size": lesion_size(truth)}
+    result = {"prediction": mean_of(by_class) | {"size": lesion_size(truth)}}
+    result |= {name: scores_of_labels(labels, truth, classes) for name, labels in outputs.items() if name not in result}
     return result | (dict(zip(names, by_class, strict=True)) if names else {})
 
 

@@ -4,13 +4,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_erosion, find_objects
 from scipy.spatial import KDTree
 
 from fovea.metrics.overlap import without_ignored
-
-NAMES = ("hd95", "surface_dice")
-"""The keys of `surface_scores`, in the order of a table's columns."""
 
 _SLACK = 1e-5  # relative, of the tolerance: an affine that is rotated gives a spacing of 1.0000001
 
@@ -53,14 +50,10 @@ def surface_scores(
 def border(mask: np.ndarray) -> np.ndarray:
     """Return the coordinates [N, axes] of the pixels of a mask that share a side with a pixel outside it.
 
-    Everything beyond the image is outside: where the image cuts a lesion, the border follows the edge of the image.
-
-    Args:
-        mask: bool [H, W] or [D, H, W].
+    The mask is bool, [H, W] or [D, H, W]. Everything beyond the image is outside: where the image cuts a lesion, the
+    border follows the edge of the image.
     """
-    axes = range(mask.ndim)
-    occupied = [np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
-    if not len(occupied[0]):
+    if not (boxes := find_objects(mask.view(np.uint8))):
         return np.empty((0, mask.ndim), np.intp)
-    inside = mask[tuple(slice(places[0], places[-1] + 1) for places in occupied)]
-    return np.argwhere(inside & ~binary_erosion(inside)) + np.array([places[0] for places in occupied])
+    inside = mask[boxes[0]]
+    return np.argwhere(inside & ~binary_erosion(inside)) + [side.start for side in boxes[0]]

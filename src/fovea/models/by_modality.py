@@ -1,10 +1,12 @@
-"""The interface of a network that reads volumes, or slices of volumes, by modality."""
+"""Networks that read volumes, or slices of volumes, by modality: their interface, and one from any 2-D backbone."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from fovea.models.backbone import Backbone
 
 if TYPE_CHECKING:  # evaluations of images do without MONAI
     from fovea.models.unet3d import Halves
@@ -108,3 +110,24 @@ def in_one_batch(
         pairs = [*zip(*(values.chunk(len(names)) for values in network(torch.cat(volumes))), strict=True)]
     logits, features = (dict(zip(names, values, strict=True)) for values in zip(*pairs, strict=True))
     return Outputs(logits, features)
+
+
+class SharedBackbone(ByModality):
+    """One 2-D backbone for the slices of all modalities, each by itself; any modality may be missing."""
+
+    stride = 1  # the backbone refuses sides that it does not accept
+
+    def __init__(self, modalities: Sequence[str] | None, classes: int, backbone: Callable[[], Backbone]) -> None:
+        super().__init__(modalities, classes, slices=True)
+        self.backbone = backbone()
+
+    def forward(
+        self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None, dropped: float = 0.0
+    ) -> Outputs:
+        """See `ByModality`; the channels that are dropped are those of the decoder."""
+
+        def through(values: Tensor) -> tuple[Tensor, Tensor]:
+            [features] = without([self.backbone.features(values)], dropped)
+            return self.backbone.classify(features), features
+
+        return in_one_batch(through, image, self.present(image) if wanted is None else [*wanted])

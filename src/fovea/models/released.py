@@ -16,13 +16,14 @@ FIRST_LAYER = re.compile(r"(?:model|levels)\.\d+\.encoder\.conv_0\.conv_0\.conv\
 
 SIZE = 224  # side of the published networks' images, in pixels
 NETWORK: dict[str, Any] = {"classes": 1, "features": [64, 128, 256, 512, 1024, 128], "groups": 4}
+NORMALIZE = {"_target_": "albumentations.Normalize"}
 # How images are read and normalized, by their number of channels.
 PUBLISHED_DATA: dict[int, dict[str, Any]] = {
-    channels: {"dataset": {"_target_": dataset}, "normalize": {"_target_": "albumentations.Normalize"} | options}
-    for channels, dataset, options in (
-        (3, "fovea.data.images.kvasir.Kvasir", {}),
-        (1, "fovea.data.images.nci_isbi.NciIsbi", {"normalization": "image"}),
-    )
+    3: {"dataset": {"_target_": "fovea.data.images.kvasir.Kvasir"}, "normalize": NORMALIZE},
+    1: {
+        "dataset": {"_target_": "fovea.data.images.nci_isbi.NciIsbi"},
+        "normalize": NORMALIZE | {"normalization": "image"},
+    },
 }
 SUPERVISION: dict[str, Any] = {"_target_": "fovea.supervision.multi_level.MultiLevel", "_partial_": True}
 SUPERVISION |= {"consistency": "prop", "weight": 3.0, "init": "copied", "ensemble": "logits", "window": 100}
@@ -46,12 +47,8 @@ def load_gazemedseg(state_dict: Mapping[str, Any]) -> ReleasedGazeMedSeg:
 
     Zhong et al., "Weakly-supervised Medical Image Segmentation with Gaze Annotations", MICCAI 2024. The numbers of
     levels and input channels come from the tensors. The two-layer `head`, which the release never calls, is dropped.
-
-    Args:
-        state_dict: Tensors by name, or a checkpoint that holds such a mapping; see `tensors_of`.
-
-    Returns:
-        The network in evaluation mode; `levels` holds a `BasicUNet2d` for each level.
+    `state_dict` may also be a checkpoint that holds such a mapping, see `tensors_of`. The network is in evaluation
+    mode; its `levels` hold a `BasicUNet2d` each.
 
     Raises:
         ValueError: The tensors are not those of a published network.

@@ -60,10 +60,8 @@ def load_cmc(state_dict: Mapping[str, Any]) -> ReleasedCmc:
 
     Zhou et al., "Robust Semi-Supervised Multimodal Medical Image Segmentation via Cross Modality Collaboration", MICCAI
     2024. The numbers of channels and classes come from the tensors. The release always normalizes by batch statistics:
-    the running statistics of its checkpoints are dropped, and a prediction depends on its batch.
-
-    Args:
-        state_dict: Tensors by name, or a checkpoint that holds such a mapping; see `tensors_of`.
+    the running statistics of its checkpoints are dropped, and a prediction depends on its batch. `state_dict` may also
+    be a checkpoint that holds such a mapping, see `tensors_of`.
 
     Raises:
         ValueError: The tensors are not those of a published network.

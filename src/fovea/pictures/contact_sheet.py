@@ -19,19 +19,12 @@ _PADDING, _EMPTY = (214, 214, 214), (244, 244, 244)
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One row of a contact sheet.
+    """One row of a contact sheet."""
 
-    Args:
-        label: Lines of text left of the pictures; those after the first are fainter.
-        panels: Pictures by column title, uint8 RGB [h, w, 3] or gray [h, w] of any size.
-        classes: Names of the classes from 1 on, for a legend of their colors.
-        pixel: The width of a pixel of the pictures in mm, for a scale bar in the first; None: unknown.
-    """
-
-    label: str
-    panels: Mapping[str, np.ndarray]
-    classes: Sequence[str] = ()
-    pixel: float | None = None
+    label: str  # lines of text left of the pictures; those after the first are fainter
+    panels: Mapping[str, np.ndarray]  # pictures by column title, uint8 RGB [h, w, 3] or gray [h, w] of any size
+    classes: Sequence[str] = ()  # names of the classes from 1 on, for a legend of their colors
+    pixel: float | None = None  # the width of a pixel of the pictures in mm, for a scale bar in the first
 
 
 def ranked(scores: Mapping[str, float], count: int) -> list[str]:
@@ -44,11 +37,8 @@ def ranked(scores: Mapping[str, float], count: int) -> list[str]:
 def contact_sheet(rows: Sequence[SheetRow], tile: int | None = TILE) -> np.ndarray:
     """Lay out pictures in a table, with the columns of the row that has most of them, and a legend of the classes.
 
-    A picture keeps its aspect ratio, and the rest of its tile is gray. A missing picture leaves its tile empty.
-
-    Args:
-        rows: From top to bottom, at least one.
-        tile: The side of a tile in pixels; None: pictures of native size, and tiles that fit the largest.
+    A picture keeps its aspect ratio, and the rest of its tile is gray. A missing picture leaves its tile empty. `tile`
+    is the side of a tile in pixels; None: pictures of native size, and tiles that fit the largest.
     """
     shapes = [picture.shape for row in rows for picture in row.panels.values()]
     high, wide = (tile or max(shape[axis] for shape in shapes) for axis in (0, 1))

@@ -29,10 +29,7 @@ def palette(classes: int) -> list[tuple[int, int, int]]:
 def overlay(image: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
     """Fill each class in a translucent color and outline the truth in yellow. Ignored pixels (-1) are gray.
 
-    Args:
-        image: uint8 RGB [H, W, 3]; not changed.
-        labels: bool or integer [H, W]; 0 is the background.
-        truth: The same, or None.
+    The image is uint8 RGB [H, W, 3] and stays as it is. Labels and truth are bool or integers [H, W], 0 the background.
     """
     picture = image.copy()
     for label in np.unique(labels[labels > 0]).tolist():

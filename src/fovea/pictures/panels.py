@@ -14,11 +14,8 @@ _WHITE = (255, 255, 255)
 def fixation_panel(image: np.ndarray, x: np.ndarray, y: np.ndarray, duration: np.ndarray) -> np.ndarray:
     """Draw fixations over an image: circles whose area is the duration, from dark (first) to bright (last), on a path.
 
-    Args:
-        image: uint8 RGB [H, W, 3]; not changed.
-        x: Fractions of the width [N], in time order.
-        y: Fractions of the height [N].
-        duration: [N], in any unit.
+    The image is uint8 RGB [H, W, 3] and stays as it is. `x` and `y` are fractions of its sides [N], in time order;
+    `duration` [N] is in any unit.
     """
     height, width = image.shape[:2]
     picture = image.copy()

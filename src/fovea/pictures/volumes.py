@@ -15,12 +15,8 @@ def volume_panels(
 ) -> dict[str, np.ndarray]:
     """Return the pictures of a volume by title: image, prediction with the outline of the target, target.
 
-    Args:
-        volume: float32 [D, H, W] in RAS.
-        prediction: Labels of the same shape.
-        target: Labels of the same shape; -1 where nobody labeled.
-        spacing: Sides of a voxel.
-        target_name: The title of the target's picture.
+    The volume is float32 [D, H, W] in RAS. Prediction and target are labels of the same shape, -1 where nobody labeled.
+    `spacing` has the sides of a voxel.
     """
     axis, place = fullest(target if (target > 0).any() else prediction, spacing)
     gray, predicted, true = (slice_of(voxels, axis, place, spacing) for voxels in (volume, prediction, target))

@@ -15,17 +15,11 @@ NUMBERS = ("data.fraction", "data.labeled_fraction")  # keys that decide how man
 
 @dataclass(frozen=True)
 class Costs:
-    """What labels cost.
+    """What labels cost."""
 
-    Args:
-        seconds: Of annotation for an image, by kind of label.
-        source: Where these numbers are from.
-        hours: What can be spent; None: the time up to which every kind of label was measured.
-    """
-
-    seconds: Mapping[str, NonNegative]
-    source: str
-    hours: Positive | None
+    seconds: Mapping[str, NonNegative]  # of annotation for an image, by kind of label
+    source: str  # where these numbers are from
+    hours: Positive | None  # what can be spent; None: the time up to which every kind of label was measured
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,8 @@ def learning_chart(lines: Sequence[Line], name: str) -> str:
 def dose_chart(series: Sequence[Dose], key: str, score: str, intervals: bool = False) -> str:
     """Draw a score against a key: means joined by a line, with their standard deviation over seeds as a bar.
 
-    With `intervals`, the bars are the 95 % intervals of the means, and bars at one value may overlap.
-
-    The axis of the key is logarithmic where its largest value is 20 times the least.
+    With `intervals`, the bars are the 95 % intervals of the means, and bars at one value may overlap. The axis of the
+    key is logarithmic where its largest value is 20 times the least.
     """
     values = sorted({value for own in series for value in own.x})
     logarithmic = values[0] > 0 and values[-1] / values[0] >= _LOGARITHMIC

@@ -62,12 +62,9 @@ def read_named(compare: Any, split: str, column: str) -> dict[str, list[Evaluate
 
 
 def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
-    """Read one column of an evaluation.
+    """Read one column of an evaluation: a score of `per_image.csv`.
 
-    Args:
-        folder: Has `per_image.csv` and `summary.json`, or is a run folder with them in `evaluate/<split>/`.
-        split: `train`, `val` or `test`, for a run folder.
-        column: A score of `per_image.csv`.
+    The folder has `per_image.csv` and `summary.json`, or is a run folder with them in `evaluate/<split>/`.
 
     Raises:
         ValueError: a file is missing or damaged, the column is missing, an id is repeated, or a score is not a number.

@@ -62,12 +62,9 @@ class Run:
 
 
 def find_runs(runs: Any, split: str, score: str) -> list[Run]:
-    """Read all run folders of `fovea-train` in and below folders, in their order; those of other commands are skipped.
+    """Read the run folders of `fovea-train` in and below `runs`, a folder or several, in their order.
 
-    Args:
-        runs: A folder or several.
-        split: The split whose evaluation is read.
-        score: A column of `per_image.csv`.
+    `score` is a column of `per_image.csv` of the evaluation on `split`.
     """
     check_split(split)
     roots = [runs] if isinstance(runs, str) else runs

@@ -1,6 +1,6 @@
 """Text of error messages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from itertools import islice
 
@@ -21,6 +21,11 @@ def nearest(wanted: Iterable[str], known: Iterable[str], limit: int = 2) -> str:
     known = list(known)
     near = [match for name in islice(wanted, limit) for match in get_close_matches(name, known, limit, 0.75)]
     return f", the nearest are {first_few(dict.fromkeys(near))}" if near else ""
+
+
+def did_you_mean(name: str, known: Sequence[str], above: str = "") -> str:
+    """Return `did you mean a.b? ` for the known name that is most like a wrong one, below `above`; empty if none is."""
+    return f"did you mean {above}{near[0]}? " if (near := get_close_matches(name, known, 1)) else ""
 
 
 def first_line(error: BaseException) -> str:

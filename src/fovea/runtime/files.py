@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 _TEMPORARY = re.compile(r"\.(?P<host>.+)-(?P<process>\d+)-[^-]+\.tmp")  # names the writer, to recognize abandoned files
 
@@ -132,9 +132,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file that a command of ours wrote; nothing if it is missing or damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def describes(about: Path, path: Path) -> bool:
     """Return whether `about`, JSON that a command of ours wrote, has the `sha256` of the file or folder `path`."""
-    try:
-        return bool(json.loads(about.read_bytes())["sha256"] == sha256(path))
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
+    return path.exists() and bool(read_mapping(about).get("sha256") == sha256(path))

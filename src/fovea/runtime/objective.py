@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from fovea.runtime.bounds import NonNegativeInt, check
-from fovea.runtime.files import write_json
+from fovea.runtime.files import read_mapping, write_json
 
 FILE = "outcome.json"
 Score = Literal["dice", "iou", "surface_dice", "hd95"]
@@ -76,15 +76,10 @@ def write_outcome(config: Mapping[str, Any], outcome: Outcome) -> None:
 
 def read_outcome(config: Mapping[str, Any]) -> Outcome | None:
     """Return the outcome in the run folder if the run is to be resumed and ended with this very configuration."""
-    path = Path(config["run_dir"]) / FILE
-    if config.get("ckpt_path") != "auto" or not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        outcome = Outcome(content["value"], content["images"])
-        return outcome if content["configuration"] == _digest(config) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # damaged: the run resumes from its last checkpoint and writes it again
+    content = read_mapping(Path(config["run_dir"]) / FILE) if config.get("ckpt_path") == "auto" else {}
+    if not content or content.get("configuration") != _digest(config):
+        return None  # none, or damaged: the run resumes from its last checkpoint and writes it again
+    return Outcome(content["value"], content["images"])
 
 
 def mean_of(folder: Path, values: Mapping[str, float | None]) -> float | None:

@@ -2,7 +2,6 @@
 
 import sys
 import traceback
-from difflib import get_close_matches
 from typing import Any, cast
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -11,7 +10,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from fovea.runtime.command_line import how_to_write
 from fovea.runtime.config import flat
-from fovea.runtime.errors import FULL_ERROR, first_few, first_line, one_paragraph
+from fovea.runtime.errors import FULL_ERROR, did_you_mean, first_few, first_line, one_paragraph
 
 SHOW = f"({FULL_ERROR}=1 shows where)"
 
@@ -50,7 +49,7 @@ def _of_configuration(error: HydraException | OmegaConfBaseException) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         choices = [option for option in error.options if option != "base"]  # the others include base
-        hint = _did_you_mean(choice, choices, f"{group}=")
+        hint = did_you_mean(choice, choices, f"{group}=")
         return f"{group}={choice} is not a choice; {hint}choose {', '.join(choices)}"
     if isinstance(error, OverrideParseException):
         return how_to_write(str(error.override))
@@ -65,15 +64,11 @@ def _unknown_key(key: str, parent: Any) -> str:
     """Name the nearest key: beside it, of the same name elsewhere, or of a similar path."""
     above, dot, name = key.rpartition(".")
     siblings = sorted(map(str, parent)) if isinstance(parent, DictConfig) else []
-    hint = _did_you_mean(name, siblings, above + dot)
+    hint = did_you_mean(name, siblings, above + dot)
     if not hint and isinstance(parent, DictConfig):
         whole = OmegaConf.to_container(parent._get_root())
         keys = [each for each, _ in flat(cast(dict[str, Any], whole)) if not each.startswith("hydra.")]
         same = [each for each in keys if each.endswith(f".{name}")]
-        hint = f"did you mean {' or '.join(same[:3])}? " if same else _did_you_mean(key, keys)
+        hint = f"did you mean {' or '.join(same[:3])}? " if same else did_you_mean(key, keys)
     hint = hint or f"there are {first_few(siblings, 12)}; "
     return f"{key} is not a key; {hint}+{key}=… would add it"
-
-
-def _did_you_mean(name: str, known: list[str], above: str = "") -> str:
-    return f"did you mean {above}{near[0]}? " if (near := get_close_matches(name, known, 1)) else ""

@@ -6,13 +6,13 @@ import collections.abc
 import importlib.util
 import typing
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fovea.runtime import bounds
 from fovea.runtime.config import targets
+from fovea.runtime.errors import did_you_mean
 
 CHECKED = ("fovea.", "pytorch_lightning.", "torch.optim.")  # others accept arguments in ways that source does not show
 _NAMES = vars(builtins) | vars(typing) | vars(collections.abc) | vars(bounds)
@@ -38,8 +38,7 @@ def check_arguments(config: Mapping[str, Any]) -> None:
         known = list(signature.annotations)
         for name in given:
             if name not in known and not signature.any_keyword:
-                near = get_close_matches(name, known, 1)
-                hint = f"did you mean {key}.{near[0]}?" if near else f"there are {', '.join(known)}"
+                hint = did_you_mean(name, known, f"{key}.").rstrip() or f"there are {', '.join(known)}"
                 raise ValueError(f"{key}.{name} is not an argument of {target}; {hint}")
         missing = sorted(signature.required - given.keys())
         if missing and not values.get("_partial_") and "_args_" not in values:

@@ -41,7 +41,7 @@ CASES = [
 @pytest.mark.parametrize(("backbone", "name", "overrides"), CASES)
 def test_equal_to_the_checkpoint(backbone: str, name: str, overrides: list[str], tmp_path: Path) -> None:
     checkpoint = saved(tmp_path / "a.ckpt", *overrides, backbone=backbone)
-    module, config = load(checkpoint, CPU)
+    module, config, *_ = load(checkpoint, CPU)
     assert export(module, config["data"], tmp_path / name) < 1e-4
     ours, exported = fovea.load(checkpoint), fovea.load(tmp_path / name)
     for sides in SIZES:
@@ -58,7 +58,7 @@ def test_equal_to_the_checkpoint(backbone: str, name: str, overrides: list[str],
 @pytest.mark.slow
 def test_flips_are_in_the_file(tmp_path: Path) -> None:
     checkpoint = saved(tmp_path / "a.ckpt")
-    module, config = load(checkpoint, CPU)
+    module, config, *_ = load(checkpoint, CPU)
     export(MeanOverFlips(module, [-1, -2]).eval(), config["data"], tmp_path / "model.onnx")
     image = np.random.default_rng(0).integers(0, 256, (40, 70, 3), np.uint8)
     expected = fovea.load(checkpoint, axes=[-1, -2]).predict(image).probability
@@ -87,7 +87,7 @@ def test_an_operator_that_onnx_lacks(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
-    module, config = load(saved(folder / "a.ckpt"), CPU)
+    module, config, *_ = load(saved(folder / "a.ckpt"), CPU)
     for name in ("model.onnx", "model.pt2"):
         export(module, config["data"], folder / name)
     return folder

@@ -1,6 +1,5 @@
 """The model card: what a model was trained on and by which labels, its scores, its use, its limits, its origin."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from fovea import __version__
 from fovea.engine.checkpoint import Loaded
 from fovea.runtime.config import locate
-from fovea.runtime.files import sha256, write_json, write_text
+from fovea.runtime.files import read_mapping, sha256, write_json, write_text
 from fovea.runtime.templates import render
 
 UNKNOWN = "unknown"
@@ -24,8 +23,8 @@ def write_card(out: Path, checkpoint: Path, loaded: Loaded, facts: Mapping[str, 
     """
     trained, data, run = loaded.config, loaded.config["data"], checkpoint.parent.parent
     summaries = sorted(run.glob("evaluate/*/summary.json"))
-    scores = {path.parent.name: _scores(content) for path in summaries if "dice" in (content := _read(path))}
-    provenance = _read(run / "provenance.json")
+    scores = {path.parent.name: _scores(content) for path in summaries if "dice" in (content := read_mapping(path))}
+    provenance = read_mapping(run / "provenance.json")
     names = [str(name) for name in (data.get("labels") or {}).values()]
     card = {
         "model": {
@@ -100,12 +99,3 @@ def _network(backbone: Mapping[str, Any]) -> str:
     inner = backbone.get("network") or {}
     name = str(inner.get("_target_", backbone["_target_"]))
     return f"{name} ({backbone['encoder_name']})" if "encoder_name" in backbone else name
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file of the run; nothing if it is missing or damaged."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
