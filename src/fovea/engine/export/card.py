@@ -26,7 +26,7 @@ def write_card(out: Path, checkpoint: Path, loaded: Loaded, facts: Mapping[str, 
     scores = {path.parent.name: _scores(content) for path in summaries if "dice" in (content := read_mapping(path))}
     provenance = read_mapping(run / "provenance.json")
     names = [str(name) for name in (data.get("labels") or {}).values()]
-    card = {
+    card: dict[str, Any] = {
         "model": {
             "backbone": _network(trained["backbone"]),
             "supervision": trained["supervision"]["_target_"],
