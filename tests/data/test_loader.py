@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fovea.data.loader import EpochBatches, EvaluationLoader, Order, Shard, TrainingLoader
+from fovea.data.loader import EpochBatches, EvaluationLoader, Order, TrainingLoader
 
 Key = tuple[int, int]
 
@@ -145,8 +145,6 @@ class Killed:
         return {}
 
 
-def test_a_killed_worker_says_what_to_lower_and_shards_have_equal_lengths() -> None:
+def test_a_killed_worker_says_what_to_lower() -> None:
     with pytest.raises(ValueError, match=r"lower data\.num_workers or data.batch_size"):
         list(EvaluationLoader(Killed(), num_workers=1))  # type: ignore[arg-type]
-    assert [list(Shard(5, rank, 2)) for rank in range(2)] == [[0, 2, 4], [1, 3, 0]]
-    assert list(Shard(3, 0, 1)) == [0, 1, 2] and list(Shard(0, 0, 2)) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fovea.data.prediction_record import Planned, recorded
+from fovea.data.prediction_record import Planned, Recorded
 
 ODD = 'ü,"\n\u2028'
 PROBABILITY = np.array([[[0.9, 0.1], [0.7, 0.2]]], np.float32)
@@ -21,7 +21,7 @@ def predict(out: Path, *names: str, content: str = "new", settings: str = "", ki
     for name in names:
         (source / name).write_text(name)
     made = []
-    with recorded(out, planned, settings, ["lesion"]) as record:
+    with Recorded(out, planned, settings, ["lesion"]) as record:
         for name in names:
             if record.is_done(name):
                 continue

@@ -12,7 +12,7 @@ from fovea.data.images.folder import Folder
 from fovea.data.images.masks import read_mask
 from fovea.data.images.samples import ImageTraining, Resized
 from fovea.data.loader import stacked
-from fovea.data.targets import Mask, Unlabeled
+from fovea.data.targets import Mask
 from fovea.losses import IGNORE
 
 IGNORED = 255
@@ -92,8 +92,3 @@ def test_a_lossy_or_colored_mask_cannot_have_ignored_pixels(tmp_path: Path) -> N
         Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / name)
         with pytest.raises(ValueError, match=message):
             read_mask(tmp_path / name, 1, IGNORED)
-
-
-def test_unlabeled_images_open_no_mask(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Folder, "mask", lambda self, name: pytest.fail("a mask was opened"))
-    assert Unlabeled(folder).check(folder.ids) == folder.ids

@@ -2,7 +2,7 @@
 
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import active_children
 from typing import Any
@@ -76,16 +76,32 @@ class EpochBatches(Sampler[list[tuple[str, int, int]]]):
             self.epoch, self.start = epoch, 0
 
 
-class Streams(Dataset[Any]):
-    """Samples of several streams by (stream, pass, index), with the name of their stream, or the error of a sample."""
+class Streams:
+    """Samples of several streams by (stream, pass, index), with the name of their stream."""
 
     def __init__(self, streams: Mapping[str, TrainingSamples]) -> None:
         self.streams = dict(streams)
 
-    def __getitem__(self, key: tuple[str, int, int]) -> tuple[str, dict[str, Any]] | Exception:
+    def __getitem__(self, key: tuple[str, int, int]) -> tuple[str, dict[str, Any]]:
         stream, turn, index = key
-        sample = caught(self.streams[stream].__getitem__, (turn, index))
-        return sample if isinstance(sample, Exception) else (stream, sample)
+        return stream, self.streams[stream][turn, index]
+
+
+class Caught(Dataset[Any]):
+    """Samples, or the error of a sample in its place, since torch would send the error of a worker as text."""
+
+    def __init__(self, samples: Samples | Streams) -> None:
+        self.samples: Any = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self.samples[key]
+        except (ValueError, OSError) as error:
+            error.add_note(traceback.format_exc())  # the traceback is lost between processes
+            return error
 
 
 class TrainingLoader(DataLoader[dict[str, Any]]):
@@ -98,16 +114,17 @@ class TrainingLoader(DataLoader[dict[str, Any]]):
         # DataLoader draws a number at the start of each epoch. With the global generator, a resumed run would get other
         # random numbers in the layers of the network.
         generator = torch.Generator().manual_seed(0)
-        super().__init__(Streams(samples), batch_sampler=batches, generator=generator, collate_fn=by_stream, **options)
+        dataset = Caught(Streams(samples))
+        super().__init__(dataset, batch_sampler=batches, generator=generator, collate_fn=by_stream, **options)
         self.batches = batches
         self.done = 0  # batches of this epoch that were yielded
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # DataLoader declares its own class
         # A generator, because Lightning asks for the iterator before it sets the epoch.
         self.done = self.batches.start
-        for batch in map(raised, remembered(super().__iter__())):
+        for batch in received(super().__iter__(), self.pin_memory):
             self.done += 1
-            yield as_tensors(batch, self.pin_memory)
+            yield batch
 
     def state_dict(self) -> dict[str, int]:
         """Return the position: the epoch, and the number of its batches that were yielded."""
@@ -128,17 +145,22 @@ class EvaluationLoader(DataLoader[dict[str, Any]]):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # DataLoader declares its own class
         with killed_workers_explained():
-            for batch in map(raised, remembered(super().__iter__())):
-                yield as_tensors(batch, self.pin_memory)
+            yield from received(super().__iter__(), self.pin_memory)
 
 
 _workers: set[Any] = set()  # the processes that loaders have started
 
 
-def remembered(batches: Iterator[Any]) -> Iterator[Any]:
-    """Return the iterator of a DataLoader; its workers are known to `killed_workers_explained`."""
+def received(batches: Iterator[Any], pin_memory: bool) -> Iterator[dict[str, Any]]:
+    """Yield the batches of a DataLoader as tensors, or raise an error in place of one.
+
+    The workers are known to `killed_workers_explained`.
+    """
     _workers.update(active_children())
-    return batches
+    for batch in batches:
+        if isinstance(batch, Exception):
+            raise batch
+        yield as_tensors(batch, pin_memory)
 
 
 @contextmanager
@@ -157,35 +179,6 @@ def killed_workers_explained() -> Iterator[None]:
             "a worker that loads data was killed, most likely for lack of memory; lower data.num_workers or "
             "data.batch_size, or set cache=disk (cache=ram keeps all images in memory)"
         ) from error
-
-
-class Caught(Dataset[Any]):
-    """Samples, or the error of a sample in its place."""
-
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> dict[str, Any] | Exception:
-        return caught(self.samples.__getitem__, index)
-
-
-def caught(read: Callable[[Any], dict[str, Any]], key: Any) -> dict[str, Any] | Exception:
-    """Return a sample or its error, since torch would send the error of a worker as text."""
-    try:
-        return read(key)
-    except (ValueError, OSError) as error:
-        error.add_note(traceback.format_exc())  # the traceback is lost between processes
-        return error
-
-
-def raised(batch: dict[str, Any] | Exception) -> dict[str, Any]:
-    """Return a batch, or raise the error in its place."""
-    if isinstance(batch, Exception):
-        raise batch
-    return batch
 
 
 def of_one(samples: Sequence[dict[str, Any] | Exception]) -> Any:
@@ -224,19 +217,3 @@ def as_tensors(batch: Any, pin_memory: bool) -> Any:
         return batch
     tensor = torch.from_numpy(batch)
     return tensor.pin_memory() if pin_memory else tensor
-
-
-class Shard(Sampler[int]):
-    """Every n-th index in order, for evaluation on several processes.
-
-    If the number of indices is not a multiple of n, the first ones appear twice; scores must count each image once.
-    """
-
-    def __init__(self, length: int, rank: int, processes: int) -> None:
-        self.indices = np.resize(np.arange(length), -(-length // processes) * processes)[rank::processes]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.indices.tolist())

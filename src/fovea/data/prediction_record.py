@@ -5,11 +5,11 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Self
 
 import numpy as np
 
@@ -52,7 +52,17 @@ class Planned:
 
 
 class Recorded:
-    """The predictions of an output folder, see `recorded`."""
+    """Lets a block write files below `out`, and records them in `files.csv` and their figures in `predictions.csv`.
+
+    Args:
+        out: The folder.
+        planned: The predictions by name.
+        settings: A text that stands for the model and everything else that predictions depend on.
+        names: Of the classes without the background.
+
+    Raises:
+        ValueError: the folder has files that an earlier run did not write, or one to replace was changed since.
+    """
 
     def __init__(self, out: Path, planned: Mapping[str, Planned], settings: str, names: Sequence[str]) -> None:
         self.out, self.planned, self.settings, self.names = out, planned, settings, names
@@ -60,6 +70,14 @@ class Recorded:
         self._made_from: dict[str, str] = {}
         self._stood = 0
         self._started = 0.0
+
+    def __enter__(self) -> Self:
+        self.check()
+        self.start_files()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.write()
 
     def is_done(self, name: str) -> bool:
         """Return whether all files and figures of a prediction stand, of the same input, model and settings."""
@@ -163,28 +181,6 @@ class Recorded:
         for row in files.values():
             row[2] = sha256(self.out / row[0]) if row[0] in (TABLE, LABELS) or not row[2] else row[2]
         self.files.write()
-
-
-@contextmanager
-def recorded(out: Path, planned: Mapping[str, Planned], settings: str, names: Sequence[str]) -> Iterator[Recorded]:
-    """Let a block write files below `out`, and record them in `files.csv` and their figures in `predictions.csv`.
-
-    Args:
-        out: The folder.
-        planned: The predictions by name.
-        settings: A text that stands for the model and everything else that predictions depend on.
-        names: Of the classes without the background.
-
-    Raises:
-        ValueError: the folder has files that an earlier run did not write, or one to replace was changed since.
-    """
-    record = Recorded(out, planned, settings, names)
-    record.check()
-    record.start_files()
-    try:
-        yield record
-    finally:
-        record.write()
 
 
 class _Table:

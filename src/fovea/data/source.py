@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # `--help` and the checks before a training run without torch
 
     from fovea.data.predictions import PredictRequest
 
+UNLABELED = "unlabeled"
+"""Stands in `needs` for images without annotation: they are a stream, which has no target in its batches."""
+
 Predictor = Callable[[Any, Sequence[int]], Mapping[str, "Tensor"]]
 """Maps an image and a size to probabilities [B, K, *size] by name: a mode, or a sliding window around one."""
 

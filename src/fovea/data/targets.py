@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -21,52 +21,27 @@ log = logging.getLogger(__name__)
 _COMPARED = 20  # image files at most that are compared with those of the maps
 
 
-class Target(Protocol):
-    """One type of annotation of images."""
-
-    name: ClassVar[str]
-    """Its key in a batch, and in the `needs` of a supervision mode."""
-    title: ClassVar[str]
-    """Of its column in a contact sheet."""
-    fill: int
-    """Value of the pixels that an augmentation moves in from outside the image."""
-
-    def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
-        """Return the ids that have this target, and log the others; with `open_all` decode all files.
-
-        Raises:
-            ValueError: a file is missing or damaged, or no image has this target.
-        """
-
-    def files(self, image_id: str) -> list[Path]:
-        """Return the files that decide the target of an image, for the key of a cache."""
-
-    def read(self, image_id: str) -> np.ndarray:
-        """Return the target of an image, [H, W] at native size; ValueError if it is missing or damaged."""
-
-    def resize(self, array: np.ndarray, size: int) -> np.ndarray:
-        """Return what `read` gives as [size, size]."""
-
-    def collate(self, batch: "Tensor") -> "Tensor":
-        """Return stacked targets [B, H, W] in the form that a supervision mode takes."""
-
-    def labels(self, image_id: str) -> np.ndarray:
-        """Return class indices [H, W], int64, to score against."""
-
-
 class Mask:
     """Ground truth: class indices, -1 where nobody labeled a pixel."""
 
-    name: ClassVar[str] = "mask"
-    title: ClassVar[str] = "truth"
+    name = "mask"
+    """Its key in a batch, and in the `needs` of a supervision mode."""
+    title = "truth"
+    """Of its column in a contact sheet."""
 
     def __init__(self, dataset: "Folder") -> None:
         self.dataset = dataset
         self.partial = dataset.ignore_label is not None
-        self.fill = IGNORE if self.partial else 0
+        self.fill = IGNORE if self.partial else 0  # of pixels that an augmentation moves in from outside the image
 
     def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
-        """Return the ids whose masks have labeled pixels; masks are opened only if some pixels may be unlabeled."""
+        """Return the ids whose masks have labeled pixels, and log the others.
+
+        Masks are opened only if some pixels may be unlabeled, or with `open_all`.
+
+        Raises:
+            ValueError: a file is missing or damaged, or no mask has a labeled pixel.
+        """
         self.dataset.check(ids, masks=True)
         if not self.partial and not open_all:
             return list(ids)
@@ -83,19 +58,19 @@ class Mask:
         return [self.dataset.image_path(image_id), *([path] if path is not None else [])]
 
     def read(self, image_id: str) -> np.ndarray:
-        """Return a mask: uint8, or int16 where pixels may be unlabeled."""
+        """Return a mask [H, W] at native size: uint8, or int16 where pixels may be unlabeled."""
         return self.dataset.mask(image_id)
 
     def resize(self, array: np.ndarray, size: int) -> np.ndarray:
-        """Resize by the nearest pixel."""
+        """Return what `read` gives as [size, size], by the nearest pixel."""
         return cv2.resize(array, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
 
     def collate(self, batch: "Tensor") -> "Tensor":
-        """Return float32 [B, 1, H, W] of one class, or int64 [B, H, W] of several."""
+        """Return stacked masks [B, H, W] as float32 [B, 1, H, W] of one class, or as int64 of several."""
         return batch[:, None].float() if self.dataset.classes == 1 else batch.long()
 
     def labels(self, image_id: str) -> np.ndarray:
-        """Return the mask as int64."""
+        """Return class indices [H, W], int64, to score against."""
         return self.read(image_id).astype(np.int64)
 
 
@@ -110,8 +85,8 @@ class PseudoMask:
         image_path: Returns the file of an image, to compare some with those of the maps; None compares none.
     """
 
-    name: ClassVar[str] = "pseudo"
-    title: ClassVar[str] = "pseudo-mask"
+    name = "pseudo"
+    title = "pseudo-mask"
     fill = 0
 
     def __init__(
@@ -126,7 +101,7 @@ class PseudoMask:
         self.made_from, self.image_path = made_from, image_path
 
     def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
-        """Return the ids that have a map, after a check of what the store was made with."""
+        """Return the ids that have a map, and log the others, after a check of what the store was made with."""
         if not ids:
             return []
         self.store.check(self.parameters, self.made_from)
@@ -166,23 +141,8 @@ class PseudoMask:
         return (self.read(image_id) >= self.threshold).astype(np.int64)
 
 
-class Unlabeled:
-    """No annotation: the images of the stream `unlabeled`, which has no target in its batches."""
-
-    name: ClassVar[str] = "unlabeled"
-
-    def __init__(self, dataset: "Folder") -> None:
-        self.dataset = dataset
-
-    def check(self, ids: Sequence[str]) -> list[str]:
-        """Return the ids; their masks are never opened."""
-        if not ids:
-            raise ValueError(
-                f"{self.dataset.root}: no unlabeled images; list some in unlabeled.txt, set data.labeled_fraction, or "
-                "choose supervision=full"
-            )
-        self.dataset.check(ids, masks=False)
-        return list(ids)
+Target = Mask | PseudoMask
+"""One type of annotation of images."""
 
 
 def _reported(ids: Sequence[str], kept: list[str], reason: str) -> list[str]:

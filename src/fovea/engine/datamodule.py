@@ -8,18 +8,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DistributedSampler
 
-from fovea.data.loader import (
-    EpochBatches,
-    EvaluationLoader,
-    Order,
-    Shard,
-    Streams,
-    TrainingLoader,
-    as_tensors,
-    by_stream,
-    raised,
-)
+from fovea.data.loader import EpochBatches, EvaluationLoader, Order, Streams, TrainingLoader, as_tensors, by_stream
 from fovea.data.source import Training
 from fovea.engine.lightning_private import log_under_global_step
 from fovea.runtime.processes import leave_signals_alone
@@ -56,11 +47,11 @@ class DataModule(pl.LightningDataModule):
         return EpochBatches(orders)
 
     def val_dataloader(self) -> EvaluationLoader:
-        """Return the loader of the val images, one image a batch."""
-        samples = self.training.val.samples
-        return EvaluationLoader(
-            samples, sampler=Shard(len(samples), **self._place()), generator=torch.Generator(), **self._workers()
-        )
+        """Return the loader of the val images, one image a batch; some appear twice if processes need equal numbers."""
+        samples: Any = self.training.val.samples
+        place = self._place()
+        shard = DistributedSampler[Any](samples, place["processes"], place["rank"], shuffle=False)
+        return EvaluationLoader(samples, sampler=shard, generator=torch.Generator(), **self._workers())
 
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Work around an off-by-one in Lightning's logged step after a mid-epoch resume."""
@@ -120,7 +111,7 @@ def check_last_batch(module: Mode, data: DataModule, processes: int) -> None:
     if small is None or not any(isinstance(part, _BatchNorm) for part in module.modules()):
         return
     samples = Streams(data.streams)
-    batch: Any = data.on_after_batch_transfer(as_tensors(raised(by_stream([samples[key] for key in small])), False), 0)
+    batch: Any = data.on_after_batch_transfer(as_tensors(by_stream([samples[key] for key in small]), False), 0)
     trial = deepcopy(module).train()  # a step changes running statistics
     for name, part in trial.named_modules():
         if isinstance(part, _BatchNorm):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, get_args
+from typing import get_args
 
 import nibabel as nib
 import numpy as np
@@ -23,32 +23,36 @@ Colors = Sequence[tuple[int, int, int]]
 _AXES: tuple[Axis, ...] = get_args(Axis)
 
 
-class Input(Protocol):
+class Input:
     """An image or a stack of slices; everything raises ValueError with the path of a file that is invalid."""
 
     path: Path
-    suffix: str
+    suffix = ".nii.gz"
     """Of the files to write."""
-    foreground: int
+    foreground = 1
     """The value of a single class in the mask file."""
-    is_dicom: bool
+    is_dicom = False
 
     @property
     def files(self) -> Sequence[Path]:
         """All files that are read."""
+        return [self.path]
 
     def slices(self) -> Iterator[np.ndarray]:
         """Yield the slices, uint8 [H, W, C]."""
+        raise NotImplementedError
 
     def spacing(self) -> Sequence[float] | None:
         """Return the sides of a pixel in mm, [H, W] or [D, H, W]; None if they are unknown."""
+        return None
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
         """Write labels (uint8) or probabilities (float32, no colors) of all slices, [H, W] or [D, H, W]."""
+        raise NotImplementedError
 
 
 @dataclass
-class Picture:
+class Picture(Input):
     """One image in a file. Its mask is a PNG file."""
 
     path: Path
@@ -57,41 +61,26 @@ class Picture:
     suffix = ".png"
     foreground = 255
 
-    @property
-    def files(self) -> Sequence[Path]:
-        """See `Input`."""
-        return [self.path]
-
     def slices(self) -> Iterator[np.ndarray]:
-        """See `Input`."""
         yield self.read(self.path)
 
     def spacing(self) -> Sequence[float] | None:
-        """See `Input`."""
         return pixel_spacing(read_header(self.path)) if self.is_dicom else None
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
-        """See `Input`."""
         write_image(path, _integers(values), colors)
 
 
 @dataclass
-class Pages:
+class Pages(Input):
     """A TIFF of several pages of one size. Its mask is such a file too."""
 
     path: Path
     read: Callable[[Path, int], np.ndarray]
     suffix = ".tif"
     foreground = 255
-    is_dicom = False
-
-    @property
-    def files(self) -> Sequence[Path]:
-        """See `Input`."""
-        return [self.path]
 
     def slices(self) -> Iterator[np.ndarray]:
-        """See `Input`."""
         first = self.read(self.path, 0)
         yield first
         for page in range(1, pages_of(self.path)):
@@ -102,12 +91,7 @@ class Pages:
                 raise ValueError(f"{self.path}: pages of mixed sizes ({sizes}); save those of each size as a file")
             yield pixels
 
-    def spacing(self) -> Sequence[float] | None:
-        """See `Input`."""
-        return None
-
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
-        """See `Input`."""
         pages, content = [Image.fromarray(page) for page in _integers(values)], io.BytesIO()
         for page in pages if colors else ():
             page.putpalette([part for color in colors for part in color])
@@ -116,14 +100,12 @@ class Pages:
 
 
 @dataclass
-class Series:
+class Series(Input):
     """DICOM slices of one series in a folder. Its mask is a NIfTI file."""
 
     path: Path
     placed: Sequence[Slice]
     read: Callable[[Path], np.ndarray]
-    suffix = ".nii.gz"
-    foreground = 1
     is_dicom = True
 
     @cached_property
@@ -133,26 +115,22 @@ class Series:
 
     @property
     def files(self) -> Sequence[Path]:
-        """See `Input`."""
         return [each.path for each in self.placed]
 
     def slices(self) -> Iterator[np.ndarray]:
-        """See `Input`."""
         yield from map(self.read, self.grid.files)
 
     def spacing(self) -> Sequence[float] | None:
-        """See `Input`."""
         return self.grid.spacing
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
-        """See `Input`."""
         image = nib.Nifti1Image(values.transpose(2, 1, 0), self.grid.affine)
         image.header.set_xyzt_units("mm")
         nifti.save(path, image)
 
 
 @dataclass
-class Volume:
+class Volume(Input):
     """A NIfTI file, slice by slice in radiological view, as DICOM has it: right is left, the front and the head are up.
 
     Args:
@@ -168,14 +146,6 @@ class Volume:
     window: Window | None
     stretched: bool
     channels: int
-    suffix = ".nii.gz"
-    foreground = 1
-    is_dicom = False
-
-    @property
-    def files(self) -> Sequence[Path]:
-        """See `Input`."""
-        return [self.path]
 
     @cached_property
     def order(self) -> tuple[int, int, int]:
@@ -192,7 +162,6 @@ class Volume:
         return across, column, row
 
     def slices(self) -> Iterator[np.ndarray]:
-        """See `Input`."""
         voxels = np.flip(nifti.read_volume(self.path), self.order[1:]).transpose(self.order)
         eight_bit = nifti.stored_type(self.path) == np.uint8
         for values in voxels:
@@ -200,12 +169,10 @@ class Volume:
             yield np.repeat(scaled(values, low, high)[..., None], self.channels, axis=2)
 
     def spacing(self) -> Sequence[float] | None:
-        """See `Input`."""
         sides = nifti.read_header(self.path).spacing
         return [sides[axis] for axis in self.order]
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
-        """See `Input`."""
         back = np.argsort(self.order)
         nifti.write_voxels(path, np.flip(values.transpose(back), self.order[1:]), self.path)
 

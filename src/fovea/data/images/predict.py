@@ -15,7 +15,7 @@ from fovea.data.images.files import write_image
 from fovea.data.images.find import find_inputs
 from fovea.data.images.inputs import Input, Picture, Series
 from fovea.data.images.samples import resize_image, to_tensor
-from fovea.data.prediction_record import Planned, recorded
+from fovea.data.prediction_record import Planned, Recorded
 from fovea.data.predictions import PredictRequest, class_names, outputs
 from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.overlay import overlay, palette
@@ -58,7 +58,7 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
     files = {name: outputs(name, each.suffix, names, request, each.is_dicom) for name, each in inputs.items()}
     planned = {name: Planned(each.path, each.files, [*files[name].values()]) for name, each in inputs.items()}
     failures = {}
-    with recorded(request.out, planned, request.key, names) as record:
+    with Recorded(request.out, planned, request.key, names) as record:
         for name, each in tqdm(inputs.items(), desc="predict", unit="image"):
             if record.is_done(name):
                 continue

@@ -1,7 +1,6 @@
 """From files to arrays: training samples, augmented, and evaluation samples with their target at native size."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import albumentations as A
@@ -21,40 +20,19 @@ from fovea.data.targets import Target
 cv2.setNumThreads(0)
 
 
-class Picture:
-    """The image itself, read and resized like a target."""
-
-    name = "image"
-
-    def __init__(self, dataset: Folder) -> None:
-        self.dataset = dataset
-
-    def files(self, image_id: str) -> list[Path]:
-        """See `Target`."""
-        return [self.dataset.image_path(image_id)]
-
-    def read(self, image_id: str) -> np.ndarray:
-        """Return an image, uint8 [H, W, C]."""
-        return self.dataset.image(image_id)
-
-    def resize(self, array: np.ndarray, size: int) -> np.ndarray:
-        """Resize bilinearly."""
-        return resize_image(array, size)
-
-
 class Resized:
     """Images and targets of a training split, decoded and resized to squares at each read; nothing else is opened."""
 
     def __init__(self, dataset: Folder, ids: Sequence[str], targets: Sequence[Target], size: int) -> None:
         self.dataset, self.ids, self.targets, self.size = dataset, list(ids), targets, size
-        parts: list[Picture | Target] = [Picture(dataset), *targets]
-        self.parts = {part.name: part for part in parts}
-        self.kinds = tuple(self.parts)
+        self.parts = {target.name: target for target in targets}
+        self.kinds = ("image", *self.parts)
 
     def read(self, kind: str, index: int) -> np.ndarray:
         """Return an array [size, size] or [size, size, C]; ValueError: the file is missing or damaged."""
-        part = self.parts[kind]
-        return part.resize(part.read(self.ids[index]), self.size)
+        if (target := self.parts.get(kind)) is None:
+            return resize_image(self.dataset.image(self.ids[index]), self.size)
+        return target.resize(target.read(self.ids[index]), self.size)
 
     def layout(self, kind: str) -> tuple[list[tuple[int, ...]], np.dtype]:
         """Return the shape of each array of a name, which is that of the first, and their type."""
@@ -63,12 +41,13 @@ class Resized:
 
     def inputs(self, kind: str) -> dict[str, Any]:
         """Return what decides the arrays of a name; see `fovea.data.cache.Cacheable`."""
-        part, dataset = self.parts[kind], self.dataset
+        target, dataset = self.parts.get(kind), self.dataset
+        paths = {path for name in self.ids for path in (target.files(name) if target else [dataset.image_path(name)])}
         return {
             "size": self.size,
             "dataset": {key: value for key, value in vars(dataset).items() if not key.startswith("_")},
             "root": str(dataset.root.resolve()),
-            "files": sorted({path for image_id in self.ids for path in part.files(image_id)}),
+            "files": sorted(paths),
             "code": [type(dataset), Resized, files, masks, targets_module],
         }
 

@@ -13,10 +13,10 @@ from fovea.data.images.panels import Panels
 from fovea.data.maps import parameters, store_path
 from fovea.data.predictions import PredictRequest
 from fovea.data.prepare_command import prepare_command
-from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
+from fovea.data.source import UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import carve, chosen_split, same_files
 from fovea.data.store import Store
-from fovea.data.targets import Mask, PseudoMask, Target, Unlabeled
+from fovea.data.targets import Mask, PseudoMask, Target
 from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction
 from fovea.runtime.config import instantiate, locate
 from fovea.runtime.errors import first_few
@@ -92,7 +92,13 @@ class Images:
             unlabeled = sorted([*rest, *unlabeled])
         for target in targets:
             ids = target.check(ids)
-        unlabeled = Unlabeled(dataset).check(unlabeled) if Unlabeled.name in needs else []
+        unlabeled = unlabeled if UNLABELED in needs else []
+        if UNLABELED in needs and not unlabeled:
+            raise ValueError(
+                f"{dataset.root}: no unlabeled images; list some in unlabeled.txt, set data.labeled_fraction, or "
+                "choose supervision=full"
+            )
+        dataset.check(unlabeled, masks=False)
         if self.fraction < 1:  # a smaller fraction is a part of a larger one
             _, ids = carve(ids, self.fraction, self.seed, dataset.patient)
             _, unlabeled = carve(unlabeled, self.fraction, self.seed, dataset.patient)
@@ -135,8 +141,8 @@ class Images:
     def _targets(self, dataset: Folder, needs: Collection[str]) -> list[Target]:
         """Return the targets of the labeled images, by name."""
         served: dict[str, Callable[[Folder], Target]] = {Mask.name: Mask, PseudoMask.name: self._pseudo_mask}
-        if unknown := sorted({*needs} - {*served, Unlabeled.name}):
-            names = ", ".join([*served, Unlabeled.name])
+        if unknown := sorted({*needs} - {*served, UNLABELED}):
+            names = ", ".join([*served, UNLABELED])
             raise ValueError(
                 f"supervision trains on {first_few(unknown)}, which data={self.name} does not have (it has {names}); "
                 "choose another supervision=… or data=…"

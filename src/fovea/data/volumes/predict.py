@@ -10,13 +10,13 @@ import torch
 from tqdm import tqdm
 
 from fovea.data.images.files import write_image
-from fovea.data.prediction_record import Planned, recorded
+from fovea.data.prediction_record import Planned, Recorded
 from fovea.data.predictions import PredictRequest, below, class_names, files_below, outputs, report_left_aside
 from fovea.data.source import Predictor
 from fovea.data.volumes.case_list import image_id
 from fovea.data.volumes.grid import order_of
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_voxels
-from fovea.data.volumes.prepared import Intensity, prepare_volume
+from fovea.data.volumes.prepared import Intensity, prepare_voxels
 from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.volumes import volume_overlay
 from fovea.supervision.outputs import labels
@@ -60,15 +60,16 @@ def predict_volumes(
         for image, (case, name) in volumes.items()
     }
     failures: dict[str, str] = {}
-    with recorded(request.out, planned, request.key, names) as record, tqdm(total=len(volumes), unit="volume") as bar:
+    with Recorded(request.out, planned, request.key, names) as record, tqdm(total=len(volumes), unit="volume") as bar:
         for case, paths in cases.items():
             bar.update(len(paths))
             wanted = [name for name in paths if not record.is_done(image_id(case, name))]
             images: dict[str, torch.Tensor] = {}
             for name, path in paths.items() if wanted else ():
                 try:
-                    volume = prepare_volume(path, spacing, intensity[name], slices)
-                    images[name] = torch.from_numpy(volume)[None, None].to(device)
+                    volume, header = read_volume(path), read_header(path)
+                    voxels = prepare_voxels(volume, header, spacing, intensity[name], slices)
+                    images[name] = torch.from_numpy(voxels)[None, None].to(device)
                 except ValueError as error:
                     failures[image_id(case, name)] = str(error)
             for name in (name for name in wanted if name in images):

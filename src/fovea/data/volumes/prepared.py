@@ -1,7 +1,6 @@
 """Whole volumes at one spacing and on one intensity scale."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch.nn import functional as F
 
 from fovea.data.volumes.grid import Header, order_of, slices_last
 from fovea.data.volumes.misalignment import Misalignment
-from fovea.data.volumes.nifti import read_header, read_volume
+from fovea.data.volumes.nifti import read_volume
 from fovea.data.volumes.pairs import Pairs
 from fovea.data.volumes.targets import Target
 
@@ -90,13 +89,6 @@ class Prepared:
         }
 
 
-def prepare_volume(
-    path: Path, spacing: Sequence[float | None] | None, intensity: Intensity, slices: bool = False
-) -> np.ndarray:
-    """Return a volume from a file as a network takes it; with `slices`, its slices are last."""
-    return prepare_voxels(read_volume(path), read_header(path), spacing, intensity, slices)
-
-
 def prepare_voxels(
     volume: np.ndarray,
     header: Header,
@@ -104,7 +96,7 @@ def prepare_voxels(
     intensity: Intensity,
     slices: bool = False,
 ) -> np.ndarray:
-    """Return voxels in RAS as a network takes them; see `prepare_volume`."""
+    """Return voxels in RAS as a network takes them; with `slices`, its slices are last."""
     if slices:
         volume, header = np.ascontiguousarray(volume.transpose(order_of(header))), slices_last(header)
     return scaled(resampled(volume, resampled_shape(header, spacing)), intensity)

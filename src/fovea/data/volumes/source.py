@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from fovea.data.predictions import PredictRequest
-from fovea.data.source import Predictor, Samples, Split, Training, TrainingSamples, digest
+from fovea.data.source import UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import chosen_split
 from fovea.data.volumes.case_list import image_id
 from fovea.data.volumes.pairs import Pairs
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from fovea.data.cache import Arrays
     from fovea.data.volumes.prepared import Array, Prepared
 
-UNLABELED = "unlabeled"
 Three = Field(min_length=3, max_length=3)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,57 +18,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Target:
-    """One type of annotation of volumes; see also `fovea.data.targets.Target`, the same for images."""
-
-    name: ClassVar[str]  # its key in a batch, and in the `needs` of a supervision mode
-    key: ClassVar[str]  # the first part of its keys in the list of cases
-    title: ClassVar[str]  # of its column in a contact sheet
-    dtype: ClassVar[type[np.generic]]  # of its arrays
-    nearest: ClassVar[bool]  # whether resampling and augmentation take the nearest voxel, without an interpolation
-
-    def __init__(self, dataset: Pairs) -> None:
-        self.dataset = dataset
-
-    def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
-        """Return the cases that have this target, and log the others; a missing or invalid file is a ValueError.
-
-        All files are decoded if `open_all` is set, as an evaluation will do.
-        """
-        raise NotImplementedError
-
-    def read(self, case: str, modality: str) -> np.ndarray:
-        """Return the target of a volume, of the same shape."""
-        raise NotImplementedError
-
-    def foreground(self, crops: "Tensor") -> "Tensor":
-        """Return which voxels of a volume a crop may be centered on, as booleans."""
-        raise NotImplementedError
-
-    def collate(self, crops: Mapping[str, "Tensor"]) -> Any:
-        """Return the crops [B, 1, *size] of each modality as a `fovea.supervision.batch.Batch` has them."""
-        raise NotImplementedError
-
-    def labels(self, case: str, modality: str) -> np.ndarray:
-        """Return class indices [D, H, W], int64, to score against."""
-        raise NotImplementedError
-
-
-class Mask(Target):
+class Mask:
     """Class indices, -1 where nobody labeled a voxel."""
 
-    name = "mask"
-    key = "mask"
-    title = "truth"
-    dtype = np.int16
-    nearest = True
+    name = "mask"  # its key in a batch, and in the `needs` of a supervision mode
+    key = "mask"  # the first part of its keys in the list of cases
+    title = "truth"  # of its column in a contact sheet
+    dtype = np.int16  # of its arrays
+    nearest = True  # whether resampling and augmentation take the nearest voxel, without an interpolation
 
     def __init__(self, dataset: Pairs, slices: int | None = None) -> None:
-        super().__init__(dataset)
-        self.slices = slices  # of each mask that count as labeled; None: all
+        self.dataset, self.slices = dataset, slices  # of each mask that count as labeled; None: all
 
     def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
-        """Return the cases whose masks have labeled voxels; warn of a class that none of those to train on has."""
+        """Return the cases whose masks have labeled voxels, and log the others; all masks are decoded.
+
+        Warn of a class that no case to train on has (without `open_all`). A missing or invalid file is a ValueError.
+        """
         self.dataset.check(cases, "mask")
         present = check_each(self._present, cases)
         if empty := [case for case, labels in zip(cases, present, strict=True) if not all(labels)]:
@@ -80,21 +46,24 @@ class Mask(Target):
         return [case for case, labels in zip(cases, present, strict=True) if all(labels)]
 
     def read(self, case: str, modality: str) -> np.ndarray:
+        """Return the target of a volume, of the same shape."""
         path = self.dataset.file("mask", case, modality)
         labels = read_labels(path, self.dataset.values, self.dataset.ignore_label)
         labels = self.dataset.move(labels, case, modality, nearest=True)
         return labels if self.slices is None else sparse(labels, self.dataset.header(case, modality), self.slices)
 
     def foreground(self, crops: "Tensor") -> "Tensor":
+        """Return which voxels of a volume a crop may be centered on, as booleans."""
         return crops > 0
 
     def collate(self, crops: Mapping[str, "Tensor"]) -> Any:
-        """Return float32 [B, 1, *size] of one class, or int64 [B, *size] of several, by modality."""
+        """Return crops [B, 1, *size] as float32 of one class, or as int64 [B, *size] of several, by modality."""
         if self.dataset.classes == 1:
             return {name: mask.float() for name, mask in crops.items()}
         return {name: mask[:, 0].long() for name, mask in crops.items()}
 
     def labels(self, case: str, modality: str) -> np.ndarray:
+        """Return class indices [D, H, W], int64, to score against."""
         return self.read(case, modality).astype(np.int64)
 
     def _present(self, case: str) -> list[list[int]]:
@@ -131,7 +100,7 @@ def sparse(labels: np.ndarray, header: Header, number: int) -> np.ndarray:
     return np.where(here, labels, np.asarray(IGNORE, labels.dtype))
 
 
-class PseudoMask(Target):
+class PseudoMask:
     """A continuous map in [0, 1] for the volumes of a single modality.
 
     A voxel is foreground from the threshold on, to center crops and to score against.
@@ -144,11 +113,10 @@ class PseudoMask(Target):
     nearest = False
 
     def __init__(self, dataset: Pairs, threshold: float) -> None:
-        super().__init__(dataset)
-        self.threshold = threshold
+        self.dataset, self.threshold = dataset, threshold
 
     def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
-        """Return all cases, each of which must have a map."""
+        """Return all cases, each of which must have a map; maps are decoded only with `open_all`."""
         if len(self.dataset.modalities) > 1:
             names = self.dataset.modalities
             raise ValueError(f"supervision trains on pseudo, which serves one modality; choose one of {names}")
@@ -169,3 +137,7 @@ class PseudoMask(Target):
 
     def labels(self, case: str, modality: str) -> np.ndarray:
         return (self.read(case, modality) >= self.threshold).astype(np.int64)
+
+
+Target = Mask | PseudoMask
+"""One type of annotation of volumes; see also `fovea.data.targets.Target`, the same for images."""
