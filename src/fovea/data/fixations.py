@@ -3,14 +3,14 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from fovea.data.names import Names
-from fovea.data.table import no_match, read_rows
+from fovea.data.table import Annotations, no_match, read_rows
 from fovea.runtime.errors import first_few
 
 COLUMNS = (
@@ -91,34 +91,12 @@ class Fixations:
         return b"".join(np.ascontiguousarray(values, "<f8").tobytes() for values in arrays)
 
 
-@dataclass(frozen=True)
-class FixationTable:
-    """The fixations of a data set by image ID, and how many rows are used or dropped, by reason."""
-
-    images: Mapping[str, Fixations]
-    used: int
-    dropped: Mapping[str, int]
-
-    def of(self, image_id: str) -> Fixations:
-        """Return the fixations on an image, which may be none."""
-        return self.images.get(image_id, _Rows().fixations())
+class FixationTable(Annotations):
+    """The fixations of a data set; `DROPPED` has the reasons to drop a row."""
 
     def first(self, share: float) -> "FixationTable":
         """Keep the first `share` of the gaze on each image, see `Fixations.first`; the counts are still the file's."""
         return replace(self, images={name: fixations.first(share) for name, fixations in self.images.items()})
-
-    def summary(self) -> dict[str, int]:
-        """Return the number of `rows`, of those `used`, of `images` with fixations, and of rows `DROPPED` by reason."""
-        images = sum(len(fixations) > 0 for fixations in self.images.values())
-        rows = self.used + sum(self.dropped.values())
-        return {"rows": rows, "used": self.used, "images": images, **self.dropped}
-
-    def __str__(self) -> str:
-        """Return the summary as one line."""
-        counts = self.summary()
-        reasons = [f"{count} {reason.replace('_', ' ')}" for reason, count in self.dropped.items() if count]
-        dropped = f"; dropped {', '.join(reasons)}" if reasons else ""
-        return f"{counts['used']} of {counts['rows']} fixations used on {counts['images']} images{dropped}"
 
 
 @dataclass
@@ -186,7 +164,8 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
             first_few(twice),
         )
     used = sum(len(rows.kept) for rows in images.values())
-    return FixationTable({name: rows.fixations() for name, rows in sorted(images.items())}, used, dropped)
+    fixations = {name: rows.fixations() for name, rows in sorted(images.items())}
+    return FixationTable(fixations, _Rows().fixations(), "fixations", used, dropped)
 
 
 def _first(duration: np.ndarray, share: float) -> np.ndarray:

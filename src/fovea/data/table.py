@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fovea.data.names import Names
 from fovea.runtime.errors import first_few, nearest
@@ -38,6 +39,34 @@ class Row:
             pass
         where = f"{self.path}: line {self.line}, column {column}"
         raise ValueError(f"{where}: {cell[:40]!r} is not a number; fix or delete the line")
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The annotations of a data set by image ID, and how many rows are used or dropped, by reason."""
+
+    images: Mapping[str, Any]
+    empty: Any  # the annotation of an image that nobody labeled
+    what: str
+    used: int
+    dropped: Mapping[str, int]
+
+    def of(self, image_id: str) -> Any:
+        """Return the annotation of an image, which may be empty."""
+        return self.images.get(image_id, self.empty)
+
+    def summary(self) -> dict[str, int]:
+        """Return the number of `rows`, of those `used`, of `images` with some, and of rows dropped, by reason."""
+        images = sum(len(annotation) > 0 for annotation in self.images.values())
+        rows = self.used + sum(self.dropped.values())
+        return {"rows": rows, "used": self.used, "images": images, **self.dropped}
+
+    def __str__(self) -> str:
+        """Return the summary as one line."""
+        counts = self.summary()
+        reasons = [f"{count} {reason.replace('_', ' ')}" for reason, count in self.dropped.items() if count]
+        dropped = f"; dropped {', '.join(reasons)}" if reasons else ""
+        return f"{counts['used']} of {counts['rows']} {self.what} used on {counts['images']} images{dropped}"
 
 
 def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:

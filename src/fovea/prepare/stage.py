@@ -74,7 +74,8 @@ def prepare(
     if not labeled:
         raise ValueError(f"{label.path}: {table}; no image has a usable label, check the file")
     unlabeled = sorted(set(dataset.ids) - set(labeled))
-    empty, errors = _in_need(dataset, unlabeled), validations(Path(label.path).expanduser())
+    splits, errors = dataset.splits(), validations(Path(label.path).expanduser())
+    empty = sorted({*unlabeled} - {*splits["test"], *splits.get("unlabeled", ())})  # these need no label
     if shard is not None:
         labeled, quality = labeled[shard::shards], "none"
     masked = frozenset(drawn(filter(dataset.has_mask, labeled), quality_masks) if quality == "masks" else ())
@@ -104,12 +105,6 @@ def _check(
         raise ValueError(f"quality={quality} needs at least one threshold; set labels.thresholds")
     if quality == "masks" and not any(map(dataset.has_mask, dataset.ids)):
         raise ValueError(f"quality=masks: no image of {dataset.root} has a mask; add masks or set quality=none")
-
-
-def _in_need(dataset: Folder, unlabeled: Sequence[str]) -> list[str]:
-    """Return the unlabeled images of train and val; those of test need no label."""
-    splits = dataset.splits()
-    return sorted({*unlabeled} - {*splits["test"], *splits.get("unlabeled", ())})
 
 
 def _run(

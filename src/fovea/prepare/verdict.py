@@ -62,7 +62,7 @@ class Survey:
     rows: Rows  # quality, see `fovea.prepare.quality.measure`; empty if it was not measured
     thresholds: Sequence[float]  # of the levels
     empty: Sequence[str]  # images of train and val without a usable label; those of test need none
-    counts: Mapping[str, int]  # how much was read and dropped, see `FixationTable.summary`
+    counts: Mapping[str, int]  # how much was read and dropped, see `Annotations.summary`
     failures: Mapping[str, str]  # one line for each image that failed
     statistics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of the maps
     validations: Sequence[str] = ()  # one line for each validation of the eye tracker

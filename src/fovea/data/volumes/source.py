@@ -212,7 +212,7 @@ class Volumes:
         return {"labeled": crops(labeled, targets, intensity), UNLABELED: crops(unlabeled, (), weak)}
 
     def _samples(self, dataset: Pairs, target: Target, cases: Sequence[str], cached: bool) -> Samples:
-        from fovea.data.volumes.held_out import WholeVolumes
+        from fovea.data.volumes.prepared import WholeVolumes
 
         prepared = self._prepared(dataset, cases, ())
         return WholeVolumes(prepared, self._arrays(prepared) if cached and cases else prepared, target)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fovea.data.table import BOX_COLUMNS
-from fovea.prepare.labels.rows import Row, Rows, Table, Unit, by_image, from_csv
+from fovea.data.table import BOX_COLUMNS, Annotations
+from fovea.prepare.labels.rows import Row, Rows, Unit, by_image, from_csv
 from fovea.runtime.bounds import Fraction
 from fovea.runtime.errors import first_few
 
@@ -27,7 +27,7 @@ class Boxes:
     ellipse: Fraction
     corner: Fraction
 
-    def read(self, ids: Iterable[str]) -> Table:
+    def read(self, ids: Iterable[str]) -> Annotations:
         """Read all boxes; ValueError if the file is damaged or none belongs to an image."""
         path = Path(self.path).expanduser()
         rows = _from_json(path) if path.suffix.lower() == ".json" else from_csv(path, BOX_COLUMNS)

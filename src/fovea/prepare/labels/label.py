@@ -1,9 +1,11 @@
 """The interface of a kind of label; each kind is one file here and one YAML in `configs/labels/`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
+
+from fovea.data.table import Annotations
 
 
 class Annotation(Protocol):
@@ -16,16 +18,6 @@ class Annotation(Protocol):
 
     def tobytes(self) -> bytes:
         """Return everything that the map depends on."""
-
-
-class Annotations(Protocol):
-    """The annotations of a data set; `str` gives a summary of one line."""
-
-    def of(self, image_id: str) -> Annotation:
-        """Return the annotation of an image, which may be empty."""
-
-    def summary(self) -> Mapping[str, int]:
-        """Return how much was read and how much was dropped, by reason."""
 
 
 class Label(Protocol):

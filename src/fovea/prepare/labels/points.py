@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fovea.data.table import POINT_COLUMNS
-from fovea.prepare.labels.rows import Rows, Table, Unit, by_image, from_csv
+from fovea.data.table import POINT_COLUMNS, Annotations
+from fovea.prepare.labels.rows import Rows, Unit, by_image, from_csv
 from fovea.runtime.bounds import Count, Positive
 
 
@@ -20,7 +20,7 @@ class Points:
     sigma: Positive
     canvas: Count
 
-    def read(self, ids: Iterable[str]) -> Table:
+    def read(self, ids: Iterable[str]) -> Annotations:
         """Read all clicks; ValueError if the file is damaged or no click is on an image."""
         path = Path(self.path).expanduser()
         return by_image(path, from_csv(path, POINT_COLUMNS), ids, "clicks")

@@ -1,6 +1,6 @@
 """Labels that are rows of a file: boxes and points."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -8,8 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from fovea.data.names import Names
-from fovea.data.table import no_match, read_rows
-from fovea.prepare.labels.label import Annotation
+from fovea.data.table import Annotations, no_match, read_rows
 
 Unit = Literal["pixels", "fractions"]
 """Of coordinates, from the left and the top edge of the image to the right and the bottom edge."""
@@ -67,28 +66,6 @@ class Rows:
         return np.clip(pixels, 0, sides)
 
 
-@dataclass(frozen=True)
-class Table:
-    """The annotations of a data set by image ID, and how many were read."""
-
-    images: Mapping[str, Annotation]
-    what: str
-    used: int
-    unknown: int
-
-    def of(self, image_id: str) -> Annotation:
-        """Return the annotation of an image, which may be empty."""
-        return self.images.get(image_id, Rows())
-
-    def summary(self) -> dict[str, int]:
-        """Return the number of `rows`, of those `used`, of `images` that have some, and of rows on no image."""
-        rows = self.used + self.unknown
-        return {"rows": rows, "used": self.used, "images": len(self.images), "unknown_image": self.unknown}
-
-    def __str__(self) -> str:
-        return f"{self.used} of {self.used + self.unknown} {self.what} used on {len(self.images)} images"
-
-
 def from_csv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """Yield the rows of a CSV: the first column has the name of the image, the others have numbers."""
     name, *numbers = columns
@@ -96,7 +73,7 @@ def from_csv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         yield Row(row.cells[row.columns[name]], [row.number(each) for each in numbers], f"line {row.line}")
 
 
-def by_image(path: Path, rows: Iterable[Row], ids: Iterable[str], what: str) -> Table:
+def by_image(path: Path, rows: Iterable[Row], ids: Iterable[str], what: str) -> Annotations:
     """Return the rows of each image, in their order; ValueError if none belongs to an image."""
     names, unknown = Names(ids, path), 0
     found: dict[str, list[Row]] = {}
@@ -111,4 +88,4 @@ def by_image(path: Path, rows: Iterable[Row], ids: Iterable[str], what: str) -> 
         image_id: Rows(np.array([row.values for row in some]), tuple(row.place for row in some), some[0].size)
         for image_id, some in sorted(found.items())
     }
-    return Table(images, what, sum(map(len, images.values())), unknown)
+    return Annotations(images, Rows(), what, sum(map(len, images.values())), {"unknown_image": unknown})

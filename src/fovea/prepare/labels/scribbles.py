@@ -11,8 +11,8 @@ from pydantic import Field
 from fovea.data.images.files import image_files
 from fovea.data.images.masks import read_mask
 from fovea.data.names import Names
-from fovea.data.table import no_match
-from fovea.prepare.labels.rows import Table
+from fovea.data.table import Annotations, no_match
+from fovea.prepare.labels.rows import Rows
 from fovea.runtime.files import sha256
 
 
@@ -42,7 +42,7 @@ class Scribbles:
     path: str
     ignore_label: Annotated[int, Field(strict=True, ge=2, le=255)]
 
-    def read(self, ids: Iterable[str]) -> Table:
+    def read(self, ids: Iterable[str]) -> Annotations:
         """List the files; ValueError if there is no such folder, or no file belongs to an image."""
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
@@ -52,7 +52,7 @@ class Scribbles:
         if not found:
             raise no_match(folder, len(files), names, "PNG")
         images = {image_id: Scribble(path, sha256(path)) for image_id, path in sorted(found.items())}
-        return Table(images, "scribbles", len(found), len(files) - len(found))
+        return Annotations(images, Rows(), "scribbles", len(found), {"unknown_image": len(files) - len(found)})
 
     def draw(self, annotation: Scribble, size: tuple[int, int]) -> np.ndarray:
         """Return 1 on the foreground, 0 on the background and 0.5 where nobody labeled.
