@@ -109,14 +109,9 @@ class Recorded:
         spacing: Sequence[float] | None,
         foreground: int = 1,
     ) -> None:
-        """Record a prediction whose files are written.
+        """Record a prediction whose files are written; `foreground` is the value in the mask file for K = 1.
 
-        Args:
-            name: Of the prediction.
-            labels: See `fovea.metrics.structures.structures`, also for `probability`.
-            probability: [K, *size].
-            spacing: Sides of a pixel in mm; None if they are unknown.
-            foreground: The value in the mask file for K = 1.
+        See `fovea.metrics.structures.structures` for the other arguments; the sides in `spacing` may be unknown.
         """
         planned, seconds = self.planned[name], perf_counter() - self._started
         for label, each in enumerate(structures(labels, probability, spacing), start=1):

@@ -79,11 +79,8 @@ def published(name: str) -> list[str]:
 def read_list(path: Path, known: Collection[str] = ()) -> list[str]:
     """Return the ids in a list: one name per line, see `fovea.data.names`.
 
-    Blank lines and lines that begin with `# ` are skipped, unless an image has that name.
-
-    Args:
-        path: The list.
-        known: The ids on disk; a name that means none of them keeps its `plain_id`.
+    Blank lines and lines that begin with `# ` are skipped, unless an image has that name. A name that means none of the
+    ids on disk, `known`, keeps its `plain_id`.
 
     Raises:
         ValueError: the file cannot be read, has an id twice, or a line without a name.

@@ -21,11 +21,6 @@ _TEXT = "fovea"  # keyword of the text chunk that contains the record of a map
 _REPLACED = ("manifest.json", "quality.csv", "quality.html")
 
 
-def prepare_here(store: Path) -> str:
-    """Return the command that makes a store, where nothing else about it is known."""
-    return f"fovea-prepare store={store}"
-
-
 class Store:
     """A folder with `maps/<id>.png` and `manifest.json`, which need not exist.
 
@@ -37,7 +32,7 @@ class Store:
         command: Returns the command line that makes a store at a path; errors print it.
     """
 
-    def __init__(self, path: str | Path, command: Callable[[Path], str] = prepare_here) -> None:
+    def __init__(self, path: str | Path, command: Callable[[Path], str] = "fovea-prepare store={}".format) -> None:
         self.path, self.command = Path(path).expanduser(), command
         self._manifest_path = self.path / "manifest.json"
 
@@ -107,8 +102,8 @@ class Store:
 
         A file that does not exist is not compared, because a store is used alone on other machines.
         """
-        problems = list(self.differences(parameters).values())
-        if labels is not None and self._has_other_labels(Path(labels).expanduser()):
+        problems = self.differences(parameters)
+        if self._has_other_labels(labels):
             problems.append(f"labels.path={labels} is not the file that its maps were made from")
         if problems:
             raise ValueError(
@@ -134,22 +129,18 @@ class Store:
     def refuse_mixture(self, parameters: Mapping[str, object], images: Mapping[str, Path], labels: str | None) -> None:
         """Before writing, refuse a store of other parameters, labels or images, and files that are not of a store.
 
-        A store without a valid manifest, but with maps, is accepted and checked map by map.
-
-        Args:
-            parameters: Of the maps that will be written.
-            images: All image files, by ID.
-            labels: The file of labels; None if the maps are imported.
+        A store without a valid manifest, but with maps, is accepted and checked map by map. `images` are all image
+        files by ID, and `labels` is the file of labels, None if the maps are imported.
         """
         try:
-            problems = list(self.differences(parameters).values())
+            problems = self.differences(parameters)
         except ValueError:
             self._refuse_foreign()
             return
         imported = "imported" in self.manifest
         if imported != (labels is None):
             problems.append(f"its maps were {'imported' if imported else 'made by fovea-prepare'}")
-        elif labels is not None and self._has_other_labels(Path(labels).expanduser()):
+        elif self._has_other_labels(labels):
             problems.append(f"its maps were made from another file than labels.path={labels}")
         stored = self.manifest["images"]
         different = [*(name for name in stored if name not in images), *self._changed(images)]
@@ -169,11 +160,11 @@ class Store:
                 "replaced: set another store, or delete the folder if it was one"
             )
 
-    def _has_other_labels(self, path: Path) -> bool:
+    def _has_other_labels(self, labels: str | None) -> bool:
         """Return whether the labels are another file or folder than the manifest's, as far as both are known."""
-        labels = self.manifest.get("labels")
-        stored = labels.get("sha256") if isinstance(labels, dict) else None
-        return stored is not None and path.exists() and sha256(path) != stored
+        about, path = self.manifest.get("labels"), Path(labels or "").expanduser()
+        stored = about.get("sha256") if isinstance(about, dict) else None
+        return bool(labels) and stored is not None and path.exists() and sha256(path) != stored
 
     def _changed(self, images: Mapping[str, Path]) -> list[str]:
         """Return the images whose files are not those that the manifest records."""
@@ -191,15 +182,15 @@ class Store:
             made_with.update(sha256(path).encode())
         return self.path.with_name(f"{self.path.name}_{made_with.hexdigest()[:8]}")
 
-    def differences(self, parameters: Mapping[str, object]) -> dict[str, str]:
-        """Return the parameters in which the store differs, each with a phrase; raises like `manifest`."""
+    def differences(self, parameters: Mapping[str, object]) -> list[str]:
+        """Return a phrase for each parameter in which the store differs; raises like `manifest`."""
         stored = self.manifest["parameters"]
         differ = [name for name in sorted({*parameters, *stored}) if parameters.get(name) != stored.get(name)]
-        return {
-            name: f"{name} is {parameters.get(name)} here but the store has {stored.get(name)}"
+        return [
+            f"{name} is {parameters.get(name)} here but the store has {stored.get(name)}"
             for name in differ
             if name.partition(".")[0] == name or name.partition(".")[0] not in differ  # another refiner has other keys
-        }
+        ]
 
     def start(self) -> None:
         """Create the folder and remove temporary files of killed processes."""

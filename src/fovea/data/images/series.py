@@ -29,8 +29,8 @@ class Slice(NamedTuple):
     """Its UID, as it may stand in a path."""
     shape: tuple[int, int]
     position: np.ndarray
-    along_row: np.ndarray
-    along_column: np.ndarray
+    directions: np.ndarray
+    """[2, 3], along a row and along a column."""
     spacing: tuple[float, float]
 
 
@@ -80,7 +80,7 @@ def _placed(path: Path, header: Dataset) -> Slice | None:
         return None
     if spacing is None or frames > 1 or position.shape != (3,) or not np.isfinite([*position, *cosines.flat]).all():
         return None
-    return Slice(path, series, shape, position, cosines[0], cosines[1], spacing)
+    return Slice(path, series, shape, position, cosines, spacing)
 
 
 def grid_of(slices: Sequence[Slice]) -> Grid:
@@ -96,13 +96,13 @@ def grid_of(slices: Sequence[Slice]) -> Grid:
         sizes = ", ".join(f"{width} x {height}" for height, width in shapes)
         raise ValueError(f"{folder}: a series of slices of mixed sizes ({sizes}); {fix}")
     for each in slices:
-        near = np.allclose([*each.along_row, *each.along_column], [*first.along_row, *first.along_column], atol=_ALIKE)
+        near = np.allclose(each.directions, first.directions, atol=_ALIKE)
         if not near or not np.allclose(each.spacing, first.spacing, atol=_ALIKE):
             raise ValueError(
                 f"{folder}: a series whose slices {first.path.name} and {each.path.name} differ in orientation or "
                 f"pixel spacing; {fix}"
             )
-    normal = np.cross(first.along_row, first.along_column)
+    normal = np.cross(*first.directions)
     ordered = sorted(slices, key=lambda each: float(each.position @ normal))
     gaps = np.diff([float(each.position @ normal) for each in ordered])
     same, wide = int(gaps.argmin()), int(gaps.argmax())
@@ -117,7 +117,7 @@ def grid_of(slices: Sequence[Slice]) -> Grid:
         )
     height, width = first.spacing
     affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1] = first.along_row * width, first.along_column * height
+    affine[:3, :2] = (first.directions * [[width], [height]]).T
     affine[:3, 2] = (ordered[-1].position - ordered[0].position) / (len(ordered) - 1)
     affine[:3, 3] = ordered[0].position
     affine[:2] *= -1  # from LPS to RAS

@@ -175,6 +175,14 @@ class Volumes:
         target: Target = Mask(dataset) if masks else PseudoMask(dataset, self.select_threshold)
         cases = target.check(cases, open_all=True)  # a damaged file would otherwise end the run at its first validation
         images = {image_id(case, modality): (case, modality) for case in cases for modality in self._names}
+
+        def panels(sample: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
+            from fovea.pictures.volumes import volume_panels
+
+            case, modality = images[sample["id"]]
+            volume, spacing = dataset.volume(case, modality), dataset.header(case, modality).spacing
+            return volume_panels(volume, outputs["prediction"], sample["target"].numpy(), spacing, target.title)
+
         return Split(
             name=name,
             ids=[*images],
@@ -183,7 +191,7 @@ class Volumes:
             patient=lambda image: dataset.patient(images[image][0]),
             spacing=lambda image: dataset.header(*images[image]).spacing,
             unit="mm",
-            panels=partial(self._panels, dataset, target, images),
+            panels=panels,
             classes=dataset.names,
             groups={name: [i for i, (_, modality) in images.items() if modality == name] for name in self._names},
         )
@@ -216,20 +224,6 @@ class Volumes:
 
         prepared = self._prepared(dataset, cases, ())
         return WholeVolumes(prepared, self._arrays(prepared) if cached and cases else prepared, target)
-
-    @staticmethod
-    def _panels(
-        dataset: Pairs,
-        target: Target,
-        images: Mapping[str, tuple[str, str]],
-        sample: Mapping[str, Any],
-        outputs: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        from fovea.pictures.volumes import volume_panels
-
-        case, modality = images[sample["id"]]
-        volume, spacing = dataset.volume(case, modality), dataset.header(case, modality).spacing
-        return volume_panels(volume, outputs["prediction"], sample["target"].numpy(), spacing, target.title)
 
     def _prepared(self, dataset: Pairs, cases: Sequence[str], targets: Sequence[Target]) -> "Prepared":
         from fovea.data.volumes.prepared import Prepared

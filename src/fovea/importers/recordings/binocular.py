@@ -4,13 +4,11 @@ import numpy as np
 
 
 def merge_eyes(*eyes: np.ndarray) -> np.ndarray:
-    """Return fixations in time order, [N, 6]: start, end, duration, x, y, pupil; no time is counted twice.
+    """Merge the fixations of one or two eyes, [N, 6]: start, end, duration, x, y, pupil; no time is counted twice.
 
     Fixations of the eyes that overlap for more than half of the shorter are one: the mean of the eyes. If one eye
-    has several of them, they count from the first start to the last end. Fixations of only one eye are kept.
-
-    Args:
-        eyes: The fixations of one or two eyes, [N, 6] each.
+    has several of them, they count from the first start to the last end. Fixations of only one eye are kept. The
+    result is in the order of time.
     """
     eyes = tuple(eye[eye[:, 2] > 0] for eye in eyes)
     one, other = eyes[0], eyes[1] if len(eyes) > 1 else eyes[0][:0]

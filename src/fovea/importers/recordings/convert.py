@@ -15,7 +15,7 @@ from fovea.data.images.folder import Folder
 from fovea.data.names import Names, file_name, plain_id
 from fovea.importers.recordings.detection import Detection
 from fovea.importers.recordings.geometry import Screen
-from fovea.importers.recordings.trial import Recording, Rectangle, Trial
+from fovea.importers.recordings.trial import Recording, Trial
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.errors import first_few, nearest
 from fovea.runtime.files import describes, make_folder, sha256, write_csv, write_json
@@ -151,13 +151,7 @@ class _Table:
         self.names = Names(self.dataset.ids if self.dataset is not None else None, self.request.source)
 
     def add(self, recording: Recording, label: str, file: str) -> list[str]:
-        """Add a recording as a whole, or nothing if it raises; return its observers.
-
-        Args:
-            recording: The trials of a file.
-            label: The observer, where the recording names none.
-            file: Name of the file.
-        """
+        """Add a recording as a whole, or nothing if it raises; return its observers, `label` where it names none."""
         screen = self.request.screen
         if recording.screen is not None and screen.width is None and screen.height is None:
             screen = replace(screen, width=recording.screen[0], height=recording.screen[1])
@@ -239,8 +233,10 @@ class _Table:
             x, y, share = trial.anchor
             place = (x - share * size[1], y - share * size[0], size[1], size[0])
         if unit == "image_px":
-            width, height = _image_size(trial.rectangle or rule.fixed(), size)
-            trial, unit = replace(trial, x=trial.x / width, y=trial.y / height), "fraction"
+            shown = trial.rectangle or rule.fixed() or (size and (0, 0, size[1], size[0]))
+            if shown is None:
+                raise ValueError("format.unit=image_px needs the size of each image: add data.root, or image.left, …")
+            trial, unit = replace(trial, x=trial.x / shown[2], y=trial.y / shown[3]), "fraction"
         if unit == "fraction" and trial.duration is not None:
             return trial
         left, top, width, height = rectangle = place or rule.fitted(screen, size)
@@ -270,15 +266,6 @@ class _Table:
             index = self.counts[image_id, observer] = self.counts.get((image_id, observer), 0) + 1
             cells = (_cell(x, 6), _cell(y, 6), *map(_cell, (trial.duration[place], trial.pupil[place], start)))
             yield name, index, *cells, height, width, observer
-
-
-def _image_size(rectangle: Rectangle | None, size: tuple[int, int] | None) -> tuple[float, float]:
-    """Return the width and height that pixels of the image refer to."""
-    if rectangle is not None:
-        return rectangle[2], rectangle[3]
-    if size is None:
-        raise ValueError("format.unit=image_px needs the size of each image: add data.root, or image.left, …")
-    return size[1], size[0]
 
 
 def _cell(value: float, digits: int = 3) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fovea.importers.recordings.binocular import merge_eyes
 from fovea.importers.recordings.table import runs
-from fovea.importers.recordings.trial import Rectangle, Trial, Unit, mean
+from fovea.importers.recordings.trial import Trial, Unit, mean
 
 INTERVAL = (0.4, 100.0)
 """Milliseconds between samples: 2500 Hz to 10 Hz."""
@@ -132,8 +132,11 @@ class GazeRows:
     def _trial(
         self, rows: slice, values: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], duration: np.ndarray | None
     ) -> Trial:
-        first = rows.start
-        return Trial(self.images[first], *values, duration, self._rectangle(first), observer=self.sessions[first][0])
+        first, rectangle = rows.start, None
+        if self.rectangles is not None and np.isfinite(self.rectangles[first]).all():
+            left, top, width, height = map(float, self.rectangles[first])
+            rectangle = (left, top, width, height) if width > 0 and height > 0 else None
+        return Trial(self.images[first], *values, duration, rectangle, observer=self.sessions[first][0])
 
     def _check_clock(self, places: np.ndarray) -> None:
         """Refuse a clock that goes back within what would be one recording."""
@@ -167,12 +170,6 @@ class GazeRows:
                 f"{self.path}: fixations last only {np.median(shares):.2g} of the time of their trial; "
                 "check format.time_unit and duration_unit"
             )
-
-    def _rectangle(self, place: int) -> Rectangle | None:
-        if self.rectangles is None or not np.isfinite(self.rectangles[place]).all():
-            return None
-        left, top, width, height = map(float, self.rectangles[place])
-        return (left, top, width, height) if width > 0 and height > 0 else None
 
 
 def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> None:

