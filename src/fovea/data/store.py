@@ -102,7 +102,7 @@ class Store:
 
         A file that does not exist is not compared, because a store is used alone on other machines.
         """
-        problems = self.differences(parameters)
+        problems = list(self.differences(parameters).values())
         if self._has_other_labels(labels):
             problems.append(f"labels.path={labels} is not the file that its maps were made from")
         if problems:
@@ -133,7 +133,7 @@ class Store:
         files by ID, and `labels` is the file of labels, None if the maps are imported.
         """
         try:
-            problems = self.differences(parameters)
+            problems = list(self.differences(parameters).values())
         except ValueError:
             self._refuse_foreign()
             return
@@ -182,15 +182,15 @@ class Store:
             made_with.update(sha256(path).encode())
         return self.path.with_name(f"{self.path.name}_{made_with.hexdigest()[:8]}")
 
-    def differences(self, parameters: Mapping[str, object]) -> list[str]:
-        """Return a phrase for each parameter in which the store differs; raises like `manifest`."""
+    def differences(self, parameters: Mapping[str, object]) -> dict[str, str]:
+        """Return the parameters in which the store differs, each with a phrase; raises like `manifest`."""
         stored = self.manifest["parameters"]
         differ = [name for name in sorted({*parameters, *stored}) if parameters.get(name) != stored.get(name)]
-        return [
-            f"{name} is {parameters.get(name)} here but the store has {stored.get(name)}"
+        return {
+            name: f"{name} is {parameters.get(name)} here but the store has {stored.get(name)}"
             for name in differ
             if name.partition(".")[0] == name or name.partition(".")[0] not in differ  # another refiner has other keys
-        ]
+        }
 
     def start(self) -> None:
         """Create the folder and remove temporary files of killed processes."""
