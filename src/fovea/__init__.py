@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from fovea.models.released import load_cmc as load_cmc
     from fovea.models.released import load_gazemedseg as load_gazemedseg
     from fovea.prepare.labels.heatmap import heatmap as heatmap
-    from fovea.prepare.refiners.densecrf.refine import refine as refine
+    from fovea.prepare.refiners.densecrf import refine as refine
 
 __version__ = "0.1.0"
 
@@ -21,7 +21,7 @@ _MODULES = {
     "load_cmc": "fovea.models.released",
     "load_gazemedseg": "fovea.models.released",
     "propagate": "fovea.models.propagation",
-    "refine": "fovea.prepare.refiners.densecrf.refine",
+    "refine": "fovea.prepare.refiners.densecrf",
 }
 
 __all__ = ["heatmap", "load", "load_cmc", "load_gazemedseg", "losses", "propagate", "refine"]

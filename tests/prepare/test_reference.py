@@ -9,7 +9,7 @@ import pytest
 from fovea.data.fixations import read_fixations
 from fovea.data.images.files import read_image
 from fovea.prepare.labels.heatmap import heatmap
-from fovea.prepare.refiners.densecrf.refine import refine
+from fovea.prepare.refiners.densecrf import refine
 
 
 @pytest.fixture(params=["gaze_kvasir_0", "gaze_kvasir_1", "gaze_prostate_0"])

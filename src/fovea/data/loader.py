@@ -165,11 +165,7 @@ def received(batches: Iterator[Any], pin_memory: bool) -> Iterator[dict[str, Any
 
 @contextmanager
 def killed_workers_explained() -> Iterator[None]:
-    """Say what to lower when the system kills a worker in the block; torch raises an error at any place of it.
-
-    Raises:
-        ValueError: in place of torch's error.
-    """
+    """Raise a ValueError that says what to lower if the system kills a worker in the block: torch raises anywhere."""
     try:
         yield
     except RuntimeError as error:

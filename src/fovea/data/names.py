@@ -45,11 +45,7 @@ class Names:
         self.first: dict[str, tuple[str, set[str], set[str]]] = {}  # by ID: its first name; folders and suffixes of all
 
     def __call__(self, recorded: str) -> str | None:
-        """Return the ID that a name means; None if no image has it.
-
-        Raises:
-            ValueError: a name of another file meant the same ID.
-        """
+        """Return the ID that a name means, None if no image has it; ValueError if another file meant the same."""
         if recorded not in self.found:
             self.found[recorded] = self._find(recorded)
         return self.found[recorded]

@@ -99,11 +99,7 @@ class Maps:
 
 
 def _read(dataset: Folder, name: str, path: Path | None, folder: Path) -> np.ndarray:
-    """Return a map, float32 [H, W] in [0, 1].
-
-    Raises:
-        ValueError: it is missing, cannot be read, or has another size than the image.
-    """
+    """Return a map, float32 [H, W] in [0, 1]; ValueError if there is none, or of another size than the image."""
     if path is None:
         raise ValueError(f"no map of {name} in {folder.name}")
     try:

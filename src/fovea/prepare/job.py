@@ -13,8 +13,8 @@ from fovea.data.images.folder import Folder
 from fovea.data.store import Store
 from fovea.prepare.labels.label import Annotation, Label
 from fovea.prepare.quality import BETWEEN, PROMPTS, between_observers, measure
+from fovea.prepare.refiners import Refiner
 from fovea.prepare.refiners.promptable.refine import Promptable, disagreement
-from fovea.prepare.refiners.refiner import Refiner
 from fovea.runtime.files import sha256
 
 

@@ -14,7 +14,7 @@ from fovea.data.store import Store
 from fovea.prepare.job import Item, Job
 from fovea.prepare.labels.label import Label
 from fovea.prepare.quality import drawn, validations, write_quality
-from fovea.prepare.refiners.refiner import Refiner
+from fovea.prepare.refiners import Refiner
 from fovea.prepare.verdict import Survey
 from fovea.runtime.bounds import Count, NonNegativeInt
 from fovea.runtime.errors import first_few

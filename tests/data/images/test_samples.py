@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from fovea.data.images.folder import Folder
-from fovea.data.images.normalize import gathered, look_up, lookup_table
+from fovea.data.images.normalize import look_up, lookup_table
 from fovea.data.images.samples import ImageSamples, ImageTraining, Resized, to_tensor
 from fovea.data.loader import EpochBatches, Order, TrainingLoader
 from fovea.data.store import Store
@@ -96,7 +96,6 @@ def test_a_lookup_table_gives_the_same_bits(channels: int, mean: tuple[float, ..
     assert table is not None
     planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
     assert torch.equal(look_up(planes[None], table)[0], to_tensor(image, normalize))
-    assert torch.equal(gathered(planes[None], torch.from_numpy(table))[0], to_tensor(image, normalize))
     for other in (A.Normalize(normalization="image"), A.Normalize(p=0.5), lambda image: {"image": image}):
         assert lookup_table(other, channels) is None  # pixels depend on others
 

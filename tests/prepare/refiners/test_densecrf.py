@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fovea.prepare.refiners.densecrf import refine
 from fovea.prepare.refiners.densecrf.pydensecrf import DenseCrf
-from fovea.prepare.refiners.densecrf.refine import refine
 
 HALVES = np.zeros((24, 32, 3), np.uint8)
 HALVES[:, 16:] = 200
@@ -111,7 +111,7 @@ def test_processes_compile_at_once_and_without_cache(tmp_path: Path) -> None:
 
 MEMORY = """
 import resource, numpy as np
-from fovea.prepare.refiners.densecrf.refine import refine
+from fovea.prepare.refiners.densecrf import refine
 refine(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32))  # compiles, or loads what was compiled
 rows = np.arange(4000, dtype=np.float32)
 image = np.repeat((np.add.outer(rows, rows) / 32).astype(np.uint8)[..., None], 3, axis=2)

@@ -84,11 +84,7 @@ def _placed(path: Path, header: Dataset) -> Slice | None:
 
 
 def grid_of(slices: Sequence[Slice]) -> Grid:
-    """Sort slices by their position.
-
-    Raises:
-        ValueError: they differ in size or orientation, two have one position, or one is missing between others.
-    """
+    """Sort slices by position; ValueError if they differ in size or direction, or their distances are not equal."""
     first, folder = slices[0], slices[0].path.parent
     fix = "put each stack of slices into its own folder, or set series=false to predict each file alone"
     shapes = sorted({each.shape for each in slices})

@@ -29,11 +29,7 @@ def longest_axis(header: Header) -> int | None:
 
 
 def slice_axis(header: Header) -> int:
-    """Return the axis across the slices: the one with the longest sides of voxels.
-
-    Raises:
-        ValueError: no axis has longer sides than the others.
-    """
+    """Return the axis across the slices, that of the longest sides of voxels; ValueError if no axis has longer ones."""
     axis = longest_axis(header)
     if axis is None:
         sides = " x ".join(f"{side:.4g}" for side in header.spacing)

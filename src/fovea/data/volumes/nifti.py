@@ -45,11 +45,7 @@ def stored_type(path: Path) -> np.dtype:
 
 
 def read_volume(path: Path) -> np.ndarray:
-    """Return a volume in RAS, float32 [D, H, W], in the units of the file.
-
-    Raises:
-        ValueError: See `read_header`; also, a voxel is not finite.
-    """
+    """Return a volume in RAS, float32 [D, H, W], in the units of the file; raises also if a voxel is not finite."""
     with np.errstate(over="ignore"):
         volume = _voxels(path).astype(np.float32, copy=False)
     if not np.isfinite(volume).all():
@@ -83,11 +79,7 @@ def read_labels(path: Path, classes: Mapping[int, int], ignore_label: int | None
 
 
 def read_map(path: Path) -> np.ndarray:
-    """Return a continuous map in RAS, float32 [D, H, W] in [0, 1].
-
-    Raises:
-        ValueError: See `read_volume`; also, a value is outside [0, 1].
-    """
+    """Return a continuous map in RAS, float32 [D, H, W]; raises like `read_volume`, or if a value is not in [0, 1]."""
     probability = read_volume(path)
     low, high = float(probability.min()), float(probability.max())
     if low < 0 or high > 1:

@@ -86,11 +86,7 @@ class Mask:
 
 
 def sparse(labels: np.ndarray, header: Header, number: int) -> np.ndarray:
-    """Return labels of a volume in some slices only, evenly spread over those with foreground; others are -1.
-
-    Raises:
-        ValueError: the volume has no axis across slices.
-    """
+    """Return labels in some slices only, evenly spread over those with foreground; raises like `slice_axis`."""
     axis = slice_axis(header)
     filled = np.flatnonzero((labels > 0).any(axis=tuple(other for other in range(3) if other != axis)))
     if not len(filled):

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 from scipy.special import expit, logit
 
-from fovea.prepare.refiners.refiner import Refiner
+from fovea.prepare.refiners import Refiner
 from fovea.runtime.bounds import NonNegative
 
 CERTAIN = 1e-4  # probabilities are cut off here, so that neither side decides alone

@@ -79,11 +79,7 @@ class Network(nn.Module):
 
 @lru_cache(maxsize=1)
 def loaded(name: str, weights: str, device: str) -> Network:
-    """Return a network on a device; each process loads it once.
-
-    Raises:
-        ValueError: the file of weights cannot be read, or it is of another network.
-    """
+    """Return a network on a device, loaded once by each process; ValueError if the file is not of its weights."""
     single_thread_in_worker()
     path = weights if weights != "packaged" else packaged()
     tensors = read_tensors(path)

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
-from fovea.prepare.refiners.refiner import Refiner
+from fovea.prepare.refiners import Refiner
 from fovea.runtime.bounds import Fraction, NonNegative
 from fovea.runtime.files import sha256
 
