@@ -14,12 +14,10 @@ _PARAMETERS = "synthetic.json"
 
 
 def draw_once(root: Path, parameters: Mapping[str, Any], draw: Callable[[Path], None]) -> None:
-    """Draw a data set into `root`, unless it is there already. If several jobs draw it, the first to finish wins.
+    """Let `draw` write a data set into `root`, absent or empty, unless it stands there with the same parameters.
 
-    Args:
-        root: The folder: absent, empty, or drawn before with the same parameters.
-        parameters: Everything that affects the content, in JSON types. They are stored in `synthetic.json`.
-        draw: Writes the data set into an empty folder.
+    The parameters, everything that affects the content, are stored in `synthetic.json`. If several jobs draw, the first
+    to finish wins.
 
     Raises:
         ValueError: `root` has other content, or cannot be written.

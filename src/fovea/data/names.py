@@ -28,11 +28,8 @@ class Names:
 
     A name means the ID that equals it. Otherwise it means the ID `<folder>_<file>` of its path, with as many folders as
     match, otherwise that of the file alone. Each is tried with and without the suffix. Case counts only where IDs
-    differ by nothing else.
-
-    Args:
-        ids: The IDs of the images; None if they are unknown: then a name means its `plain_id`.
-        origin: The file or folder that has the names, for errors.
+    differ by nothing else. If the IDs are unknown (None), a name means its `plain_id`. Errors name `origin`, the file
+    or folder that has the names.
     """
 
     def __init__(self, ids: Iterable[str] | None, origin: object) -> None:

@@ -179,12 +179,9 @@ class Recorded:
 
 
 class _Table:
-    """A CSV file whose rows are appended one by one, so that those of a killed run are kept.
+    """A CSV file whose rows are appended one by one, so that those of a killed run are kept; it may exist.
 
-    Args:
-        path: The file; its rows are read if it exists.
-        header: The columns.
-        keys: How many of the first columns tell rows apart; a later row replaces an earlier one.
+    A row replaces an earlier one with the same text in the first `keys` columns.
     """
 
     def __init__(self, path: Path, header: Sequence[str], keys: int) -> None:

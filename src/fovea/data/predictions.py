@@ -33,18 +33,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """What to predict.
+    """What to predict: an image or a folder, into the folder `out`; `configs/predict.yaml` describes the options.
 
     Attributes:
-        source: An image, or a folder of images.
-        out: The folder to write into.
-        settings: What all predictions depend on beside their own files and the options below.
+        settings: What all predictions depend on beside their own files and the options.
         names: Of the classes without the background; empty: those of the group `data`.
-        probabilities: Whether maps of the probabilities are written too.
-        dicom_seg: Whether masks of DICOM images are also written as DICOM segmentations.
-        range: The values of more than 8 bits that become 0 and 255; None: as in the training.
-        axis: The direction of the slices of a volume; None: across its longest sides of voxels.
-        series: Whether DICOM slices of one series are one volume; otherwise each is an image.
 
     Raises:
         ValueError: `range` is not [low, high].

@@ -21,11 +21,8 @@ _PACKAGES = ("fovea", "numpy", "opencv-python-headless", "pillow")
 class Maps:
     """Writes a store from a folder of maps that have the names of the images.
 
-    The folder is `heatmap` with `refine=none`, else `crf_compat<compat>`. The manifest repeats the parameters of
-    `labels` and `refine`: the files do not tell them.
-
-    Args:
-        folders: Where the folder of maps may be below the source; the first that exists is used.
+    The folder is `heatmap` with `refine=none`, else `crf_compat<compat>`, below the first of `folders` that has it. The
+    manifest repeats the parameters of `labels` and `refine`: the files do not tell them.
     """
 
     def __init__(self, folders: Sequence[str]) -> None:

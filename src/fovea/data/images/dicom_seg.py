@@ -28,12 +28,7 @@ def check_installed() -> None:
 
 
 def segmentation_of(labels: np.ndarray, slices: Sequence[Path], names: Sequence[str]) -> Dataset:
-    """Return labels as a DICOM segmentation with one segment for each class.
-
-    Args:
-        labels: uint8 [D, H, W]; 0 is the background.
-        slices: The DICOM files that they are of, in their order.
-        names: Of the classes, from 1 on.
+    """Return labels, uint8 [D, H, W], of DICOM files as a segmentation with one segment for each class, from 1 on.
 
     Raises:
         ValueError: the headers lack what a segmentation must repeat.

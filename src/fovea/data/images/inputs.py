@@ -133,12 +133,8 @@ class Series(Input):
 class Volume(Input):
     """A NIfTI file, slice by slice in radiological view, as DICOM has it: right is left, the front and the head are up.
 
-    Args:
-        path: The file.
-        axis: The direction of the slices; None: across the longest sides of voxels.
-        window: The values that become 0 and 255.
-        stretched: Without a window, each slice is scaled from its lowest to its highest value.
-        channels: Of an image.
+    Slices are across `axis`, or across the longest sides of voxels. `window` has the values that become 0 and 255;
+    without it each slice is scaled from its lowest to its highest value if `stretched`.
     """
 
     path: Path

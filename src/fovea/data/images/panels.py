@@ -20,14 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class Panels:
-    """Draws one row of the sheet, from the labels to the prediction.
+    """Draws one row of the sheet, from the labels to the prediction and the target.
 
-    Args:
-        dataset: The images.
-        target: What they are scored against.
-        store: The store whose maps and labels are shown, if it has the given parameters.
-        parameters: What its maps must have been made with.
-        labels: The group `labels`; without a `path` no labels are shown.
+    The maps of a store are shown if it was made with `parameters`, and so are the labels of the group `labels`, if it
+    has a `path`.
     """
 
     def __init__(
@@ -44,9 +40,7 @@ class Panels:
     def __call__(self, sample: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return pictures uint8 RGB by title: image, fixations (or other labels), map, levels, prediction, target.
 
-        Args:
-            sample: Has `id` and `target`, labels [H, W], whose outline is drawn over the prediction.
-            outputs: Labels [H, W] by name: `prediction`, and `level_1`, … if there are levels.
+        The outputs are labels [H, W] by name: `prediction`, and `level_1`, … if there are levels.
         """
         image_id, target, classes = sample["id"], sample["target"].numpy(), self.dataset.classes
         image = self.dataset.image(image_id)

@@ -56,14 +56,8 @@ class ImageTraining:
     """The samples of one stream of a training, a `fovea.data.source.TrainingSamples`.
 
     Images are resized first and augmented then, as published. The augmentation of a sample is a pure function of seed,
-    pass and position, whatever the number of workers.
-
-    Args:
-        resized: What to read.
-        normalize: Albumentations transform that is applied last, to the image alone.
-        augment: Albumentations transforms by name, in their order.
-        seed: Of the augmentation.
-        cache: Makes a cache of resized arrays, see `fovea.data.cache`.
+    pass and position, whatever the number of workers. `augment` and `normalize`, which is applied last and to the image
+    alone, are transforms of albumentations; `cache` makes a cache of the resized arrays.
     """
 
     def __init__(

@@ -21,12 +21,8 @@ _VERSION = 2  # of the drawing; a folder of another version is refused
 class Synthetic(Folder):
     """A `Folder` that is drawn into `root` at its first use: PNG images and 1-bit PNG masks.
 
-    Args:
-        root: An empty or absent folder, or one that was drawn with the same parameters; else ValueError.
-        images: Their number.
-        image_size: Mean side of an image in pixels; height and width vary by 15 %.
-        seed: Seed of the drawing; image n does not depend on the number of images.
-        **options: Arguments of `Folder`; the masks serve as binary (1 class) and as labels (2 or more).
+    `configs/data/synthetic.yaml` describes the arguments, see also `draw_once`. Image n does not depend on the number
+    of images, and the masks serve as binary (1 class) and as labels (2 or more).
     """
 
     def __init__(

@@ -24,14 +24,9 @@ class Crops:
     position in all of them. With targets, on average every other crop is centered on a voxel that is foreground in some
     modality. Without targets, crops are anywhere. All draws are a pure function of (seed, pass, index).
 
-    Args:
-        prepared: The cases.
-        arrays: Reads their arrays: `prepared` itself, or a cache of it.
-        size: Shape of a crop in voxels.
-        crops: Number of crops from each case.
-        spatial: Factories of transforms that are drawn once for all modalities and targets of a crop.
-        intensity: Factories of transforms of the images alone, drawn for each modality.
-        seed: Of all draws.
+    `arrays` reads the arrays of the cases: `prepared` itself, or a cache of it. `crops` of `size` voxels are cut from
+    each case. `spatial` makes the transforms that are drawn once for all modalities and targets of a crop, `intensity`
+    those of the images alone, drawn for each modality.
     """
 
     def __init__(

@@ -19,13 +19,7 @@ class Misalignment:
 
     The direction of a shift is uniform on the sphere. A volume turns about its center, around the axis with the
     coarsest spacing, to a random side. The directions of a case depend on `seed` only, so a larger amount moves the
-    case further in the same direction.
-
-    Args:
-        modality: Name of the modality to move; None: the last one.
-        shift: Length in mm.
-        rotation: Angle in degrees.
-        seed: Seed of the directions.
+    case further in the same direction. `configs/data/paired_volumes.yaml` describes the arguments.
     """
 
     def __init__(self, modality: str | None, shift: NonNegative, rotation: Angle, seed: NonNegativeInt) -> None:

@@ -36,14 +36,8 @@ def predict_volumes(
     """Write a mask, an overlay and maps of the probabilities for each `<case>_<modality>.nii.gz` (or `.nii`).
 
     The voxels of a mask lie on those of its volume. A case may lack some modalities if the network does not need them.
-
-    Args:
-        predictor: Predicts whole volumes; see `fovea.data.volumes.windows.SlidingWindow`.
-        request: Its source may have folders.
-        data: The group of the training: `classes`, `modalities`, `slices`.
-        spacing: See `fovea.data.volumes.prepared.Prepared`, also for `intensity`.
-        intensity: A transform for each modality.
-        device: Device of the network.
+    The `predictor` predicts whole volumes, see `fovea.data.volumes.windows.SlidingWindow`; `data` is the group of the
+    training; `spacing` and `intensity` are those of `fovea.data.volumes.prepared.Prepared`.
 
     Returns:
         The number of volumes, and the reason by name for each one that failed.

@@ -34,17 +34,8 @@ class SyntheticPairs(Pairs):
 
     A case has one anatomy of ellipsoids: a ball in a ring, a crescent beside them, and distractors. The modalities
     differ in contrast, texture, spacing and position; the second one is stored in another orientation. Unlabeled cases
-    have no masks. A case does not depend on the number of cases.
-
-    Args:
-        root: The folder to draw into, or one drawn before with the same arguments.
-        drawn: Names of one to three modalities.
-        labeled, unlabeled, validation, testing: Number of cases.
-        shape: Voxels of a volume of the first modality along x, y and z.
-        voxel: Sides of its voxels in mm.
-        shift: The other modalities are shifted by up to this length in mm, with their masks.
-        seed: Seed of the drawing.
-        **pairs: The other arguments of `Pairs`.
+    have no masks. A case does not depend on the number of cases. `configs/data/paired_synthetic.yaml` describes the
+    arguments, see also `draw_once`; one to three modalities can be drawn.
     """
 
     def __init__(

@@ -31,13 +31,8 @@ def import_recordings(
     Fixations off the image are kept with their coordinates, lost ones without: `fovea-prepare` counts and drops both.
     A file that cannot be read does not stop the others. Trials of images that the data set lacks are left out.
     `<out>.import.json` beside the CSV lists files, observers and errors of validation; only a CSV that it describes is
-    replaced.
-
-    Args:
-        request: Source, output and geometry.
-        read: Reads a file.
-        patterns: Of the files to read in a folder.
-        named_by_file: Whether files are named after images, so that observers are folders.
+    replaced. Of a folder, the files that match one of the patterns are read; if they are `named_by_file`, that is after
+    images, observers are folders.
 
     Raises:
         ValueError: there is no such source, no file could be read, there is no fixation, or `out` is another file.

@@ -44,15 +44,7 @@ class EyelinkAsc:
     image or with the recording. If the name comes after the recording (or in `!V TRIAL_VAR`), the trial starts with
     the recording, or with a message that matches `onset`. A fixation belongs to the trial in which it starts. A number
     in front of a message is the time in milliseconds that has passed since the event, as in SR Research's Data Viewer.
-
-    Args:
-        name: Whether the image's name is in a `message` or in the name of the `file`.
-        message: The message that names an image; the first group is the name. All four are regular expressions.
-        onset: The message at which the image appears, if another one names it.
-        until: The message that removes an image from the screen.
-        file: With `name=file`; the first group in `<folder>/<file>` is the name.
-        eye: `both` is the mean of the two, or the one that was recorded.
-        patterns: Of the files that are read in a folder.
+    The comments in `configs/format/eyelink_asc.yaml` describe the arguments.
     """
 
     def __init__(

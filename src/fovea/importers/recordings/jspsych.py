@@ -19,16 +19,8 @@ from fovea.runtime.errors import first_few
 class JsPsych:
     """JSON files with lists of trials, of which some have `webgazer_data` and `webgazer_targets`.
 
-    Several lists, e.g. a line for each participant as JATOS writes them, are several observers.
-
-    Args:
-        observer: Keys of the participant in a trial; the first that is there is used.
-        stimulus: A regular expression; its first group in the trial's `stimulus` is the image's name.
-        target: A regular expression of the selector of the image, if a trial has several targets.
-        patterns: Of the files that are read in a folder.
-
-    Raises:
-        ValueError: a regular expression is invalid.
+    Several lists, e.g. a line for each participant as JATOS writes them, are several observers. The comments in
+    `configs/format/jspsych.yaml` describe the arguments.
     """
 
     def __init__(self, observer: Sequence[str], stimulus: str, target: str, patterns: Sequence[str]) -> None:

@@ -60,10 +60,7 @@ class GazeRows:
         """Return trials of fixations, and the number of fixations that belong to no image.
 
         With the clock of a device, start counts from the first row of a trial, and a fixation ends when the image
-        changes.
-
-        Args:
-            eyes: The rows of each eye. Of two, fixations are merged, see `merge_eyes`.
+        changes. `eyes` has the rows of each eye; the fixations of two are merged, see `merge_eyes`.
 
         Raises:
             ValueError: the durations are not those of fixations.

@@ -22,11 +22,8 @@ SHOWN = {
 def add_shown(table: Table, path: Path, time: np.ndarray, offset: float) -> Table:
     """Return the table with the image that was shown at the time of each row, and its place; empty without one.
 
-    Args:
-        table: Rows of gaze.
-        path: The log; its times are milliseconds since 1970.
-        time: [N] of each row in milliseconds.
-        offset: Milliseconds from the clock of the table to that of the log.
+    `time` [N] is that of each row in milliseconds, and `offset` leads from its clock to that of the log at `path`,
+    which counts milliseconds since 1970.
 
     Raises:
         ValueError: the log is damaged, its clock goes back, or no row is within the time of an image.

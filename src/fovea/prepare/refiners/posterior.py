@@ -19,15 +19,9 @@ class Posterior:
     """Bayes' rule with the map g of the label as the prior and the prediction p of a network as the likelihood.
 
     The map is sigmoid(logit p + `weight` (logit g - logit `threshold`)). Training on the refined maps and refining
-    with the trained network in turn is expectation maximization.
-
-    Args:
-        base: Refines the map of the label before it serves as the prior.
-        network: Returns the probability of the foreground, [H, W], for an image, uint8 [H, W, 3]. Its `digest` is a
-            hash of its weights.
-        weight: Of the prior; 0 gives the prediction alone.
-        threshold: Value of the prior that speaks neither for foreground nor background. Maps of gaze cover less than
-            the structure, so it is below 0.5.
+    with the trained network in turn is expectation maximization. `configs/refine/model.yaml` describes the arguments.
+    The network maps an image, uint8 [H, W, 3], to the probability of the foreground, [H, W]. Maps of gaze cover less
+    than the structure, so the threshold is below 0.5.
     """
 
     base: Refiner

@@ -37,16 +37,9 @@ class Promptable:
     Kirillov et al., *Segment Anything*, ICCV 2023; Ma et al., *Segment Anything in Medical Images*, Nature
     Communications 2024 (LiteMedSAM).
 
-    Args:
-        base: Refines the map before the boxes are drawn.
-        prompts: The boxes; those of a map without a pixel at the threshold are left out. A map without any box stays
-            as `base` made it.
-        weights: `packaged` for LiteMedSAM from `fovea[promptable]`, or a file with weights of LiteMedSAM, MobileSAM or
-            SAM (ViT-B, L or H).
-        network: What the file holds.
-        device: Where it computes; `auto` is the GPU if there is one.
-        precision: Of the matrix products and convolutions.
-        band: Half the width of the band, below 0.5.
+    `configs/refine/promptable.yaml` describes the arguments. The boxes of a map without a pixel at the threshold are
+    left out, and a map without any box stays as `base` made it. A file of weights is of LiteMedSAM, MobileSAM or SAM
+    (ViT-B, L or H).
 
     Raises:
         ValueError: the extra is not installed, or `weights` does not fit `network`.
