@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,7 @@ class Mask:
         return self.read(image_id).astype(np.int64)
 
 
+@dataclass
 class PseudoMask:
     """A continuous map in [0, 1] from a store.
 
@@ -89,16 +91,11 @@ class PseudoMask:
     title = "pseudo-mask"
     fill = 0
 
-    def __init__(
-        self,
-        store: Store,
-        parameters: Mapping[str, Any],
-        threshold: float,
-        made_from: str | None = None,
-        image_path: Callable[[str], Path] | None = None,
-    ) -> None:
-        self.store, self.parameters, self.threshold = store, parameters, threshold
-        self.made_from, self.image_path = made_from, image_path
+    store: Store
+    parameters: Mapping[str, Any]
+    threshold: float
+    made_from: str | None = None
+    image_path: Callable[[str], Path] | None = None
 
     def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the ids that have a map, and log the others, after a check of what the store was made with."""

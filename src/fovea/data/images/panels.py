@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from fovea.pictures.panels import fixation_panel, label_panel, map_panel
 log = logging.getLogger(__name__)
 
 
+@dataclass
 class Panels:
     """Draws one row of the sheet, from the labels to the prediction and the target.
 
@@ -26,16 +28,11 @@ class Panels:
     has a `path`.
     """
 
-    def __init__(
-        self,
-        dataset: Folder,
-        target: Target,
-        store: Store | None,
-        parameters: Mapping[str, Any],
-        labels: Mapping[str, Any],
-    ) -> None:
-        self.dataset, self.target, self.parameters = dataset, target, parameters
-        self.given, self.labels = store, labels
+    dataset: Folder
+    target: Target
+    given: Store | None
+    parameters: Mapping[str, Any]
+    labels: Mapping[str, Any]
 
     def __call__(self, sample: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return pictures uint8 RGB by title: image, fixations (or other labels), map, levels, prediction, target.

@@ -9,6 +9,8 @@ from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, DIMENSIONS, O
 from fovea.runtime.compiled import compiled
 
 Array = np.ndarray
+Arrays = tuple[Array, Array, Array]
+Table = tuple[Array, Array, int]  # slots, keys, and the number of keys in use
 _BLOCK = 256  # pixels whose coordinates stay in the first-level cache, in loops that the compiler vectorizes
 _ROUND = np.float32(1.5 * 2**23)  # adding and subtracting it rounds a float32 half to even
 _SIDE = np.float32(CORNERS)
@@ -39,18 +41,9 @@ def refill(slots: Array, keys: Array) -> None:
 
 
 @_compiled
-def place(
-    pixels: Array,
-    first: int,
-    across: Array,
-    down: Array,
-    shade: Array,
-    radix: Array,
-    offset: int,
-    codes: Array,
-    weights: Array,
-) -> None:
+def place(pixels: Array, first: int, features: Arrays, radix: Array, offset: int, codes: Array, weights: Array) -> None:
     """Compute the code of the simplex and the barycentric weights of each pixel, block by block."""
+    across, down, shade = features
     point = np.empty((CORNERS, _BLOCK), np.float32)
     base = np.empty((CORNERS, _BLOCK), np.int32)
     rank = np.empty((CORNERS, _BLOCK), np.int32)
@@ -163,23 +156,15 @@ def _fall(order: int, radix: Array, fall: Array) -> None:
 
 @_compiled
 def number(
-    codes: Array,
-    done: int,
-    radix: Array,
-    simplex: Array,
-    corners: Array,
-    slots: Array,
-    keys: Array,
-    used: int,
-    vertex_slots: Array,
-    vertex_keys: Array,
-    vertices: int,
+    codes: Array, done: int, radix: Array, simplex: Array, corners: Array, table: Table, vertex_table: Table
 ) -> tuple[int, int, int]:
     """Number the simplices of `codes` from `done` on, in the order of their appearance, and their vertices.
 
     Stops when a table is full, so that the caller grows it: arrays that change in the loop would double the time.
     Returns the position reached, and the number of simplices and of vertices.
     """
+    slots, keys, used = table
+    vertex_slots, vertex_keys, vertices = vertex_table
     last_code, last = np.int64(-1), np.int32(-1)
     step = radix.sum()
     fall = np.zeros(CORNERS, np.int64)

@@ -56,7 +56,7 @@ class Lattice:
         for first in range(0, len(pixels), _CHUNK):
             part = slice(first, min(first + _CHUNK, len(pixels)))
             chunk = codes[: part.stop - first]
-            kernels.place(pixels[part], first, *features, embedding.radix, embedding.offset, chunk, self._weights[part])
+            kernels.place(pixels[part], first, features, embedding.radix, embedding.offset, chunk, self._weights[part])
             _number(chunk, embedding.radix, self._simplex[part], simplices, vertices)
         self._corners = simplices.rows[: simplices.used].copy()
         self._neighbors = kernels.meet(vertices.slots, vertices.keys[: vertices.used], embedding.steps())
@@ -95,6 +95,5 @@ def _number(codes: np.ndarray, radix: np.ndarray, simplex: np.ndarray, simplices
     while done < len(codes):
         simplices.grow_if_full()
         vertices.grow_if_full()
-        tables = (simplices.rows, simplices.slots, simplices.keys, simplices.used)
-        corners = (vertices.slots, vertices.keys, vertices.used)
-        done, simplices.used, vertices.used = kernels.number(codes, done, radix, simplex, *tables, *corners)
+        tables = simplices.rows, *((each.slots, each.keys, each.used) for each in (simplices, vertices))
+        done, simplices.used, vertices.used = kernels.number(codes, done, radix, simplex, *tables)
