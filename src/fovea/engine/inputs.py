@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from fovea.data.images.find import decoder
 from fovea.data.images.predict import Pixels
-from fovea.data.volumes.grid import Header, order_of
+from fovea.data.volumes.grid import Header
 from fovea.data.volumes.nifti import read_header, read_volume
-from fovea.data.volumes.prepared import prepare_voxels
+from fovea.data.volumes.prepared import on_grid, prepare_voxels
 from fovea.data.volumes.source import in_plane
 from fovea.runtime.config import instantiate
 
@@ -62,10 +62,7 @@ class VolumeInput:
         }
         tensors = {name: torch.from_numpy(voxels)[None, None].to(self.device) for name, voxels in prepared.items()}
         _, first = next(iter(volumes.values()))
-        order = order_of(first) if self.slices else (0, 1, 2)
-        outputs = self._window(tensors, [first.shape[axis] for axis in order])
-        back = [0, 1, *(2 + order.index(axis) for axis in range(3))]
-        return {name: output.permute(back) for name, output in outputs.items()}
+        return on_grid(self._window, tensors, first, self.slices)
 
     def _volume(self, name: str, volume: Any, spacing: Any) -> tuple[np.ndarray, Header]:
         """Return the voxels of a file or an array, float32 [D, H, W] in RAS, and their grid."""

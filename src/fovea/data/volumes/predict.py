@@ -14,9 +14,9 @@ from fovea.data.prediction_record import Planned, Recorded
 from fovea.data.predictions import PredictRequest, below, class_names, files_below, outputs, report_left_aside
 from fovea.data.source import Predictor
 from fovea.data.volumes.case_list import image_id
-from fovea.data.volumes.grid import order_of
+from fovea.data.volumes.grid import Header
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_voxels
-from fovea.data.volumes.prepared import Intensity, prepare_voxels
+from fovea.data.volumes.prepared import Intensity, on_grid, prepare_voxels
 from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.volumes import volume_overlay
 from fovea.supervision.outputs import labels
@@ -59,10 +59,11 @@ def predict_volumes(
             bar.update(len(paths))
             wanted = [name for name in paths if not record.is_done(image_id(case, name))]
             images: dict[str, torch.Tensor] = {}
+            headers: dict[str, Header] = {}
             for name, path in paths.items() if wanted else ():
                 try:
-                    volume, header = read_volume(path), read_header(path)
-                    voxels = prepare_voxels(volume, header, spacing, intensity[name], slices)
+                    volume, headers[name] = read_volume(path), read_header(path)
+                    voxels = prepare_voxels(volume, headers[name], spacing, intensity[name], slices)
                     images[name] = torch.from_numpy(voxels)[None, None].to(device)
                 except ValueError as error:
                     failures[image_id(case, name)] = str(error)
@@ -70,42 +71,30 @@ def predict_volumes(
                 image = image_id(case, name)
                 try:
                     record.start()
-                    mask, probability = _predict(predictor, images, name, paths[name], slices)
+                    found = on_grid(predictor, {name: images[name], **images}, headers[name], slices)
                 except ValueError as error:  # the network needs a modality that is missing
                     failures[image] = f"{paths[name]}: {error}"
                     continue
+                mask = labels(found["prediction"])[0].cpu().numpy().astype(np.uint8)
+                probability = found["prediction"][0].float().cpu().numpy()
                 written = {kind: request.out / file for kind, file in files[image].items()}
-                sides = _write(written, paths[name], mask, probability, names)
-                record.add(image, mask, probability, sides)
+                _write(written, headers[name], mask, probability, names)
+                record.add(image, mask, probability, headers[name].spacing)
     for reason in failures.values():
         log.error("%s", reason)
     return len(volumes), failures
 
 
 def _write(
-    files: Mapping[str, Path], path: Path, mask: np.ndarray, probability: np.ndarray, names: Sequence[str]
-) -> Sequence[float]:
-    """Write the files of the prediction for a volume, and return the sides of its voxels."""
-    spacing = read_header(path).spacing
+    files: Mapping[str, Path], header: Header, mask: np.ndarray, probability: np.ndarray, names: Sequence[str]
+) -> None:
+    """Write the files of the prediction for a volume."""
+    path = header.path
     write_voxels(files["mask"], mask, path)
-    write_image(files["overlay"], with_legend(volume_overlay(read_volume(path), mask, spacing), names))
+    write_image(files["overlay"], with_legend(volume_overlay(read_volume(path), mask, header.spacing), names))
     for label, values in enumerate(probability[-len(names) :], start=1):
         if str(label) in files:
             write_voxels(files[str(label)], values, path)
-    return spacing
-
-
-def _predict(
-    predictor: Predictor, images: Mapping[str, torch.Tensor], modality: str, path: Path, slices: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predict one modality of volumes [1, 1, D, H, W] on the grid of its file: labels, and probabilities [K, …]."""
-    first_wanted = {modality: images[modality], **images}
-    header = read_header(path)
-    order = order_of(header) if slices else (0, 1, 2)
-    probability = predictor(first_wanted, [header.shape[axis] for axis in order])["prediction"]
-    back = [0, *(1 + order.index(axis) for axis in range(3))]
-    mask = labels(probability).cpu().numpy().astype(np.uint8).transpose(back)[0]
-    return mask, probability[0].float().cpu().numpy().transpose(back)
 
 
 def _find_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, Path]]:

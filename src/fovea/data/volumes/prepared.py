@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from fovea.data.cache import Arrays
+from fovea.data.source import Predictor
 from fovea.data.volumes.case_list import image_id
 from fovea.data.volumes.grid import Header, order_of, slices_last
 from fovea.data.volumes.misalignment import Misalignment
@@ -126,6 +127,16 @@ def prepare_voxels(
     if slices:
         volume, header = np.ascontiguousarray(volume.transpose(order_of(header))), slices_last(header)
     return scaled(resampled(volume, resampled_shape(header, spacing)), intensity)
+
+
+def on_grid(
+    predictor: Predictor, images: Mapping[str, torch.Tensor], header: Header, slices: bool
+) -> dict[str, torch.Tensor]:
+    """Return probabilities [1, K, D, H, W] by name, in RAS, of the first of prepared volumes [1, 1, D, H, W]."""
+    order = order_of(header) if slices else (0, 1, 2)
+    outputs = predictor(images, [header.shape[axis] for axis in order])
+    back = [0, 1, *(2 + order.index(axis) for axis in range(3))]
+    return {name: output.permute(back) for name, output in outputs.items()}
 
 
 def resampled_shape(header: Header, spacing: Sequence[float | None] | None) -> tuple[int, int, int]:
