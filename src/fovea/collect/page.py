@@ -159,7 +159,6 @@ def shown_image(dataset: Folder, image_id: str) -> Shown:
 
 
 def _practice(seed: int) -> dict[str, object]:
-    """Return a generated image for practice."""
     pixels, _ = draw(np.random.default_rng(seed), 480)
     shown = Shown(".png", _png(pixels), (pixels.shape[0], pixels.shape[1]))
     return {"name": "practice", "src": shown.url(), "height": shown.size[0], "width": shown.size[1]}

@@ -62,7 +62,6 @@ class Annotations:
         return {"rows": rows, "used": self.used, "images": images, **self.dropped}
 
     def __str__(self) -> str:
-        """Return the summary as one line."""
         counts = self.summary()
         reasons = [f"{count} {reason.replace('_', ' ')}" for reason, count in self.dropped.items() if count]
         dropped = f"; dropped {', '.join(reasons)}" if reasons else ""
@@ -116,7 +115,6 @@ def no_match(path: Path, rows: int, names: Names, what: str) -> ValueError:
 
 
 def _columns(path: Path, header: list[str], needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
-    """Return the place of each column."""
     if not any(header):
         raise ValueError(f"{path}: no header; the first line must name {', '.join(needed)}")
     if absent := [name for name in needed if name not in header]:

@@ -51,7 +51,6 @@ class Verdict:
     scales: Sequence[Scale] = ()
 
     def __str__(self) -> str:
-        """Return the verdict as one line."""
         return f"{self.headline}: {self.reason}. {self.advice}"
 
 

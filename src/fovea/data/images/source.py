@@ -139,7 +139,6 @@ class Images:
         return folder_of(vars(self))(root=self.root)
 
     def _targets(self, dataset: Folder, needs: Collection[str]) -> list[Target]:
-        """Return the targets of the labeled images, by name."""
         served: dict[str, Callable[[Folder], Target]] = {Mask.name: Mask, PseudoMask.name: self._pseudo_mask}
         if unknown := sorted({*needs} - {*served, UNLABELED}):
             names = ", ".join([*served, UNLABELED])

@@ -185,7 +185,6 @@ def _length(path: Path, needed: int) -> int:
 
 
 def _content(path: Path) -> IOBase:
-    """Open a file, uncompressed."""
     return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 

@@ -88,7 +88,6 @@ def predict_volumes(
 def _write(
     files: Mapping[str, Path], header: Header, mask: np.ndarray, probability: np.ndarray, names: Sequence[str]
 ) -> None:
-    """Write the files of the prediction for a volume."""
     path = header.path
     write_voxels(files["mask"], mask, path)
     write_image(files["overlay"], with_legend(volume_overlay(read_volume(path), mask, header.spacing), names))

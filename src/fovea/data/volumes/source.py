@@ -157,7 +157,6 @@ class Volumes:
         return dataset
 
     def _targets(self, dataset: Pairs, needs: Collection[str]) -> list[Target]:
-        """Return the targets of the labeled cases."""
         if self.labeled_slices is not None and PseudoMask.name in needs:
             raise ValueError("data.labeled_slices is for masks; leave it out, or choose another supervision=…")
         every: list[Target] = [Mask(dataset, self.labeled_slices), PseudoMask(dataset, self.select_threshold)]

@@ -95,7 +95,6 @@ class ColumnReader:
         return bool(self.columns.get("duration") or self.columns.get("end"))
 
     def __call__(self, request: ImportRequest) -> ImportResult:
-        """Import all recordings, see `import_recordings`."""
         return import_recordings(request, self.read, self.patterns, self.name == "file")
 
     def read(self, path: Path) -> Recording:

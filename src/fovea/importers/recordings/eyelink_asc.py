@@ -62,7 +62,6 @@ class EyelinkAsc:
         self.onset, self.until = compile_pattern("onset", onset, False), compile_pattern("until", until, False)
 
     def __call__(self, request: ImportRequest) -> ImportResult:
-        """Import all recordings, see `import_recordings`."""
         return import_recordings(request, self.read, self.patterns, self.name == "file")
 
     def read(self, path: Path) -> Recording:

@@ -29,7 +29,6 @@ class JsPsych:
         self.patterns = patterns
 
     def __call__(self, request: ImportRequest) -> ImportResult:
-        """Import all recordings, see `import_recordings`."""
         return import_recordings(request, self.read, self.patterns)
 
     def read(self, path: Path) -> Recording:

@@ -20,7 +20,6 @@ class Guided:
     epsilon: Positive
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return the refined map, see `Refiner`."""
         side = 2 * min(self.radius, max(probability.shape)) + 1
         guide = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) / 255.0
 

@@ -35,7 +35,6 @@ class Posterior:
         return str(self.network.digest)  # type: ignore[attr-defined]
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return the refined map, see `Refiner`."""
         prior, likelihood = (
             logit(np.clip(values.astype(np.float64), CERTAIN, 1 - CERTAIN))
             for values in (self.base(image, probability), self.network(image))

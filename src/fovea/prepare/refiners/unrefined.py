@@ -7,5 +7,4 @@ class Unrefined:
     """Returns a copy of the map of the label."""
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return the map, see `Refiner`."""
         return probability.copy()

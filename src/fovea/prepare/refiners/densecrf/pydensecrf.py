@@ -27,7 +27,6 @@ class DenseCrf:
             )
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return the refined map, see `Refiner`."""
         import pydensecrf.densecrf as dcrf  # optional, and slow to load
 
         height, width = probability.shape

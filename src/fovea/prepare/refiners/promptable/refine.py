@@ -71,7 +71,6 @@ class Promptable:
         return sha256(Path(self.weights).expanduser())
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return the refined map, see `Refiner`."""
         refined = self.base(image, probability)
         maps = {"label": probability, "refined": refined}
         boxes = [box(maps[prompt["map"]], prompt["threshold"], prompt["margin"]) for prompt in self.prompts]
