@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from fovea.data.images.files import Exif, Window
 from fovea.data.images.folder import Folder
 from fovea.data.images.panels import Panels
-from fovea.data.maps import parameters, store_path
+from fovea.data.maps import parameters, prepare_command, store_path
 from fovea.data.predictions import PredictRequest
-from fovea.data.prepare_command import prepare_command
 from fovea.data.source import UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import carve, chosen_split, same_files
 from fovea.data.store import Store

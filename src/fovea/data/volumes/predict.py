@@ -13,9 +13,9 @@ from fovea.data.images.files import write_image
 from fovea.data.prediction_record import Planned, Recorded
 from fovea.data.predictions import PredictRequest, below, class_names, files_below, outputs, report_left_aside
 from fovea.data.source import Predictor
-from fovea.data.volumes.case_list import image_id
 from fovea.data.volumes.grid import Header
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_voxels
+from fovea.data.volumes.pairs import image_id
 from fovea.data.volumes.prepared import Intensity, on_grid, prepare_voxels
 from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.volumes import volume_overlay

@@ -9,11 +9,10 @@ from torch.nn import functional as F
 
 from fovea.data.cache import Arrays
 from fovea.data.source import Predictor
-from fovea.data.volumes.case_list import image_id
 from fovea.data.volumes.grid import Header, order_of, slices_last
 from fovea.data.volumes.misalignment import Misalignment
 from fovea.data.volumes.nifti import read_volume
-from fovea.data.volumes.pairs import Pairs
+from fovea.data.volumes.pairs import Pairs, image_id
 from fovea.data.volumes.targets import Target
 
 MOST_VOXELS = 2**31  # of a resampled volume, 8 GiB

@@ -11,8 +11,7 @@ from pydantic import Field
 from fovea.data.predictions import PredictRequest
 from fovea.data.source import UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import chosen_split
-from fovea.data.volumes.case_list import image_id
-from fovea.data.volumes.pairs import Pairs
+from fovea.data.volumes.pairs import Pairs, image_id
 from fovea.data.volumes.targets import Mask, PseudoMask, Target
 from fovea.runtime.bounds import Count, Fraction, NonNegativeInt, Positive, Progress
 from fovea.runtime.config import instantiate, locate

@@ -14,8 +14,7 @@ from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
 from fovea.data.generated import draw_once
-from fovea.data.volumes.case_list import KEYS
-from fovea.data.volumes.pairs import Pairs
+from fovea.data.volumes.pairs import KEYS, Pairs
 from fovea.runtime.bounds import Count, NonNegative, NonNegativeInt, Positive
 from fovea.runtime.files import write_json
 

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from fovea.data.names import file_name
-from fovea.importers.recordings.binocular import merge_eyes
 from fovea.importers.recordings.convert import import_recordings
+from fovea.importers.recordings.rows import merge_eyes
 from fovea.importers.recordings.table import read_text
 from fovea.importers.recordings.trial import (
     Recording,
