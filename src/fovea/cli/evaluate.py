@@ -1,7 +1,6 @@
 """`fovea-evaluate`: scores of a checkpoint on one split, or a comparison of such evaluations."""
 
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -11,12 +10,6 @@ from fovea.runtime.app import Config, command
 from fovea.runtime.files import read_mapping
 
 log = logging.getLogger(__name__)
-
-
-def main() -> None:
-    """Run the command."""
-    sys.argv[1:] = passed_on(sys.argv[1:])
-    evaluate_or_compare()
 
 
 def passed_on(arguments: Sequence[str]) -> list[str]:
@@ -34,8 +27,8 @@ def passed_on(arguments: Sequence[str]) -> list[str]:
     return [f"++{argument}" if argument.startswith("data.") else argument for argument in added]
 
 
-@command("evaluate")
-def evaluate_or_compare(config: Config) -> None:
+@command("evaluate", passed_on=passed_on)
+def main(config: Config) -> None:
     """Score `checkpoint`, or compare the evaluations that `compare` names; both write into `out`."""
     if (config["checkpoint"] is None) == (config["compare"] is None):
         raise ValueError("set one of checkpoint=FILE, to evaluate it, and 'compare=[RUN,RUN]', to compare evaluations")

@@ -1,7 +1,6 @@
 """`fovea-export`: a trained model as one file that runs without fovea."""
 
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,19 +9,13 @@ from fovea.runtime.app import Config, command
 log = logging.getLogger(__name__)
 
 
-def main() -> None:
-    """Run the command."""
-    sys.argv[1:] = passed_on(sys.argv[1:])
-    write()
-
-
 def passed_on(arguments: Sequence[str]) -> list[str]:
     """Return the arguments for Hydra, to which `format` is the group of `fovea-import`."""
     return [f"file_{argument}" if argument.startswith("format=") else argument for argument in arguments]
 
 
-@command("export")
-def write(config: Config) -> None:
+@command("export", passed_on=passed_on)
+def main(config: Config) -> None:
     """Write `model.onnx` or `model.pt2`, the model card and, for ONNX, `run.py` into `out`."""
     import torch
 

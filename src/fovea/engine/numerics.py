@@ -49,7 +49,9 @@ def check_compiler(device: str) -> None:
         ValueError: it is missing, e.g. a C++ compiler for a CPU, or Triton and a C compiler for a GPU.
     """
     logging.getLogger("torch._inductor.utils").setLevel(logging.ERROR)  # it reports the files of its attempt
-    compiled = torch.compile(_one_line, options={"force_disable_caches": True})  # a cached one needs no compiler
+    compiled = torch.compile(
+        lambda values: values.sin() + 1, options={"force_disable_caches": True}
+    )  # a cached one needs no compiler
     try:
         compiled(torch.ones(8, device=device))
     except Exception as error:
@@ -58,7 +60,3 @@ def check_compiler(device: str) -> None:
             "missing (a C++ compiler such as g++, or the variable CXX with the path of one; for a GPU also Triton), "
             "or set compile=false"
         ) from error
-
-
-def _one_line(values: torch.Tensor) -> torch.Tensor:
-    return values.sin() + 1

@@ -8,26 +8,21 @@ from fovea.losses import IGNORE
 class CalibrationError:
     """The expected calibration error over all pixels, summed up image by image.
 
-    The probabilities fall into bins of equal width. The error is the mean over all pixels of the distance between the
+    The probabilities fall into `bins` of equal width. The error is the mean over all pixels of the distance between the
     mean probability of a bin and the share of its pixels that are correct. For one class it uses the probability of
     the foreground, for several that of the most probable class.
 
     Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015. torchmetrics has the
     same measure, but keeps the probability of every pixel until the end.
-
-    Args:
-        bins: The number of bins.
     """
 
     def __init__(self, bins: int) -> None:
         self.sums = np.zeros((3, bins))  # pixels, their probabilities, how many are correct
 
     def update(self, probability: np.ndarray, target: np.ndarray) -> None:
-        """Add an image.
+        """Add an image: probabilities [K, *size] in [0, 1] and labels [*size], of which -1 is left out.
 
-        Args:
-            probability: [K, *size] in [0, 1]; K = 1 is the foreground's, K > 1 sum to 1 over classes.
-            target: Labels [*size]; for K = 1 every value but 0 is foreground. Pixels of -1 are left out.
+        K = 1 is the probability of the foreground, every label but 0; K > 1 sum to 1 over classes.
         """
         labeled = target != IGNORE
         probability, target = probability[:, labeled], target[labeled]

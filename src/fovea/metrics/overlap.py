@@ -13,11 +13,8 @@ NAMES = ("dice", "iou", "precision", "recall")
 def scores(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Return Dice, IoU, precision and recall of a pair of masks.
 
-    Two empty masks score 1 in all four. One empty mask scores 0 in all four.
-
-    Args:
-        prediction: bool or integers, any shape; every value but 0 is foreground.
-        truth: The same shape; pixels of -1 are left out.
+    Two empty masks score 1 in all four. One empty mask scores 0 in all four. The masks are bool or integers of one
+    shape; every value but 0 is foreground, and pixels of -1 in the truth are left out.
 
     Raises:
         ValueError: the shapes differ.
@@ -38,12 +35,10 @@ def scores(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 
 def masks_of(prediction: np.ndarray, truth: np.ndarray, classes: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the predicted and the true mask of each class but the background.
+    """Return the predicted and the true mask of each class but the background, from labels of one shape.
 
-    Args:
-        prediction: Labels, any shape.
-        truth: Labels of the same shape; pixels of -1 are left out.
-        classes: Channels of the network's output; 1: every label but 0 is foreground.
+    Pixels of -1 in the truth are left out. `classes` are the channels of the network's output; 1: every label but 0 is
+    foreground.
     """
     prediction, truth = without_ignored(prediction, truth)
     if classes == 1:

@@ -28,12 +28,9 @@ class PerImage(Metric):
         self.add_state("rows", default=[], dist_reduce_fx="cat")
 
     def update(self, prediction: Tensor, target: Tensor, index: Tensor) -> None:
-        """Score label maps at native size.
+        """Score label maps [B, *size] at native size, integer or boolean; pixels of -1 in the target are left out.
 
-        Args:
-            prediction: Integer or boolean labels [B, *size].
-            target: True labels of the same shape; pixels of -1 are left out.
-            index: The position of each image in its split, [B].
+        `index` has the position of each image in its split, [B].
 
         Raises:
             ValueError: the shapes or numbers of images differ, or the labels are not whole numbers.

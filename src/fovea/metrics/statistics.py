@@ -44,11 +44,7 @@ def sign_flip_test(
     Wilcoxon's signed-rank test compares ranks and can prefer the model with the lower mean; this test is about the
     mean in the table and needs no rule for ties.
 
-    Args:
-        differences: A difference for each image.
-        patients: The patient of each image.
-        resamples: The number of random flips; no p value is below 1 / (resamples + 1).
-        seed: Of the flips.
+    `differences` and `patients` have an entry for each image. No p value is below 1 / (resamples + 1).
     """
     sums, _ = _by_patient(differences, patients)
     least = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()  # sums of equal terms differ in the last bits

@@ -21,12 +21,10 @@ class Structure(NamedTuple):
 
 
 def structures(labels: np.ndarray, probability: np.ndarray, spacing: Sequence[float] | None) -> list[Structure]:
-    """Return the figures of each class but the background.
+    """Return the figures of each class but the background, from labels [H, W] or [D, H, W].
 
-    Args:
-        labels: Integers [H, W] or [D, H, W]; 0 is the background.
-        probability: [K, *size]: of the foreground for K = 1, otherwise of each class.
-        spacing: Sides of a pixel, one for each axis of `labels`.
+    `probability` is [K, *size]: of the foreground for K = 1, otherwise of each class. `spacing` has a side of a pixel
+    for each axis.
     """
     found = []
     for label in range(1, max(len(probability), 2)):

@@ -20,24 +20,13 @@ Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True)
 class Scoring:
-    """The options of an evaluation's scores; see `configs/scoring/`.
+    """The options of an evaluation's scores; see `configs/scoring/`. A ValueError if the bounds do not rise."""
 
-    Args:
-        surface_tolerance: Distance up to which two borders agree, in mm, or in pixels if the spacing is unknown.
-        size_bounds: Rising bounds between sizes of lesions, as shares of the image; None: thirds of the split.
-        calibration_bins: Bins of the calibration error.
-        resamples: Resamples of the bootstrap interval of the mean Dice; 0 for none.
-        seed: Seed of the resampling.
-
-    Raises:
-        ValueError: the bounds do not rise.
-    """
-
-    surface_tolerance: NonNegative
-    size_bounds: Sequence[PositiveFraction] | None
+    surface_tolerance: NonNegative  # distance up to which two borders agree, in mm, or in pixels without a spacing
+    size_bounds: Sequence[PositiveFraction] | None  # between sizes of lesions, shares of the image; None: thirds
     calibration_bins: Count
-    resamples: NonNegativeInt
-    seed: NonNegativeInt
+    resamples: NonNegativeInt  # of the bootstrap interval of the mean Dice; 0 for none
+    seed: NonNegativeInt  # of the resampling
 
     def __post_init__(self) -> None:
         if any(lower >= upper for lower, upper in pairwise(self.size_bounds or ())):
@@ -54,15 +43,11 @@ def scores_of_image(
 ) -> dict[str, dict[str, float]]:
     """Return the overlap of every output with the truth, the mean over the classes but the background.
 
-    The prediction also has `hd95`, `surface_dice` and `size`, and with names all its scores by class.
+    The prediction also has `hd95`, `surface_dice` and `size`, and with the names of several classes all scores of each.
 
-    Args:
-        outputs: Label maps [H, W] or [D, H, W] by name: `prediction`, and `level_1`, … if there are levels.
-        truth: Labels of the same shape; pixels of -1 are left out.
-        classes: Channels of the network's output.
-        spacing: The sides of a pixel or voxel.
-        tolerance: Distance up to which two borders agree, in the unit of the spacing.
-        names: Names of the classes but the background; none for one class.
+    `outputs` are label maps [H, W] or [D, H, W] by name: `prediction`, and `level_1`, … if there are levels. `truth` is
+    one of the same shape, in which pixels of -1 are left out. `classes` are the channels of the network's output,
+    `spacing` the sides of a pixel or voxel, and `tolerance` the distance up to which two borders agree, in their unit.
     """
     pairs = masks_of(outputs["prediction"], truth, classes)
     by_class = [scores(*pair) | surface_scores(*pair, spacing, tolerance) for pair in pairs]
@@ -87,13 +72,9 @@ def summary_of(
 ) -> dict[str, Any]:
     """Return the means of all scores, the interval of the mean Dice, and the Dice by size of the lesion.
 
-    Args:
-        rows: From `scores_of_image`.
-        patients: The patient of each image, in the order of the rows.
-        unit: `mm` or `px`, of the distances.
-        scoring: The options of the scores.
-        classes: The outputs that are single classes.
-        groups: The ids of images that are also summarized on their own, by name.
+    `rows` are from `scores_of_image`, `patients` those of the images in the same order. `unit`, `mm` or `px`, is that of
+    distances. `classes` are the outputs that are single classes. `groups` are ids of images by name that are also
+    summarized on their own.
     """
     summary = summarize(rows, classes)
     dice, sizes = column(rows, "prediction", "dice"), column(rows, "prediction", "size")
@@ -141,10 +122,7 @@ def table(rows: Scores, patients: Sequence[str]) -> tuple[list[str], list[list[o
 def by_size(sizes: Sequence[float], values: Sequence[float], bounds: Sequence[float] | None) -> dict[str, Any]:
     """Return the number and the mean score of the images by the size of their lesion, a share of the image in [0, 1].
 
-    Args:
-        sizes: The size of each image's lesion.
-        values: The score of each image.
-        bounds: Rising bounds between the bins; None: thirds of the images that have a lesion.
+    The bounds between the bins rise; None: thirds of the images that have a lesion.
 
     Returns:
         `empty`, {`n`, `mean`} of the images without a lesion, and `bins`, from small to large, {`above`, `up_to`, `n`,

@@ -25,11 +25,9 @@ def surface_scores(
 
     Two empty masks have distance 0 and surface Dice 1. One empty mask gives the image's diagonal and 0.
 
-    Args:
-        prediction: bool or integers [H, W] or [D, H, W]; every value but 0 is foreground.
-        truth: The same shape. Where it is -1, both masks count as background, so a border follows the unlabeled area.
-        spacing: The sides of a pixel or voxel, in the unit of the result.
-        tolerance: The distance up to which two borders agree, in the same unit.
+    The masks are bool or integers [H, W] or [D, H, W]; every value but 0 is foreground. Where the truth is -1, both
+    count as background, so a border follows the unlabeled area. `spacing` has the sides of a pixel or voxel; the
+    tolerance and the result are in its unit.
     """
     prediction, truth = (mask.astype(bool) for mask in without_ignored(prediction, truth))
     if not prediction.any() and not truth.any():

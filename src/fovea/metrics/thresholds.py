@@ -21,14 +21,9 @@ def quantized(values: np.ndarray) -> np.ndarray:
 
 
 def dice_at(levels: np.ndarray, mask: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
-    """Return the Dice of `map >= t` with a mask for every threshold t, float64 [T].
+    """Return the Dice of `map >= t` with a mask for every threshold t, float64 [T]. Two empty masks score 1.
 
-    Two empty masks score 1.
-
-    Args:
-        levels: uint16 [H, W] of `quantized`.
-        mask: [H, W]; 0 is background, and pixels of -1 are left out.
-        thresholds: [T], in any order.
+    `levels` are uint16 [H, W] of `quantized`. In the mask [H, W], 0 is background, and pixels of -1 are left out.
     """
     inside = mask > 0
     predicted, both = _at_least(levels[mask != IGNORE]), _at_least(levels[inside])

@@ -91,7 +91,9 @@ class CrossModalityNet(ByModality):
         names = self.present(image, one_shape=True)
         scales = {name: without(self._module_of(self.encoders, name)(image[name]), dropped) for name in names}
         features = {name: self.awareness(scales[name][-1]) for name in names}
-        fused = self.fusion(self._concatenated(features))
+        missing = [name for name in self.modalities if name not in features]
+        mean = dict.fromkeys(missing, torch.stack([*features.values()]).mean(dim=0)) if missing else {}
+        fused = self.fusion(torch.cat([(features | mean)[name] for name in self.modalities], dim=1))
         logits = {}
         for name in names if wanted is None else wanted:
             mixed = self.mix(torch.cat([fused, features[name]], dim=1))
@@ -100,9 +102,3 @@ class CrossModalityNet(ByModality):
 
     def _module_of(self, modules: nn.ModuleList, name: str) -> nn.Module:
         return modules[self.modalities.index(name) if len(modules) > 1 else 0]
-
-    def _concatenated(self, features: dict[str, Tensor]) -> Tensor:
-        """Return [B, M C, d, h, w] of all M modalities in order, with the mean in place of a missing one."""
-        missing = [name for name in self.modalities if name not in features]
-        mean = dict.fromkeys(missing, torch.stack([*features.values()]).mean(dim=0)) if missing else {}
-        return torch.cat([(features | mean)[name] for name in self.modalities], dim=1)

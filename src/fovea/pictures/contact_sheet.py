@@ -10,9 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from fovea.pictures.overlay import color_of
 from fovea.pictures.svg import ticks
 
-TILE = 160
-"""The side of a tile in pixels."""
-
+TILE = 160  # the side of a tile in pixels
 _PAPER, _INK, _FAINT = (255, 255, 255), (30, 30, 30), (110, 110, 110)
 _PADDING, _EMPTY = (214, 214, 214), (244, 244, 244)
 

@@ -6,12 +6,8 @@ import numpy as np
 COLORS = ((86, 180, 233), (213, 94, 0), (0, 158, 115), (204, 121, 167), (0, 114, 178), (230, 159, 0))
 """Colors of the classes from 1 on, repeated if needed, safe for color-blind readers (palette of Okabe and Ito)."""
 
-TRUTH = (240, 228, 66)
-"""Yellow of the same palette; it stands out on mucosa and on gray slices."""
-
-IGNORED = (128, 128, 128)
-"""Gray, of the pixels that nobody labeled (-1)."""
-
+TRUTH = (240, 228, 66)  # yellow of the same palette; it stands out on mucosa and on gray slices
+IGNORED = (128, 128, 128)  # gray, of the pixels that nobody labeled (-1)
 _OPACITY, _IGNORED_OPACITY = 0.35, 0.8
 _PIXELS_PER_LINE = 160  # of the shorter side of the image, for one pixel of line width
 

@@ -99,11 +99,15 @@ def span(values: Iterable[float], margin: float = 0.06) -> tuple[float, float]:
     return low - room, high + room
 
 
+def round_up(value: float) -> float:
+    """Return the next 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= value)
+
+
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Return at most `most` round values from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
-    least = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(least))
-    step = next(s * power for s in (1.0, 2.0, 5.0, 10.0) if s * power >= least)
+    step = round_up((high - low) / most)
     return [float(f"{i * step:.12g}") for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 

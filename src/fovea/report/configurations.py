@@ -48,7 +48,9 @@ def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Conf
         (groups if run.status == FINISHED else unfinished).setdefault(_text(relevant(run, ignore)), []).append(run)
     grouped = list(groups.values())
     settings = [relevant(group[0], ignore) for group in grouped]
-    values = [{key: own.get(key, ABSENT) for key in _varied(settings)} for own in settings]
+    every = dict.fromkeys(key for own in settings for key in own)
+    varied = [key for key in every if len({_text(own.get(key, ABSENT)) for own in settings}) > 1]
+    values = [{key: own.get(key, ABSENT) for key in varied} for own in settings]
     chosen = _choices(grouped)
     naming = [choices | own for choices, own in zip(chosen, values, strict=True)]
     keys = dict.fromkeys(key for own in naming for key in own)
@@ -66,12 +68,6 @@ def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Conf
     positions = [_positions([own[key] for own in naming]) for key in order]
     places = sorted(range(len(grouped)), key=lambda place: [own[place] for own in positions])
     return [Configuration(names[place], grouped[place], values[place], others[place]) for place in places]
-
-
-def _varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys in which mappings differ."""
-    keys = dict.fromkeys(key for own in settings for key in own)
-    return [key for key in keys if len({_text(own.get(key, ABSENT)) for own in settings}) > 1]
 
 
 def relevant(run: Run, ignore: Sequence[str] = ()) -> dict[str, Any]:

@@ -11,15 +11,14 @@ from PIL import Image
 from fovea.data.fixations import Fixations
 from fovea.pictures.overlay import TRUTH, outline, overlay
 from fovea.pictures.panels import fixation_panel, map_panel
+from fovea.pictures.svg import round_up
 from fovea.prepare.quality import BETWEEN, INSIDE, PROMPTS, column, curve, dice_key
 from fovea.prepare.verdict import Survey
 from fovea.report.charts import curve_chart, data_uri, histogram
 from fovea.runtime.files import write_text
 from fovea.runtime.templates import render
 
-MAX_ROWS = 1000
-"""Rows in the table of the page; a larger data set shows only the images that need a look most."""
-
+MAX_ROWS = 1000  # in the table of the page; a larger data set shows only the images that need a look most
 _EXAMPLES = 6  # worst images, and as many best
 _SIDE = 288  # of an embedded picture, in pixels: sharp as shown, about 10 kB
 _NAMES = 200  # IDs listed of the images that have no map
@@ -153,7 +152,8 @@ def _histograms(survey: Survey) -> list[tuple[str, str]]:
     first = dice_key("map", survey.thresholds[0])
     spans = {first: (0.0, 1.0), INSIDE: (0.0, 1.0), "offset": (0.0, 0.5)} if survey.masks else {}
     if survey.gaze:
-        spans |= {key: (0.0, _round_up(column(survey.rows, key).max())) for key in ("fixations", "seconds")}
+        largest = {key: float(column(survey.rows, key).max()) for key in ("fixations", "seconds")}
+        spans |= {key: (0.0, round_up(max(value, 1.0))) for key, value in largest.items()}
     spans |= {"dispersion": (0.0, 0.5), "coverage": (0.0, 0.5)}
     if not (survey.masks and survey.gaze):
         spans |= {"off_image": (0.0, 1.0), "agreement": (0.0, 1.0)}
@@ -163,12 +163,6 @@ def _histograms(survey: Survey) -> list[tuple[str, str]]:
         for key, (low, high) in spans.items()
         if key in titles
     ]
-
-
-def _round_up(value: float) -> float:
-    """Return the next 1, 2 or 5 times a power of ten, as the end of an axis."""
-    power = 10.0 ** np.floor(np.log10(max(value, 1.0)))
-    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value))
 
 
 def _examples(ids: Sequence[str], survey: Survey, view: View) -> dict[str, dict[str, str]]:

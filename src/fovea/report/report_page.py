@@ -31,9 +31,7 @@ from fovea.report.study import Study, run_rows, version_rows, warnings
 from fovea.runtime.files import write_bytes, write_json, write_text
 from fovea.runtime.templates import render
 
-MOST_SCORES = 400_000
-"""Scores of single images in the page, about 3 MB; with more, the last configurations are left out."""
-
+MOST_SCORES = 400_000  # of single images in the page, about 3 MB; with more, the last configurations are left out
 _SHEET, _MOST_NAME = "contact_sheet.png", 60  # a name of a file has so many characters of its configuration
 _HARDEST = 15  # images listed
 _SIDE = 1300  # the longest side of a contact sheet, in pixels

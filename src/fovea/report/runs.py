@@ -21,12 +21,9 @@ from fovea.runtime.moved import upgrade
 from fovea.runtime.record import FAILURE
 
 FINISHED, INCOMPLETE, FAILED = "finished", "incomplete", "failed"
-CURVES = ("val/dice", "train/loss")
-"""The columns of metrics.csv that are read."""
-
+CURVES = ("val/dice", "train/loss")  # columns of metrics.csv that are read
+# In a run folder of `fovea-evaluate`: the configuration that the checkpoint was trained with.
 TRAINED = "trained.yaml"
-"""In a run folder of `fovea-evaluate`: the configuration that the checkpoint was trained with."""
-
 _INSIDE = ("checkpoints", "evaluate")  # folders of a run, which hold no other run
 _EVALUATED = ("data", "labels", "refine", "scoring", "store", "tta")  # groups that an evaluation can change
 _CHOSEN = ("data", "labels", "refine")  # groups whose choice is the checkpoint's own

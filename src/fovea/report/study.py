@@ -14,9 +14,8 @@ from fovea.runtime.config import flat, is_under
 from fovea.runtime.errors import first_few, nearest
 from fovea.runtime.files import write_csv
 
+# Keys that move the truth with its image, partly out of the volume, so that its size differs.
 MOVING = ("data.misalignment",)
-"""Keys that move the truth with its image, partly out of the volume, so that its size differs."""
-
 _TOLERANCE = 1e-4  # of the size of a lesion, which is written with six digits
 _EACH = "each of"  # a fold of so many
 _LISTED = 6  # configurations named in a warning

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,15 @@ Config = dict[str, Any]
 
 
 def command(
-    name: str, ended: "Callable[[Config], Outcome | None]" = lambda config: None
+    name: str,
+    ended: "Callable[[Config], Outcome | None]" = lambda config: None,
+    passed_on: Callable[[Sequence[str]], Sequence[str]] = lambda words: words,
 ) -> Callable[[Callable[[Config], float | None]], Callable[[], None]]:
     """Make a command of a function of the resolved configuration (`configs/<name>.yaml`).
 
     The exit status is 0, 1 after one line on stderr, or 130 after Ctrl-C. A traceback is shown only under
     `HYDRA_FULL_ERROR=1`. Each run first writes the files of `record` into its folder, unless `ended` returns the
-    outcome of a run that ended earlier with this configuration.
+    outcome of a run that ended earlier with this configuration. `passed_on` translates the command line for Hydra.
     """
 
     def decorate(run: Callable[[Config], float | None]) -> Callable[[], None]:
@@ -33,6 +35,7 @@ def command(
                 return
             from fovea.runtime.job import Command
 
+            sys.argv[1:] = passed_on(sys.argv[1:])
             Command(name, run, ended).start()
 
         return partial(end_in_one_line, name, start)

@@ -16,11 +16,8 @@ Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
-"""In [0, 1]."""
 PositiveFraction = Annotated[float, Field(strict=True, gt=0, le=1)]
-"""In (0, 1]."""
-Progress = Annotated[float, Field(strict=True, ge=0, lt=1)]
-"""In [0, 1): a part of the training."""
+Progress = Annotated[float, Field(strict=True, ge=0, lt=1)]  # a part of the training
 
 _PHRASES = {
     "greater_than": "above {gt:g}",

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from itertools import islice
 
-FULL_ERROR = "HYDRA_FULL_ERROR"
-"""Variable that asks for tracebacks, also of Hydra's own errors."""
+FULL_ERROR = "HYDRA_FULL_ERROR"  # the variable that asks for tracebacks, also of Hydra's own errors
 
 
 def first_few(names: Iterable[object], limit: int = 5) -> str:

@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# Path of the resolved configuration that the first process hands to the others, which then compose none.
 CONFIG = "FOVEA_CONFIG"
-"""Path of the resolved configuration that the first process hands to the others, which then compose none."""
-
+# Variables with the number of a process, from 0; the first process has 0 in all that are set.
 RANKS = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
-"""Variables with the number of a process, from 0; the first process has 0 in all that are set."""
-
 _SECONDS_FOR_OTHERS = 10  # in which the other processes of a failed job print their errors before SLURM ends them
 _QUEUED = 4  # items per worker: keeps workers busy, and memory does not grow with the number of items
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import optuna
 
-OWNER = "fovea:owner:"
-"""With the number of a trial, the attribute of the study that names the lock of its process."""
+OWNER = "fovea:owner:"  # with the number of a trial, the attribute of the study that names the lock of its process
 
 
 @contextmanager

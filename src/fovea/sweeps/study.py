@@ -43,8 +43,7 @@ FREE = (
     "trainer.accelerator",
 )
 """Overrides that may differ between the processes of a study: they change no value."""
-ABANDONED = 30
-"""Seconds after which the lock of a journal counts as a killed process's."""
+ABANDONED = 30  # seconds after which the lock of a journal counts as a killed process's
 _ENTRY = b'{"op_code"'  # the start of every line of a journal
 log = logging.getLogger(__name__)
 
