@@ -19,7 +19,11 @@ from fovea.engine.finite import Finite
 from fovea.engine.segmenter import Segmenter
 from fovea.engine.train import nothing_trained
 
-CONFIG = {"optimizer": {"lr": 0.5}, "trainer": {"precision": "32-true"}}
+CONFIG = {
+    "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 1e-9},
+    "scheduler": {"_target_": "fovea.engine.schedules.constant", "_partial_": True},
+    **{"trainer": {"precision": "32-true"}, "data": {"classes": 1}, "channels_last": False, "compile": False},
+}
 
 
 class Line(nn.Module):
@@ -47,11 +51,7 @@ class Line(nn.Module):
 
 def fit(folder: Path, line: Line, every: int = 1, **options: Any) -> tuple[Segmenter, pl.Trainer]:
     """Train six steps; a checkpoint is saved every few steps."""
-
-    def constant(optimizer: Any, **numbers: int) -> Any:
-        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-
-    segmenter = Segmenter(line, lambda weights: torch.optim.SGD(weights, lr=1e-9), constant, 1, CONFIG)  # type: ignore[arg-type]
+    segmenter = Segmenter(line, CONFIG, lambda mode: mode)  # type: ignore[arg-type,return-value]
     trainer = pl.Trainer(
         max_steps=6,
         accelerator="cpu",
@@ -75,7 +75,7 @@ def saved(folder: Path) -> int | None:
 
 @pytest.mark.parametrize(("every", "step"), [(1, 2), (2, 2), (100, None)])
 def test_a_loss_that_is_not_a_number(tmp_path: Path, every: int, step: int | None) -> None:
-    with pytest.raises(ValueError, match=r"step 3: the term bce .*optimizer.lr=0.5"):
+    with pytest.raises(ValueError, match=r"step 3: the term bce .*optimizer.lr=1e-09"):
         fit(tmp_path, Line(broken_from=3), every)
     assert saved(tmp_path) == step
 

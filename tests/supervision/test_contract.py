@@ -13,7 +13,6 @@ from lightning_fabric.utilities import move_data_to_device
 from torch import nn
 from torch.utils.data import DataLoader
 
-from fovea.engine.schedules import constant
 from fovea.engine.segmenter import Segmenter
 from fovea.losses.gated_crf import GatedCRF
 from fovea.models.each_modality import EachModality
@@ -211,7 +210,10 @@ def test_segmenter_trains_and_validates(case: Case, tmp_path) -> None:
     module, followed, data = case.build(), [], case.data
     module.after_step = followed.append
     before = copy.deepcopy(module.state_dict())
-    segmenter = Segmenter(module, partial(torch.optim.SGD, lr=0.1), constant, data.classes, config={"seed": 0})
+    config: dict[str, Any] = {"data": {"classes": data.classes}, "channels_last": False, "compile": False}
+    config["optimizer"] = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1}
+    config["scheduler"] = {"_target_": "fovea.engine.schedules.constant", "_partial_": True}
+    segmenter = Segmenter(module, config, lambda mode: mode)
     image = data.image()
     count = len(module(image, data.size)["prediction"])
     target = torch.randint(-1, max(data.classes, 2), (count, *data.size))

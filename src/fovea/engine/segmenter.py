@@ -1,16 +1,14 @@
 """The LightningModule: a supervision mode, an optimizer, a schedule and metrics."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.distributed as dist
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
-from torchmetrics.utilities.distributed import gather_all_tensors
+from torch import Tensor
 
 from fovea.data.source import Predictor
 from fovea.engine.added_metrics import AddedMetrics
@@ -21,6 +19,7 @@ from fovea.engine.resume import follow
 from fovea.engine.schedules import schedule_of
 from fovea.metrics.per_image import PerImage
 from fovea.models.layout import compile_networks, put_channels_last
+from fovea.runtime.config import instantiate
 from fovea.supervision.batch import Batch
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import labels
@@ -33,40 +32,21 @@ class Segmenter(pl.LightningModule):
 
     Args:
         supervision: The mode, which holds all trained state.
-        optimizer: Factory of an optimizer from parameters.
-        scheduler: Factory of a schedule from an optimizer, `max_steps` and `steps_per_epoch`; stepped after every step.
-        classes: Channels of a prediction, K; 1 is one foreground class.
-        config: The resolved configuration as plain values, which the checkpoints hold.
-        predictor: Returns a callable that predicts full-size images with the mode; None: the mode itself.
-        channels_last: Store the weights of convolutions with the channels last. The activations follow.
-        compile: Compile the mode's networks with torch.compile. The names of weights stay. Validation does not use it,
-            so the scores of a checkpoint are those of its evaluation.
+        config: `configs/train.yaml`, resolved to plain values; the checkpoints hold it.
+        predictor: Returns a callable that predicts full-size images with the mode.
     """
 
-    def __init__(
-        self,
-        supervision: Mode,
-        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
-        scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
-        classes: int,
-        config: Mapping[str, Any],
-        predictor: Callable[[Mode], Predictor] | None = None,
-        channels_last: bool = False,
-        compile: bool = False,
-    ) -> None:
+    def __init__(self, supervision: Mode, config: Mapping[str, Any], predictor: Callable[[Mode], Predictor]) -> None:
         super().__init__()
-        self.supervision = supervision
-        if channels_last:
+        self.supervision, self.config, self.predictor = supervision, dict(config), predictor
+        if config["channels_last"]:
             put_channels_last(supervision)
-        self.compiled = compile
-        if compile:
+        if config["compile"]:
             compile_networks(supervision)
-        self.make_optimizer = optimizer
-        self.make_scheduler = scheduler
-        self.config = dict(config)
-        self.predictor = predictor
-        self.scores = PerImage(classes=classes)
-        self.added = AddedMetrics(config.get("metrics") or {}, classes)
+        self.make_optimizer = instantiate(config["optimizer"], "optimizer")
+        self.make_scheduler = instantiate(config["scheduler"], "scheduler")
+        classes = config["data"]["classes"]
+        self.scores, self.added = PerImage(classes), AddedMetrics(config.get("metrics") or {}, classes)
         self.random: Mapping[str, Tensor] = {}  # the random states of the checkpoint to resume from
         self.finite = Finite(self.config)
         self.skipped = 0  # steps that the scaler of 16-mixed skipped, since their gradients were not finite
@@ -104,11 +84,10 @@ class Segmenter(pl.LightningModule):
         self.finite.check()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Score one image at its native size, as the evaluation does."""
+        """Score one image at its native size as the evaluation does: also without compiled networks."""
         target = batch["target"]
-        with torch.compiler.set_stance("force_eager") if self.compiled else nullcontext():
-            read = self.supervision if self.predictor is None else self.predictor(self.supervision)
-            probability = read(batch["image"], target.shape[1:])["prediction"]
+        with torch.compiler.set_stance("force_eager") if self.config["compile"] else nullcontext():
+            probability = self.predictor(self.supervision)(batch["image"], target.shape[1:])["prediction"]
         self.scores.update(labels(probability), target, batch["index"])
         self.added.add(probability, target)
 
@@ -140,7 +119,11 @@ class Segmenter(pl.LightningModule):
         """
         self.finite.check()
         self.finite.check_weights(self.global_step, checkpoint["state_dict"])
-        random = self._gathered(random_state())
+        # [processes, n] from the states [n] of each process
+        random = {
+            device: self.trainer.strategy.all_gather(state.to(self.device)).reshape(-1, len(state)).cpu()
+            for device, state in random_state().items()
+        }
         checkpoint[KEY] = {"config": self.config, "random": random, "skipped": self.skipped}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -163,14 +146,6 @@ class Segmenter(pl.LightningModule):
                 self.skipped,
                 self.global_step,
             )
-
-    def _gathered(self, states: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the states of all processes, [processes, n], from the states [n] of this one."""
-        gathered = {}
-        for device, state in states.items():
-            everyone = gather_all_tensors(state.to(self.device)) if dist.is_initialized() else [state]
-            gathered[device] = torch.stack(everyone).cpu()
-        return gathered
 
 
 def random_state() -> dict[str, Tensor]:

@@ -59,16 +59,7 @@ def train(config: dict[str, Any], source: Source, training: Training, held_out: 
     run = Path(config["run_dir"])
     data = DataModule(training, source.batch_size, source.num_workers, source.drop_last, source.seed)
     log.info("%s", training.description)
-    segmenter = Segmenter(
-        build(config),
-        optimizer=instantiate(config["optimizer"], "optimizer"),
-        scheduler=instantiate(config["scheduler"], "scheduler"),
-        classes=config["data"]["classes"],
-        config=config,
-        predictor=source.predictor,
-        channels_last=config["channels_last"],
-        compile=config["compile"],
-    )
+    segmenter = Segmenter(build(config), config, source.predictor)
     path, step = begin(config, segmenter)
     with opened(config) as loggers:
         with one_job(run):

@@ -72,8 +72,8 @@ def summary_of(
 ) -> dict[str, Any]:
     """Return the means of all scores, the interval of the mean Dice, and the Dice by size of the lesion.
 
-    `rows` are from `scores_of_image`, `patients` those of the images in the same order. `unit`, `mm` or `px`, is that of
-    distances. `classes` are the outputs that are single classes. `groups` are ids of images by name that are also
+    `rows` are from `scores_of_image`, `patients` those of the images in the same order. `unit`, `mm` or `px`, is that
+    of distances. `classes` are the outputs that are single classes. `groups` are ids of images by name that are also
     summarized on their own.
     """
     summary = summarize(rows, classes)

