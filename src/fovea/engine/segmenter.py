@@ -7,8 +7,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from fovea.data.source import Predictor
 from fovea.engine.added_metrics import AddedMetrics
@@ -119,11 +121,10 @@ class Segmenter(pl.LightningModule):
         """
         self.finite.check()
         self.finite.check_weights(self.global_step, checkpoint["state_dict"])
-        # [processes, n] from the states [n] of each process
-        random = {
-            device: self.trainer.strategy.all_gather(state.to(self.device)).reshape(-1, len(state)).cpu()
-            for device, state in random_state().items()
-        }
+        random = {}
+        for device, state in random_state().items():  # [processes, n] from the states [n] of each process
+            everyone = gather_all_tensors(state.to(self.device)) if dist.is_initialized() else [state]
+            random[device] = torch.stack(everyone).cpu()
         checkpoint[KEY] = {"config": self.config, "random": random, "skipped": self.skipped}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
