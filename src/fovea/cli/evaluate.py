@@ -89,15 +89,10 @@ def folder_of(config: Config, trained: Mapping[str, Any], checkpoint: Path) -> P
 
 
 def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Path) -> Config:
-    """Return the group `data` of an evaluation.
+    """Return the group `data` of an evaluation: the group or single keys `given`, the others as `trained` with.
 
-    Args:
-        given: The group that was chosen on the command line, or single keys.
-        trained: The group of the checkpoint. Its other keys are used, or of a chosen group those of the network.
-        checkpoint: For error messages.
-
-    Raises:
-        ValueError: the checkpoint does not name its data, or the data do not fit its network.
+    Of a chosen group, only the keys of the network are those of the checkpoint. A ValueError if the checkpoint does not
+    name its data, or the data do not fit its network.
     """
     from inspect import signature
 

@@ -1,14 +1,9 @@
 """`fovea-prepare`: from images and labels to a store of maps."""
 
 import logging
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fovea.runtime.app import Config, command
 from fovea.runtime.errors import first_few
-
-if TYPE_CHECKING:
-    from fovea.prepare.verdict import Survey
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +13,7 @@ def main(config: Config) -> None:
     """Write `store` for the images of `data.root` from `labels.path`."""
     from fovea.data.images.source import folder_of
     from fovea.data.maps import built, parameters, store_path
+    from fovea.prepare.quality import means
     from fovea.prepare.stage import prepare
     from fovea.report.quality_page import write_quality_page
     from fovea.runtime.bounds import check
@@ -36,7 +32,17 @@ def main(config: Config) -> None:
         **options,
         page=write_quality_page,
     )
-    _log(survey, store)
+    log.info("%d maps in %s", len(survey.statistics), store)
+    log.info("labels: %s", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in survey.counts.items()))
+    if survey.empty:
+        log.warning("%d images of train and val have no usable label: %s", len(survey.empty), first_few(survey.empty))
+    if survey.rows:
+        figures = ", ".join(f"{key} {value:.4f}" for key, value in means(survey.rows).items())
+        log.info("means over the images: %s", figures)
+        log.info("quality: %s", survey.verdict())
+        if survey.validations:
+            log.info("validations of the eye tracker: %s", first_few(survey.validations))
+        log.info("page: %s", store / "quality.html")
     if config["shard"] is not None:
         log.info("shard %d of %d: run again without shard when all are done", config["shard"], config["shards"])
     if failures := survey.failures:
@@ -44,23 +50,6 @@ def main(config: Config) -> None:
             f"{len(failures)} images failed, the other {len(survey.statistics)} are in {store}: "
             f"{first_few(failures.values(), 2)}"
         )
-
-
-def _log(survey: "Survey", store: Path) -> None:
-    from fovea.prepare.quality import means
-
-    log.info("%d maps in %s", len(survey.statistics), store)
-    log.info("labels: %s", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in survey.counts.items()))
-    if survey.empty:
-        log.warning("%d images of train and val have no usable label: %s", len(survey.empty), first_few(survey.empty))
-    if survey.rows:
-        log.info(
-            "means over the images: %s", ", ".join(f"{key} {value:.4f}" for key, value in means(survey.rows).items())
-        )
-        log.info("quality: %s", survey.verdict())
-        if survey.validations:
-            log.info("validations of the eye tracker: %s", first_few(survey.validations))
-        log.info("page: %s", store / "quality.html")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,7 @@ if TYPE_CHECKING:
 
 
 def ended(config: Config) -> "Outcome | None":
-    """Return how the run in this folder ended, if `ckpt_path=auto` would find nothing left to do.
-
-    Raises:
-        ValueError: it was trained on other images.
-    """
+    """Return how the run ended, if `ckpt_path=auto` would find nothing to do; a ValueError if it had other images."""
     from fovea.runtime.config import instantiate
     from fovea.runtime.objective import FILE, read_outcome
 

@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 class AddedMetrics(nn.ModuleDict):
     """Metrics over all labeled pixels of a split, by name; `classes` are the channels of a prediction.
 
-    With one class, a metric gets probabilities [N] and targets [N] of 0 and 1; with several, [N, K] and classes [N].
-
-    Raises:
-        ValueError: one is no metric, does not accept these classes, or returns more than one number.
+    With one class, a metric gets probabilities [N] and targets [N] of 0 and 1; with several, [N, K] and classes [N]. A
+    ValueError if one is no metric, does not accept these classes, or returns more than one number.
     """
 
     def __init__(self, config: Mapping[str, Any], classes: int) -> None:

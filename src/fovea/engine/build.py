@@ -16,11 +16,7 @@ from fovea.supervision.mode import Mode
 
 
 def build(config: Mapping[str, Any]) -> Mode:
-    """Build the mode of `config["supervision"]` from a backbone factory and a loss.
-
-    Raises:
-        ValueError: a part is missing or cannot be built, or the parts do not fit the data.
-    """
+    """Build the mode of `config["supervision"]`; a ValueError if a part is missing or invalid, or parts do not fit."""
     missing = [part for part in ("backbone", "loss", "supervision") if part not in config]
     if missing:
         raise ValueError(f"{missing[0]} is not in the configuration; add {missing[0]}=… or load a checkpoint of fovea")

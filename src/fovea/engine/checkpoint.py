@@ -42,10 +42,8 @@ class Loaded(NamedTuple):
 def load(path: Path, device: torch.device) -> Loaded:
     """Return the trained supervision module on `device`, with its training configuration.
 
-    For a published checkpoint of GazeMedSeg or CMC, `fovea.models.released` and `released_cmc` provide the latter.
-
-    Raises:
-        ValueError: no such file, not a checkpoint of either origin, an untrusted target, or weights of another model.
+    For a published checkpoint of GazeMedSeg or CMC, `fovea.models.released` and `released_cmc` provide the latter. A
+    ValueError for no such file, another origin, an untrusted target, or weights of another model.
     """
     content = _content(path)
     if KEY not in content and (published := _published(content)):
@@ -60,11 +58,7 @@ def load(path: Path, device: torch.device) -> Loaded:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint file of `fovea-train`: tensors and plain values, keys under present names.
-
-    Raises:
-        ValueError: no such file, or not such a checkpoint.
-    """
+    """Return the content of a checkpoint of `fovea-train` under the present names; a ValueError for any other file."""
     return _checked(_content(path), path)
 
 
@@ -116,11 +110,7 @@ def _content(path: Path) -> dict[Any, Any]:
 
 
 def fill(module: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Load all weights of a module.
-
-    Raises:
-        ValueError: names or shapes differ, or a weight is not a number.
-    """
+    """Load all weights of a module; a ValueError if names or shapes differ, or a weight is not a number."""
     if broken := not_numbers(weights):
         raise ValueError(
             f"checkpoint: {path} has weights that are not numbers ({first_few(broken, 2)}): its training failed; "

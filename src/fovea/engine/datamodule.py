@@ -73,11 +73,7 @@ class DataModule(pl.LightningDataModule):
         return {"images": self.training.digest, "ids": self.training.ids, "classes": names} | place
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume at the place of a checkpoint.
-
-        Raises:
-            ValueError: the training images are not those of the checkpoint.
-        """
+        """Resume at the place of a checkpoint; a ValueError if its training images are others."""
         if state_dict["images"] != self.training.digest:
             raise ValueError(
                 f"ckpt_path: the run trained on other images than the {len(self.training.ids)} that data.root lists "
@@ -101,11 +97,7 @@ class DataModule(pl.LightningDataModule):
 
 
 def check_last_batch(module: Mode, data: DataModule, processes: int) -> None:
-    """Try the last batch of an epoch before the first, if it has one sample.
-
-    Raises:
-        ValueError: a batch normalization would get one value per channel; the line says what to set.
-    """
+    """Try the last batch of an epoch before the first, if it has one sample: a batch normalization needs two values."""
     batches = data.batches(0, processes)
     small = next((keys for keys in batches if 1 in Counter(stream for stream, *_ in keys).values()), None)
     if small is None or not any(isinstance(part, _BatchNorm) for part in module.modules()):

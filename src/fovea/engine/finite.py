@@ -29,11 +29,7 @@ class Finite:
         self.pending.append((step, {name: value.detach() for name, value in terms.items()}))
 
     def check(self) -> None:
-        """Look at all noted steps.
-
-        Raises:
-            ValueError: a term is not a number; the line names the first such step.
-        """
+        """Look at all noted steps; a ValueError names the first one with a term that is not a number."""
         pending, self.pending = self.pending, []
         for step, terms in pending:
             values = {name: value.float().item() for name, value in terms.items()}

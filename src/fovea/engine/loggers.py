@@ -117,10 +117,7 @@ def _group(run: Path) -> str | None:
 def opened(config: Mapping[str, Any]) -> Iterator[list[Logger]]:
     """Open the loggers of `config["logger"]` for the block, and mark their runs as failed if it fails.
 
-    A tracker that stayed open would continue in the next job of a sweep.
-
-    Raises:
-        ValueError: Weights & Biases cannot start.
+    A tracker that stayed open would continue in the next job of a sweep. A ValueError if Weights & Biases cannot start.
     """
     loggers = [instantiate(logger, f"logger.{name}") for name, logger in config["logger"].items() if logger]
     trackers = [logger for logger in loggers if isinstance(logger, WandbLogger) and first()]

@@ -150,7 +150,7 @@ def load(checkpoint: str | Path, device: str = "cpu", axes: Sequence[int] = ()) 
         axes: The prediction is the mean over flips along these axes, see `MeanOverFlips`.
 
     Raises:
-        ValueError: The file is missing, damaged or of another origin, or flips are wanted of an exported file.
+        ValueError: the file is missing, damaged or of another origin, or flips are wanted of an exported file.
     """
     path, where = Path(checkpoint).expanduser(), pick(device)
     if path.suffix.lower() in SUFFIXES:
@@ -171,10 +171,8 @@ class Foreground:
     """The probability of the foreground by trained models; small to send to a process, which loads them once.
 
     The arguments are those of `load`, but `checkpoint` may also be a run folder, whose best checkpoint is taken, or the
-    last if there is none. Several: the mean of their probabilities.
-
-    Raises:
-        ValueError: as for `load`; a model has several classes, or reads volumes.
+    last if there is none. Several: the mean of their probabilities. A ValueError if a model has several classes, or
+    reads volumes.
     """
 
     checkpoint: str | Sequence[str]

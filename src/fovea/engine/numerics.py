@@ -43,11 +43,7 @@ def check_precision(precision: str | None, device: str) -> None:
 
 
 def check_compiler(device: str) -> None:
-    """Compile one line: only torch.compile knows what it needs of a machine.
-
-    Raises:
-        ValueError: it is missing, e.g. a C++ compiler for a CPU, or Triton and a C compiler for a GPU.
-    """
+    """Compile one line: only torch.compile knows what it needs, e.g. a C++ compiler, or Triton for a GPU."""
     logging.getLogger("torch._inductor.utils").setLevel(logging.ERROR)  # it reports the files of its attempt
     compiled = torch.compile(
         lambda values: values.sin() + 1, options={"force_disable_caches": True}

@@ -12,11 +12,7 @@ BUILT = ("backbone", "callbacks", "logger", "loss", "optimizer", "scheduler", "s
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Refuse a configuration of `fovea-train` that cannot work on any machine or data.
-
-    Raises:
-        ValueError: the message names the key.
-    """
+    """Refuse a configuration of `fovea-train` that cannot work on any machine or data; the ValueError names the key."""
     check_arguments({name: config[name] for name in BUILT if config.get(name)})
     check_values({"channels_last": Literal[True, False], "compile": Literal[True, False]}, config, "")
     check_values({"evaluate": list[Literal["train", "val", "test"]]}, config, "")
@@ -33,8 +29,7 @@ def check(config: Mapping[str, Any]) -> None:
 def check_mode(mode: type, data: Mapping[str, Any]) -> str:
     """Return the kind of a group `data`, `images` or `volumes`.
 
-    Raises:
-        ValueError: the supervision mode does not serve it, or trains on maps, and the data has more classes than a map.
+    A ValueError if the supervision mode does not serve it, or trains on maps of fewer classes than the data has.
     """
     kind = "volumes" if "modalities" in data else "images"
     if kind not in getattr(mode, "serves", {kind}):

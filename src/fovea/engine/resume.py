@@ -18,10 +18,8 @@ SHOWN = 40  # characters of a value in an error
 def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module: nn.Module) -> tuple[Path, int] | None:
     """Return the checkpoint to resume from and its step; None to start from scratch. The module gets its weights.
 
-    `choice` is `ckpt_path` of the configuration: null, a file, or `auto` for the last checkpoint of the run, if any.
-
-    Raises:
-        ValueError: the file is missing, is not a checkpoint, or holds another model or configuration.
+    `choice` is `ckpt_path` of the configuration: null, a file, or `auto` for the last checkpoint of the run, if any. A
+    ValueError if the file is missing, is not a checkpoint, or holds another model or configuration.
     """
     if choice is None:
         return None

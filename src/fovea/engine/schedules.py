@@ -19,11 +19,7 @@ from fovea.runtime.bounds import NonNegative, NonNegativeInt, Positive
 def schedule_of(
     factory: Callable[..., LRScheduler], optimizer: Optimizer, max_steps: int, steps_per_epoch: int
 ) -> LRScheduler:
-    """Build a schedule of this module, or one of torch, which takes its own numbers; both count steps.
-
-    Raises:
-        ValueError: it follows a score, which no step has.
-    """
+    """Build a schedule of this module or of torch, which counts steps; a ValueError for one that follows a score."""
     steps = {"max_steps": max_steps, "steps_per_epoch": steps_per_epoch}
     taken = signature(factory).parameters
     schedule = factory(optimizer, **{name: value for name, value in steps.items() if name in taken})
@@ -62,12 +58,8 @@ def cosine_with_warmup(
 ) -> LambdaLR:
     """Rise linearly to `optimizer.lr` over a warm-up, then fall along half a cosine, step by step.
 
-    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017 (without restarts).
-
-    The full rate is reached after `warmup_steps` and, in addition, `warmup_epochs`.
-
-    Raises:
-        ValueError: the warm-up is not shorter than the training.
+    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017 (without restarts). The
+    full rate is reached after `warmup_steps` and, in addition, `warmup_epochs`, which must be shorter than the training.
     """
     rise = warmup_steps + warmup_epochs * steps_per_epoch
     if rise >= max_steps:
@@ -90,9 +82,7 @@ def polynomial(
     """Fall along (1 - step / max_steps) ** power, step by step: the "poly" policy.
 
     Chen et al., "DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and Fully
-    Connected CRFs", TPAMI 2018 (power 0.9).
-
-    A power of 1 is a straight line; the smaller, the later the rate falls.
+    Connected CRFs", TPAMI 2018 (power 0.9). A power of 1 is a straight line; the smaller, the later the rate falls.
     """
 
     def fraction(step: int) -> float:

@@ -114,11 +114,7 @@ class Segmenter(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "frequency": 1}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the configuration, as plain values, and the random state of every process.
-
-        Raises:
-            ValueError: the loss or a weight is not a number.
-        """
+        """Add configuration and random states; a ValueError if the loss or a weight is not a number."""
         self.finite.check()
         self.finite.check_weights(self.global_step, checkpoint["state_dict"])
         random = {}

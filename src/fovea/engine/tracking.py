@@ -22,15 +22,15 @@ def publish(
     for logger in loggers:
         for split, (summary, sheet) in evaluations.items():
             name = f"evaluate/{split}"
-            curve = _curve(run / name / "thresholds.csv")
+            curve, means = _curve(run / name / "thresholds.csv"), _means(name, summary)
             if isinstance(logger, Tracker):
-                logger.experiment.summary.update(_means(name, summary))
+                logger.experiment.summary.update(means)
                 if sheet:
                     captions = [": ".join(row.label.splitlines()) for row in sheet]
                     logger.log_image(f"{name}/images", [contact_sheet([row]) for row in sheet], caption=captions)
                 _log_curve(logger, f"{name}/thresholds", curve)
             elif isinstance(logger, TensorBoardLogger):
-                logger.log_metrics(_means(name, summary), step)
+                logger.log_metrics(means, step)
                 if sheet:
                     logger.experiment.add_image(f"{name}/images", contact_sheet(sheet), step, dataformats="HWC")
                 for row in curve:  # its axis has whole numbers only

@@ -45,13 +45,8 @@ NOISE = (
 def train(config: dict[str, Any], source: Source, training: Training, held_out: Mapping[str, Split]) -> float | None:
     """Train, then evaluate the checkpoint to publish on `config["evaluate"]`.
 
-    `training` is what is trained and validated on, `held_out` has the splits of `config["evaluate"]` by name.
-
-    Returns:
-        The value of `config["objective"]`; None if its split was not evaluated.
-
-    Raises:
-        ValueError: invalid data, store, configuration or checkpoint.
+    `training` is what is trained and validated on, `held_out` has the splits of `config["evaluate"]` by name. Return
+    the value of `config["objective"]`; None if its split was not evaluated.
     """
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)

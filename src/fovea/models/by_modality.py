@@ -43,11 +43,7 @@ class ByModality(nn.Module):
         self.dims: Literal[2, 3] = 2 if slices else 3
 
     def halves(self, unet: Callable[..., "Halves"], in_channels: int, classes: int) -> "Halves":
-        """Return an encoder and decoder from their factory.
-
-        Raises:
-            ValueError: they read slices, but this network reads volumes.
-        """
+        """Return an encoder and decoder from their factory; a ValueError if they read slices, this network volumes."""
         built: Halves = unet(in_channels=in_channels, classes=classes, **({"dims": 2} if self.dims == 2 else {}))
         if built.dims != self.dims:
             raise ValueError(

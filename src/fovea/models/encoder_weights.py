@@ -17,11 +17,7 @@ LEAST = 0.9  # part of the encoder's tensors that a file must have
 
 
 def packaged_file(encoder_name: str) -> str:
-    """Return the path of the ImageNet weights that an installed package has for an encoder.
-
-    Raises:
-        ValueError: no known package has weights of this encoder, or it is not installed.
-    """
+    """Return the path of the ImageNet weights of an encoder in an installed package; a ValueError if there is none."""
     if encoder_name not in PACKAGED:
         names = ", ".join(PACKAGED)
         raise ValueError(f"encoder_weights=packaged: no package ships weights of {encoder_name}; choose {names}")
@@ -39,10 +35,8 @@ def load_encoder(encoder: nn.Module, path: str) -> None:
     """Load the weights of an encoder from a file (`.pth`, `.pt`, `.ckpt`, `.safetensors`); log a report.
 
     The file may hold an encoder alone, a whole segmentation network or classifier, or a checkpoint of `fovea-train`,
-    with the names of this encoder, of timm, or of efficientnet_pytorch.
-
-    Raises:
-        ValueError: the file cannot be read, or fewer than nine of ten tensors of the encoder are in it.
+    with the names of this encoder, of timm, or of efficientnet_pytorch. A ValueError if it cannot be read, or has fewer
+    than nine of ten tensors of the encoder.
     """
     own = encoder.state_dict()
     weights = {name.rpartition("encoder.")[2]: value for name, value in read_tensors(path).items()}

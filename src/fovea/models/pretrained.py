@@ -37,10 +37,8 @@ def our_name(name: str) -> str:
 def load_halves(network: nn.Module, path: str) -> None:
     """Load the weights of `encoder` and `decoder` from a file, as far as names and shapes match; log a report.
 
-    The file may be of Models Genesis, a published cross-modality network, or a checkpoint of `fovea-train`.
-
-    Raises:
-        ValueError: the file cannot be read, or no weight matches.
+    The file may be of Models Genesis, a published cross-modality network, or a checkpoint of `fovea-train`. A
+    ValueError if it cannot be read, or no weight matches.
     """
     own, weights = network.state_dict(), {our_name(name): value for name, value in read_tensors(path).items()}
     known = {name: value for name, value in weights.items() if name in own or not name.endswith(STATISTICS)}

@@ -31,11 +31,7 @@ def tensors_of(content: object) -> dict[str, Tensor]:
 
 
 def read_tensors(path: str) -> dict[str, Tensor]:
-    """Return the tensors of a file, without running code from it.
-
-    Raises:
-        ValueError: the file does not exist or cannot be read.
-    """
+    """Return the tensors of a file, without running code from it; a ValueError if it cannot be read."""
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file; give a file of weights, or null")
     try:
@@ -64,11 +60,7 @@ def differences(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], names:
 
 
 def load_matching(network: nn.Module, weights: Mapping[str, Tensor], path: str) -> None:
-    """Load the weights from `path` that have the names and shapes of a network's; log a report.
-
-    Raises:
-        ValueError: no weight matches.
-    """
+    """Load the weights from `path` that have the names and shapes of a network's, at least one; log a report."""
     own = network.state_dict()
     matching = {name: weights[name] for name in own if name in weights and weights[name].shape == own[name].shape}
     rest = differences(own, weights, {})

@@ -74,15 +74,9 @@ def compare_runs(
     difference would hold on other patients for these trained networks. Compare with the spread over seeds, since
     two seeds of one method are two networks and often differ by this test.
 
-    Args:
-        runs: Evaluations by name, the baseline first. Those of one name differ in their seed.
-        column: The score that they were read with.
-        alpha: The level below which a p value, corrected by Holm, is called a difference.
-        resamples: The number of bootstrap and permutation resamples.
-        seed: The seed of both.
-
-    Raises:
-        ValueError: the evaluations differ in images, split or target.
+    `runs` are evaluations by name, the baseline first; those of one name differ in their seed. `column` is the score
+    that they were read with. A p value below `alpha`, corrected by Holm, is called a difference. `resamples` and `seed`
+    are those of the bootstrap and the permutation test. A ValueError if images, split or target differ.
     """
     every = [run for named in runs.values() for run in named]
     check_alike(every)

@@ -41,11 +41,7 @@ class Evaluated:
 
 
 def read_named(compare: Any, split: str, column: str) -> dict[str, list[Evaluated]]:
-    """Read the evaluations that `compare` lists: two or more folders, or one or more folders by name.
-
-    Raises:
-        ValueError: `compare` has another form, or a folder cannot be read, see `read_evaluation`.
-    """
+    """Read the evaluations that `compare` lists, see `read_evaluation`: two folders or more, or one or more by name."""
     if isinstance(compare, Sequence) and not isinstance(compare, str):
         if len(set(compare)) < len(compare):
             raise ValueError(f"compare={compare} has a folder twice; give each run once")
@@ -64,10 +60,8 @@ def read_named(compare: Any, split: str, column: str) -> dict[str, list[Evaluate
 def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
     """Read one column of an evaluation: a score of `per_image.csv`.
 
-    The folder has `per_image.csv` and `summary.json`, or is a run folder with them in `evaluate/<split>/`.
-
-    Raises:
-        ValueError: a file is missing or damaged, the column is missing, an id is repeated, or a score is not a number.
+    The folder has `per_image.csv` and `summary.json`, or is a run folder with them in `evaluate/<split>/`. A ValueError
+    if a file is missing or damaged, the column is missing, an id is repeated, or a score is not a number.
     """
     check_split(split)
     own = (folder / "per_image.csv").is_file() or (folder / "summary.json").is_file()

@@ -43,10 +43,8 @@ def study(
     """Group the runs and compare the groups by their finished runs, as `compare_runs` does.
 
     `ignore` are keys in which the runs of one configuration may differ. `baseline` is the name of a configuration,
-    parts of it that no other has, or a run folder; None: the first.
-
-    Raises:
-        ValueError: no run is finished, runs are of different data, or `baseline` is none or several.
+    parts of it that no other has, or a run folder; None: the first. A ValueError if no run is finished, runs are of
+    different data, or `baseline` is none or several.
     """
     check_keys("ignore", ignore, runs)
     runs = [_folded(run) for run in runs]

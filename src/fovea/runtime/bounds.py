@@ -39,11 +39,7 @@ _PHRASES = {
 
 
 def check(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> None:
-    """Check plain values of arguments against the bounds in the annotations of a class or function.
-
-    Raises:
-        ValueError: a value is outside its bounds; one line with `key` and argument, bound and value.
-    """
+    """Check values against the bounds in annotations of a class or function; the ValueError names key and argument."""
     called: Any = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
     check_values(get_type_hints(called, include_extras=True), values, key)
 

@@ -79,8 +79,7 @@ class NamedError(ValueError):
 def resolve(composed: DictConfig) -> dict[str, Any]:
     """Return the configuration as plain values, with every interpolation resolved.
 
-    Raises:
-        ValueError: a mandatory key (`???`) has no value, a key has an old name, or the seed is invalid.
+    A ValueError if a mandatory key (`???`) has no value, a key has an old name, or the seed is invalid.
     """
     # OmegaConf's own search for missing keys fails on an interpolation of one and names the interpolation.
     if missing := sorted(key for key, value in flat(plain(composed, resolve=False)) if value == "???"):
@@ -172,11 +171,7 @@ def _rejected(config: Mapping[str, Any], key: str, reason: BaseException, given:
 
 
 def locate(target: str, key: str = "_target_") -> Any:
-    """Import and return the class or function that `target` names; nothing is called.
-
-    Raises:
-        ValueError: it does not exist, has moved, or is not trusted.
-    """
+    """Import what `target` names and call nothing; a ValueError if it does not exist, has moved, or is not trusted."""
     packages = os.environ.get("FOVEA_TRUSTED", "").split(",")
     own = tuple(f"{package.strip().rstrip('.')}." for package in packages if package.strip())
     untrusted = f"{key}: {target} is not trusted; name a trusted class, or add its package to FOVEA_TRUSTED"

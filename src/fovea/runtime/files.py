@@ -20,11 +20,7 @@ _TEMPORARY = re.compile(r"\.(?P<host>.+)-(?P<process>\d+)-[^-]+\.tmp")  # names 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that appears at `path` only when the block has ended without an error.
-
-    Raises:
-        ValueError: the folder cannot be made or written, or the disk is full.
-    """
+    """Open a file that appears at `path` only when the block has ended without an error; a ValueError if that fails."""
     temporary = path.parent / f".{socket.gethostname()}-{os.getpid()}-{token_hex(4)}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,11 +36,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Make a folder that takes the place of `path` only when the block has ended without an error.
-
-    Raises:
-        ValueError: it cannot be made or written.
-    """
+    """Make a folder that replaces `path` only when the block has ended without an error; a ValueError if that fails."""
     new, old = (path.parent / f".{socket.gethostname()}-{os.getpid()}-{token_hex(4)}.tmp" for _ in range(2))
     try:
         new.mkdir(parents=True)
@@ -103,11 +95,7 @@ def _is_alive(process: int) -> bool:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder and its parents, and check that files can be written there.
-
-    Raises:
-        ValueError: it cannot be made or written.
-    """
+    """Make a folder and its parents; a ValueError if that fails, or no file can be written there."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):

@@ -121,11 +121,7 @@ def refuse_old_keys(keys: Iterable[str]) -> None:
 
 
 def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration of an old checkpoint under the present names; a present one comes back equal.
-
-    Raises:
-        ValueError: it uses what was removed.
-    """
+    """Return the configuration of a checkpoint under the present names; a ValueError if it uses what was removed."""
     present = {key: _with_new_classes(value) for key, value in config.items()}
     if isinstance(supervision := present.get("supervision"), dict) and supervision.pop("deep", 0.0):
         raise ValueError("supervision.deep was removed; use an older version for this checkpoint")

@@ -25,8 +25,7 @@ class Space:
 def space(arguments: Sequence[str]) -> Space:
     """Read overrides: choices, `range`, `interval` and `tag(log, interval)` are searched; the last one of a key counts.
 
-    Raises:
-        ValueError: nothing is searched, or an interval is invalid.
+    A ValueError if nothing is searched, or an interval is invalid.
     """
     parsed = OverridesParser.create().parse_overrides(list(arguments))
     last = {override.get_key_element(): override for override in parsed}

@@ -75,8 +75,7 @@ class Search:
     def run(self, arguments: Sequence[str]) -> None:
         """Run the missing trials of the search that overrides describe, then write the findings.
 
-        Raises:
-            ValueError: the storage or the search is invalid, or trials failed, which are named after all have ended.
+        A ValueError if the storage or the search is invalid, or, after all trials have ended, if some failed.
         """
         searched = space(arguments)
         optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -29,9 +29,6 @@ class Preemption(Checkpoint):
     since one of them requeues the job. One process on its own looks after each step.
 
     A `Checkpoint` runs after all other callbacks. In the configuration this one must come after `Last`.
-
-    Raises:
-        ValueError: there is no such signal.
     """
 
     def __init__(self, signals: Sequence[str], agree_every_n_steps: Count) -> None:

@@ -62,11 +62,7 @@ class Statistics(nn.Module):
 
 
 def normalizer(normalize: Any, channels: int) -> nn.Module:
-    """Return `albumentations.Normalize` as a module of float64 [H, W, C] to float32 [H, W, C].
-
-    Raises:
-        ValueError: it is another transform.
-    """
+    """Return `albumentations.Normalize` as a module, float64 [H, W, C] to float32; a ValueError for others."""
     if (table := lookup_table(normalize, channels)) is not None:
         return Table(torch.from_numpy(table))
     if type(normalize) is not A.Normalize or normalize.p < 1:

@@ -22,8 +22,7 @@ Run = Callable[[np.ndarray], Tensor]  # an image uint8 [H, W, C] to probabilitie
 def read_exported(path: Path, device: torch.device) -> tuple[Callable[[np.ndarray], Mapping[str, Tensor]], Any]:
     """Return the network of an exported file, see `fovea.data.images.predict.Pixels`, and how images are read.
 
-    Raises:
-        ValueError: no such file, a damaged one, one of another origin or version, or a package is missing.
+    A ValueError for no such file, a damaged one, another origin or version, or a missing package.
     """
     if not path.is_file():
         raise ValueError(f"checkpoint: no such file {path}; fovea-export writes model.onnx or model.pt2")

@@ -34,10 +34,8 @@ _SIDES = ((37, 64), (150, 91))  # sizes that a file is compared at
 def export(module: nn.Module, data: Mapping[str, Any], path: Path) -> float:
     """Write `path`, `.onnx` or `.pt2`, and return its largest difference from the module on two images of noise.
 
-    The supervision module is for images, in evaluation mode, on the CPU. `data` is the group of its training.
-
-    Raises:
-        ValueError: the normalization or an operator cannot be exported, a package is missing, or the file differs.
+    The supervision module is for images, in evaluation mode, on the CPU. `data` is the group of its training. A
+    ValueError if the normalization or an operator cannot be exported, a package is missing, or the file differs.
     """
     graph = Graph(module, data["size"], normalizer(instantiate(data["normalize"]), data["channels"])).eval()
     program = _captured(graph, data["channels"])
