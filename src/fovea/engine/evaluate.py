@@ -21,7 +21,7 @@ from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked
 from fovea.runtime.bounds import Count, check_values
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import write_csv, write_json
-from fovea.runtime.processes import leave_signals_alone, moved
+from fovea.runtime.processes import leave_signals_alone
 from fovea.supervision.outputs import labels
 
 
@@ -100,7 +100,9 @@ def headline(summary: Mapping[str, Any], out: Path) -> str:
 @torch.inference_mode()
 def probabilities(predictor: Predictor, batch: Mapping[str, Any], device: torch.device) -> dict[str, Tensor]:
     """Return probabilities [1, K, *size] by name at the size of the target: `prediction`, and levels if any."""
-    return dict(predictor(moved(batch["image"], device), batch["target"].shape[1:]))
+    image = batch["image"]
+    there = {name: each.to(device) for name, each in image.items()} if isinstance(image, Mapping) else image.to(device)
+    return dict(predictor(there, batch["target"].shape[1:]))
 
 
 def label_maps(outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

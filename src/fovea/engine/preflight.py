@@ -14,8 +14,8 @@ BUILT = ("backbone", "callbacks", "logger", "loss", "optimizer", "scheduler", "s
 def check(config: Mapping[str, Any]) -> None:
     """Refuse a configuration of `fovea-train` that cannot work on any machine or data; the ValueError names the key."""
     check_arguments({name: config[name] for name in BUILT if config.get(name)})
-    check_values({"channels_last": Literal[True, False], "compile": Literal[True, False]}, config, "")
-    check_values({"evaluate": list[Literal["train", "val", "test"]]}, config, "")
+    yes_or_no, splits = Literal[True, False], list[Literal["train", "val", "test"]]
+    check_values({"channels_last": yes_or_no, "compile": yes_or_no, "evaluate": splits}, config, "")
     check_values({"precision": Precision | None}, config["trainer"], "trainer")
     check_values({"lr": Positive}, config["optimizer"], "optimizer")
     scheduler, steps = config["scheduler"], config["trainer"].get("max_steps")

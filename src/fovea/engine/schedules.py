@@ -59,7 +59,7 @@ def cosine_with_warmup(
     """Rise linearly to `optimizer.lr` over a warm-up, then fall along half a cosine, step by step.
 
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017 (without restarts). The
-    full rate is reached after `warmup_steps` and, in addition, `warmup_epochs`, which must be shorter than the training.
+    full rate is reached after `warmup_steps` and, in addition, `warmup_epochs`: less than the training.
     """
     rise = warmup_steps + warmup_epochs * steps_per_epoch
     if rise >= max_steps:

@@ -23,20 +23,16 @@ _EXAMPLES = 6  # worst images, and as many best
 _SIDE = 288  # of an embedded picture, in pixels: sharp as shown, about 10 kB
 _NAMES = 200  # IDs listed of the images that have no map
 
-_WITH_MASKS = {
+_FIGURES = {
     "inside": ("inside", "share of the fixations in the target"),
     "peak_inside": ("peak", "share of the highest pixels of the map in the target"),
     "offset": ("offset", "distance between the centers of fixations and target, in fractions of the image"),
-}
-_ALWAYS = {
     "fixations": ("fixations", "usable fixations"),
     "seconds": ("seconds", "sum of their durations"),
     "coverage": ("coverage", "share of the map at or above the first level"),
     "dispersion": ("dispersion", "standard distance of the fixations from their center, in fractions of the image"),
     "off_image": ("off image", "share of the fixations outside the image"),
     "agreement": ("agreement", "Dice of label and map at the first level: 1 if the refinement changed nothing"),
-}
-_SEVERAL = {
     BETWEEN: ("between observers", "Dice of the heatmaps of two observers at 0.5, mean over all pairs"),
     PROMPTS: ("prompts differ", "1 - intersection / union of the foreground of all prompts"),
 }
@@ -116,16 +112,11 @@ def ranking(survey: Survey) -> list[str]:
 def _columns(survey: Survey) -> dict[str, tuple[str, str]]:
     """Return label and explanation of each column of the table, by key."""
     measured = {key for row in survey.rows.values() for key in row}
-    always = {key: column for key, column in {**_ALWAYS, **_SEVERAL}.items() if key in measured}
-    if not survey.masks:
-        return always
-    keys = {
-        dice_key(source, t): f"Dice of the {source} at {t:g}"
-        for source in ("map", survey.source)
-        for t in survey.thresholds
+    dice = [(source, t) for source in ("map", survey.source) for t in survey.thresholds] if survey.masks else []
+    columns = {dice_key(*each): f"Dice of the {each[0]} at {each[1]:g} with the mask" for each in dice}
+    return {key: (key, text) for key, text in columns.items()} | {
+        key: column for key, column in _FIGURES.items() if key in measured
     }
-    with_masks = {key: column for key, column in _WITH_MASKS.items() if key in measured}
-    return {key: (key, f"{text} with the mask") for key, text in keys.items()} | with_masks | always
 
 
 def _levels(survey: Survey) -> dict[str, Any] | None:

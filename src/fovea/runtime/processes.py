@@ -4,7 +4,7 @@ import atexit
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -101,13 +101,6 @@ def pick(name: str) -> "torch.device":
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device={name} is not on this machine; use device=auto or device=cpu") from error
     return device
-
-
-def moved(image: Any, device: "torch.device") -> Any:
-    """Return a tensor, or a mapping of tensors, on a device."""
-    if isinstance(image, Mapping):
-        return {name: tensor.to(device) for name, tensor in image.items()}
-    return image.to(device)
 
 
 def in_parallel(
