@@ -17,7 +17,7 @@ PROBABILITY = np.array([[[0.9, 0.1], [0.7, 0.2]]], np.float32)
 def predict(out: Path, *names: str, content: str = "new", settings: str = "", kill: str = "") -> list[str]:
     """Predict files of `in/`, and return the names of those that were not done already."""
     (source := out.parent / "in").mkdir(exist_ok=True)
-    planned = {name: Planned(source / name, [source / name], [f"masks/{name}.png"]) for name in names}
+    planned = {name: Planned(source / name, [source / name], {"mask": f"masks/{name}.png"}) for name in names}
     for name in names:
         (source / name).write_text(name)
     made = []

@@ -14,15 +14,8 @@ from fovea.data.table import Annotations, no_match, read_rows
 from fovea.runtime.errors import first_few
 
 COLUMNS = (
-    "IMAGE",
-    "CURRENT_FIX_INDEX",
-    "CURRENT_FIX_X",
-    "CURRENT_FIX_Y",
-    "CURRENT_FIX_DURATION",
-    "CURRENT_FIX_PUPIL",
-    "CURRENT_FIX_START",
-    "IMAGE_HEIGHT",
-    "IMAGE_WIDTH",
+    *("IMAGE", "CURRENT_FIX_INDEX", "CURRENT_FIX_X", "CURRENT_FIX_Y", "CURRENT_FIX_DURATION", "CURRENT_FIX_PUPIL"),
+    *("CURRENT_FIX_START", "IMAGE_HEIGHT", "IMAGE_WIDTH"),
 )
 """Columns of a written table. X and Y are fractions of width and height, DURATION and START are milliseconds."""
 

@@ -22,33 +22,19 @@ from fovea.runtime.files import make_folder, remove_abandoned, sha256, unwritabl
 RECORD, TABLE, LABELS = "files.csv", "predictions.csv", "labels.txt"
 _FILE = ("file", "input", "sha256", "made_from")
 _FIGURES = (
-    "mask",
-    "structure",
-    "input",
-    "label",
-    "pixels",
-    "mm2",
-    "mm3",
-    "largest_share",
-    "mean_probability",
-    "seconds",
+    *("mask", "structure", "input", "label", "pixels", "mm2", "mm3"),
+    *("largest_share", "mean_probability", "seconds"),
 )
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A prediction to make: of one image, volume or series.
+    """A prediction to make: of one image, volume or series."""
 
-    Args:
-        path: The file or folder that it is of.
-        files: All files that it depends on.
-        outputs: The files to write, below the output folder; the first is the mask.
-    """
-
-    path: Path
-    files: Sequence[Path]
-    outputs: Sequence[str]
+    path: Path  # the file or folder that it is of
+    files: Sequence[Path]  # all files that it depends on
+    outputs: Mapping[str, str]  # the files to write, below the output folder: `mask` and others
 
 
 class Recorded:
@@ -89,11 +75,11 @@ class Recorded:
             return False
         made_from = hashlib.sha256(f"{self.settings}{hashes}".encode()).hexdigest()
         self._made_from[name] = made_from
-        has_figures = all((planned.outputs[0], each) in self.figures.rows for each in self.names)
-        if has_figures and all(self._stands(file, made_from) for file in planned.outputs):
+        has_figures = all((planned.outputs["mask"], each) in self.figures.rows for each in self.names)
+        if has_figures and all(self._stands(file, made_from) for file in planned.outputs.values()):
             self._stood += 1
             return True
-        for file in planned.outputs:  # first: a run that is killed may replace its own files
+        for file in planned.outputs.values():  # first: a run that is killed may replace its own files
             self.files.add([file, str(planned.path), "", ""])
         return False
 
@@ -118,9 +104,16 @@ class Recorded:
             value = label if len(probability) > 1 else foreground
             sizes = (each.size, None) if labels.ndim == 2 else (None, each.size)
             numbers = ("" if n is None else f"{n:.6g}" for n in (*sizes, each.largest, each.probability, seconds))
-            row = [planned.outputs[0], self.names[label - 1], str(planned.path), str(value), str(each.pixels), *numbers]
+            row = [
+                planned.outputs["mask"],
+                self.names[label - 1],
+                str(planned.path),
+                str(value),
+                str(each.pixels),
+                *numbers,
+            ]
             self.figures.add(row)
-        for file in planned.outputs:
+        for file in planned.outputs.values():
             self.files.add([file, str(planned.path), sha256(self.out / file), self._made_from.get(name, "")])
 
     def _stands(self, file: str, made_from: str) -> bool:
@@ -133,7 +126,7 @@ class Recorded:
         present = [path for name in FOLDERS if (self.out / name).is_dir() for path in files_below(self.out / name)]
         present += [path for path in (self.out / TABLE, self.out / LABELS) if path.exists()]
         foreign = [path for path in present if (path.relative_to(self.out).as_posix(),) not in known]
-        wanted = [TABLE, LABELS, *(file for planned in self.planned.values() for file in planned.outputs)]
+        wanted = [TABLE, LABELS, *(file for planned in self.planned.values() for file in planned.outputs.values())]
         changed = [self.out / file for file in wanted if (file,) in known and self._is_changed(known[file,])]
         if foreign or changed:
             raise ValueError(
@@ -149,7 +142,7 @@ class Recorded:
     def start_files(self) -> None:
         """Clean up after killed runs, and write the tables as they are and what ITK-SNAP reads of several classes."""
         make_folder(self.out)
-        files = (TABLE, *(file for planned in self.planned.values() for file in planned.outputs))
+        files = (TABLE, *(file for planned in self.planned.values() for file in planned.outputs.values()))
         for folder in {(self.out / file).parent for file in files}:
             remove_abandoned(folder)
         for name in (TABLE, LABELS):

@@ -55,14 +55,16 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
         check_installed()
         if not any(each.is_dicom for each in inputs.values()):
             raise ValueError(f"dicom_seg: {request.source} has no DICOM image; leave it out")
-    files = {name: outputs(name, each.suffix, names, request, each.is_dicom) for name, each in inputs.items()}
-    planned = {name: Planned(each.path, each.files, [*files[name].values()]) for name, each in inputs.items()}
+    planned = {
+        name: Planned(each.path, each.files, outputs(name, each.suffix, names, request, each.is_dicom))
+        for name, each in inputs.items()
+    }
     failures = {}
     with Recorded(request.out, planned, request.key, names) as record:
         for name, each in tqdm(inputs.items(), desc="predict", unit="image"):
             if record.is_done(name):
                 continue
-            written = {kind: request.out / file for kind, file in files[name].items()}
+            written = {kind: request.out / file for kind, file in planned[name].outputs.items()}
             try:
                 mask, probability, picture = _predicted(each, network)
                 spacing = each.spacing()

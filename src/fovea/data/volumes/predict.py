@@ -48,9 +48,8 @@ def predict_volumes(
     cases = _find_cases(request.source, data["modalities"])
     slices, names = bool(data.get("slices")), request.names or class_names(data)
     volumes = {image_id(case, name): (case, name) for case, paths in cases.items() for name in paths}
-    files = {image: outputs(image, ".nii.gz", names, request) for image in volumes}
     planned = {
-        image: Planned(cases[case][name], [*cases[case].values()], [*files[image].values()])
+        image: Planned(cases[case][name], [*cases[case].values()], outputs(image, ".nii.gz", names, request))
         for image, (case, name) in volumes.items()
     }
     failures: dict[str, str] = {}
@@ -77,7 +76,7 @@ def predict_volumes(
                     continue
                 mask = labels(found["prediction"])[0].cpu().numpy().astype(np.uint8)
                 probability = found["prediction"][0].float().cpu().numpy()
-                written = {kind: request.out / file for kind, file in files[image].items()}
+                written = {kind: request.out / file for kind, file in planned[image].outputs.items()}
                 _write(written, headers[name], mask, probability, names)
                 record.add(image, mask, probability, headers[name].spacing)
     for reason in failures.values():

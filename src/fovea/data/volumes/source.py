@@ -36,13 +36,7 @@ class Volumes:
     """
 
     model_keys: ClassVar[tuple[str, ...]] = (
-        "channels",
-        "classes",
-        "intensity",
-        "modalities",
-        "size",
-        "slices",
-        "spacing",
+        *("channels", "classes", "intensity", "modalities", "size", "slices", "spacing"),
     )
 
     name: str
