@@ -104,15 +104,8 @@ class Recorded:
             value = label if len(probability) > 1 else foreground
             sizes = (each.size, None) if labels.ndim == 2 else (None, each.size)
             numbers = ("" if n is None else f"{n:.6g}" for n in (*sizes, each.largest, each.probability, seconds))
-            row = [
-                planned.outputs["mask"],
-                self.names[label - 1],
-                str(planned.path),
-                str(value),
-                str(each.pixels),
-                *numbers,
-            ]
-            self.figures.add(row)
+            place = planned.outputs["mask"], self.names[label - 1], str(planned.path)
+            self.figures.add([*place, str(value), str(each.pixels), *numbers])
         for file in planned.outputs.values():
             self.files.add([file, str(planned.path), sha256(self.out / file), self._made_from.get(name, "")])
 
