@@ -36,8 +36,7 @@ class Cacheable(Arrays, Protocol):
     """Arrays that a cache can keep."""
 
     ids: list[str]
-    kinds: tuple[Any, ...]
-    """The kinds of arrays; `str` of one becomes a part of a file name."""
+    kinds: tuple[Any, ...]  # the kinds of arrays; `str` of one becomes a part of a file name
 
     def layout(self, kind: Any, /) -> tuple[list[tuple[int, ...]], np.dtype]:
         """Return the shape of each array of a kind, and their type."""

@@ -40,11 +40,8 @@ class Planned:
 class Recorded:
     """Lets a block write files below `out`, and records them in `files.csv` and their figures in `predictions.csv`.
 
-    Args:
-        out: The folder.
-        planned: The predictions by name.
-        settings: A text that stands for the model and everything else that predictions depend on.
-        names: Of the classes without the background.
+    `settings` is a text that stands for the model and everything else that predictions depend on, and `names` are those
+    of the classes without the background.
 
     Raises:
         ValueError: the folder has files that an earlier run did not write, or one to replace was changed since.

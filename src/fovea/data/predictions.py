@@ -16,12 +16,8 @@ from fovea.data.labels import Labels
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
 
-FOLDERS = ("masks", "overlays", "probabilities", "segmentations")
-"""Folders of the output folder."""
-
-NOT_IN_PATHS = r"[^\w.-]+"
-"""Characters of names of classes and series that are `_` in paths."""
-
+FOLDERS = ("masks", "overlays", "probabilities", "segmentations")  # folders of the output folder
+NOT_IN_PATHS = r"[^\w.-]+"  # characters of names of classes and series that are `_` in paths
 Axis = Literal["sagittal", "coronal", "axial"]
 """The direction of slices, in the order of the axes of RAS that they are across."""
 
@@ -35,18 +31,14 @@ log = logging.getLogger(__name__)
 class PredictRequest:
     """What to predict: an image or a folder, into the folder `out`; `configs/predict.yaml` describes the options.
 
-    Attributes:
-        settings: What all predictions depend on beside their own files and the options.
-        names: Of the classes without the background; empty: those of the group `data`.
-
     Raises:
         ValueError: `range` is not [low, high].
     """
 
     source: Path
     out: Path
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    names: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what else all predictions depend on
+    names: Sequence[str] = ()  # of the classes without the background; empty: those of the group `data`
     probabilities: Literal[True, False] = False
     dicom_seg: Literal[True, False] = False
     range: Window | None = None

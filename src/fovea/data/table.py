@@ -13,9 +13,7 @@ from fovea.runtime.errors import first_few, nearest
 BOX_COLUMNS = ("IMAGE", "x0", "y0", "x1", "y1")
 """Of a CSV of boxes: the name of the image, and the left, top, right and bottom edge."""
 
-POINT_COLUMNS = ("IMAGE", "x", "y", "class")
-"""Of a CSV of clicks; class 1 is the foreground, 0 the background."""
-
+POINT_COLUMNS = ("IMAGE", "x", "y", "class")  # of a CSV of clicks; class 1 is the foreground, 0 the background
 _MISSING = frozenset({"", "."})  # spreadsheets and eye trackers write a lost value like this
 
 
@@ -69,12 +67,9 @@ class Annotations:
 
 
 def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
-    """Yield the rows of a CSV in UTF-8 that are not empty; the first line names the columns.
+    """Yield the rows of a CSV in UTF-8 that are not empty; the first line names the columns, which must be `needed`.
 
-    Args:
-        path: The file.
-        needed: Columns that it must have.
-        optional: Names of one column in any case, which `Row.columns` has under the first of them if it is there.
+    `optional` are names of one column in any case, which `Row.columns` has under the first of them if it is there.
 
     Raises:
         ValueError: The file cannot be read, lacks a column or has it twice, or a row is too short or too long.

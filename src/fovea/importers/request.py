@@ -12,25 +12,15 @@ from fovea.importers.recordings.geometry import Place, Screen
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What to import. An importer reads only the attributes that its format needs.
+    """What to import. An importer reads only the attributes that its format needs."""
 
-    Attributes:
-        source: The file or folder to read.
-        out: What to write: a fixation CSV, a data root or a store.
-        dataset: Builds the data set of the images; None without `data.root`.
-        screen: The screen that showed the images.
-        place: Where an image was on that screen.
-        detection: Finds fixations in samples.
-        parameters: What published maps were made with, see `fovea.data.maps.parameters`.
-    """
-
-    source: Path
-    out: Path
-    dataset: Callable[[], Folder] | None = None
-    screen: Screen = field(default_factory=Screen)
-    place: Place = field(default_factory=Place)
-    detection: Detection | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    source: Path  # the file or folder to read
+    out: Path  # a fixation CSV, a data root or a store
+    dataset: Callable[[], Folder] | None = None  # of the images; None without `data.root`
+    screen: Screen = field(default_factory=Screen)  # that showed the images
+    place: Place = field(default_factory=Place)  # where an image was on that screen
+    detection: Detection | None = None  # of fixations in samples
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # of published maps, see `fovea.data.maps.parameters`
 
     def __post_init__(self) -> None:
         """Refuse to replace the source."""

@@ -18,12 +18,8 @@ from fovea.runtime.files import describes, write_csv
 Rows = Mapping[str, Mapping[str, float]]
 """The figures of `measure` by image ID; rows of images without a mask lack the keys that need one."""
 
-INSIDE = "inside"
-"""Key of the share of fixations inside the mask, which only rows of gaze on images with a mask have."""
-
-BETWEEN = "between_observers"
-"""Key of the agreement of observers, which only rows of images with several have."""
-
+INSIDE = "inside"  # key of the share of fixations inside the mask, which only rows of gaze on images with a mask have
+BETWEEN = "between_observers"  # key of the agreement of observers, which only rows of images with several have
 PROMPTS = "prompt_disagreement"
 """Key of the disagreement of the prompts of `refine=promptable`, which only rows of such maps have."""
 

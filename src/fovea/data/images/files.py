@@ -21,11 +21,8 @@ from fovea.runtime.files import write_bytes
 log = logging.getLogger(__name__)
 
 Exif = Literal["ignore", "apply"]
-Window = Annotated[Sequence[float], Field(min_length=2, max_length=2)]
-"""The values that become 0 and 255."""
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
-"""Suffixes of image files, in lower case."""
-
+Window = Annotated[Sequence[float], Field(min_length=2, max_length=2)]  # the values that become 0 and 255
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})  # suffixes of image files, in lower case
 _MODES = {1: "L", 3: "RGB"}
 _ORIENTATION = 0x0112
 _UNDO: dict[int, Callable[[np.ndarray], np.ndarray]] = {

@@ -21,8 +21,7 @@ from fovea.runtime.config import locate
 TIFF = (".tif", ".tiff")
 log = logging.getLogger(__name__)
 
-Reader = Callable[[Path], np.ndarray]
-"""Reads an image file to uint8 [H, W, C]."""
+Reader = Callable[[Path], np.ndarray]  # reads an image file to uint8 [H, W, C]
 
 
 def decoder(data: Mapping[str, Any]) -> Reader:

@@ -27,10 +27,8 @@ class Input:
     """An image or a stack of slices; everything raises ValueError with the path of a file that is invalid."""
 
     path: Path
-    suffix = ".nii.gz"
-    """Of the files to write."""
-    foreground = 1
-    """The value of a single class in the mask file."""
+    suffix = ".nii.gz"  # of the files to write
+    foreground = 1  # the value of a single class in the mask file
     is_dicom = False
 
     @property

@@ -15,8 +15,7 @@ from pydicom.uid import SegmentationStorage
 from fovea.data.images.dicom import pixel_spacing, read_header
 from fovea.data.predictions import NOT_IN_PATHS
 
-DICOM = frozenset({".dcm"})
-"""Suffixes of files that are DICOM whatever they begin with."""
+DICOM = frozenset({".dcm"})  # suffixes of files that are DICOM whatever they begin with
 _ALIKE = 1e-3  # how far direction cosines and sides of pixels, in mm, of one series may be apart
 _GAP = 0.05  # the part of the mean distance between slices by which distances may differ
 
@@ -25,12 +24,10 @@ class Slice(NamedTuple):
     """A slice and its place, in mm in the directions left, back and up (DICOM's LPS)."""
 
     path: Path
-    series: str
-    """Its UID, as it may stand in a path."""
+    series: str  # its UID, as it may stand in a path
     shape: tuple[int, int]
     position: np.ndarray
-    directions: np.ndarray
-    """[2, 3], along a row and along a column."""
+    directions: np.ndarray  # [2, 3], along a row and along a column
     spacing: tuple[float, float]
 
 
@@ -38,10 +35,8 @@ class Grid(NamedTuple):
     """The voxels of a series: slices in the order of their positions."""
 
     files: list[Path]
-    spacing: tuple[float, float, float]
-    """Between slices, and the height and width of a pixel, in mm."""
-    affine: np.ndarray
-    """[4, 4], from column, row and slice to mm in RAS, as NIfTI has it."""
+    spacing: tuple[float, float, float]  # between slices, and the height and width of a pixel, in mm
+    affine: np.ndarray  # [4, 4], from column, row and slice to mm in RAS, as NIfTI has it
 
 
 def dicom_files(paths: Iterable[Path]) -> dict[Path, Dataset | None]:

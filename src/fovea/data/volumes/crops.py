@@ -11,8 +11,7 @@ from monai.transforms import Compose, RandCropByPosNegLabeld, Randomizable, Rand
 from fovea.data.cache import Arrays
 from fovea.data.volumes.prepared import Array, Prepared, centered, common_shape
 
-Factory = Callable[[Sequence[Array]], Any]
-"""Makes a dictionary transform of MONAI for some arrays."""
+Factory = Callable[[Sequence[Array]], Any]  # makes a dictionary transform of MONAI for some arrays
 FOREGROUND = "foreground"
 set_track_meta(False)  # no one reads MONAI's record of each transform, and it takes 40 % of the time of a sample
 

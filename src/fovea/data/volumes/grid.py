@@ -16,10 +16,8 @@ class Header(NamedTuple):
 
     path: Path
     shape: tuple[int, int, int]
-    spacing: tuple[float, float, float]
-    """Sides of a voxel in mm."""
-    affine: np.ndarray
-    """[4, 4], from voxels to mm."""
+    spacing: tuple[float, float, float]  # sides of a voxel in mm
+    affine: np.ndarray  # [4, 4], from voxels to mm
 
 
 def longest_axis(header: Header) -> int | None:

@@ -33,8 +33,7 @@ def read_header(path: Path) -> Header:
     """Return the header of a volume; no voxel is read.
 
     Raises:
-        ValueError: The file is missing or damaged, has no single numbers on a three-dimensional grid, or does not say
-            where its voxels lie.
+        ValueError: The file is missing or damaged, has no single numbers on a 3-D grid, or does not say where they lie.
     """
     return _header(*_open(path), path)
 
@@ -56,13 +55,8 @@ def read_volume(path: Path) -> np.ndarray:
 def read_labels(path: Path, classes: Mapping[int, int], ignore_label: int | None = None) -> np.ndarray:
     """Return a mask in RAS, int16 [D, H, W]: classes, 0 the background, `IGNORE` a voxel without a label.
 
-    Args:
-        path: The file.
-        classes: The class of each value in the file.
-        ignore_label: The value in the file that becomes `IGNORE`.
-
-    Raises:
-        ValueError: See `read_header`; also, a value is not a label.
+    `classes` has the class of each value in the file, where `ignore_label` becomes `IGNORE`. Raises like `read_header`,
+    or if a value is not a label.
     """
     values = _voxels(path)
     found, known = np.unique(values), {**classes} if ignore_label is None else {**classes, ignore_label: IGNORE}

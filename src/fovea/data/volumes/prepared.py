@@ -16,18 +16,15 @@ from fovea.data.volumes.pairs import Pairs, image_id
 from fovea.data.volumes.targets import Target
 
 MOST_VOXELS = 2**31  # of a resampled volume, 8 GiB
-Intensity = Callable[[np.ndarray], Any]
-"""A transform of MONAI: maps a volume [1, D, H, W] to one of the same shape."""
+Intensity = Callable[[np.ndarray], Any]  # A transform of MONAI: maps a volume [1, D, H, W] to one of the same shape
 
 
 class Array(NamedTuple):
     """The name of one array of a case."""
 
-    what: str
-    """`image`, or the name of a target."""
+    what: str  # `image`, or the name of a target
     modality: str
-    nearest: bool = False
-    """Whether its values must not be interpolated."""
+    nearest: bool = False  # whether its values must not be interpolated
 
     def __str__(self) -> str:
         return f"{self.what}-{self.modality}"

@@ -75,10 +75,7 @@ def find_recordings(source: Path, patterns: Sequence[str], out: Path | None = No
     """Return the file itself, or the files of a folder that match the first useful pattern, and warnings.
 
     Of several exports of one recording (`exports/000`, `exports/001` of Pupil Player) and of equal files only the
-    last is returned. A warning names the files that are not read. `out` is no recording.
-
-    Raises:
-        ValueError: there is none.
+    last is returned; ValueError if there is none. A warning names the files that are not read. `out` is no recording.
     """
     if source.is_file():
         return [source], []

@@ -19,21 +19,13 @@ _MIN_SAMPLES = 6  # the smoothed velocity needs as many
 
 @dataclass(frozen=True)
 class Detection:
-    """I-DT or I-VT (Salvucci and Goldberg, ETRA 2000) as `pymovements.events` implements them.
+    """I-DT or I-VT (Salvucci and Goldberg, ETRA 2000) as `pymovements.events` implements them."""
 
-    Attributes:
-        method: `idt`: a fixation is a run of samples within a dispersion; `ivt`: below a velocity.
-        unit: Of both thresholds: `deg` (of visual angle; needs the geometry of the screen) or `px` (of the screen).
-        dispersion: I-DT: largest width plus height of a run.
-        velocity: I-VT: largest velocity in units per second.
-        min_duration: Shortest fixation in milliseconds.
-    """
-
-    method: Literal["idt", "ivt"]
-    unit: Literal["deg", "px"]
-    dispersion: Positive
-    velocity: Positive
-    min_duration: Positive
+    method: Literal["idt", "ivt"]  # a fixation is a run of samples within a dispersion, or below a velocity
+    unit: Literal["deg", "px"]  # of both: degrees of visual angle (needs the geometry of the screen), or its pixels
+    dispersion: Positive  # of I-DT: largest width plus height of a run
+    velocity: Positive  # of I-VT: largest velocity in units per second
+    min_duration: Positive  # of a fixation, in milliseconds
 
     def fixations(self, trial: Trial, screen: Screen) -> Trial:
         """Return the fixations of a trial of samples in pixels of the screen. Lost samples (NaN) end a fixation.

@@ -9,9 +9,7 @@ import numpy as np
 from fovea.importers.recordings.table import runs
 from fovea.importers.recordings.trial import Trial, Unit, mean
 
-INTERVAL = (0.4, 100.0)
-"""Milliseconds between samples: 2500 Hz to 10 Hz."""
-
+INTERVAL = (0.4, 100.0)  # milliseconds between samples: 2500 Hz to 10 Hz
 _FIXATION = (30.0, 3000.0)  # ms, of the median
 _COVERED = (0.01, 1.5)  # sum of durations over the time from the first start to the last end
 _BACK = 1000.0  # ms that the clock of a recording may go back, e.g. between two eyes
@@ -20,29 +18,20 @@ _NEGATIVE = 0.25  # share of the pixels of a screen
 
 @dataclass(frozen=True)
 class GazeRows:
-    """The rows of a table in milliseconds, each a sample, a fixation, or a sample of a fixation.
-
-    Attributes:
-        images: Name of the image; empty between trials.
-        sessions: The observer, and values of the other columns that start a new trial when they change.
-        duration: None for samples.
-        numbers: Number of the fixation, if the table has one.
-        rectangles: [N, 4] place of the image on the screen, if the table has it.
-        clock: `device`: start counts from anywhere, but forward; `trial`: from the onset of the image.
-    """
+    """The rows of a table in milliseconds, each a sample, a fixation, or a sample of a fixation."""
 
     path: Path
-    images: Sequence[str]
-    sessions: Sequence[tuple[str, ...]]
+    images: Sequence[str]  # names; empty between trials
+    sessions: Sequence[tuple[str, ...]]  # the observer, and values of the other columns that start a new trial
     start: np.ndarray
-    duration: np.ndarray | None
+    duration: np.ndarray | None  # None for samples
     x: np.ndarray
     y: np.ndarray
     pupil: np.ndarray
     unit: Unit
-    numbers: Sequence[str] | None
-    rectangles: np.ndarray | None
-    clock: str
+    numbers: Sequence[str] | None  # of the fixations, if the table has them
+    rectangles: np.ndarray | None  # [N, 4] place of the image on the screen, if the table has it
+    clock: str  # `device`: start counts from anywhere, but forward; `trial`: from the onset of the image
 
     def samples(self) -> tuple[list[Trial], int]:
         """Return one trial of samples per stretch of rows of an image, and the number of rows without an image."""
@@ -59,10 +48,8 @@ class GazeRows:
         """Return trials of fixations, and the number of fixations that belong to no image.
 
         With the clock of a device, start counts from the first row of a trial, and a fixation ends when the image
-        changes. `eyes` has the rows of each eye; the fixations of two are merged, see `merge_eyes`.
-
-        Raises:
-            ValueError: the durations are not those of fixations.
+        changes. `eyes` has the rows of each eye; the fixations of two are merged, see `merge_eyes`. Durations that are
+        not those of fixations are refused.
         """
         blocks = runs(self.images, self.sessions)
         block_of = np.repeat(np.arange(len(blocks)), [rows.stop - rows.start for rows in blocks])

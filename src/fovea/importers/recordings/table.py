@@ -20,27 +20,19 @@ _UNIT = re.compile(r"\s*[\[(]([^\])]*)[\])]\s*$")
 LOST = frozenset({"", ".", "-", "nan", "NaN", "NA", "N/A"})
 _PREAMBLE = 200  # lines in which the header is searched
 
-Alternatives = str | Sequence[str] | None
-"""Of the name of a column, or of a pattern of its cells."""
+Alternatives = str | Sequence[str] | None  # of the name of a column, or of a pattern of its cells
 
 
 @dataclass(frozen=True)
 class Table:
-    """A delimited text file as columns of text.
-
-    Attributes:
-        rows: Cells of each row.
-        lines: Line number of each row in the file.
-        delimiter: With a semicolon or a tab a number may have a decimal comma.
-        preamble: Values of `name: value` lines above the header; each can be read as a constant column.
-    """
+    """A delimited text file as columns of text."""
 
     path: Path
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    lines: Sequence[int]
-    delimiter: str
-    preamble: Mapping[str, str]
+    lines: Sequence[int]  # number of each row in the file
+    delimiter: str  # with a semicolon or a tab a number may have a decimal comma
+    preamble: Mapping[str, str]  # of `name: value` lines above the header; each can be read as a constant column
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,9 +40,7 @@ class Table:
     def find(self, names: Alternatives, units: Collection[str] | None = None) -> str | None:
         """Return the first column with one of the names, alone or with a unit in brackets (`Gaze point X [px]`).
 
-        Args:
-            names: Alternatives, the preferred first.
-            units: Accepted units, the preferred first, "" for none; None accepts all.
+        Of names and of accepted units ("" for none; None accepts all), the preferred are first.
         """
         for name in listed(names):
             if name in self.header or name in self.preamble:
@@ -124,10 +114,8 @@ def unit_of(column: str) -> str:
 def read_table(path: Path, delimiter: str | None, needed: Alternatives) -> Table:
     """Read a delimited text file in UTF-8, UTF-16 or Windows-1252, or an Excel file.
 
-    Args:
-        path: The file.
-        delimiter: Between cells; by default the most frequent of tab, semicolon and comma in the header.
-        needed: Alternative names of a column. The header is the first line that has one of them, else the first line.
+    The header is the first line that has one of the names of a `needed` column, else the first line. By default cells
+    are delimited by the most frequent of tab, semicolon and comma in the header.
 
     Raises:
         ValueError: the file cannot be read, is not text, or has no rows.

@@ -12,56 +12,36 @@ from fovea.data.names import file_name
 
 Unit = Literal["px", "screen", "image_px", "fraction"]
 """Of coordinates: pixels or fractions of the screen, pixels or fractions of the image. The origin is the top left."""
-Rectangle = tuple[float, float, float, float]
-"""Left, top, width and height in pixels of the screen."""
+Rectangle = tuple[float, float, float, float]  # left, top, width and height in pixels of the screen
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One presentation of one image: fixations, or samples if `duration` is None.
+    """One presentation of one image: fixations, or samples if `duration` is None. Lost values are NaN."""
 
-    Attributes:
-        image: Name of the image as recorded, perhaps with folders; `fovea.data.names` tells what it means.
-        start: [N] milliseconds since the start of the trial; as all arrays NaN where the value was lost.
-        x: [N] in the unit of the recording.
-        y: [N] as `x`.
-        pupil: [N] in the unit of the tracker.
-        duration: [N] milliseconds.
-        rectangle: Where the image was on the screen, if the recording tells.
-        anchor: Instead for an image that was shown pixel by pixel: x and y of its center (0.5) or top left (0), and
-            which of the two.
-        observer: Name of the participant; empty if the recording does not tell.
-        key: The same for a trial of samples and the fixations that the tracker found in them.
-    """
-
-    image: str
-    start: np.ndarray
-    x: np.ndarray
+    image: str  # name as recorded, perhaps with folders; `fovea.data.names` tells what it means
+    start: np.ndarray  # [N] milliseconds since the start of the trial
+    x: np.ndarray  # [N] in the unit of the recording, as y
     y: np.ndarray
-    pupil: np.ndarray
-    duration: np.ndarray | None
-    rectangle: Rectangle | None = None
+    pupil: np.ndarray  # [N] in the unit of the tracker
+    duration: np.ndarray | None  # [N] milliseconds
+    rectangle: Rectangle | None = None  # where the image was on the screen, if the recording tells
+    # Instead for an image that was shown pixel by pixel: x and y of its center (0.5) or top left (0), and which.
     anchor: tuple[float, float, float] | None = None
-    observer: str = ""
-    key: str = ""
+    observer: str = ""  # name of the participant; empty if the recording does not tell
+    key: str = ""  # the same for a trial of samples and the fixations that the tracker found in them
 
 
 @dataclass(frozen=True)
 class Recording:
-    """The trials of one file.
-
-    Attributes:
-        screen: Width and height in pixels, if the file tells.
-        stray: Number of fixations (or samples) that belong to no image.
-        total: Number of all fixations (or samples).
-        validation: Errors of the validations in force, in degrees: `eye`, `average` and perhaps `maximum`, `quality`.
-    """
+    """The trials of one file."""
 
     trials: Sequence[Trial]
     unit: Unit
-    screen: tuple[float, float] | None = None
-    stray: int = 0
-    total: int = 0
+    screen: tuple[float, float] | None = None  # width and height in pixels, if the file tells
+    stray: int = 0  # number of fixations (or samples) that belong to no image
+    total: int = 0  # number of all
+    # Errors of the validations in force, in degrees: `eye`, `average` and perhaps `maximum`, `quality`.
     validation: Sequence[dict[str, object]] = ()
 
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from fovea.prepare.refiners import Refiner
 
-FLOOR = 1e-5
-"""The lowest probability, so that no label is ever impossible."""
+FLOOR = 1e-5  # the lowest probability, so that no label is ever impossible
 
 
 def logit(probability: np.ndarray) -> np.ndarray:

@@ -12,35 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 
 DIMENSIONS = 5
-CORNERS = DIMENSIONS + 1
-"""Vertices of a simplex, and coordinates of a point."""
-
+CORNERS = DIMENSIONS + 1  # vertices of a simplex, and coordinates of a point
 ORDERS = CORNERS**DIMENSIONS
 """Factor of the key of the first vertex, in steps of `CORNERS`, in the code of a simplex; its order is added."""
 
-GAIN = 1 / (1 + 2.0**-DIMENSIONS)
-"""Factor for the result of the blur."""
-
+GAIN = 1 / (1 + 2.0**-DIMENSIONS)  # factor for the result of the blur
 _MARGIN = 3 * CORNERS  # a vertex is less than one simplex away from its pixel, a neighbor one more
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """The scaled features of the pixels, and the numbering of lattice points by one int64.
+    """The scaled features of the pixels, and the numbering of lattice points by one int64."""
 
-    Attributes:
-        across: float32 [W], the first feature by column.
-        down: float32 [H], the second feature by row.
-        shade: float32 [256, 3], the other features by gray level and channel.
-        radix: int64 [5]; the key of a point is the sum of its first five coordinates times these, plus `offset`.
-        offset: Makes the smallest key 0.
-    """
-
-    across: np.ndarray
-    down: np.ndarray
-    shade: np.ndarray
-    radix: np.ndarray
-    offset: int
+    across: np.ndarray  # float32 [W], the first feature by column
+    down: np.ndarray  # float32 [H], the second feature by row
+    shade: np.ndarray  # float32 [256, 3], the other features by gray level and channel
+    radix: np.ndarray  # int64 [5]; a key is the sum of the first five coordinates times these, plus `offset`
+    offset: int  # makes the smallest key 0
 
     def steps(self) -> np.ndarray:
         """Return the difference of keys between neighbors along the six axes, int64 [6]."""
