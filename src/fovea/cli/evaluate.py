@@ -118,7 +118,11 @@ def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Pa
     merged = plain(OmegaConf.merge(_moved(trained, given.get("root")), dict(given)), resolve=False)
     for group, choice in given.get("maps", {}).items():
         if isinstance(choice, Mapping) and "_target_" in choice:
-            merged["maps"][group] = chosen_group(choice, trained["maps"][group])
+            before = trained["maps"][group]  # has what the choice takes from the data set
+            same = choice["_target_"] == before["_target_"]
+            merged["maps"][group] = {
+                key: before.get(key) if same and value is None else value for key, value in choice.items()
+            }
     return merged
 
 
@@ -129,12 +133,6 @@ def _moved(trained: Mapping[str, Any], root: str | None) -> Config:
         if root and group and group.get("path") and Path(group["path"]).is_relative_to(data["root"]):
             group["path"] = str(Path(root) / Path(group["path"]).relative_to(data["root"]))
     return data
-
-
-def chosen_group(choice: Mapping[str, Any], trained: Mapping[str, Any]) -> Config:
-    """Return a chosen group `labels` or `refine`; what it takes from the data set is that of the checkpoint."""
-    same = choice["_target_"] == trained["_target_"]
-    return {key: trained.get(key) if same and value is None else value for key, value in choice.items()}
 
 
 def compare(config: Config) -> None:

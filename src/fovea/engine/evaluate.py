@@ -37,18 +37,9 @@ def evaluate(
     """Write the tables and `contact_sheet.png` into `out`; return the summary and the sheet's rows.
 
     The tables are `per_image.csv`, `summary.json` and, with one class, `thresholds.csv` (mean Dice at each threshold).
-
-    Args:
-        predictor: Predicts full-size images, e.g. a supervision module in evaluation mode on `device`.
-        source: The data of the split.
-        split: What is evaluated.
-        config: `scoring`, `sheet_rows`, `sheet_tile`, `metrics` and, for evaluations of their own, `tta`.
-        facts: Further entries of the summary: the checkpoint, and how many images of the split it was trained on.
-        device: Device of the network.
-        out: A folder.
-
-    Raises:
-        ValueError: a file cannot be read, or `out` cannot be written.
+    The predictor predicts full-size images, e.g. a supervision module in evaluation mode on `device`. The configuration
+    has `scoring`, `sheet_rows`, `sheet_tile`, `metrics` and, for evaluations of their own, `tta`. `facts` are further
+    entries of the summary, see `facts_of`. A ValueError if a file cannot be read, or `out` cannot be written.
     """
     scoring: Scoring = instantiate(config["scoring"], "scoring")
     check_values({"sheet_tile": Count | None}, config, "")

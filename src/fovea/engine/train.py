@@ -66,7 +66,8 @@ def train(config: dict[str, Any], source: Source, training: Training, held_out: 
                 fit(trainer, segmenter, data, path, step)
         if not trainer.is_global_zero:
             return None
-        checkpoint = chosen(run, training)
+        best = run / "checkpoints" / "best.ckpt"
+        checkpoint = best if best.is_file() and training.val.ids else best.with_name("last.ckpt")
         # the module itself is back on the CPU
         evaluations = evaluate_run(config, source, training, held_out, checkpoint, trainer.strategy.root_device)
         publish(loggers, run, checkpoint, trainer.global_step, evaluations)
@@ -163,12 +164,6 @@ class WholeCheckpoints(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_bytes(Path(path), buffer.getvalue())
-
-
-def chosen(run: Path, training: Training) -> Path:
-    """Return the checkpoint that is the result of a run: the best, or the last without val images."""
-    best = run / "checkpoints" / "best.ckpt"
-    return best if best.is_file() and training.val.ids else best.with_name("last.ckpt")
 
 
 def evaluate_run(

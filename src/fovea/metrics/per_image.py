@@ -16,8 +16,6 @@ class PerImage(Metric):
     """
 
     full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
     index: list[Tensor]
     rows: list[Tensor]
 
@@ -30,10 +28,8 @@ class PerImage(Metric):
     def update(self, prediction: Tensor, target: Tensor, index: Tensor) -> None:
         """Score label maps [B, *size] at native size, integer or boolean; pixels of -1 in the target are left out.
 
-        `index` has the position of each image in its split, [B].
-
-        Raises:
-            ValueError: the shapes or numbers of images differ, or the labels are not whole numbers.
+        `index` has the position of each image in its split, [B]. A ValueError if shapes or numbers of images differ, or
+        the labels are not whole numbers.
         """
         if prediction.shape != target.shape or prediction.is_floating_point() or target.is_floating_point():
             raise ValueError(
@@ -47,11 +43,7 @@ class PerImage(Metric):
         self.index.append(index.to(self.device))
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the mean of each score over the images, float64 scalars.
-
-        Raises:
-            ValueError: no image was scored.
-        """
+        """Return the mean of each score over the images, float64 scalars; a ValueError if no image was scored."""
         if len(self.index) == 0:
             raise ValueError("no image was scored; check that the split is not empty")
         by_image = dict(zip(dim_zero_cat(self.index).tolist(), dim_zero_cat(self.rows), strict=True))

@@ -116,12 +116,9 @@ def is_under(key: str, names: Iterable[str]) -> bool:
 def instantiate(config: Mapping[str, Any], key: str = "") -> Any:
     """Build what `config["_target_"]` names from plain values, nested targets first; `_partial_` makes a factory.
 
-    The environment variable `FOVEA_TRUSTED`, a comma-separated list, adds your own packages to the trusted ones.
-
-    Args:
-        config: Arguments by name, with `_target_`. Those of fovea's classes are checked against their annotations, see
-            `fovea.runtime.bounds`.
-        key: The configuration key of `config`, for error messages.
+    Arguments of fovea's classes are checked against their annotations, see `fovea.runtime.bounds`. `key` is that of
+    `config`, for error messages. The environment variable `FOVEA_TRUSTED`, a comma-separated list, adds your own
+    packages to the trusted ones.
 
     Raises:
         ValueError: a target does not exist, is not trusted, or rejects its arguments. The factory raises it too.

@@ -108,15 +108,9 @@ def in_parallel(
 ) -> Iterator[tuple[Item, Result]]:
     """Call `job` on every item, and yield items and results as they are done.
 
-    Args:
-        job: Is pickled to each process once. Keep it below the buffer of a pipe (64 KiB): otherwise a process that dies
-            at its start would be waited for forever.
-        items: Taken a few at a time.
-        workers: Number of processes, this one included; at least 1.
-        begin: Called first in each process.
-
-    Raises:
-        ValueError: a process died.
+    The number of processes is `workers`, this one included; each calls `begin` first. Items are taken a few at a time.
+    The job is pickled to each process once. Keep it below the buffer of a pipe (64 KiB): otherwise a process that dies
+    at its start would be waited for forever. A ValueError if a process died.
     """
     begin()
     if workers == 1:
