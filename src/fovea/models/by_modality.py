@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # evaluations of images do without MONAI
     from fovea.models.unet3d import Halves
 
 
+Volumes = Mapping[str, Tensor]  # by modality: [B, C, D, H, W], of slices [B, C, H, W]
+
+
 class Outputs(NamedTuple):
     """The outputs of a network by modality."""
 
@@ -52,16 +55,14 @@ class ByModality(nn.Module):
             )
         return built
 
-    def forward(
-        self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None, dropped: float = 0.0
-    ) -> Outputs:
+    def forward(self, image: Volumes, wanted: Iterable[str] | None = None, dropped: float = 0.0) -> Outputs:
         """Return logits, of the `wanted` modalities or of all, and features of volumes [B, C, D, H, W] by modality.
 
         A part `dropped` of the channels that go from the encoder to the decoder is set to 0, at random.
         """
         raise NotImplementedError
 
-    def present(self, image: Mapping[str, Tensor], one_shape: bool = False) -> list[str]:
+    def present(self, image: Volumes, one_shape: bool = False) -> list[str]:
         """Return the modalities of an image, in the order of the network.
 
         Raises:
@@ -92,9 +93,7 @@ def without(scales: Sequence[Tensor], dropped: float) -> list[Tensor]:
     return [torch.feature_dropout(values, dropped, train=True) for values in scales] if dropped else [*scales]
 
 
-def in_one_batch(
-    network: Callable[[Tensor], tuple[Tensor, Tensor]], image: Mapping[str, Tensor], names: Sequence[str]
-) -> Outputs:
+def in_one_batch(network: Callable[[Tensor], tuple[Tensor, Tensor]], image: Volumes, names: Sequence[str]) -> Outputs:
     """Return the outputs of a network that all modalities share, from one batch if their shapes are equal.
 
     So a normalization by batch sees all modalities in training, as its running statistics do in evaluation.
@@ -117,9 +116,7 @@ class SharedBackbone(ByModality):
         super().__init__(modalities, classes, slices=True)
         self.backbone = backbone()
 
-    def forward(
-        self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None, dropped: float = 0.0
-    ) -> Outputs:
+    def forward(self, image: Volumes, wanted: Iterable[str] | None = None, dropped: float = 0.0) -> Outputs:
         """See `ByModality`; the channels that are dropped are those of the decoder."""
 
         def through(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,12 @@
 """The cross-modality network: features of several modalities, recalibrated, fused, and decoded for each."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from monai.networks.layers import Conv
 from torch import Tensor, nn
 
-from fovea.models.by_modality import ByModality, Outputs, without
+from fovea.models.by_modality import ByModality, Outputs, Volumes, without
 from fovea.models.unet3d import Halves, Norm, convolution
 from fovea.runtime.bounds import Count
 
@@ -85,9 +85,7 @@ class CrossModalityNet(ByModality):
         normalized = nn.GroupNorm(groups, 2 * width), nn.ReLU()
         self.mix = nn.Sequential(*normalized, Conv[Conv.CONV, self.dims](2 * width, width, kernel_size=1))
 
-    def forward(
-        self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None, dropped: float = 0.0
-    ) -> Outputs:
+    def forward(self, image: Volumes, wanted: Iterable[str] | None = None, dropped: float = 0.0) -> Outputs:
         names = self.present(image, one_shape=True)
         scales = {name: without(self._module_of(self.encoders, name)(image[name]), dropped) for name in names}
         features = {name: self.awareness(scales[name][-1]) for name in names}

@@ -1,12 +1,12 @@
 """A U-Net for each modality: the baseline without collaboration."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fovea.models.by_modality import ByModality, Outputs, in_one_batch, without
+from fovea.models.by_modality import ByModality, Outputs, Volumes, in_one_batch, without
 from fovea.models.unet3d import Halves
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -38,9 +38,7 @@ class EachModality(ByModality):
         self.decoders = nn.ModuleList(half.decoder for half in halves)
         self.stride = halves[0].stride
 
-    def forward(
-        self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None, dropped: float = 0.0
-    ) -> Outputs:
+    def forward(self, image: Volumes, wanted: Iterable[str] | None = None, dropped: float = 0.0) -> Outputs:
         present = self.present(image)
         names = present if wanted is None else [*wanted]
         if len(self.encoders) == 1:

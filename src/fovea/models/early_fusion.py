@@ -1,12 +1,11 @@
 """One U-Net with all modalities as channels: the baseline of early fusion."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
-from fovea.models.by_modality import ByModality, Outputs, without
+from fovea.models.by_modality import ByModality, Outputs, Volumes, without
 from fovea.models.unet3d import Halves
 
 
@@ -31,9 +30,7 @@ class EarlyFusion(ByModality):
         self.network = self.halves(unet, number * in_channels, number * classes)
         self.stride = self.network.stride
 
-    def forward(
-        self, image: Mapping[str, Tensor], wanted: Iterable[str] | None = None, dropped: float = 0.0
-    ) -> Outputs:
+    def forward(self, image: Volumes, wanted: Iterable[str] | None = None, dropped: float = 0.0) -> Outputs:
         names = self.present(image, one_shape=True)
         missing = [name for name in self.modalities if name not in image]
         if missing:
