@@ -24,6 +24,8 @@ from fovea.runtime.files import write_csv, write_json
 from fovea.runtime.processes import leave_signals_alone
 from fovea.supervision.outputs import labels
 
+Evaluation = tuple[dict[str, Any], list[SheetRow]]  # the summary, and the rows of the contact sheet
+
 
 def evaluate(
     predictor: Predictor,
@@ -33,7 +35,7 @@ def evaluate(
     facts: Mapping[str, Any],
     device: torch.device,
     out: Path,
-) -> tuple[dict[str, Any], list[SheetRow]]:
+) -> Evaluation:
     """Write the tables and `contact_sheet.png` into `out`; return the summary and the sheet's rows.
 
     The tables are `per_image.csv`, `summary.json` and, with one class, `thresholds.csv` (mean Dice at each threshold).

@@ -7,16 +7,13 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
+from fovea.engine.evaluate import Evaluation
 from fovea.engine.loggers import Tracker
-from fovea.pictures.contact_sheet import SheetRow, contact_sheet
+from fovea.pictures.contact_sheet import contact_sheet
 
 
 def publish(
-    loggers: Iterable[Logger],
-    run: Path,
-    checkpoint: Path,
-    step: int,
-    evaluations: Mapping[str, tuple[Mapping[str, Any], Sequence[SheetRow]]],
+    loggers: Iterable[Logger], run: Path, checkpoint: Path, step: int, evaluations: Mapping[str, Evaluation]
 ) -> None:
     """Send each evaluation (means, Dice by threshold, rows of the contact sheet) and the checkpoint to trackers."""
     for logger in loggers:

@@ -20,12 +20,11 @@ from fovea.data.source import Source, Split, Training
 from fovea.engine.build import build
 from fovea.engine.checkpoint import load
 from fovea.engine.datamodule import DataModule, check_last_batch
-from fovea.engine.evaluate import evaluate, facts_of, headline
+from fovea.engine.evaluate import Evaluation, evaluate, facts_of, headline
 from fovea.engine.loggers import opened, rewind
 from fovea.engine.resume import resume_from
 from fovea.engine.segmenter import Segmenter
 from fovea.engine.tracking import publish
-from fovea.pictures.contact_sheet import SheetRow
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import remove_abandoned, write_bytes, write_json
 from fovea.runtime.objective import value_of
@@ -173,7 +172,7 @@ def evaluate_run(
     held_out: Mapping[str, Split],
     checkpoint: Path,
     device: torch.device,
-) -> dict[str, tuple[dict[str, Any], list[SheetRow]]]:
+) -> dict[str, Evaluation]:
     """Return what `evaluate` returns for a checkpoint, by split."""
     module = load(checkpoint, device).module
     evaluations = {}

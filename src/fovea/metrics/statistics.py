@@ -7,13 +7,12 @@ takes or flips all images of a patient together.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 _BATCH = 1_000_000  # random numbers in memory at once
 
 
-def mean_interval(
-    values: Sequence[float] | np.ndarray, patients: Sequence[str], resamples: int, seed: int
-) -> tuple[float, float] | None:
+def mean_interval(values: ArrayLike, patients: Sequence[str], resamples: int, seed: int) -> tuple[float, float] | None:
     """Return the 95 % percentile bootstrap interval of a mean over images (Efron 1979), drawing patients.
 
     The mean is that over all images of the drawn patients (Field and Welsh, "Bootstrapping Clustered Data", 2007). Of
@@ -34,9 +33,7 @@ def mean_interval(
     return float(low), float(high)
 
 
-def sign_flip_test(
-    differences: Sequence[float] | np.ndarray, patients: Sequence[str], resamples: int, seed: int
-) -> float:
+def sign_flip_test(differences: ArrayLike, patients: Sequence[str], resamples: int, seed: int) -> float:
     """Return the two-sided p value of the mean of paired differences by a sign-flip permutation test (Fisher 1935).
 
     If two models were equal, all scores of a patient could change places between them. The test counts how many such
@@ -71,7 +68,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [*map(float, corrected)]
 
 
-def _by_patient(values: Sequence[float] | np.ndarray, patients: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _by_patient(values: ArrayLike, patients: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the sum of the values and the number of images of each patient."""
     _, place = np.unique(np.asarray(patients), return_inverse=True)
     return np.bincount(place, weights=values), np.bincount(place)
