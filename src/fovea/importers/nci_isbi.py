@@ -49,7 +49,9 @@ class NciIsbiRaw:
         out = make_folder(request.out)
         write_text(out / _MARK, "written by fovea-import format=nci_isbi, which may replace the files\n")
         written: list[str] = []
-        warnings, failures = _unmatched(series, masks), {}
+        unmatched = {"a DICOM series and no mask": {*series} - {*masks}, "a mask and no series": {*masks} - {*series}}
+        warnings = [f"{len(ids)} cases have {what}: {first_few(sorted(ids))}" for what, ids in unmatched.items() if ids]
+        failures: dict[str, str] = {}
         for case in tqdm(cases, desc="fovea-import", unit="case"):
             try:
                 slices = _match(case, series[case], masks[case])
@@ -99,11 +101,6 @@ def _masks(source: Path) -> dict[str, list[Path]]:
     for path in sorted(source.rglob("*.nrrd")):
         files.setdefault(path.stem.partition("_")[0], []).append(path)
     return files
-
-
-def _unmatched(series: dict[str, list[Path]], masks: dict[str, list[Path]]) -> list[str]:
-    missing = {"a DICOM series and no mask": set(series) - set(masks), "a mask and no series": set(masks) - set(series)}
-    return [f"{len(cases)} cases have {what}: {first_few(sorted(cases))}" for what, cases in missing.items() if cases]
 
 
 def _match(case: str, folders: list[Path], masks: list[Path]) -> dict[str, tuple[Path, np.ndarray]]:

@@ -20,7 +20,7 @@ from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.errors import first_few, nearest
 from fovea.runtime.files import describes, make_folder, sha256, write_csv, write_json
 
-_EXPORT = re.compile(r"(.*/)?exports/(\d+)/(.*)")
+_EXPORT = re.compile(r"/exports/\d+/")
 
 
 def import_recordings(
@@ -93,10 +93,9 @@ def find_recordings(source: Path, patterns: Sequence[str], out: Path | None = No
         raise ValueError(
             f"source: no file in {source} matches {' or '.join(patterns)}; it has {there}; set one, or format.patterns"
         )
-    exports: dict[object, Path] = {}
-    for path in matching:
-        export = _EXPORT.fullmatch(path.as_posix())
-        exports[(export[1], export[3]) if export else path] = path
+    exports = {
+        _EXPORT.sub("/exports//", f"/{path.as_posix()}"): path for path in matching
+    }  # the last of each recording
     used = sorted({sha256(path): path for path in exports.values()}.values())
     aside = {
         "repeat another export": [path for path in matching if path not in used],
