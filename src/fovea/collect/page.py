@@ -145,11 +145,7 @@ def _images(
 
 
 def shown_image(dataset: Folder, image_id: str) -> Shown:
-    """Return an image as the data set decodes it: the file itself where a browser shows the same, else a PNG.
-
-    Raises:
-        ValueError: the image cannot be decoded.
-    """
+    """Return an image as `dataset.image` does, and raise alike: the file where a browser shows the same, else a PNG."""
     path, pixels = dataset.image_path(image_id), dataset.image(image_id)
     size = (pixels.shape[0], pixels.shape[1])
     suffix = {".jpg": ".jpeg"}.get(path.suffix.lower(), path.suffix.lower())

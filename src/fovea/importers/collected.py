@@ -35,11 +35,7 @@ class Collected(ColumnReader):
         return super().__call__(request)
 
     def scribbles(self, request: ImportRequest) -> ImportResult:
-        """Write `out/<id>.png` for each image with strokes; later strokes are on top.
-
-        Raises:
-            ValueError: the file is damaged or has an image twice, or `out` has files.
-        """
+        """Write `out/<id>.png` for each image with strokes, later ones on top; refuse damage or a full `out`."""
         out = request.out
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ValueError(f"out: {out} exists; set a new folder for the scribbles")

@@ -32,11 +32,7 @@ class NciIsbiRaw:
     """
 
     def __call__(self, request: ImportRequest) -> ImportResult:
-        """Write the data root `request.out` from the download `request.source`.
-
-        Raises:
-            ValueError: there is no metadata.csv or no mask, or no case could be read.
-        """
+        """Write the data root `request.out` from the download `request.source`; ValueError if no case can be read."""
         series, masks = _series(request.source), _masks(request.source)
         cases = sorted({*series} & {*masks})
         if not cases:

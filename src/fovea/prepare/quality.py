@@ -33,14 +33,9 @@ def measure(
     thresholds: Sequence[float],
     mask: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Measure the quality of one image.
+    """Measure the quality of an annotation, of its map as drawn (for gaze the heatmap) and of the map refined from it.
 
-    Args:
-        annotation: Of the image; `Fixations` have figures that other labels lack.
-        drawn: Its map as drawn, for gaze the heatmap, [H, W] in [0, 1].
-        refined: The map made from it, [H, W] in [0, 1].
-        thresholds: Of the levels; the first is used for coverage and agreement.
-        mask: [H, W], 0 is background.
+    The maps are [H, W] in [0, 1]; of the mask, [H, W], 0 is background. The thresholds are those of the levels.
 
     Returns:
         Always `coverage` (share of the map at or above the first threshold) and `agreement` (Dice of drawn and refined

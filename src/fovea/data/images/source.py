@@ -30,11 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
-    """Return the factory of the data set that the group `data` describes; it takes `root`.
-
-    Raises:
-        ValueError: it is not a data set of images.
-    """
+    """Return the factory, which takes `root`, of the images that the group `data` describes; refuse other data."""
     located = locate(data["dataset"]["_target_"], "data.dataset._target_")
     if not issubclass(located, Folder):
         raise ValueError(f"data={data['name']} has no images; gaze needs data=kvasir, folder, …")

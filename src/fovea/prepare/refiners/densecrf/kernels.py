@@ -63,20 +63,12 @@ def _elevate(pixels: Array, first: int, across: Array, down: Array, shade: Array
     y = first // across.size
     x = first - y * across.size
     for k in range(len(pixels)):
-        total = shade[pixels[k, 2], 2]
-        point[5, k] = np.float32(-5) * total
-        feature = shade[pixels[k, 1], 1]
-        point[4, k] = total - np.float32(4) * feature
-        total += feature
-        feature = shade[pixels[k, 0], 0]
-        point[3, k] = total - np.float32(3) * feature
-        total += feature
-        feature = down[y]
-        point[2, k] = total - np.float32(2) * feature
-        total += feature
-        feature = across[x]
-        point[1, k] = total - feature
-        point[0, k] = total + feature
+        total = _ZERO
+        for i in range(DIMENSIONS, 0, -1):
+            feature = shade[pixels[k, i - 3], i - 3] if i > 2 else down[y] if i == 2 else across[x]
+            point[i, k] = total - np.float32(i) * feature
+            total += feature
+        point[0, k] = total
         x += 1
         if x == across.size:
             x = 0
