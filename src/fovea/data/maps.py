@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from fovea.runtime.config import config_folder, flat, instantiate
+from fovea.runtime.config import config_folder, flat, instantiate, plain
 from fovea.runtime.files import sha256
 
 NOT_BUILT = ("checkpoint", "folder", "name", "round", "thresholds")
@@ -108,8 +108,7 @@ def _data(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _yaml(group: str, choice: str) -> dict[str, Any]:
     """Return the YAML of a choice with its interpolations; empty if there is none."""
     path = config_folder() / group / f"{choice}.yaml"
-    content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False) if path.is_file() else {}
-    return content
+    return plain(OmegaConf.load(path), resolve=False) if path.is_file() else {}
 
 
 def _override(key: str, value: object) -> str:

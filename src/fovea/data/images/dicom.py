@@ -91,8 +91,7 @@ def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
     unsigned = np.dtype(f"u{stored.dtype.itemsize}")  # writers disagree on the sign of these two
     ends = np.array([value, value if limit is None else int(limit)]) & np.iinfo(unsigned).max
     lowest, highest = sorted(ends.astype(unsigned).view(stored.dtype).tolist())
-    padding: np.ndarray = (stored >= lowest) & (stored <= highest)
-    return padding
+    return (stored >= lowest) & (stored <= highest)
 
 
 def read_header(path: Path) -> Dataset:

@@ -39,8 +39,7 @@ class FromPixels:
     @torch.inference_mode()
     def __call__(self, pixels: np.ndarray) -> Mapping[str, Tensor]:
         tensor = to_tensor(resize_image(pixels, self.size), self.normalize)[None].to(self.device)
-        outputs: Mapping[str, Tensor] = self.module(tensor, pixels.shape[:2])
-        return outputs
+        return self.module(tensor, pixels.shape[:2])
 
 
 def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -> tuple[int, dict[str, str]]:

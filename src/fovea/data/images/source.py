@@ -35,8 +35,7 @@ def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
     if not issubclass(located, Folder):
         raise ValueError(f"data={data['name']} has no images; gaze needs data=kvasir, folder, …")
     shared = {key: data[key] for key in _SHARED if key in data}
-    factory: Callable[..., Folder] = instantiate({**data["dataset"], **shared, "_partial_": True}, "data")
-    return factory
+    return instantiate({**data["dataset"], **shared, "_partial_": True}, "data")
 
 
 @dataclass(kw_only=True)

@@ -80,8 +80,7 @@ class Crops:
             inside = [targets[name.what].foreground(case[name]) for name in self.prepared.kinds if name.what in targets]
             case[FOREGROUND] = torch.stack(inside).any(dim=0)
         self.transform.set_random_state(int(seed.generate_state(1)[0]))
-        crops: list[dict[Any, Any]] = self.transform(case)
-        return crops
+        return self.transform(case)
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return a `fovea.supervision.batch.Batch` of B * crops images, by modality."""

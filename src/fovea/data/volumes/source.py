@@ -146,8 +146,7 @@ class Volumes:
         if self.misalignment:
             shared["misalignment"] = {"_target_": "fovea.data.volumes.misalignment.Misalignment", **self.misalignment}
         factory = instantiate({**self.dataset, **shared, "_partial_": True}, "data")
-        dataset: Pairs = factory(root=self.root, modalities=self.modalities, classes=self.classes)
-        return dataset
+        return factory(root=self.root, modalities=self.modalities, classes=self.classes)
 
     def _targets(self, dataset: Pairs, needs: Collection[str]) -> list[Target]:
         if self.labeled_slices is not None and PseudoMask.name in needs:
@@ -224,10 +223,7 @@ class Volumes:
         return Prepared(dataset, cases, targets, self.spacing, intensity)
 
     def _arrays(self, prepared: "Prepared") -> "Arrays":
-        if not self.cache:
-            return prepared
-        cached: Arrays = instantiate(self.cache)(prepared)
-        return cached
+        return instantiate(self.cache)(prepared) if self.cache else prepared
 
 
 def in_plane(
@@ -249,5 +245,4 @@ def transform_of(config: Mapping[str, Any], arrays: Sequence["Array"], slices: b
         modes["mode"] = ["nearest" if array.nearest else "bilinear" for array in arrays]
     if "upsample_mode" in parameters:
         modes["upsample_mode"] = "bilinear" if slices else "trilinear"
-    transform: Callable[..., Any] = instantiate({**modes, **config, "keys": arrays})
-    return transform
+    return instantiate({**modes, **config, "keys": arrays})
