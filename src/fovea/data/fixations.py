@@ -66,11 +66,14 @@ class Fixations:
         """Return the first `share` of the gaze of each observer, in (0, 1]; the last fixation is cut at that point."""
         if share >= 1:
             return self
-        observers = self.by_observer()
-        left = np.concatenate([_first(each.duration, share) for each in observers])
-        used = left > 0
-        sizes = tuple(int(part.sum()) for part in np.split(used, np.cumsum(self.sizes)[:-1])) if self.sizes else ()
-        return replace(self, x=self.x[used], y=self.y[used], duration=left[used], sizes=sizes)
+        parts = []
+        for each in self.by_observer():
+            before = np.cumsum(each.duration) - each.duration
+            left = np.clip(share * each.duration.sum() - before, 0, each.duration)
+            parts.append((each.x[left > 0], each.y[left > 0], left[left > 0]))
+        x, y, duration = map(np.concatenate, zip(*parts, strict=True))
+        sizes = tuple(len(part[0]) for part in parts) if self.sizes else ()
+        return replace(self, x=x, y=y, duration=duration, sizes=sizes)
 
     def statistics(self) -> dict[str, float]:
         """Return the figures that the manifest of a store records for an image."""
@@ -159,12 +162,6 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
     used = sum(len(rows.kept) for rows in images.values())
     fixations = {name: rows.fixations() for name, rows in sorted(images.items())}
     return FixationTable(fixations, _Rows().fixations(), "fixations", used, dropped)
-
-
-def _first(duration: np.ndarray, share: float) -> np.ndarray:
-    """Return what is left of each duration in the first `share` of their sum."""
-    before = np.cumsum(duration) - duration
-    return np.clip(share * duration.sum() - before, 0, duration)
 
 
 def _reason_to_drop(x: float, y: float, duration: float, min_duration: float) -> str | None:

@@ -66,9 +66,8 @@ def _ranked(patients: Iterable[str], seed: int) -> list[str]:
 
 def _parted(patients: Mapping[str, str], drawn: Sequence[str]) -> tuple[list[str], list[str]]:
     chosen = {*drawn}
-    return sorted(i for i in patients if patients[i] not in chosen), sorted(
-        i for i in patients if patients[i] in chosen
-    )
+    kept, taken = (sorted(i for i in patients if (patients[i] in chosen) == wanted) for wanted in (False, True))
+    return kept, taken
 
 
 def published(name: str) -> list[str]:

@@ -50,7 +50,7 @@ def segmentation_of(labels: np.ndarray, slices: Sequence[Path], names: Sequence[
         for number, name in enumerate(names, start=1)
     ]
     try:
-        segmentation: Dataset = hd.seg.Segmentation(
+        return hd.seg.Segmentation(
             source_images=[_header(each) for each in slices],
             pixel_array=labels,
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
@@ -68,7 +68,6 @@ def segmentation_of(labels: np.ndarray, slices: Sequence[Path], names: Sequence[
     except Exception as error:  # highdicom raises various errors on incomplete headers
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{slices[0]}: cannot be segmented in DICOM ({reason}); leave out dicom_seg") from error
-    return segmentation
 
 
 def _header(path: Path) -> Dataset:
