@@ -1,6 +1,5 @@
 """Write a generated data set once, whole or not at all, even when several jobs start together."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from fovea.runtime.files import make_folder, unwritable, write_json
+from fovea.runtime.files import make_folder, read_mapping, unwritable, write_json
 
 _PARAMETERS = "synthetic.json"
 
@@ -41,10 +40,8 @@ def _is_drawn(root: Path, parameters: Mapping[str, Any]) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     fix = "choose another data.root or delete that folder"
-    try:
-        stored = json.loads((root / _PARAMETERS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"data.root: {root} exists, but holds no generated images; {fix}") from error
+    if not (stored := read_mapping(root / _PARAMETERS)):
+        raise ValueError(f"data.root: {root} exists, but holds no generated images; {fix}")
     if stored != parameters:
         raise ValueError(f"data.root: {root} was generated with {stored}, not {parameters}; {fix}")
     return True

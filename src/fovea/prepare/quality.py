@@ -1,6 +1,5 @@
 """Quality of labels and maps for each image, with or without masks."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -13,7 +12,7 @@ import numpy as np
 from fovea.data.fixations import Fixations
 from fovea.metrics.overlap import dice
 from fovea.metrics.thresholds import GRID, Curve, dice_at, quantized
-from fovea.runtime.files import describes, write_csv
+from fovea.runtime.files import describes, read_mapping, write_csv
 
 Rows = Mapping[str, Mapping[str, float]]
 """The figures of `measure` by image ID; rows of images without a mask lack the keys that need one."""
@@ -142,7 +141,7 @@ def curve(rows: Rows, source: str) -> Curve | None:
 def validations(table: Path) -> list[str]:
     """Return one line for each validation of the eye tracker, in degrees, if `fovea-import` wrote this table."""
     about = table.with_suffix(".import.json")
-    recordings = json.loads(about.read_bytes()).get("recordings", []) if describes(about, table) else []
+    recordings = read_mapping(about).get("recordings", []) if describes(about, table) else []
     lines = []
     for recording in recordings:
         for found in recording.get("validation", ()):

@@ -230,7 +230,7 @@ class _Table:
             trial, unit = replace(trial, x=trial.x / shown[2], y=trial.y / shown[3]), "fraction"
         if unit == "fraction" and trial.duration is not None:
             return trial
-        left, top, width, height = rectangle = place or rule.fitted(screen, size)
+        left, top, width, height = place or rule.fitted(screen, size)
         if unit == "screen":
             trial = replace(trial, x=trial.x * screen.pixels()[0], y=trial.y * screen.pixels()[1])
         elif unit == "fraction":
@@ -239,7 +239,7 @@ class _Table:
             detection = self.request.detection
             assert isinstance(detection, Detection), "samples need a detection"
             trial = detection.fixations(trial, screen)
-        return replace(trial, x=(trial.x - left) / width, y=(trial.y - top) / height, rectangle=rectangle)
+        return replace(trial, x=(trial.x - left) / width, y=(trial.y - top) / height)
 
     def _rows(
         self, trial: Trial, image_id: str, observer: str, size: tuple[int, int] | None
