@@ -56,12 +56,8 @@ class Memory:
         layouts = {kind: source.layout(kind) for kind in source.kinds}
         needed = sum(_length(shapes) * dtype.itemsize for shapes, dtype in layouts.values()) / 2**30
         if needed > limit:
-            log.warning(
-                "the training samples need %.1f GiB of memory, more than data.cache.limit=%g: they are decoded each "
-                "time (cache=disk keeps them on disk)",
-                needed,
-                limit,
-            )
+            message = "the training samples need %.1f GiB of memory, more than data.cache.limit=%g: %s"
+            log.warning(message, needed, limit, "they are decoded each time (cache=disk keeps them on disk)")
             layouts = {}
         self.values = {
             kind: _split(_shared(_length(shapes), dtype), shapes) for kind, (shapes, dtype) in layouts.items()

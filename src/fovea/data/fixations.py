@@ -152,13 +152,8 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
     if dropped["repeated"]:
         log.warning("%s: %d rows equal an earlier row and are dropped", path, dropped["repeated"])
     if twice := [name for name, rows in sorted(images.items()) if rows.numbered_twice()]:
-        log.warning(
-            "%s: %d images have a CURRENT_FIX_INDEX twice: %s; if several people looked, give each a name in a column "
-            "observer",
-            path,
-            len(twice),
-            first_few(twice),
-        )
+        fix = "if several people looked, give each a name in a column observer"
+        log.warning("%s: %d images have a CURRENT_FIX_INDEX twice: %s; %s", path, len(twice), first_few(twice), fix)
     used = sum(len(rows.kept) for rows in images.values())
     fixations = {name: rows.fixations() for name, rows in sorted(images.items())}
     return FixationTable(fixations, _Rows().fixations(), "fixations", used, dropped)

@@ -19,13 +19,10 @@ EVALUATED = ("train", "val", "test")
 def carve(
     ids: Iterable[str], fraction: float, seed: int, patient: Callable[[str], str] = str
 ) -> tuple[list[str], list[str]]:
-    """Draw part of the patients by a hash of their ID and the seed, whatever the order of the ids.
+    """Return the ids of the patients that are kept, and of those drawn by a hash of their ID and the seed, both sorted.
 
     The number is rounded, but if the fraction in [0, 1) is above 0, at least one patient is drawn and one is kept. By
-    default each image is a patient.
-
-    Returns:
-        The ids of the kept patients and of the drawn ones, both sorted.
+    default each image is a patient. The order of the ids does not matter.
     """
     patients = {name: patient(name) for name in ids}
     ranked = _ranked(patients.values(), seed)
@@ -38,13 +35,10 @@ def carve(
 def carve_fold(
     ids: Iterable[str], number: int, folds: int, seed: int, patient: Callable[[str], str] = str
 ) -> tuple[list[str], list[str]]:
-    """Draw a fold, counted from 0; each patient is in exactly one, and folds differ by at most one patient.
+    """Return the ids of the other folds and of this one, counted from 0, both sorted.
 
-    Returns:
-        The ids of the other folds and of this one, both sorted.
-
-    Raises:
-        ValueError: there are fewer patients than folds.
+    Each patient is in exactly one fold, and folds differ by at most one patient. With fewer patients than folds, a
+    ValueError is raised.
     """
     patients = {name: patient(name) for name in ids}
     ranked = _ranked(patients.values(), seed)

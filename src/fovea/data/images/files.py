@@ -110,15 +110,10 @@ def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
 def warn_orientations(folder: Path, paths: tuple[Path, ...]) -> None:
     """Log, once per folder, how many images have an EXIF orientation that is not applied."""
     found = [path.name for path in paths if path.suffix.lower() in SUFFIXES and is_turned(path)]
+    advice = "masks and fixations must have the coordinates of the stored pixels, otherwise set data.exif=apply"
     if found:
-        log.warning(
-            "%s: %d of %d images have an EXIF orientation, which is not applied; masks and fixations must have the "
-            "coordinates of the stored pixels, otherwise set data.exif=apply: %s",
-            folder,
-            len(found),
-            len(paths),
-            first_few(found),
-        )
+        count = f"{len(found)} of {len(paths)} images have"
+        log.warning("%s: %s an EXIF orientation, which is not applied; %s: %s", folder, count, advice, first_few(found))
 
 
 def is_turned(path: Path) -> bool:

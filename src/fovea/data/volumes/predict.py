@@ -35,12 +35,11 @@ def predict_volumes(
 ) -> tuple[int, dict[str, str]]:
     """Write a mask, an overlay and maps of the probabilities for each `<case>_<modality>.nii.gz` (or `.nii`).
 
+    Returned are the number of volumes, and the reason by name for each one that failed.
+
     The voxels of a mask lie on those of its volume. A case may lack some modalities if the network does not need them.
     The `predictor` predicts whole volumes, see `fovea.data.volumes.windows.SlidingWindow`; `data` is the group of the
     training; `spacing` and `intensity` are those of `fovea.data.volumes.prepared.Prepared`.
-
-    Returns:
-        The number of volumes, and the reason by name for each one that failed.
     """
     foreign = "axis", "dicom_seg", "range", "series"
     if given := [key for key in foreign if getattr(request, key) != getattr(PredictRequest, key)]:
