@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import io
 import json
 import shlex
 from collections.abc import Sequence
@@ -10,10 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
-from fovea.data.images.files import is_turned
+from fovea.data.images.files import as_png, is_turned
 from fovea.data.images.folder import Folder
 from fovea.data.images.synthetic import draw
 from fovea.data.table import BOX_COLUMNS, POINT_COLUMNS
@@ -61,9 +59,10 @@ class Shown(NamedTuple):
     data: bytes
     size: tuple[int, int]
 
-    def url(self) -> str:
-        """Return the image as a data URL."""
-        return f"data:image/{self.suffix[1:]};base64,{base64.b64encode(self.data).decode()}"
+    def entry(self, name: str, source: str = "") -> dict[str, object]:
+        """Return what the page needs of an image: a data URL if it has no other source."""
+        source = source or f"data:image/{self.suffix[1:]};base64,{base64.b64encode(self.data).decode()}"
+        return {"name": name, "src": source, "height": self.size[0], "width": self.size[1]}
 
 
 def write_page(
@@ -110,7 +109,7 @@ def write_page(
         "brush": brush,
         "interval": interval,
         "embedded": embed,
-        "practice": _practice(seed) if practice else None,
+        "practice": _encoded(draw(np.random.default_rng(seed), 480)[0]).entry("practice") if practice else None,
         "file": FILES[mode],
         "columns": COLUMNS[mode],
         "next": [line.replace("{radius}", f"{radius:g}").replace("{data}", shlex.join(words)) for line in NEXT[mode]],
@@ -137,9 +136,8 @@ def _images(
         file = f"{len(images) + 1:04d}{shown.suffix}"  # tells nothing about the image
         if folder is not None:
             write_bytes(folder / file, shown.data)
-        name, (height, width) = dataset.image_path(image_id).name, shown.size
-        source = shown.url() if folder is None else f"{folder.name}/{file}"
-        images.append({"name": name, "src": source, "height": height, "width": width})
+        source = f"{folder.name}/{file}" if folder is not None else ""
+        images.append(shown.entry(dataset.image_path(image_id).name, source))
         digests.append(hashlib.sha256(shown.data).hexdigest())
     return images, digests, failures
 
@@ -147,20 +145,12 @@ def _images(
 def shown_image(dataset: Folder, image_id: str) -> Shown:
     """Return an image as `dataset.image` does, and raise alike: the file where a browser shows the same, else a PNG."""
     path, pixels = dataset.image_path(image_id), dataset.image(image_id)
-    size = (pixels.shape[0], pixels.shape[1])
     suffix = {".jpg": ".jpeg"}.get(path.suffix.lower(), path.suffix.lower())
     if suffix in (".png", ".jpeg") and dataset.range is None and not is_turned(path):
-        return Shown(suffix, path.read_bytes(), size)
-    return Shown(".png", _png(pixels), size)
+        return Shown(suffix, path.read_bytes(), (pixels.shape[0], pixels.shape[1]))
+    return _encoded(pixels)
 
 
-def _practice(seed: int) -> dict[str, object]:
-    pixels, _ = draw(np.random.default_rng(seed), 480)
-    shown = Shown(".png", _png(pixels), (pixels.shape[0], pixels.shape[1]))
-    return {"name": "practice", "src": shown.url(), "height": shown.size[0], "width": shown.size[1]}
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+def _encoded(pixels: np.ndarray) -> Shown:
+    data = as_png(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    return Shown(".png", data, (pixels.shape[0], pixels.shape[1]))
