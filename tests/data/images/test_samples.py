@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from fovea.data.images.folder import Folder
-from fovea.data.images.normalize import look_up, lookup_table
-from fovea.data.images.samples import ImageSamples, ImageTraining, Resized, to_tensor
+from fovea.data.images.samples import ImageSamples, ImageTraining, Resized, look_up, lookup_table, to_tensor
 from fovea.data.loader import EpochBatches, Order, TrainingLoader
 from fovea.data.store import Store
 from fovea.data.targets import Mask, PseudoMask, Target

@@ -12,8 +12,9 @@ from fovea.data import targets as targets_module
 from fovea.data.cache import Arrays
 from fovea.data.images import files, masks
 from fovea.data.images.folder import Folder
-from fovea.data.images.normalize import Transform, look_up, lookup_table, normalized
 from fovea.data.targets import Target
+
+Transform = Callable[..., dict[str, Any]]  # of albumentations: image=…, mask=… to the same names
 
 # The workers of a loader run in parallel, and a worker that is forked from a process that has used OpenCV's own
 # threads hangs.
@@ -133,3 +134,27 @@ def _fill_masks(transforms: Any, fill: int) -> None:
         if getattr(transform, "fill_mask", None) is not None:
             transform.fill_mask = fill
         _fill_masks(getattr(transform, "transforms", ()), fill)
+
+
+def normalized(image: np.ndarray, normalize: Transform) -> np.ndarray:
+    """Return an image [H, W, C] normalized, float32 [C, H, W]."""
+    values = normalize(image=image)["image"].astype(np.float32, copy=False)
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def lookup_table(normalize: Transform, channels: int) -> np.ndarray | None:
+    """Return what `normalize` gives for each of the 256 values, float32 [C, 256]; None if pixels depend on others.
+
+    The table is computed by the transform itself, so that it gives the same bits.
+    """
+    declared: Any = normalize
+    if type(normalize) is not A.Normalize or declared.normalization != "standard" or declared.p < 1:
+        return None
+    ramp = np.repeat(np.arange(256, dtype=np.uint8).reshape(256, 1, 1), channels, axis=2)
+    return np.ascontiguousarray(normalize(image=ramp)["image"][:, 0].T.astype(np.float32, copy=False))
+
+
+def look_up(images: torch.Tensor, table: np.ndarray) -> torch.Tensor:
+    """Normalize images [B, C, H, W], uint8, by a table [C, 256], on their device."""
+    values = torch.from_numpy(table).to(images.device)
+    return torch.stack([row[images[:, channel].long()] for channel, row in enumerate(values)], dim=1)

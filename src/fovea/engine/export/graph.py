@@ -6,7 +6,7 @@ import albumentations as A
 import torch
 from torch import Tensor, nn
 
-from fovea.data.images.normalize import lookup_table
+from fovea.data.images.samples import lookup_table
 
 ONE = 2048  # OpenCV's weights have 11 bits
 LEAST = 1e-4  # albumentations adds it to what it divides by

@@ -1,5 +1,6 @@
 """Group the rows of a table: trials by image, fixations by number or repetition; merge the fixations of two eyes."""
 
+from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +57,11 @@ class GazeRows:
         tables: list[list[np.ndarray]] = [[] for _ in blocks]
         for places in eyes:
             self._check_clock(places)
-            groups: list[list[list[int]]] = [[] for _ in blocks]
+            found = defaultdict(list)
             for group in self._groups(places, block_of):
-                groups[block_of[group[0]]].append(group)
-            for table, members in zip(tables, groups, strict=True):
-                if members:
-                    table.append(np.array([self._fixation(group) for group in members]))
+                found[block_of[group[0]]].append(self._fixation(group))
+            for block, fixations in found.items():
+                tables[block].append(np.array(fixations))
         self._check_durations(blocks, tables)
         trials, stray = [], 0
         for number, (rows, table) in enumerate(zip(blocks, tables, strict=True)):
