@@ -43,7 +43,7 @@ def score(config: Config) -> None:
     from omegaconf import OmegaConf
 
     from fovea.engine.checkpoint import load
-    from fovea.engine.evaluate import evaluate, facts_of, headline
+    from fovea.engine.evaluate import evaluate, headline
     from fovea.report.runs import TRAINED
     from fovea.runtime.config import instantiate
     from fovea.runtime.errors import first_few
@@ -67,7 +67,7 @@ def score(config: Config) -> None:
     predictor = source.predictor(instantiate(config["tta"], "tta")(module))
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     write_text(run / TRAINED, OmegaConf.to_yaml(OmegaConf.create(trained)))
-    summary, _ = evaluate(predictor, source, split, config, facts_of(checkpoint, seen), device, out)
+    summary, _ = evaluate(predictor, source, split, config, checkpoint, seen, device, out)
     log.info("%s", headline(summary, out))
 
 

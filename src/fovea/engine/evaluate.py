@@ -32,7 +32,8 @@ def evaluate(
     source: Source,
     split: Split,
     config: Mapping[str, Any],
-    facts: Mapping[str, Any],
+    checkpoint: Path,
+    seen: Collection[str],
     device: torch.device,
     out: Path,
 ) -> Evaluation:
@@ -40,8 +41,8 @@ def evaluate(
 
     The tables are `per_image.csv`, `summary.json` and, with one class, `thresholds.csv` (mean Dice at each threshold).
     The predictor predicts full-size images, e.g. a supervision module in evaluation mode on `device`. The configuration
-    has `scoring`, `sheet_rows`, `sheet_tile`, `metrics` and, for evaluations of their own, `tta`. `facts` are further
-    entries of the summary, see `facts_of`. A ValueError if a file cannot be read, or `out` cannot be written.
+    has `scoring`, `sheet_rows`, `sheet_tile`, `metrics` and, for evaluations of their own, `tta`. The checkpoint was
+    trained on the images `seen` of the split. A ValueError if a file cannot be read, or `out` cannot be written.
     """
     scoring: Scoring = instantiate(config["scoring"], "scoring")
     check_values({"sheet_tile": Count | None}, config, "")
@@ -62,8 +63,10 @@ def evaluate(
         rows[image_id] = scores_of_image(masks, truth, source.classes, spacing, limit, split.classes)
     patients = [split.patient(image_id) for image_id in rows]
     summary = summary_of(rows, patients, split.unit, scoring, split.classes, split.groups)
-    summary |= {"calibration_error": calibration.compute(), "n": len(rows), "split": split.name, **facts}
-    summary |= {"select_on": split.select_on, "tta": config.get("tta", {}).get("axes", [])}
+    summary |= {"calibration_error": calibration.compute(), "n": len(rows), "checkpoint": str(checkpoint)}
+    summary |= {"split": split.name, "select_on": split.select_on, "tta": config.get("tta", {}).get("axes", [])}
+    if seen:
+        summary["training_images"] = len(seen)
     if added:
         summary["metrics"] = added.compute()
     write_csv(out / "per_image.csv", *table(rows, patients))
@@ -75,11 +78,6 @@ def evaluate(
     if sheet:
         write_image(out / "contact_sheet.png", contact_sheet(sheet, config["sheet_tile"]))
     return summary, sheet
-
-
-def facts_of(checkpoint: Path, seen: Collection[str]) -> dict[str, Any]:
-    """Return what a summary tells of its checkpoint, which was trained on the images `seen` of the split."""
-    return {"checkpoint": str(checkpoint)} | ({"training_images": len(seen)} if seen else {})
 
 
 def headline(summary: Mapping[str, Any], out: Path) -> str:

@@ -20,7 +20,7 @@ from fovea.data.source import Source, Split, Training
 from fovea.engine.build import build
 from fovea.engine.checkpoint import load
 from fovea.engine.datamodule import DataModule, check_last_batch
-from fovea.engine.evaluate import Evaluation, evaluate, facts_of, headline
+from fovea.engine.evaluate import Evaluation, evaluate, headline
 from fovea.engine.loggers import opened, rewind
 from fovea.engine.resume import resume_from
 from fovea.engine.segmenter import Segmenter
@@ -181,8 +181,8 @@ def evaluate_run(
             log.warning("no %s images: nothing to evaluate (evaluate=[test] reads the test images, once)", name)
             continue
         out = Path(config["run_dir"]) / "evaluate" / name
-        facts = facts_of(checkpoint, {*training.ids} & {*split.ids})
-        evaluations[name] = evaluate(source.predictor(module), source, split, config, facts, device, out)
+        seen, predictor = {*training.ids} & {*split.ids}, source.predictor(module)
+        evaluations[name] = evaluate(predictor, source, split, config, checkpoint, seen, device, out)
         log.info("%s", headline(evaluations[name][0], out))
     return evaluations
 
