@@ -26,11 +26,7 @@ _CURVE = "curve_"
 
 
 def measure(
-    annotation: Any,
-    drawn: np.ndarray,
-    refined: np.ndarray,
-    thresholds: Sequence[float],
-    mask: np.ndarray | None = None,
+    annotation: Any, drawn: np.ndarray, refined: np.ndarray, thresholds: Sequence[float], mask: np.ndarray | None = None
 ) -> dict[str, float]:
     """Measure the quality of an annotation, of its map as drawn (for gaze the heatmap) and of the map refined from it.
 

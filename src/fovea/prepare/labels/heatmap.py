@@ -10,12 +10,7 @@ _FAINT = 0.5  # below this range, as a share of the maximum, float32 is not exac
 
 
 def heatmap(
-    x: np.ndarray,
-    y: np.ndarray,
-    duration: np.ndarray,
-    size: tuple[int, int],
-    canvas: int = 768,
-    sigma: float = 70.0,
+    x: np.ndarray, y: np.ndarray, duration: np.ndarray, size: tuple[int, int], canvas: int = 768, sigma: float = 70.0
 ) -> np.ndarray:
     """Draw fixations as a heatmap: durations on a square canvas, Gaussian filter, min-max, bicubic resize.
 
