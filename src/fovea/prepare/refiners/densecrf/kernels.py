@@ -107,15 +107,12 @@ def _enclose(point: Array, base: Array, rank: Array, excess: Array, size: int) -
 
 @_compiled
 def _encode(base: Array, rank: Array, radix: Array, offset: int, codes: Array) -> None:
-    codes[:] = offset // CORNERS
-    for i in range(DIMENSIONS):
-        for k in range(codes.size):
-            codes[k] += base[i, k] * radix[i]
     for k in range(codes.size):
-        order = rank[0, k]
-        for i in range(1, DIMENSIONS):
+        first, order = offset // CORNERS, np.int32(0)
+        for i in range(DIMENSIONS):
+            first += base[i, k] * radix[i]
             order = order * np.int32(CORNERS) + rank[i, k]
-        codes[k] = codes[k] * ORDERS + order
+        codes[k] = first * ORDERS + order
 
 
 @_compiled
