@@ -68,6 +68,18 @@ def test_only_what_changed_is_made_again(tmp_path: Path) -> None:
     assert len(table(out / "predictions.csv")) == 3
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_failed_prediction_leaves_no_file_of_an_earlier_run(missing: bool, tmp_path: Path) -> None:
+    out, source = tmp_path / "out", tmp_path / "in" / "a"
+    predict(out, "a", "b")
+    source.unlink() if missing else source.write_text("damaged")
+    with Recorded(out, {"a": Planned(source, [source], {"mask": "masks/a.png"})}, "", ["lesion"]) as record:
+        assert not record.is_done("a")  # and its reader fails
+    assert [path.name for path in (out / "masks").iterdir()] == ["b.png"]
+    assert [row["mask"] for row in table(out / "predictions.csv")] == ["masks/b.png"]
+    assert [row["file"] for row in table(out / "files.csv")] == ["masks/b.png", "predictions.csv"]
+
+
 def test_foreign_and_changed_files_are_kept(tmp_path: Path) -> None:
     (truth := tmp_path / "data" / "masks" / "truth.jpg").parent.mkdir(parents=True)
     truth.write_text("truth")

@@ -68,9 +68,9 @@ class Recorded:
         self.start()
         try:
             hashes = "".join(map(sha256, planned.files))
+            made_from = hashlib.sha256(f"{self.settings}{hashes}".encode()).hexdigest()
         except OSError:  # the reader will report it
-            return False
-        made_from = hashlib.sha256(f"{self.settings}{hashes}".encode()).hexdigest()
+            made_from = "unreadable"
         self._made_from[name] = made_from
         has_figures = all((planned.outputs["mask"], each) in self.figures.rows for each in self.names)
         if has_figures and all(self._stands(file, made_from) for file in planned.outputs.values()):
@@ -147,10 +147,13 @@ class Recorded:
             write_text(self.out / LABELS, "".join(f"{line}\n" for line in lines))
 
     def write(self) -> None:
-        """Sort both tables, and leave out files that do not stand any more."""
+        """Sort both tables, remove earlier files of predictions that failed, and leave out what is not there."""
         if self._stood:
             log.info("%d of %d predictions stood already", self._stood, len(self.planned))
         files, figures = self.files.rows, self.figures.rows
+        wanted = [file for planned in self.planned.values() for file in planned.outputs.values()]
+        for file in (file for file in wanted if files.get((file,), [""] * 3)[2:] == ["", ""]):
+            (self.out / file).unlink(missing_ok=True)
         for key in [key for key in files if not (self.out / key[0]).is_file()]:
             del files[key]
         for pair in [pair for pair in figures if pair[:1] not in files]:
