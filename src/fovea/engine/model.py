@@ -14,11 +14,8 @@ from fovea.data.images.find import decoder
 from fovea.data.images.predict import FromPixels, Pixels
 from fovea.data.volumes.grid import Header
 from fovea.data.volumes.nifti import read_header, read_volume
-from fovea.data.volumes.prepared import on_grid, prepare_voxels
-from fovea.data.volumes.source import in_plane
 from fovea.engine import checkpoint as checkpoints
 from fovea.engine.export.read import SUFFIXES, read_exported
-from fovea.runtime.config import instantiate
 from fovea.runtime.files import sha256
 from fovea.runtime.processes import pick, single_thread_in_worker
 from fovea.supervision.outputs import labels
@@ -55,12 +52,9 @@ class VolumeInput:
     """Volumes by modality as arrays or files, read as in the training and predicted window by window."""
 
     def __init__(self, module: nn.Module, data: Mapping[str, Any], device: torch.device) -> None:
-        from fovea.data.volumes.windows import SlidingWindow  # imports MONAI
+        from fovea.data.volumes.windows import native  # imports MONAI
 
-        self.modalities, self.device, self.slices = data["modalities"], device, bool(data.get("slices"))
-        size, self.spacing = in_plane(data["size"], data["spacing"], self.slices)
-        self._intensity = {name: instantiate(data["intensity"][name]) for name in self.modalities}
-        self._window = SlidingWindow(module, size, data["overlap"], data["windows"])
+        self.modalities, self.native = data["modalities"], native(data, module, device)
 
     @torch.inference_mode()
     def __call__(self, image: Any, spacing: Any) -> Mapping[str, Tensor]:
@@ -73,13 +67,9 @@ class VolumeInput:
             raise ValueError(f"image must be a mapping of volumes by modality ({names}), got {got or 'no volume'}")
         sides = {name: spacing.get(name) if isinstance(spacing, Mapping) else spacing for name in image}
         volumes = {name: self._volume(name, volume, sides[name]) for name, volume in image.items()}
-        prepared = {
-            name: prepare_voxels(*volume, self.spacing, self._intensity[name], self.slices)
-            for name, volume in volumes.items()
-        }
-        tensors = {name: torch.from_numpy(voxels)[None, None].to(self.device) for name, voxels in prepared.items()}
+        prepared = {name: self.native.prepared(*volume, name) for name, volume in volumes.items()}
         _, first = next(iter(volumes.values()))
-        return on_grid(self._window, tensors, first, self.slices)
+        return self.native(prepared, first)
 
     def _volume(self, name: str, volume: Any, spacing: Any) -> tuple[np.ndarray, Header]:
         """Return the voxels of a file or an array, float32 [D, H, W] in RAS, and their grid."""
@@ -89,7 +79,7 @@ class VolumeInput:
         voxels = np.asarray(volume.cpu() if isinstance(volume, Tensor) else volume)
         if voxels.ndim != 3 or voxels.dtype.kind not in "iufb" or 0 in voxels.shape or not np.isfinite(voxels).all():
             raise ValueError(f"image: {name} must be finite numbers [D, H, W], got {voxels.dtype} {list(voxels.shape)}")
-        if spacing is None and (self.slices or any(side is not None for side in self.spacing or ())):
+        if spacing is None and (self.native.slices or any(side is not None for side in self.native.spacing or ())):
             raise ValueError(f"spacing: give the sides of a voxel of {name} in mm, which this model needs")
         sides = np.asarray((1.0, 1.0, 1.0) if spacing is None else spacing, np.float64)
         if sides.shape != (3,) or not (sides > 0).all() or not np.isfinite(sides).all():

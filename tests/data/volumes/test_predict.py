@@ -15,6 +15,7 @@ from monai.transforms import NormalizeIntensity
 
 from fovea.data.predictions import PredictRequest
 from fovea.data.volumes.predict import predict_volumes
+from fovea.data.volumes.prepared import Native
 
 from .conftest import patch, write
 from .test_nifti import mutated
@@ -31,7 +32,7 @@ def brighter(image: Mapping[str, torch.Tensor], size: tuple[int, ...]) -> dict[s
 def predict(source: Path, out: Path, **options: Any) -> tuple[int, dict[str, str]]:
     intensity = {name: NormalizeIntensity() for name in ("ct", "t1")}
     request = PredictRequest(source, out, **options)
-    return predict_volumes(brighter, request, DATA, None, intensity, torch.device("cpu"))
+    return predict_volumes(Native(brighter, False, None, intensity, torch.device("cpu")), request, DATA)
 
 
 def written(out: Path) -> list[str]:
@@ -111,7 +112,8 @@ def test_an_ending_is_the_longest_modality(tmp_path: Path) -> None:
     write(tmp_path / "in" / "a_post_t1.nii", VOXELS)
     intensity = {name: NormalizeIntensity() for name in ("t1", "post_t1")}
     request = PredictRequest(tmp_path / "in", tmp_path / "out")
-    predict_volumes(brighter, request, {**DATA, "modalities": ["t1", "post_t1"]}, None, intensity, torch.device("cpu"))
+    native = Native(brighter, False, None, intensity, torch.device("cpu"))
+    predict_volumes(native, request, {**DATA, "modalities": ["t1", "post_t1"]})
     assert written(tmp_path / "out") == ["a_post_t1.nii.gz"]
 
 

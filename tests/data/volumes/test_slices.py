@@ -16,6 +16,7 @@ from fovea.data.predictions import PredictRequest
 from fovea.data.volumes.grid import slice_axis
 from fovea.data.volumes.nifti import read_header
 from fovea.data.volumes.predict import predict_volumes
+from fovea.data.volumes.prepared import Native
 from fovea.data.volumes.slices import Slices
 from fovea.data.volumes.targets import Mask, sparse
 from fovea.data.volumes.windows import SlidingWindow
@@ -130,6 +131,7 @@ def test_masks_of_new_volumes_lie_on_their_grid(root: Path, tmp_path: Path) -> N
     source, out = root / "images" / "aaa_mri.nii.gz", tmp_path / "out"
     predictor, intensity = SlidingWindow(Sign(), (8, 8), 0.5, 3), {"mri": NormalizeIntensity()}
     data = {"classes": 2, "modalities": ["mri"], "slices": True}
-    predict_volumes(predictor, PredictRequest(source, out), data, None, intensity, torch.device("cpu"))
+    native = Native(predictor, True, None, intensity, torch.device("cpu"))
+    predict_volumes(native, PredictRequest(source, out), data)
     volume, mask = (np.asarray(nib.load(path).dataobj) for path in (source, out / "masks" / "aaa_mri.nii.gz"))
     assert np.array_equal(mask, volume > volume.mean())

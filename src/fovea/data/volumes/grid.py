@@ -1,5 +1,6 @@
 """Where the voxels of a volume lie, and whether a mask has the grid of its volume."""
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +52,15 @@ def slices_last(header: Header) -> Header:
     shape, spacing = header.shape, header.spacing
     affine = header.affine[:, [a, b, c, 3]]
     return Header(header.path, (shape[a], shape[b], shape[c]), (spacing[a], spacing[b], spacing[c]), affine)
+
+
+def in_plane(
+    size: Sequence[int], spacing: Sequence[float | None] | None, slices: bool
+) -> tuple[list[int], list[float | None] | None]:
+    """Return the size and the spacing of crops; of slices, both are in their plane, and no slice is interpolated."""
+    if not slices:
+        return [*size], None if spacing is None else [*spacing]
+    return [*size[:2]], None if spacing is None else [*spacing[:2], None]
 
 
 def difference(mask: Header, volume: Header) -> str:

@@ -12,11 +12,10 @@ from tqdm import tqdm
 from fovea.data.images.files import write_image
 from fovea.data.prediction_record import Planned, Recorded
 from fovea.data.predictions import PredictRequest, below, class_names, files_below, outputs, report_left_aside
-from fovea.data.source import Predictor
 from fovea.data.volumes.grid import Header
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_voxels
 from fovea.data.volumes.pairs import image_id
-from fovea.data.volumes.prepared import Intensity, on_grid, prepare_voxels
+from fovea.data.volumes.prepared import Native
 from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.volumes import volume_overlay
 from fovea.supervision.outputs import labels
@@ -25,27 +24,19 @@ log = logging.getLogger(__name__)
 
 
 @torch.inference_mode()
-def predict_volumes(
-    predictor: Predictor,
-    request: PredictRequest,
-    data: Mapping[str, Any],
-    spacing: Sequence[float | None] | None,
-    intensity: Mapping[str, Intensity],
-    device: torch.device,
-) -> tuple[int, dict[str, str]]:
+def predict_volumes(native: Native, request: PredictRequest, data: Mapping[str, Any]) -> tuple[int, dict[str, str]]:
     """Write a mask, an overlay and maps of the probabilities for each `<case>_<modality>.nii.gz` (or `.nii`).
 
     Returned are the number of volumes, and the reason by name for each one that failed.
 
     The voxels of a mask lie on those of its volume. A case may lack some modalities if the network does not need them.
-    The `predictor` predicts whole volumes, see `fovea.data.volumes.windows.SlidingWindow`; `data` is the group of the
-    training; `spacing` and `intensity` are those of `fovea.data.volumes.prepared.Prepared`.
+    `data` is the group of the training.
     """
     foreign = "axis", "dicom_seg", "range", "series"
     if given := [key for key in foreign if getattr(request, key) != getattr(PredictRequest, key)]:
         raise ValueError(f"{given[0]} is for models of images, this one reads volumes; leave it out")
     cases = _find_cases(request.source, data["modalities"])
-    slices, names = bool(data.get("slices")), request.names or class_names(data)
+    names = request.names or class_names(data)
     volumes = {image_id(case, name): (case, name) for case, paths in cases.items() for name in paths}
     planned = {
         image: Planned(cases[case][name], [*cases[case].values()], outputs(image, ".nii.gz", names, request))
@@ -61,15 +52,14 @@ def predict_volumes(
             for name, path in paths.items() if wanted else ():
                 try:
                     volume, headers[name] = read_volume(path), read_header(path)
-                    voxels = prepare_voxels(volume, headers[name], spacing, intensity[name], slices)
-                    images[name] = torch.from_numpy(voxels)[None, None].to(device)
+                    images[name] = native.prepared(volume, headers[name], name)
                 except ValueError as error:
                     failures[image_id(case, name)] = str(error)
             for name in (name for name in wanted if name in images):
                 image = image_id(case, name)
                 try:
                     record.start()
-                    found = on_grid(predictor, {name: images[name], **images}, headers[name], slices)
+                    found = native({name: images[name], **images}, headers[name])
                 except ValueError as error:  # the network needs a modality that is missing
                     failures[image] = f"{paths[name]}: {error}"
                     continue

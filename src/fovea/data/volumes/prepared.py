@@ -1,6 +1,7 @@
 """Whole volumes at one spacing and on one intensity scale."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,27 +113,29 @@ class WholeVolumes:
         return {"image": image, "index": index, "id": image_id(case, modality), "target": target}
 
 
-def prepare_voxels(
-    volume: np.ndarray,
-    header: Header,
-    spacing: Sequence[float | None] | None,
-    intensity: Intensity,
-    slices: bool = False,
-) -> np.ndarray:
-    """Return voxels in RAS as a network takes them; with `slices`, its slices are last."""
-    if slices:
-        volume, header = np.ascontiguousarray(volume.transpose(order_of(header))), slices_last(header)
-    return scaled(resampled(volume, resampled_shape(header, spacing)), intensity)
+@dataclass
+class Native:
+    """Predicts volumes on their own grid: prepares them as a network takes them, and turns its predictions back."""
 
+    predictor: Predictor
+    slices: bool
+    spacing: Sequence[float | None] | None
+    intensity: Mapping[str, Intensity]
+    device: torch.device
 
-def on_grid(
-    predictor: Predictor, images: Mapping[str, torch.Tensor], header: Header, slices: bool
-) -> dict[str, torch.Tensor]:
-    """Return probabilities [1, K, D, H, W] by name, in RAS, of the first of prepared volumes [1, 1, D, H, W]."""
-    order = order_of(header) if slices else (0, 1, 2)
-    outputs = predictor(images, [header.shape[axis] for axis in order])
-    back = [0, 1, *(2 + order.index(axis) for axis in range(3))]
-    return {name: output.permute(back) for name, output in outputs.items()}
+    def prepared(self, volume: np.ndarray, header: Header, modality: str) -> torch.Tensor:
+        """Return a volume in RAS as a network takes it, [1, 1, *size]."""
+        if self.slices:
+            volume, header = np.ascontiguousarray(volume.transpose(order_of(header))), slices_last(header)
+        volume = scaled(resampled(volume, resampled_shape(header, self.spacing)), self.intensity[modality])
+        return torch.from_numpy(volume)[None, None].to(self.device)
+
+    def __call__(self, images: Mapping[str, torch.Tensor], header: Header) -> dict[str, torch.Tensor]:
+        """Return probabilities [1, K, D, H, W] by name, in RAS, of the first of prepared volumes."""
+        order = order_of(header) if self.slices else (0, 1, 2)
+        outputs = self.predictor(images, [header.shape[axis] for axis in order])
+        back = [0, 1, *(2 + order.index(axis) for axis in range(3))]
+        return {name: output.permute(back) for name, output in outputs.items()}
 
 
 def resampled_shape(header: Header, spacing: Sequence[float | None] | None) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from pydantic import Field
 from fovea.data.predictions import PredictRequest
 from fovea.data.source import UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import chosen_split
+from fovea.data.volumes.grid import in_plane
 from fovea.data.volumes.pairs import Pairs, image_id
 from fovea.data.volumes.targets import Mask, PseudoMask, Target
 from fovea.runtime.bounds import Count, Fraction, NonNegativeInt, Positive, Progress
@@ -128,13 +129,9 @@ class Volumes:
     ) -> tuple[int, dict[str, str]]:
         """See `fovea.data.source.Source.predict` and `fovea.data.volumes.predict.predict_volumes`."""
         from fovea.data.volumes.predict import predict_volumes
-        from fovea.data.volumes.windows import SlidingWindow
+        from fovea.data.volumes.windows import native
 
-        intensity = {name: instantiate(transform) for name, transform in data["intensity"].items()}
-        slices = bool(data.get("slices"))
-        size, spacing = in_plane(data["size"], data["spacing"], slices)
-        predictor = SlidingWindow(module, size, data["overlap"], data["windows"])
-        return predict_volumes(predictor, request, data, spacing, intensity, device)
+        return predict_volumes(native(data, module, device), request, data)
 
     @property
     def _names(self) -> list[str]:
@@ -224,15 +221,6 @@ class Volumes:
 
     def _arrays(self, prepared: "Prepared") -> "Arrays":
         return instantiate(self.cache)(prepared) if self.cache else prepared
-
-
-def in_plane(
-    size: Sequence[int], spacing: Sequence[float | None] | None, slices: bool
-) -> tuple[list[int], list[float | None] | None]:
-    """Return the size and the spacing of crops; of slices, both are in their plane, and no slice is interpolated."""
-    if not slices:
-        return [*size], None if spacing is None else [*spacing]
-    return [*size[:2]], None if spacing is None else [*spacing[:2], None]
 
 
 def transform_of(config: Mapping[str, Any], arrays: Sequence["Array"], slices: bool = False) -> Callable[..., Any]:

@@ -7,7 +7,9 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from fovea.data.volumes.prepared import centered, common_shape, uncentered
+from fovea.data.volumes.grid import in_plane
+from fovea.data.volumes.prepared import Native, centered, common_shape, uncentered
+from fovea.runtime.config import instantiate
 from fovea.supervision.outputs import resize
 
 
@@ -53,3 +55,11 @@ def as_slices(volume: Tensor, count: int) -> Tensor:
     """Return `count` slices [count, 1, H, W] of a volume [1, 1, H, W, slices], evenly spread over its depth."""
     places = ((torch.arange(count) + 0.5) * volume.shape[-1] / count).long()
     return volume[0, ..., places.to(volume.device)].movedim(-1, 0)
+
+
+def native(data: Mapping[str, Any], module: nn.Module, device: torch.device) -> Native:
+    """Return what predicts volumes on any grid with a module that was trained with the group `data`."""
+    slices = bool(data.get("slices"))
+    size, spacing = in_plane(data["size"], data["spacing"], slices)
+    intensity = {name: instantiate(data["intensity"][name]) for name in data["modalities"]}
+    return Native(SlidingWindow(module, size, data["overlap"], data["windows"]), slices, spacing, intensity, device)
