@@ -6,9 +6,7 @@ from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
 from fovea.losses.ignore import IGNORE, IgnoreLabel
-from fovea.losses.robust import GeneralizedCrossEntropy, SymmetricCrossEntropy
 from fovea.losses.segmentation import CrossEntropy, Dice, DiceCrossEntropy, Focal
-from fovea.runtime.bounds import check
 
 
 def naive_ce(probability: Tensor, truth: Tensor) -> Tensor:
@@ -29,24 +27,9 @@ def naive_dice(probability: Tensor, truth: Tensor) -> Tensor:
     return torch.stack(terms).mean()
 
 
-def naive_gce(probability: Tensor, truth: Tensor) -> Tensor:
-    return torch.stack([(1 - p[y] ** 0.7) / 0.7 for p, y in zip(probability, truth, strict=True)]).mean()
-
-
-def naive_sce(probability: Tensor, truth: Tensor) -> Tensor:
-    """With one hot labels y: 0.1 H(y, p) + H(p, y), where log 0 is -4."""
-    terms = []
-    for p, label in zip(probability, truth, strict=True):
-        hot = torch.eye(len(p), dtype=p.dtype)[label]
-        terms.append(-0.1 * (hot * p.log()).sum() - (p * torch.where(hot > 0, 0.0, -4.0)).sum())
-    return torch.stack(terms).mean()
-
-
 SMOOTH = {"batch": True, "smooth_nr": 1.0, "smooth_dr": 1.0}
 LOSSES = {
     "ce": (CrossEntropy(), naive_ce),
-    "gce": (GeneralizedCrossEntropy(q=0.7), naive_gce),
-    "sce": (SymmetricCrossEntropy(forward_weight=0.1, reverse_weight=1.0, log_zero=-4.0), naive_sce),
     "focal": (Focal(gamma=2.0), naive_focal),
     "dice": (Dice(**SMOOTH), naive_dice),
     "dice_ce": (DiceCrossEntropy(**SMOOTH), lambda p, y: naive_dice(p, y) + naive_ce(p, y)),
@@ -83,12 +66,6 @@ def test_loss_and_gradient_of_labeled_pixels(name: str, classes: int, size: tupl
 def test_pass_through_is_bit_exact(name: str, classes: int) -> None:
     loss, (logits, target) = LOSSES[name][0], draw(classes, (5, 7), ignored=0.0)
     assert torch.equal(IgnoreLabel(loss)(logits, target), loss(logits, target))
-
-
-@pytest.mark.parametrize("log_zero", [4.0, 0.0])
-def test_logarithm_of_zero_must_be_negative(log_zero: float) -> None:
-    with pytest.raises(ValueError, match=r"loss.log_zero must be below 0"):
-        check(SymmetricCrossEntropy, {"forward_weight": 0.1, "reverse_weight": 1.0, "log_zero": log_zero}, "loss")
 
 
 def test_dice_by_image_sees_one_image_and_without_labeled_pixels_there_is_no_gradient() -> None:
