@@ -17,6 +17,7 @@ from . import warm
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
+os.environ["OMP_NUM_THREADS"] = "1"  # as in the processes of commands: results depend on it to the last bit
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # composes in half the time
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from pytorch_lightning import Trainer
 
@@ -47,7 +46,6 @@ def store(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(dataset: Path, store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """Train briefly under gaze; return the run folder and the command's output. Read-only."""
-    torch.set_num_threads(1)
     run = tmp_path_factory.mktemp("trained") / "run"
     result = invoke("train", *folder(dataset), *gaze(store), *LIGHT, "supervision=gaze", f"hydra.run.dir={run}")
     assert result.status == 0, result
