@@ -48,19 +48,9 @@ def prepare(
     run makes only maps that are missing or were made from something else, and ends with the same bytes. Several
     processes may work on one store, each on a shard; then a last run without a shard writes the manifest.
 
-    Args:
-        dataset: The images.
-        label: Reads and draws the annotations.
-        refiner: Fits a drawn map to its image.
-        store: Folder of the store.
-        parameters: Of label and refiner, see `fovea.data.maps.parameters`.
-        thresholds: Thresholds of the levels, at which quality is measured.
-        workers: Number of processes; the result does not depend on it.
-        quality: `labels` measures labels and maps, `masks` compares with masks too; both write `quality.csv`.
-        quality_masks: Number of masks to open, drawn by a fixed rule; None opens all.
-        shards: Number of parts that the images are divided into.
-        shard: The part to work on, from 0; None for all images and the manifest.
-        page: Writes `quality.html` if quality is measured, see `fovea.report.quality_page`.
+    `label` reads and draws the annotations, `refiner` fits a drawn map to its image, and `parameters` are those of both,
+    see `fovea.data.maps.parameters`. Quality is measured at `thresholds`, those of the levels, and `page` writes
+    `quality.html`, see `fovea.report.quality_page`. `configs/prepare.yaml` describes the other arguments.
 
     Raises:
         ValueError: An argument or the labels are invalid, the store has maps of other parameters, labels or images, or
