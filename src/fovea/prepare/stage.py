@@ -48,13 +48,10 @@ def prepare(
     run makes only maps that are missing or were made from something else, and ends with the same bytes. Several
     processes may work on one store, each on a shard; then a last run without a shard writes the manifest.
 
-    `label` reads and draws the annotations, `refiner` fits a drawn map to its image, and `parameters` are those of both,
-    see `fovea.data.maps.parameters`. Quality is measured at `thresholds`, those of the levels, and `page` writes
-    `quality.html`, see `fovea.report.quality_page`. `configs/prepare.yaml` describes the other arguments.
-
-    Raises:
-        ValueError: An argument or the labels are invalid, the store has maps of other parameters, labels or images, or
-            not one map could be made.
+    `label` reads and draws the annotations, `refiner` fits a drawn map to its image; `parameters` are those of both,
+    see `fovea.data.maps.parameters`. Quality is measured at `thresholds`, and `page` writes `quality.html`, see
+    `fovea.report.quality_page`. `configs/prepare.yaml` describes the other arguments. ValueError: an argument or the
+    labels are invalid, the store has maps of other parameters, labels or images, or not one map could be made.
     """
     _check(dataset, label, quality, thresholds, shards, shard)
     target = Store(store)
