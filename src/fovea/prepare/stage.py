@@ -47,7 +47,6 @@ def prepare(
     Maps are written one by one, each with a record of what it was made from; the manifest is written last. A second
     run makes only maps that are missing or were made from something else, and ends with the same bytes. Several
     processes may work on one store, each on a shard; then a last run without a shard writes the manifest.
-
     `label` reads and draws the annotations, `refiner` fits a drawn map to its image; `parameters` are those of both,
     see `fovea.data.maps.parameters`. Quality is measured at `thresholds`, and `page` writes `quality.html`, see
     `fovea.report.quality_page`. `configs/prepare.yaml` describes the other arguments. ValueError: an argument or the
