@@ -10,7 +10,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, get_decoder
 
-from fovea.data.images.files import Window
+from fovea.data.images.files import REPLACE, Window
 
 
 def read_slice(path: Path, window: Window | None = None, stretched: bool = True) -> np.ndarray:
@@ -121,5 +121,4 @@ def _one_line(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.strerror:
             raise ValueError(f"cannot read {path}: {error.strerror.lower()}; restore it or its permissions") from error
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        fix = "replace the file or remove its id from the split lists"
-        raise ValueError(f"cannot decode {path}: {reason}; {fix}") from error
+        raise ValueError(f"cannot decode {path}: {reason}; {REPLACE}") from error

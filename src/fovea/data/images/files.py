@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 Exif = Literal["ignore", "apply"]
 Window = Annotated[Sequence[float], Field(min_length=2, max_length=2)]  # the values that become 0 and 255
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})  # suffixes of image files, in lower case
+REPLACE = "replace the file, or leave it out of the folder or the split lists"  # what to do with a damaged image
 _MODES = {1: "L", 3: "RGB"}
 _ORIENTATION = 0x0112
 _UNDO: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -197,8 +198,7 @@ def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ValueError(f"cannot read {path}: {_reason(error)}; restore the file or its permissions") from error
     except Exception as error:  # Pillow and its decoders raise various errors on damaged files
-        fix = "replace the file or remove its id from the split lists"
-        raise ValueError(f"cannot decode {path}: {_reason(error)}; {fix}") from error
+        raise ValueError(f"cannot decode {path}: {_reason(error)}; {REPLACE}") from error
     raise ValueError(f"{path}: a TIFF of several pages; save each page as its own image")
 
 
