@@ -1,5 +1,6 @@
 """An exported file predicts as its checkpoint, for each network, mode and size."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,13 @@ from torch import Tensor
 
 import fovea
 from fovea.engine.checkpoint import load
-from fovea.engine.export.write import export
+from fovea.engine.export.write import FILES, export
 from fovea.models.propagation import propagate
 from fovea.runtime.config import config_folder, locate
 from fovea.supervision.full import Full
 from fovea.supervision.tta import MeanOverFlips
 
-from .tiny import BACKBONES, config_of, saved
+from .tiny import OneLayer, config_of, saved
 
 pytest.importorskip("onnxruntime")
 onnx_ir = pytest.importorskip("onnx_ir")
@@ -24,17 +25,25 @@ CPU = torch.device("cpu")
 SIZES = [(64, 64), (64, 101), (37, 50), (333, 401), (1, 2)]
 CHOICES = [path for path in sorted((config_folder() / "supervision").glob("*.yaml")) if path.stem != "cmc"]  # of images
 TARGETS = {path.stem: OmegaConf.load(path).get("_target_") for path in CHOICES}
+ENSEMBLES = ("probabilities", "quality")
 # A mode for each way to predict.
 MODES = {locate(target, "_target_").forward: mode for mode, target in TARGETS.items() if target}.values()
 CASES = [
-    *[("basic_unet", "model.onnx", [f"supervision={mode}"]) for mode in MODES],
-    *[("smp", "model.onnx", [f"supervision={mode}"]) for mode in ("full", "multi_level")],
-    *[(backbone, "model.pt2", ["supervision=multi_level"]) for backbone in BACKBONES],
-    ("basic_unet", "model.onnx", ["supervision=multi_level", "supervision.ensemble=probabilities"]),
-    ("basic_unet", "model.onnx", ["supervision=multi_level", "supervision.ensemble=quality"]),
+    *[("one_layer", "model.onnx", [f"supervision={mode}"]) for mode in MODES],
+    *[("one_layer", "model.onnx", ["supervision=multi_level", f"supervision.ensemble={each}"]) for each in ENSEMBLES],
+    *[(backbone, name, ["supervision=full"]) for backbone in ("basic_unet", "smp") for name in FILES.values()],
     ("basic_unet", "model.onnx", ["supervision=full", "data.classes=3"]),
-    ("smp", "model.onnx", ["supervision=full", "data.channels=1", "+data.normalize.normalization=image"]),
+    ("basic_unet", "model.onnx", ["supervision=full", "data.channels=1", "+data.normalize.normalization=image"]),
+    ("one_layer", "model.pt2", ["supervision=multi_level"]),
 ]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def trust() -> Iterator[None]:
+    """Let checkpoints name the network of `tiny.py`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOVEA_TRUSTED", OneLayer.__module__)
+        yield
 
 
 @pytest.mark.slow
@@ -57,7 +66,7 @@ def test_equal_to_the_checkpoint(backbone: str, name: str, overrides: list[str],
 
 @pytest.mark.slow
 def test_flips_are_in_the_file(tmp_path: Path) -> None:
-    checkpoint = saved(tmp_path / "a.ckpt")
+    checkpoint = saved(tmp_path / "a.ckpt", backbone="one_layer")
     module, config, *_ = load(checkpoint, CPU)
     export(MeanOverFlips(module, [-1, -2]).eval(), config["data"], tmp_path / "model.onnx")
     image = np.random.default_rng(0).integers(0, 256, (40, 70, 3), np.uint8)
@@ -87,7 +96,7 @@ def test_an_operator_that_onnx_lacks(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
-    module, config, *_ = load(saved(folder / "a.ckpt"), CPU)
+    module, config, *_ = load(saved(folder / "a.ckpt", backbone="one_layer"), CPU)
     for name in ("model.onnx", "model.pt2"):
         export(module, config["data"], folder / name)
     return folder

@@ -6,11 +6,37 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from torch import Tensor
 
 from fovea.engine.build import build
+from fovea.models.backbone import Backbone
 from fovea.runtime.config import config_folder
 
+
+class OneLayer(Backbone):
+    """The smallest network, for what a mode adds to it."""
+
+    def __init__(self, in_channels: int, classes: int) -> None:
+        super().__init__()
+        self.body = torch.nn.Conv2d(in_channels, 4, 3, padding=1)
+        self.head = torch.nn.Conv2d(4, classes, 1)
+
+    def features(self, image: Tensor) -> Tensor:
+        features: Tensor = self.body(image).tanh()
+        return features
+
+    def classify(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.head(features)
+        return logits
+
+
 BACKBONES = {
+    "one_layer": [
+        "backbone=basic_unet",
+        f"backbone._target_={OneLayer.__module__}.OneLayer",
+        "~backbone.features",
+        "~backbone.groups",
+    ],
     "basic_unet": ["backbone=basic_unet", "backbone.features=[4,4,8,8,8,4]", "backbone.groups=4"],
     "smp": [
         "backbone=smp",
