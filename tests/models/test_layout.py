@@ -26,7 +26,7 @@ BACKBONES = {
     "deeplabv3plus": partial(SmpBackbone, smp.DeepLabV3Plus, LIGHT, None),
     "segformer": partial(SmpBackbone, smp.Segformer, "mit_b0", None),
 }
-STEPS = 3
+STEPS = 2
 OPTIONS: dict[str, Any] = {"thresholds": [0.5, 0.3], "consistency": "prop", "weight": 3.0, "init": "independent"}
 OPTIONS |= {"ensemble": "logits", "window": 100, "kernel_size": 5, "dilation": 2, "similarity": "dot"}
 
