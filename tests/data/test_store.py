@@ -112,7 +112,10 @@ class TestManifest:
         )
         with pytest.raises(ValueError, match=message):
             store.check({"labels.sigma": 70})
-        assert list(store.differences({"labels.sigma": 50.0, "labels.canvas": 768})) == ["labels.canvas"]
+        assert store.differences({"labels.sigma": 50.0, "labels.fuse": "agreement"}) == {
+            "labels.fuse": "labels.fuse is agreement here but the store has its default"
+        }
+        assert store.differences({}) == {"labels.sigma": "labels.sigma is at its default here but the store has 50"}
         assert list(store.differences({"labels.sigma": 50, "refine": "guided", "refine.radius": 3})) == ["refine"]
 
     def test_labels_are_compared(self, store: Store, tmp_path: Path) -> None:

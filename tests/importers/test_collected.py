@@ -70,9 +70,11 @@ def draw(tmp_path: Path, content: object) -> np.ndarray:
 
 
 def test_strokes_cover_the_pixels_near_their_line(tmp_path: Path) -> None:
-    pixels = draw(tmp_path, strokes(image(), {**image("b.png"), "strokes": []}))
+    line, [dot] = image(), image(points=[[16.5, 5.5]])["strokes"]  # one tap
+    line["strokes"].append(dot)
+    pixels = draw(tmp_path, strokes(line, {**image("b.png"), "strokes": []}))
     y, x = np.mgrid[:12, :20] + 0.5
-    distance = np.hypot(x - np.clip(x, 4.5, 10.5), y - 5.5)  # from the line
+    distance = np.hypot(np.minimum(np.abs(x - np.clip(x, 4.5, 10.5)), np.abs(x - 16.5)), y - 5.5)  # from both
     assert (pixels[distance <= 1.0] == 1).all() and (pixels[distance > 2.5] == 255).all()
 
 
@@ -120,6 +122,13 @@ def test_a_log_tells_image_and_place(tmp_path: Path) -> None:
     found = [(each["IMAGE"], each["CURRENT_FIX_X"]) for each in read(tmp_path, FIXATIONS, "t,x,y,d", **keys)]
     assert found == [("a.png", "0.5"), ("a.png", "0.25"), ("b.png", "0.75")]
     assert {each["CURRENT_FIX_Y"] for each in rows(tmp_path / "out.csv")} == {"0.5"}
+
+
+def test_a_log_tells_the_screen(tmp_path: Path) -> None:
+    fixations = [f"{START - 500},0.1,0.1,200", f"{START + 50},{300 / 1920},{200 / 1080},200"]  # one before the image
+    keys = {"name": "generic", "columns": COLUMNS, "shown": log(tmp_path, (0, 1000)), "unit": "screen"}
+    [found] = read(tmp_path, fixations, "t,x,y,d", **keys)
+    assert (found["CURRENT_FIX_X"], found["CURRENT_FIX_Y"]) == ("0.5", "0.5")
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,10 @@ class TestEyelink:
         asc(tmp_path / "s" / "s1s.asc", *head, *samples)
         rows, result = run("eyelink_asc", tmp_path / "s")
         assert len(rows) == 1 and "1 trials are in two exports; each counts once" in result.warnings
+        (tmp_path / "s" / "s1s.asc").rename(tmp_path / "s" / "first.asc")
+        (tmp_path / "s" / "s1e.asc").rename(tmp_path / "s" / "later.asc")
+        rows, result = run("eyelink_asc", tmp_path / "s")  # degrees, without the size of the screen
+        assert len(rows) == 1 and list(result.failures) == ["first.asc"] and not result.warnings[1:]
 
 
 class TestTobii:

@@ -13,6 +13,7 @@ from fovea.data.images.folder import Folder
 from fovea.data.store import Store
 from fovea.importers.maps import Maps
 from fovea.importers.request import ImportRequest
+from fovea.pictures.panels import map_panel
 
 SIZE = (40, 60)
 HEATMAPS = {"labels": "gaze", "labels.sigma": 70, "refine": "none"}
@@ -103,10 +104,12 @@ def test_damaged_maps_are_failures(job: ImportRequest, root: Path) -> None:
     small = ramp((9, 8))
     Image.fromarray(small).save(root / "gaze" / "heatmap" / "a.png")
     (root / "gaze" / "heatmap" / "b.png").write_bytes(b"no image")
+    Image.fromarray(map_panel(ramp() / 255)).save(root / "gaze" / "heatmap" / "c.png")
     result = IMPORT(job)
+    assert result.failures["c"] == "c.png has colors; save the map in gray, from 0 to 255"
     assert result.failures["a"] == "a.png is 8 x 9 pixels, but the image is 60 x 40"
     assert result.failures["b"].startswith("cannot decode b.png")
-    assert Store(job.out).ids == list("cdef")
+    assert Store(job.out).ids == list("def")
     for path in (root / "gaze" / "heatmap").iterdir():
         Image.fromarray(small).save(path)
     other = replace(job, out=job.out.with_name("other"))

@@ -26,6 +26,8 @@ def test_figures_without_mask() -> None:
     row = measure(GAZE, HEAT, REFINED, (0.5,))
     gaze = {"fixations": 2, "seconds": 0.5, "off_image": 2 / 5, "dispersion": np.sqrt(2) / 4}
     assert row == pytest.approx(gaze | {"coverage": 0.5, "agreement": 2 / 3})
+    part = measure(GAZE.first(0.2), HEAT, REFINED, (0.5,))  # a dose does not change the share of the recorded rows
+    assert (part["fixations"], part["off_image"]) == (1, 2 / 5)
 
 
 def test_mask_only_adds_keys() -> None:

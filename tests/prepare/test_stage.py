@@ -347,6 +347,17 @@ class TestRestart:
         assert times() == made
         assert files(root / "store") == fresh(root)
 
+    def test_labels_that_change_during_a_run_are_noticed(self, root: Path) -> None:
+        class Slow(Folder):
+            def image(self, name: str) -> np.ndarray:
+                if name == "c":
+                    move(root)
+                return super().image(name)
+
+        run(root, dataset=Slow(root))
+        with pytest.raises(ValueError, match=r"its maps were made from another file than labels\.path"):
+            run(root)
+
     def test_other_run_in_same_store_is_noticed(self, root: Path) -> None:
         class Disturbed(Folder):
             def image(self, name: str) -> np.ndarray:
@@ -367,6 +378,8 @@ class TestRestart:
         ({"workers": 0}, "workers must be at least 1, got 0"),
         ({"quality": "eyes"}, "quality must be one of .*, got 'eyes'"),
         ({"quality": "labels", "thresholds": ()}, r"quality=labels needs .* labels\.thresholds"),
+        ({"quality": "labels", "thresholds": ["otsu"]}, r"thresholds\[0\] must be a number, got 'otsu'"),
+        ({"quality": "labels", "thresholds": [0.5, 1.5]}, r"thresholds\[1\] must be at most 1, got 1.5"),
         ({"quality": "masks", "quality_masks": True}, "quality_masks must be .*, got True"),
     ],
 )

@@ -58,6 +58,9 @@ def test_clicks_are_inside_and_outside(mask: np.ndarray) -> None:
     assert [mask[int(float(y)), int(float(x))] for _, x, y, _ in rows] == kinds
     near = cv2.dilate(mask, np.ones((9, 9), np.uint8))
     assert not any(near[int(float(y)), int(float(x))] for _, x, y, kind in rows if kind == 0)
+    unknown = np.where(np.arange(140) < 110, mask.astype(np.int16), -1)  # no click where nobody labeled
+    clicks = labels("point", unknown, foreground=5, background=50)
+    assert [unknown[int(float(y)), int(float(x))] for _, x, y, _ in clicks] == [kind for *_, kind in clicks]
     [(file, x, y, kind)] = labels("point", MASK)  # in the middle of the largest part
     assert (file, kind) == ("a.png", 1) and np.hypot(float(x) - 50, float(y) - 45) < 4
 

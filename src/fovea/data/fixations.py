@@ -73,7 +73,8 @@ class Fixations:
             parts.append((each.x[left > 0], each.y[left > 0], left[left > 0]))
         x, y, duration = map(np.concatenate, zip(*parts, strict=True))
         sizes = tuple(len(part[0]) for part in parts) if self.sizes else ()
-        return replace(self, x=x, y=y, duration=duration, sizes=sizes)
+        dropped = self.dropped + len(self) - len(x)
+        return replace(self, x=x, y=y, duration=duration, dropped=dropped, sizes=sizes)
 
     def statistics(self) -> dict[str, float]:
         """Return the figures that the manifest of a store records for an image."""

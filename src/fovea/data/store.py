@@ -187,7 +187,8 @@ class Store:
         stored = self.manifest["parameters"]
         differ = [name for name in sorted({*parameters, *stored}) if parameters.get(name) != stored.get(name)]
         return {
-            name: f"{name} is {parameters.get(name)} here but the store has {stored.get(name)}"
+            name: f"{name} is {parameters.get(name, 'at its default')} here but the store has "
+            f"{stored.get(name, 'its default')}"
             for name in differ
             if name.partition(".")[0] == name or name.partition(".")[0] not in differ  # another refiner has other keys
         }

@@ -65,6 +65,7 @@ class Collected(ColumnReader):
         pixels = np.full(shown, self.ignore_label, np.uint8)
         for stroke in image["strokes"]:
             points = np.rint(np.float64(stroke["points"]) * 16 - 8).astype(np.int32)  # 1/16 pixel, from its center
+            points = np.append(points, points[-1:], axis=0)  # a dot is a line too
             width = max(1, round(stroke["width"]))
             cv2.polylines(pixels, [points], False, stroke["class"], width, cv2.LINE_8, 4)
         return pixels

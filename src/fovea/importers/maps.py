@@ -16,6 +16,7 @@ from fovea.runtime.files import sha256
 from fovea.runtime.record import versions
 
 _PACKAGES = ("fovea", "numpy", "opencv-python-headless", "pillow")
+_COLOR = 48  # between the channels of a gray JPEG is less
 
 
 class Maps:
@@ -96,14 +97,17 @@ class Maps:
 
 
 def _read(dataset: Folder, name: str, path: Path | None, folder: Path) -> np.ndarray:
-    """Return a map, float32 [H, W] in [0, 1]; ValueError if there is none, or of another size than the image."""
+    """Return a map, float32 [H, W] in [0, 1]; ValueError without one of the size of the image in gray."""
     if path is None:
         raise ValueError(f"no map of {name} in {folder.name}")
     try:
         values = read_image(path, channels=1)[:, :, 0].astype(np.float32) / np.float32(255)
+        colored = int(np.ptp(read_image(path), axis=2).max()) > _COLOR
         size = dataset.size(name)
     except ValueError as error:
         raise ValueError(str(error).replace(f"{folder}/", "").replace(f"{dataset.root}/", "")) from error
+    if colored:
+        raise ValueError(f"{path.name} has colors; save the map in gray, from 0 to 255")
     if values.shape != size:
         (rows, columns), (height, width) = values.shape, size
         raise ValueError(f"{path.name} is {columns} x {rows} pixels, but the image is {width} x {height}")

@@ -1,5 +1,7 @@
 """Single pictures: fixations, a continuous map, labels."""
 
+from collections.abc import Iterable, Sequence
+
 import cv2
 import numpy as np
 
@@ -11,16 +13,21 @@ _FRACTION_BITS = 4  # OpenCV draws at 1/16 pixel
 _WHITE = (255, 255, 255)
 
 
-def fixation_panel(image: np.ndarray, x: np.ndarray, y: np.ndarray, duration: np.ndarray) -> np.ndarray:
+def fixation_panel(image: np.ndarray, observers: Iterable[Sequence[np.ndarray]]) -> np.ndarray:
     """Draw fixations over an image: circles whose area is the duration, from dark (first) to bright (last), on a path.
 
-    The image is uint8 RGB [H, W, 3] and stays as it is. `x` and `y` are fractions of its sides [N], in time order;
-    `duration` [N] is in any unit.
+    The image is uint8 RGB [H, W, 3] and stays as it is. Of each observer, who gets an own path: x and y as fractions of
+    its sides, in time order, and the duration in any unit, [N] each.
     """
-    height, width = image.shape[:2]
     picture = image.copy()
-    if len(duration) == 0:
-        return picture
+    for x, y, duration in observers:
+        if len(duration):
+            picture = _with_path(picture, x, y, duration)
+    return picture
+
+
+def _with_path(picture: np.ndarray, x: np.ndarray, y: np.ndarray, duration: np.ndarray) -> np.ndarray:
+    height, width = picture.shape[:2]
     thickness = max(1, round(max(height, width) / 250))
     points = np.round(np.stack([x * width, y * height], axis=1) * 2**_FRACTION_BITS).astype(np.int32)
     radii = _LARGEST * max(height, width) * np.sqrt(duration / max(float(np.max(duration)), 1e-9))

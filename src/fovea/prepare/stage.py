@@ -16,7 +16,7 @@ from fovea.prepare.labels.label import Label
 from fovea.prepare.quality import drawn, validations, write_quality
 from fovea.prepare.refiners import Refiner
 from fovea.prepare.verdict import Survey
-from fovea.runtime.bounds import Count, NonNegativeInt
+from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction, check
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
 from fovea.runtime.processes import in_parallel
@@ -34,7 +34,7 @@ def prepare(
     refiner: Refiner,
     store: Path,
     parameters: Mapping[str, Any],
-    thresholds: Sequence[float] = (),
+    thresholds: Sequence[PositiveFraction] = (),
     workers: Count = 1,
     quality: Literal["none", "labels", "masks"] = "none",
     quality_masks: Count | None = None,
@@ -55,12 +55,13 @@ def prepare(
     _check(dataset, label, quality, thresholds, shards, shard)
     target = Store(store)
     target.refuse_mixture(parameters, {name: dataset.image_path(name) for name in dataset.ids}, label.path)
-    table = label.read(dataset.ids)
+    table, path = label.read(dataset.ids), Path(label.path).expanduser()
+    labels = {"sha256": sha256(path), **table.summary()}  # now: somebody may change the file during the run
     labeled = [image_id for image_id in dataset.ids if len(table.of(image_id))]
     if not labeled:
         raise ValueError(f"{label.path}: {table}; no image has a usable label, check the file")
     unlabeled = sorted(set(dataset.ids) - set(labeled))
-    splits, errors = dataset.splits(), validations(Path(label.path).expanduser())
+    splits, errors = dataset.splits(), validations(path)
     empty = sorted({*unlabeled} - {*splits["test"], *splits.get("unlabeled", ())})  # these need no label
     if shard is not None:
         labeled, quality = labeled[shard::shards], "none"
@@ -76,7 +77,7 @@ def prepare(
     statistics = {image_id: figures for image_id, (figures, _) in done.items()}
     survey = Survey(rows, thresholds, empty, table.summary(), failures, statistics, errors)
     if shard is None:
-        _finish(job, survey, items, unlabeled, page)
+        _finish(job, survey, items, {"labels": labels, "unlabeled": unlabeled}, page)
     return survey
 
 
@@ -87,8 +88,10 @@ def _check(
         raise ValueError("labels.path is not given; set it to the file or folder of labels")
     if shard is not None and shard >= shards:
         raise ValueError(f"shard must be below shards={shards}, got {shard}")
-    if quality != "none" and not thresholds:
-        raise ValueError(f"quality={quality} needs at least one threshold; set labels.thresholds")
+    if quality != "none":
+        if not thresholds:
+            raise ValueError(f"quality={quality} needs at least one threshold; set labels.thresholds")
+        check(prepare, {"thresholds": thresholds}, "labels")
     if quality == "masks" and not any(map(dataset.has_mask, dataset.ids)):
         raise ValueError(f"quality=masks: no image of {dataset.root} has a mask; add masks or set quality=none")
 
@@ -117,7 +120,7 @@ def _one_thread() -> None:
     threadpool_limits(1, user_api="blas")
 
 
-def _finish(job: Job, survey: Survey, items: Sequence[Item], unlabeled: Sequence[str], page: Page | None) -> None:
+def _finish(job: Job, survey: Survey, items: Sequence[Item], about: Mapping[str, Any], page: Page | None) -> None:
     """Write the table and the page of the quality, then the manifest."""
     if survey.rows:
         write_quality(job.store.path / "quality.csv", survey.rows)
@@ -127,9 +130,7 @@ def _finish(job: Job, survey: Survey, items: Sequence[Item], unlabeled: Sequence
             view, parameters = lambda image_id: job.view(by_id[image_id]), job.made_with["parameters"]
             page(job.store.path / "quality.html", survey, view, parameters)
     _refuse_disturbance(job.store, survey.statistics)
-    labels = {"sha256": sha256(Path(job.label.path).expanduser()), **survey.counts}
-    about = {"labels": labels, "images": survey.statistics, "failures": survey.failures, "unlabeled": unlabeled}
-    job.store.finish({**job.made_with, **about})
+    job.store.finish({**job.made_with, **about, "images": survey.statistics, "failures": survey.failures})
 
 
 def _refuse_disturbance(store: Store, images: Mapping[str, Mapping[str, Any]]) -> None:

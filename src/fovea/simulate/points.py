@@ -32,7 +32,8 @@ class Points:
             clicks.append((np.array([deepest]), 1))
             clicks.append((rng.choice(np.flatnonzero(mask > 0), self.foreground - 1), 1))
         far = cv2.distanceTransform((mask <= 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        if (mask <= 0).any():
+        far[mask < 0] = 0  # nobody knows what is there
+        if far.any():
             outside = np.flatnonzero(far > min(self.margin * min(mask.shape), far.max() - 1))
             clicks.append((rng.choice(outside, self.background), 0))
         return [

@@ -170,6 +170,13 @@ def test_heatmaps_of_observers_are_fused(fuse: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(label.draw(table.of("b"), SIZE), built("gaze", path).draw(table.of("b"), SIZE))
 
 
+@pytest.mark.parametrize("name", ["A.png", "a.jpg.png"])
+def test_two_scribbles_of_one_image_are_refused(name: str, tmp_path: Path) -> None:
+    path = scribbles({"a.png": STROKES, name: STROKES})(tmp_path)
+    with pytest.raises(ValueError, match=rf"{name.split('.')[0]}.*png are both the scribbles of a; remove one"):
+        built("scribbles", path).read(["a", "b"])
+
+
 @pytest.mark.parametrize(("background", "foreground", "unlabeled"), [(0, 1, 255), (0, 255, 4), (0, 1, 2)])
 def test_scribbles_are_certain(background: int, foreground: int, unlabeled: int, tmp_path: Path) -> None:
     values = {255: unlabeled, 0: background, 1: foreground}

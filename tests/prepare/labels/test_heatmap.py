@@ -56,6 +56,16 @@ def test_flat_heat_gives_zeros(points, sigma: float) -> None:
     np.testing.assert_array_equal(heatmap(*map(np.array, points), (9, 8), 16, sigma), np.zeros((9, 8)))
 
 
-def test_lengths_must_agree() -> None:
-    with pytest.raises(ValueError, match="one length, got 2, 1 and 1"):
-        heatmap([0.1, 0.2], [0.1], [100.0], (4, 4))
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (([0.1, 0.2], [0.1], [100.0]), "one length, got 2, 1 and 1"),
+        (([310.0], [0.1], [100.0]), r"x must be in \[0, 1\], got 310"),  # pixels
+        (([0.1], [np.nan], [100.0]), r"y must be in \[0, 1\], got nan"),
+        (([0.1, 0.2], [0.1, 0.2], [100.0, -1.0]), "duration must be finite and at least 0, got -1"),
+        (([0.1], [0.1], [np.inf]), "duration must be finite and at least 0, got inf"),
+    ],
+)
+def test_other_values_are_refused(points, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        heatmap(*points, (4, 4))

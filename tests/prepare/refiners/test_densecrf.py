@@ -129,18 +129,22 @@ def test_memory_of_sixteen_million_pixels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "options", "message"),
+    ("image", "probability", "options", "message"),
     [
-        (HALVES, {"backend": "magic"}, "backend must be one of lattice, torch, pydensecrf, got 'magic'"),
-        (HALVES[..., 0], {}, "must have one size"),
-        (HALVES[:9], {}, "must have one size"),
-        (HALVES, {"sxy": 1e-300}, "sxy=1e-300 and srgb=13 are too small for an image of 32 x 24"),
-        (HALVES, {"srgb": 1e-300, "backend": "torch"}, "too small"),
+        (HALVES, RAMP, {"backend": "magic"}, "backend must be one of lattice, torch, pydensecrf, got 'magic'"),
+        (HALVES[..., 0], RAMP, {}, "must have one size"),
+        (HALVES[:9], RAMP, {}, "must have one size"),
+        (HALVES / 255, RAMP, {}, r"image must be uint8 .*, got float64 \(24, 32, 3\)"),
+        (HALVES[..., [0, 1, 2, 0]], RAMP, {}, r"image must be uint8 .*, got uint8 \(24, 32, 4\)"),
+        (HALVES, RAMP * 255, {}, r"probability must be in \[0, 1\]"),
+        (HALVES, np.where(RAMP > 0.6, np.nan, RAMP), {}, r"probability must be in \[0, 1\], without NaN"),
+        (HALVES, RAMP, {"sxy": 1e-300}, "sxy=1e-300 and srgb=13 are too small for an image of 32 x 24"),
+        (HALVES, RAMP, {"srgb": 1e-300, "backend": "torch"}, "too small"),
     ],
 )
-def test_refused_arguments(image: np.ndarray, options: dict, message: str) -> None:
+def test_refused_arguments(image: np.ndarray, probability: np.ndarray, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        refine(image, RAMP, **options)
+        refine(image, probability, **options)
 
 
 def test_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -255,11 +255,12 @@ class ColumnReader:
         return values * _TIME_UNITS[unit]
 
     def _screen(self, table: Table) -> tuple[float, float] | None:
-        """Return width and height of the screen in pixels, if the file tells."""
+        """Return width and height of the screen in pixels, if the file tells one size."""
         whole, *sides = (table.find(self.columns.get(key)) for key in _SCREEN)
-        text = table.texts(whole)[0] if whole else " x ".join(table.texts(name)[0] for name in sides if name)
-        found = re.fullmatch(r"\s*(\d+)\s*[x,*]\s*(\d+)\s*(?:px|pixels)?\s*", text)
-        return (float(found[1]), float(found[2])) if found else None
+        cells = zip(*(table.texts(name) for name in ([whole] if whole else filter(None, sides))), strict=True)
+        size = re.compile(r"\s*(\d+)\s*[x,*]\s*(\d+)\s*(?:px|pixels)?\s*")
+        found = {each.groups() for row in set(cells) if (each := size.fullmatch(" x ".join(row)))}
+        return next(((float(width), float(height)) for width, height in found), None) if len(found) == 1 else None
 
 
 def _pair(table: Table, columns: Mapping[str, Any], side: str) -> list[str] | None:

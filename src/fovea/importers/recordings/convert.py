@@ -146,19 +146,22 @@ class _Table:
         screen = self.request.screen
         if recording.screen is not None and screen.width is None and screen.height is None:
             screen = replace(screen, width=recording.screen[0], height=recording.screen[1])
-        trials, unknown = [], Counter[str]()
+        trials, unknown, keys, repeated = [], Counter[str](), dict[str, bool](), 0
         for trial in recording.trials:
             image_id = self.names(trial.image)
             if image_id is None:
                 unknown[trial.image] += len(trial.x)
                 continue
             size = self.dataset.size(image_id) if self.dataset is not None else None
-            if trial.key and self.keys.setdefault(trial.key, trial.duration is None) != (trial.duration is None):
-                self.repeated += 1
+            keys[trial.key] = trial.duration is None
+            if trial.key and self.keys.get(trial.key, keys[trial.key]) != keys[trial.key]:
+                repeated += 1
                 continue
             observer = trial.observer or self._free(image_id, label, file)
             trials.append((image_id, observer, self._on_image(trial, recording.unit, screen, size), size))
         self.unknown += unknown
+        self.keys = keys | self.keys
+        self.repeated += repeated
         what = "samples" if any(trial.duration is None for trial in recording.trials) else "fixations"
         self.stray[what] += recording.stray
         self.total[what] += recording.total

@@ -30,10 +30,17 @@ def heatmap(
         float32 [H, W] in [0, 1]; zeros if all places are alike (no fixation, no duration).
 
     Raises:
-        ValueError: The three arrays differ in length.
+        ValueError: The three arrays differ in length, or have other values.
     """
     if not len(x) == len(y) == len(duration):
         raise ValueError(f"x, y and duration must have one length, got {len(x)}, {len(y)} and {len(duration)}")
+    for name, values, most, bounds in (
+        ("x", x, 1, "in [0, 1]"),
+        ("y", y, 1, "in [0, 1]"),
+        ("duration", duration, np.finfo(float).max, "finite and at least 0"),
+    ):
+        if wrong := [value for value in values if not 0 <= value <= most]:
+            raise ValueError(f"{name} must be {bounds}, got {wrong[0]:g}")
     points = _pixels(y, canvas), _pixels(x, canvas), np.asarray(duration, np.float64)
     heat = _product(*points, _impulse_responses(canvas, sigma, np.float32))
     lowest, highest = heat.min(), heat.max()

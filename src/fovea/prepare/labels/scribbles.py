@@ -48,7 +48,10 @@ class Scribbles:
         if not folder.is_dir():
             raise ValueError(f"cannot read {folder}: no such folder; set labels.path to the folder of scribbles")
         files, names = image_files(folder, (".png",)), Names(ids, folder)
-        found = {image_id: path for stem, path in files.items() if (image_id := names(stem))}
+        found: dict[str, Path] = {}
+        for stem, path in files.items():
+            if (image_id := names(stem)) and found.setdefault(image_id, path) != path:
+                raise ValueError(f"{found[image_id]} and {path.name} are both the scribbles of {image_id}; remove one")
         if not found:
             raise no_match(folder, len(files), names, "PNG")
         images = {image_id: Scribble(path, sha256(path)) for image_id, path in sorted(found.items())}

@@ -47,11 +47,15 @@ def refine(
         float32 [H, W] in [0, 1].
 
     Raises:
-        ValueError: The backend is unknown or not installed, image and map differ in size, or `sxy` or `srgb` is too
-            small for the image.
+        ValueError: The backend is unknown or not installed, image or map have other types or values, or differ in size,
+            or `sxy` or `srgb` is too small for the image.
     """
     if image.ndim != 3 or image.shape[:2] != probability.shape:
         raise ValueError(f"image and probability must have one size, got {image.shape} and {probability.shape}")
+    if image.dtype != np.uint8 or image.shape[2] not in (1, 3):
+        raise ValueError(f"image must be uint8 [H, W, 3] or [H, W, 1], got {image.dtype} {image.shape}")
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise ValueError("probability must be in [0, 1], without NaN")
     color = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     modules = {"lattice": "lattice", "torch": "lattice_torch", "pydensecrf": "pydensecrf"}
     if backend not in modules:
