@@ -69,4 +69,9 @@ def test_the_script_names_its_command(run: Run, tmp_path: Path) -> None:
         assert run(command, *line).status == 1  # after its record
         script = tmp_path / command / "repeat.sh"
         assert f"-m fovea.cli.{command} " in script.read_text()
-        assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0
+        (script.parent / "provenance.json").write_text('{\n  "argv": [\n    "threads: 3"\n  ],\n  "threads": 7\n}\n')
+        shown = tmp_path / "python"  # what the script would start
+        shown.write_text('#!/bin/sh\necho "$OMP_NUM_THREADS"\n')
+        shown.chmod(0o755)
+        started = ["sh", str(script), "out"]
+        assert subprocess.run(started, env={"PYTHON": str(shown)}, capture_output=True, check=True).stdout == b"7\n"

@@ -119,9 +119,28 @@ def test_a_finished_run_stays_unchanged_and_refuses_others(
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.c*") if path.is_file()}
     assert run("train", *line).status == 0
     assert {path: path.read_bytes() for path in before} == before
+    record = {
+        path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.suffix != ".log" and path.is_file()
+    }
     error = run("train", *line, "optimizer.lr=0.02", "supervision.weight=1", "trainer.max_steps=12").error("train")
     assert "optimizer.lr=0.01, now 0.02" in error and "supervision.weight=3.0, now 1" in error
     assert "max_steps" not in error and last(tmp_path / "run")["global_step"] == STEPS
+    assert {path: path.read_bytes() for path in record} == record and not (tmp_path / "run" / "failure.json").exists()
     (root / "train.txt").write_text("a\nb\nc\nd\n")
     assert "trained on other images than the 4" in run("train", *line, "trainer.max_steps=12").error("train")
     assert "run/outcome.json: the run trained on other images" in run("train", *line).error("train")
+
+
+def test_a_training_in_the_folder_of_an_earlier_one_sets_its_results_aside(
+    run: Run, line: list[str], tmp_path: Path, kill: list[int]
+) -> None:
+    line = [*line, "ckpt_path=null", "evaluate=[val]", "hydra.run.dir=run"]
+    folder = tmp_path / "run"
+    assert run("train", *line).status == 0
+    threads = json.loads((folder / "provenance.json").read_text())["threads"]
+    assert threads == torch.get_num_threads()
+    scores = (folder / "evaluate" / "val" / "per_image.csv").read_bytes()
+    kill[:] = [4]
+    assert "Killed" in run("train", *line, "seed=1").stderr
+    assert not [name for name in ("training.json", "outcome.json", "evaluate") if (folder / name).exists()]
+    assert (folder / "evaluate.1" / "val" / "per_image.csv").read_bytes() == scores

@@ -39,7 +39,10 @@ def made(*rows: list[float]) -> Curve:
 
 
 def test_best_threshold_and_plateau() -> None:
-    assert made([0.1, 0.8, 0.9], [0.5, 0.7, 0.2]).best() == pytest.approx((0.4, 0.75, 0.05 / np.sqrt(2)))
+    assert made([0.1, 0.8, 0.9], [0.5, 0.7, 0.2]).best() == pytest.approx(
+        (0.4, 0.75, np.std([0.8, 0.7], ddof=1) / np.sqrt(2))
+    )
+    assert np.isnan(made([0.1, 0.8, 0.9]).best()[2])
     curve = Curve(np.arange(6) / 10, np.array([[0.798, 0.2, 0.797, 0.8, 0.796, 0.79]]))
     assert curve.plateau() == pytest.approx((0.2, 0.4))
     nothing = np.zeros((4, 4))

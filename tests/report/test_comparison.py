@@ -14,13 +14,13 @@ from fovea.report.comparison import (
     Comparison,
     Row,
     compare_runs,
-    lower_is_better,
     markdown,
     note,
     verdict,
     write_comparison,
 )
 from fovea.report.evaluations import Evaluated
+from fovea.runtime.objective import lower_is_better
 
 IDS = [f"i{number:02}" for number in range(30)]
 
@@ -119,7 +119,7 @@ def test_the_verdict_follows_the_direction() -> None:
     verdicts = [verdict(d, 0.01, 0.05, lower) for d in (0.1, -0.1) for lower in (False, True)]
     assert verdicts == ["better", "worse", "worse", "better"]
     assert verdict(0.1, 0.05, 0.05, False) == "no difference shown"
-    columns = ("hd95", "level_2_hd95", "dice", "level_1_dice")
+    columns = ("hd95", "cup_hd95", "dice", "level_1_dice")
     assert [lower_is_better(column) for column in columns] == [True, True, False, False]
 
 

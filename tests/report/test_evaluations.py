@@ -62,6 +62,7 @@ def test_runs_are_listed_or_named(tmp_path: Path) -> None:
         ({"x": ["a"], "y": []}, "no folders for y"),
         ({"x": ["a"], "y": None}, "no folders for y"),
         (["a", "a"], "a folder twice"),
+        ([["a"], ["b"]], r"\['a'\]: no per_image\.csv here"),
         (["a", "nowhere"], r"nowhere: no per_image\.csv here or in evaluate/test"),
     ],
 )

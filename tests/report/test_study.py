@@ -88,6 +88,8 @@ def test_only_keeps_runs_by_their_values(make_run: MakeRun, tmp_path: Path) -> N
     assert [run.folder.name for run in keep(runs, {"data.name": "kvasir"})] == ["b", "c"]
     assert keep(runs, {"data": {"name": "kvasir"}}) == keep(runs, {"data.name": "kvasir"})
     assert keep(runs, None) == runs
+    for only in ({"data.fraction": 1}, {"optimizer._target_": "AdamW"}):  # the configuration has 1.0, torch.optim.AdamW
+        assert keep(runs, only) == runs
     for only, message in {
         "kvasir": "only=kvasir must be",
         ("data.name", "nothing"): "no run has these values",

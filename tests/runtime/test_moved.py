@@ -69,7 +69,7 @@ def test_losses_volumes_and_deep_supervision_of_old_checkpoints() -> None:
     assert upgrade({"loss": old | {"include_background": False, "batch": True}}) == {"loss": new}
     volumes = upgrade({"data": {"_target_": "fovea.kinds.volumes.Volumes"}, "gaze": {"thresholds": []}})
     assert volumes == {"data": {"_target_": "fovea.data.volumes.source.Volumes"}}
-    assert upgrade({"supervision": {"deep": 0.0}}) == {"supervision": {}}
+    assert upgrade({"supervision": {"deep": 0.0}, "loss": None}) == {"supervision": {}, "loss": None}
     with pytest.raises(ValueError, match=r"supervision\.deep was removed"):
         upgrade({"supervision": {"deep": 0.4}})
 

@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
-from fovea.runtime.record import git_state, write_provenance
+from fovea.runtime.record import RECORD, TRAINING, add_threads, earlier_record_kept, git_state, write_provenance
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -53,3 +54,30 @@ def test_diff_can_be_applied(checkout: Path, tmp_path: Path, monkeypatch: pytest
     assert not diff.exists()  # too large to keep
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_state(tmp_path) is None  # outside a checkout
+    (checkout / ".venv").mkdir()
+    assert git_state(checkout / ".venv") is None  # an installed package inside the checkout of another project
+
+
+def test_threads_are_added(tmp_path: Path) -> None:
+    write_provenance(tmp_path, "train", [], 7)
+    add_threads(tmp_path)
+    written = json.loads((tmp_path / "provenance.json").read_text())
+    assert (written["seed"], written["threads"]) == (7, torch.get_num_threads())
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_a_start_that_does_not_train_leaves_the_record_of_an_ended_training(trains: bool, tmp_path: Path) -> None:
+    def files() -> dict[str, tuple[bytes, int]]:
+        return {path.name: (path.read_bytes(), path.stat().st_mode) for path in tmp_path.iterdir()}
+
+    for name in ("config.yaml", "repeat.sh", TRAINING):
+        (tmp_path / name).write_text("first")
+    (tmp_path / "repeat.sh").chmod(0o755)
+    before = files()
+    with pytest.raises(KeyboardInterrupt), earlier_record_kept(tmp_path):
+        for name in RECORD:
+            (tmp_path / name).write_text("second")
+        if trains:
+            (tmp_path / TRAINING).unlink()
+        raise KeyboardInterrupt
+    assert trains == ((tmp_path / "config.yaml").read_text() == "second") and trains == (files() != before)

@@ -153,6 +153,13 @@ class TestRefusals:
             search(tmp_path, Jobs(score), **settings).run(arguments)
         assert "\n" not in str(refusal.value)
 
+    @pytest.mark.parametrize(("score", "direction"), [("hd95", "maximize"), ("dice", "minimize")])
+    def test_a_search_for_the_worst(self, score: str, direction: str, tmp_path: Path) -> None:
+        searched = search(tmp_path, Jobs(dies), direction=direction)
+        searched.config.objective = {"score": score}
+        with pytest.raises(ValueError, match=rf"direction={direction} prefers the worst {score}; set m"):
+            searched.run(SPACE)
+
     @pytest.mark.parametrize(("key", "value"), [("direction", "up"), ("n_trials", 0), ("n_jobs", 1.5), ("seed", -1)])
     def test_settings_out_of_bounds(self, key: str, value: object) -> None:
         sweeper = FoveaOptuna(None, **{key: value})

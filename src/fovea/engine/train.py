@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.callbacks import LambdaCallback, ProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -27,8 +27,10 @@ from fovea.engine.segmenter import Segmenter
 from fovea.engine.tracking import publish
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import remove_abandoned, write_bytes, write_json
+from fovea.runtime.objective import FILE as OUTCOME
 from fovea.runtime.objective import value_of
 from fovea.runtime.processes import first, one_job, restarted
+from fovea.runtime.record import TRAINING
 
 log = logging.getLogger(__name__)
 NOISE = (
@@ -110,7 +112,17 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
     elif trainer.is_global_zero:
         seconds = time.perf_counter() - started
         facts = {"seconds": round(seconds, 1), "steps": trainer.global_step, "labels": dict(data.training.labels)}
-        write_json(Path(trainer.default_root_dir) / "training.json", facts | images_of_step(trainer, data))
+        write_json(Path(trainer.default_root_dir) / TRAINING, facts | images_of_step(trainer, data))
+
+
+def set_aside(trainer: pl.Trainer, segmenter: pl.LightningModule) -> None:
+    """Mark the run as not finished, since it trains now; evaluations of an earlier training here get a number."""
+    run = Path(trainer.default_root_dir)
+    if trainer.is_global_zero:
+        for name in (TRAINING, OUTCOME):
+            (run / name).unlink(missing_ok=True)
+        if (run / "evaluate").is_dir():
+            (run / "evaluate").rename(run / f"evaluate.{sum(1 for _ in run.glob('evaluate.*')) + 1}")
 
 
 def nothing_trained(trainer: pl.Trainer, segmenter: Segmenter) -> str:
@@ -144,7 +156,7 @@ def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logge
         settings["val_check_interval"] = min(interval, steps * settings.get("accumulate_grad_batches", 1))
     return instantiate(settings | {"_partial_": True})(
         logger=loggers,
-        callbacks=list(callbacks.values()),
+        callbacks=[*callbacks.values(), LambdaCallback(on_train_start=set_aside)],
         plugins=[WholeCheckpoints()],
         default_root_dir=config["run_dir"],
         use_distributed_sampler=False,  # our loaders give each process its part

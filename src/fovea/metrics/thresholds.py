@@ -45,9 +45,12 @@ class Curve:
         return self.dice.mean(axis=0)
 
     def best(self) -> tuple[float, float, float]:
-        """Return the threshold of the highest mean Dice, the lowest of equal ones; that Dice; its standard error."""
+        """Return the threshold of the highest mean Dice, the lowest of equal ones; that Dice; its standard error.
+
+        The error of one image is nan.
+        """
         place = int(np.argmax(self.mean))
-        error = self.dice[:, place].std() / np.sqrt(len(self.dice))
+        error = self.dice[:, place].std(ddof=1) / np.sqrt(len(self.dice)) if len(self.dice) > 1 else np.nan
         return float(self.thresholds[place]), float(self.mean[place]), float(error)
 
     def plateau(self) -> tuple[float, float]:

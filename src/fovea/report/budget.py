@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fovea.report.charts import Dose, dose_chart, style
-from fovea.report.comparison import Row, compare_runs, interval_text, lower_is_better
+from fovea.report.comparison import Row, compare_runs, interval_text
 from fovea.report.configurations import Configuration, shared_name
 from fovea.report.study import Study
 from fovea.runtime.bounds import NonNegative, Positive
+from fovea.runtime.objective import lower_is_better
 
 NUMBERS = ("data.fraction", "data.labeled_fraction")  # keys that decide how many images are labeled
 

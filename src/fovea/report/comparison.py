@@ -12,10 +12,10 @@ from fovea.metrics.statistics import holm, mean_interval, sign_flip_test
 from fovea.report.evaluations import Evaluated
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_csv, write_json, write_text
+from fovea.runtime.objective import lower_is_better
 
 Alpha = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Resamples = Annotated[int, Field(strict=True, ge=100)]
-LOWER_IS_BETTER = ("hd95",)
 FIGURES = ("mean", "std", "low", "high", "difference", "difference_low", "difference_high", "p", "p_holm")
 _TEX = str.maketrans(
     {mark: f"\\{mark}" for mark in "&%_#${}"}
@@ -115,11 +115,6 @@ def verdict(difference: float, p: float, alpha: float, lower: bool) -> str:
     if p >= alpha or difference == 0:
         return "no difference shown"
     return "better" if (difference < 0) == lower else "worse"
-
-
-def lower_is_better(column: str) -> bool:
-    """Return whether a smaller value of a score is better, also of a level's score such as `level_1_hd95`."""
-    return column.removeprefix("level_").lstrip("0123456789").removeprefix("_") in LOWER_IS_BETTER
 
 
 def check_alike(runs: Sequence[Evaluated]) -> None:

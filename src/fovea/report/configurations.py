@@ -175,6 +175,8 @@ def shown(key: str, value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # 1.0 is 1
     if isinstance(value, list):
         return f"[{','.join(shown(key, item) for item in value)}]"
     return str(value).rpartition(".")[2] if key.endswith("_target_") else str(value)

@@ -43,7 +43,7 @@ class Evaluated:
 def read_named(compare: Any, split: str, column: str) -> dict[str, list[Evaluated]]:
     """Read the evaluations that `compare` lists, see `read_evaluation`: two folders or more, or one or more by name."""
     if isinstance(compare, Sequence) and not isinstance(compare, str):
-        if len(set(compare)) < len(compare):
+        if len(set(map(str, compare))) < len(compare):
             raise ValueError(f"compare={compare} has a folder twice; give each run once")
         compare = {str(folder): [folder] for folder in compare}
     if not isinstance(compare, Mapping) or len(compare) < 2:

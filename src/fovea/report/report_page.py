@@ -24,11 +24,12 @@ from fovea.report.charts import (
     scatter_chart,
     style,
 )
-from fovea.report.comparison import interval_text, lower_is_better, mean_text, note, p_text
+from fovea.report.comparison import interval_text, mean_text, note, p_text
 from fovea.report.configurations import number, shared_name, short_keys, shown, swept
 from fovea.report.runs import CURVES, FINISHED, LearningCurve
 from fovea.report.study import Study, run_rows, version_rows, warnings
 from fovea.runtime.files import write_bytes, write_json, write_text
+from fovea.runtime.objective import lower_is_better
 from fovea.runtime.templates import render
 
 MOST_SCORES = 400_000  # of single images in the page, about 3 MB; with more, the last configurations are left out

@@ -18,13 +18,12 @@ from fovea.data.splits import check_split
 from fovea.report.evaluations import Evaluated, read_evaluation
 from fovea.runtime.config import flat, is_under
 from fovea.runtime.moved import upgrade
-from fovea.runtime.record import FAILURE
+from fovea.runtime.record import FAILURE, TRAINING
 
 FINISHED, INCOMPLETE, FAILED = "finished", "incomplete", "failed"
 CURVES = ("val/dice", "train/loss")  # columns of metrics.csv that are read
 # In a run folder of `fovea-evaluate`: the configuration that the checkpoint was trained with.
 TRAINED = "trained.yaml"
-_INSIDE = ("checkpoints", "evaluate")  # folders of a run, which hold no other run
 _EVALUATED = ("data", "labels", "refine", "scoring", "store", "tta")  # groups that an evaluation can change
 _CHOSEN = ("data", "labels", "refine")  # groups whose choice is the checkpoint's own
 _MOST_VALUE = 1e30  # of a curve; larger values count as not finite
@@ -85,10 +84,10 @@ def run_folders(root: Path) -> Iterator[Path]:
         ran = {"config.yaml", "provenance.json"} <= set(files)
         if ran and any(name.startswith(("seed_", "fold_")) for name in below):
             pass  # a job of several runs, see `fovea.runtime.objective.parts`
-        elif ran or "metrics.csv" in files or "training.json" in files or "checkpoints" in below:
+        elif ran or "metrics.csv" in files or TRAINING in files or "checkpoints" in below:
             below.clear()
             yield Path(folder)
-        below[:] = sorted(name for name in below if not name.startswith(".") and name not in _INSIDE)
+        below[:] = sorted(name for name in below if not name.startswith("."))
 
 
 def read_run(folder: Path, split: str, score: str) -> Run | None:
@@ -101,7 +100,7 @@ def read_run(folder: Path, split: str, score: str) -> Run | None:
         if not any(key.startswith("trainer.") for key in config):
             return None
         training, failure = (
-            read_json(folder / name) if (folder / name).exists() else {} for name in ("training.json", FAILURE)
+            read_json(folder / name) if (folder / name).exists() else {} for name in (TRAINING, FAILURE)
         )
         curves, odd = _curves(folder / "metrics.csv")
     except ValueError as error:

@@ -107,7 +107,7 @@ def keep(runs: Sequence[Run], only: Any) -> list[Run]:
     kept = [
         run
         for run in runs
-        if not run.config or all(shown("", run.config.get(key)) == value for key, value in wanted.items())
+        if not run.config or all(shown(key, run.config.get(key)) == value for key, value in wanted.items())
     ]
     if not any(run.config for run in kept):
         raise ValueError(f"only={only}: no run has these values; see config.yaml in the run folders")

@@ -23,7 +23,14 @@ from fovea.runtime.moved import refuse_old_overrides
 from fovea.runtime.objective import Outcome, Part, mean_of, parts
 from fovea.runtime.one_line import one_line
 from fovea.runtime.processes import end_as_failed, first, joined
-from fovea.runtime.record import FAILURE, write_failure, write_provenance, write_recipe
+from fovea.runtime.record import (
+    FAILURE,
+    add_threads,
+    earlier_record_kept,
+    write_failure,
+    write_provenance,
+    write_recipe,
+)
 
 log = logging.getLogger(__name__)
 Config = dict[str, Any]
@@ -89,14 +96,18 @@ class Command:
             log.info("%s: ended earlier with this configuration", folder)
             return outcome.value
         below = parts(config.get("objective"))
+        with earlier_record_kept(folder):
+            if first():
+                self.record(config, composed)
+            else:  # of the processes that SLURM or torchrun starts, the first logs
+                logging.disable(logging.WARNING)
+            with failure_recorded(folder):
+                if below:
+                    return mean_of(folder, {part.folder: self.perform(part_of(composed, part)) for part in below})
+                value = self.run(config)
         if first():
-            self.record(config, composed)
-        else:  # of the processes that SLURM or torchrun starts, the first logs
-            logging.disable(logging.WARNING)
-        with failure_recorded(folder):
-            if not below:
-                return self.run(config)
-            return mean_of(folder, {part.folder: self.perform(part_of(composed, part)) for part in below})
+            add_threads(folder)
+        return value
 
     def record(self, config: Config, composed: DictConfig) -> None:
         """Write the files that describe and repeat the run; `fovea.runtime.record` lists them."""

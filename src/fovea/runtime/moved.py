@@ -125,9 +125,10 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
     present = {key: _with_new_classes(value) for key, value in config.items()}
     if isinstance(supervision := present.get("supervision"), dict) and supervision.pop("deep", 0.0):
         raise ValueError("supervision.deep was removed; use an older version for this checkpoint")
-    if present.get("loss", {}).get("_target_") == "fovea.losses.segmentation.DiceCrossEntropy":
+    loss = present.get("loss")
+    if isinstance(loss, dict) and loss.get("_target_") == "fovea.losses.segmentation.DiceCrossEntropy":
         for key in ("softmax", "to_onehot_y", "include_background"):  # now of every such loss
-            present["loss"].pop(key, None)
+            loss.pop(key, None)
     if "gaze" not in present:
         return present
     gaze = dict(present.pop("gaze"))

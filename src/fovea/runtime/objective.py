@@ -42,6 +42,11 @@ class Part(NamedTuple):
     keys: Mapping[str, Any]
 
 
+def lower_is_better(score: str) -> bool:
+    """Return whether a smaller value of a score is better, also of a class: `cup_hd95`."""
+    return score == "hd95" or score.endswith("_hd95")
+
+
 def check_objective(objective: Mapping[str, Any]) -> None:
     """Refuse values out of bounds, and a seed that is listed twice."""
     check(Objective, objective, "objective")

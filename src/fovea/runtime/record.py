@@ -7,15 +7,15 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from fovea.runtime.files import write_bytes, write_json, write_text
+from fovea.runtime.files import read_mapping, write_bytes, write_json, write_text
 from fovea.runtime.processes import first
 
 # Variables that change the result of a run, or the order in which it sums.
@@ -23,6 +23,8 @@ ENVIRONMENT = ("CUBLAS_WORKSPACE_CONFIG", "FOVEA_TRUSTED", "MKL_NUM_THREADS", "O
 
 FAILURE = "failure.json"  # of a run that did not end: {"status": "failed" or "interrupted", "reason": one line}
 OUT = "FOVEA_REPEAT_OUT"  # in the environment: a path on the command line would need Hydra's quotes too
+TRAINING = "training.json"  # of a training that ended: steps, seconds, labels
+RECORD = ("config.yaml", "provenance.json", "changes.diff", "recipe.yaml", "repeat.sh", FAILURE)
 MAX_DIFF_BYTES = 10_000_000
 MAX_UNTRACKED = 100
 
@@ -31,6 +33,7 @@ _SCRIPT = """\
 # Repeats this run: sh repeat.sh OUT [key=value ...]
 # OUT is the new run folder. Keys change values of recipe.yaml; groups cannot be chosen any more.
 # The installed code is used: provenance.json names the commit of this run, changes.diff the changes to it.
+# Sums depend on the number of threads: it is that of this run, in provenance.json.
 # Paths are relative to the folder in which the run was started. Whatever the run wrote outside its own folder is
 # written there again.
 if [ $# -eq 0 ]; then echo "repeat.sh: name a new run folder: sh repeat.sh OUT [key=value ...]" >&2; exit 1; fi
@@ -42,7 +45,9 @@ cd -- {folder} || exit 1
 python=${{PYTHON:-}}
 [ -n "$python" ] || python={python}
 [ -x "$(command -v -- "$python")" ] || python=python3
-{exports}export {out}="$out"
+{exports}threads=$(sed -n 's/^  "threads": \\([0-9]*\\).*/\\1/p' "$run/provenance.json")
+[ -z "$threads" ] || export OMP_NUM_THREADS="$threads"
+export {out}="$out"
 exec "$python" -m {module} --config-path "$run" --config-name recipe "$@"
 """
 
@@ -70,13 +75,15 @@ def dependencies() -> list[str]:
 def git_state(folder: Path) -> tuple[dict[str, Any], bytes] | None:
     """Return the state of the checkout of a folder and its diff to the commit; None outside a checkout.
 
-    The diff does not contain untracked files; the state lists them.
+    An installed package inside the checkout of another project, e.g. in its `.venv`, is no part of it. The diff
+    does not contain untracked files; the state lists them.
     """
 
     def git(*arguments: str) -> bytes:
         return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True).stdout
 
     try:
+        git("ls-files", "--error-unmatch", ".")
         commit = git("rev-parse", "HEAD").decode().strip()
         status = os.fsdecode(git("-c", "core.quotePath=false", "status", "--porcelain"))
         diff = git("diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD")
@@ -115,6 +122,37 @@ def write_provenance(folder: Path, command: str, overrides: Sequence[str], seed:
         write_bytes(changes, diff)
     else:
         changes.unlink(missing_ok=True)  # left by an earlier run in this folder
+
+
+def add_threads(folder: Path) -> None:
+    """Add to `provenance.json` how many threads torch used, if the run has loaded it."""
+    if torch := sys.modules.get("torch"):
+        path = folder / "provenance.json"
+        write_json(path, read_mapping(path) | {"threads": torch.get_num_threads()})
+
+
+@contextmanager
+def earlier_record_kept(folder: Path) -> Iterator[None]:
+    """Put the record of a training that ended back if a later start in its folder fails before it trains.
+
+    Otherwise the scores of the first would stand beside the configuration of the second.
+    """
+
+    def ended() -> int | None:
+        return (folder / TRAINING).stat().st_mtime_ns if (folder / TRAINING).exists() else None
+
+    before, paths = ended() if first() else None, [folder / name for name in RECORD]
+    kept = {path: (path.read_bytes(), path.stat().st_mode) for path in paths if before and path.exists()}
+    try:
+        yield
+    except BaseException:
+        if before and ended() == before:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            for path, (content, mode) in kept.items():
+                write_bytes(path, content)
+                path.chmod(mode)
+        raise
 
 
 def write_failure(folder: Path, status: Literal["failed", "interrupted"], reason: str) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 import optuna
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fovea.runtime.bounds import Count, NonNegativeInt
 from fovea.runtime.config import is_under
 from fovea.runtime.errors import first_few
+from fovea.runtime.objective import lower_is_better
 from fovea.sweeps.findings import write_findings
 from fovea.sweeps.owner import OWNER, claim, locked, own
 from fovea.sweeps.space import Space, space
@@ -78,6 +79,9 @@ class Search:
         A ValueError if the storage or the search is invalid, or, after all trials have ended, if some failed.
         """
         searched = space(arguments)
+        score = OmegaConf.select(self.config, "objective.score")
+        if score and self.direction != (right := "minimize" if lower_is_better(score) else "maximize"):
+            raise ValueError(f"hydra.sweeper.direction={self.direction} prefers the worst {score}; set {right}")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder.mkdir(parents=True, exist_ok=True)
         with _storage_errors(self.storage, OSError, ValueError, KeyError, ImportError):
