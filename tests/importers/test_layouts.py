@@ -351,6 +351,16 @@ class TestOthers:
         with pytest.raises(ValueError, match=r"s\.json: "):
             importer("jspsych").read(tmp_path / "s.json")
 
+    @pytest.mark.parametrize(("clock", "onset"), [("trial", 0), ("device", 1000)])
+    def test_numbers_may_count_from_one_in_each_trial(self, run, tmp_path: Path, clock: str, onset: int) -> None:
+        text = "image,x,y,t,duration,n\na,100,200,0,200,1\na,200,200,250,300,2\n"
+        text += f"b,300,200,{onset},200,1\nc,300,200,{2 * onset},200,1\n"  # b and c: the same place and duration
+        path = table(tmp_path / "s.csv", text)
+        expected = [("a", 0.1), ("a", 0.2), ("b", 0.3), ("c", 0.3)]
+        for number in ("n", None):
+            rows, _ = run("generic", path, columns={"start": "t", "fixation": number}, clock=clock)
+            assert [row[:2] for row in rows] == expected
+
     def test_windows_encoding_and_an_upper_case_suffix(self, run, tmp_path: Path) -> None:
         text = "image;x;y;t;duration\nSchräg.png;200;200;500;250\nSchräg.png;100;200;0;250\n"
         (tmp_path / "S.CSV").write_bytes(text.encode("cp1252"))
