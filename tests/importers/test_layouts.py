@@ -295,6 +295,8 @@ class TestOthers:
         (tmp_path / "s.csv").write_text("image,x,y,duration\na,100,200,250\n")
         with pytest.raises(ValueError, match="no columns of the left eye alone"):
             importer("generic", eye="left").read(tmp_path / "s.csv")
+        left = {"x": None, "y": None, "x_left": "x", "y_left": "y"}
+        assert importer("generic", columns=left).read(tmp_path / "s.csv").trials[0].x == [100]
 
     def test_data_viewer(self, run, tmp_path: Path) -> None:
         text = "RECORDING_SESSION_LABEL|TRIAL_INDEX|CURRENT_FIX_START|CURRENT_FIX_END|CURRENT_FIX_DURATION"

@@ -227,6 +227,8 @@ class TestTable:
         assert {row[0] for row in table} == {"b.png"}
         with pytest.raises(ValueError, match=r"no row matches format\.where\.picture=c; the column has a\.png, b\.png"):
             imported("generic", source, columns=NAMES, where={"picture": "c"})
+        with pytest.raises(ValueError, match=r"no row is a fixation; correct format\.event={'picture': 'c'}"):
+            imported("generic", source, columns=NAMES, event={"picture": "c"})
 
     def test_refuses_a_filter_of_a_missing_column(self, imported: Import, tmp_path: Path) -> None:
         source = exports.generic(tmp_path / "s.csv")

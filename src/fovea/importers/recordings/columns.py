@@ -80,8 +80,11 @@ class ColumnReader:
             vars(self).update(known)
         if unknown := sorted({*self.columns, *self.samples}.difference(_COLUMNS)):
             raise ValueError(f"columns.{unknown[0]} is not a column; choose from {', '.join(_COLUMNS)}")
-        needed = ["x", "y", *(["image"] if self.name == "column" else []), *([] if self._has_fixations else ["start"])]
-        if missing := [key for key in needed if not self.columns.get(key)]:
+        needed = [*(["image"] if self.name == "column" else []), *([] if self._has_fixations else ["start"])]
+        positions = [
+            axis for axis in "xy" if not any(self.columns.get(f"{axis}{eye}") for eye in ("", "_left", "_right"))
+        ]
+        if missing := [*positions, *(key for key in needed if not self.columns.get(key))]:
             raise ValueError(f"columns.{missing[0]} is not set: add the name of the column")
         compile_pattern("file", self.file)
         compile_pattern("message", self.message or "()")
@@ -133,6 +136,8 @@ class ColumnReader:
             rows = self._rows(table, samples, names, None)
             trials, stray = rows.samples()
             total = len(table)
+        if not trials and not is_event.any():
+            raise ValueError(f"{path}: no row is a fixation; correct format.event={self.event} or columns.fixation")
         if not trials:
             raise ValueError(f"{path}: no row names an image; set format.columns.image, or format.name=file")
         errors = table.numbers(table.find(self.columns.get("validation"))).round(3).tolist()
@@ -224,7 +229,7 @@ class ColumnReader:
             if pairs:
                 raise ValueError(f"{table.path}: no columns of the {self.eye} eye alone; set format.eye=both")
             for axis in "xy":
-                table.need(columns[axis], f"set format.columns.{axis}")
+                table.need(columns.get(axis) or columns.get(f"{axis}_left"), f"set format.columns.{axis}")
             raise ValueError(f"{table.path}: x and y have other units; set format.columns.x and format.columns.y")
         eyes = np.array([[table.numbers(name) for name in pair] for pair in used])
         if self.lost is not None:
