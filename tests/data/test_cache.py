@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fovea.data import cache as cache_module
 from fovea.data.cache import Files, Memory, fingerprint
 from fovea.data.loader import EpochBatches, Order, TrainingLoader
 
@@ -136,14 +137,17 @@ class TestFiles:
         assert {kind for kind in before if before[kind] != fingerprint(Arrays(root), kind)} == {"image"}
         np.testing.assert_array_equal(disk(tmp_path)(Arrays(root)).read("image", 0), Arrays(root).read("image", 0))
 
-    def test_values_and_code_are_in_the_fingerprint(self, root: Path) -> None:
+    def test_values_and_code_are_in_the_fingerprint(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         class Own(Arrays):
-            def inputs(self, kind: str) -> dict[str, Any]:
-                return super().inputs(kind) | {"code": [type(self), TrainingLoader]}
+            """Another class of this module."""
 
         usual = fingerprint(Arrays(root), "image")
         assert usual == fingerprint(Arrays(root), "image")
         assert len({usual, fingerprint(Arrays(root, value=1), "image"), fingerprint(Own(root), "image")}) == 3
+        monkeypatch.setattr(cache_module, "sha256", lambda path: path.name)
+        before = fingerprint(Arrays(root), "image")
+        monkeypatch.setattr(cache_module, "sha256", lambda path: path.name.replace("dicom.py", "changed"))
+        assert before != fingerprint(Arrays(root), "image")  # all code that reads files counts
 
     @pytest.mark.parametrize("content", [b"", b"rubbish", None])
     def test_a_damaged_file_is_built_again(self, root: Path, tmp_path: Path, content: bytes | None) -> None:

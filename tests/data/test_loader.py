@@ -62,6 +62,10 @@ class TestOrder:
         batches = one(10, 4, drop_last, 0)
         assert [len(batch) for batch in batches] == sizes and len(batches) == len(sizes)
 
+    def test_a_pass_without_a_batch_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"drop_last=true leaves no batch: a pass has 3 samples .*batch_size=4;"):
+            Order(6, 4, True, 0, 0, 2)
+
     @pytest.mark.parametrize("length", [10, 11])
     def test_processes_take_equally_many_steps(self, length: int) -> None:
         shares = [epoch(one(length, 2, False, 0, rank, 2), 1) for rank in range(2)]

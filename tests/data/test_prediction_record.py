@@ -80,6 +80,18 @@ def test_a_failed_prediction_leaves_no_file_of_an_earlier_run(missing: bool, tmp
     assert [row["file"] for row in table(out / "files.csv")] == ["masks/b.png", "predictions.csv"]
 
 
+def test_two_runs_at_once_keep_the_figures_of_both(tmp_path: Path) -> None:
+    out, source = tmp_path / "out", tmp_path / "in" / "a"
+    source.parent.mkdir()
+    source.write_text("a")
+    with Recorded(out, {"a": Planned(source, [source], {"mask": "masks/a.png"})}, "", ["lesion"]) as record:
+        assert not record.is_done("a") and predict(out, "b") == ["b"]
+        (out / "masks" / "a.png").write_text("new")
+        record.add("a", PROBABILITY[0] > 0.5, PROBABILITY, None)
+    assert [row["mask"] for row in table(out / "predictions.csv")] == ["masks/a.png", "masks/b.png"]
+    assert predict(out, "a", "b") == []
+
+
 def test_foreign_and_changed_files_are_kept(tmp_path: Path) -> None:
     (truth := tmp_path / "data" / "masks" / "truth.jpg").parent.mkdir(parents=True)
     truth.write_text("truth")

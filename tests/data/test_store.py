@@ -37,6 +37,12 @@ class TestMaps:
         stored = cv2.imread(str(store.path / "maps" / "a.png"), cv2.IMREAD_UNCHANGED)
         assert (store.read("a").dtype, stored.dtype, stored.shape) == (np.float32, np.uint16, (256, 256))
 
+    def test_what_is_no_number_is_refused(self, store: Store) -> None:
+        before = store.read("a")
+        with pytest.raises(ValueError, match="the map of a has values that are not numbers"):
+            store.write("a", np.array([[0.5, np.nan]]))
+        np.testing.assert_array_equal(store.read("a"), before)
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [

@@ -1,4 +1,4 @@
-"""A last batch of one image is tried before the training, if the network has batch normalization."""
+"""The batches of several streams, and a trial of a last batch of one image if there is batch normalization."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +31,16 @@ class Norm(nn.Module):
 
     def losses(self, batch: dict[str, Tensor], progress: float) -> dict[str, Tensor]:
         return {"loss": self.norm(batch["image"]).sum()}
+
+
+def test_streams_of_equal_length_meet_in_other_pairs_in_each_pass() -> None:
+    training = SimpleNamespace(streams=lambda: {"labeled": Images(), "unlabeled": Images()})
+    batches = DataModule(training, 1, num_workers=0, drop_last=False, seed=0).batches(0, 1)  # type: ignore[arg-type]
+    pairs = set()
+    for epoch in range(9):
+        batches.set_epoch(epoch)
+        pairs |= {tuple(index for _, _, index in batch) for batch in batches}
+    assert len(pairs) > 15  # of 25
 
 
 def check(norm: nn.Module, batch_size: int, drop_last: bool = False, processes: int = 1) -> None:

@@ -20,7 +20,8 @@ from fovea.runtime.bounds import Count, Positive
 from fovea.runtime.files import make_folder, remove_abandoned, sha256, whole_file
 from fovea.runtime.record import versions
 
-_DECODERS = ("monai", "nibabel", "numpy", "opencv-python-headless", "pillow", "pydicom", "torch")
+_DECODERS = ("monai", "nibabel", "numpy", "opencv-python-headless", "pillow", "pydicom", "scipy", "torch")
+_OURS = Path(__file__).parent  # all code that reads files
 _CHUNK = 64  # samples that are in memory at once while a file is built
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Cacheable(Arrays, Protocol):
         """Return the shape of each array of a kind, and their type."""
 
     def inputs(self, kind: Any, /) -> dict[str, Any]:
-        """Return everything that affects the arrays of a kind: `files`, `root`, the `code` that reads them, values."""
+        """Return everything that affects the arrays of a kind: `files`, `root`, values, and the classes, as `code`."""
 
 
 class Memory:
@@ -113,13 +114,14 @@ class Files:
 def fingerprint(source: Cacheable, kind: Any) -> str:
     """Return a hash of everything that affects the arrays of a kind: values, files, and the code that reads them."""
     inputs = source.inputs(kind)
-    code = [base for part in inputs["code"] for base in (part.__mro__ if isinstance(part, type) else [part])]
-    files = {file for part in code if (file := getattr(inspect.getmodule(part), "__file__", None))}
+    code = [base for part in inputs["code"] for base in part.__mro__]
+    files = {Path(file) for base in code if (file := getattr(inspect.getmodule(base), "__file__", None))}
     content = inputs | {
         "kind": str(kind),
         "ids": source.ids,
         "files": [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in inputs["files"]],
-        "code": [sha256(Path(file)) for file in sorted(files)],
+        "classes": [f"{base.__module__}.{base.__qualname__}" for base in code],
+        "code": sorted({sha256(file) for file in {*files, *_OURS.rglob("*.py")}}),
         "versions": versions(_DECODERS),
     }
     return hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()

@@ -1,8 +1,11 @@
 """The classes of a data set: their names, and the values that mask files have for them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+Classes = Annotated[int, Field(strict=True, ge=1, le=256)]  # predicted masks have 8 bits
 _HIGHEST = 65535  # of 16 bits
 
 
@@ -26,7 +29,7 @@ class Labels:
         if given is None:
             given = {0: "background"} | {label: f"class_{label}" for label in range(1, number)}
         try:
-            by_value = {int(value): str(name) for value, name in sorted(given.items(), key=lambda item: int(item[0]))}
+            by_value = dict(sorted((int(str(value)), str(name)) for value, name in given.items()))
         except (AttributeError, TypeError, ValueError):
             by_value = {}
         if not by_value or min(by_value) < 0 or max(by_value) > _HIGHEST:

@@ -19,15 +19,28 @@ class Order:
 
     A process takes every n-th index of a pass. If the number of indices is not a multiple of n, the first ones of the
     pass appear twice, so all processes take equally many steps. `batch_size` is that of each process, and `drop_last`
-    leaves out a short last batch of a pass.
+    leaves out a short last batch of a pass. `twins` is the number of other streams of this length that have an order
+    already: with one order, the same pairs would meet in every pass.
     """
 
     def __init__(
-        self, length: int, batch_size: int, drop_last: bool, seed: int, rank: int = 0, processes: int = 1
+        self,
+        length: int,
+        batch_size: int,
+        drop_last: bool,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+        twins: int = 0,
     ) -> None:
         self.length, self.batch_size, self.drop_last, self.seed = length, batch_size, drop_last, seed
-        self.rank, self.processes = rank, processes
+        self.rank, self.processes, self.twins = rank, processes, twins
         self.share = -(-length // processes)  # samples of a pass on each process
+        if not len(self):
+            raise ValueError(
+                f"data.drop_last=true leaves no batch: a pass has {self.share} samples on a process, and "
+                f"data.batch_size={batch_size}; set data.drop_last=false, or a smaller data.batch_size"
+            )
         self.drawn: tuple[int, np.ndarray] | None = None  # the current pass and this process's indices of it
 
     def __len__(self) -> int:
@@ -38,7 +51,7 @@ class Order:
         """Return the pairs (pass, index) of a batch, counted from the first of all passes."""
         turn, place = divmod(number, len(self))
         if self.drawn is None or self.drawn[0] != turn:
-            order = np.random.default_rng([self.seed, turn]).permutation(self.length)
+            order = np.random.default_rng([self.seed, turn, self.twins]).permutation(self.length)
             self.drawn = turn, np.resize(order, self.share * self.processes)[self.rank :: self.processes]
         first = place * self.batch_size
         return [(turn, int(index)) for index in self.drawn[1][first : first + self.batch_size]]

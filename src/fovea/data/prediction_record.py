@@ -150,6 +150,8 @@ class Recorded:
         """Sort both tables, remove earlier files of predictions that failed, and leave out what is not there."""
         if self._stood:
             log.info("%d of %d predictions stood already", self._stood, len(self.planned))
+        self.files.merge()
+        self.figures.merge()
         files, figures = self.files.rows, self.figures.rows
         wanted = [file for planned in self.planned.values() for file in planned.outputs.values()]
         for file in (file for file in wanted if files.get((file,), [""] * 3)[2:] == ["", ""]):
@@ -172,19 +174,25 @@ class _Table:
 
     def __init__(self, path: Path, header: Sequence[str], keys: int) -> None:
         self.path, self.header, self.keys = path, header, keys
-        self.rows: dict[tuple[str, ...], list[str]] = {}
-        if not path.exists():
-            return
+        self.rows = self._read()
+
+    def _read(self) -> dict[tuple[str, ...], list[str]]:
+        if not self.path.exists():
+            return {}
         try:
-            text = path.read_bytes().decode(errors="replace")  # a killed run may end within a character
+            text = self.path.read_bytes().decode(errors="replace")  # a killed run may end within a character
             first, *rows = csv.reader(io.StringIO(text, newline=""))
         except (OSError, ValueError, csv.Error):
             text, first, rows = "", [], []
-        if rows and (not text.endswith("\n") or len(rows[-1]) < len(header)):
+        if rows and (not text.endswith("\n") or len(rows[-1]) < len(self.header)):
             rows.pop()  # of a killed run
-        if first != list(header) or any(len(row) != len(header) for row in rows):
-            raise ValueError(f"out: {path} is not a file of fovea-predict; choose another folder")
-        self.rows = {tuple(row[:keys]): row for row in rows}
+        if first != list(self.header) or any(len(row) != len(self.header) for row in rows):
+            raise ValueError(f"out: {self.path} is not a file of fovea-predict; choose another folder")
+        return {tuple(row[: self.keys]): row for row in rows}
+
+    def merge(self) -> None:
+        """Add rows that another process has written in the meantime, e.g. of another part of the images."""
+        self.rows = {**self._read(), **self.rows}
 
     def add(self, row: list[str]) -> None:
         """Append a row to the file."""

@@ -79,6 +79,8 @@ class Store:
     def write(self, image_id: str, values: np.ndarray, record: Mapping[str, Any] | None = None) -> None:
         """Write the map of an image, [H, W] in [0, 1], in steps of 1/65535, together with a record of plain values."""
         path = self._map_path(image_id)
+        if np.isnan(values).any():
+            raise ValueError(f"{path}: the map of {image_id} has values that are not numbers; choose another refine=…")
         levels = np.rint(np.clip(values, 0.0, 1.0) * _DEPTH).astype(np.uint16)
         text, png = PngInfo(), io.BytesIO()
         text.add_text(_TEXT, json.dumps(record or {}, sort_keys=True))

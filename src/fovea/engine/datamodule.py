@@ -40,11 +40,10 @@ class DataModule(pl.LightningDataModule):
 
     def batches(self, rank: int, processes: int) -> EpochBatches:
         """Return what is in each batch of one of several processes."""
-        orders = {
-            name: Order(len(samples), self.batch_size, self.drop_last, self.seed, rank, processes)
-            for name, samples in self.streams.items()
-        }
-        return EpochBatches(orders)
+        lengths = [len(samples) for samples in self.streams.values()]
+        settings = self.batch_size, self.drop_last, self.seed, rank, processes
+        orders = [Order(length, *settings, lengths[:place].count(length)) for place, length in enumerate(lengths)]
+        return EpochBatches(dict(zip(self.streams, orders, strict=True)))
 
     def val_dataloader(self) -> EvaluationLoader:
         """Return the loader of the val images, one image a batch; some appear twice if processes need equal numbers."""

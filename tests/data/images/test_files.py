@@ -189,12 +189,14 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, colors: np.ndarray, monk
         read_image(path)
 
 
-def test_image_files_are_found_by_stem_in_order(tmp_path: Path) -> None:
+def test_image_files_are_found_by_stem_in_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("b.PNG", "a.jpg", "c.1.TIFF", ".hidden.png", "notes.txt"):
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "lost.png").symlink_to("nowhere.png")
     names = {"a": "a.jpg", "b": "b.PNG", "c.1": "c.1.TIFF"}
     assert list(image_files(tmp_path).items()) == [(stem, tmp_path / name) for stem, name in names.items()]
+    assert "1 links to missing files are left out: lost.png" in caplog.text
     (tmp_path / "a.png").touch()
     with pytest.raises(ValueError, match=r"a\.jpg and a\.png share"):
         image_files(tmp_path)

@@ -172,6 +172,7 @@ def test_no_masks_are_needed_without_a_target(root: Path) -> None:
         ({"channels": 4}, "data.channels must be"),
         ({"classes": 0}, "data.classes must be at least 1"),
         ({"protocol": "dirty"}, "data.protocol must be one of 'clean' or 'published'"),
+        ({"range": [0, float("inf")]}, r"data\.range\[1\] must be a finite number"),
         ({"fold": [2, 2]}, r"fold must be \[k, n\]"),
         ({"fold": [0]}, r"fold must be \[k, n\]"),
         ({"fold": "02"}, r"fold must be \[k, n\]"),
@@ -204,13 +205,16 @@ class TestUnlabeled:
         with pytest.raises(ValueError, match="both in train and in test: i02"):
             Folder(root).splits()
 
-    def test_patients_drawn_for_val_are_left_out(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_patients_drawn_for_val_or_test_are_left_out(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Folder, "patient", lambda self, name: name[-1])  # i00 and i10 share a patient
         write(root, train=[*range(10)], unlabeled=[*range(10, 20)])
         splits = Folder(root, fold=[0, 5]).splits()
         assert len(splits["unlabeled"]) == 8 and {name[-1] for name in splits["unlabeled"]} == {
             name[-1] for name in splits["train"]
         }
+        (root / "train.txt").unlink()
+        splits = Folder(root).splits()
+        assert (len(splits["test"]), len(splits["val"]), len(splits["unlabeled"])) == (2, 1, 7)
 
 
 class TestCommonSpacing:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import JPEGLSLossless
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGLSLossless
 
 from fovea.data.images.dicom import read_slice
 from fovea.data.images.nci_isbi import NciIsbi
@@ -90,6 +90,22 @@ def test_a_damaged_slice_is_named(root: Path, tmp_path: Path, content: bytes | s
         path.write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"cannot (read|decode) .*x\.dcm"):
         read_slice(path)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_padding_is_found_in_any_byte_order(tmp_path: Path, syntax: UID) -> None:
+    image = pydicom.Dataset()
+    image.file_meta, image.PixelPaddingValue = pydicom.dataset.FileMetaDataset(), 1000
+    image.file_meta.TransferSyntaxUID = syntax
+    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID = pydicom.uid.MRImageStorage
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID = "1.2.3"
+    image.Rows, image.Columns, image.SamplesPerPixel, image.PhotometricInterpretation = 1, 4, 1, "MONOCHROME2"
+    image.BitsAllocated = image.BitsStored = 16
+    image.HighBit, image.PixelRepresentation = 15, 0
+    stored = np.array([0, 1000, 50, 100], "<u2" if syntax.is_little_endian else ">u2")
+    image.add_new("PixelData", "OW", stored.tobytes())
+    image.save_as(tmp_path / "x.dcm", enforce_file_format=True)
+    assert read_slice(tmp_path / "x.dcm").tolist() == [[0, 0, 127, 255]]
 
 
 def rewritten(path: Path, out: Path, pixels: np.ndarray, **tags: object) -> Path:

@@ -173,6 +173,18 @@ class TestStreams:
         fewer = self.streams(source(root, labeled_fraction=0.25))
         assert {*fewer["labeled"]} < {*streams["labeled"]} and len(fewer["labeled"]) == 3
 
+    @pytest.mark.parametrize("kept", ["labeled", "unlabeled"])
+    def test_a_fraction_of_one_patient_is_refused(self, root: Path, kept: str) -> None:
+        (root / "val.txt").write_text("")
+        if kept == "labeled":
+            (root / "patients.csv").write_text("IMAGE,patient\n" + "".join(f"{name},p\n" for name in IDS))
+        else:
+            (root / "unlabeled.txt").write_text("i00\n")
+        with pytest.raises(
+            ValueError, match=rf"data\.fraction=0\.5 .* leave no {kept} image, since patients stay whole"
+        ):
+            source(root, fraction=0.5).train({"mask"} if kept == "labeled" else self.NEEDS)
+
     def test_masks_of_the_unlabeled_are_not_needed(self, root: Path) -> None:
         labeled = source(root, labeled_fraction=0.3, select_on="mask").train({"mask"}).ids
         val = source(root).split("val").ids

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.transforms import NormalizeIntensity, ScaleIntensityRange
 
 from fovea.data.cache import Files, Memory, fingerprint
 from fovea.data.volumes.prepared import Array, Prepared, centered, common_shape, resampled, uncentered
@@ -16,9 +15,10 @@ from fovea.data.volumes.targets import Mask, Target
 
 from .conftest import pairs
 
+WINDOW = {"_target_": "monai.transforms.ScaleIntensityRange", "a_min": 100, "b_min": 0.0, "b_max": 1.0, "clip": True}
 INTENSITY = {
-    "ct": ScaleIntensityRange(a_min=100, a_max=700, b_min=0.0, b_max=1.0, clip=True),
-    "mri": NormalizeIntensity(nonzero=True, channel_wise=True),
+    "ct": WINDOW | {"a_max": 700},
+    "mri": {"_target_": "monai.transforms.NormalizeIntensity", "nonzero": True, "channel_wise": True},
 }
 CT = Array("image", "ct")
 
@@ -76,8 +76,10 @@ def test_volumes_of_any_shape_are_cached(root: Path, cache: Any, tmp_path: Path)
 
 def test_the_fingerprint_has_everything_that_affects_a_volume(root: Path) -> None:
     usual = fingerprint(prepared(root), CT)
-    other = INTENSITY | {"ct": ScaleIntensityRange(a_min=100, a_max=600, b_min=0.0, b_max=1.0, clip=True)}
+    other = INTENSITY | {"ct": WINDOW | {"a_max": 600}}
+    two = INTENSITY | {"ct": {"_target_": "monai.transforms.Compose", "transforms": [*INTENSITY.values()]}}
     assert usual == fingerprint(prepared(root, ()), CT)
+    assert fingerprint(prepared(root, intensities=two), CT) == fingerprint(prepared(root, intensities=two), CT)
     assert usual != fingerprint(prepared(root, spacing=(2.0, 2.0, 1.0)), CT)
     assert usual != fingerprint(prepared(root, intensities=other), CT)
     mri, mask = Array("image", "mri"), Array("mask", "ct", nearest=True)

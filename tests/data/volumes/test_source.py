@@ -26,7 +26,15 @@ def test_labels_are_augmented_by_the_nearest_voxel() -> None:
     ("key", "value"),
     [
         *(("size", 16), ("size", [8, 8]), ("size", [8, 8, 0]), ("spacing", [1.0, 0.0, None]), ("channels", 2)),
-        *(("modalities", "ct"), ("modalities", []), ("classes", 0), ("crops", 0), ("overlap", 1.0), ("windows", 1.5)),
+        *(
+            ("modalities", "ct"),
+            ("modalities", []),
+            ("classes", 0),
+            ("classes", 257),
+            ("crops", 0),
+            ("overlap", 1.0),
+            ("windows", 1.5),
+        ),
     ],
 )
 def test_a_value_out_of_bounds_is_refused(key: str, value: Any) -> None:

@@ -90,7 +90,7 @@ def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
     limit = dataset.get("PixelPaddingRangeLimit")
     unsigned = np.dtype(f"u{stored.dtype.itemsize}")  # writers disagree on the sign of these two
     ends = np.array([value, value if limit is None else int(limit)]) & np.iinfo(unsigned).max
-    lowest, highest = sorted(ends.astype(unsigned).view(stored.dtype).tolist())
+    lowest, highest = sorted(ends.astype(unsigned).view(stored.dtype.newbyteorder("=")).tolist())
     return (stored >= lowest) & (stored <= highest)
 
 

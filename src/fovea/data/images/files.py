@@ -21,7 +21,8 @@ from fovea.runtime.files import write_bytes
 log = logging.getLogger(__name__)
 
 Exif = Literal["ignore", "apply"]
-Window = Annotated[Sequence[float], Field(min_length=2, max_length=2)]  # the values that become 0 and 255
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Window = Annotated[Sequence[Number], Field(min_length=2, max_length=2)]  # the values that become 0 and 255
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})  # suffixes of image files, in lower case
 REPLACE = "replace the file, or leave it out of the folder or the split lists"  # what to do with a damaged image
 _MODES = {1: "L", 3: "RGB"}
@@ -140,10 +141,14 @@ def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str,
     files: dict[str, Path] = {}
     try:
         with os.scandir(folder) as entries:
-            names = sorted(e.name for e in entries if Path(e.name).suffix.lower() in suffixes and e.is_file())
+            found = [e for e in entries if Path(e.name).suffix.lower() in suffixes and not e.name.startswith(".")]
+            names = sorted(e.name for e in found if e.is_file())
+            lost = sorted(e.name for e in found if not (e.is_file() or e.is_dir()))
     except OSError as error:
         raise ValueError(f"{folder}: {_reason(error)}; it must be a folder of images") from error
-    for path in (Path(folder) / name for name in names if not name.startswith(".")):
+    if lost:
+        log.warning("%s: %d links to missing files are left out: %s", folder, len(lost), first_few(lost))
+    for path in (Path(folder) / name for name in names):
         check_name(path)
         stem = normalize("NFC", path.stem)  # macOS spells accents in another way than lists and tables
         if stem in files:

@@ -5,14 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
 
 from fovea.data.images.files import SUFFIXES, Exif, Window, image_files, image_size, read_image, warn_orientations
 from fovea.data.images.masks import read_mask
-from fovea.data.labels import Labels
+from fovea.data.labels import Classes, Labels
 from fovea.data.names import Names
 from fovea.data.splits import carve, carve_fold, check_disjoint, check_fold, read_list
 from fovea.data.table import read_rows
@@ -57,7 +56,7 @@ class Folder:
         self,
         root: str | Path,
         channels: Literal[1, 3] = 3,
-        classes: Annotated[int, Field(strict=True, ge=1, le=256)] = 1,
+        classes: Classes = 1,
         protocol: Literal["clean", "published"] = "clean",
         val_fraction: Progress = 0.1,
         test_fraction: Progress = 0.2,
@@ -122,8 +121,12 @@ class Folder:
             train, val = carve(train, self.val_fraction, self.split_seed, self.patient)
         splits = {"train": train, "val": val, "test": test}
         if "unlabeled" in listed:
-            drawn = {*map(self.patient, val)} if "val" not in listed or self.fold is not None else set()
-            splits["unlabeled"] = [name for name in listed["unlabeled"] if self.patient(name) not in drawn]
+            drawn = [
+                *(val if "val" not in listed or self.fold is not None else ()),
+                *(() if "test" in listed else test),
+            ]
+            held = {*map(self.patient, drawn)}
+            splits["unlabeled"] = [name for name in listed["unlabeled"] if self.patient(name) not in held]
             check_disjoint({"train": train, "unlabeled": splits["unlabeled"]})
         check_disjoint({**splits, "train": [*train, *splits.get("unlabeled", ())], "unlabeled": []}, self.patient)
         return splits

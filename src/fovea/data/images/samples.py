@@ -8,9 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from fovea.data import targets as targets_module
 from fovea.data.cache import Arrays
-from fovea.data.images import files, masks
 from fovea.data.images.folder import Folder
 from fovea.data.targets import Target
 
@@ -49,7 +47,7 @@ class Resized:
             "dataset": {key: value for key, value in vars(dataset).items() if not key.startswith("_")},
             "root": str(dataset.root.resolve()),
             "files": sorted(paths),
-            "code": [type(dataset), Resized, files, masks, targets_module],
+            "code": [type(dataset)],
         }
 
 

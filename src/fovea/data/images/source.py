@@ -96,6 +96,12 @@ class Images:
         if self.fraction < 1:  # a smaller fraction is a part of a larger one
             _, ids = carve(ids, self.fraction, self.seed, dataset.patient)
             _, unlabeled = carve(unlabeled, self.fraction, self.seed, dataset.patient)
+        if not ids or (UNLABELED in needs and not unlabeled):
+            raise ValueError(
+                f"{dataset.root}: data.fraction={self.fraction:g} and data.labeled_fraction={self.labeled_fraction} "
+                f"leave no {'unlabeled' if ids else 'labeled'} image, since patients stay whole; "
+                "set 1 and null, or add patients"
+            )
         val = self._split(dataset, "val", splits["val"], needs)
         kinds = {Mask.name: "masks" if self.ignore_label is None else "partial_masks"}
         kinds[PseudoMask.name] = self.maps["labels"].get("name", "maps") if self.maps else "maps"

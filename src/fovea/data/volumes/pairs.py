@@ -13,12 +13,12 @@ import numpy as np
 from pydantic import Field
 from tqdm import tqdm
 
-from fovea.data.labels import Labels
+from fovea.data.labels import Classes, Labels
 from fovea.data.splits import carve, carve_fold, check_disjoint, check_fold
 from fovea.data.volumes.grid import Header, difference, order_of, slice_axis, slices_last
 from fovea.data.volumes.misalignment import Misalignment
 from fovea.data.volumes.nifti import read_header, read_volume
-from fovea.runtime.bounds import Count, NonNegativeInt
+from fovea.runtime.bounds import NonNegativeInt
 
 KEYS = {"train": "training", "unlabeled": "unlabeled_training", "val": "validation", "test": "testing"}
 """The keys of the list, by split."""
@@ -57,7 +57,7 @@ class Pairs:
         root: str | Path,
         list: str,
         modalities: Sequence[str],
-        classes: Count,
+        classes: Classes,
         labeled_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None,
         split_seed: NonNegativeInt = 0,
         misalignment: Misalignment | None = None,
@@ -114,7 +114,7 @@ class Pairs:
 
     def patient(self, case: str) -> str:
         """Return the patient ID of a case."""
-        return str(self.cases[case].get("patient", case))
+        return str(self.cases[case].get("patient", case)).strip()
 
     def has(self, what: str, case: str) -> bool:
         """Return whether a case has a `mask` or a `map` of each modality."""
@@ -200,12 +200,17 @@ def read_list(path: Path) -> dict[str, Any]:
 
 def read_cases(content: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
     """Return all cases by id, with their split."""
+    if wrong := [key for key in KEYS.values() if not isinstance(content.get(key) or [], list)]:
+        raise ValueError(f"{path}: {wrong[0]} must be a list of cases; docs/volumes.md has an example")
     entries = [(split, entry) for split, key in KEYS.items() for entry in content.get(key) or []]
     if not any(split in ("train", "unlabeled") for split, _ in entries):
         raise ValueError(f"{path}: no case under training; docs/volumes.md has an example")
     for _, entry in entries:
         if not isinstance(entry, dict):
             raise ValueError(f"{path}: {entry!r} is not a case; write an object with img_<modality>")
+        for key in ("id", "patient"):
+            if key in entry and not (isinstance(entry[key], str | int) and str(entry[key]).strip()):
+                raise ValueError(f"{path}: {key} {entry[key]!r} is no name; write one as text, or leave {key} out")
     prefixes = [commonprefix(_stems(entry)).rstrip("_-+") for _, entry in entries]  # noqa: RUF071 (of names, not paths)
     ids = [str(entry.get("id", prefix)) for prefix, (_, entry) in zip(prefixes, entries, strict=True)]
     if len({*ids}) < len(ids) or not all(ids):

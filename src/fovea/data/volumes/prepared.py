@@ -11,10 +11,9 @@ from torch.nn import functional as F
 from fovea.data.cache import Arrays
 from fovea.data.source import Predictor
 from fovea.data.volumes.grid import Header, order_of, slices_last
-from fovea.data.volumes.misalignment import Misalignment
-from fovea.data.volumes.nifti import read_volume
 from fovea.data.volumes.pairs import Pairs, image_id
 from fovea.data.volumes.targets import Target
+from fovea.runtime.config import instantiate
 
 MOST_VOXELS = 2**31  # of a resampled volume, 8 GiB
 Intensity = Callable[[np.ndarray], Any]  # A transform of MONAI: maps a volume [1, D, H, W] to one of the same shape
@@ -38,7 +37,7 @@ class Prepared:
 
     Args:
         spacing: Sides of a voxel in mm, in RAS. None at an axis, or for all, keeps that of each volume.
-        intensity: A transform for each modality that makes its intensities comparable.
+        intensity: The configuration of a transform for each modality that makes its intensities comparable.
     """
 
     def __init__(
@@ -47,10 +46,11 @@ class Prepared:
         ids: Sequence[str],
         targets: Sequence[Target],
         spacing: Sequence[float | None] | None,
-        intensity: Mapping[str, Intensity],
+        intensity: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self.dataset, self.ids, self.targets = dataset, list(ids), {target.name: target for target in targets}
-        self.spacing, self.intensity = spacing, intensity
+        self.spacing, self.configured = spacing, {name: intensity[name] for name in dataset.modalities}
+        self.intensity = {name: instantiate(each, f"data.intensity.{name}") for name, each in self.configured.items()}
         kinds = [("image", False), *((target.name, target.nearest) for target in targets)]
         self.kinds = tuple(Array(what, name, nearest) for what, nearest in kinds for name in dataset.modalities)
 
@@ -73,11 +73,11 @@ class Prepared:
 
     def inputs(self, array: Array) -> dict[str, Any]:
         """See `fovea.data.cache.Cacheable`."""
-        intensity, target = self.intensity[array.modality], self.targets.get(array.what)
+        target = self.targets.get(array.what)
         key = target.key if target else "img"
         return {
             "spacing": self.spacing,
-            "intensity": str(sorted(vars(intensity).items(), key=str)),
+            "intensity": None if target else self.configured[array.modality],
             "misalignment": vars(self.dataset.misalignment) if self.dataset.misalignment else None,
             "labels": self.dataset.values,
             "ignore_label": self.dataset.ignore_label,
@@ -85,7 +85,7 @@ class Prepared:
             "labeled_slices": getattr(target, "slices", None),
             "root": str(self.dataset.root.resolve()),
             "files": [self.dataset.file(key, case, array.modality) for case in self.ids],
-            "code": [type(self.dataset), Prepared, read_volume, order_of, Misalignment, type(target or intensity)],
+            "code": [type(self.dataset), type(target or self.intensity[array.modality])],
         }
 
 

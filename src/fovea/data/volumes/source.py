@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from fovea.data.labels import Classes
 from fovea.data.predictions import PredictRequest
 from fovea.data.source import UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import chosen_split
@@ -45,7 +46,7 @@ class Volumes:
     dataset: Mapping[str, Any]
     modalities: Annotated[list[str], Field(min_length=1)] | None
     channels: Literal[1]
-    classes: Count | None
+    classes: Classes | None
     size: Annotated[list[Count], Three]
     spacing: Annotated[list[Positive | None], Three] | None
     intensity: Mapping[str, Any]
@@ -216,8 +217,7 @@ class Volumes:
     def _prepared(self, dataset: Pairs, cases: Sequence[str], targets: Sequence[Target]) -> "Prepared":
         from fovea.data.volumes.prepared import Prepared
 
-        intensity = {name: instantiate(self.intensity[name]) for name in self._names}
-        return Prepared(dataset, cases, targets, self.spacing, intensity)
+        return Prepared(dataset, cases, targets, self.spacing, self.intensity)
 
     def _arrays(self, prepared: "Prepared") -> "Arrays":
         return instantiate(self.cache)(prepared) if self.cache else prepared
