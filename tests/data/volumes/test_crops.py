@@ -71,7 +71,7 @@ def test_a_crop_is_at_one_position_everywhere(root: Path) -> None:
     for folder in ("images", "masks"):  # the same volume as both modalities
         content = (root / folder / "aaa_ct.nii.gz").read_bytes()
         (root / folder / "aaa_mri.nii.gz").write_bytes(content)
-    identity = dict.fromkeys(("ct", "mri"), {"_target_": "monai.transforms.ShiftIntensity", "offset": 0.0})
+    identity = {name: {"_target_": "monai.transforms.ShiftIntensity", "offset": 0.0} for name in ("ct", "mri")}
     sample = crops(root, spatial=[FLIP], intensities=identity)[0, 0]
     assert np.array_equal(sample["image"]["ct"], sample["image"]["mri"])
     assert np.array_equal(sample["mask"]["ct"], sample["mask"]["mri"])
