@@ -164,18 +164,18 @@ class TestStore:
 
 
 class TestOtherLabels:
-    def boxes(self, root: Path) -> Survey:
+    def boxes(self, root: Path, elsewhere: Path) -> Survey:
         """One box an image; that of b is outside it."""
         rows = ["a.png,9,5,21,15", "b.png,9,5,99,15", "c.png,9,5,21,15"]
-        (root / "boxes.csv").write_text("\n".join(["IMAGE,x0,y0,x1,y1", *rows]))
-        label = Boxes(str(root / "boxes.csv"), "pixels", 0.6, 0.4)
+        (elsewhere / "boxes.csv").write_text("\n".join(["IMAGE,x0,y0,x1,y1", *rows]))
+        label = Boxes(str(elsewhere / "boxes.csv"), "pixels", 0.6, 0.4)
         options: dict[str, Any] = {"thresholds": (0.5,), "quality": "masks", "page": write_quality_page}
         return prepare(Folder(root, test_fraction=0.0), label, Half(), root / "store", {"labels": "boxes"}, **options)
 
-    def test_quality_has_what_is_known_of_any_label(self, root: Path) -> None:
-        survey = self.boxes(root)
-        assert list(survey.failures) == ["b"] and "boxes.csv: line 3: 9, 5, 99, 15" in survey.failures["b"]
-        assert str(root) not in survey.failures["b"] and Store(root / "store").ids == ["a", "c"]
+    def test_quality_has_what_is_known_of_any_label(self, root: Path, tmp_path_factory: Any) -> None:
+        survey = self.boxes(root, tmp_path_factory.mktemp("labels"))
+        assert list(survey.failures) == ["b"] and survey.failures["b"].startswith("boxes.csv: line 3: 9, 5, 99, 15")
+        assert Store(root / "store").ids == ["a", "c"]
         row, page = survey.rows["a"], (root / "store" / "quality.html").read_text()
         assert row["label@0.5"] > 0.8 and row["map@0.5"] < 0.2 and {"coverage", "agreement", "peak_inside"} <= {*row}
         assert not {"fixations", "dispersion", "inside"} & {*row}
@@ -243,6 +243,11 @@ class TestQuality:
         damage(root / "masks", but=chosen)
         survey = run(root, quality="masks", quality_masks=1)
         assert survey.failures == {} and "from 1 mask" in survey.verdict().reason
+
+    def test_masks_of_test_are_named(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+        (root / "test.txt").write_text("b\nd")
+        run(root, quality="masks")
+        assert "compares with 1 masks of test (b): a level that is chosen by them" in caplog.text
 
     def test_quality_of_old_maps_is_removed(self, root: Path) -> None:
         run(root, quality="masks")

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,4 +98,7 @@ class Job:
 
     def _line(self, error: Exception) -> str:
         """Return the error as one line without paths of this machine, for the manifest."""
-        return " ".join(str(error).replace(f"{self.dataset.root}/", "").split())
+        text = str(error).replace(f"{self.dataset.root}/", "")
+        for path in (self.label.path.rstrip("/"), str(Path(self.label.path).expanduser())):
+            text = text.replace(path, Path(path).name)
+        return " ".join(text.split())

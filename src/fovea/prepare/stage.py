@@ -1,5 +1,6 @@
 """The prepare stage: from images and labels to a store of maps."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
 from fovea.runtime.processes import in_parallel
 from fovea.runtime.record import versions
+
+log = logging.getLogger(__name__)
 
 Page = Callable[[Path, Survey, Callable[[str], tuple[Any, ...]], Mapping[str, object]], None]
 """Writes a page about a survey. It asks for `Job.view` by image ID; the parameters are those of the maps."""
@@ -66,6 +69,9 @@ def prepare(
     if shard is not None:
         labeled, quality = labeled[shard::shards], "none"
     masked = frozenset(drawn(filter(dataset.has_mask, labeled), quality_masks) if quality == "masks" else ())
+    if tested := sorted(masked.intersection(splits["test"])):
+        advice = "a level that is chosen by them makes test scores too high; leave these images out of labels.path"
+        log.warning("quality=masks compares with %d masks of test (%s): %s", len(tested), first_few(tested, 2), advice)
     items = [Item(image_id, table.of(image_id), image_id in masked) for image_id in labeled]
     made_with: dict[str, Any] = {"parameters": dict(parameters), "versions": versions(_PACKAGES)}
     if digest := getattr(refiner, "digest", None):

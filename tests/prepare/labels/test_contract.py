@@ -117,9 +117,9 @@ def coco(box: list[float], width: int = 60) -> str:
 KVASIR = {"a": {"height": 40, "width": 60, "bbox": [{"label": "polyp", "xmin": 10, "ymin": 5, "xmax": 30, "ymax": 20}]}}
 
 
-@pytest.mark.parametrize("content", [coco([10, 5, 20, 15]), json.dumps(KVASIR)])
+@pytest.mark.parametrize("content", [coco([10, 5, 20, 15]), "\ufeff" + json.dumps(KVASIR)])
 def test_boxes_of_json(content: str, tmp_path: Path) -> None:
-    (tmp_path / "boxes.json").write_text(content)
+    (tmp_path / "boxes.json").write_text(content, encoding="utf-8")
     maps = []
     for path in (tmp_path / "boxes.json", LABELS["boxes"][0](tmp_path)):
         label = built("boxes", path)

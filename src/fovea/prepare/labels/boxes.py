@@ -59,7 +59,7 @@ class Boxes:
 def _from_json(path: Path) -> list[Row]:
     """Return the boxes of COCO, or of Kvasir-SEG: `{id: {height, width, bbox: [{label, xmin, ymin, xmax, ymax}]}}`."""
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ValueError(f"cannot read {path}: {reason}; set labels.path to the file of boxes") from error
