@@ -58,7 +58,13 @@ def test_training_images_are_refused_unless_allowed(
 def test_the_default_folder_is_found_by_compare_and_report(run: Run, of_fold: Path, root: Path, tmp_path: Path) -> None:
     for name in "ab":
         shutil.copytree(of_fold, tmp_path / "runs" / name)
-        assert run("evaluate", f"checkpoint=runs/{name}/checkpoints/best.ckpt", "split=test").status == 0
+        for scored in (
+            "best.ckpt split=val",
+            f"last.ckpt split=test hydra.run.dir=first/{name}",
+            "best.ckpt split=test",
+        ):
+            assert not (tmp_path / "runs" / name / "evaluate" / "test").exists()  # last.ckpt goes elsewhere
+            assert run("evaluate", *f"checkpoint=runs/{name}/checkpoints/{scored}".split()).status == 0
         assert len(ids(tmp_path / "runs" / name / "evaluate" / "test")) == 2
     compared = run("evaluate", "compare=[runs/a,runs/b]", "split=test", "compare_resamples=100")
     assert compared.status == 0 and compared.errors == [], compared

@@ -121,3 +121,7 @@ def test_an_own_evaluation_has_the_training_of_its_checkpoint(make_run: MakeRun,
         path.rename(folder / path.name)
     (run,) = find_runs(str(tmp_path / "runs"), "val", "dice")
     assert run.config == {"optimizer.lr": 0.5, "data.name": "folder", "data.fraction": 0.5, "data.shift": 5}
+    for name in ("best.ckpt", "last.ckpt"):
+        (folder / "config.yaml").write_text(f"checkpoint: a/checkpoints/{name}\n")
+        (run,) = find_runs(str(tmp_path / "runs"), "val", "dice")
+        assert run.config.get("checkpoint") == (name if name == "last.ckpt" else None)

@@ -34,6 +34,7 @@ def test_a_path_is_read_as_it_is_typed(path: str) -> None:
         ("data.root=~/data", f"{Path.home()}/data"),
         ("store=ü,2024", ["ü", "2024"]),
         ("runs=[logs/ü,2024]", ["logs/ü", "2024"]),
+        ("refine.checkpoint=[~/ü,b]", [f"{Path.home()}/ü", "b"]),
         ("compare={full: [A, B]}", {"full": ["A", "B"]}),
         ('data.root="ü"', "ü"),
         ("ckpt_path=null", None),

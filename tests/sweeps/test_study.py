@@ -59,6 +59,15 @@ class TestResume:
         search(tmp_path, after, n_trials=2).run([*SPACE, "data.num_workers=4", "logger=wandb"])  # without effect
         assert after.proposed[0] == dead.proposed[0] and len(after.seen) == 2
 
+    def test_a_moved_search_resumes_in_its_new_folder(self, tmp_path: Path) -> None:
+        dead, after = Jobs(dies), Jobs(score)
+        with pytest.raises(KeyboardInterrupt):
+            search(tmp_path / "old", dead).run(SPACE)
+        (tmp_path / "old").rename(tmp_path / "new")
+        search(tmp_path / "new", after, n_trials=1).run(SPACE)
+        assert after.proposed == dead.proposed
+        assert [path.name for path in tmp_path.iterdir()] == ["new"] and not list((tmp_path / "new").glob(".*.lock"))
+
     def test_the_trial_of_a_living_process_is_left(self, tmp_path: Path) -> None:
         lock = tmp_path / "alive.lock"
         with lock.open("w") as file:

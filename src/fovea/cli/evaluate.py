@@ -74,7 +74,8 @@ def score(config: Config) -> None:
 def folder_of(config: Config, trained: Mapping[str, Any], checkpoint: Path) -> Path:
     """Return `out`, or the default: in the run of the checkpoint, where `compare=` and `fovea-report` look.
 
-    An evaluation with keys of its own does not replace that of the training; the report reads it from `run_dir`.
+    An evaluation with keys of its own, or of another checkpoint than that of the training, is none of these: the report
+    reads it from `run_dir`.
     """
     if config["out"] is not None:
         return Path(config["out"])
@@ -83,9 +84,10 @@ def folder_of(config: Config, trained: Mapping[str, Any], checkpoint: Path) -> P
     same_data = given in ({}, {"root": trained["data"].get("root")})
     scores = all(config[key] == trained.get(key, {}) for key in ("scoring", "metrics"))
     same = same_data and scores and not config["tta"].get("axes")
-    made_with = Path(read_mapping(run / below / "summary.json").get("checkpoint", checkpoint)).name
+    summaries = map(read_mapping, (run / "evaluate").glob("*/summary.json"))
+    made_with = {Path(summary.get("checkpoint", checkpoint)).name for summary in summaries}
     is_run = checkpoint.parent.name == "checkpoints" and (run / "provenance.json").is_file()
-    return (run if same and is_run and made_with == checkpoint.name else Path(config["run_dir"])) / below
+    return (run if same and is_run and made_with <= {checkpoint.name} else Path(config["run_dir"])) / below
 
 
 def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Path) -> Config:

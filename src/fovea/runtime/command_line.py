@@ -15,11 +15,12 @@ from fovea.runtime.help import groups
 TEXTS = (
     *("backbone.encoder_weights", "backbone.pretrained", "baseline", "checkpoint", "ckpt_path", "compare"),
     *("data.cache.folder", "data.dataset.list", "data.gaze.path", "data.name", "data.root", "format.shown"),
-    *("hydra.run.dir", "hydra.sweep.dir", "input", "labels.path", "out", "run_dir", "runs", "source", "store"),
+    *("hydra.run.dir", "hydra.sweep.dir", "input", "labels.path", "out", "refine.checkpoint", "refine.weights"),
+    *("run_dir", "runs", "source", "store"),
 )
 """Keys of paths and names, whose values are never numbers, booleans or Hydra's syntax."""
 
-LISTS = ("compare", "runs")
+LISTS = ("compare", "refine.checkpoint", "runs")
 _WORD = re.compile(rf"(\+{{0,2}}(?:data\.maps\.)?({'|'.join(map(re.escape, TEXTS))})=)(.+)", re.DOTALL)
 _HYDRA = re.compile(r"\?\?\?$|['\"]|.*\$\{|(choice|range|interval|glob|shuffle|sort|tag)\(")
 

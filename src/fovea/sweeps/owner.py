@@ -44,8 +44,9 @@ def claim(study: optuna.Study, trials: Iterable[int], lock: str) -> Iterator[int
 
 def _claim(study: optuna.Study, trial: int, other: Path, lock: str) -> bool:
     """Take a trial over; of several processes that try, the lock lets one at a time look who owns it."""
-    other.parent.mkdir(parents=True, exist_ok=True)  # its folder may have been removed
-    with other.open("a") as file:
+    # The folder of the sweep may have been moved or removed, or have another path on another machine.
+    there = other if other.parent.is_dir() else Path(lock).with_name(other.name)
+    with there.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -53,5 +54,5 @@ def _claim(study: optuna.Study, trial: int, other: Path, lock: str) -> bool:
         if study.user_attrs[f"{OWNER}{trial}"] != str(other):
             return False
         own(study, trial, lock)
-        other.unlink(missing_ok=True)
+        there.unlink(missing_ok=True)
         return True
