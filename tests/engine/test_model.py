@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 import fovea
+from fovea.engine.build import build
+from fovea.engine.model import Foreground
 
 from .test_checkpoint import CONFIG as TWO_LEVELS
 from .test_checkpoint import saved
@@ -46,7 +48,21 @@ def test_prediction_of_a_path_an_array_a_tensor_or_a_list(model, tmp_path: Path)
     assert predictions[3].mask.shape == (20, 9) and model.predict([]) == []
 
 
-@pytest.mark.parametrize("image", [np.zeros((9, 9)), np.zeros((9, 9, 3), np.float32), np.zeros((9, 9, 1), np.uint8)])
+def test_the_foreground_by_a_model_of_gray_images_is_that_of_the_gray_image(tmp_path: Path) -> None:
+    data = DATA | {"channels": 1, "normalize": {"_target_": "albumentations.Normalize", "normalization": "image"}}
+    config = CONFIG | {"data": data, "backbone": CONFIG["backbone"] | {"in_channels": 1}}
+    path, pixels = tmp_path / "a.ckpt", np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    state = {f"supervision.{key}": value for key, value in build(config).state_dict().items()}
+    torch.save({"state_dict": state, "fovea": {"config": config}}, path)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    expected = fovea.load(path).predict(tmp_path / "a.png").probability[0]
+    np.testing.assert_array_equal(Foreground(str(path), "cpu", [])(pixels), expected)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((9, 9)), np.zeros((9, 9, 3), np.float32), np.zeros((9, 9, 1), np.uint8), np.zeros((0, 9, 3), np.uint8)],
+)
 def test_refused_images(model, image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"image must be uint8 \[H, W, 3\], got"):
         model.predict(image)

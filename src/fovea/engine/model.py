@@ -8,6 +8,7 @@ from typing import Any, overload
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from fovea.data.images.find import decoder
@@ -43,7 +44,7 @@ class ImageInput:
             return self.network(self.decode(Path(image).expanduser()))
         array = image.cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
         array = array[..., None] if array.ndim == 2 else array
-        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != self.channels:
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != self.channels or not array.size:
             raise ValueError(f"image must be uint8 [H, W, {self.channels}], got {array.dtype} {list(array.shape)}")
         return self.network(array)
 
@@ -183,7 +184,9 @@ class Foreground:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return probabilities, float32 [H, W], for an image, uint8 [H, W, 3]."""
-        return np.mean([each.predict(image[..., : each.channels]).probability[0] for each in self._models()], axis=0)
+        gray = np.asarray(Image.fromarray(image).convert("L"))  # as files are read for a model of one channel
+        images = [(model, gray if model.channels == 1 else image) for model in self._models()]
+        return np.mean([model.predict(pixels).probability[0] for model, pixels in images], axis=0)
 
     def _models(self) -> list[Model]:
         return [_loaded(str(path), self.device, tuple(self.axes)) for path in self._files()]
