@@ -211,6 +211,11 @@ class TestNetworks:
             (["supervision=cmc"], "CrossModality does not serve images"),
             (["data.classes=3"], "MultiLevel trains on maps of one class, but data.classes=3; choose supervision=full"),
             ([*BCE, "data.classes=3"], "not a loss for classes=3 .*; choose loss=dice_ce"),
+            (["loss._target_=torch.nn.CrossEntropyLoss"], r"classes=1 \(wrong logits cost no more than right ones\)"),
+            (
+                ["loss._target_=torch.nn.BCELoss"],
+                "not a loss for classes=1 .*; choose loss=dice_ce",
+            ),  # of probabilities
             ([*VOLUMES, "supervision=multi_level"], "MultiLevel does not serve volumes"),
             (
                 [*VOLUMES, "supervision=full", "backbone=basic_unet"],

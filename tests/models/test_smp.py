@@ -56,6 +56,7 @@ def test_size_that_does_not_fit_the_stride() -> None:
         ({"encoder_name": "tu-resnet1"}, "Unknown model"),
         ({"encoder_weights": "imagnet"}, "imagnet"),
         ({"decoder_channel": [8]}, r"^decoder_channel is not an option"),
+        ({"activation": "sigmoid"}, r"^activation: losses and predictions read logits"),
         ({"encoder_depth": 3}, "encoder_depth=3.*decoder_channels"),
     ],
 )

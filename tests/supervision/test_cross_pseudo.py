@@ -47,3 +47,10 @@ def test_networks_differ_and_the_first_predicts() -> None:
     first, second = (network(image).logits["ct"].softmax(1) for network in module.networks)
     assert not torch.allclose(first, second)
     torch.testing.assert_close(module(image, (8, 8, 8))["prediction"], first)
+
+
+def test_half_precision_is_computed_in_single() -> None:
+    torch.manual_seed(0)
+    first, second = torch.randn(2, 2, 3, 8, 8).bfloat16()
+    expected = crossed({"": first.float()}, {"": second.float()})
+    torch.testing.assert_close(crossed({"": first}, {"": second}), expected)

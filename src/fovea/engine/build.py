@@ -46,13 +46,15 @@ def _check(module: Mode, loss: nn.Module, classes: int, kind: str) -> None:
     other, choices = kinds[kind]
     if wrong := next((part for part in module.modules() if isinstance(part, other)), None):
         raise ValueError(f"backbone: {type(wrong).__name__} does not read {kind}; choose backbone={choices}")
-    size = (8,) * (3 if kind == "volumes" else 2)
-    target = torch.zeros(1, 1, *size) if classes == 1 else torch.zeros(1, *size, dtype=torch.int64)
+    labels = (torch.arange(8**3) % max(classes, 2)).view(1, *((8, 8, 8) if kind == "volumes" else (8, 64)))
+    right = 8.0 * nn.functional.one_hot(labels, max(classes, 2)).movedim(-1, 1) - 4
+    right, target = (right[:, 1:], labels[:, None].float()) if classes == 1 else (right, labels)
     try:
-        loss(torch.zeros(1, classes, *size), target)
+        learns, reason = bool(loss(right, target) < loss(-right, target)), "wrong logits cost no more than right ones"
     except Exception as error:  # losses of other packages raise what they like
-        reason = " ".join(str(error).split())
-        raise ValueError(f"loss: not a loss for classes={classes} ({reason}); choose loss=dice_ce") from error
+        learns, reason = False, " ".join(str(error).split())
+    if not learns:
+        raise ValueError(f"loss: not a loss for classes={classes} ({reason}); choose loss=dice_ce")
 
 
 def _in_float32(loss: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:

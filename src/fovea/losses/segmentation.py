@@ -63,9 +63,13 @@ class DiceCrossEntropy(OneOrSeveral):
 
 
 class Focal(OneOrSeveral):
-    """Focal loss; the options are those of `monai.losses.FocalLoss`."""
+    """Focal loss, the mean over pixels; the options are those of `monai.losses.FocalLoss`."""
 
     def __init__(self, **options: Any) -> None:
         from monai.losses import FocalLoss
 
         super().__init__(FocalLoss(**options), FocalLoss(use_softmax=True, to_onehot_y=True, **options))
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return a scalar; see `OneOrSeveral`. MONAI takes the mean over the classes too."""
+        return super().forward(logits, target) * logits.shape[1]

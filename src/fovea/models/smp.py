@@ -38,6 +38,8 @@ class SmpBackbone(Backbone):
         **options: Any,
     ) -> None:
         super().__init__()
+        if options.get("activation") is not None:
+            raise ValueError("activation: losses and predictions read logits; leave it out")
         known = inspect.signature(network).parameters
         unknown = [name for name in options if name not in known and not encoder_name.startswith("tu-")]
         if unknown:  # the library drops them without a word

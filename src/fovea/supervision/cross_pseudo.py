@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fovea.losses.cross_modality import single
 from fovea.runtime.bounds import NonNegative
 from fovea.supervision.batch import Batch, Image
 from fovea.supervision.modalities import logits_of, predict, supervised_loss
@@ -57,6 +58,7 @@ def crossed(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> Tensor
 
 def _cross_entropy(logits: Tensor, other: Tensor) -> Tensor:
     """Return the cross-entropy of logits with the most probable class of the other logits, 0.5 the limit for one."""
+    logits = single(logits)
     if logits.shape[1] == 1:
         return F.binary_cross_entropy_with_logits(logits, (other > 0).to(logits.dtype))
     return F.cross_entropy(logits, other.argmax(dim=1))
