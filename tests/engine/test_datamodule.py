@@ -12,10 +12,13 @@ from fovea.engine.datamodule import DataModule, check_last_batch
 
 
 class Images:
-    """Five images of one pixel."""
+    """Images of one pixel."""
+
+    def __init__(self, number: int = 5) -> None:
+        self.number = number
 
     def __len__(self) -> int:
-        return 5
+        return self.number
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         return {"image": np.ones((2, 1, 1), np.float32)}
@@ -41,6 +44,20 @@ def test_streams_of_equal_length_meet_in_other_pairs_in_each_pass() -> None:
         batches.set_epoch(epoch)
         pairs |= {tuple(index for _, _, index in batch) for batch in batches}
     assert len(pairs) > 15  # of 25
+
+
+class Later(Norm):
+    """Uses its unlabeled images late in the training."""
+
+    def losses(self, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
+        return super().losses(batch["unlabeled" if progress > 0.5 else "labeled"], progress)
+
+
+def test_a_stream_that_comes_in_later_is_tried_too() -> None:
+    streams = {"labeled": Images(4), "unlabeled": Images(5)}
+    data = DataModule(SimpleNamespace(streams=lambda: streams), 4, num_workers=0, drop_last=False, seed=0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"a batch has one image.*set data.drop_last=true"):
+        check_last_batch(Later(nn.BatchNorm2d(2)), data, 1)  # type: ignore[arg-type]
 
 
 def check(norm: nn.Module, batch_size: int, drop_last: bool = False, processes: int = 1) -> None:

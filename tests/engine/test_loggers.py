@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fovea.engine import loggers
-from fovea.engine.loggers import MetricsTable, rewind
+from fovea.engine.loggers import MetricsTable, rewind, wandb
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -27,6 +27,13 @@ def test_a_table_is_continued_with_new_columns(tmp_path: Path) -> None:
     assert rows(tmp_path) == [*expected, {"loss": "0.25", "step": "2", "val/dice": "0.75"}]
     rewind(tmp_path, None)  # the table of another run
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.1.csv"]
+
+
+def test_a_resumed_run_keeps_its_id_and_another_one_in_its_folder_gets_its_own(tmp_path: Path) -> None:
+    options = {"folder": str(tmp_path), "offline": True, "group": None, "log_model": False}
+    ids = [wandb(**options).version, wandb(**options).version]
+    (tmp_path / "metrics.1.csv").touch()
+    assert ids[0] == ids[1] != wandb(**options).version
 
 
 def test_a_write_that_fails_keeps_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

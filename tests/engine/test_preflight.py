@@ -34,6 +34,8 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
         ({"evaluate": "test"}, "evaluate must be a list in brackets, got 'test'"),
         ({"evaluate": ["tset"]}, r"evaluate\[0\] must be one of"),
         ({"channels_last": "yes"}, "channels_last must be"),
+        ({"sheet_rows": -1}, "sheet_rows must be at least 0"),
+        ({"sheet_tile": 0}, "sheet_tile must be at least 1"),
     ],
 )
 def test_wrong_value_is_refused(groups: dict[str, Any], key: str) -> None:

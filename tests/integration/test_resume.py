@@ -144,3 +144,4 @@ def test_a_training_in_the_folder_of_an_earlier_one_sets_its_results_aside(
     assert "Killed" in run("train", *line, "seed=1").stderr
     assert not [name for name in ("training.json", "outcome.json", "evaluate") if (folder / name).exists()]
     assert (folder / "evaluate.1" / "val" / "per_image.csv").read_bytes() == scores
+    assert (folder / "checkpoints.1" / "best.ckpt").is_file()

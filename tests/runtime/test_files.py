@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import make_folder, remove_abandoned, sha256, write_bytes, write_csv, write_json
+from fovea.runtime.files import make_folder, put_aside, remove_abandoned, sha256, write_bytes, write_csv, write_json
 
 
 def test_write_makes_folders_and_leaves_no_temporary_file(tmp_path: Path) -> None:
@@ -29,6 +29,16 @@ def test_write_makes_folders_and_leaves_no_temporary_file(tmp_path: Path) -> Non
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": [1.5, None], "b": 1}
     write_csv(tmp_path / "t.csv", ["id", "dice"], [["a,b", 0.5]])
     assert (tmp_path / "t.csv").read_text() == 'id,dice\n"a,b",0.5\n'
+
+
+def test_what_is_put_aside_replaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "t.2.csv").write_text("kept")
+    for number in (1, 3):
+        (tmp_path / "t.csv").write_text(str(number))
+        put_aside(tmp_path / "t.csv")
+    put_aside(tmp_path / "t.csv")
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {"t.1.csv": "1", "t.2.csv": "kept", "t.3.csv": "3"}
 
 
 def test_a_killed_process_leaves_a_file_that_is_removed(tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ from fovea.data.images.files import write_image
 from fovea.data.loader import EvaluationLoader
 from fovea.data.source import Predictor, Source, Split
 from fovea.engine.added_metrics import AddedMetrics
+from fovea.engine.preflight import SHEET
 from fovea.metrics.calibration import CalibrationError
 from fovea.metrics.summary import Scores, Scoring, scores_of_image, summary_of, table
 from fovea.metrics.thresholds import GRID, dice_at, quantized
 from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked
-from fovea.runtime.bounds import Count, check_values
+from fovea.runtime.bounds import check_values
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import write_csv, write_json
 from fovea.runtime.processes import leave_signals_alone
@@ -45,7 +46,7 @@ def evaluate(
     trained on the images `seen` of the split. A ValueError if a file cannot be read, or `out` cannot be written.
     """
     scoring: Scoring = instantiate(config["scoring"], "scoring")
-    check_values({"sheet_tile": Count | None}, config, "")
+    check_values(SHEET, config, "")
     metrics = config.get("metrics") or {}
     loader = EvaluationLoader(split.samples, num_workers=source.num_workers, worker_init_fn=leave_signals_alone)
     calibration, added = CalibrationError(scoring.calibration_bins), AddedMetrics(metrics, source.classes)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fovea.engine.lightning_private import started_run
 from fovea.runtime.config import instantiate
-from fovea.runtime.files import read_mapping, write_csv
+from fovea.runtime.files import put_aside, read_mapping, write_csv
 from fovea.runtime.processes import first
 
 
@@ -62,11 +62,10 @@ def rewind(folder: Path, step: int | None) -> None:
     Without a step the file belongs to another run, and is kept under a number.
     """
     table = folder / "metrics.csv"
-    if not table.exists():
-        return
     if step is None:
-        number = sum(1 for _ in folder.glob("metrics.*.csv")) + 1
-        table.rename(folder / f"metrics.{number}.csv")
+        put_aside(table)
+        return
+    if not table.exists():
         return
     with table.open(newline="", encoding="utf-8") as file:
         header, *rows = reader(file)
@@ -88,14 +87,16 @@ class Tracker(WandbLogger):
 def wandb(folder: str, offline: bool, group: str | None, log_model: bool, **settings: Any) -> Tracker:
     """Track in Weights & Biases; `configs/logger/wandb.yaml` describes the arguments.
 
-    The id is derived from the run folder, so that a resumed job continues its run.
+    The id is derived from the run folder and the tables of earlier runs there, so that a resumed job continues its run,
+    and no other one does.
     """
     path = Path(folder).resolve()
+    names = [str(path), *sorted(table.name for table in path.glob("metrics.*.csv"))]
     agent = "WANDB_SWEEP_ID" in os.environ  # the server has chosen the id already
     return Tracker(
         log_checkpoint=log_model,
         name="/".join(path.parts[-2:]),
-        id=None if agent else hashlib.sha256(str(path).encode()).hexdigest()[:16],
+        id=None if agent else hashlib.sha256("/".join(names).encode()).hexdigest()[:16],
         resume=None if agent else "allow",
         save_dir=folder,
         group=group or _group(path),

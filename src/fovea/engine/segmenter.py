@@ -1,6 +1,7 @@
 """The LightningModule: a supervision mode, an optimizer, a schedule and metrics."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -108,9 +109,12 @@ class Segmenter(pl.LightningModule):
         self.trainer.fit_loop.setup_data()  # the number of batches is not known earlier
         if not self.trainer.limit_train_batches:
             raise ValueError("nothing is trained: trainer.limit_train_batches=0; set it above 0, or leave it out")
-        max_steps = int(self.trainer.estimated_stepping_batches)
-        steps_per_epoch = max(1, int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches)
-        scheduler = schedule_of(self.make_scheduler, optimizer, max_steps, steps_per_epoch)
+        max_steps = self.trainer.estimated_stepping_batches
+        if math.isinf(max_steps):
+            raise ValueError("trainer.max_steps=-1: a schedule needs the length; set it, or trainer.max_epochs")
+        # The last step of an epoch may accumulate fewer batches.
+        steps_per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        scheduler = schedule_of(self.make_scheduler, optimizer, int(max_steps), steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "frequency": 1}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

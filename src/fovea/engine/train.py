@@ -26,7 +26,7 @@ from fovea.engine.resume import resume_from
 from fovea.engine.segmenter import Segmenter
 from fovea.engine.tracking import publish
 from fovea.runtime.config import instantiate
-from fovea.runtime.files import remove_abandoned, write_bytes, write_json
+from fovea.runtime.files import put_aside, remove_abandoned, write_bytes, write_json
 from fovea.runtime.objective import FILE as OUTCOME
 from fovea.runtime.objective import value_of
 from fovea.runtime.processes import first, one_job, restarted
@@ -116,13 +116,14 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
 
 
 def set_aside(trainer: pl.Trainer, segmenter: pl.LightningModule) -> None:
-    """Mark the run as not finished, since it trains now; evaluations of an earlier training here get a number."""
+    """Mark the run as not finished, since it trains now; what an earlier training left here gets a number."""
     run = Path(trainer.default_root_dir)
     if trainer.is_global_zero:
         for name in (TRAINING, OUTCOME):
             (run / name).unlink(missing_ok=True)
-        if (run / "evaluate").is_dir():
-            (run / "evaluate").rename(run / f"evaluate.{sum(1 for _ in run.glob('evaluate.*')) + 1}")
+        put_aside(run / "evaluate")
+        if trainer.ckpt_path is None:
+            put_aside(run / "checkpoints")  # its best one could outlive a run that is not validated
 
 
 def nothing_trained(trainer: pl.Trainer, segmenter: Segmenter) -> str:
@@ -152,8 +153,9 @@ def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logge
     interval, steps = settings.get("val_check_interval"), settings.get("max_steps", -1)
     in_steps = isinstance(interval, int) and isinstance(steps, int) and steps > 0
     if in_steps and settings.get("check_val_every_n_epoch") is None:
-        # A run shorter than the interval would have no validation, and so no best checkpoint.
-        settings["val_check_interval"] = min(interval, steps * settings.get("accumulate_grad_batches", 1))
+        # Lightning counts batches, one or more a step. A run shorter than the interval would have no validation, and so
+        # no best checkpoint.
+        settings["val_check_interval"] = min(interval * settings.get("accumulate_grad_batches", 1), steps)
     return instantiate(settings | {"_partial_": True})(
         logger=loggers,
         callbacks=[*callbacks.values(), LambdaCallback(on_train_start=set_aside)],

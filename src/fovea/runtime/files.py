@@ -11,6 +11,7 @@ import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, BinaryIO
@@ -109,6 +110,13 @@ def unwritable(path: Path, error: OSError) -> ValueError:
     """Return the error for a file that cannot be written."""
     reason = (error.strerror or str(error)).lower()
     return ValueError(f"cannot write {path}: {reason}; free space there or choose another folder")
+
+
+def put_aside(path: Path) -> None:
+    """Rename a file or folder of an earlier run, if there is one: `metrics.csv` to `metrics.1.csv`, …"""
+    if path.exists():
+        names = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in count(1))
+        path.rename(next(name for name in names if not name.exists()))
 
 
 def sha256(path: Path) -> str:

@@ -30,8 +30,7 @@ class Progress(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar at the step from which the training starts or resumes."""
         if self.enabled:
-            steps = trainer.estimated_stepping_batches
-            total = None if steps == float("inf") else int(steps)
+            total = int(trainer.estimated_stepping_batches)
             self.bar = tqdm(total=total, initial=trainer.global_step, desc="train", unit="step", file=sys.stderr)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:

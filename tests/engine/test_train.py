@@ -1,0 +1,56 @@
+"""The Trainer of a configuration, and the length of its epochs."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+from torch import ones
+from torch.utils.data import DataLoader
+
+from fovea.engine.segmenter import Segmenter
+from fovea.engine.train import make_trainer
+
+from .test_finite import CONFIG, Line
+
+TRAINER = {"_target_": "pytorch_lightning.Trainer", "accelerator": "cpu", "enable_model_summary": False}
+STEP_LR = {"_target_": "torch.optim.lr_scheduler.StepLR", "_partial_": True, "step_size": 1, "gamma": 0.5}
+
+
+def trainer(folder: Path, **settings: Any) -> pl.Trainer:
+    config = {"callbacks": {}, "run_dir": str(folder), "trainer": TRAINER | settings}
+    return make_trainer(config, SimpleNamespace(val=SimpleNamespace(ids=["a"])), [])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("interval", "accumulated", "batches"), [(250, 1, 250), (250, 4, 1000), (9000, 1, 5000), (9000, 4, 5000)]
+)
+def test_validations_count_steps(tmp_path: Path, interval: int, accumulated: int, batches: int) -> None:
+    settings = {"val_check_interval": interval, "check_val_every_n_epoch": None, "max_steps": 5000}
+    made = trainer(tmp_path, accumulate_grad_batches=accumulated, **settings)
+    assert made.val_check_interval == batches
+
+
+class Rates(pl.Callback):
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: Any) -> None:
+        self.seen.append(optimizer.param_groups[0]["lr"])
+
+
+def test_the_last_step_of_an_epoch_counts_if_it_accumulates_fewer_batches(tmp_path: Path) -> None:
+    per_epoch = {"_target_": "fovea.engine.schedules.per_epoch", "_partial_": True, "schedule": STEP_LR}
+    segmenter, rates = Segmenter(Line(), CONFIG | {"scheduler": per_epoch}, lambda mode: mode), Rates()  # type: ignore[arg-type,return-value]
+    made = trainer(tmp_path, max_steps=6, accumulate_grad_batches=4, enable_checkpointing=False)
+    made.callbacks.append(rates)  # type: ignore[attr-defined]
+    made.fit(segmenter, DataLoader(ones(6, 1)))
+    assert rates.seen == pytest.approx([1e-9, 1e-9, 5e-10, 5e-10, 2.5e-10, 2.5e-10])
+
+
+def test_a_training_without_a_length_is_refused(tmp_path: Path) -> None:
+    segmenter = Segmenter(Line(), CONFIG, lambda mode: mode)  # type: ignore[arg-type,return-value]
+    made = trainer(tmp_path, max_steps=-1, max_time="00:00:01:00", enable_checkpointing=False)
+    with pytest.raises(ValueError, match=r"^trainer.max_steps=-1: "):
+        made.fit(segmenter, DataLoader(ones(6, 1)))
