@@ -19,7 +19,7 @@ from fovea.engine import checkpoint as checkpoints
 from fovea.engine.export.read import SUFFIXES, read_exported
 from fovea.runtime.files import sha256
 from fovea.runtime.processes import pick, single_thread_in_worker
-from fovea.supervision.outputs import labels
+from fovea.supervision.outputs import as_arrays
 from fovea.supervision.tta import MeanOverFlips
 
 
@@ -125,9 +125,9 @@ class Model:
 
     def _predict(self, image: Any, spacing: Any) -> Prediction:
         outputs = self._outputs(image, spacing)
-        maps = {name: value[0].float().cpu().numpy() for name, value in outputs.items()}
-        mask = labels(outputs["prediction"])[0].cpu().numpy().astype(np.uint8)
-        return Prediction(maps.pop("prediction"), mask, maps)
+        mask, probability = as_arrays(outputs["prediction"])
+        levels = {name: each[0].float().cpu().numpy() for name, each in outputs.items() if name != "prediction"}
+        return Prediction(probability, mask, levels)
 
 
 def load(checkpoint: str | Path, device: str = "cpu", axes: Sequence[int] = ()) -> Model:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -30,6 +31,17 @@ def probabilities(logits: Tensor, size: Sequence[int]) -> Tensor:
 def labels(probability: Tensor) -> Tensor:
     """Return the labels [B, *size] (int64) of probabilities [B, K, *size]: above 0.5 for one class, else the argmax."""
     return (probability[:, 0] > 0.5).long() if probability.shape[1] == 1 else probability.argmax(dim=1)
+
+
+def as_arrays(probability: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels, uint8 [*size], and the probabilities, float32 [K, *size], of the only image of a batch.
+
+    Raises:
+        ValueError: a probability is not a number, e.g. after an overflow in half precision.
+    """
+    if bool(probability.isnan().any()):
+        raise ValueError("the network returns values that are not numbers; give another checkpoint")
+    return labels(probability)[0].cpu().numpy().astype(np.uint8), probability[0].float().cpu().numpy()
 
 
 def as_target(trimap: Tensor, logits: Mapping[str, Tensor]) -> Tensor:

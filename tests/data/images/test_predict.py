@@ -80,6 +80,21 @@ def test_every_image_gets_its_own_mask(tmp_path: Path, half: np.ndarray, caplog:
         predict(tmp_path / "in" / "p1" / "raw", tmp_path / "none")
 
 
+def test_values_that_are_no_numbers_give_no_mask(tmp_path: Path, half: np.ndarray) -> None:
+    (tmp_path / "in").mkdir()
+    for name, image in (("bright", half), ("dark", half * 0)):
+        Image.fromarray(image).save(tmp_path / "in" / f"{name}.png")
+
+    def unsure(pixels: np.ndarray) -> dict[str, torch.Tensor]:
+        return {"prediction": torch.full((1, 1, *pixels.shape[:2]), 0.9 if pixels.any() else float("nan"))}
+
+    count, failures = images.predict(DATA, unsure, PredictRequest(tmp_path / "in", tmp_path / "out"))
+    assert count == 2 and failures["dark"].startswith(
+        f"{tmp_path / 'in' / 'dark.png'}: the network returns values that"
+    )
+    assert [path.name for path in (tmp_path / "out" / "masks").iterdir()] == ["bright.png"]
+
+
 def test_a_mask_is_turned_like_its_image(tmp_path: Path, half: np.ndarray) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

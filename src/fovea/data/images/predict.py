@@ -21,7 +21,7 @@ from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.overlay import overlay, palette
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import whole_file
-from fovea.supervision.outputs import labels
+from fovea.supervision.outputs import as_arrays
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +91,10 @@ def _predicted(each: Input, network: Pixels) -> tuple[np.ndarray, np.ndarray, np
     found = []
     for pixels in each.slices():
         predicted = network(pixels)["prediction"]
-        mask = labels(predicted)[0].cpu().numpy().astype(np.uint8)
-        found.append((pixels, mask, predicted[0].float().cpu().numpy()))
+        try:
+            found.append((pixels, *as_arrays(predicted)))
+        except ValueError as error:
+            raise ValueError(f"{each.path}: {error}") from error
     counts = [np.count_nonzero(mask) for _, mask, _ in found]
     image, mask, probability = found[int(np.argmax(counts)) if any(counts) else len(found) // 2]
     picture = overlay(image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), mask)

@@ -18,7 +18,7 @@ from fovea.data.volumes.pairs import image_id
 from fovea.data.volumes.prepared import Native
 from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.volumes import volume_overlay
-from fovea.supervision.outputs import labels
+from fovea.supervision.outputs import as_arrays
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +60,10 @@ def predict_volumes(native: Native, request: PredictRequest, data: Mapping[str, 
                 try:
                     record.start()
                     found = native({name: images[name], **images}, headers[name])
-                except ValueError as error:  # the network needs a modality that is missing
+                    mask, probability = as_arrays(found["prediction"])
+                except ValueError as error:  # e.g. the network needs a modality that is missing
                     failures[image] = f"{paths[name]}: {error}"
                     continue
-                mask = labels(found["prediction"])[0].cpu().numpy().astype(np.uint8)
-                probability = found["prediction"][0].float().cpu().numpy()
                 written = {kind: request.out / file for kind, file in planned[image].outputs.items()}
                 _write(written, headers[name], mask, probability, names)
                 record.add(image, mask, probability, headers[name].spacing)
