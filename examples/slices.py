@@ -59,10 +59,13 @@ def convert(
     paths = [path for path in paths if fnmatchcase(path.name, names) and (volumes / "masks" / path.name).exists()]
     if not paths:
         raise ValueError(f"{volumes}: no NIfTI file like {names} is both in images/ and in masks/; give another folder")
-    rows, patients = [], set()
+    rows, patients, names_seen = [], set(), set()
     with whole_folder(out) as folder:
         for path in paths:
             name = path.name[: path.name.lower().rindex(".nii")]
+            if name in names_seen:
+                raise ValueError(f"{path}: another volume has the name {name}; rename or remove one")
+            names_seen.add(name)
             if not (found := re.search(patient, name)):
                 raise ValueError(f"{path}: the name has no {patient!r}; give another --patient")
             for number, image, mask in slices(path, volumes / "masks" / path.name, label, percentiles, smallest):

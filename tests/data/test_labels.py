@@ -28,7 +28,9 @@ def test_numbers_of_the_classes(given: dict | None, classes: int, names: list[st
         ({0: "background", 1.7: "disc", 2: "cup"}, "labels must be names by value"),
         ({0: "background", -1: "disc", 1: "cup"}, "labels must be names by value from 0 to 65535"),
         ({0: "background", 1: "disc"}, r"labels has 2 names, but classes=3; set data\.classes=2"),
-        ({0: "background", 1: "level_1", 2: "cup"}, "labels: level_1 is the name of an output"),
+        ({0: "background", 1: "level_1", 2: "cup"}, "labels: level_1 is the name of another column"),
+        ({0: "background", 1: "surface", 2: "cup"}, "labels: surface is the name of another column of scores"),
+        ({0: "background", 1: "cup_surface", 2: "cup"}, "labels: cup_surface is the name of another"),
     ],
 )
 def test_refused(given: object, message: str) -> None:

@@ -78,6 +78,15 @@ def test_the_default_folder_is_found_by_compare_and_report(run: Run, of_fold: Pa
     assert (tmp_path / "runs/a/evaluate/test/summary.json").read_bytes() == before
 
 
+def test_the_record_of_a_training_is_not_replaced(
+    run: Run, fold_checkpoint: str, of_fold: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(of_fold, tmp_path / "run")
+    assert "is the folder of a training" in run("evaluate", fold_checkpoint, "hydra.run.dir=run").error("evaluate")
+    for name in ("config.yaml", "provenance.json", "repeat.sh"):
+        assert (tmp_path / "run" / name).read_bytes() == (of_fold / name).read_bytes()
+
+
 def test_a_checkpoint_without_ids(run: Run, of_fold: Path, tmp_path: Path) -> None:
     content = torch.load(of_fold / "checkpoints" / "best.ckpt", weights_only=True)
     del content["DataModule"]["ids"]

@@ -36,9 +36,10 @@ class Labels:
             form = "{0: background, 1: lesion}"
             raise ValueError(f"{where} must be names by value from 0 to {_HIGHEST}, as {form}, got {given}")
         names = sorted(dict.fromkeys(by_value.values()), key=lambda name: name != "background")  # keeps the order
-        # Tables have a column for each class beside one for each output.
-        if reserved := [name for name in names if name == "prediction" or name.startswith("level_")]:
-            raise ValueError(f"{where}: {reserved[0]} is the name of an output of the network; choose another name")
+        # Tables have a column for each class and score (cup_dice) beside those of outputs, and of the surface Dice.
+        taken = ("prediction", "surface", *(f"{name}_surface" for name in names))
+        if reserved := [name for name in names if name in taken or name.startswith("level_")]:
+            raise ValueError(f"{where}: {reserved[0]} is the name of another column of scores; choose another name")
         if len(names) != number:
             raise ValueError(f"{where} has {len(names)} names, but classes={classes}; set data.classes={len(names)}")
         self.names = names[1:] if classes > 1 else []  # without the background; none for one structure

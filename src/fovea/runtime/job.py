@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from fovea.runtime.command_line import for_hydra, require_groups, require_slurm
 from fovea.runtime.config import config_folder, plain, resolve
 from fovea.runtime.errors import FULL_ERROR
-from fovea.runtime.files import write_text
+from fovea.runtime.files import read_mapping, write_text
 from fovea.runtime.moved import refuse_old_overrides
 from fovea.runtime.objective import Outcome, Part, mean_of, parts
 from fovea.runtime.one_line import one_line
@@ -110,8 +110,14 @@ class Command:
         return value
 
     def record(self, config: Config, composed: DictConfig) -> None:
-        """Write the files that describe and repeat the run; `fovea.runtime.record` lists them."""
+        """Write the files that describe and repeat the run; `fovea.runtime.record` lists them.
+
+        A ValueError if the folder has those of a training, and this is another command.
+        """
         folder, module = Path(config["run_dir"]), self.run.__module__
+        there = str(read_mapping(folder / "provenance.json").get("command"))
+        if self.name != "train" and there.startswith("fovea-train"):
+            raise ValueError(f"hydra.run.dir={folder}: is the folder of a training; choose another")
         (folder / FAILURE).unlink(missing_ok=True)  # of an earlier start
         if module == "__main__":
             module = sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]  # python -m has one

@@ -125,7 +125,11 @@ def repeat(content: dict) -> None:
         (lambda content: content.update(testing=5), {}, "testing must be a list of cases"),
         (lambda content: content["training"][0].pop("mask_ct"), {}, "aaa has no mask_ct"),
         (lambda content: content["labels"].pop("1"), {}, "labels has 2 names, but classes=3"),
-        (lambda content: content["labels"].update({"1": "level_1"}), {}, "labels: level_1 is the name of an output"),
+        (
+            lambda content: content["labels"].update({"1": "level_1"}),
+            {},
+            "labels: level_1 is the name of another column",
+        ),
         (lambda content: None, {"classes": 4}, "labels has 3 names, but classes=.; set data.classes=3"),
         (lambda content: None, {"classes": 1}, "labels has 3 names, but classes=.; set data.classes=3"),
         (lambda content: None, {"modalities": ["ct", "pet"]}, "has no img_pet; it has ct, mri"),

@@ -67,6 +67,13 @@ def test_refusals_leave_nothing(cases: Path, tmp_path: Path, options: dict[str, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
+def test_two_volumes_of_one_name_are_refused(cases: Path, tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        write(cases / folder / "p1_b.nii", np.ones((8, 6, 4), np.uint8), SIDES)
+    with pytest.raises(ValueError, match=r"another volume has the name p1_b"):
+        convert(cases, tmp_path / "out", [3])
+
+
 def test_a_mask_on_another_grid_is_refused(cases: Path, tmp_path: Path) -> None:
     write(cases / "masks" / "p1_b.nii.gz", np.zeros((8, 6, 5), np.uint8), SIDES)
     with pytest.raises(ValueError, match=r"p1_b\.nii\.gz: shape"):
