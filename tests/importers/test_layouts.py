@@ -363,6 +363,14 @@ class TestOthers:
             rows, _ = run("generic", path, columns={"start": "t", "fixation": number}, clock=clock)
             assert [row[:2] for row in rows] == expected
 
+    def test_refuses_two_readers_with_the_same_numbers(self, run, tmp_path: Path) -> None:
+        text = "image,reader,x,y,t,duration,n\na,1,100,200,0,200,1\na,1,200,200,250,300,2\n"
+        path = table(tmp_path / "s.csv", f"{text}a,2,700,200,0,250,1\na,2,800,200,300,200,2\n")
+        columns = {"start": "t", "fixation": "n"}
+        with pytest.raises(ValueError, match=r"rows repeat them or mix .*; set .*format\.columns\.observer"):
+            run("generic", path, columns=columns)
+        assert len(run("generic", path, columns={**columns, "observer": "reader"})[0]) == 4
+
     def test_windows_encoding_and_an_upper_case_suffix(self, run, tmp_path: Path) -> None:
         text = "image;x;y;t;duration\nSchräg.png;200;200;500;250\nSchräg.png;100;200;0;250\n"
         (tmp_path / "S.CSV").write_bytes(text.encode("cp1252"))

@@ -82,17 +82,17 @@ class GazeRows:
     def _groups(self, places: np.ndarray, block_of: np.ndarray) -> list[list[int]]:
         """Return the rows of each fixation.
 
-        A row repeats an earlier one on the image with its number, or the one above with its position and duration if it
-        starts before its end. On the next image it must start before that end too: numbers may restart in each trial.
+        A row repeats the one above if it has its number, or has its position and duration and starts before its end. On
+        the next image it must start before that end in any case: numbers may restart in each trial.
         """
         assert self.duration is not None
         groups: list[list[int]] = []
-        latest: dict[Hashable, list[int]] = {}
+        above: Hashable = None
         for place in map(int, places):
             values = str((self.x[place], self.y[place], self.duration[place]))
             key = (self.sessions[place], self.numbers[place] if self.numbers else values)
-            group = latest.get(key)
-            if group is not None and (self.numbers or group is groups[-1]):
+            if key == above:
+                group = groups[-1]
                 same = block_of[place] == block_of[group[-1]]
                 lasts = self.start[place] < self.start[group[0]] + self.duration[group[-1]]
                 if (same and (self.numbers or np.isnan(self.start[place]))) or (
@@ -101,7 +101,7 @@ class GazeRows:
                     group.append(place)
                     continue
             groups.append([place])
-            latest[key] = groups[-1]
+            above = key
         return groups
 
     def _fixation(self, group: list[int]) -> tuple[float, ...]:
