@@ -55,7 +55,7 @@ def prepare(
     `fovea.report.quality_page`. `configs/prepare.yaml` describes the other arguments. ValueError: an argument or the
     labels are invalid, the store has maps of other parameters, labels or images, or not one map could be made.
     """
-    _check(dataset, label, quality, thresholds, shards, shard)
+    _check(label, quality, thresholds, shards, shard)
     target = Store(store)
     target.refuse_mixture(parameters, {name: dataset.image_path(name) for name in dataset.ids}, label.path)
     table, path = label.read(dataset.ids), Path(label.path).expanduser()
@@ -68,10 +68,7 @@ def prepare(
     empty = sorted({*unlabeled} - {*splits["test"], *splits.get("unlabeled", ())})  # these need no label
     if shard is not None:
         labeled, quality = labeled[shard::shards], "none"
-    masked = frozenset(drawn(filter(dataset.has_mask, labeled), quality_masks) if quality == "masks" else ())
-    if tested := sorted(masked.intersection(splits["test"])):
-        advice = "a level that is chosen by them makes test scores too high; leave these images out of labels.path"
-        log.warning("quality=masks compares with %d masks of test (%s): %s", len(tested), first_few(tested, 2), advice)
+    masked = _masked(dataset, labeled, quality_masks, splits["test"]) if quality == "masks" else frozenset()
     items = [Item(image_id, table.of(image_id), image_id in masked) for image_id in labeled]
     made_with: dict[str, Any] = {"parameters": dict(parameters), "versions": versions(_PACKAGES)}
     if digest := getattr(refiner, "digest", None):
@@ -87,9 +84,7 @@ def prepare(
     return survey
 
 
-def _check(
-    dataset: Folder, label: Label, quality: str, thresholds: Sequence[float], shards: int, shard: int | None
-) -> None:
+def _check(label: Label, quality: str, thresholds: Sequence[float], shards: int, shard: int | None) -> None:
     if not label.path:
         raise ValueError("labels.path is not given; set it to the file or folder of labels")
     if shard is not None and shard >= shards:
@@ -98,8 +93,19 @@ def _check(
         if not thresholds:
             raise ValueError(f"quality={quality} needs at least one threshold; set labels.thresholds")
         check(prepare, {"thresholds": thresholds}, "labels")
-    if quality == "masks" and not any(map(dataset.has_mask, dataset.ids)):
-        raise ValueError(f"quality=masks: no image of {dataset.root} has a mask; add masks or set quality=none")
+
+
+def _masked(dataset: Folder, labeled: Sequence[str], count: int | None, test: Sequence[str]) -> frozenset[str]:
+    """Return the images whose masks are opened; refuse none, and warn of those in test."""
+    masked = frozenset(drawn(filter(dataset.has_mask, labeled), count))
+    if not masked:
+        raise ValueError(
+            f"quality=masks: no image of {dataset.root} with a label has a mask; add masks or set quality=labels"
+        )
+    if tested := sorted(masked.intersection(test)):
+        advice = "a level that is chosen by them makes test scores too high; leave these images out of labels.path"
+        log.warning("quality=masks compares with %d masks of test (%s): %s", len(tested), first_few(tested, 2), advice)
+    return masked
 
 
 def _run(
