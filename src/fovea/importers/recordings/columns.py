@@ -76,8 +76,7 @@ class ColumnReader:
         for argument in ("samples", "where", "event", "eyes"):
             object.__setattr__(self, argument, dict(getattr(self, argument) or {}))
         if self.shown:
-            known = {"columns": {**self.columns, **SHOWN}, "name": "column", "message": None, "clock": "device"}
-            vars(self).update(known)
+            vars(self).update(columns={**self.columns, **SHOWN}, name="column", message=None, clock="device")
         if unknown := sorted({*self.columns, *self.samples}.difference(_COLUMNS)):
             raise ValueError(f"columns.{unknown[0]} is not a column; choose from {', '.join(_COLUMNS)}")
         needed = [*(["image"] if self.name == "column" else []), *([] if self._has_fixations else ["start"])]
