@@ -282,3 +282,8 @@ def test_an_image_that_was_moved_is_named(browse: Browse, run: Run, images: Path
     (page.parent / "images" / "0002.png").unlink()
     note, disabled = drive(browse, page, 'await wait(500); out.push($("progress-note").textContent, $("go").disabled)')
     assert note.startswith("1 of 3 images cannot be opened: images/0002.png (") and disabled
+
+
+def test_the_page_names_a_folder_with_the_name_of_another_data_set(run: Run, images: Path) -> None:
+    text = collected(run, images, "click", "data.name=kvasir").read_text(encoding="utf-8")
+    assert "data=folder data.name=kvasir " in text and "data=kvasir" not in text

@@ -33,6 +33,8 @@ class TestGroups:
         change(other, "labels.path", "/elsewhere/fixations.csv")  # relative to the data root
         change(make_run("c"), "data.fraction", 1)  # equal to 1.0
         change(make_run("d"), "scheduler._target_", "fovea.schedules.constant")  # its path before it moved
+        for name, highest in {"a": 1.0, "b": 1.0, "c": 1, "d": 1.0}.items():
+            change(tmp_path / "runs" / name, "supervision.thresholds", [0.5, highest])
         assert grouped(tmp_path) == {"all runs": 4}
 
     def test_steps_and_other_paths_matter(self, make_run: MakeRun, tmp_path: Path) -> None:

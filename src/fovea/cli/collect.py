@@ -19,12 +19,12 @@ def main(config: Config) -> None:
     from fovea.collect.page import PAGE, write_page
     from fovea.data.images.source import folder_of
     from fovea.runtime.bounds import check
-    from fovea.runtime.config import config_folder
 
     data, out, options = config["data"], Path(config["out"]), {key: config[key] for key in OPTIONS}
     check(write_page, options, "")
-    known = (config_folder() / "data" / f"{data['name']}.yaml").is_file()
-    words = [f"data={data['name']}"] if known else ["data=folder", f"data.name={data['name']}"]
+    words = [f"data={data['name']}"]
+    if data["dataset"]["_target_"].endswith(".Folder") and data["name"] != "folder":  # of any name, also `kvasir`
+        words = ["data=folder", f"data.name={data['name']}"]
     dataset = folder_of(data)(root=data["root"])
     count, failures = write_page(dataset, out, [*words, f"data.root={dataset.root.absolute()}"], **options)
     log.info("%d images in %s (%.1f MB)", count, out / PAGE, (out / PAGE).stat().st_size / 1e6)

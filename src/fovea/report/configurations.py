@@ -79,6 +79,8 @@ def relevant(run: Run, ignore: Sequence[str] = ()) -> dict[str, Any]:
 def _relative(value: Any, places: Sequence[tuple[Any, str]]) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)  # 1.0 is 1
+    if isinstance(value, list):
+        return [_relative(item, places) for item in value]
     for place, name in places:
         if isinstance(value, str) and isinstance(place, str) and place and value.startswith(f"{place}/"):
             return f"{name}{value[len(place) :]}"
