@@ -341,6 +341,12 @@ class TestRestart:
         (root / "store" / "manifest.json").unlink()
         assert made(sigma=5.0) == [0, 1, 2]
 
+    def test_maps_refined_on_colors_are_made_again_on_gray_values(self, root: Path) -> None:
+        for channels in (3, 1):
+            dataset = Folder(root, test_fraction=0.0, channels=channels)  # type: ignore[arg-type]
+            run(root, dataset=dataset, refiner=lambda image, drawn: image[..., 0].astype(np.float32) / 255)
+            np.testing.assert_allclose(Store(root / "store").read("a") * 255, dataset.image("a")[..., 0], atol=0.01)
+
     def test_shards_and_last_run_equal_one_run(self, root: Path) -> None:
         def times() -> dict[str, int]:
             return {path.name: path.stat().st_mtime_ns for path in (root / "store" / "maps").iterdir()}

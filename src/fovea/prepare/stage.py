@@ -71,6 +71,8 @@ def prepare(
     masked = _masked(dataset, labeled, quality_masks, splits["test"]) if quality == "masks" else frozenset()
     items = [Item(image_id, table.of(image_id), image_id in masked) for image_id in labeled]
     made_with: dict[str, Any] = {"parameters": dict(parameters), "versions": versions(_PACKAGES)}
+    if dataset.channels == 1:  # a refiner sees gray values instead of colors
+        made_with["channels"] = 1
     if digest := getattr(refiner, "digest", None):
         made_with["weights"] = digest
     job = Job(dataset, target, label, refiner, made_with, () if quality == "none" else tuple(thresholds))

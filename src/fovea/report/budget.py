@@ -11,7 +11,7 @@ from fovea.report.study import Study
 from fovea.runtime.bounds import NonNegative, Positive
 from fovea.runtime.objective import lower_is_better
 
-NUMBERS = ("data.fraction", "data.labeled_fraction")  # keys that decide how many images are labeled
+NUMBERS = ("data.fraction", "data.labeled_fraction", "data.labeled_slices")  # keys that decide how much is labeled
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from .conftest import SHAPES, SIDES, pairs, volumes, write
 
 
 def test_cases_are_named_after_their_files(root: Path) -> None:
+    listed = root / "dataset.json"
+    listed.write_text("\ufeff" + listed.read_text(), encoding="utf-8")  # as Windows writes it
     made = pairs(root)
     labeled, unlabeled = ["aaa", "bbb", "ccc"], ["ddd", "eee"]
     assert made.splits() == {"train": labeled, "unlabeled": unlabeled, "val": ["fff"], "test": ["ggg"]}

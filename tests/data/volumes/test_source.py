@@ -60,3 +60,9 @@ def test_values_in_bounds_are_accepted() -> None:
 def test_arguments_that_do_not_fit_are_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         volumes(tmp_path, **options)
+
+
+def test_whole_masks_partial_ones_and_slices_are_counted_apart(root: Path) -> None:
+    options: list[dict[str, Any]] = [{}, {"ignore_label": 9}, {"labeled_slices": 2}]
+    counted = [volumes(root, **each).train(["mask"]).labels for each in options]
+    assert counted == [{"volume_mask": 6}, {"partial_volume_mask": 6}, {"volume_slices": 12}]

@@ -188,7 +188,7 @@ def read_list(path: Path) -> dict[str, Any]:
     """Read the JSON object that lists the cases."""
     example = "docs/volumes.md has an example"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ValueError(f"data.root: no {path.name} in {path.parent}; {example}") from error
     except (OSError, ValueError) as error:

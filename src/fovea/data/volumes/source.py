@@ -101,6 +101,8 @@ class Volumes:
             )
         dataset.check(unlabeled)
         val = self._split(dataset, "val", splits["val"], cached=True)
+        masks, part = len(labeled) * len(self._names), "" if self.ignore_label is None else "partial_"
+        labels = {f"{part}volume_{target.name}": masks for target in targets}
         return Training(
             ids=[image_id(case, name) for case in (*labeled, *unlabeled) for name in self._names],
             digest=digest([*labeled, "", *unlabeled]),
@@ -108,7 +110,7 @@ class Volumes:
             f"{', '.join(self._names)}; {len(val.groups[self._names[0]])} val cases, each modality scored against its "
             f"{val.select_on}" + (f"; slices across {dataset.across([*labeled, *unlabeled])}" if self.slices else ""),
             val=val,
-            labels={f"volume_{target.name}": len(labeled) * len(self._names) for target in targets},
+            labels={"volume_slices": masks * self.labeled_slices} if self.labeled_slices else labels,
             streams=partial(self._streams, dataset, targets, labeled, unlabeled),
         )
 
