@@ -14,14 +14,16 @@ ODD = 'ü,"\n\u2028'
 PROBABILITY = np.array([[[0.9, 0.1], [0.7, 0.2]]], np.float32)
 
 
-def predict(out: Path, *names: str, content: str = "new", settings: str = "", kill: str = "") -> list[str]:
+def predict(
+    out: Path, *names: str, content: str = "new", settings: str = "", kill: str = "", structure: str = "lesion"
+) -> list[str]:
     """Predict files of `in/`, and return the names of those that were not done already."""
     (source := out.parent / "in").mkdir(exist_ok=True)
     planned = {name: Planned(source / name, [source / name], {"mask": f"masks/{name}.png"}) for name in names}
     for name in names:
         (source / name).write_text(name)
     made = []
-    with Recorded(out, planned, settings, ["lesion"]) as record:
+    with Recorded(out, planned, settings, [structure]) as record:
         for name in names:
             if record.is_done(name):
                 continue
@@ -66,6 +68,14 @@ def test_only_what_changed_is_made_again(tmp_path: Path) -> None:
         (name, True) for name in (*(f"masks/{name}.png" for name in ("a", "b", "c", ODD)), "predictions.csv")
     ]
     assert len(table(out / "predictions.csv")) == 3
+
+
+def test_a_model_of_other_classes_leaves_no_row_of_the_earlier_one(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict(out, "a", "b")
+    assert predict(out, "a", settings="another model", structure="polyp") == ["a"]
+    rows = [(row["mask"], row["structure"]) for row in table(out / "predictions.csv")]
+    assert rows == [("masks/a.png", "polyp"), ("masks/b.png", "lesion")]
 
 
 @pytest.mark.parametrize("missing", [False, True])

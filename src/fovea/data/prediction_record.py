@@ -158,8 +158,10 @@ class Recorded:
             (self.out / file).unlink(missing_ok=True)
         for key in [key for key in files if not (self.out / key[0]).is_file()]:
             del files[key]
-        for pair in [pair for pair in figures if pair[:1] not in files]:
-            del figures[pair]
+        masks = {planned.outputs["mask"] for planned in self.planned.values()}
+        for mask, name in [*figures]:
+            if (mask,) not in files or (mask in masks and name not in self.names):  # of a model with other classes
+                del figures[mask, name]
         self.figures.write()
         for row in files.values():
             row[2] = sha256(self.out / row[0]) if row[0] in (TABLE, LABELS) or not row[2] else row[2]
