@@ -78,6 +78,26 @@ def test_a_model_of_other_classes_leaves_no_row_of_the_earlier_one(tmp_path: Pat
     assert rows == [("masks/a.png", "polyp"), ("masks/b.png", "lesion")]
 
 
+@pytest.mark.parametrize(
+    ("settings", "content", "stays"),
+    [("another model", "map", False), ("another model", "mine", True), ("", "map", True)],
+)
+def test_a_map_of_an_earlier_model_does_not_stay(tmp_path: Path, settings: str, content: str, stays: bool) -> None:
+    out, source = tmp_path / "out", tmp_path / "in" / "a"
+    source.parent.mkdir()
+    source.write_text("a")
+    outputs = {"mask": "masks/a.png", "1": "probabilities/a.png"}
+    with Recorded(out, {"a": Planned(source, [source], outputs)}, "", ["lesion"]) as record:
+        assert not record.is_done("a")
+        for file in outputs.values():
+            (out / file).parent.mkdir()
+            (out / file).write_text("map")
+        record.add("a", PROBABILITY[0] > 0.5, PROBABILITY, None)
+    (out / "probabilities" / "a.png").write_text(content)
+    predict(out, "a", settings=settings)
+    assert (out / "probabilities" / "a.png").exists() == stays
+
+
 @pytest.mark.parametrize("missing", [False, True])
 def test_a_failed_prediction_leaves_no_file_of_an_earlier_run(missing: bool, tmp_path: Path) -> None:
     out, source = tmp_path / "out", tmp_path / "in" / "a"

@@ -49,6 +49,7 @@ class Recorded:
 
     def __init__(self, out: Path, planned: Mapping[str, Planned], settings: str, names: Sequence[str]) -> None:
         self.out, self.planned, self.settings, self.names = out, planned, settings, names
+        self.wanted = {file: None for each in planned.values() for file in each.outputs.values()}  # in their order
         self.files, self.figures = _Table(out / RECORD, _FILE, keys=1), _Table(out / TABLE, _FIGURES, keys=2)
         self._made_from: dict[str, str] = {}
         self._stood = 0
@@ -116,8 +117,11 @@ class Recorded:
         present = [path for name in FOLDERS if (self.out / name).is_dir() for path in files_below(self.out / name)]
         present += [path for path in (self.out / TABLE, self.out / LABELS) if path.exists()]
         foreign = [path for path in present if (path.relative_to(self.out).as_posix(),) not in known]
-        wanted = [TABLE, LABELS, *(file for planned in self.planned.values() for file in planned.outputs.values())]
-        changed = [self.out / file for file in wanted if (file,) in known and self._is_changed(known[file,])]
+        changed = [
+            self.out / file
+            for file in (TABLE, LABELS, *self.wanted)
+            if (file,) in known and self._is_changed(known[file,])
+        ]
         if foreign or changed:
             raise ValueError(
                 f"out: not written by fovea-predict, or changed since: {first_few([*foreign, *changed], 2)}; "
@@ -129,11 +133,21 @@ class Recorded:
         file, digest = self.out / row[0], row[2]
         return digest != "" and file.exists() and sha256(file) != digest
 
+    def _outdated(self) -> list[str]:
+        """Return other files of these inputs by an earlier model or with other settings, e.g. maps of probabilities."""
+        made_from: dict[str, set[str]] = {}
+        for name, digest in self._made_from.items():
+            made_from.setdefault(str(self.planned[name].path), set()).add(digest)
+        return [
+            row[0]
+            for row in self.files.rows.values()
+            if row[0] not in self.wanted and row[3] not in made_from.get(row[1], {row[3]}) and not self._is_changed(row)
+        ]
+
     def start_files(self) -> None:
         """Clean up after killed runs, and write the tables as they are and what ITK-SNAP reads of several classes."""
         make_folder(self.out)
-        files = (TABLE, *(file for planned in self.planned.values() for file in planned.outputs.values()))
-        for folder in {(self.out / file).parent for file in files}:
+        for folder in {(self.out / file).parent for file in (TABLE, *self.wanted)}:
             remove_abandoned(folder)
         for name in (TABLE, LABELS):
             self.files.rows[name,] = [name, "", "", ""]
@@ -153,8 +167,9 @@ class Recorded:
         self.files.merge()
         self.figures.merge()
         files, figures = self.files.rows, self.figures.rows
-        wanted = [file for planned in self.planned.values() for file in planned.outputs.values()]
-        for file in (file for file in wanted if files.get((file,), [""] * 3)[2:] == ["", ""]):
+        for file in (file for file in self.wanted if files.get((file,), [""] * 3)[2:] == ["", ""]):
+            (self.out / file).unlink(missing_ok=True)
+        for file in self._outdated():
             (self.out / file).unlink(missing_ok=True)
         for key in [key for key in files if not (self.out / key[0]).is_file()]:
             del files[key]
