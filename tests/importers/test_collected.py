@@ -124,6 +124,16 @@ def test_a_log_tells_image_and_place(tmp_path: Path) -> None:
     assert {each["CURRENT_FIX_Y"] for each in rows(tmp_path / "out.csv")} == {"0.5"}
 
 
+def test_an_image_without_a_place_is_left_out(tmp_path: Path) -> None:
+    path = Path(log(tmp_path, (0, 1000), (1100, 2000)))
+    path.write_text(path.read_text(encoding="utf-8").replace("b.png,,100,50,400,300", "b.png,,,,,"), encoding="utf-8")
+    keys = {"name": "generic", "columns": COLUMNS, "shown": str(path)}
+    assert [each["IMAGE"] for each in read(tmp_path, FIXATIONS, "t,x,y,d", **keys)] == ["a.png", "a.png"]
+    source, reader = tmp_path / "collected.csv", importer("generic", columns=COLUMNS, shown=str(path))
+    result = reader(ImportRequest(source, tmp_path / "again.csv"))
+    assert result.warnings == ["trials of 1 images are left out, since the file tells no place: b.png"]
+
+
 def test_a_log_tells_the_screen(tmp_path: Path) -> None:
     fixations = [f"{START - 500},0.1,0.1,200", f"{START + 50},{300 / 1920},{200 / 1080},200"]  # one before the image
     keys = {"name": "generic", "columns": COLUMNS, "shown": log(tmp_path, (0, 1000)), "unit": "screen"}

@@ -346,6 +346,9 @@ class TestOthers:
         assert (first.image, second.image) == ("a b.PNG", "img/a.png")
         assert first.rectangle == second.rectangle == (100, 50, 800, 600) and first.x.tolist() == [288, 298]
         assert (first.observer, second.observer) == ("s 1", "7")
+        hidden = {**later, "webgazer_targets": {"#image": dict.fromkeys(box, 0)}}
+        (tmp_path / "s.json").write_text(json.dumps([hidden]))
+        assert importer("jspsych").read(tmp_path / "s.json").trials[0].rectangle is None
 
     @pytest.mark.parametrize("content", ["", "{}", "[1]", '[{"stimulus": "a.png", "webgazer_data": [{"x": 1}]}]', "[]"])
     def test_invalid_json(self, tmp_path: Path, content: str) -> None:

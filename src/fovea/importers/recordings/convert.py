@@ -136,6 +136,7 @@ class _Table:
     seen: set[object] = field(default_factory=set)  # trials, to find repeated ones
     keys: dict[str, bool] = field(default_factory=dict)  # whether the trial has samples, see `Trial.key`
     unknown: Counter[str] = field(default_factory=Counter)  # fixations or samples by recorded name
+    unplaced: set[str] = field(default_factory=set)  # recorded names of images with a trial of unknown place
 
     def __post_init__(self) -> None:
         self.dataset: Folder | None = self.request.dataset() if self.request.dataset is not None else None
@@ -147,12 +148,17 @@ class _Table:
         if recording.screen is not None and screen.width is None and screen.height is None:
             screen = replace(screen, width=recording.screen[0], height=recording.screen[1])
         trials, unknown, keys, repeated = [], Counter[str](), dict[str, bool](), 0
+        rule, unplaced = self.request.place, set()
+        told = recording.unit in ("px", "screen") and any(trial.rectangle for trial in recording.trials)
         for trial in recording.trials:
             image_id = self.names(trial.image)
             if image_id is None:
                 unknown[trial.image] += len(trial.x)
                 continue
             size = self.dataset.size(image_id) if self.dataset is not None else None
+            if told and not (trial.rectangle or trial.anchor or rule.fixed() or rule.fit):
+                unplaced.add(trial.image)
+                continue
             keys[trial.key] = trial.duration is None
             if trial.key and self.keys.get(trial.key, keys[trial.key]) != keys[trial.key]:
                 repeated += 1
@@ -160,6 +166,7 @@ class _Table:
             observer = trial.observer or self._free(image_id, label, file)
             trials.append((image_id, observer, self._on_image(trial, recording.unit, screen, size), size))
         self.unknown += unknown
+        self.unplaced |= unplaced
         self.keys = keys | self.keys
         self.repeated += repeated
         what = "samples" if any(trial.duration is None for trial in recording.trials) else "fixations"
@@ -184,6 +191,9 @@ class _Table:
             lines.append(
                 f"{len(self.unknown)} images are not in data.root and left out: {first_few(self.unknown)}{near}"
             )
+        if self.unplaced:
+            names = first_few(sorted(self.unplaced))
+            lines.append(f"trials of {len(self.unplaced)} images are left out, since the file tells no place: {names}")
         if self.repeated:
             lines.append(f"{self.repeated} trials are in two exports; each counts once")
         if several := [key for key, files in self.files.items() if len(files) > 1]:

@@ -70,7 +70,8 @@ class JsPsych:
         for name, box in (item.get("webgazer_targets") or {}).items():
             if self.target.search(name):
                 left, top, right, bottom = (float(box[side]) for side in ("left", "top", "right", "bottom"))
-                targets[name] = (left, top, right - left, bottom - top)
+                if left < right and top < bottom:  # no image that was hidden
+                    targets[name] = (left, top, right - left, bottom - top)
         named = [str(item[key]) for key in self.observer if item.get(key) not in (None, "")]
         return image, samples, targets, named[0] if named else ""
 

@@ -116,8 +116,8 @@ class GazeRows:
         self, rows: slice, values: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], duration: np.ndarray | None
     ) -> Trial:
         first, rectangle = rows.start, None
-        if self.rectangles is not None and np.isfinite(self.rectangles[first]).all():
-            left, top, width, height = map(float, self.rectangles[first])
+        places = np.empty((0, 4)) if self.rectangles is None else self.rectangles[rows]
+        for left, top, width, height in places[np.isfinite(places).all(axis=1)][:1].tolist():
             rectangle = (left, top, width, height) if width > 0 and height > 0 else None
         return Trial(self.images[first], *values, duration, rectangle, observer=self.sessions[first][0])
 
