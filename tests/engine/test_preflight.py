@@ -34,6 +34,10 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
         ({"evaluate": "test"}, "evaluate must be a list in brackets, got 'test'"),
         ({"evaluate": ["tset"]}, r"evaluate\[0\] must be one of"),
         ({"channels_last": "yes"}, "channels_last must be"),
+        (
+            {"callbacks": {"best": {"save_top_k": 3}}},
+            "callbacks.best.save_top_k must be 1, got 3: best.ckpt is evaluated",
+        ),
         ({"sheet_rows": -1}, "sheet_rows must be at least 0"),
         ({"sheet_tile": 0}, "sheet_tile must be at least 1"),
     ],

@@ -24,12 +24,21 @@ def trainer(folder: Path, **settings: Any) -> pl.Trainer:
 
 
 @pytest.mark.parametrize(
-    ("interval", "accumulated", "batches"), [(250, 1, 250), (250, 4, 1000), (9000, 1, 5000), (9000, 4, 5000)]
+    ("limits", "interval", "accumulated", "batches"),
+    [
+        *(({"max_steps": 5}, 2, 1, 2), ({"max_steps": 5}, 2, 4, 8)),
+        *(({"max_steps": 5}, 9, 1, 5), ({"max_steps": 5}, 9, 4, 16), ({"max_epochs": 2}, 99, 1, 12)),
+    ],
 )
-def test_validations_count_steps(tmp_path: Path, interval: int, accumulated: int, batches: int) -> None:
-    settings = {"val_check_interval": interval, "check_val_every_n_epoch": None, "max_steps": 5000}
-    made = trainer(tmp_path, accumulate_grad_batches=accumulated, **settings)
-    assert made.val_check_interval == batches
+def test_validations_count_steps_and_there_is_one(
+    tmp_path: Path, limits: dict[str, int], interval: int, accumulated: int, batches: int
+) -> None:
+    """An epoch has six batches: with four a step, two steps."""
+    segmenter = Segmenter(Line(), CONFIG, lambda mode: mode)  # type: ignore[arg-type,return-value]
+    settings = {"val_check_interval": interval, "check_val_every_n_epoch": None, "enable_checkpointing": False}
+    made = trainer(tmp_path, accumulate_grad_batches=accumulated, **settings, **limits)
+    made.fit(segmenter, DataLoader(ones(6, 1)))
+    assert made.val_check_batch == batches
 
 
 class Rates(pl.Callback):

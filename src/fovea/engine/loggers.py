@@ -64,13 +64,11 @@ def rewind(folder: Path, step: int | None) -> None:
     table = folder / "metrics.csv"
     if step is None:
         put_aside(table)
-        return
-    if not table.exists():
-        return
-    with table.open(newline="", encoding="utf-8") as file:
-        header, *rows = reader(file)
-    column = header.index("step")
-    write_csv(table, header, [row for row in rows if int(row[column]) < step])
+    elif table.exists():
+        with table.open(newline="", encoding="utf-8") as file:
+            header, *rows = reader(file)
+        column = header.index("step")
+        write_csv(table, header, [row for row in rows if int(row[column]) < step])
 
 
 class Tracker(WandbLogger):

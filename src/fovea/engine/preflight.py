@@ -6,6 +6,7 @@ from typing import Any, Literal
 from fovea.runtime.bounds import Count, NonNegativeInt, Positive, check_values
 from fovea.runtime.signatures import check_arguments
 
+BEST = {"filename": "best", "save_top_k": 1, "enable_version_counter": False}  # or it is not the best
 SHEET: dict[str, Any] = {"sheet_rows": NonNegativeInt, "sheet_tile": Count | None}
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
 
@@ -19,6 +20,12 @@ def check(config: Mapping[str, Any]) -> None:
     check_values({"channels_last": yes_or_no, "compile": yes_or_no, "evaluate": splits} | SHEET, config, "")
     check_values({"precision": Precision | None}, config["trainer"], "trainer")
     check_values({"lr": Positive}, config["optimizer"], "optimizer")
+    for name, value in (config.get("callbacks", {}).get("best") or {}).items():
+        if BEST.get(name, value) != value:
+            raise ValueError(
+                f"callbacks.best.{name} must be {BEST[name]}, got {value}: best.ckpt is evaluated; for others, "
+                "add a ModelCheckpoint as +callbacks.NAME"
+            )
     scheduler, steps = config["scheduler"], config["trainer"].get("max_steps")
     if isinstance(steps, int) and 0 < steps <= (warmup := scheduler.get("warmup_steps", 0)):
         raise ValueError(f"scheduler.warmup_steps must be below trainer.max_steps={steps}, got {warmup}")

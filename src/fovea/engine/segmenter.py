@@ -112,8 +112,13 @@ class Segmenter(pl.LightningModule):
         max_steps = self.trainer.estimated_stepping_batches
         if math.isinf(max_steps):
             raise ValueError("trainer.max_steps=-1: a schedule needs the length; set it, or trainer.max_epochs")
-        # The last step of an epoch may accumulate fewer batches.
-        steps_per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        batches, accumulated = int(self.trainer.num_training_batches), self.trainer.accumulate_grad_batches
+        steps_per_epoch = math.ceil(batches / accumulated)  # the last step may accumulate fewer
+        if self.trainer.check_val_every_n_epoch is None and isinstance(self.trainer.val_check_interval, int):
+            # Lightning counts batches. A run that is shorter than the interval is validated at its end.
+            epochs, rest = divmod(int(max_steps), steps_per_epoch)
+            whole = epochs * batches + min(rest * accumulated, batches)
+            self.trainer.val_check_batch = min(self.trainer.val_check_interval * accumulated, whole)
         scheduler = schedule_of(self.make_scheduler, optimizer, int(max_steps), steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "frequency": 1}}
 

@@ -150,12 +150,6 @@ def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logge
     settings = dict(config["trainer"])
     # Without a progress bar of ours, Lightning would add its own.
     settings.setdefault("enable_progress_bar", any(isinstance(call, ProgressBar) for call in callbacks.values()))
-    interval, steps = settings.get("val_check_interval"), settings.get("max_steps", -1)
-    in_steps = isinstance(interval, int) and isinstance(steps, int) and steps > 0
-    if in_steps and settings.get("check_val_every_n_epoch") is None:
-        # Lightning counts batches, one or more a step. A run shorter than the interval would have no validation, and so
-        # no best checkpoint.
-        settings["val_check_interval"] = min(interval * settings.get("accumulate_grad_batches", 1), steps)
     return instantiate(settings | {"_partial_": True})(
         logger=loggers,
         callbacks=[*callbacks.values(), LambdaCallback(on_train_start=set_aside)],
