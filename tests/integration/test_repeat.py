@@ -55,6 +55,18 @@ def test_a_job_of_a_sweep_is_repeated(
         assert same_weights(tmp_path / out, like)  # data.seed follows seed
 
 
+def test_a_part_of_a_job_is_repeated_in_a_folder_of_its_own(
+    run: Run, line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("train", *line, "objective.seeds=[0,1]", "run_dir=job", "hydra.run.dir=log").status == 0
+    part = tmp_path / "job" / "seed_1"
+    before = {path: path.stat().st_mtime_ns for path in part.rglob("*")}
+    monkeypatch.setenv("FOVEA_REPEAT_OUT", str(tmp_path / "again"))
+    assert run("train", "--config-path", part, "--config-name", "recipe").status == 0
+    assert same_weights(tmp_path / "again", part)
+    assert {path: path.stat().st_mtime_ns for path in part.rglob("*")} == before
+
+
 def test_other_commands_are_repeated_too(run: Run, dataset: Path, tmp_path: Path) -> None:
     assert run("simulate", *folder(dataset), "out=first.csv", "hydra.run.dir=run").status == 0
     result = repeat(tmp_path / "run", "again", "out=second.csv", cwd=tmp_path)

@@ -170,6 +170,7 @@ def write_recipe(folder: Path, module: str, composed: DictConfig, hydra: Any) ->
     """
     recipe = OmegaConf.to_container(composed)
     assert isinstance(recipe, dict)
+    recipe["run_dir"] = "${hydra:runtime.output_dir}"  # OUT, also where this run was a part of a job, or had run_dir=…
     recipe["hydra"] = {key: OmegaConf.to_container(hydra[key]) for key in ("job_logging", "hydra_logging")} | {
         "job": {"name": hydra.job.name, "chdir": hydra.job.chdir},
         "output_subdir": hydra.output_subdir,
