@@ -1,8 +1,14 @@
 """What the manifest of a store records of the configuration, and the default path of a store."""
 
+import shlex
 from pathlib import Path
+from typing import Any
 
-from fovea.data.maps import parameters, store_path
+import pytest
+from hydra import compose, initialize_config_dir
+
+from fovea.data.maps import parameters, prepare_command, store_path
+from fovea.runtime.config import config_folder, resolve
 
 
 def test_parameters_are_those_that_maps_depend_on() -> None:
@@ -19,6 +25,39 @@ def test_parameters_are_those_that_maps_depend_on() -> None:
     }
     assert str(values) == str(parameters(labels | {"sigma": 70, "fuse": "mean"}, refine))
     assert parameters(labels | {"fuse": "agreement"}, refine) == values | {"labels.fuse": "agreement"}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [
+            "data=kvasir",
+            "refine=model",
+            "refine.checkpoint=[/a/best.ckpt,'/b c/d.ckpt']",
+            "data.range=[0,4095]",
+            "data.exif=apply",
+        ],
+        [
+            "data=kvasir",
+            "refine=promptable",
+            "refine.base.compat=2",
+            "refine.prompts=[{map:label,threshold:0.5,margin:0.1}]",
+        ],
+        ["data=folder", "data.name='007'", "labels=boxes", "labels.path='/x=1/ü.csv'", "labels.corner=0.3"],
+    ],
+)
+def test_the_command_of_an_error_makes_the_same_maps(overrides: list[str]) -> None:
+    def composed(words: list[str]) -> dict[str, Any]:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            return resolve(compose("prepare", overrides=["run_dir=RUN", *words]))
+
+    wanted = composed(["data.root=/data", *overrides])
+    groups = {name: wanted[name] for name in ("labels", "refine")}
+    command, *words = shlex.split(prepare_command({**wanted["data"], "maps": groups}, "/my store"))
+    made = composed(words)
+    assert (command, made["store"], made["data"]["name"]) == ("fovea-prepare", "/my store", wanted["data"]["name"])
+    same = (parameters(each["labels"], each["refine"], each["data"]) for each in (made, wanted))
+    assert next(same) == next(same) and made["labels"]["path"] == wanted["labels"]["path"]
 
 
 def test_default_path_names_the_labels(tmp_path: Path) -> None:

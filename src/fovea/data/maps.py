@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,7 @@ NOT_BUILT = ("checkpoint", "folder", "name", "round", "thresholds")
 
 _NOT_IN_MAPS = ("folder", "name", "network.checkpoint", "path", "thresholds")  # keys of `labels` and `refine`
 _NOWHERE_IN_MAPS = ("_target_", "device")  # also further below
-_PLAIN = re.compile(r"(?=.*[A-Za-z])[A-Za-z_./~][\w./~+-]*|-?\d+(\.\d+)?|", re.ASCII)  # Hydra reads it without quotes
-_NOT_SHOWN = ("_target_", "folder", "name", "path", "thresholds")  # in a command
+_PLAIN = re.compile(r"(?=.*[A-Za-z])[A-Za-z_./~][\w./~+-]*", re.ASCII)  # Hydra reads it without quotes
 
 
 def built(group: Mapping[str, Any], key: str) -> Any:
@@ -38,11 +37,7 @@ def parameters(
         if data is not None and data.get(key, default) != default:
             values[f"data.{key}"] = data[key]
     for group, config in (("labels", labels), ("refine", refine)):
-        values |= {
-            f"{group}.{key}": value
-            for key, value in flat(config)
-            if key not in _NOT_IN_MAPS and key.rpartition(".")[2] not in _NOWHERE_IN_MAPS
-        }
+        values |= {f"{group}.{key}": value for key, value in _in_maps(config)}
     if values.get("labels.fuse") == "mean":
         del values["labels.fuse"]
     # 70 and 70.0 are the same parameter and must give the same manifest.
@@ -50,6 +45,13 @@ def parameters(
         key: int(value) if isinstance(value, float) and value.is_integer() else value
         for key, value in sorted(values.items())
     }
+
+
+def _in_maps(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted keys of `labels` or `refine` that maps depend on."""
+    for key, value in flat(config):
+        if key not in _NOT_IN_MAPS and key.rpartition(".")[2] not in _NOWHERE_IN_MAPS:
+            yield key, value
 
 
 def store_path(path: str, labels: str | None) -> Path:
@@ -80,11 +82,11 @@ def prepare_command(data: Mapping[str, Any], store: str | Path) -> str:
             keys[group] = config["name"]
         default = {
             key: gaze.get(key) if str(value).startswith("${oc.select:data.gaze.") else value
-            for key, value in _yaml(group, config["name"]).items()
+            for key, value in flat(_yaml(group, config["name"]))
         }
-        changed = {key: value for key, value in config.items() if key not in _NOT_SHOWN and default.get(key) != value}
-        keys |= {f"{group}.{key}": value for key, value in changed.items()}
-    return " ".join(["fovea-prepare", *(_override(key, value) for key, value in {**keys, "store": store}.items())])
+        keys |= {f"{group}.{key}": value for key, value in _in_maps(config) if default.get(key) != value}
+    overrides = [shlex.quote(f"{key}={_text(value)}") for key, value in {**keys, "store": store}.items()]
+    return " ".join(["fovea-prepare", *overrides])
 
 
 def _data(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -111,11 +113,15 @@ def _yaml(group: str, choice: str) -> dict[str, Any]:
     return plain(OmegaConf.load(path), resolve=False) if path.is_file() else {}
 
 
-def _override(key: str, value: object) -> str:
-    text = str(value)
+def _text(value: object) -> str:
+    """Return a value as Hydra reads it on a command line."""
     if value is None or isinstance(value, bool):
-        text = "null" if value is None else text.lower()
-    elif isinstance(value, str | Path) and (not _PLAIN.fullmatch(text) or text.lower() in ("true", "false", "null")):
-        escaped = text.replace("'", "\\'")
-        text = f"'{escaped}'"
-    return shlex.quote(f"{key}={text}")
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_text(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_text, value))}]"
+    text = str(value)
+    if isinstance(value, str | Path) and (not _PLAIN.fullmatch(text) or text.lower() in ("true", "false", "null")):
+        return "'" + text.replace("'", "\\'") + "'"
+    return text
