@@ -103,8 +103,9 @@ class Command:
                 logging.disable(logging.WARNING)
             with failure_recorded(folder):
                 if below:
-                    return mean_of(folder, {part.folder: self.perform(part_of(composed, part)) for part in below})
-                value = self.run(config)
+                    value = mean_of(folder, {part.folder: self.perform(part_of(composed, part)) for part in below})
+                else:
+                    value = self.run(config)
         if first():
             add_threads(folder)
         return value
