@@ -183,9 +183,11 @@ class TestTobii:
         place = "Presented Media width [px]|Presented Media height [px]|Presented Media position X [DACS px]"
         header = f"{self.HEADER.strip()}|{place}|Presented Media position Y [DACS px]\n"
         header = header.replace("Gaze event duration", "Eye movement event duration")
-        path = table(tmp_path / "s.tsv", header + "1080|Eye Tracker|a|Fixation|583|3|787|460|960|540|480|270\n")
+        first = "300|Eye Tracker|a|Fixation|100|2|960|540||||\n"  # without the place
+        path = table(tmp_path / "s.tsv", header + first + "1080|Eye Tracker|a|Fixation|583|3|787|460|960|540|480|270\n")
         rows, _ = run("tobii", path, place=Place())
-        assert rows == [("a", pytest.approx(307 / 960, abs=1e-6), pytest.approx(190 / 540, abs=1e-6), 0, 583)]
+        place = pytest.approx(307 / 960, abs=1e-6), pytest.approx(190 / 540, abs=1e-6)
+        assert rows == [("a", 0.5, 0.5, 0, 100), ("a", *place, 780, 583)]
 
     def test_microseconds_without_unit(self, run, tmp_path: Path) -> None:
         header = self.HEADER.replace(" [ms]", "").replace(" [DACS px]", "")
