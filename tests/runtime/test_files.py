@@ -27,6 +27,12 @@ def test_write_makes_folders_and_leaves_no_temporary_file(tmp_path: Path) -> Non
     write_json(tmp_path / "b.json", {"a": [1.5, None], "b": 1})
     assert sha256(tmp_path / "a.json") == sha256(tmp_path / "b.json")
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": [1.5, None], "b": 1}
+    before = sha256(tmp_path / "a")
+    for name in (".hidden", ".cache/shown", "b/.hidden"):
+        write_bytes(tmp_path / "a" / name, b"")
+    assert sha256(tmp_path / "a") == before
+    write_bytes(tmp_path / "a" / "b" / "shown", b"")
+    assert sha256(tmp_path / "a") != before
     write_csv(tmp_path / "t.csv", ["id", "dice"], [["a,b", 0.5]])
     assert (tmp_path / "t.csv").read_text() == 'id,dice\n"a,b",0.5\n'
 

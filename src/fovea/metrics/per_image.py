@@ -38,12 +38,13 @@ class PerImage(Metric):
             )
         pairs = zip(prediction.cpu().numpy(), target.cpu().numpy(), index, strict=True)
         scores = [scores_of_labels(labels, truth, self.classes) for labels, truth, _ in pairs]
-        rows = torch.tensor([[*values.values()] for values in scores], dtype=torch.float64, device=self.device)
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64  # which Apple's GPUs do not have
+        rows = torch.tensor([[*values.values()] for values in scores], dtype=dtype, device=self.device)
         self.rows.append(rows)
         self.index.append(index.to(self.device))
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the mean of each score over the images, float64 scalars; a ValueError if no image was scored."""
+        """Return the mean of each score over the images, scalars; a ValueError if no image was scored."""
         if len(self.index) == 0:
             raise ValueError("no image was scored; check that the split is not empty")
         by_image = dict(zip(dim_zero_cat(self.index).tolist(), dim_zero_cat(self.rows), strict=True))

@@ -122,7 +122,8 @@ def put_aside(path: Path) -> None:
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal; of a folder, that of the names and hashes of its visible files."""
     if path.is_dir():
-        names = sorted(file.relative_to(path).as_posix() for file in path.rglob("[!.]*") if file.is_file())
+        names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+        names = [name for name in names if "/." not in f"/{name}"]  # a hidden folder hides its files
         return hashlib.sha256("".join(f"{name}\0{sha256(path / name)}\n" for name in names).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
