@@ -21,11 +21,15 @@ FACTS = {"name": "Mine", "file": {"name": "a", "bytes": 1, "sha256": "0"}, "expo
 def test_labels_of_a_mode_with_and_without_thresholds(tmp_path: Path, own: dict[str, Any], line: str) -> None:
     supervision = {"_target_": "fovea.supervision.band.Band", **own}
     config = {"data": DATA, "backbone": {"_target_": "fovea.models.basic_unet.BasicUNet2d"}, "supervision": supervision}
-    (tmp_path / "best.ckpt").touch()
+    config["trainer"] = {"max_steps": 5000}  # a training may end earlier
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.ckpt").touch()
+    (tmp_path / "training.json").write_text('{"steps": 7}')
     write_card(
         tmp_path,
         tmp_path / "best.ckpt",
         Loaded(nn.Linear(1, 1), config, [], []),
         FACTS | {"intended_use": "", "license": ""},
     )
-    assert f"maps made from gaze, refined by none{line}\n" in (tmp_path / "model_card.md").read_text(encoding="utf-8")
+    text = (tmp_path / "model_card.md").read_text(encoding="utf-8")
+    assert f"maps made from gaze, refined by none{line}\n" in text and ", 7 steps, seed unknown." in text

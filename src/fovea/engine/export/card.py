@@ -8,6 +8,7 @@ from fovea import __version__
 from fovea.engine.checkpoint import Loaded
 from fovea.runtime.config import locate
 from fovea.runtime.files import read_mapping, sha256, write_json, write_text
+from fovea.runtime.record import TRAINING
 from fovea.runtime.templates import render
 
 UNKNOWN = "unknown"
@@ -41,7 +42,7 @@ def write_card(out: Path, checkpoint: Path, loaded: Loaded, facts: Mapping[str, 
             "images": len(loaded.ids) or UNKNOWN,
             "protocol": data.get("protocol", UNKNOWN),
             "seed": trained.get("seed", UNKNOWN),
-            "steps": trained.get("trainer", {}).get("max_steps", UNKNOWN),
+            "steps": read_mapping(run / TRAINING).get("steps", UNKNOWN),
         },
         "scores": scores,
         "limits": _limits(data, scores, checkpoint.name),
