@@ -173,6 +173,7 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("arguments", "key"),
     [
+        ({"features": torch.zeros(1, 4, 4)}, r"^features must be \[B, C, H, W\], got \[1, 4, 4\]"),
         ({"kernel_size": 4}, "kernel_size.* got 4"),
         ({"kernel_size": -1}, "kernel_size.* got -1"),
         ({"dilation": 0}, "dilation.* got 0"),
@@ -181,4 +182,4 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
 )
 def test_bad_arguments_are_refused(arguments: dict, key: str) -> None:
     with pytest.raises(ValueError, match=key):
-        propagate(torch.zeros(1, 1, 4, 4), **arguments)
+        propagate(**{"features": torch.zeros(1, 1, 4, 4)} | arguments)

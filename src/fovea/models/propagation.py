@@ -42,8 +42,11 @@ def propagate(
         Propagated features [B, C, H, W], in the precision of `features`. They are differentiable once.
 
     Raises:
-        ValueError: `kernel_size` is even or not positive, `dilation` is not positive, or `similarity` is unknown.
+        ValueError: `features` have other axes, `kernel_size` is even or not positive, `dilation` is not positive, or
+            `similarity` is unknown.
     """
+    if features.dim() != 4:
+        raise ValueError(f"features must be [B, C, H, W], got {list(features.shape)}")
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
     if dilation < 1:

@@ -103,7 +103,7 @@ def _taken(values: Named, places: Tensor) -> Named:
 
 def largest(labels: Tensor) -> Tensor:
     """Return labels [B, …] with the largest connected part of each class; the rest is background."""
-    cases = labels.long().cpu().numpy()
+    cases = labels.cpu().to(torch.int64, copy=True).numpy()
     for case in cases:
         for label in np.unique(case[case > 0]):
             parts, number = ndimage.label(case == label)

@@ -27,7 +27,7 @@ def test_labels_of_a_mode_with_and_without_thresholds(tmp_path: Path, own: dict[
     (tmp_path / "training.json").write_text('{"steps": 7}')
     write_card(
         tmp_path,
-        tmp_path / "best.ckpt",
+        tmp_path / "checkpoints" / "best.ckpt",
         Loaded(nn.Linear(1, 1), config, [], []),
         FACTS | {"intended_use": "", "license": ""},
     )
