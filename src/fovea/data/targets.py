@@ -46,11 +46,13 @@ class Mask:
         self.dataset.check(ids, masks=True)
         if not self.partial and not open_all:
             return list(ids)
-        kept = [image_id for image_id in ids if (self.read(image_id) != IGNORE).any()]
+        highest = {image_id: int(self.read(image_id).max()) for image_id in ids}
+        kept = [image_id for image_id in ids if highest[image_id] != IGNORE]
+        ignored = f"ignore_label={self.dataset.ignore_label}"
         if ids and not kept:
-            raise ValueError(
-                f"ignore_label={self.dataset.ignore_label}: no mask of {self.dataset.root} has other pixels"
-            )
+            raise ValueError(f"{ignored}: no mask of {self.dataset.root} has other pixels")
+        if kept and not open_all and max(highest.values()) == 0:
+            log.warning("no mask has foreground beside data.%s: it cannot be learned", ignored)
         return _reported(ids, kept, "no labeled pixel (data.ignore_label)")
 
     def files(self, image_id: str) -> list[Path]:
