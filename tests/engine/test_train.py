@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import ones
 from torch.utils.data import DataLoader
 
@@ -39,6 +40,14 @@ def test_validations_count_steps_and_there_is_one(
     made = trainer(tmp_path, accumulate_grad_batches=accumulated, **settings, **limits)
     made.fit(segmenter, DataLoader(ones(6, 1)))
     assert made.val_check_batch == batches
+
+
+def test_only_callbacks_that_monitor_val_are_left_out_without_val_images(tmp_path: Path) -> None:
+    best = {"_target_": "pytorch_lightning.callbacks.ModelCheckpoint", "dirpath": str(tmp_path)}
+    callbacks = {name: best | {"filename": name, "monitor": f"{name}/loss"} for name in ("val", "train")}
+    config = {"callbacks": callbacks, "run_dir": str(tmp_path), "trainer": TRAINER}
+    made = make_trainer(config, SimpleNamespace(val=SimpleNamespace(ids=[])), [])  # type: ignore[arg-type]
+    assert [call.monitor for call in made.checkpoint_callbacks if isinstance(call, ModelCheckpoint)] == ["train/loss"]
 
 
 class Rates(pl.Callback):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fovea.engine.preflight import check_mode
+from fovea.losses.cross_modality import single
 from fovea.losses.ignore import IgnoreLabel
 from fovea.models.backbone import Backbone
 from fovea.models.by_modality import ByModality, SharedBackbone
@@ -60,8 +61,5 @@ def _check(module: Mode, loss: nn.Module, classes: int, kind: str) -> None:
 def _in_float32(loss: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Convert half precision to float32, since sums over the pixels of an image overflow."""
     return tuple(
-        value.to(torch.promote_types(value.dtype, torch.float32))
-        if isinstance(value, Tensor) and value.is_floating_point()
-        else value
-        for value in arguments
+        single(value) if isinstance(value, Tensor) and value.is_floating_point() else value for value in arguments
     )

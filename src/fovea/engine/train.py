@@ -146,7 +146,8 @@ def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logge
     }
     if not training.val.ids:
         log.warning("no val images (data.protocol=published): the result is the last checkpoint")
-        callbacks = {name: call for name, call in callbacks.items() if getattr(call, "monitor", None) is None}
+        scored = [name for name, call in callbacks.items() if str(getattr(call, "monitor", "")).startswith("val/")]
+        callbacks = {name: call for name, call in callbacks.items() if name not in scored}
     settings = dict(config["trainer"])
     # Without a progress bar of ours, Lightning would add its own.
     settings.setdefault("enable_progress_bar", any(isinstance(call, ProgressBar) for call in callbacks.values()))

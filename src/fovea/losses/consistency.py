@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from fovea.losses.cross_modality import single
+
 
 def cross_level_consistency(logits: Tensor, peers: Tensor) -> Tensor:
     """Return how much each level disagrees with the others, from -1 (all agree and are certain) to 0.
@@ -33,7 +35,7 @@ def cross_level_consistency(logits: Tensor, peers: Tensor) -> Tensor:
 
 def _probabilities(logits: Tensor) -> Tensor:
     """Return the probabilities [K, B, max(C, 2), H, W] of logits [K, B, C, H, W], in float32 or better."""
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = single(logits)
     if logits.shape[2] > 1:
         return logits.softmax(dim=2)
     # not 1 - sigmoid(z), which is exactly 0, without a gradient, for large z

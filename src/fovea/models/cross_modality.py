@@ -6,6 +6,7 @@ import torch
 from monai.networks.layers import Conv
 from torch import Tensor, nn
 
+from fovea.losses.cross_modality import single
 from fovea.models.by_modality import ByModality, Outputs, Volumes, without
 from fovea.models.unet3d import Halves, Norm, convolution
 from fovea.runtime.bounds import Count
@@ -30,10 +31,10 @@ class ChannelAwareness(nn.Module):
         """Return features [B, C, ...] of the same shape. Products are in float32, since float16 overflows."""
         flat = features.flatten(2)
         with torch.autocast(features.device.type, enabled=False):
-            single = flat.to(torch.promote_types(flat.dtype, torch.float32))
-            energy = single @ single.mT
+            rows = single(flat)
+            energy = rows @ rows.mT
             attention = (energy.amax(dim=-1, keepdim=True) - energy).softmax(dim=-1)
-            mixed = attention @ single
+            mixed = attention @ rows
         return self.gamma * mixed.to(features.dtype).view_as(features) + features
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
+from fovea.losses.cross_modality import single
 from fovea.models import propagation_torch
 from fovea.runtime.errors import one_paragraph
 
@@ -57,7 +58,7 @@ def propagate(
         from fovea.models.propagation_triton import Propagation
 
         return cast("Tensor", Propagation.apply(features, kernel_size, dilation, similarity == "cosine"))
-    values = features.to(torch.promote_types(features.dtype, torch.float32)).contiguous()
+    values = single(features).contiguous()
     output, _ = _forward(values, kernel_size, dilation, similarity == "cosine")
     return output.to(features.dtype)
 
