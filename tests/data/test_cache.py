@@ -2,7 +2,6 @@
 
 import logging
 import multiprocessing
-import os
 import pickle
 from collections.abc import Callable
 from functools import partial
@@ -126,14 +125,10 @@ class TestFiles:
         assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == before
         assert sorted(name.split("-")[1] for name in before) == ["image", "mask"]
 
-    @pytest.mark.parametrize("change", ["content", "time"])
-    def test_a_changed_file_is_decoded_again(self, root: Path, tmp_path: Path, change: str) -> None:
+    def test_a_changed_file_is_decoded_again(self, root: Path, tmp_path: Path) -> None:
         before = {kind: fingerprint(Arrays(root), kind) for kind in ("image", "mask")}
         disk(tmp_path)(Arrays(root))
-        if change == "content":
-            np.save(root / "image_i0.npy", np.ones((4, 3), np.float32))
-        else:
-            os.utime(root / "image_i3.npy", ns=(1, 1))
+        np.save(root / "image_i0.npy", np.ones((4, 3), np.float32))
         assert {kind for kind in before if before[kind] != fingerprint(Arrays(root), kind)} == {"image"}
         np.testing.assert_array_equal(disk(tmp_path)(Arrays(root)).read("image", 0), Arrays(root).read("image", 0))
 

@@ -4,6 +4,7 @@ import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import active_children
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fovea.data.source import Samples, TrainingSamples
 
 
+@dataclass
 class Order:
     """The endless sequence of batches of one stream; each pass has every index once, over all processes.
 
@@ -23,23 +25,20 @@ class Order:
     already: with one order, the same pairs would meet in every pass.
     """
 
-    def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        drop_last: bool,
-        seed: int,
-        rank: int = 0,
-        processes: int = 1,
-        twins: int = 0,
-    ) -> None:
-        self.length, self.batch_size, self.drop_last, self.seed = length, batch_size, drop_last, seed
-        self.rank, self.processes, self.twins = rank, processes, twins
-        self.share = -(-length // processes)  # samples of a pass on each process
+    length: int
+    batch_size: int
+    drop_last: bool
+    seed: int
+    rank: int = 0
+    processes: int = 1
+    twins: int = 0
+
+    def __post_init__(self) -> None:
+        self.share = -(-self.length // self.processes)  # samples of a pass on each process
         if not len(self):
             raise ValueError(
                 f"data.drop_last=true leaves no batch: a pass has {self.share} samples on a process, and "
-                f"data.batch_size={batch_size}; set data.drop_last=false, or a smaller data.batch_size"
+                f"data.batch_size={self.batch_size}; set data.drop_last=false, or a smaller data.batch_size"
             )
         self.drawn: tuple[int, np.ndarray] | None = None  # the current pass and this process's indices of it
 

@@ -89,11 +89,6 @@ class TestMask:
             volumes(root).train(["mask"])
         assert [record.getMessage() for record in caplog.records] == ["no labeled case has ball: it cannot be learned"]
 
-    def test_a_mask_on_another_grid_is_refused(self, root: Path) -> None:
-        write(root / "masks" / "bbb_ct.nii.gz", np.zeros((20, 18, 9), np.uint8), SIDES["ct"])
-        with pytest.raises(ValueError, match=r"bbb_ct.nii.gz: shape \(20, 18, 9\), but its volume"):
-            volumes(root).train(["mask"])
-
     def test_masks_of_a_case_have_the_same_labels(self, root: Path) -> None:
         write(root / "masks" / "bbb_mri.nii.gz", np.ones(SHAPES["mri"], np.uint8), SIDES["mri"])
         with pytest.raises(ValueError, match=r"bbb_mri.*: has labels \[1\], but the mask of ct has \[0, 1, 2\]"):
