@@ -37,7 +37,7 @@ def test_old_override_is_answered(old: str, new: str) -> None:
 def test_old_keys_are_answered_together() -> None:
     with pytest.raises(ValueError, match=r"write labels\.path=a store=b instead"):
         refuse_old_overrides(["gaze.fixations=a", "data=kvasir", "gaze.store=b"])
-    for old in ("gaze=kvasir", "supervision.deep=0.4"):
+    for old in ("gaze=kvasir", "supervision.deep=0.4", "supervision.regularizer=null"):
         with pytest.raises(ValueError, match=f"^{old}: old name; leave it out$"):
             refuse_old_overrides([old])
     refuse_old_overrides(["supervision=gaze", "labels.dose=0.5", "data.gaze.path=x", "experiment=gaze_kvasir"])
@@ -69,6 +69,7 @@ def test_losses_volumes_and_deep_supervision_of_old_checkpoints() -> None:
     assert upgrade({"loss": old | {"include_background": False, "batch": True}}) == {"loss": new}
     volumes = upgrade({"data": {"_target_": "fovea.kinds.volumes.Volumes"}, "gaze": {"thresholds": []}})
     assert volumes == {"data": {"_target_": "fovea.data.volumes.source.Volumes"}}
+    assert upgrade({"supervision": {"regularizer": {"weight": 0.1}}}) == {"supervision": {}}
     assert upgrade({"supervision": {"deep": 0.0}, "loss": None}) == {"supervision": {}, "loss": None}
     with pytest.raises(ValueError, match=r"supervision\.deep was removed"):
         upgrade({"supervision": {"deep": 0.4}})

@@ -14,7 +14,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from fovea.engine.segmenter import Segmenter
-from fovea.losses.gated_crf import GatedCRF
 from fovea.models.each_modality import EachModality
 from fovea.supervision.band import Band
 from fovea.supervision.copy_paste import CopyPaste
@@ -62,7 +61,6 @@ MODES: dict[str, Callable[..., Any]] = {
     "full": Full,
     "band": partial(Band, thresholds=[0.5, 0.3]),
     "band by Otsu": partial(Band, thresholds=["otsu", "otsu"]),
-    "gated_crf": partial(Band, thresholds=[0.5, 0.3], regularizer=GatedCRF(0.1, 2, 6.0, 0.4)),
     "teacher": partial(Teacher, thresholds=[0.5, 0.3], view=VIEW, cutmix=0.3, confidence=0.5, weight=1.0, decay=0.9),
     "neighbor": partial(
         Neighbor,

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from fovea.losses.ignore import IGNORE, IgnoreLabel
 from fovea.supervision.batch import Batch
-from fovea.supervision.modalities import by_name, logits_of, supervised_loss
+from fovea.supervision.modalities import logits_of, supervised_loss
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import as_target
 from fovea.supervision.thresholds import Thresholds, Values
@@ -25,7 +24,6 @@ class Band(Mode):
         thresholds: Foreground is `pseudo >= max(thresholds)`, background is `pseudo < min(thresholds)`. With one
             threshold there is no band. A pair `[low, high]` is a range; each batch draws a value from it. `[otsu,
             otsu]`: those of each map.
-        regularizer: A term of logits and image, added as it is, e.g. `fovea.losses.gated_crf.GatedCRF`.
 
     Raises:
         ValueError: no threshold, or one outside (0, 1].
@@ -34,27 +32,15 @@ class Band(Mode):
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})
     serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
 
-    def __init__(
-        self,
-        backbone: Callable[[], nn.Module],
-        loss: nn.Module,
-        thresholds: Values,
-        regularizer: nn.Module | None = None,
-    ) -> None:
+    def __init__(self, backbone: Callable[[], nn.Module], loss: nn.Module, thresholds: Values) -> None:
         super().__init__()
         self.thresholds = Thresholds(thresholds)
         self.network = backbone()
         self.loss = IgnoreLabel(loss)
-        self.regularizer = regularizer
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the loss on `image` and the map `pseudo` [B, 1, *size], and the certain part of the map."""
         trimap = self.thresholds.trimap(batch["pseudo"])
         logits = logits_of(self.network, batch["image"])
         supervised = supervised_loss(self.loss, logits, as_target(trimap, logits))
-        terms = {"supervised": supervised, "certain": (trimap != IGNORE).float().mean()}
-        if self.regularizer is None:
-            return {"loss": supervised} | terms
-        images = by_name(batch["image"], logits)
-        terms["regularizer"] = torch.stack([self.regularizer(logits[name], images[name]) for name in logits]).mean()
-        return {"loss": supervised + terms["regularizer"]} | terms
+        return {"loss": supervised, "supervised": supervised, "certain": (trimap != IGNORE).float().mean()}
