@@ -125,9 +125,9 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration of a checkpoint under the present names; a ValueError if it uses what was removed."""
     present = {key: _with_new_classes(value) for key, value in config.items()}
     if isinstance(supervision := present.get("supervision"), dict):
-        supervision.pop("regularizer", None)  # the loss of gated_crf; it has no weights
-        if supervision.pop("deep", 0.0):
-            raise ValueError("supervision.deep was removed; use an older version for this checkpoint")
+        for key in ("deep", "regularizer"):
+            if supervision.pop(key, None):
+                raise ValueError(f"supervision.{key} was removed; use an older version for this checkpoint")
     loss = present.get("loss")
     if isinstance(loss, dict) and loss.get("_target_") == "fovea.losses.segmentation.DiceCrossEntropy":
         for key in ("softmax", "to_onehot_y", "include_background"):  # now of every such loss
