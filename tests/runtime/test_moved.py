@@ -69,7 +69,8 @@ def test_losses_volumes_and_deep_supervision_of_old_checkpoints() -> None:
     assert upgrade({"loss": old | {"include_background": False, "batch": True}}) == {"loss": new}
     volumes = upgrade({"data": {"_target_": "fovea.kinds.volumes.Volumes"}, "gaze": {"thresholds": []}})
     assert volumes == {"data": {"_target_": "fovea.data.volumes.source.Volumes"}}
-    assert upgrade({"supervision": {"deep": 0.0, "regularizer": None}, "loss": None}) == {"supervision": {}, "loss": None}
+    old = {"deep": 0.0, "regularizer": None}
+    assert upgrade({"supervision": old, "loss": None}) == {"supervision": {}, "loss": None}
     for key, value in {"deep": 0.4, "regularizer": {"weight": 0.1}}.items():
         with pytest.raises(ValueError, match=rf"supervision\.{key} was removed"):
             upgrade({"supervision": {key: value}})
