@@ -93,17 +93,17 @@ def write_page(
     """
     if out.is_dir() and any(out.iterdir()) and not (out / PAGE).is_file():
         raise ValueError(f"out: {out} has other files, and fovea-collect did not write it; set another out")
-    ids = dataset.splits()[split] if split is not None else dataset.ids
-    dataset.check(ids, masks=False)
-    ids = [ids[place] for place in np.random.default_rng(seed).permutation(len(ids))][:count]
+    ids = _drawn(dataset, split, count, seed)
     images, digests, failures = _images(dataset, ids, None if embed else make_folder(out / "images"))
-    if not images:
-        raise ValueError(f"{dataset.root}: no image to show; {next(iter(failures.values()), 'the split is empty')}")
     study: dict[str, Any] = {
         "mode": mode,
         "structure": structure,
         "task": TASKS[mode].format(structure),
-        **{"size": size, "radius": radius, "blur": blur, "brush": brush, "interval": interval},
+        "size": size,
+        "radius": radius,
+        "blur": blur,
+        "brush": brush,
+        "interval": interval,
         "embedded": embed,
         "practice": _encoded(draw(np.random.default_rng(seed), 480)[0]).entry("practice") if practice else None,
         "file": FILES[mode],
@@ -116,10 +116,20 @@ def write_page(
     return len(images), failures
 
 
+def _drawn(dataset: Folder, split: str | None, count: int | None, seed: int) -> list[str]:
+    """Return the IDs on the page, in their order."""
+    ids = dataset.splits()[split] if split is not None else dataset.ids
+    dataset.check(ids, masks=False)
+    return [ids[place] for place in np.random.default_rng(seed).permutation(len(ids))][:count]
+
+
 def _images(
     dataset: Folder, ids: Sequence[str], folder: Path | None
 ) -> tuple[list[dict[str, object]], list[str], dict[str, str]]:
-    """Return images for the page, the hashes of their files, and why an image cannot be shown; fill the folder."""
+    """Return images for the page, the hashes of their files, and why an image cannot be shown; fill the folder.
+
+    A ValueError if no image can be shown.
+    """
     images: list[dict[str, object]] = []
     digests: list[str] = []
     failures: dict[str, str] = {}
@@ -135,6 +145,8 @@ def _images(
         source = f"{folder.name}/{file}" if folder is not None else ""
         images.append(shown.entry(dataset.image_path(image_id).name, source))
         digests.append(hashlib.sha256(shown.data).hexdigest())
+    if not images:
+        raise ValueError(f"{dataset.root}: no image to show; {next(iter(failures.values()), 'the split is empty')}")
     return images, digests, failures
 
 

@@ -49,7 +49,9 @@ class Recorded:
 
     def __init__(self, out: Path, planned: Mapping[str, Planned], settings: str, names: Sequence[str]) -> None:
         self.out, self.planned, self.settings, self.names = out, planned, settings, names
-        self.wanted = {file: None for each in planned.values() for file in each.outputs.values()}  # in their order
+        self.wanted = dict.fromkeys(
+            file for each in planned.values() for file in each.outputs.values()
+        )  # an ordered set
         self.files, self.figures = _Table(out / RECORD, _FILE, keys=1), _Table(out / TABLE, _FIGURES, keys=2)
         self._made_from: dict[str, str] = {}
         self._stood = 0

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fovea.engine.preflight import check_mode
-from fovea.losses.cross_modality import single
 from fovea.losses.ignore import IgnoreLabel
+from fovea.losses.precision import single
 from fovea.models.backbone import Backbone
 from fovea.models.by_modality import ByModality, SharedBackbone
 from fovea.runtime.config import instantiate, locate

@@ -16,7 +16,7 @@ from fovea.runtime.files import sha256
 from fovea.runtime.record import versions
 
 _PACKAGES = ("fovea", "numpy", "opencv-python-headless", "pillow")
-_COLOR = 48  # between the channels of a gray JPEG is less
+_COLOR = 48  # the channels of a gray image that was saved as a color JPEG differ by less
 
 
 class Maps:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fovea.losses.cross_modality import single
+from fovea.losses.precision import single
 
 
 def cross_level_consistency(logits: Tensor, peers: Tensor) -> Tensor:

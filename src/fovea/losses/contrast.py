@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fovea.losses.cross_modality import LEAST_NORM, single
+from fovea.losses.precision import LEAST_NORM, single
 
 
 def supervised_contrast(first: Tensor, second: Tensor, label: Tensor, temperature: float) -> Tensor:

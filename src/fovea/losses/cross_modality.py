@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from fovea.losses.precision import LEAST_NORM, single
+
 POOLS: dict[int, Callable[..., Tensor]] = {4: F.adaptive_avg_pool2d, 5: F.adaptive_avg_pool3d}
 LEAST_MASS = 1e-3  # of a class, in voxels of the features: to divide by less would make its gradient explode
-LEAST_NORM = 1e-4  # of features to compare: that of a dead channel is 0, and its gradient would explode
 SMOOTH = 1e-5  # of the overlap, as in MONAI's DiceLoss: an absent class agrees and has no gradient
 
 
@@ -175,8 +176,3 @@ def ntxent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
         similarity = similarity.masked_fill(itself, -torch.inf)
         other = torch.arange(number, device=similarity.device).roll(number // 2)
         return F.cross_entropy(similarity.flatten(0, 1), other.repeat(len(similarity)))
-
-
-def single(values: Tensor) -> Tensor:
-    """Return the values in float32 or better."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -6,7 +6,7 @@ import torch
 from monai.networks.layers import Conv
 from torch import Tensor, nn
 
-from fovea.losses.cross_modality import single
+from fovea.losses.precision import single
 from fovea.models.by_modality import ByModality, Outputs, Volumes, without
 from fovea.models.unet3d import Halves, Norm, convolution
 from fovea.runtime.bounds import Count

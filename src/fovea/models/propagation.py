@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
-from fovea.losses.cross_modality import single
+from fovea.losses.precision import single
 from fovea.models import propagation_torch
 from fovea.runtime.errors import one_paragraph
 

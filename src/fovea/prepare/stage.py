@@ -52,8 +52,11 @@ def prepare(
     processes may work on one store, each on a shard; then a last run without a shard writes the manifest.
     `label` reads and draws the annotations, `refiner` fits a drawn map to its image; `parameters` are those of both,
     see `fovea.data.maps.parameters`. Quality is measured at `thresholds`, and `page` writes `quality.html`, see
-    `fovea.report.quality_page`. `configs/prepare.yaml` describes the other arguments. ValueError: an argument or the
-    labels are invalid, the store has maps of other parameters, labels or images, or not one map could be made.
+    `fovea.report.quality_page`. `configs/prepare.yaml` describes the other arguments.
+
+    Raises:
+        ValueError: An argument or the labels are invalid, the store has maps of other parameters, labels or images, or
+            not one map could be made.
     """
     _check(label, quality, thresholds, shards, shard)
     target = Store(store)
@@ -70,16 +73,10 @@ def prepare(
         labeled, quality = labeled[shard::shards], "none"
     masked = _masked(dataset, labeled, quality_masks, splits["test"]) if quality == "masks" else frozenset()
     items = [Item(image_id, table.of(image_id), image_id in masked) for image_id in labeled]
-    made_with: dict[str, Any] = {"parameters": dict(parameters), "versions": versions(_PACKAGES)}
-    if dataset.channels == 1:  # a refiner sees gray values instead of colors
-        made_with["channels"] = 1
-    if digest := getattr(refiner, "digest", None):
-        made_with["weights"] = digest
+    made_with = _made_with(dataset, refiner, parameters)
     job = Job(dataset, target, label, refiner, made_with, () if quality == "none" else tuple(thresholds))
     target.start()
-    done, failures = _run(job, items, workers)
-    rows = {image_id: row for image_id, (_, row) in done.items() if row}
-    statistics = {image_id: figures for image_id, (figures, _) in done.items()}
+    statistics, rows, failures = _run(job, items, workers)
     survey = Survey(rows, thresholds, empty, table.summary(), failures, statistics, errors)
     if shard is None:
         _finish(job, survey, items, {"labels": labels, "unlabeled": unlabeled}, page)
@@ -97,6 +94,16 @@ def _check(label: Label, quality: str, thresholds: Sequence[float], shards: int,
         check(prepare, {"thresholds": thresholds}, "labels")
 
 
+def _made_with(dataset: Folder, refiner: Refiner, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the maps depend on, beside labels and images."""
+    made_with: dict[str, Any] = {"parameters": dict(parameters), "versions": versions(_PACKAGES)}
+    if dataset.channels == 1:  # a refiner sees gray values instead of colors
+        made_with["channels"] = 1
+    if digest := getattr(refiner, "digest", None):
+        made_with["weights"] = digest
+    return made_with
+
+
 def _masked(dataset: Folder, labeled: Sequence[str], count: int | None, test: Sequence[str]) -> frozenset[str]:
     """Return the images whose masks are opened; refuse none, and warn of those in test."""
     masked = frozenset(drawn(filter(dataset.has_mask, labeled), count))
@@ -112,8 +119,8 @@ def _masked(dataset: Folder, labeled: Sequence[str], count: int | None, test: Se
 
 def _run(
     job: Job, items: Sequence[Item], workers: int
-) -> tuple[dict[str, tuple[dict[str, Any], dict[str, float]]], dict[str, str]]:
-    """Return statistics and quality of the maps, and why an image failed, in the order of the items."""
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, float]], dict[str, str]]:
+    """Return statistics and quality of the maps, and why an image failed, by ID in the order of the items."""
     results = {}
     light = replace(job, dataset=job.dataset.without_caches()) if workers > 1 else job
     with tqdm(total=len(items), desc="fovea-prepare", unit="image") as bar:
@@ -125,7 +132,8 @@ def _run(
     failures = {image_id: result for image_id, result in ordered.items() if isinstance(result, str)}
     if failures and not done:
         raise ValueError(f"none of {len(items)} maps could be made; the first: {next(iter(failures.values()))}")
-    return done, failures
+    statistics = {image_id: figures for image_id, (figures, _) in done.items()}
+    return statistics, {image_id: row for image_id, (_, row) in done.items() if row}, failures
 
 
 def _one_thread() -> None:

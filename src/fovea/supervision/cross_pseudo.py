@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fovea.losses.cross_modality import single
+from fovea.losses.precision import single
 from fovea.runtime.bounds import NonNegative
 from fovea.supervision.batch import Batch, Image
 from fovea.supervision.modalities import logits_of, predict, supervised_loss

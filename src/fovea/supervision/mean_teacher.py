@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fovea.losses.cross_modality import single
+from fovea.losses.precision import single
 from fovea.runtime.bounds import NonNegative, Progress
 from fovea.supervision.batch import Batch, Image
 from fovea.supervision.modalities import apply, logits_of, predict, supervised_loss

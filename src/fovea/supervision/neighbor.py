@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fovea.losses.contrast import supervised_contrast
-from fovea.losses.cross_modality import LEAST_NORM, single
 from fovea.losses.ignore import IGNORE, IgnoreLabel
+from fovea.losses.precision import LEAST_NORM, single
 from fovea.models.backbone import Backbone
 from fovea.runtime.bounds import Count, Fraction, NonNegative, Positive
 from fovea.supervision.batch import Batch

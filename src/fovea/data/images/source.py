@@ -100,7 +100,7 @@ class Images:
             raise ValueError(
                 f"{dataset.root}: data.fraction={self.fraction:g} and data.labeled_fraction={self.labeled_fraction} "
                 f"leave no {'unlabeled' if ids else 'labeled'} image, since patients stay whole; "
-                "set 1 and null, or add patients"
+                "raise data.fraction or change data.labeled_fraction, or add patients"
             )
         val = self._split(dataset, "val", splits["val"], needs)
         kinds = {Mask.name: "masks" if self.ignore_label is None else "partial_masks"}
