@@ -78,3 +78,4 @@ def test_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_first_few_counts_the_rest() -> None:
     assert first_few(["a", "b"]) == "a, b"
     assert first_few(range(8), 2) == "0, 1 and 6 more"
+    assert first_few(["a=1, b=2", "a=2"]) == "a=1, b=2; a=2"

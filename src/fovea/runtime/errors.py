@@ -8,9 +8,10 @@ FULL_ERROR = "HYDRA_FULL_ERROR"  # the variable that asks for tracebacks, also o
 
 
 def first_few(names: Iterable[object], limit: int = 5) -> str:
-    """Join the first `limit` names with commas and count the rest: `a, b, c and 12 more`."""
+    """Join the first `limit` names and count the rest: `a, b, c and 12 more`; by semicolons if a name has a comma."""
     rest = iter(names)
-    shown = ", ".join(str(name) for name in islice(rest, limit))
+    first = [str(name) for name in islice(rest, limit)]
+    shown = ("; " if any(", " in name for name in first) else ", ").join(first)
     more = sum(1 for _ in rest)
     return f"{shown} and {more} more" if more else shown
 
