@@ -56,6 +56,21 @@ def test_invalid_volumes_do_not_stop_the_others(tmp_path: Path) -> None:
     assert all(line.startswith(str(source)) and "\n" not in line for line in failures.values())
 
 
+def test_values_that_are_no_numbers_give_no_mask(tmp_path: Path) -> None:
+    def unsure(image: Mapping[str, torch.Tensor], size: tuple[int, ...]) -> dict[str, torch.Tensor]:
+        [values] = image.values()
+        return {"prediction": torch.full_like(values, torch.nan if values.numel() == VOXELS.size else 0.9)}
+
+    write(tmp_path / "in" / "a_ct.nii", VOXELS)
+    write(tmp_path / "in" / "b_ct.nii", VOXELS[:5])
+    native = Native(unsure, False, None, {"ct": NormalizeIntensity()}, torch.device("cpu"))
+    request = PredictRequest(tmp_path / "in", tmp_path / "out")
+    count, failures = predict_volumes(native, request, DATA | {"modalities": ["ct"]})
+    assert count == 2 and written(tmp_path / "out") == ["b_ct.nii.gz"]
+    message = "the network returns values that are not numbers; give another checkpoint"
+    assert failures == {"a_ct": f"{tmp_path / 'in' / 'a_ct.nii'}: {message}"}
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_of_250_mutations_none_stops_the_others(tmp_path: Path) -> None:
