@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fovea.data.loader import EpochBatches, EvaluationLoader, Order, TrainingLoader
+from fovea.data.loader import EpochBatches, EvaluationLoader, Order, TrainingLoader, killed_workers_explained
 
 Key = tuple[int, int]
 
@@ -152,3 +152,5 @@ class Killed:
 def test_a_killed_worker_says_what_to_lower() -> None:
     with pytest.raises(ValueError, match=r"lower data\.num_workers or data.batch_size"):
         list(EvaluationLoader(Killed(), num_workers=1))  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="of a later job"), killed_workers_explained():
+        raise RuntimeError("of a later job")

@@ -225,6 +225,7 @@ out.push(await saved(), window.file);
 
 
 def test_a_recording_beside_the_page_needs_no_typed_geometry(browse: Browse, run: Run, images: Path) -> None:
+    pytest.importorskip("pymovements")
     _, text, file = drive(browse, collected(run, images, "screen", "size=500"), SHOW)
     write(file, text)
     shown = list(csv.DictReader(io.StringIO(text)))

@@ -178,10 +178,11 @@ def received(batches: Iterator[Any], pin_memory: bool) -> Iterator[dict[str, Any
 @contextmanager
 def killed_workers_explained() -> Iterator[None]:
     """Raise a ValueError that says what to lower if the system kills a worker in the block: torch raises anywhere."""
+    earlier = {worker for worker in _workers if worker.exitcode is not None}  # e.g. of a job before, in a sweep
     try:
         yield
     except RuntimeError as error:
-        if not {-signal.SIGKILL, -signal.SIGBUS} & {worker.exitcode for worker in _workers}:
+        if not {-signal.SIGKILL, -signal.SIGBUS} & {worker.exitcode for worker in _workers - earlier}:
             raise
         raise ValueError(
             "a worker that loads data was killed, most likely for lack of memory; lower data.num_workers or "
