@@ -179,9 +179,10 @@ class TestTobii:
         text = "".join(f"{time}|{who}|a|Fixation|100|1|500|250\n" for time, who in lines)
         assert [row[3] for row in run("tobii", table(tmp_path / "s.tsv", header + text))[0]] == [0, 0]
 
-    def test_pro_lab_24(self, run, tmp_path: Path) -> None:
-        place = "Presented Media width [px]|Presented Media height [px]|Presented Media position X [DACS px]"
-        header = f"{self.HEADER.strip()}|{place}|Presented Media position Y [DACS px]\n"
+    @pytest.mark.parametrize("unit", ["[DACS px]", "(DACSpx)"])  # of Pro Lab 24, and of Pro Lab 1
+    def test_pro_lab(self, run, tmp_path: Path, unit: str) -> None:
+        place = "Presented Media width|Presented Media height|Presented Media position X [DACS px]"
+        header = f"{self.HEADER.strip()}|{place}|Presented Media position Y [DACS px]\n".replace("[DACS px]", unit)
         header = header.replace("Gaze event duration", "Eye movement event duration")
         first = "300|Eye Tracker|a|Fixation|100|2|960|540||||\n"  # without the place
         path = table(tmp_path / "s.tsv", header + first + "1080|Eye Tracker|a|Fixation|583|3|787|460|960|540|480|270\n")

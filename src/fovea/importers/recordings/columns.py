@@ -26,8 +26,8 @@ from fovea.runtime.bounds import Fraction
 from fovea.runtime.errors import first_few
 
 _TIME_UNITS = {"ms": 1.0, "s": 1000.0, "us": 1e-3, "ns": 1e-6}  # milliseconds per unit
-_PIXELS = ("", "px", "DACS px", "ADCSpx")  # of the screen
-_MEDIA: Mapping[str, Unit] = {"MCS norm": "fraction", "MCSnorm": "fraction", "MCS px": "image_px", "MCSpx": "image_px"}
+_PIXELS = ("", "px", "DACSpx", "ADCSpx")  # of the screen
+_MEDIA: Mapping[str, Unit] = {"MCSnorm": "fraction", "MCSpx": "image_px"}
 _RECTANGLE = ("image_left", "image_top", "image_width", "image_height")
 _SCREEN = ("screen", "screen_width", "screen_height")
 _EYES = ("x_left", "y_left", "x_right", "y_right")

@@ -106,9 +106,9 @@ def listed(names: Alternatives) -> list[str]:
 
 
 def unit_of(column: str) -> str:
-    """Return the unit in brackets after a column's name, with µ as u; empty without one."""
+    """Return the unit in brackets after a column's name, with µ as u and without spaces; empty without one."""
     found = _UNIT.search(column)
-    return found[1].replace("µ", "u").replace("μ", "u").strip() if found else ""
+    return "".join(found[1].replace("µ", "u").replace("μ", "u").split()) if found else ""
 
 
 def read_table(path: Path, delimiter: str | None, needed: Alternatives) -> Table:
