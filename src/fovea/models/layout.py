@@ -11,11 +11,12 @@ FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}  # by dimensions o
 def put_channels_last(module: nn.Module) -> None:
     """Store the weights of 2-D and 3-D convolutions with the channels last.
 
-    A convolution returns its output in the layout of its weights, so images need no conversion.
+    A convolution returns its output in the layout of its weights, so images need no conversion. `Tensor.contiguous`
+    would leave weights of one input channel as they are.
     """
     for parameter in module.parameters():
         if parameter.dim() in FORMATS:
-            parameter.data = parameter.data.contiguous(memory_format=FORMATS[parameter.dim()])
+            parameter.data = parameter.data.to(memory_format=FORMATS[parameter.dim()])
 
 
 def compile_networks(module: nn.Module, **options: Any) -> None:
