@@ -126,6 +126,8 @@ def test_a_finished_run_stays_unchanged_and_refuses_others(
     assert "optimizer.lr=0.01, now 0.02" in error and "supervision.weight=3.0, now 1" in error
     assert "max_steps" not in error and last(tmp_path / "run")["global_step"] == STEPS
     assert {path: path.read_bytes() for path in record} == record and not (tmp_path / "run" / "failure.json").exists()
+    fewer = run("train", *line, "trainer.max_steps=2").error("train")
+    assert f"run/checkpoints/last.ckpt has {STEPS} steps already; set at least {STEPS}" in fewer
     (root / "train.txt").write_text("a\nb\nc\nd\n")
     assert "trained on other images than the 4" in run("train", *line, "trainer.max_steps=12").error("train")
     assert "run/outcome.json: the run trained on other images" in run("train", *line).error("train")

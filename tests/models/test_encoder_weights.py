@@ -38,6 +38,17 @@ def test_safetensors_and_names_of_timm_without_prefix(tmp_path: Path) -> None:
     assert all(torch.equal(own[f"model.{name}"], value) for name, value in source.items())
 
 
+def test_of_several_networks_the_last_is_used_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, last = tensors(), tensors()
+    networks = {"mode.network.encoder": first, "mode.average.module.encoder": last}
+    file = tmp_path / "a.pth"
+    torch.save({f"{at}.{name}": value for at, each in networks.items() for name, value in each.items()}, file)
+    own = backbone("resnet18", str(file)).network.encoder.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in last.items())
+    assert not torch.equal(first["conv1.weight"], last["conv1.weight"])
+    assert "has an encoder in each of mode.network., mode.average.module.; the last is used" in caplog.text
+
+
 def test_packaged_tensors_are_all_used_once(lite_file: str) -> None:
     published = torch.load(lite_file, weights_only=True)
     own = backbone(LITE, "packaged").network.encoder.state_dict()

@@ -110,3 +110,5 @@ def test_backbone_without_features(consistency: str) -> None:
     torch.testing.assert_close(plain, build(consistency=consistency).losses(data, 0.0))
     with pytest.raises(ValueError, match="consistency=prop needs a backbone with features, not Conv2d"):
         build(lambda: nn.Conv2d(3, 1, 1))
+    with pytest.raises(ValueError, match="kernel_size must be odd, got 4"):
+        build(kernel_size=4)

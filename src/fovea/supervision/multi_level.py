@@ -41,7 +41,7 @@ class MultiLevel(Mode):
         similarity: `dot` (the release) or `cosine` (the paper).
 
     Raises:
-        ValueError: no threshold, one outside (0, 1], or a backbone that has no features to propagate.
+        ValueError: no threshold, one outside (0, 1], an even window, or a backbone that has no features to propagate.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})
@@ -61,6 +61,8 @@ class MultiLevel(Mode):
         dilation: Count,
         similarity: Literal["dot", "cosine"],
     ) -> None:
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
         super().__init__()
         self.thresholds = Thresholds(thresholds)
         self.levels = nn.ModuleList([backbone() for _ in thresholds])

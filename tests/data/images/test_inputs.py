@@ -188,10 +188,25 @@ def test_a_volume_of_equal_sides_or_of_more_bits_needs_a_key(tmp_path: Path, cap
     assert "more than 8 bits; set range=[low,high]" in failures["deep"]
     assert run(tmp_path / "in", tmp_path / "out", axis="axial", range=[0, 59]) == {}
     mask = nib.load(tmp_path / "out" / "masks" / "deep.nii.gz")
-    np.testing.assert_array_equal(np.asarray(mask.dataobj), values * 255 // 59 > 127)
+    np.testing.assert_array_equal(np.asarray(mask.dataobj), np.rint(values * 255 / 59) > 127)
     assert "range: 0 and 59 of more than 8 bits become 0 and 255" in caplog.text
     assert run(tmp_path / "in" / "deep.nii.gz", tmp_path / "stretched", SLICES) == {}  # each slice on its own
     assert "across the longest sides of voxels: axial; set axis to choose" in caplog.text
+
+
+def test_a_range_has_the_same_gray_values_in_each_format(tmp_path: Path) -> None:
+    values = np.arange(4096).reshape(64, 64)
+    Image.fromarray(values.astype(np.uint16)).save(tmp_path / "a.png")
+    write_slice(tmp_path / "a.dcm", values)
+    ras = values.T[::-1, ::-1, None].astype(np.int16)  # that becomes `values` in radiological view
+    nib.save(nib.Nifti1Image(ras, np.diag([1, 1, 3, 1])), tmp_path / "a.nii")
+    found: list[np.ndarray] = []
+    for name in ("a.png", "a.dcm", "a.nii"):
+        options = {"range": [0, 4095], "axis": "axial"}
+        request = PredictRequest(tmp_path / name, tmp_path / f"of_{name}", **options)
+        assert predict(DATA, lambda pixels: found.append(pixels[..., 0]) or brightness(pixels), request)[1] == {}
+    for gray in found:
+        np.testing.assert_array_equal(gray, np.rint(values / 4095 * 255))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -10,18 +10,19 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, get_decoder
 
-from fovea.data.images.files import REPLACE, Window
+from fovea.data.images.files import REPLACE, Window, scaled
 
 
 def read_slice(path: Path, window: Window | None = None, stretched: bool = True) -> np.ndarray:
-    """Decode a gray DICOM slice to uint8 [H, W], scaled and truncated as published; a constant slice is black.
+    """Decode a gray DICOM slice to uint8 [H, W]; a constant slice is black.
 
     Rescaling and the modality table are applied, MONOCHROME1 is inverted, and padding is black and left out of the
     scale. A window for display in the file is not applied, as published.
 
     Args:
         path: The file.
-        window: The values, after rescaling, that are the ends of the scale; None: the lowest and highest of the slice.
+        window: The values, after rescaling, that are the ends of the scale; None: the lowest and highest of the slice,
+            and the scaled values are truncated, as published.
         stretched: False: without a window, values of 8 bits are read as they are, and others are refused.
 
     Raises:
@@ -53,7 +54,7 @@ def read_slice(path: Path, window: Window | None = None, stretched: bool = True)
     low, high = window or ends(shown, path, stretched, eight_bit)
     if inverse:
         pixels, low, high = -pixels, -high, -low
-    return np.where(padding, 0, scaled(pixels, low, high)).astype(np.uint8)
+    return np.where(padding, 0, scaled(pixels, low, high, stretched and window is None)).astype(np.uint8)
 
 
 def ends(values: np.ndarray, path: Path, stretched: bool, eight_bit: bool) -> tuple[float, float]:
@@ -64,12 +65,6 @@ def ends(values: np.ndarray, path: Path, stretched: bool, eight_bit: bool) -> tu
     if not eight_bit or low < 0 or high > 255:
         raise ValueError(f"{path}: more than 8 bits; set range=[low,high], the values that become 0 and 255")
     return 0.0, 255.0
-
-
-def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return values as uint8, from 0 at `low` to 255 at `high`, truncated."""
-    part: np.ndarray = (np.clip(values, low, high) - low) / ((high - low) or 1.0) * 255
-    return part.astype(np.uint8)
 
 
 def _modality(stored: np.ndarray, dataset: Dataset) -> np.ndarray:

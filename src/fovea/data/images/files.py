@@ -89,9 +89,13 @@ def _windowed(values: np.ndarray, window: Window) -> Image.Image:
     """Return values of more than 8 bits as an image of 8 bits."""
     if not np.isfinite(values).all():
         raise ValueError("some values are not numbers")
-    low, high = window
-    scaled = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1)
-    return Image.fromarray(np.rint(scaled * 255).astype(np.uint8))
+    return Image.fromarray(scaled(values.astype(np.float64), window[0], window[1]))
+
+
+def scaled(values: np.ndarray, low: float, high: float, truncate: bool = False) -> np.ndarray:
+    """Return values as uint8, from 0 at `low` to 255 at `high`, rounded or truncated; all 0 if these are equal."""
+    part = (np.clip(values, low, high) - low) / ((high - low) or 1.0) * 255
+    return (part if truncate else np.rint(part)).astype(np.uint8)
 
 
 def pending_turn(image: Image.Image, exif: Exif) -> int:

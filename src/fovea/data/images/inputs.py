@@ -11,8 +11,8 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from fovea.data.images.dicom import ends, pixel_spacing, read_header, scaled
-from fovea.data.images.files import Window, pages_of, write_image
+from fovea.data.images.dicom import ends, pixel_spacing, read_header
+from fovea.data.images.files import Window, pages_of, scaled, write_image
 from fovea.data.images.series import Grid, Slice, grid_of
 from fovea.data.predictions import Axis
 from fovea.data.volumes import nifti
@@ -160,7 +160,8 @@ class Volume(Input):
         eight_bit = nifti.stored_type(self.path) == np.uint8
         for values in voxels:
             low, high = self.window or ends(values, self.path, self.stretched, eight_bit)
-            yield np.repeat(scaled(values, low, high)[..., None], self.channels, axis=2)
+            gray = scaled(values, low, high, self.stretched and self.window is None)
+            yield np.repeat(gray[..., None], self.channels, axis=2)
 
     def spacing(self) -> Sequence[float] | None:
         sides = nifti.read_header(self.path).spacing
