@@ -25,6 +25,14 @@ def test_grabcut_finds_disc() -> None:
     assert overlap(LOOSE >= 0.5) < 0.9 < 0.97 < overlap(after >= 0.5)
 
 
+def test_grabcut_at_a_smaller_size() -> None:
+    large, loose = IMAGE.repeat(4, axis=0).repeat(4, axis=1), LOOSE.repeat(4, axis=0).repeat(4, axis=1)
+    after = GrabCut(3, 0.1, 0.9, side=100)(large, loose)
+    assert set(np.unique(after)) == {0, 1}
+    assert (after != GrabCut(3, 0.1, 0.9)(IMAGE, LOOSE).repeat(4, axis=0).repeat(4, axis=1)).mean() < 0.01
+    np.testing.assert_array_equal(GrabCut(3, 0.1, 0.9, side=100)(IMAGE, LOOSE), GrabCut(3, 0.1, 0.9)(IMAGE, LOOSE))
+
+
 def test_grabcut_keeps_certain_pixels() -> None:
     sure = LOOSE.copy()
     sure[DISC], sure[:5] = 0.05, 0.95

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from fovea.runtime.bounds import NonNegativeInt
+from fovea.runtime.bounds import Count, NonNegativeInt
 
 
 @dataclass(frozen=True)
@@ -16,15 +16,27 @@ class GrabCut:
 
     Rother, Kolmogorov and Blake, *"GrabCut": Interactive Foreground Extraction using Iterated Graph Cuts*, 2004. The
     first models take pixels above 0.5 as foreground, and those of 0.5, which nobody labeled, as the nearest other one.
-    Pixels up to `background` and from `foreground` on are certain.
+    Pixels up to `background` and from `foreground` on are certain. With a `side`, larger images are cut at this longest
+    side, in pixels: the time grows faster than the area.
     """
 
     iterations: NonNegativeInt
     background: Annotated[float, Field(strict=True, ge=0, lt=0.5)]
     foreground: Annotated[float, Field(strict=True, gt=0.5, allow_inf_nan=False)]
+    side: Count | None = None
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
         """Return a map of 0 and 1; one that is foreground everywhere or nowhere has nothing to cut and stays so."""
+        height, width = probability.shape
+        part = self.side / max(height, width) if self.side else 1
+        if part >= 1:
+            return self._cut(image, probability)
+        size = max(round(part * width), 1), max(round(part * height), 1)
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        cut = self._cut(small, cv2.resize(probability, size, interpolation=cv2.INTER_NEAREST_EXACT))
+        return (cv2.resize(cut, (width, height)) >= 0.5).astype(np.float32)
+
+    def _cut(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
         target = probability >= 0.5
         if (unlabeled := probability == 0.5).any() and not unlabeled.all():
             near = [
