@@ -13,14 +13,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from fovea.data.images.folder import Folder
 from fovea.data.store import Store
 from fovea.metrics.thresholds import GRID, dice_at, quantized
-from fovea.supervision.thresholds import otsu
 
+BINS = 64  # of the histogram of a map
 CHOICE = slice(4, 45)  # thresholds from 0.1 to 0.9
 BLUR = 0.005  # of the image before its gradient: standard deviation as a share of the longer side
 
@@ -62,7 +61,8 @@ def measure(data: Folder, store: Store, name: str) -> tuple[np.ndarray, Sequence
         contour = level & ~cv2.erode(level.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
         expected.append(2 * float(refined[level].sum()) / max(np.count_nonzero(level) + total, 1e-9))
         edges.append(float(gradient[contour].mean()) if contour.any() else 0.0)
-    found = float(otsu(torch.from_numpy(refined)[None, None], 1).item())
+    bins = (refined * BINS).clip(0, BINS - 1).astype(np.uint8)
+    found = (cv2.threshold(bins, 0, 255, cv2.THRESH_OTSU)[0] + 1) / BINS
     return dice_at(quantized(refined), data.mask(name), GRID), expected, edges, found
 
 

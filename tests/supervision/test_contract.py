@@ -60,7 +60,6 @@ UNIMATCH = partial(UniMatch, view=VIEW, cutmix=0.3, confidence=0.0, dropped=0.2,
 MODES: dict[str, Callable[..., Any]] = {
     "full": Full,
     "band": partial(Band, thresholds=[0.5, 0.3]),
-    "band by Otsu": partial(Band, thresholds=["otsu", "otsu"]),
     "teacher": partial(Teacher, thresholds=[0.5, 0.3], view=VIEW, cutmix=0.3, confidence=0.5, weight=1.0, decay=0.9),
     "neighbor": partial(
         Neighbor,

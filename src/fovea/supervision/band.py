@@ -22,8 +22,7 @@ class Band(Mode):
     Args:
         loss: Gets logits [1, K, N, 1] of the N certain pixels of the batch and their target.
         thresholds: Foreground is `pseudo >= max(thresholds)`, background is `pseudo < min(thresholds)`. With one
-            threshold there is no band. A pair `[low, high]` is a range; each batch draws a value from it. `[otsu,
-            otsu]`: those of each map.
+            threshold there is no band. A pair `[low, high]` is a range; each batch draws a value from it.
 
     Raises:
         ValueError: no threshold, or one outside (0, 1].

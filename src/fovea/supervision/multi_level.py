@@ -26,7 +26,7 @@ class MultiLevel(Mode):
 
     Args:
         thresholds: The pseudo-mask of level k is `pseudo >= thresholds[k]`; their number is the number of levels. A
-            pair `[low, high]` is a range; each batch draws a value from it. `[otsu, otsu]`: those of each map.
+            pair `[low, high]` is a range; each batch draws a value from it.
         consistency: What a level compares with the others: `prop`, logits of propagated features, which needs a
             backbone with `features` and `classify`; `pure`, its logits; `none`.
         weight: The weight of the consistency against the loss of a level; 3 is published.
