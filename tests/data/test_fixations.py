@@ -118,6 +118,8 @@ def test_missing_column(tmp_path: Path, column: str) -> None:
         read(tmp_path, header=HEADER.replace(column, f"{column}_"))
     with pytest.raises(ValueError, match=f"several columns {column}"):
         read(tmp_path, header=f"{HEADER},{column}")
+    with pytest.raises(ValueError, match="save the table with commas between its columns"):
+        read(tmp_path, header=HEADER.replace(",", ";"))
 
 
 @pytest.mark.parametrize(("column", "cell"), [*((name, "soon") for name in NEEDED[1:]), ("CURRENT_FIX_INDEX", "")])

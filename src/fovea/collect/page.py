@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from fovea.data.images.files import as_png, is_turned
+from fovea.data.images.files import as_png, is_turned, opened
 from fovea.data.images.folder import Folder
 from fovea.data.images.synthetic import draw
 from fovea.data.table import BOX_COLUMNS, POINT_COLUMNS
@@ -154,7 +154,9 @@ def shown_image(dataset: Folder, image_id: str) -> Shown:
     """Return an image as `dataset.image` does, and raise alike: the file where a browser shows the same, else a PNG."""
     path, pixels = dataset.image_path(image_id), dataset.image(image_id)
     suffix = {".jpg": ".jpeg"}.get(path.suffix.lower(), path.suffix.lower())
-    if suffix in (".png", ".jpeg") and dataset.range is None and not is_turned(path):
+    with opened(path) as image:
+        same = not image.has_transparency_data and (pixels.shape[-1] == 3 or image.mode == "L")
+    if same and suffix in (".png", ".jpeg") and dataset.range is None and not is_turned(path):
         return Shown(suffix, path.read_bytes(), (pixels.shape[0], pixels.shape[1]))
     return _encoded(pixels)
 

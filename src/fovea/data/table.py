@@ -114,7 +114,8 @@ def _columns(path: Path, header: list[str], needed: Sequence[str], optional: Seq
         raise ValueError(f"{path}: no header; the first line must name {', '.join(needed)}")
     if absent := [name for name in needed if name not in header]:
         near = nearest(absent, header) or f", the header has {first_few(header, 9)}"
-        raise ValueError(f"{path}: no column {', '.join(absent)}{near}; rename the column")
+        fix = "rename the column" if len(header) > 1 else "save the table with commas between its columns"
+        raise ValueError(f"{path}: no column {', '.join(absent)}{near}; {fix}")
     if several := [name for name in (*needed, *optional) if header.count(name) > 1]:
         raise ValueError(f"{path}: several columns {first_few(several)}; keep one of each")
     folded = [name.lower() for name in header]
