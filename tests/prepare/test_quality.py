@@ -11,6 +11,7 @@ from fovea.prepare.quality import center_offset, curve, drawn, fixations_inside,
 from fovea.runtime.files import sha256, write_json
 
 MASK = np.array([[0, 1], [0, 2]], np.uint8)
+PARTIAL = np.array([[0, 1], [-1, 2]], np.int16)  # one pixel is not labeled
 HEAT = np.array([[0.4, 0.6], [0.0, 0.4]])
 REFINED = np.array([[0.0, 0.5], [0.0, 0.9]])
 GAZE = Fixations(np.array([0.25, 0.75]), np.array([0.25, 0.75]), np.array([100.0, 400.0]), dropped=3, outside=2)
@@ -43,12 +44,14 @@ def test_sizes_must_agree(heat: np.ndarray, mask: np.ndarray | None) -> None:
 
 
 def test_fixations_inside_at_edges() -> None:
-    assert fixations_inside(np.array([1.0, 0.5, 0.49, 0.0]), np.array([1.0, 0.0, 0.0, 1.0]), MASK) == 0.5
+    x, y = np.array([1.0, 0.5, 0.49, 0.0]), np.array([1.0, 0.0, 0.0, 1.0])
+    assert (fixations_inside(x, y, MASK), fixations_inside(x, y, PARTIAL)) == (0.5, 2 / 3)
 
 
 @pytest.mark.parametrize(("x", "y", "offset"), [(0.75, 0.5, 0.0), (0.0, 0.5, 0.75), (0.45, 0.1, 0.5)])
 def test_center_offset(x: float, y: float, offset: float) -> None:
     assert center_offset(np.array([x]), np.array([y]), MASK) == pytest.approx(offset)
+    assert center_offset(np.array([x]), np.array([y]), PARTIAL) == pytest.approx(offset)
 
 
 def test_draw_is_fixed() -> None:

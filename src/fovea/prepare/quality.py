@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 
 from fovea.data.fixations import Fixations
+from fovea.losses import IGNORE
 from fovea.metrics.overlap import dice
 from fovea.metrics.thresholds import GRID, Curve, dice_at, quantized
 from fovea.runtime.files import describes, read_mapping, write_csv
@@ -72,7 +73,7 @@ def _of_gaze(fixations: Fixations, mask: np.ndarray | None) -> dict[str, float]:
 
 def _against(mask: np.ndarray, maps: Mapping[str, np.ndarray], thresholds: Sequence[float]) -> dict[str, float]:
     grids = {source: quantized(values) for source, values in maps.items()}
-    row = {"peak_inside": float(np.mean(mask[grids["map"] == grids["map"].max()] > 0))}
+    row = {"peak_inside": _share(mask[grids["map"] == grids["map"].max()])}
     for prefix, values in (("", thresholds), (_CURVE, GRID)):
         for source, levels in grids.items():
             scores = dice_at(levels, mask, values).tolist()
@@ -86,11 +87,19 @@ def dice_key(source: str, threshold: float) -> str:
 
 
 def fixations_inside(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
-    """Return the share of fixations, [N] fractions of the sides in [0, 1], with their pixel in the mask [H, W]."""
+    """Return the share of fixations, [N] fractions of the sides in [0, 1], with their pixel in the mask [H, W].
+
+    Fixations on pixels that nobody labeled are left out.
+    """
     height, width = mask.shape
     rows = np.minimum((np.asarray(y) * height).astype(int), height - 1)
     columns = np.minimum((np.asarray(x) * width).astype(int), width - 1)
-    return float(np.mean(mask[rows, columns] > 0))
+    return _share(mask[rows, columns])
+
+
+def _share(labels: np.ndarray) -> float:
+    """Return the share of the foreground among labeled pixels, 0 without any."""
+    return np.count_nonzero(labels > 0) / max(np.count_nonzero(labels != IGNORE), 1)
 
 
 def between_observers(heats: Sequence[np.ndarray]) -> float:
@@ -103,7 +112,8 @@ def center_offset(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
 
     The center of an empty mask is that of the image.
     """
-    weights = [np.count_nonzero(mask, axis=axis) if mask.any() else np.ones(mask.shape[1 - axis]) for axis in (0, 1)]
+    target = mask > 0 if (mask > 0).any() else np.ones(mask.shape)
+    weights = [np.count_nonzero(target, axis=axis) for axis in (0, 1)]
     center = [np.average((np.arange(len(weight)) + 0.5) / len(weight), weights=weight) for weight in weights]
     return float(np.hypot(np.mean(x) - center[0], np.mean(y) - center[1]))
 
