@@ -118,8 +118,8 @@ class TestValidation:
     def test_of_tobii(self, imported: Import, tmp_path: Path) -> None:
         path = exports.tobii(tmp_path / "s.tsv")
         header, *lines = path.read_text().splitlines()
-        header += "\tAverage validation accuracy [degrees]"
-        path.write_text("\n".join([header, *(f"{line}\t0.52" for line in lines)]))
+        header += "\tAverage validation accuracy (mm)\tAverage validation accuracy (degrees)"
+        path.write_text("\n".join([header, *(f"{line}\t5.9\t0.52" for line in lines)]))
         imported("tobii", path)
         assert self.validation(tmp_path) == [{"observer": "P01", "average": 0.52}]
 

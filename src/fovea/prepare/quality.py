@@ -99,7 +99,7 @@ def fixations_inside(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
 
 def _share(labels: np.ndarray) -> float:
     """Return the share of the foreground among labeled pixels, 0 without any."""
-    return np.count_nonzero(labels > 0) / max(np.count_nonzero(labels != IGNORE), 1)
+    return float(np.sum(labels > 0) / max(np.sum(labels != IGNORE), 1))
 
 
 def between_observers(heats: Sequence[np.ndarray]) -> float:

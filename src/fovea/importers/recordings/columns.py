@@ -139,7 +139,7 @@ class ColumnReader:
             raise ValueError(f"{path}: no row is a fixation; correct format.event={self.event} or columns.fixation")
         if not trials:
             raise ValueError(f"{path}: no row names an image; set format.columns.image, or format.name=file")
-        errors = table.numbers(table.find(self.columns.get("validation"))).round(3).tolist()
+        errors = table.numbers(table.find(self.columns.get("validation"), ("degrees", ""))).round(3).tolist()
         measured = dict.fromkeys((who, error) for (who, *_), error in zip(rows.sessions, errors, strict=True))
         validation: list[dict[str, object]] = [
             {"average": error, **({"observer": who} if who else {})} for who, error in measured if error == error
