@@ -116,7 +116,7 @@ def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
 def warn_orientations(folder: Path, paths: tuple[Path, ...]) -> None:
     """Log, once per folder, how many images have an EXIF orientation that is not applied."""
     found = [path.name for path in paths if path.suffix.lower() in SUFFIXES and is_turned(path)]
-    advice = "masks and fixations must have the coordinates of the stored pixels, otherwise set data.exif=apply"
+    advice = "unless the training sets data.exif=apply, masks, fixations and predictions are those of the stored pixels"
     if found:
         count = f"{len(found)} of {len(paths)} images have"
         log.warning("%s: %s an EXIF orientation, which is not applied; %s: %s", folder, count, advice, first_few(found))
