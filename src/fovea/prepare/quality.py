@@ -87,14 +87,9 @@ def dice_key(source: str, threshold: float) -> str:
 
 
 def fixations_inside(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
-    """Return the share of fixations, [N] fractions of the sides in [0, 1], with their pixel in the mask [H, W].
-
-    Fixations on pixels that nobody labeled are left out.
-    """
-    height, width = mask.shape
-    rows = np.minimum((np.asarray(y) * height).astype(int), height - 1)
-    columns = np.minimum((np.asarray(x) * width).astype(int), width - 1)
-    return _share(mask[rows, columns])
+    """Return the share of fixations, [N] fractions of the sides in [0, 1], with their pixel in the mask [H, W]."""
+    sides = zip((y, x), mask.shape, strict=True)
+    return _share(mask[tuple(np.minimum((np.asarray(at) * side).astype(int), side - 1) for at, side in sides)])
 
 
 def _share(labels: np.ndarray) -> float:
@@ -112,8 +107,7 @@ def center_offset(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
 
     The center of an empty mask is that of the image.
     """
-    target = mask > 0 if (mask > 0).any() else np.ones(mask.shape)
-    weights = [np.count_nonzero(target, axis=axis) for axis in (0, 1)]
+    weights = [np.sum(mask > 0 if (mask > 0).any() else np.ones(mask.shape), axis=axis) for axis in (0, 1)]
     center = [np.average((np.arange(len(weight)) + 0.5) / len(weight), weights=weight) for weight in weights]
     return float(np.hypot(np.mean(x) - center[0], np.mean(y) - center[1]))
 
