@@ -64,6 +64,9 @@ def test_the_parts_depend_on_the_masks(tmp_path: Path) -> None:
     assert text.count("<tr><td title=") == MAX_ROWS and f"all {MAX_ROWS + 20} are in quality.csv" in text
     assert len(text) < 500_000
     assert "<h2>Best images" not in page(tmp_path, survey(1, images=1))
+    boxes = {"a": measure(None, np.eye(4), np.eye(4), (0.5,), np.eye(4))}
+    text = page(tmp_path, Survey(boxes, (0.5,), [], made.counts, {}))
+    assert "<b>a</b> · Dice 1.00 at 0.5; agreement 1.00" in text
 
     def deleted(image_id: str) -> tuple:
         raise ValueError(f"cannot read {image_id}")
