@@ -6,7 +6,7 @@ RUNS := logs
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup crf eyes weights promptable export pdf dicom demo demo-multimodal test test-slow test-all test-slurm docs docs-figures lint type fmt bench wandb-sync \
+.PHONY: help setup crf eyes weights promptable export pdf dicom demo demo-multimodal test test-slow test-all test-slurm test-oldest docs docs-figures lint type fmt bench wandb-sync \
 	lock clean
 
 help: ## list the targets
@@ -41,7 +41,7 @@ dicom: setup ## add highdicom and GDCM (fovea-predict dicom_seg=true, compressed
 	$(BIN)/uv pip install --python $(BIN)/python "highdicom>=0.28" "python-gdcm>=3.0.24"
 
 pdf: setup ## add typst (fovea-report pdf=true)
-	$(BIN)/uv pip install --python $(BIN)/python "typst>=0.13"
+	$(BIN)/uv pip install --python $(BIN)/python "typst>=0.15"
 
 demo: setup ## run every stage on generated images, under 3 minutes
 	$(BIN)/python examples/demo.py
@@ -60,6 +60,11 @@ test-all: setup ## run the fast and the slow tests in one go
 
 test-slurm: setup ## run the tests on a local SLURM of two nodes (needs slurm-wlm and munge)
 	$(BIN)/python -m pytest -q tests/slurm
+
+test-oldest: setup ## run the fast tests with the oldest versions that pyproject.toml allows, in .venv-oldest
+	rm -rf .venv-oldest && $(BIN)/uv venv --quiet --python $(BIN)/python .venv-oldest
+	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct --editable ".[dev]"
+	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm -m "not slow"
 
 docs: setup ## build the documentation site in site/, and fail on a broken link
 	$(BIN)/mkdocs build --quiet --strict
@@ -91,5 +96,5 @@ lock: ## resolve requirements.lock again (hashes, no index addresses)
 		--no-header --no-annotate --extra dev --extra docs pyproject.toml -o requirements.lock
 
 clean: ## remove what can be made again (keeps data/ and logs/)
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache dist build site
+	rm -rf .venv .venv-oldest .mypy_cache .pytest_cache .ruff_cache dist build site
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

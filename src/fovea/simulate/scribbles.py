@@ -69,7 +69,7 @@ def center_line(part: np.ndarray) -> np.ndarray:
         part[top : top + height, left : left + width].astype(np.float32), size, None, 0, 0, cv2.INTER_AREA
     )
     inside, deep = cells > 0, depth(cells)
-    number = np.where(inside, np.cumsum(inside).reshape(inside.shape) - 1, -1)
+    number = np.cumsum(inside, dtype=np.int32).reshape(inside.shape) - 1  # the paths of older SciPy need 32 bits
     edges = []
     for one, other, distance in _NEIGHBORS:
         both = inside[one] & inside[other]
