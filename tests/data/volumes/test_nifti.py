@@ -159,6 +159,12 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:390])
 
 
+def cut_while_copied(path: Path) -> None:
+    write(path, np.random.default_rng(0).integers(0, 999, (32, 32, 8)).astype(np.int16))
+    path.with_suffix(".nii.gz").write_bytes(gzip.compress(path.read_bytes())[:9000])
+    path.unlink()
+
+
 def changed_body(path: Path) -> None:
     write(path, np.zeros((32, 32, 32), np.int16))
     content = bytearray(gzip.compress(path.read_bytes(), 0))  # not compressed, so that a flipped bit is a valid voxel
@@ -198,6 +204,7 @@ RGB = np.zeros((2, 3, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
         (altered(scl_slope=2, scl_inter=np.nan), "cannot be read as NIfTI"),
         (with_lost_slices, "its header announces 65888 bytes, but it has 133472"),
         (cut, "its header announces 400 bytes, but it has 390"),
+        (cut_while_copied, "cannot be read as NIfTI (Compressed file ended"),
         (changed_body, "cannot be read as NIfTI (CRC check failed"),
         (lambda path: path.write_text("hello"), "cannot be read as NIfTI"),
         (lambda path: write(path, np.full((2, 3, 4), np.nan, np.float32)), "not finite"),

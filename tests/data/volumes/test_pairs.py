@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fovea.data.volumes.pairs import read_cases
+
 from .conftest import SHAPES, SIDES, pairs, volumes, write
 
 
@@ -26,7 +28,21 @@ def test_cases_with_an_ambiguous_prefix_get_long_names(root: Path, content: dict
     for entry in content["training"]:
         entry["img_ct"] = content["validation"][0]["img_ct"]
     (root / "dataset.json").write_text(json.dumps(content))
-    assert "fff_ct+aaa_mri" in pairs(root).cases
+    assert "fff+aaa" in pairs(root).cases
+
+
+@pytest.mark.parametrize(
+    ("files", "case"),
+    [
+        ({"T1": "a/p.1_T1.nii.gz", "T2": "b/p.1_T2.nii.gz"}, "p.1"),  # not p.1_T
+        ({"mri": "a/p1_MRI.nii"}, "p1"),
+        ({"mri": "a/p1.NII.GZ"}, "p1"),
+        ({"T1w": "sub-01_acq-a_T1w.nii.gz", "T2w": "sub-01_acq-b_T2w.nii.gz"}, "sub-01_acq"),
+    ],
+)
+def test_an_id_has_no_part_of_a_modality(files: dict[str, str], case: str) -> None:
+    listed = {"training": [{f"img_{name}": path for name, path in files.items()}]}
+    assert [*read_cases(listed, Path("dataset.json"))] == [case]
 
 
 @pytest.mark.parametrize(("fraction", "labeled"), [(0.2, 1), (0.34, 1), (0.7, 2)])

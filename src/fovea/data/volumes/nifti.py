@@ -167,12 +167,12 @@ def _voxels(path: Path) -> np.ndarray:
 
 
 def _length(path: Path, needed: int) -> int:
-    """Return the number of bytes of a file, uncompressed. They are counted if a gzip file notes fewer than needed."""
+    """Return the number of bytes of a file, uncompressed. They are counted if a gzip file notes another number."""
     with path.open("rb") as file:
         if file.read(2) != b"\x1f\x8b":
             return path.stat().st_size
         file.seek(-4, os.SEEK_END)
-        if (noted := int.from_bytes(file.read(), "little")) >= needed:
+        if needed <= (noted := int.from_bytes(file.read(), "little")) <= needed + PADDING:
             return noted
     with gzip.open(path) as content:  # it has 4 GiB or more, or several members, or is damaged
         return sum(map(len, iter(lambda: content.read(2**24), b"")))

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +36,7 @@ class Pairs:
     The list has `labels` (names by value, see `fovea.data.labels.Labels`) and the cases of each split under `training`,
     `unlabeled_training`, `validation` and `testing`. A case has `img_<modality>` and, if it is labeled,
     `mask_<modality>` or `map_<modality>`: paths below the folder of the list. `id` and `patient` are optional; the id
-    defaults to the common prefix of the file names. Masks of unlabeled cases are never opened.
+    defaults to the common prefix of the file names without `_<modality>`. Masks of unlabeled cases are never opened.
 
     Args:
         root: Folder of the list.
@@ -85,8 +86,8 @@ class Pairs:
             if missing := [name for name in self.modalities if f"img_{name}" not in entry]:
                 present = [key.removeprefix("img_") for key in entry if key.startswith("img_")]
                 raise ValueError(
-                    f"{self.path}: {case} has no img_{missing[0]}; it has {', '.join(present) or 'no modality'} "
-                    "(data.modalities=…)"
+                    f"{self.path}: {case} has no img_{missing[0]}; it has {', '.join(present) or 'no modality'}: "
+                    "choose by data.modalities=…, or remove the case"
                 )
         self._headers: dict[Path, Header] = {}
 
@@ -211,10 +212,10 @@ def read_cases(content: Mapping[str, Any], path: Path) -> dict[str, dict[str, An
         for key in ("id", "patient"):
             if key in entry and not (isinstance(entry[key], str | int) and str(entry[key]).strip()):
                 raise ValueError(f"{path}: {key} {entry[key]!r} is no name; write one as text, or leave {key} out")
-    prefixes = [commonprefix(_stems(entry)).rstrip("_-+") for _, entry in entries]  # noqa: RUF071 (of names, not paths)
-    ids = [str(entry.get("id", prefix)) for prefix, (_, entry) in zip(prefixes, entries, strict=True)]
+    named = [(entry, _stems(entry)) for _, entry in entries]
+    ids = [str(entry.get("id", commonprefix(stems).rstrip("_-+"))) for entry, stems in named]  # noqa: RUF071 (of names)
     if len({*ids}) < len(ids) or not all(ids):
-        ids = [str(entry.get("id", "+".join(_stems(entry)))) for _, entry in entries]
+        ids = [str(entry.get("id", "+".join(dict.fromkeys(stems)))) for entry, stems in named]
     cases: dict[str, dict[str, Any]] = {}
     for case, (split, entry) in zip(ids, entries, strict=True):
         if case in cases:
@@ -241,8 +242,9 @@ def _inside(value: Any, path: Path) -> str:
 
 
 def _stems(entry: Mapping[str, Any]) -> list[str]:
-    """Return the names of the images of a case, without suffixes."""
-    return [PurePosixPath(str(value)).name.split(".")[0] for key, value in entry.items() if key.startswith("img_")]
+    """Return the names of the images of a case, without `_<modality>` and suffixes."""
+    names = [(key[4:], PurePosixPath(str(value)).name) for key, value in entry.items() if key.startswith("img_")]
+    return [re.sub(rf"(_{re.escape(modality)})?(\.nii)?(\.gz)?$", "", name, flags=re.I) for modality, name in names]
 
 
 def check_each(check: Callable[[T], R], items: Sequence[T]) -> list[R]:

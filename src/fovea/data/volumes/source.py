@@ -76,7 +76,8 @@ class Volumes:
         if len({*names}) < len(names):
             raise ValueError(f"data.modalities must be different names, got {names}")
         if missing := [name for name in names if name not in self.intensity]:
-            raise ValueError(f"data.intensity has no {missing[0]}; add a transform of its intensities")
+            example = f"'+data.intensity.{missing[0]}=${{data.intensity.mri}}'"
+            raise ValueError(f"data.intensity has no {missing[0]}; add a transform of its intensities, e.g. {example}")
         self.size, self.spacing = in_plane(self.size, self.spacing, bool(self.slices))
         if unknown := sorted({*self.augment} - {"spatial", "intensity"}):
             raise ValueError(f"data.augment.{unknown[0]} is for images; choose augmentation=volumes or none")
