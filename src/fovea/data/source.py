@@ -74,6 +74,7 @@ class Training:
     val: Split
     labels: Mapping[str, int]  # the number of images with labels, by kind: masks, gaze, …; what their annotation cost
     streams: Callable[[], Mapping[str, TrainingSamples]]  # imports torch
+    unit: str = "images"  # what a batch of a stream has
 
 
 class Source(Protocol):

@@ -103,8 +103,8 @@ class TestMask:
         for folder in ("images", "scribbles"):
             (tmp_path / folder).symlink_to(SCRIBBLES / folder)
         dataset = pairs(tmp_path, list="list.json", modalities=["LGE"], classes=4, ignore_label=4)
-        assert Mask(dataset).check(["case20_LGE"]) == ["case20_LGE"]
-        scribbles = Mask(dataset).labels("case20_LGE", "LGE")
+        assert Mask(dataset).check(["case20"]) == ["case20"]
+        scribbles = Mask(dataset).labels("case20", "LGE")
         assert {*np.unique(scribbles)} == {-1, 0, 1, 2, 3}
         assert (scribbles == -1).sum() == count_in_file(tmp_path / case["mask_LGE"], 4)
 

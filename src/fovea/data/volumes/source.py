@@ -111,8 +111,9 @@ class Volumes:
             f"{', '.join(self._names)}; {len(val.groups[self._names[0]])} val cases, each modality scored against its "
             f"{val.select_on}" + (f"; slices across {dataset.across([*labeled, *unlabeled])}" if self.slices else ""),
             val=val,
-            labels={"volume_slices": masks * self.labeled_slices} if self.labeled_slices else labels,
+            labels={"volume_slices": targets[0].marked} if self.labeled_slices else labels,
             streams=partial(self._streams, dataset, targets, labeled, unlabeled),
+            unit="cases",
         )
 
     def split(self, name: str) -> Split:

@@ -29,6 +29,7 @@ class Mask:
 
     def __init__(self, dataset: Pairs, slices: int | None = None) -> None:
         self.dataset, self.slices = dataset, slices  # of each mask that count as labeled; None: all
+        self.marked = 0  # slices with labels, in the cases that were checked last
 
     def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the cases whose masks have labeled voxels, and log the others; all masks are decoded.
@@ -36,7 +37,8 @@ class Mask:
         Warn of a class that no case to train on has (without `open_all`). A missing or invalid file is a ValueError.
         """
         self.dataset.check(cases, "mask")
-        present = check_each(self._present, cases)
+        checked = check_each(self._present, cases)
+        present, self.marked = [labels for labels, _ in checked], sum(number for _, number in checked)
         if empty := [case for case, labels in zip(cases, present, strict=True) if not all(labels)]:
             log.warning("%d cases are left out, their masks have only ignored voxels: %s", len(empty), first_few(empty))
         found = {label for labels in present for each in labels for label in each}
@@ -66,23 +68,26 @@ class Mask:
         """Return class indices [D, H, W], int64, to score against."""
         return self.read(case, modality).astype(np.int64)
 
-    def _present(self, case: str) -> list[list[int]]:
-        """Return the labels of each mask of a case; refuse masks with different labels."""
+    def _present(self, case: str) -> tuple[list[list[int]], int]:
+        """Return the labels of each mask of a case, and the number of labeled slices; refuse masks of other labels."""
         present: list[list[int]] = []
         labeled: list[list[int]] = []
+        marked = 0
         for name in self.dataset.modalities:
             path = self.dataset.file("mask", case, name)
             labels = read_labels(path, self.dataset.values, self.dataset.ignore_label)
             present.append([label for label in np.unique(labels).tolist() if label != IGNORE])
             if self.slices is not None:
-                labels = sparse(labels, read_header(path), self.slices)
+                header = read_header(path)
+                labels = sparse(labels, header, self.slices)
+                marked += int((labels.swapaxes(0, slice_axis(header)) != IGNORE).any(axis=(1, 2)).sum())
             labeled.append([label for label in np.unique(labels).tolist() if label != IGNORE])
             if present[0] != present[-1] and self.dataset.ignore_label is None:  # partial masks need not agree
                 raise ValueError(
                     f"{path}: has labels {present[-1]}, but the mask of {self.dataset.modalities[0]} has {present[0]}; "
                     f"fix one, or remove {case} from the list"
                 )
-        return labeled
+        return labeled, marked
 
 
 def sparse(labels: np.ndarray, header: Header, number: int) -> np.ndarray:
@@ -103,6 +108,7 @@ class PseudoMask:
     """
 
     name = "pseudo"
+    marked = 0
     key = "map"
     title = "pseudo-mask"
     dtype = np.float32
