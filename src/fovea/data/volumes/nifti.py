@@ -188,11 +188,11 @@ def _damage_reported(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: no such file; restore it, or remove its entry from the list") from error
+        raise ValueError(f"{path}: no such file; restore it, or leave its case out") from error
     except Exception as error:  # nibabel and NumPy raise various errors on damaged files, e.g. a MemoryError
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"{path}: cannot be read as NIfTI ({reason}); replace it, or remove its entry from the list"
+            f"{path}: cannot be read as NIfTI ({reason}); replace it, or leave its case out"
         ) from error
 
 

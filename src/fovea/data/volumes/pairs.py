@@ -86,7 +86,7 @@ class Pairs:
             if missing := [name for name in self.modalities if f"img_{name}" not in entry]:
                 present = [key.removeprefix("img_") for key in entry if key.startswith("img_")]
                 raise ValueError(
-                    f"{self.path}: {case} has no img_{missing[0]}; it has {', '.join(present) or 'no modality'}: "
+                    f"{self.path}: {case} has no img_{missing[0]}; it has {', '.join(present)}: "
                     "choose by data.modalities=…, or remove the case"
                 )
         self._headers: dict[Path, Header] = {}
@@ -207,7 +207,7 @@ def read_cases(content: Mapping[str, Any], path: Path) -> dict[str, dict[str, An
     if not any(split in ("train", "unlabeled") for split, _ in entries):
         raise ValueError(f"{path}: no case under training; docs/volumes.md has an example")
     for _, entry in entries:
-        if not isinstance(entry, dict):
+        if not isinstance(entry, dict) or not any(key.startswith("img_") for key in entry):
             raise ValueError(f"{path}: {entry!r} is not a case; write an object with img_<modality>")
         for key in ("id", "patient"):
             if key in entry and not (isinstance(entry[key], str | int) and str(entry[key]).strip()):
