@@ -13,7 +13,7 @@ from monai.transforms import RandFlipd, RandScaleIntensityd
 from fovea.data.volumes.crops import Crops
 from fovea.data.volumes.targets import Mask
 
-from .conftest import batch_of, change_masks
+from .conftest import batch_of, change_masks, volumes
 from .test_prepared import prepared
 
 SIZE = (8, 8, 6)
@@ -88,10 +88,26 @@ def test_intensities_are_drawn_for_each_modality(root: Path) -> None:
     assert abs(ratios[0].mean() - ratios[1].mean()) > 1e-3
 
 
+@pytest.mark.parametrize("slices", [False, True])
+@pytest.mark.parametrize(("options", "outside"), [({}, 0), ({"ignore_label": 9}, -1), ({"labeled_slices": 99}, -1)])
+def test_voxels_from_outside_a_partly_labeled_volume_have_no_label(
+    root: Path, slices: bool, options: dict[str, Any], outside: int
+) -> None:
+    change_masks(root, "aaa", lambda mask: mask.fill(1))
+    made = volumes(root, slices=slices, **options)
+    turn = {"_target_": "monai.transforms.RandAffined", "rotate_range": [0.0, 0.0, 0.5], "padding_mode": "zeros"}
+    made.size, made.augment = ([24, 24] if slices else [24, 24, 16]), {"spatial": {"turn": turn | {"prob": 1.0}}}
+    mask = made.train(["mask"]).streams()[""][0, 0]["mask"]["ct"]
+    assert {*np.unique(mask)} == {outside, 1} and 0.1 < (mask == 1).mean() < 0.8
+    made.size = [16, 16] if slices else [16, 16, 8]  # nothing is padded, but the turn moves corners in
+    masks = [made.train(["mask"]).streams()[""][n, 0]["mask"]["ct"] for n in range(3)]
+    assert {*np.unique(masks)} == {outside, 1}
+
+
 @pytest.mark.filterwarnings("ignore:Num foregrounds 0")
 def test_small_volumes_are_padded_with_background(root: Path) -> None:
-    change_masks(root, "aaa", lambda mask: np.place(mask, mask == 0, 9))
-    sample = crops(root, size=(24, 24, 16), ignore_label=9)[0, 0]
+    change_masks(root, "aaa", lambda mask: mask.fill(1))
+    sample = crops(root, size=(24, 24, 16))[0, 0]
     assert sample["image"]["ct"].shape == (3, 1, 24, 24, 16)
     assert (sample["mask"]["ct"][0] == 0).sum() == 24 * 24 * 16 - 20 * 18 * 10
     change_masks(root, "aaa", lambda mask: mask.fill(0))  # cropped anywhere

@@ -137,7 +137,11 @@ def repeat(content: dict) -> None:
         (lambda content: content["training"][0].update(id="../x"), {}, "is not a valid id"),
         (lambda content: [entry.update(id="x") for entry in content["training"][:2]], {}, "x is listed twice"),
         (lambda content: content["training"].append("aaa"), {}, "'aaa' is not a case"),
-        (lambda content: content["training"].append({"image": "a.nii"}), {}, r"'a.nii'} is not a case; .* img_<modality>"),
+        (
+            lambda content: content["training"].append({"image": "a.nii"}),
+            {},
+            r"'a.nii'} is not a case; .* img_<modality>",
+        ),
         (lambda content: content["training"][0].update(patient=None), {}, "patient None is no name"),
         (lambda content: content["training"][0].update(patient=float("nan")), {}, "patient nan is no name"),
         (lambda content: content["training"][0].update(id=" "), {}, "id ' ' is no name"),

@@ -1,15 +1,17 @@
 """Training samples of volumes: several crops of a case, at the same position in all modalities."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from monai.data import set_track_meta
-from monai.transforms import Compose, RandCropByPosNegLabeld, Randomizable, RandSpatialCropSamplesd, SelectItemsd
+from monai.transforms import Compose, Lambdad, RandCropByPosNegLabeld, RandSpatialCropSamplesd, SelectItemsd
 
 from fovea.data.cache import Arrays
 from fovea.data.volumes.prepared import Array, Prepared, centered, common_shape
+from fovea.losses import IGNORE
 
 Factory = Callable[[Sequence[Array]], Any]  # makes a dictionary transform of MONAI for some arrays
 FOREGROUND = "foreground"
@@ -19,9 +21,9 @@ set_track_meta(False)  # no one reads MONAI's record of each transform, and it t
 class Crops:
     """Augmented crops of prepared cases: the samples of one stream.
 
-    The modalities of a case are padded with background about their centers to one shape, and a crop is at the same
-    position in all of them. With targets, on average every other crop is centered on a voxel that is foreground in some
-    modality. Without targets, crops are anywhere. All draws are a pure function of (seed, pass, index).
+    The modalities of a case are padded about their centers to one shape, and a crop is at the same position in all of
+    them. With targets, on average every other crop is centered on a voxel that is foreground in some modality. Without
+    targets, crops are anywhere. All draws are a pure function of (seed, pass, index).
 
     `arrays` reads the arrays of the cases: `prepared` itself, or a cache of it. `crops` of `size` voxels are cut from
     each case. `spatial` makes the transforms that are drawn once for all modalities and targets of a crop, `intensity`
@@ -41,17 +43,18 @@ class Crops:
         self.prepared, self.arrays, self.size, self.crops, self.seed = prepared, arrays, tuple(size), crops, seed
         keys = [*prepared.kinds]
         moves = [make(keys) for make in spatial]
+        if partial_masks := [key for key in keys if key.fill]:  # transforms fill with 0, so that is no label meanwhile
+            to, back = (Lambdad(partial_masks, partial(torch.add, other=sign * IGNORE)) for sign in (-1, 1))
+            moves = [to, *moves, back]
         shades = [make([key]) for make in intensity for key in keys if key.what == "image"]
         self.transform = Compose(self.steps(moves, shades))
 
     def steps(self, moves: Sequence[Any], shades: Sequence[Any]) -> list[Any]:
         """Return all transforms of a case, with those in space and those of intensities."""
         keys = [*self.prepared.kinds]
-        crop: Randomizable
+        crop: Any = RandSpatialCropSamplesd(keys, self.size, self.crops, random_size=False)
         if self.prepared.targets:
             crop = RandCropByPosNegLabeld(keys, FOREGROUND, self.size, pos=1, neg=1, num_samples=self.crops)
-        else:
-            crop = RandSpatialCropSamplesd(keys, self.size, self.crops, random_size=False)
         return [crop, SelectItemsd(keys), *moves, *shades]
 
     def __len__(self) -> int:
@@ -75,7 +78,7 @@ class Crops:
     def augmented(self, volumes: Mapping[Array, torch.Tensor], seed: np.random.SeedSequence) -> list[dict[Any, Any]]:
         """Return augmented crops [1, *size] of the arrays [1, D, H, W] of a case."""
         shape = common_shape([tuple(volume.shape[1:]) for volume in volumes.values()], self.size)
-        case: dict[Any, Any] = {name: centered(volume, shape) for name, volume in volumes.items()}
+        case: dict[Any, Any] = {name: centered(volume, shape, name.fill) for name, volume in volumes.items()}
         if targets := self.prepared.targets:
             inside = [targets[name.what].foreground(case[name]) for name in self.prepared.kinds if name.what in targets]
             case[FOREGROUND] = torch.stack(inside).any(dim=0)

@@ -191,9 +191,7 @@ def _damage_reported(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: no such file; restore it, or leave its case out") from error
     except Exception as error:  # nibabel and NumPy raise various errors on damaged files, e.g. a MemoryError
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"{path}: cannot be read as NIfTI ({reason}); replace it, or leave its case out"
-        ) from error
+        raise ValueError(f"{path}: cannot be read as NIfTI ({reason}); replace it, or leave its case out") from error
 
 
 _said: dict[str, object] = {}

@@ -25,6 +25,7 @@ class Array(NamedTuple):
     what: str  # `image`, or the name of a target
     modality: str
     nearest: bool = False  # whether its values must not be interpolated
+    fill: int = 0  # of voxels outside the volume
 
     def __str__(self) -> str:
         return f"{self.what}-{self.modality}"
@@ -51,8 +52,10 @@ class Prepared:
         self.dataset, self.ids, self.targets = dataset, list(ids), {target.name: target for target in targets}
         self.spacing, self.configured = spacing, {name: intensity[name] for name in dataset.modalities}
         self.intensity = {name: instantiate(each, f"data.intensity.{name}") for name, each in self.configured.items()}
-        kinds = [("image", False), *((target.name, target.nearest) for target in targets)]
-        self.kinds = tuple(Array(what, name, nearest) for what, nearest in kinds for name in dataset.modalities)
+        kinds = [("image", False, 0), *((target.name, target.nearest, target.fill) for target in targets)]
+        self.kinds = tuple(
+            Array(what, name, nearest, fill) for what, nearest, fill in kinds for name in self.configured
+        )
 
     def read(self, array: Array, index: int) -> np.ndarray:
         """Return an array of a case."""
@@ -166,9 +169,9 @@ def resampled(volume: np.ndarray, shape: Sequence[int], nearest: bool = False) -
     return tensor[0, 0].numpy().astype(volume.dtype, copy=False)
 
 
-def centered(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Return a volume [..., *sides] padded with zeros about its center to a shape that is at least as large."""
-    return F.pad(volume, _margins(volume.shape[-len(shape) :], shape))
+def centered(volume: torch.Tensor, shape: Sequence[int], fill: int = 0) -> torch.Tensor:
+    """Return a volume [..., *sides] padded about its center to a shape that is at least as large."""
+    return F.pad(volume, _margins(volume.shape[-len(shape) :], shape), value=fill)
 
 
 def uncentered(volume: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:

@@ -69,7 +69,7 @@ class Slices(Crops):
     ) -> dict[Array, torch.Tensor]:
         """Return slices [1, H, W, 1] padded to one shape and cropped at one position, on foreground if `filled`."""
         shape = common_shape([tuple(volume.shape[1:]) for volume in slices.values()], (*self.size, 1))
-        padded = {name: centered(volume, shape) for name, volume in slices.items()}
+        padded = {name: centered(volume, shape, name.fill) for name, volume in slices.items()}
         room = np.subtract(shape[:2], self.size)
         start = rng.integers(room + 1)
         targets = self.prepared.targets

@@ -29,6 +29,7 @@ class Mask:
 
     def __init__(self, dataset: Pairs, slices: int | None = None) -> None:
         self.dataset, self.slices = dataset, slices  # of each mask that count as labeled; None: all
+        self.fill = 0 if slices is None and dataset.ignore_label is None else IGNORE  # of voxels outside the volume
         self.marked = 0  # slices with labels, in the cases that were checked last
 
     def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
@@ -108,7 +109,7 @@ class PseudoMask:
     """
 
     name = "pseudo"
-    marked = 0
+    fill = marked = 0
     key = "map"
     title = "pseudo-mask"
     dtype = np.float32
