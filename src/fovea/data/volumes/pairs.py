@@ -84,11 +84,8 @@ class Pairs:
         self.cases = read_cases(content, self.path)
         for case, entry in self.cases.items():
             if missing := [name for name in self.modalities if f"img_{name}" not in entry]:
-                present = [key.removeprefix("img_") for key in entry if key.startswith("img_")]
-                raise ValueError(
-                    f"{self.path}: {case} has no img_{missing[0]}; it has {', '.join(present)}: "
-                    "choose by data.modalities=…, or remove the case"
-                )
+                has = ", ".join(key.removeprefix("img_") for key in entry if key.startswith("img_"))
+                raise ValueError(f"{self.path}: {case} has no img_{missing[0]}; it has {has}; set data.modalities=…")
         self._headers: dict[Path, Header] = {}
 
     def splits(self) -> dict[str, list[str]]:
@@ -151,14 +148,9 @@ class Pairs:
         return ", ".join(f"{axis} in {number} volumes" for axis, number in Counter(axes).items())
 
     def check(self, cases: Sequence[str], what: str | None = None) -> None:
-        """Check the headers of the volumes of some cases, and of their `mask` or `map` files; log each invalid one.
-
-        Raises:
-            ValueError: A file is missing or damaged, or a mask or map is on another grid than its volume.
-        """
-        check_each(
-            lambda image: self._check(*image, what), [(case, name) for case in cases for name in self.modalities]
-        )
+        """Check the headers of the volumes of some cases, and that their `mask` or `map` files have the same grid."""
+        images = [(case, name) for case in cases for name in self.modalities]
+        check_each(lambda image: self._check(*image, what), images)
 
     def _check(self, case: str, modality: str, what: str | None) -> None:
         self.header(case, modality)  # refuses a volume without slices

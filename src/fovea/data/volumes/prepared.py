@@ -53,9 +53,7 @@ class Prepared:
         self.spacing, self.configured = spacing, {name: intensity[name] for name in dataset.modalities}
         self.intensity = {name: instantiate(each, f"data.intensity.{name}") for name, each in self.configured.items()}
         kinds = [("image", False, 0), *((target.name, target.nearest, target.fill) for target in targets)]
-        self.kinds = tuple(
-            Array(what, name, nearest, fill) for what, nearest, fill in kinds for name in self.configured
-        )
+        self.kinds = tuple(Array(what, name, near, fill) for what, near, fill in kinds for name in self.configured)
 
     def read(self, array: Array, index: int) -> np.ndarray:
         """Return an array of a case."""

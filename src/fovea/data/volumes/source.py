@@ -31,11 +31,7 @@ Three = Field(min_length=3, max_length=3)
 
 @dataclass(kw_only=True)
 class Volumes:
-    """Cases of one or several modalities, a `fovea.data.source.Source`; see `configs/data/paired_volumes.yaml`.
-
-    Raises:
-        ValueError: An argument is missing, or does not fit the others.
-    """
+    """Cases of one or several modalities, a `fovea.data.source.Source`; see `configs/data/paired_volumes.yaml`."""
 
     model_keys: ClassVar[tuple[str, ...]] = (
         *("channels", "classes", "intensity", "modalities", "size", "slices", "spacing"),
@@ -76,8 +72,10 @@ class Volumes:
         if len({*names}) < len(names):
             raise ValueError(f"data.modalities must be different names, got {names}")
         if missing := [name for name in names if name not in self.intensity]:
-            example = f"'+data.intensity.{missing[0]}=${{data.intensity.mri}}'"
-            raise ValueError(f"data.intensity has no {missing[0]}; add a transform of its intensities, e.g. {example}")
+            add = f"'+data.intensity.{missing[0]}=${{data.intensity.mri}}'"
+            raise ValueError(
+                f"data.intensity has no {missing[0]}; add a transform of its intensities, as {add} for MRI"
+            )
         self.size, self.spacing = in_plane(self.size, self.spacing, bool(self.slices))
         if unknown := sorted({*self.augment} - {"spatial", "intensity"}):
             raise ValueError(f"data.augment.{unknown[0]} is for images; choose augmentation=volumes or none")
@@ -111,7 +109,7 @@ class Volumes:
             f"{', '.join(self._names)}; {len(val.groups[self._names[0]])} val cases, each modality scored against its "
             f"{val.select_on}" + (f"; slices across {dataset.across([*labeled, *unlabeled])}" if self.slices else ""),
             val=val,
-            labels={"volume_slices": targets[0].marked} if self.labeled_slices else labels,
+            labels={"volume_slices": sum(targets[0].marked)} if self.labeled_slices else labels,
             streams=partial(self._streams, dataset, targets, labeled, unlabeled),
             unit="cases",
         )

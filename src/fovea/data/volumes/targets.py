@@ -30,7 +30,7 @@ class Mask:
     def __init__(self, dataset: Pairs, slices: int | None = None) -> None:
         self.dataset, self.slices = dataset, slices  # of each mask that count as labeled; None: all
         self.fill = 0 if slices is None and dataset.ignore_label is None else IGNORE  # of voxels outside the volume
-        self.marked = 0  # slices with labels, in the cases that were checked last
+        self.marked: list[int] = []  # with `slices`, the number of labeled slices of each mask that was checked
 
     def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the cases whose masks have labeled voxels, and log the others; all masks are decoded.
@@ -38,8 +38,7 @@ class Mask:
         Warn of a class that no case to train on has (without `open_all`). A missing or invalid file is a ValueError.
         """
         self.dataset.check(cases, "mask")
-        checked = check_each(self._present, cases)
-        present, self.marked = [labels for labels, _ in checked], sum(number for _, number in checked)
+        present = check_each(self._present, cases)
         if empty := [case for case, labels in zip(cases, present, strict=True) if not all(labels)]:
             log.warning("%d cases are left out, their masks have only ignored voxels: %s", len(empty), first_few(empty))
         found = {label for labels in present for each in labels for label in each}
@@ -69,34 +68,31 @@ class Mask:
         """Return class indices [D, H, W], int64, to score against."""
         return self.read(case, modality).astype(np.int64)
 
-    def _present(self, case: str) -> tuple[list[list[int]], int]:
-        """Return the labels of each mask of a case, and the number of labeled slices; refuse masks of other labels."""
+    def _present(self, case: str) -> list[list[int]]:
+        """Return the labels of each mask of a case; refuse masks with different labels."""
         present: list[list[int]] = []
         labeled: list[list[int]] = []
-        marked = 0
         for name in self.dataset.modalities:
             path = self.dataset.file("mask", case, name)
             labels = read_labels(path, self.dataset.values, self.dataset.ignore_label)
             present.append([label for label in np.unique(labels).tolist() if label != IGNORE])
             if self.slices is not None:
-                header = read_header(path)
-                labels = sparse(labels, header, self.slices)
-                marked += int((labels.swapaxes(0, slice_axis(header)) != IGNORE).any(axis=(1, 2)).sum())
+                labels = sparse(labels, header := read_header(path), self.slices)
+                self.marked.append(sum(map(np.any, np.moveaxis(labels, slice_axis(header), 0) != IGNORE)))
             labeled.append([label for label in np.unique(labels).tolist() if label != IGNORE])
             if present[0] != present[-1] and self.dataset.ignore_label is None:  # partial masks need not agree
                 raise ValueError(
                     f"{path}: has labels {present[-1]}, but the mask of {self.dataset.modalities[0]} has {present[0]}; "
                     f"fix one, or remove {case} from the list"
                 )
-        return labeled, marked
+        return labeled
 
 
 def sparse(labels: np.ndarray, header: Header, number: int) -> np.ndarray:
     """Return labels in some slices only, evenly spread over those with foreground; raises like `slice_axis`."""
     axis = slice_axis(header)
     filled = np.flatnonzero((labels > 0).any(axis=tuple(other for other in range(3) if other != axis)))
-    if not len(filled):
-        filled = np.arange(labels.shape[axis])
+    filled = filled if len(filled) else np.arange(labels.shape[axis])
     kept = filled[((np.arange(number) + 0.5) * len(filled) / number).astype(int)]
     here = np.isin(np.arange(labels.shape[axis]), kept).reshape([-1 if other == axis else 1 for other in range(3)])
     return np.where(here, labels, np.asarray(IGNORE, labels.dtype))
@@ -109,7 +105,7 @@ class PseudoMask:
     """
 
     name = "pseudo"
-    fill = marked = 0
+    fill, marked = 0, ()
     key = "map"
     title = "pseudo-mask"
     dtype = np.float32
@@ -121,8 +117,7 @@ class PseudoMask:
     def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
         """Return all cases, each of which must have a map; maps are decoded only with `open_all`."""
         if len(self.dataset.modalities) > 1:
-            names = self.dataset.modalities
-            raise ValueError(f"supervision trains on pseudo, which serves one modality; choose one of {names}")
+            raise ValueError(f"supervision trains on pseudo, which serves one modality of {self.dataset.modalities}")
         self.dataset.check(cases, "map")
         if open_all:
             check_each(lambda case: bool(self.read(case, self.dataset.modalities[0]).size), cases)
