@@ -112,8 +112,7 @@ def named(source: Path, paths: Iterable[Path]) -> dict[str, Path]:
     taken = Counter(name.casefold() for path in whole for name in {whole[path], stems[path]})
     names = {stems[path] if taken[stems[path].casefold()] == 1 else whole[path]: path for path in whole}
     if longer := [name for name, path in names.items() if name != stems[path]]:
-        kept = "files share a name but for the suffix, which their outputs keep"
-        log.warning("%d %s: %s", len(longer), kept, first_few(longer))
+        log.warning("%d files share a name but for the suffix, so outputs keep it: %s", len(longer), first_few(longer))
     return names
 
 

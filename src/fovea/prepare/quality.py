@@ -31,7 +31,8 @@ def measure(
 ) -> dict[str, float]:
     """Measure the quality of an annotation, of its map as drawn (for gaze the heatmap) and of the map refined from it.
 
-    The maps are [H, W] in [0, 1]; of the mask, [H, W], 0 is background. The thresholds are those of the levels.
+    The maps are [H, W] in [0, 1]; of the mask, [H, W], 0 is background; two sizes are a ValueError. The thresholds
+    are those of the levels.
 
     Returns:
         Always `coverage` (share of the map at or above the first threshold) and `agreement` (Dice of drawn and refined
@@ -43,9 +44,6 @@ def measure(
         the image that are outside it) and `dispersion` (standard distance of the fixations from their center, in
         fractions of the sides); with a mask the share of the fixations `inside` and `offset` (distance between the
         centers of fixations and target, in fractions of the sides).
-
-    Raises:
-        ValueError: The maps and the mask differ in size.
     """
     gaze = annotation if isinstance(annotation, Fixations) else None
     source = "label" if gaze is None else "heatmap"
@@ -103,10 +101,7 @@ def between_observers(heats: Sequence[np.ndarray]) -> float:
 
 
 def center_offset(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
-    """Return the distance between the means of fixations [N] and mask [H, W], all in fractions of the sides.
-
-    The center of an empty mask is that of the image.
-    """
+    """Return the distance of the means of fixations [N] and mask [H, W], empty: image, in fractions of the sides."""
     weights = [np.sum(mask > 0 if (mask > 0).any() else np.ones(mask.shape), axis=axis) for axis in (0, 1)]
     center = [np.average((np.arange(len(weight)) + 0.5) / len(weight), weights=weight) for weight in weights]
     return float(np.hypot(np.mean(x) - center[0], np.mean(y) - center[1]))
@@ -133,9 +128,8 @@ def column(rows: Rows, key: str) -> np.ndarray:
 def curve(rows: Rows, source: str) -> Curve | None:
     """Return Dice of `heatmap`, `label` or `map` against threshold; None if no image has a mask."""
     table = [row for _, row in sorted(rows.items()) if _CURVE + dice_key(source, GRID[0]) in row]
-    if not table:
-        return None
-    return Curve(np.array(GRID), np.array([[row[_CURVE + dice_key(source, t)] for t in GRID] for row in table]))
+    scores = [[row[_CURVE + dice_key(source, t)] for t in GRID] for row in table]
+    return Curve(np.array(GRID), np.array(scores)) if scores else None
 
 
 def validations(table: Path) -> list[str]:
