@@ -147,3 +147,21 @@ def test_a_training_in_the_folder_of_an_earlier_one_sets_its_results_aside(
     assert not [name for name in ("training.json", "outcome.json", "evaluate") if (folder / name).exists()]
     assert (folder / "evaluate.1" / "val" / "per_image.csv").read_bytes() == scores
     assert (folder / "checkpoints.1" / "best.ckpt").is_file()
+
+
+def test_a_training_that_has_ended_is_not_continued_and_its_record_is_completed(
+    run: Run, line: list[str], tmp_path: Path, preempt: list[int]
+) -> None:
+    stop = "{_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: val/dice, mode: max, min_delta: 1, patience: 1}"
+    line = [*line, f"+callbacks.stop={stop}", "hydra.run.dir=run"]  # ends after the second validation
+    path, facts = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "run" / "training.json"
+    preempt[:] = [5]  # the signal comes in its last step
+    assert "Killed" in run("train", *line).stderr and not facts.exists()
+    torch.save((state := last(path.parent.parent)) | {"fovea": state["fovea"] | {"seconds": 1000.0}}, path)
+    preempt.clear()
+    assert run("train", *line).status == 0
+    assert last(tmp_path / "run")["global_step"] == 6 and json.loads(facts.read_text())["steps"] == 6
+    assert 1000 <= json.loads(facts.read_text())["seconds"] < 1100  # those before the interruption count
+    before = facts.read_bytes()
+    assert run("train", *line, "evaluate=[val]").status == 0
+    assert last(tmp_path / "run")["global_step"] == 6 and facts.read_bytes() == before

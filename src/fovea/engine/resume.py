@@ -77,3 +77,9 @@ def follow(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
             state[key] = moved(state[key])
         state["best_k_models"] = {moved(path): score for path, score in state["best_k_models"].items()}
         state["dirpath"] = callback.dirpath
+
+
+def stopped_early(checkpoint: Mapping[str, Any]) -> bool:
+    """Return whether Lightning's EarlyStopping ended the training; resumed, Lightning would train on."""
+    states = [state for state in checkpoint["callbacks"].values() if "stopped_epoch" in state]
+    return any(state["stopped_epoch"] > 0 or state["wait_count"] >= state["patience"] for state in states)

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -18,7 +19,7 @@ from fovea.engine.added_metrics import AddedMetrics
 from fovea.engine.checkpoint import KEY
 from fovea.engine.finite import Finite
 from fovea.engine.lightning_private import resume_epochs_from_loader
-from fovea.engine.resume import follow
+from fovea.engine.resume import follow, stopped_early
 from fovea.engine.schedules import schedule_of
 from fovea.metrics.per_image import PerImage
 from fovea.models.layout import compile_networks, put_channels_last
@@ -50,9 +51,15 @@ class Segmenter(pl.LightningModule):
         self.make_scheduler = instantiate(config["scheduler"], "scheduler")
         classes = config["data"]["classes"]
         self.scores, self.added = PerImage(classes), AddedMetrics(config.get("metrics") or {}, classes)
+        self.started = time.monotonic()  # earlier by the seconds of what was trained before a resume
         self.random: Mapping[str, Tensor] = {}  # the random states of the checkpoint to resume from
         self.finite = Finite(self.config)
         self.skipped = 0  # steps that the scaler of 16-mixed skipped, since their gradients were not finite
+
+    @property
+    def seconds(self) -> float:
+        """The time since the start of the training, without that between an interruption and its resume."""
+        return time.monotonic() - self.started
 
     @property
     def progress(self) -> float:
@@ -133,11 +140,15 @@ class Segmenter(pl.LightningModule):
         for device, state in random_state().items():  # [processes, n] from the states [n] of each process
             everyone = gather_all_tensors(state.to(self.device)) if dist.is_initialized() else [state]
             random[device] = torch.stack(everyone).cpu()
-        checkpoint[KEY] = {"config": self.config, "random": random, "skipped": self.skipped}
+        own = {"config": self.config, "random": random, "skipped": self.skipped, "seconds": self.seconds}
+        checkpoint[KEY] = own
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random states until the training starts, since its setup draws random numbers."""
-        self.random, self.skipped = checkpoint[KEY]["random"], checkpoint[KEY].get("skipped", 0)
+        own = checkpoint[KEY]
+        self.random, self.skipped = own["random"], own.get("skipped", 0)
+        self.started -= own.get("seconds", 0.0)
+        self.trainer.should_stop = stopped_early(checkpoint)
         resume_epochs_from_loader(checkpoint)
         follow(self.trainer, checkpoint)
 

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,8 +93,8 @@ def begin(config: dict[str, Any], segmenter: Segmenter) -> tuple[Path | None, in
 
 def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path | None, step: int | None) -> None:
     """Fit, from the start or from a checkpoint; write `checkpoints/` and `training.json` into the run folder."""
-    started = time.perf_counter()
-    last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+    run = Path(trainer.default_root_dir)
+    last = run / "checkpoints" / "last.ckpt"
     kept = last.exists()
     try:
         trainer.fit(segmenter, datamodule=data, ckpt_path=path, weights_only=True)
@@ -106,13 +105,12 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
         raise
     if trainer.global_step <= segmenter.skipped:
         raise ValueError(nothing_trained(trainer, segmenter))
-    if trainer.global_step == (step or 0):  # no step was left
-        if not kept:  # ckpt_path names a checkpoint of another run
-            trainer.save_checkpoint(last, weights_only=False)
-    elif trainer.is_global_zero:
-        seconds = time.perf_counter() - started
-        facts = {"seconds": round(seconds, 1), "steps": trainer.global_step, "labels": dict(data.training.labels)}
-        write_json(Path(trainer.default_root_dir) / TRAINING, facts | images_of_step(trainer, data))
+    trained = trainer.global_step > (step or 0)
+    if not (trained or kept):  # ckpt_path names a checkpoint of another run
+        trainer.save_checkpoint(last, weights_only=False)
+    if trainer.is_global_zero and (trained or not (run / TRAINING).exists()):  # killed after the last checkpoint
+        facts = {"seconds": round(segmenter.seconds, 1), "steps": trainer.global_step}
+        write_json(run / TRAINING, facts | {"labels": dict(data.training.labels)} | images_of_step(trainer, data))
 
 
 def set_aside(trainer: pl.Trainer, segmenter: pl.LightningModule) -> None:
