@@ -1,4 +1,4 @@
-"""Every command line in README and docs is composed as the command itself would compose it."""
+"""Every command line in README and docs is composed as the command itself would compose it, and trainings are checked."""
 
 import re
 import shlex
@@ -9,8 +9,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from fovea.cli import evaluate, export
+from fovea.engine import preflight
 from fovea.runtime.config import config_folder
 from fovea.runtime.help import groups
+
+from .test_configs import resolved
 
 ROOT = Path(__file__).parents[1]
 # The pages on adding something name what the reader has written.
@@ -80,6 +83,9 @@ def single_job(line: str) -> tuple[str, list[str]]:
 def test_command_line_composes(line: str) -> None:
     for part in line.split("&&"):
         command, overrides = single_job(part)
+        if command == "fovea-train":
+            preflight.check(resolved("train", *overrides))
+            continue
         overrides = PASSED_ON.get(command, list)(overrides)
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             compose(command.removeprefix("fovea-"), overrides=overrides)
