@@ -56,7 +56,11 @@ def test_the_folds_of_a_seed_are_pooled(make_run: MakeRun, tmp_path: Path) -> No
         scores = [run.evaluated.scores for run in own.runs if run.evaluated and run.seed == 1]
         assert report.evaluated[own.name][1].scores == {**scores[0], **scores[1], **scores[2]}
     assert warnings(report) == []
-    for fold in (tmp_path / "runs").glob("*/2/*/training.json"):
+    folds = sorted((tmp_path / "runs").glob("*/2/*/training.json"))
+    folds.pop().unlink()
+    with pytest.raises(ValueError, match=r"8 images were evaluated in only one of them .*; finish the same folds"):
+        studied(tmp_path)
+    for fold in folds:
         fold.unlink()
     assert "lr=0.1: 4 of 6 folds are finished." in warnings(studied(tmp_path))
 

@@ -139,6 +139,8 @@ def check_same_data(runs: Sequence[Run]) -> None:
         roots = " and ".join(places)
         if unshared := sorted(first.evaluated.scores.keys() ^ other.evaluated.scores.keys()):
             few = first_few(unshared, 3)
+            if str(other.config.get("data.fold")).startswith(_EACH):
+                fix = "finish the same folds of each: start the sweep again, with its hydra.sweep.dir"
             raise ValueError(f"{roots}: {len(unshared)} images were evaluated in only one of them ({few}); {fix}")
         if any(is_under(key, MOVING) and first.config.get(key) != value for key, value in other.config.items()):
             continue
