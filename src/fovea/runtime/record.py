@@ -48,7 +48,9 @@ python=${{PYTHON:-}}
 {exports}threads=$(sed -n 's/^  "threads": \\([0-9]*\\).*/\\1/p' "$run/provenance.json")
 [ -z "$threads" ] || export OMP_NUM_THREADS="$threads"
 export {out}="$out"
-exec "$python" -m {module} --config-path "$run" --config-name recipe "$@"
+# Not read in "$run": beside its folder evaluate/, Hydra would take evaluate=[test] for the choice of a file there.
+mkdir -p -- "$out" && cp -- "$run/recipe.yaml" "$out/" || exit 1
+exec "$python" -m {module} --config-path "$out" --config-name recipe "$@"
 """
 
 
