@@ -1,4 +1,4 @@
-"""Every command line in README and docs is composed as the command itself would compose it, and trainings are checked."""
+"""Every command line in README and docs is composed as the command composes it, and those of trainings are checked."""
 
 import re
 import shlex

@@ -152,7 +152,9 @@ def test_a_training_in_the_folder_of_an_earlier_one_sets_its_results_aside(
 def test_a_training_that_has_ended_is_not_continued_and_its_record_is_completed(
     run: Run, line: list[str], tmp_path: Path, preempt: list[int]
 ) -> None:
-    stop = "{_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: val/dice, mode: max, min_delta: 1, patience: 1}"
+    stop = (
+        "{_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: val/dice, mode: max, min_delta: 1, patience: 1}"
+    )
     line = [*line, f"+callbacks.stop={stop}", "hydra.run.dir=run"]  # ends after the second validation
     path, facts = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "run" / "training.json"
     preempt[:] = [5]  # the signal comes in its last step

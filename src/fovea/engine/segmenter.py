@@ -51,15 +51,10 @@ class Segmenter(pl.LightningModule):
         self.make_scheduler = instantiate(config["scheduler"], "scheduler")
         classes = config["data"]["classes"]
         self.scores, self.added = PerImage(classes), AddedMetrics(config.get("metrics") or {}, classes)
-        self.started = time.monotonic()  # earlier by the seconds of what was trained before a resume
+        self.started = time.monotonic()  # earlier by the seconds that were trained before a resume
         self.random: Mapping[str, Tensor] = {}  # the random states of the checkpoint to resume from
         self.finite = Finite(self.config)
         self.skipped = 0  # steps that the scaler of 16-mixed skipped, since their gradients were not finite
-
-    @property
-    def seconds(self) -> float:
-        """The time since the start of the training, without that between an interruption and its resume."""
-        return time.monotonic() - self.started
 
     @property
     def progress(self) -> float:
@@ -140,8 +135,8 @@ class Segmenter(pl.LightningModule):
         for device, state in random_state().items():  # [processes, n] from the states [n] of each process
             everyone = gather_all_tensors(state.to(self.device)) if dist.is_initialized() else [state]
             random[device] = torch.stack(everyone).cpu()
-        own = {"config": self.config, "random": random, "skipped": self.skipped, "seconds": self.seconds}
-        checkpoint[KEY] = own
+        seconds = time.monotonic() - self.started
+        checkpoint[KEY] = {"config": self.config, "random": random, "skipped": self.skipped, "seconds": seconds}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random states until the training starts, since its setup draws random numbers."""

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,7 +110,7 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
     if not (trained or kept):  # ckpt_path names a checkpoint of another run
         trainer.save_checkpoint(last, weights_only=False)
     if trainer.is_global_zero and (trained or not (run / TRAINING).exists()):  # killed after the last checkpoint
-        facts = {"seconds": round(segmenter.seconds, 1), "steps": trainer.global_step}
+        facts = {"seconds": round(time.monotonic() - segmenter.started, 1), "steps": trainer.global_step}
         write_json(run / TRAINING, facts | {"labels": dict(data.training.labels)} | images_of_step(trainer, data))
 
 
@@ -139,19 +140,16 @@ def nothing_trained(trainer: pl.Trainer, segmenter: Segmenter) -> str:
 
 def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logger]) -> pl.Trainer:
     """Return the Trainer of `config["trainer"]`; without val images, callbacks that monitor a score are left out."""
-    callbacks = {
-        name: instantiate(callback, f"callbacks.{name}") for name, callback in config["callbacks"].items() if callback
-    }
+    callbacks = [instantiate(call, f"callbacks.{name}") for name, call in config["callbacks"].items() if call]
     if not training.val.ids:
         log.warning("no val images (data.protocol=published): the result is the last checkpoint")
-        scored = [name for name, call in callbacks.items() if str(getattr(call, "monitor", "")).startswith("val/")]
-        callbacks = {name: call for name, call in callbacks.items() if name not in scored}
+        callbacks = [call for call in callbacks if not str(getattr(call, "monitor", "")).startswith("val/")]
     settings = dict(config["trainer"])
     # Without a progress bar of ours, Lightning would add its own.
-    settings.setdefault("enable_progress_bar", any(isinstance(call, ProgressBar) for call in callbacks.values()))
+    settings.setdefault("enable_progress_bar", any(isinstance(call, ProgressBar) for call in callbacks))
     return instantiate(settings | {"_partial_": True})(
         logger=loggers,
-        callbacks=[*callbacks.values(), LambdaCallback(on_train_start=set_aside)],
+        callbacks=[*callbacks, LambdaCallback(on_train_start=set_aside)],
         plugins=[WholeCheckpoints()],
         default_root_dir=config["run_dir"],
         use_distributed_sampler=False,  # our loaders give each process its part
@@ -206,6 +204,6 @@ def describe_step(trainer: pl.Trainer, data: DataModule) -> str:
     images, processes = images_of_step(trainer, data).values()
     if images == data.batch_size:
         return f"{images} {data.training.unit} a step"
-    accumulated = f", {trainer.accumulate_grad_batches} accumulated" if trainer.accumulate_grad_batches > 1 else ""
-    parts = f"batches of {data.batch_size} on each of {processes} processes{accumulated}"
+    parts = f"batches of {data.batch_size}" + (f" on each of {processes} processes" if processes > 1 else "")
+    parts += f", {trainer.accumulate_grad_batches} accumulated" if trainer.accumulate_grad_batches > 1 else ""
     return f"{images} {data.training.unit} a step: {parts}; optimizer.lr is used as it is"

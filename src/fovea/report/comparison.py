@@ -179,15 +179,8 @@ def latex(comparison: Comparison) -> str:
     """Return the table in LaTeX, for the package booktabs."""
     escaped = [[cell.translate(_TEX) for cell in line] for line in texts(comparison)]
     lines = [" & ".join([name, *(cell.replace("-", "$-$") for cell in cells)]) + r" \\" for name, *cells in escaped]
-    table = [
-        rf"\begin{{tabular}}{{lrr{'r' * len(comparison.classes)}lrlrrl}}",
-        r"\toprule",
-        lines[0],
-        r"\midrule",
-        *lines[1:],
-        r"\bottomrule",
-    ]
-    return "\n".join([*table, r"\end{tabular}", ""])
+    head = [rf"\begin{{tabular}}{{lrr{'r' * len(comparison.classes)}lrlrrl}}", r"\toprule", lines[0], r"\midrule"]
+    return "\n".join([*head, *lines[1:], r"\bottomrule", r"\end{tabular}", ""])
 
 
 def note(comparison: Comparison) -> str:

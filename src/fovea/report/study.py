@@ -104,11 +104,7 @@ def keep(runs: Sequence[Run], only: Any) -> list[Run]:
         raise ValueError(f"only={only} must be keys with their values: 'only={{data.name: kvasir}}'")
     wanted = {key: shown(key, value) for key, value in flat(only or {})}
     check_keys("only", wanted, runs)
-    kept = [
-        run
-        for run in runs
-        if not run.config or all(shown(key, run.config.get(key)) == value for key, value in wanted.items())
-    ]
+    kept = [run for run in runs if not run.config or wanted == {key: shown(key, run.config.get(key)) for key in wanted}]
     if not any(run.config for run in kept):
         raise ValueError(f"only={only}: no run has these values; see config.yaml in the run folders")
     return kept
