@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -35,6 +36,9 @@ def seconds(predict: Callable[[np.ndarray], object], image: np.ndarray, repeats:
 
 def main() -> None:
     """Print a row for each network; both use all cores of the machine."""
+    if find_spec("onnxruntime") is None:
+        print("onnxruntime is not installed (make export): nothing to time")
+        return
     image = np.random.default_rng(0).integers(0, 256, (*SIDES, 3), np.uint8)
     print(f"{machine()}, {torch.get_num_threads()} threads; {SIDES[0]} x {SIDES[1]} pixels, medians of 5")
     for name, overrides in CASES.items():

@@ -3,7 +3,7 @@
     python benchmarks/prepare.py [DATA_ROOT FIXATIONS] [--images N] [--plain N] [--out FILE.csv]
 
 The plain way is one loop: decode, SciPy's Gaussian filter on the canvas, resize, ten steps of pydensecrf2, a 16-bit PNG
-as OpenCV writes it. Uses generated images without a data root. Needs pydensecrf2 (`make crf`).
+as OpenCV writes it. Uses generated images without a data root. Times ours alone without pydensecrf2 (`make crf`).
 """
 
 import argparse
