@@ -214,11 +214,8 @@ class _Table:
         return "no fixation; check the export, or lower the thresholds of detection"
 
     def __str__(self) -> str:
-        images = len({image_id for image_id, _ in self.counts})
-        return (
-            f"{len(self.rows)} fixations on {images} images "
-            f"({self.outside} off the image, {self.lost} without a position)"
-        )
+        counts = f"{self.outside} off the image, {self.lost} without a position"
+        return f"{len(self.rows)} fixations on {len({name for name, _ in self.counts})} images ({counts})"
 
     def _free(self, image_id: str, label: str, file: str) -> str:
         """Return the label, but none that is the image's, numbered if another file has gaze on the image under it."""
