@@ -78,7 +78,7 @@ class Mask:
             present.append([label for label in np.unique(labels).tolist() if label != IGNORE])
             if self.slices is not None:
                 labels = sparse(labels, header := read_header(path), self.slices)
-                self.marked.append(sum(map(np.any, np.moveaxis(labels, slice_axis(header), 0) != IGNORE)))
+                self.marked.append(int(sum(map(np.any, np.moveaxis(labels, slice_axis(header), 0) != IGNORE))))
             labeled.append([label for label in np.unique(labels).tolist() if label != IGNORE])
             if present[0] != present[-1] and self.dataset.ignore_label is None:  # partial masks need not agree
                 raise ValueError(
