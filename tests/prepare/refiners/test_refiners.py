@@ -31,6 +31,9 @@ def test_grabcut_at_a_smaller_size() -> None:
     assert set(np.unique(after)) == {0, 1}
     assert (after != GrabCut(3, 0.1, 0.9)(IMAGE, LOOSE).repeat(4, axis=0).repeat(4, axis=1)).mean() < 0.01
     np.testing.assert_array_equal(GrabCut(3, 0.1, 0.9, side=100)(IMAGE, LOOSE), GrabCut(3, 0.1, 0.9)(IMAGE, LOOSE))
+    loose[3, 3:300] = 0.95  # a stroke of one pixel on the background, which is lost in a smaller image
+    after = GrabCut(3, 0.1, 0.9, side=100)(large, loose)
+    assert after[loose >= 0.9].min() == 1 and after[loose <= 0.1].max() == 0
 
 
 def test_grabcut_keeps_certain_pixels() -> None:

@@ -16,8 +16,8 @@ class GrabCut:
 
     Rother, Kolmogorov and Blake, *"GrabCut": Interactive Foreground Extraction using Iterated Graph Cuts*, 2004. The
     first models take pixels above 0.5 as foreground, and those of 0.5, which nobody labeled, as the nearest other one.
-    Pixels up to `background` and from `foreground` on are certain. With a `side`, larger images are cut at this longest
-    side, in pixels: the time grows faster than the area.
+    Pixels up to `background` and from `foreground` on are certain. An image whose longest side is above `side`, in
+    pixels, is cut at that size, since the time grows faster than the area; None cuts all images at their own size.
     """
 
     iterations: NonNegativeInt
@@ -34,7 +34,11 @@ class GrabCut:
         size = max(round(part * width), 1), max(round(part * height), 1)
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         cut = self._cut(small, cv2.resize(probability, size, interpolation=cv2.INTER_NEAREST_EXACT))
-        return (cv2.resize(cut, (width, height)) >= 0.5).astype(np.float32)
+        found = cv2.resize(cut, (width, height)) >= 0.5
+        certain = (probability <= self.background) | (
+            probability >= self.foreground
+        )  # some are lost in a smaller image
+        return np.where(certain, probability >= self.foreground, found).astype(np.float32)
 
     def _cut(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
         target = probability >= 0.5
