@@ -7,7 +7,16 @@ import pytest
 
 from fovea.data.fixations import Fixations
 from fovea.metrics.thresholds import GRID
-from fovea.prepare.quality import center_offset, curve, drawn, fixations_inside, measure, validations, write_quality
+from fovea.prepare.quality import (
+    center_offset,
+    curve,
+    drawn,
+    fixations_inside,
+    means,
+    measure,
+    validations,
+    write_quality,
+)
 from fovea.runtime.files import sha256, write_json
 
 MASK = np.array([[0, 1], [0, 2]], np.uint8)
@@ -46,6 +55,8 @@ def test_sizes_must_agree(heat: np.ndarray, mask: np.ndarray | None) -> None:
 def test_fixations_inside_at_edges() -> None:
     x, y = np.array([1.0, 0.5, 0.49, 0.0]), np.array([1.0, 0.0, 0.0, 1.0])
     assert (fixations_inside(x, y, MASK), fixations_inside(x, y, PARTIAL)) == (0.5, 2 / 3)
+    unknown = fixations_inside(np.array([0.25]), np.array([0.75]), PARTIAL)
+    assert np.isnan(unknown) and means({"a": {"inside": unknown}, "b": {"inside": 0.5}}) == {"inside": 0.5}
 
 
 @pytest.mark.parametrize(("x", "y", "offset"), [(0.75, 0.5, 0.0), (0.0, 0.5, 0.75), (0.45, 0.1, 0.5)])

@@ -91,8 +91,9 @@ def fixations_inside(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
 
 
 def _share(labels: np.ndarray) -> float:
-    """Return the share of the foreground among labeled pixels, 0 without any."""
-    return float(np.sum(labels > 0) / max(np.sum(labels != IGNORE), 1))
+    """Return the share of the foreground among labeled pixels, NaN without any."""
+    labeled = labels[labels != IGNORE]
+    return float(np.mean(labeled > 0)) if labeled.size else np.nan
 
 
 def between_observers(heats: Sequence[np.ndarray]) -> float:
@@ -101,8 +102,12 @@ def between_observers(heats: Sequence[np.ndarray]) -> float:
 
 
 def center_offset(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> float:
-    """Return the distance of the means of fixations [N] and mask [H, W], empty: image, in fractions of the sides."""
-    weights = [np.sum(mask > 0 if (mask > 0).any() else np.ones(mask.shape), axis=axis) for axis in (0, 1)]
+    """Return the distance between the centers of fixations [N] and target, all in fractions of the sides.
+
+    The target is the foreground of the mask [H, W]; of a mask without foreground, it is the whole image.
+    """
+    target = mask > 0 if (mask > 0).any() else np.ones(mask.shape)
+    weights = [np.sum(target, axis=axis) for axis in (0, 1)]
     center = [np.average((np.arange(len(weight)) + 0.5) / len(weight), weights=weight) for weight in weights]
     return float(np.hypot(np.mean(x) - center[0], np.mean(y) - center[1]))
 
@@ -121,8 +126,9 @@ def means(rows: Rows) -> dict[str, float]:
 
 
 def column(rows: Rows, key: str) -> np.ndarray:
-    """Return the values of a key, [N], for the images that have it in the order of their IDs."""
-    return np.array([rows[image_id][key] for image_id in sorted(rows) if key in rows[image_id]])
+    """Return the values of a key, [N], for the images that have it in the order of their IDs, without NaN."""
+    values = np.array([rows[image_id][key] for image_id in sorted(rows) if key in rows[image_id]])
+    return values[~np.isnan(values)]
 
 
 def curve(rows: Rows, source: str) -> Curve | None:
