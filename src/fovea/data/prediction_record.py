@@ -49,9 +49,7 @@ class Recorded:
 
     def __init__(self, out: Path, planned: Mapping[str, Planned], settings: str, names: Sequence[str]) -> None:
         self.out, self.planned, self.settings, self.names = out, planned, settings, names
-        self.wanted = dict.fromkeys(
-            file for each in planned.values() for file in each.outputs.values()
-        )  # an ordered set
+        self.wanted = dict.fromkeys(file for each in planned.values() for file in each.outputs.values())
         self.files, self.figures = _Table(out / RECORD, _FILE, keys=1), _Table(out / TABLE, _FIGURES, keys=2)
         self._made_from: dict[str, str] = {}
         self._stood = 0

@@ -43,7 +43,8 @@ class Crops:
         self.prepared, self.arrays, self.size, self.crops, self.seed = prepared, arrays, tuple(size), crops, seed
         keys = [*prepared.kinds]
         moves = [make(keys) for make in spatial]
-        if partial_masks := [key for key in keys if key.fill]:  # transforms fill with 0, so that is no label meanwhile
+        if partial_masks := [key for key in keys if key.fill]:
+            # Transforms fill with 0. Masks are shifted for them, so that 0 means: nobody labeled it.
             to, back = (Lambdad(partial_masks, partial(torch.add, other=sign * IGNORE)) for sign in (-1, 1))
             moves = [to, *moves, back]
         shades = [make([key]) for make in intensity for key in keys if key.what == "image"]

@@ -148,7 +148,10 @@ class Pairs:
         return ", ".join(f"{axis} in {number} volumes" for axis, number in Counter(axes).items())
 
     def check(self, cases: Sequence[str], what: str | None = None) -> None:
-        """Check the headers of the volumes of some cases, and that their `mask` or `map` files have the same grid."""
+        """Check the headers of the volumes of some cases, and that their `mask` or `map` files have the same grid.
+
+        Log each file that is missing, damaged or on another grid; a ValueError names the first.
+        """
         images = [(case, name) for case in cases for name in self.modalities]
         check_each(lambda image: self._check(*image, what), images)
 

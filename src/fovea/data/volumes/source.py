@@ -31,7 +31,10 @@ Three = Field(min_length=3, max_length=3)
 
 @dataclass(kw_only=True)
 class Volumes:
-    """Cases of one or several modalities, a `fovea.data.source.Source`; see `configs/data/paired_volumes.yaml`."""
+    """Cases of one or several modalities, a `fovea.data.source.Source`; see `configs/data/paired_volumes.yaml`.
+
+    A ValueError if an argument is missing, or does not fit the others.
+    """
 
     model_keys: ClassVar[tuple[str, ...]] = (
         *("channels", "classes", "intensity", "modalities", "size", "slices", "spacing"),

@@ -77,7 +77,8 @@ class Mask:
             labels = read_labels(path, self.dataset.values, self.dataset.ignore_label)
             present.append([label for label in np.unique(labels).tolist() if label != IGNORE])
             if self.slices is not None:
-                labels = sparse(labels, header := read_header(path), self.slices)
+                header = read_header(path)
+                labels = sparse(labels, header, self.slices)
                 self.marked.append(int(sum(map(np.any, np.moveaxis(labels, slice_axis(header), 0) != IGNORE))))
             labeled.append([label for label in np.unique(labels).tolist() if label != IGNORE])
             if present[0] != present[-1] and self.dataset.ignore_label is None:  # partial masks need not agree
@@ -117,7 +118,10 @@ class PseudoMask:
     def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
         """Return all cases, each of which must have a map; maps are decoded only with `open_all`."""
         if len(self.dataset.modalities) > 1:
-            raise ValueError(f"supervision trains on pseudo, which serves one modality of {self.dataset.modalities}")
+            names = ", ".join(self.dataset.modalities)
+            raise ValueError(
+                f"supervision trains on pseudo, which serves one modality; choose data.modalities of {names}"
+            )
         self.dataset.check(cases, "map")
         if open_all:
             check_each(lambda case: bool(self.read(case, self.dataset.modalities[0]).size), cases)
