@@ -27,7 +27,6 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
         ({"scheduler": {"warmup_steps": 100}}, "scheduler.warmup_steps must be below trainer.max_steps=100"),
         ({"scheduler": {"minimum": 0.5}}, "scheduler.minimum must be at most optimizer.lr=0.1"),
         ({"optimizer": {"lr": -1.0}}, "optimizer.lr must be above 0"),
-        ({"optimizer": {"rate": 1.0}}, "optimizer.rate is not an argument"),
         ({"trainer": {"precision": "bf16-mixd"}}, "trainer.precision must be one of"),
         ({"compile": "no"}, "compile must be"),
         ({"optimizer": {"lr": "banana"}}, "optimizer.lr must be a number, got 'banana'"),

@@ -57,6 +57,14 @@ def test_wrong_names_and_arguments_are_named_with_their_key() -> None:
     with pytest.raises(ValueError, match=r"^loss: cannot build torch.nn.BCEWithLogitsLoss: Type.*wieght") as caught:
         instantiate({"_target_": "torch.nn.BCEWithLogitsLoss", "wieght": 1}, "loss")
     assert "\n" not in str(caught.value)
+    for config, message in {
+        ("fovea.engine.schedules.cosine_with_warmup", "warmup_steps"): r"^part\.warmup_steps must be at least 0, got -1$",
+        ("fovea.engine.schedules.cosine_with_warmup", "warmup_step"): r"is not .*; did you mean part\.warmup_steps\?$",
+        ("torch.optim.AdamW", "momentum"): r"^part\.momentum is not .* of torch\.optim\.AdamW; there are params, lr",
+        ("pytorch_lightning.Trainer", "max_step"): r"did you mean part\.max_steps\?$",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            instantiate({"_target_": config[0], "_partial_": True, config[1]: -1}, "part")
     unet = {"_target_": "segmentation_models_pytorch.Unet", "_partial_": True}
     smp = {"_target_": "fovea.models.smp.SmpBackbone", "_partial_": True, "network": unet, "decoder_channel": 8}
     factory = instantiate({**smp, "encoder_name": "resnet18", "encoder_weights": None}, "backbone")

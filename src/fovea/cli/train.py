@@ -33,10 +33,11 @@ def main(config: Config) -> float | None:
 
     preflight.check(config)
     check_objective(config["objective"])
+    for part in ("scheduler", "scoring", "supervision"):  # an invalid value would otherwise show after the data are read
+        instantiate(config[part], part)
     source: Source = instantiate(config["data"], "data")
     training = checked(source, config)
     held_out = {name: training.val if name == "val" else source.split(name) for name in config["evaluate"]}
-    instantiate(config["scoring"], "scoring")  # an invalid value would otherwise show after the training
     from fovea.engine import numerics
 
     numerics.check(config)

@@ -4,18 +4,14 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from fovea.runtime.bounds import Count, NonNegativeInt, Positive, check_values
-from fovea.runtime.signatures import check_arguments
 
 BEST = {"filename": "best", "save_top_k": 1, "enable_version_counter": False}  # or it is not the best
 SHEET: dict[str, Any] = {"sheet_rows": NonNegativeInt, "sheet_tile": Count | None}
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
 
-BUILT = ("backbone", "callbacks", "logger", "loss", "optimizer", "scheduler", "scoring", "supervision", "trainer")
-
 
 def check(config: Mapping[str, Any]) -> None:
     """Refuse a configuration of `fovea-train` that cannot work on any machine or data; the ValueError names the key."""
-    check_arguments({name: config[name] for name in BUILT if config.get(name)})
     yes_or_no, splits = Literal[True, False], list[Literal["train", "val", "test"]]
     check_values({"channels_last": yes_or_no, "compile": yes_or_no, "evaluate": splits} | SHEET, config, "")
     check_values({"precision": Precision | None}, config["trainer"], "trainer")

@@ -25,7 +25,7 @@ from fovea.engine.loggers import opened, rewind
 from fovea.engine.resume import resume_from
 from fovea.engine.segmenter import Segmenter
 from fovea.engine.tracking import publish
-from fovea.runtime.config import instantiate
+from fovea.runtime.config import check_targets, instantiate
 from fovea.runtime.files import put_aside, remove_abandoned, write_bytes, write_json
 from fovea.runtime.objective import FILE as OUTCOME
 from fovea.runtime.objective import value_of
@@ -41,6 +41,7 @@ NOISE = (
     r".*`srun` command is available.*",  # compute=local on a cluster was chosen
     r".*Checkpoint directory .* exists and is not empty.*",  # a resumed run
 )
+BUILT = ("backbone", "callbacks", "logger", "loss", "optimizer", "trainer")
 
 
 def train(config: dict[str, Any], source: Source, training: Training, held_out: Mapping[str, Split]) -> float | None:
@@ -53,6 +54,7 @@ def train(config: dict[str, Any], source: Source, training: Training, held_out: 
         warnings.filterwarnings("ignore", message=message)
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     run = Path(config["run_dir"])
+    check_targets({part: config[part] for part in BUILT if config.get(part)})
     data = DataModule(training, source.batch_size, source.num_workers, source.drop_last, source.seed)
     log.info("%s", training.description)
     segmenter = Segmenter(build(config), config, source.predictor)

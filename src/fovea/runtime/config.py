@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fovea.runtime.bounds import Seed, check, check_values
 from fovea.runtime.command_line import TEXTS
-from fovea.runtime.errors import first_line, nearest
+from fovea.runtime.errors import did_you_mean, first_line, nearest
 from fovea.runtime.help import config_folder as config_folder
 from fovea.runtime.moved import CLASSES, refuse_old_keys
 
@@ -45,6 +45,8 @@ TRUSTED = (
 )
 # Of other packages only classes are called: some of their functions download or load files.
 FUNCTIONS_ALLOWED = ("fovea.engine.schedules.", "fovea.engine.loggers.")
+
+CHECKED = ("fovea.", "pytorch_lightning.", "torch.optim.")
 
 # A resumed run may change these: where it runs and what is logged, not what is learned.
 FREE = (
@@ -116,17 +118,13 @@ def is_under(key: str, names: Iterable[str]) -> bool:
 def instantiate(config: Mapping[str, Any], key: str = "") -> Any:
     """Build what `config["_target_"]` names from plain values, nested targets first; `_partial_` makes a factory.
 
-    Arguments of fovea's classes are checked against their annotations, see `fovea.runtime.bounds`. `key` is that of
-    `config`, for error messages. The environment variable `FOVEA_TRUSTED`, a comma-separated list, adds your own
-    packages to the trusted ones.
+    `key` is that of `config`, for error messages. The environment variable `FOVEA_TRUSTED`, a comma-separated list, adds
+    your own packages to the trusted ones.
 
     Raises:
         ValueError: a target does not exist, is not trusted, or rejects its arguments. The factory raises it too.
     """
-    for place, target, values in targets(config, key):
-        located = locate(target, f"{place}._target_" if place else "_target_")
-        if located.__module__.startswith("fovea."):
-            check(located, values, place)
+    check_targets(config, key)
     target = config["_target_"]
     try:
         built = hydra_instantiate(dict(config), _convert_="all")
@@ -144,6 +142,26 @@ def instantiate(config: Mapping[str, Any], key: str = "") -> Any:
             raise _rejected(config, key, error, kwargs) from error
 
     return factory
+
+
+def check_targets(config: Mapping[str, Any], key: str = "") -> None:
+    """Refuse targets as `locate` does, arguments that they do not have, and values out of the bounds of fovea's own.
+
+    Classes of packages other than `CHECKED` may accept arguments that their signature does not show.
+    """
+    for place, target, values in targets(config, key):
+        located = locate(target, f"{place}._target_" if place else "_target_")
+        if not target.startswith(CHECKED):
+            continue
+        parameters = inspect.signature(located).parameters
+        known = [name for name, each in parameters.items() if each.kind != each.VAR_KEYWORD]
+        unknown = [name for name in values if name not in known and not name.startswith("_")]
+        if unknown and len(known) == len(parameters):
+            dotted = f"{place}." if place else ""
+            hint = did_you_mean(unknown[0], known, dotted).rstrip() or f"there are {', '.join(known)}"
+            raise ValueError(f"{dotted}{unknown[0]} is not an argument of {target}; {hint}")
+        if target.startswith("fovea."):
+            check(located, values, place)
 
 
 def _rejected(config: Mapping[str, Any], key: str, reason: BaseException, given: Iterable[str] = ()) -> BaseException:
