@@ -1,6 +1,5 @@
 """A training whose loss, weights or gradients are not numbers."""
 
-import logging
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from fovea.engine.checkpoint import fill
-from fovea.engine.finite import Finite
 from fovea.engine.segmenter import Segmenter
 from fovea.engine.train import nothing_trained
 
@@ -105,14 +103,3 @@ def test_a_training_of_skipped_steps_trained_nothing() -> None:
     assert every.startswith("nothing was trained: trainer.precision=16-mixed skipped all 6 steps")
     none = nothing_trained(trainer, SimpleNamespace(skipped=0))  # type: ignore[arg-type]
     assert none.startswith("nothing was trained: 0 steps with trainer.max_steps=6")
-
-
-def test_a_negative_term_is_explained_once(caplog: pytest.LogCaptureFixture) -> None:
-    finite = Finite(CONFIG)
-    with caplog.at_level(logging.INFO):
-        for step in (1, 2):
-            finite.note(step, {"loss": torch.tensor(-0.5), "contrast": torch.tensor(-1.5), "dice": torch.tensor(1.0)})
-            finite.check()
-    assert [record.message.partition(",")[0] for record in caplog.records] == [
-        "step 1: the term contrast of the loss is negative"
-    ]

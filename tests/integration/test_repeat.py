@@ -12,10 +12,9 @@ pytestmark = pytest.mark.slow
 
 
 def repeat(run: Path, out: Path | str, *overrides: str, cwd: Path) -> Result:
-    """Run the folder's own script, with the warm Python."""
+    """Run the folder's own script."""
     script = ["sh", str(run / "repeat.sh"), str(out), *overrides]
-    python = {"PYTHON": os.environ["FOVEA_TEST_PYTHON"]}
-    ended = subprocess.run(script, cwd=cwd, env=environment() | python, capture_output=True, text=True, timeout=240)
+    ended = subprocess.run(script, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=240)
     return Result(ended.returncode, ended.stdout, ended.stderr)
 
 

@@ -57,9 +57,10 @@ def test_wrong_names_and_arguments_are_named_with_their_key() -> None:
     with pytest.raises(ValueError, match=r"^loss: cannot build torch.nn.BCEWithLogitsLoss: Type.*wieght") as caught:
         instantiate({"_target_": "torch.nn.BCEWithLogitsLoss", "wieght": 1}, "loss")
     assert "\n" not in str(caught.value)
+    warmup = "fovea.engine.schedules.cosine_with_warmup"
     for config, message in {
-        ("fovea.engine.schedules.cosine_with_warmup", "warmup_steps"): r"^part\.warmup_steps must be at least 0, got -1$",
-        ("fovea.engine.schedules.cosine_with_warmup", "warmup_step"): r"is not .*; did you mean part\.warmup_steps\?$",
+        (warmup, "warmup_steps"): r"^part\.warmup_steps must be at least 0, got -1$",
+        (warmup, "warmup_step"): r"^part\.warmup_step is not .*; did you mean part\.warmup_steps\?$",
         ("torch.optim.AdamW", "momentum"): r"^part\.momentum is not .* of torch\.optim\.AdamW; there are params, lr",
         ("pytorch_lightning.Trainer", "max_step"): r"did you mean part\.max_steps\?$",
     }.items():

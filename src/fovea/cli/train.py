@@ -33,7 +33,7 @@ def main(config: Config) -> float | None:
 
     preflight.check(config)
     check_objective(config["objective"])
-    for part in ("scheduler", "scoring", "supervision"):  # an invalid value would otherwise show after the data are read
+    for part in ("scheduler", "scoring", "supervision"):  # otherwise refused after the data are read
         instantiate(config[part], part)
     source: Source = instantiate(config["data"], "data")
     training = checked(source, config)

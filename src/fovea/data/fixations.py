@@ -109,9 +109,6 @@ class _Rows:
         sizes = Counter(row[0] for row in rows)
         return Fixations(x, y, duration, self.lost.total(), self.lost["outside_image"], tuple(sizes.values()))
 
-    def numbered_twice(self) -> bool:
-        return len({row[:2] for row in self.kept}) < len(self.kept)
-
 
 def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -> FixationTable:
     """Read a fixation CSV. Rows belong to images by `IMAGE`, see `fovea.data.names`: `<slice>.jpg` means `<slice>`.
@@ -152,7 +149,8 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
         raise no_match(path, sum(dropped.values()), names, "fixation")
     if dropped["repeated"]:
         log.warning("%s: %d rows equal an earlier row and are dropped", path, dropped["repeated"])
-    if twice := [name for name, rows in sorted(images.items()) if rows.numbered_twice()]:
+    numbered = {name: [row[:2] for row in rows.kept] for name, rows in sorted(images.items())}
+    if twice := [name for name, places in numbered.items() if len({*places}) < len(places)]:
         fix = "if several people looked, give each a name in a column observer"
         log.warning("%s: %d images have a CURRENT_FIX_INDEX twice: %s; %s", path, len(twice), first_few(twice), fix)
     used = sum(len(rows.kept) for rows in images.values())

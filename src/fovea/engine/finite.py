@@ -1,6 +1,5 @@
 """End a training whose loss or weights are not numbers, before a checkpoint of it is saved."""
 
-import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +7,6 @@ from typing import Any
 from torch import Tensor
 
 from fovea.runtime.errors import first_few
-
-log = logging.getLogger(__name__)
 
 
 class Finite:
@@ -22,7 +19,6 @@ class Finite:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = config
         self.pending: list[tuple[int, dict[str, Tensor]]] = []  # step and terms, not yet looked at
-        self.explained = False  # whether a negative term was explained
 
     def note(self, step: int, terms: Mapping[str, Tensor]) -> None:
         """Note the terms of a step."""
@@ -36,14 +32,6 @@ class Finite:
             names = sorted(values, key=lambda name: name == "loss")  # `loss` is the sum of the others
             if wrong := [name for name in names if not math.isfinite(values[name])]:
                 raise ValueError(f"step {step}: the term {wrong[0]} of the loss is not a finite number; {self.cause}")
-            if not self.explained and (negative := [name for name in names if values[name] < 0]):
-                self.explained = True
-                log.info(
-                    "step %d: the term %s of the loss is negative, which is no error: it contains a similarity or a "
-                    "likelihood, whose best value is below 0; lower is better as always",
-                    step,
-                    negative[0],
-                )
 
     def check_weights(self, step: int, weights: Mapping[str, Any]) -> None:
         """Raise a ValueError if some weights are not numbers."""

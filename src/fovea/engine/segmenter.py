@@ -117,15 +117,12 @@ class Segmenter(pl.LightningModule):
         batches, accumulated = int(self.trainer.num_training_batches), self.trainer.accumulate_grad_batches
         steps_per_epoch = math.ceil(batches / accumulated)  # the last step may accumulate fewer
         epochs, rest = divmod(int(max_steps), steps_per_epoch)
-        self._validate_in_steps(epochs * batches + min(rest * accumulated, batches))
+        interval = self.trainer.val_check_interval
+        if self.trainer.check_val_every_n_epoch is None and isinstance(interval, int):  # Lightning takes it as batches
+            whole = epochs * batches + min(rest * accumulated, batches)
+            self.trainer.val_check_batch = min(interval * accumulated, whole)
         scheduler = schedule_of(self.make_scheduler, optimizer, int(max_steps), steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "frequency": 1}}
-
-    def _validate_in_steps(self, batches: int) -> None:
-        """Take `trainer.val_check_interval` as steps, but at most all `batches`: Lightning counts batches."""
-        interval = self.trainer.val_check_interval
-        if self.trainer.check_val_every_n_epoch is None and isinstance(interval, int):
-            self.trainer.val_check_batch = min(interval * self.trainer.accumulate_grad_batches, batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add configuration and random states; a ValueError if the loss or a weight is not a number."""

@@ -46,12 +46,15 @@ class Job:
         refined = None
         try:
             digest = sha256(self.dataset.image_path(item.image_id))
-            made_of = self._made_of(digest, item.annotation)
+            made_of = hashlib.sha256(json.dumps([digest, self.made_with], sort_keys=True).encode())
+            made_of.update(item.annotation.tobytes())
             record = self.store.record(item.image_id)
-            if record is None or record.get("made_of") != made_of:
-                refined = self._map(item)
+            if record is None or record.get("made_of") != made_of.hexdigest():
+                image = self.dataset.image(item.image_id)
+                color = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+                refined = self.refiner(color, self.label.draw(item.annotation, image.shape[:2]))
                 record = {
-                    "made_of": made_of,
+                    "made_of": made_of.hexdigest(),
                     "mean": round(float(refined.mean(dtype=np.float64)), 6),
                     "above_half": round(float(np.mean(refined >= 0.5)), 6),
                 }
@@ -70,11 +73,6 @@ class Job:
         image, refined, mask = self.dataset.image(item.image_id), self.store.read(item.image_id), self._mask(item)
         return image, item.annotation, self.label.draw(item.annotation, image.shape[:2]), refined, mask
 
-    def _map(self, item: Item) -> np.ndarray:
-        image = self.dataset.image(item.image_id)
-        color = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-        return self.refiner(color, self.label.draw(item.annotation, image.shape[:2]))
-
     def _quality(self, item: Item) -> dict[str, float]:
         """Measure the map as stored, so that it does not matter which run made it."""
         refined = self.store.read(item.image_id)
@@ -89,12 +87,6 @@ class Job:
 
     def _mask(self, item: Item) -> np.ndarray | None:
         return self.dataset.mask(item.image_id) if item.masked else None
-
-    def _made_of(self, digest: str, annotation: Annotation) -> str:
-        """Return a hash of everything that a map depends on: image file, annotation, parameters and versions."""
-        made_of = hashlib.sha256(json.dumps([digest, self.made_with], sort_keys=True).encode())
-        made_of.update(annotation.tobytes())
-        return made_of.hexdigest()
 
     def _line(self, error: Exception) -> str:
         """Return the error as one line without paths of this machine, for the manifest."""

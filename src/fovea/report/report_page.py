@@ -42,7 +42,7 @@ def write_report_page(path: Path, report: Study, megabytes: float, budget: Budge
     """Write the page, with at most so many megabytes of pictures. Equal arguments give equal bytes."""
     folder = os.path.commonpath([run.folder.absolute().parent for run in report.runs])
     runs = [row | {"folder": os.path.relpath(row["folder"], folder)} for row in run_rows(report)]
-    config = report.configurations[0].runs[0].config
+    config, keys = report.configurations[0].runs[0].config, list(report.configurations[0].values)
     name, root = str(config.get("data.name", "?")), Path(str(config.get("data.root", ""))).name
     content = {
         "comparison": report.comparison,
@@ -52,7 +52,11 @@ def write_report_page(path: Path, report: Study, megabytes: float, budget: Budge
         "headline": headline(report),
         "rows": _rows(report),
         "note": note(report.comparison).replace("`", ""),
-        "settings": _settings(report),
+        "settings": {
+            "keys": short_keys({*keys}),
+            "names": keys,
+            "rows": [[shown(key, own.values[key]) for key in keys] for own in report.configurations],
+        },
         "budget": budget,
         "curves": _learning(report),
         "doses": _doses(report),
@@ -137,13 +141,6 @@ def _rows(report: Study) -> list[dict[str, Any]]:
         }
         for place, row in enumerate(rows)
     ]
-
-
-def _settings(report: Study) -> dict[str, Any]:
-    """Return the keys that differ, by short name, and the values of each configuration."""
-    keys = list(report.configurations[0].values)
-    rows = [[shown(key, own.values[key]) for key in keys] for own in report.configurations]
-    return {"keys": short_keys(set(keys)), "names": keys, "rows": rows}
 
 
 def _learning(report: Study) -> dict[str, str]:

@@ -190,7 +190,9 @@ def warnings(report: Study) -> list[str]:
     """Return a sentence on each fact that weakens the figures of the table."""
     lines, lone, mixed, every = [], [], [], []
     for own in report.configurations:
-        seeds, commits = [run.seed for run in pooled(own.runs)], [_commit(run) for run in own.runs]
+        seeds = [run.seed for run in pooled(own.runs)]
+        changes = [" (changed)" if _git(run, "state") == "changed" else "" for run in own.runs]
+        commits = [f"{_git(run, 'commit')[:8] or 'unknown'}{each}" for run, each in zip(own.runs, changes, strict=True)]
         every += commits
         if str(fold := own.runs[0].config.get("data.fold")).startswith(_EACH):
             number = int(str(fold).removeprefix(_EACH))
@@ -213,10 +215,6 @@ def warnings(report: Study) -> list[str]:
     if lone and len(report.configurations) > 1:
         lines.append(f"One seed only, so that the spread over seeds is unknown: {first_few(lone, _LISTED)}.")
     return lines
-
-
-def _commit(run: Run) -> str:
-    return f"{_git(run, 'commit')[:8] or 'unknown'}{' (changed)' if _git(run, 'state') == 'changed' else ''}"
 
 
 def _git(run: Run, key: str) -> str:

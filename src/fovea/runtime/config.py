@@ -118,14 +118,13 @@ def is_under(key: str, names: Iterable[str]) -> bool:
 def instantiate(config: Mapping[str, Any], key: str = "") -> Any:
     """Build what `config["_target_"]` names from plain values, nested targets first; `_partial_` makes a factory.
 
-    `key` is that of `config`, for error messages. The environment variable `FOVEA_TRUSTED`, a comma-separated list, adds
-    your own packages to the trusted ones.
+    `key` is that of `config`, for error messages. The environment variable `FOVEA_TRUSTED`, a comma-separated list,
+    adds your own packages to the trusted ones.
 
     Raises:
         ValueError: a target does not exist, is not trusted, or rejects its arguments. The factory raises it too.
     """
     check_targets(config, key)
-    target = config["_target_"]
     try:
         built = hydra_instantiate(dict(config), _convert_="all")
     except Exception as error:

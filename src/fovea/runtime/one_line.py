@@ -21,7 +21,9 @@ def one_line(error: BaseException) -> str:
         return _of_configuration(error)
     if isinstance(error, ValueError):
         message = one_paragraph(str(error))
-        return message if _is_ours(error) else f"{message} {SHOW}"
+        frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+        ours = not frames or frames[-1].startswith(("fovea.", "hydra_plugins.fovea", "__main__"))  # the innermost
+        return message if ours else f"{message} {SHOW}"
     if isinstance(error, ImportError):  # also of a network that imports a package at its first step
         return f"a package is missing: {first_line(error)}; install it {SHOW}"
     if "submitit.core.utils" in sys.modules:  # nothing else can raise its errors
@@ -35,12 +37,6 @@ def one_line(error: BaseException) -> str:
         reason = (error.strerror or str(error)).lower()
         return f"{error.filename}: {reason}; check the path, its permissions and the free space"
     return f"{type(error).__name__}: {one_paragraph(str(error))} {SHOW}"
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Return whether fovea raised an error: the innermost frame is ours."""
-    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return not frames or frames[-1].startswith(("fovea.", "hydra_plugins.fovea", "__main__"))
 
 
 def _of_configuration(error: HydraException | OmegaConfBaseException) -> str:

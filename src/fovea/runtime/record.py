@@ -58,19 +58,16 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
     """Return the installed version of each package; packages that are not installed are left out."""
     installed = {}
     for package in packages:
-        try:
+        with suppress(PackageNotFoundError):
             installed[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return installed
 
 
 def dependencies() -> list[str]:
     """Return fovea and the packages that it declares, extras included."""
-    try:
+    declared: list[str] = []
+    with suppress(PackageNotFoundError):  # run from a folder that is not installed
         declared = requires("fovea") or []
-    except PackageNotFoundError:  # run from a folder that is not installed
-        declared = []
     return ["fovea", *sorted({re.split(r"[^\w.-]", requirement)[0] for requirement in declared})]
 
 

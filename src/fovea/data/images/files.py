@@ -61,7 +61,10 @@ def read_image(
         if deep and window is not None:
             if deep_color and page:
                 raise ValueError("several pages of 16 bits per color")
-            image = _windowed(_deep_colors(path) if deep_color else np.asarray(image), window)
+            values = _deep_colors(path) if deep_color else np.asarray(image)
+            if not np.isfinite(values).all():
+                raise ValueError("some values are not numbers")
+            image = Image.fromarray(scaled(values.astype(np.float64), window[0], window[1]))
         pixels = np.array(image.convert(_MODES[channels])) if not deep or window is not None else None
     if pixels is None:
         raise ValueError(
@@ -83,13 +86,6 @@ def _deep_colors(path: Path) -> np.ndarray:
     if decoded is None or decoded.ndim != 3:
         raise ValueError("16 bits per channel, but not RGB")
     return np.asarray(decoded[..., 2::-1])  # BGR, perhaps with transparency
-
-
-def _windowed(values: np.ndarray, window: Window) -> Image.Image:
-    """Return values of more than 8 bits as an image of 8 bits."""
-    if not np.isfinite(values).all():
-        raise ValueError("some values are not numbers")
-    return Image.fromarray(scaled(values.astype(np.float64), window[0], window[1]))
 
 
 def scaled(values: np.ndarray, low: float, high: float, truncate: bool = False) -> np.ndarray:
