@@ -11,7 +11,7 @@ def config(precision: object) -> dict:
 
 
 def test_what_a_device_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for precision in (None, "32-true", "bf16-mixed", "64-true"):
+    for precision in (None, "32-true", "bf16-mixed"):
         check(config(precision))
     with pytest.raises(ValueError, match=r"trainer\.precision=16-mixed needs a GPU .*bf16-mixed or 32-true"):
         check(config("16-mixed"))

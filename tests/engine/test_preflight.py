@@ -27,7 +27,10 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
         ({"scheduler": {"warmup_steps": 100}}, "scheduler.warmup_steps must be below trainer.max_steps=100"),
         ({"scheduler": {"minimum": 0.5}}, "scheduler.minimum must be at most optimizer.lr=0.1"),
         ({"optimizer": {"lr": -1.0}}, "optimizer.lr must be above 0"),
-        ({"trainer": {"precision": "bf16-mixd"}}, "trainer.precision must be one of"),
+        (
+            {"trainer": {"precision": "bf16-true"}},
+            "trainer.precision must be one of '32-true', 'bf16-mixed' or '16-mixed'",
+        ),
         ({"compile": "no"}, "compile must be"),
         ({"optimizer": {"lr": "banana"}}, "optimizer.lr must be a number, got 'banana'"),
         ({"evaluate": "test"}, "evaluate must be a list in brackets, got 'test'"),

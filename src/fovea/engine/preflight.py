@@ -7,7 +7,7 @@ from fovea.runtime.bounds import Count, NonNegativeInt, Positive, check_values
 
 BEST = {"filename": "best", "save_top_k": 1, "enable_version_counter": False}  # or it is not the best
 SHEET: dict[str, Any] = {"sheet_rows": NonNegativeInt, "sheet_tile": Count | None}
-Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 def check(config: Mapping[str, Any]) -> None:

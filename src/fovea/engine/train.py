@@ -144,7 +144,7 @@ def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logge
     """Return the Trainer of `config["trainer"]`; without val images, callbacks that monitor a score are left out."""
     callbacks = [instantiate(call, f"callbacks.{name}") for name, call in config["callbacks"].items() if call]
     if not training.val.ids:
-        log.warning("no val images (data.protocol=published): the result is the last checkpoint")
+        log.warning("no val images: the result is the last checkpoint")
         callbacks = [call for call in callbacks if not str(getattr(call, "monitor", "")).startswith("val/")]
     settings = dict(config["trainer"])
     # Without a progress bar of ours, Lightning would add its own.

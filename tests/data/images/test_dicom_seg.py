@@ -1,5 +1,6 @@
 """Segmentations in DICOM, read back by the library and by pydicom; compressed slices."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +62,16 @@ def slice_position(header: pydicom.Dataset) -> float:
     return float(header.ImagePositionPatient[2])
 
 
-def test_what_cannot_be_segmented_gets_one_line(tmp_path: Path, voxels: np.ndarray) -> None:
+def test_what_cannot_be_segmented_gets_one_line(
+    tmp_path: Path, voxels: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
     pytest.importorskip("highdicom")
     write_slice(tmp_path / "in" / "bad.dcm", voxels[0], StudyInstanceUID=None)
-    write_slice(tmp_path / "in" / "empty.dcm", 0 * voxels[0], ImagePositionPatient=[0, 0, 0])
-    failures = run(tmp_path / "in", tmp_path / "out", SLICES, dicom_seg=True)
-    assert [*failures] == ["bad"] and "StudyInstanceUID" in failures["bad"] and "leave out dicom_seg" in failures["bad"]
+    write_slice(tmp_path / "in" / "empty.dcm", 0 * voxels[0], ImagePositionPatient=[0, 0, 0], PatientName="anonymous")
+    with warnings.catch_warnings(action="error"):
+        failures = run(tmp_path / "in", tmp_path / "out", SLICES, dicom_seg=True)
+    line = f"{tmp_path / 'in' / 'bad.dcm'}: cannot be segmented in DICOM (no StudyInstanceUID); leave out dicom_seg"
+    assert failures == {"bad": line} and caplog.messages == [line]
     assert [row["mask"] for row in rows(tmp_path / "out")] == ["masks/empty.png"]
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "a.png").write_bytes(b"")

@@ -14,6 +14,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from fovea.data.images.find import decoder
 from fovea.data.images.predict import predict
 from fovea.data.predictions import PredictRequest
 from fovea.data.volumes import nifti
@@ -121,6 +122,18 @@ def test_each_series_has_its_own_name_below_the_output(tmp_path: Path, voxels: n
     names = ["in.nii.gz", f"in/{SERIES}.nii.gz", "two/.._.._.._.._1.2.nii.gz", f"two/{SERIES}.nii.gz"]
     assert [row["mask"] for row in rows(tmp_path / "a" / "b" / "out")] == [f"masks/{name}" for name in names]
     assert sorted(path.name for path in (tmp_path / "a").rglob("*.nii.gz")) == sorted(Path(name).name for name in names)
+
+
+@pytest.mark.parametrize("data", [DATA, SLICES])
+def test_python_reads_the_files_that_the_command_reads(tmp_path: Path, voxels: np.ndarray, data: dict) -> None:
+    write_slice(tmp_path / "IM1", voxels[1])
+    (tmp_path / "x.dcm").write_bytes((tmp_path / "IM1").read_bytes())
+    gray = np.rint(voxels[1] / 4095 * 255).astype(np.uint8)
+    Image.fromarray(gray).save(tmp_path / "x.png")
+    for name in ("IM1", "x.dcm", "x.png"):
+        np.testing.assert_array_equal(
+            decoder(data | {"range": [0, 4095]})(tmp_path / name), np.dstack([gray] * data["channels"])
+        )
 
 
 def test_what_is_dicom_is_told_by_the_file(

@@ -83,12 +83,24 @@ def test_an_invalid_spacing_is_none(tmp_path: Path, written: bytes | None, expec
     assert NciIsbi(tmp_path, channels=1).spacing("p_1") == expected
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no DICOM", "half"])
-def test_a_damaged_slice_is_named(root: Path, tmp_path: Path, content: bytes | str | None) -> None:
-    path, whole = tmp_path / "x.dcm", (root / "images" / "Prostate3T-01-0001_5.dcm").read_bytes()
-    if content is not None:
-        path.write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"cannot (read|decode) .*x\.dcm"):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"cannot read .*x\.dcm: no such file"),
+        (b"no DICOM", r"cannot decode .*x\.dcm: not DICOM, or its start is damaged; replace the file"),
+        ("half", r"cannot decode .*x\.dcm: .*; replace the file"),
+        ("twice", r"x\.dcm: 2 frames; save each as its own gray DICOM file"),
+    ],
+)
+def test_a_damaged_slice_is_named(root: Path, tmp_path: Path, content: bytes | str | None, message: str) -> None:
+    path, whole = tmp_path / "x.dcm", root / "images" / "Prostate3T-01-0001_5.dcm"
+    if content == "twice":
+        frames = pydicom.dcmread(whole)
+        frames.NumberOfFrames, frames.PixelData = 2, frames.PixelData * 2
+        frames.save_as(path)
+    elif content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else whole.read_bytes()[:9000])
+    with pytest.raises(ValueError, match=message):
         read_slice(path)
 
 

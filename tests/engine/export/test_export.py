@@ -47,6 +47,7 @@ def trust() -> Iterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("error:.*not writable")
 @pytest.mark.parametrize(("backbone", "name", "overrides"), CASES)
 def test_equal_to_the_checkpoint(backbone: str, name: str, overrides: list[str], tmp_path: Path) -> None:
     checkpoint = saved(tmp_path / "a.ckpt", *overrides, backbone=backbone)
@@ -55,6 +56,7 @@ def test_equal_to_the_checkpoint(backbone: str, name: str, overrides: list[str],
     ours, exported = fovea.load(checkpoint), fovea.load(tmp_path / name)
     for sides in SIZES:
         image = np.random.default_rng(sum(sides)).integers(0, 256, (*sides, config["data"]["channels"]), np.uint8)
+        image.setflags(write=False)  # like np.asarray of an image of Pillow
         expected, found = ours.predict(image), exported.predict(image)
         np.testing.assert_allclose(found.probability, expected.probability, atol=1e-4, err_msg=str(sides))
         assert found.mask.shape == sides

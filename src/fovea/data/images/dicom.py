@@ -4,10 +4,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 from pydicom.pixels import apply_modality_lut, get_decoder
 
 from fovea.data.images.files import REPLACE, Window, scaled
@@ -49,7 +51,7 @@ def read_slice(path: Path, window: Window | None = None, stretched: bool = True)
     if not gray:
         raise ValueError(f"{path}: a color image ({dataset.PhotometricInterpretation}); save it as gray DICOM")
     if stored.ndim != 2:
-        raise ValueError(f"{path}: {stored.ndim} axes of pixels; save each frame as its own gray DICOM file")
+        raise ValueError(f"{path}: {len(stored)} frames; save each as its own gray DICOM file")
     shown = pixels[~padding]
     low, high = window or ends(shown, path, stretched, eight_bit)
     if inverse:
@@ -115,5 +117,6 @@ def _one_line(path: Path) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
             raise ValueError(f"cannot read {path}: {error.strerror.lower()}; restore it or its permissions") from error
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        unlike = isinstance(error, InvalidDicomError)  # whose text is advice on pydicom
+        reason = "not DICOM, or its start is damaged" if unlike else shorten(str(error), 120) or type(error).__name__
         raise ValueError(f"cannot decode {path}: {reason}; {REPLACE}") from error

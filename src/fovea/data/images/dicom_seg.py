@@ -1,8 +1,10 @@
 """Masks as DICOM segmentations, which viewers show on the images that they are of."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 import pydicom
@@ -24,7 +26,8 @@ def check_installed() -> None:
         import highdicom  # noqa: F401
     except ImportError as error:
         raise ValueError("dicom_seg=true needs the package highdicom; install it with `make dicom`") from error
-    logging.getLogger("highdicom").setLevel(logging.WARNING)  # it logs every module that it copies
+    logging.getLogger("highdicom").setLevel(logging.ERROR)  # it logs every module that it copies, and empty masks
+    warnings.filterwarnings("ignore", module=r"highdicom\.")  # names of anonymized patients have no family name
 
 
 def segmentation_of(labels: np.ndarray, slices: Sequence[Path], names: Sequence[str]) -> Dataset:
@@ -66,7 +69,7 @@ def segmentation_of(labels: np.ndarray, slices: Sequence[Path], names: Sequence[
             series_description="fovea",
         )
     except Exception as error:  # highdicom raises various errors on incomplete headers
-        reason = " ".join(str(error).split())[:200]
+        reason = f"no {error.name}" if isinstance(error, AttributeError) else shorten(str(error), 200)
         raise ValueError(f"{slices[0]}: cannot be segmented in DICOM ({reason}); leave out dicom_seg") from error
 
 

@@ -3,11 +3,13 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom.misc import is_dicom
 
 from fovea.data.images.dicom import read_slice
 from fovea.data.images.files import SUFFIXES, pages_of, read_image, warn_orientations
@@ -25,9 +27,19 @@ Reader = Callable[[Path], np.ndarray]  # reads an image file to uint8 [H, W, C]
 
 
 def decoder(data: Mapping[str, Any]) -> Reader:
-    """Return what reads an image file as in the training with the group `data`."""
-    reading = {key: data[key] for key in ("range", "exif") if key in data}  # older checkpoints have neither
-    return partial(_dataset(data).decode, channels=data["channels"], **reading)
+    """Return what reads a file of one image, also of DICOM: as in the training with the group `data`."""
+    return partial(_read, _dataset(data), data)
+
+
+def _read(dataset: type[Folder], data: Mapping[str, Any], path: Path) -> np.ndarray:
+    suffix, own, channels, window = path.suffix.lower(), _own(dataset), data["channels"], data.get("range")
+    dicom = suffix in DICOM or (suffix not in SUFFIXES | own and path.is_file() and is_dicom(path))
+    if suffix in own or (dicom and own >= DICOM):
+        reading = {key: data[key] for key in ("range", "exif") if key in data}  # older checkpoints have neither
+        return dataset.decode(path, channels, **reading)
+    if dicom:
+        return np.repeat(read_slice(path, window, dataset.stretched)[..., None], channels, axis=2)
+    return read_image(path, channels, window, data.get("exif", "ignore"))
 
 
 def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, Input]:
@@ -39,7 +51,7 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
         ValueError: there are none, or a folder cannot be read.
     """
     dataset, source, found = _dataset(data), request.source, files_below(request.source)
-    own = dataset.image_suffixes if dataset.decode is not Folder.decode else frozenset()
+    own = _own(dataset)
     suffixes, files = SUFFIXES | own - DICOM, [path for path in found if path.is_file()]
     images = {path for path in files if path.suffix.lower() in suffixes}
     volumes = {path for path in files if path.name.lower().endswith(NIFTI)} - images
@@ -56,18 +68,15 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
         warn_orientations(source, tuple(sorted(images)))
     if window is not None:
         log.info("range: %g and %g of more than 8 bits become 0 and 255", *window)
-    decode, read = decoder(data), partial(read_image, channels=channels, window=window, exif=exif)
-    read_dicom = decode if own >= DICOM else _gray(channels, window, dataset.stretched)
+    read, read_page = decoder(data), partial(read_image, channels=channels, window=window, exif=exif)
     inputs: dict[str, Input] = {}
     for name, path in names.items():
-        if path in headers:
-            inputs[name] = Picture(path, read_dicom, is_dicom=True)
-        elif path in volumes:
+        if path in volumes:
             inputs[name] = Volume(path, request.axis, window, dataset.stretched, channels)
-        elif path.suffix.lower() in own:
-            inputs[name] = Picture(path, decode)
+        elif path.suffix.lower() in TIFF and path.suffix.lower() not in own and _has_pages(path):
+            inputs[name] = Pages(path, lambda file, page: read_page(file, page=page))
         else:
-            inputs[name] = _image(path, read)
+            inputs[name] = Picture(path, read, is_dicom=path in headers)
     taken = {name.casefold() for name in inputs}
     folders = Counter(slices[0].path.parent for slices in stacks)
     for slices in stacks:
@@ -76,22 +85,19 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
         if folders[folder] > 1 or name.casefold() in taken:
             name = f"{name}/{slices[0].series}"
         taken.add(name.casefold())
-        inputs[name] = Series(folder, slices, read_dicom)
+        inputs[name] = Series(folder, slices, read)
     return inputs
 
 
-def _gray(channels: int, window: Any, stretched: bool) -> Reader:
-    """Return what reads a DICOM slice for a model that was trained on other files."""
-    return lambda path: np.repeat(read_slice(path, window, stretched)[..., None], channels, axis=2)
+def _has_pages(path: Path) -> bool:
+    with suppress(ValueError):  # the reader will report it
+        return pages_of(path) > 1
+    return False
 
 
-def _image(path: Path, read: Callable[..., np.ndarray]) -> Input:
-    """Return an image file of one page or of several."""
-    try:
-        pages = pages_of(path) if path.suffix.lower() in TIFF else 1
-    except ValueError:  # the reader will report it
-        pages = 1
-    return Picture(path, read) if pages == 1 else Pages(path, lambda file, page: read(file, page=page))
+def _own(dataset: type[Folder]) -> frozenset[str]:
+    """Return the suffixes of files that only the data set can decode."""
+    return dataset.image_suffixes if dataset.decode is not Folder.decode else frozenset()
 
 
 def _dataset(data: Mapping[str, Any]) -> type[Folder]:

@@ -1,6 +1,6 @@
 """The model card: what a model was trained on and by which labels, its scores, its use, its limits, its origin."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def write_card(out: Path, checkpoint: Path, loaded: Loaded, facts: Mapping[str, 
             "steps": read_mapping(run / TRAINING).get("steps", UNKNOWN),
         },
         "scores": scores,
-        "limits": _limits(data, scores, checkpoint.name),
+        "limits": _limits(data, scores, checkpoint.name, facts["export"]["tta"]),
         "provenance": {
             "checkpoint": checkpoint.name,
             "sha256": sha256(checkpoint),
@@ -71,13 +71,17 @@ def _labels(trained: Mapping[str, Any]) -> dict[str, Any]:
     return {"targets": needs, "made_from": labels, "refine": maps["refine"]["name"], "thresholds": thresholds}
 
 
-def _limits(data: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]], checkpoint: str) -> list[str]:
+def _limits(
+    data: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]], checkpoint: str, tta: Collection[int]
+) -> list[str]:
+    stretched = locate(data["dataset"]["_target_"], "checkpoint: data.dataset._target_").stretched
+    ends = data.get("range") or ("the lowest and the highest value of each slice" if stretched else "")
     limits = [
         "A research model, not a medical device: no clinical decision may depend on it.",
         f"Trained on {data.get('name', 'one data set')} alone; measure it on images of your own scanner before use.",
         "It marks something in every kind of picture, also in one that it does not know.",
         "Images of more than 8 bits per channel must be scaled to 8 bits first"
-        + (f": {data['range']} become 0 and 255." if data.get("range") else "."),
+        + (f": {ends} become 0 and 255." if ends else "."),
     ]
     if "test" not in scores:
         limits.append("No evaluation on test images is recorded.")
@@ -86,6 +90,10 @@ def _limits(data: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]], ch
             limits.append(f"The scores on {split} compare with pseudo-masks, not with masks of experts.")
         if content["checkpoint"] != checkpoint:
             limits.append(f"The scores on {split} are those of {content['checkpoint']}, not of {checkpoint}.")
+        if {*(content["tta"] or ())} != {*tta}:
+            limits.append(
+                f"The scores on {split} were measured with other flips: {[*(content['tta'] or ())] or 'none'}."
+            )
     return limits
 
 

@@ -63,7 +63,7 @@ def _torch(path: Path, device: torch.device) -> tuple[str | None, Run]:
 
     @torch.inference_mode()
     def run(pixels: np.ndarray) -> Tensor:
-        probability: Tensor = module(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
+        probability: Tensor = module(torch.tensor(pixels, device=device))
         return probability
 
     return extra[KEY], run
