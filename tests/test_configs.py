@@ -39,7 +39,6 @@ BUILT |= {"supervision", "sweep", "trainer", "tta"}
 CHOOSES_DATA = re.compile("data=|experiment=(?!gazemedseg$)")
 IMAGES = ["data=synthetic", "backbone=basic_unet"]
 BCE = ["supervision=full", "loss._target_=torch.nn.BCEWithLogitsLoss"]
-BCE = ["supervision=full", "loss._target_=torch.nn.BCEWithLogitsLoss"]
 NESTED = {"backbone/unet": ["data=paired_synthetic", "backbone=each_modality"]}  # groups of one choice, with that
 VOLUMES = ["data=paired_synthetic", "backbone=cross_modality", "loss=dice_ce", "augmentation=volumes"]
 

@@ -37,10 +37,13 @@ class TestMaps:
         stored = cv2.imread(str(store.path / "maps" / "a.png"), cv2.IMREAD_UNCHANGED)
         assert (store.read("a").dtype, stored.dtype, stored.shape) == (np.float32, np.uint16, (256, 256))
 
-    def test_what_is_no_number_is_refused(self, store: Store) -> None:
+    @pytest.mark.parametrize(("value", "span"), [(np.nan, "nan to nan"), (255, "0.5 to 255"), (-0.1, "-0.1 to 0.5")])
+    def test_values_of_another_range_are_refused(self, store: Store, value: float, span: str) -> None:
         before = store.read("a")
-        with pytest.raises(ValueError, match="the map of a has values that are not numbers"):
-            store.write("a", np.array([[0.5, np.nan]]))
+        store.write("b", np.array([[-1e-7, 1 + 1e-7]]))
+        np.testing.assert_array_equal(store.read("b"), [[0, 1]])
+        with pytest.raises(ValueError, match=f"the map of a has values from {span}; a refiner returns"):
+            store.write("a", np.array([[0.5, value]]))
         np.testing.assert_array_equal(store.read("a"), before)
 
     @pytest.mark.parametrize(

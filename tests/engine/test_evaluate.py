@@ -137,11 +137,13 @@ class Constant(nn.Module):
         return {"prediction": one_hot[:, 1:] if self.classes == 1 else one_hot}
 
 
-@pytest.mark.parametrize("classes", [1, 3])
-def test_unlabeled_pixels_are_not_scored(root: Path, tmp_path: Path, classes: int) -> None:
+@pytest.mark.parametrize(("classes", "present"), [(1, 2), (3, 3), (4, 3)])
+def test_unlabeled_pixels_are_not_scored(
+    root: Path, tmp_path: Path, classes: int, present: int, caplog: pytest.LogCaptureFixture
+) -> None:
     rng, expected = np.random.default_rng(0), {}
     for number, (height, width) in enumerate([(40, 60), (61, 33), (50, 50)]):
-        truth = rng.integers(0, max(classes, 2), (height, width), dtype=np.uint8)
+        truth = rng.integers(0, present, (height, width), dtype=np.uint8)
         labeled = rng.random((height, width)) < 0.1
         Image.fromarray(np.where(labeled, truth, 255).astype(np.uint8)).save(root / "masks" / f"i{number}.png")
         scores = []
@@ -160,3 +162,4 @@ def test_unlabeled_pixels_are_not_scored(root: Path, tmp_path: Path, classes: in
         dice = {row["id"]: float(row["dice"]) for row in csv.DictReader(file)}
     assert dice == pytest.approx(expected, abs=1e-6)
     assert (tmp_path / "out" / "contact_sheet.png").is_file()
+    assert ("no image of val has class_3: its Dice is 1 where it is not" in caplog.text) == (classes > present)

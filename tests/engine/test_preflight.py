@@ -6,6 +6,7 @@ import pytest
 
 from fovea.engine.preflight import check, check_mode
 from fovea.supervision.band import Band
+from fovea.supervision.mode import Mode
 
 
 def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
@@ -52,6 +53,11 @@ def test_wrong_value_is_refused(groups: dict[str, Any], key: str) -> None:
 def test_valid_configuration_passes() -> None:
     check(config())
     check(config(trainer={"max_steps": -1, "precision": None}))
+
+
+def test_a_mode_without_needs_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^supervision: Mode has no needs; see docs"):
+        check_mode(Mode, {})
 
 
 @pytest.mark.parametrize("data", [{"classes": 3}, {"classes": 2}, {"classes": 3, "modalities": ["ct"]}])

@@ -114,12 +114,14 @@ def runs(workspace: Path) -> Path:
         for name in ("OTHER", "A", "B", "S/0", "S/1", "S/2", "S/3"):
             shutil.copytree(first, first.parent / name)
         _run(f"fovea-train data=kvasir supervision=pseudo evaluate=[test] hydra.run.dir={workspace / 'logs/one/0'}")
-        for name in ("two", "budget"):
-            shutil.copytree(first, workspace / "logs" / name / "0")
+        for name in ("two/0", "budget/0", "mine"):
+            shutil.copytree(first, workspace / "logs" / name)
         mine = "data=folder data.root=data/mine data.name=mine"
         out = "out=data/mine/fixations.csv"
         _run(f"fovea-import format=eyelink_asc source=recordings data.root=data/mine fit=contain {out}")
         _run(f"fovea-prepare {mine}")
+        _run("fovea-simulate data=folder data.root=data/mine observer=box out=data/mine/boxes.csv")
+        _run(f"fovea-prepare {mine} labels=boxes labels.path=data/mine/boxes.csv")
     return workspace
 
 

@@ -212,6 +212,12 @@ class TestFailures:
         assert Store(root / "store").manifest["failures"] == survey.failures
         assert str(root) not in (root / "store" / "manifest.json").read_text()
 
+    def test_a_map_of_another_shape_is_refused(self, root: Path) -> None:
+        with pytest.raises(
+            ValueError, match=r"first: a: function returns a map \[\d+, \d+, 1\], the image is \[\d+, \d+\]$"
+        ):
+            run(root, refiner=lambda image, probability: probability[..., None])
+
     def test_nothing_usable(self, root: Path) -> None:
         for name in "abc":
             (root / "masks" / f"{name}.png").unlink()

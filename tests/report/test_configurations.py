@@ -66,6 +66,13 @@ class TestNames:
             change(tmp_path / "runs" / name, "supervision._target_", f"{name}.Net")
         assert grouped(tmp_path) == {"supervision=Net (1)": 1, "supervision=Net (2)": 1}
 
+    def test_numbers_of_a_search_are_short_where_they_stay_distinct(self, make_run: MakeRun, tmp_path: Path) -> None:
+        for name, rate in zip("abc", (0.0044303752452182, 0.10010293733561, 0.2), strict=True):
+            make_run(name, {"optimizer.lr": rate})
+        assert grouped(tmp_path) == {"lr=0.00443": 1, "lr=0.1001": 1, "lr=0.2": 1}
+        make_run("d", {"optimizer.lr": 0.10010293733562})
+        assert [*grouped(tmp_path)][1:3] == ["lr=0.10010293733561", "lr=0.10010293733562"]
+
     def test_all_keys_that_differ_are_kept(self, make_run: MakeRun, tmp_path: Path) -> None:
         make_run("a")
         change(make_run("b", {"labels.sigma": 50.0}), "store", "stores/sigma50.0")

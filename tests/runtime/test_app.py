@@ -1,6 +1,7 @@
 """Errors as one line."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_an_error_of_a_library_says_how_to_see_the_traceback_and_our_own_does_no
     assert one_line(ValueError("mask.png is empty; draw one")) == "mask.png is empty; draw one"
     with pytest.raises(ValueError) as caught:
         np.stack([])
-    assert one_line(caught.value).endswith("(HYDRA_FULL_ERROR=1 shows where)")
+    assert re.search(r" \(test_app.py, line \d+; HYDRA_FULL_ERROR=1 shows where\)$", one_line(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Configuration: only trusted classes are built, mandatory keys have values."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -33,6 +35,29 @@ def test_trusted_classes_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
         instantiate({"_target_": "fractions.Fraction"})
     monkeypatch.setenv("FOVEA_TRUSTED", "decimal, fractions")
     assert instantiate({"_target_": "fractions.Fraction"}) == 0
+
+
+def test_a_package_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = "from fovea.runtime.bounds import Fraction\nclass Loss:\n    def __init__(self, alpha: Fraction): ...\n"
+    for name, text in {"__init__": "", "parts": parts, "broken": "import parts_of_nobody", "typo": "x = 1 +"}.items():
+        (tmp_path / "own_lab").mkdir(exist_ok=True)
+        (tmp_path / "own_lab" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(
+        ValueError, match=r"^loss\._target_: own_lab.parts.Loss is not .* trust .* FOVEA_TRUSTED=own_lab$"
+    ):
+        instantiate({"_target_": "own_lab.parts.Loss", "alpha": 0.5}, "loss")
+    monkeypatch.setenv("FOVEA_TRUSTED", "own_lab,their_lab")
+    assert instantiate({"_target_": "own_lab.parts.Loss", "alpha": 0.5}, "loss")
+    for target, message in {
+        "own_lab.parts.Loss": r"loss\.alpha must be at most 1, got 2$",
+        "own_lab.parts.Los": r"loss\._target_: own_lab.parts.Los does not exist, the nearest are Loss; check it$",
+        "their_lab.parts.Loss": r".*their_lab.parts.Loss does not exist; there is no package their_lab on PYTHONPATH$",
+        "own_lab.broken.Loss": r".*cannot import own_lab.broken \(ModuleNotFound.*parts_of_nobody'\); install it$",
+        "own_lab.typo.Loss": r".*cannot import .*typo.py \(SyntaxError: invalid .* \(typo.py, line 1\)\); correct it$",
+    }.items():
+        with pytest.raises(ValueError, match=f"^{message}"):
+            instantiate({"_target_": target, "alpha": 2}, "loss")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Scores of a trained model on one split: a table by image, a summary, and a sheet of pictures."""
 
+import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,12 @@ from fovea.metrics.thresholds import GRID, dice_at, quantized
 from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked
 from fovea.runtime.bounds import check_values
 from fovea.runtime.config import instantiate
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_csv, write_json
 from fovea.runtime.processes import leave_signals_alone
 from fovea.supervision.outputs import labels
+
+log = logging.getLogger(__name__)
 
 Evaluation = tuple[dict[str, Any], list[SheetRow]]  # the summary, and the rows of the contact sheet
 
@@ -52,16 +56,20 @@ def evaluate(
     calibration, added = CalibrationError(scoring.calibration_bins), AddedMetrics(metrics, source.classes)
     rows: dict[str, dict[str, dict[str, float]]] = {}
     curves: list[np.ndarray] = []
+    present: set[int] = set()
     for batch in tqdm(loader, desc=f"evaluate {split.name}", unit="image"):
         outputs = probabilities(predictor, batch, device)
         truth, image_id = batch["target"][0].numpy(), batch["id"][0]
         probability = outputs["prediction"][0].cpu().numpy()
         calibration.update(probability, truth)
+        present.update(np.unique(truth).tolist())
         added.add(outputs["prediction"].cpu(), batch["target"])
         if source.classes == 1:
             curves.append(dice_at(quantized(np.nan_to_num(probability[0])), truth, GRID))
         masks, spacing, limit = label_maps(outputs), split.spacing(image_id), scoring.surface_tolerance
         rows[image_id] = scores_of_image(masks, truth, source.classes, spacing, limit, split.classes)
+    if absent := [name for label, name in enumerate(split.classes, 1) if label not in present]:
+        log.warning("no image of %s has %s: its Dice is 1 where it is not predicted", split.name, first_few(absent))
     patients = [split.patient(image_id) for image_id in rows]
     summary = summary_of(rows, patients, split.unit, scoring, split.classes, split.groups)
     summary |= {"calibration_error": calibration.compute(), "n": len(rows), "checkpoint": str(checkpoint)}

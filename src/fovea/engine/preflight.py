@@ -30,18 +30,20 @@ def check(config: Mapping[str, Any]) -> None:
         raise ValueError(f"scheduler.minimum must be at most optimizer.lr={rate}, got {minimum}")
 
 
-def check_mode(mode: type, data: Mapping[str, Any]) -> str:
+def check_mode(mode: Any, data: Mapping[str, Any]) -> str:
     """Return the kind of a group `data`, `images` or `volumes`.
 
     A ValueError if the supervision mode does not serve it, or trains on maps of fewer classes than the data has.
     """
     kind = "volumes" if "modalities" in data else "images"
-    if kind not in getattr(mode, "serves", {kind}):
+    if absent := [name for name in ("needs", "serves") if not hasattr(mode, name)]:
+        raise ValueError(f"supervision: {mode.__name__} has no {absent[0]}; see docs/adding_a_supervision_mode.md")
+    if kind not in mode.serves:
         raise ValueError(
             f"supervision: {mode.__name__} does not serve {kind}; choose another supervision or other data"
         )
     most = 2 if kind == "volumes" else 1  # a softmax of background and foreground
-    if "pseudo" in getattr(mode, "needs", ()) and (data.get("classes") or 1) > most:
+    if "pseudo" in mode.needs and (data.get("classes") or 1) > most:
         raise ValueError(
             f"supervision: {mode.__name__} trains on maps of one class, but data.classes={data['classes']}; "
             "choose supervision=full, or data.classes=1"

@@ -53,6 +53,9 @@ class Job:
                 image = self.dataset.image(item.image_id)
                 color = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
                 refined = self.refiner(color, self.label.draw(item.annotation, image.shape[:2]))
+                if refined.shape != image.shape[:2]:
+                    shapes = f"{list(refined.shape)}, the image is {list(image.shape[:2])}"
+                    raise ValueError(f"{item.image_id}: {type(self.refiner).__name__} returns a map {shapes}")
                 record = {
                     "made_of": made_of.hexdigest(),
                     "mean": round(float(refined.mean(dtype=np.float64)), 6),

@@ -112,15 +112,18 @@ def _positions(values: Sequence[Any]) -> list[float]:
 
 
 def _names(naming: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[str]:
-    """Name by the keys in order, each where it tells apart what was equal so far."""
+    """Name by the keys in order, each where it tells apart what was equal so far; four digits of a number if enough."""
     parts: list[dict[str, str]] = [{} for _ in naming]
     for key in order:
+        every = [own[key] for own in naming]
+        brief = [float(f"{value:.4g}") if isinstance(value, float) else value for value in every]
+        every = brief if len({*map(_text, brief)}) == len({*map(_text, every)}) else every
         values: dict[str, set[str]] = {}
-        for name, own in zip(parts, naming, strict=True):
-            values.setdefault(_text(name), set()).add(_text(own[key]))
-        for place, (name, own) in enumerate(zip(list(parts), naming, strict=True)):
+        for name, value in zip(parts, every, strict=True):
+            values.setdefault(_text(name), set()).add(_text(value))
+        for place, (name, value) in enumerate(zip(list(parts), every, strict=True)):
             if len(values[_text(name)]) > 1:
-                parts[place] = name | {key: shown(key, own[key])}
+                parts[place] = name | {key: shown(key, value)}
     short = short_keys({key for own in parts for key in own})
     return [", ".join(f"{short[key]}={value}" for key, value in own.items()) or "all runs" for own in parts]
 

@@ -2,12 +2,13 @@
 
 import inspect
 import os
+import pydoc
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import wraps
+from importlib.util import find_spec
 from typing import Any
 
-from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -144,13 +145,14 @@ def instantiate(config: Mapping[str, Any], key: str = "") -> Any:
 
 
 def check_targets(config: Mapping[str, Any], key: str = "") -> None:
-    """Refuse targets as `locate` does, arguments that they do not have, and values out of the bounds of fovea's own.
+    """Refuse targets as `locate` does, and, of fovea's and your classes, values that are out of their bounds.
 
-    Classes of packages other than `CHECKED` may accept arguments that their signature does not show.
+    Arguments that they do not have are refused, too, but of packages beside yours and `CHECKED`: those may accept
+    arguments that their signature does not show.
     """
     for place, target, values in targets(config, key):
         located = locate(target, f"{place}._target_" if place else "_target_")
-        if not target.startswith(CHECKED):
+        if not target.startswith((*CHECKED, *_own_packages())):
             continue
         parameters = inspect.signature(located).parameters
         known = [name for name, each in parameters.items() if each.kind != each.VAR_KEYWORD]
@@ -159,7 +161,7 @@ def check_targets(config: Mapping[str, Any], key: str = "") -> None:
             dotted = f"{place}." if place else ""
             hint = did_you_mean(unknown[0], known, dotted).rstrip() or f"there are {', '.join(known)}"
             raise ValueError(f"{dotted}{unknown[0]} is not an argument of {target}; {hint}")
-        if target.startswith("fovea."):
+        if target.startswith(("fovea.", *_own_packages())):
             check(located, values, place)
 
 
@@ -171,7 +173,7 @@ def _rejected(config: Mapping[str, Any], key: str, reason: BaseException, given:
     target: str = config["_target_"]
     if isinstance(reason, OSError | NamedError):
         return reason
-    if isinstance(reason, ValueError) and target.startswith("fovea."):
+    if isinstance(reason, ValueError) and target.startswith(("fovea.", *_own_packages())):
         start = re.match(r"\w+", str(reason))
         argument = start[0] if start else ""
         if not key or argument in given:
@@ -186,18 +188,24 @@ def _rejected(config: Mapping[str, Any], key: str, reason: BaseException, given:
 
 def locate(target: str, key: str = "_target_") -> Any:
     """Import what `target` names and call nothing; a ValueError if it does not exist, has moved, or is not trusted."""
-    packages = os.environ.get("FOVEA_TRUSTED", "").split(",")
-    own = tuple(f"{package.strip().rstrip('.')}." for package in packages if package.strip())
-    untrusted = f"{key}: {target} is not trusted; name a trusted class, or add its package to FOVEA_TRUSTED"
+    package, own = target.partition(".")[0], _own_packages()
+    untrusted = f"{key}: {target} is not trusted; name a trusted class, or trust a package: FOVEA_TRUSTED={package}"
     if target in CLASSES:
         raise ValueError(f"{key}: {target} is now {CLASSES[target]}; write that")
     if not target.startswith(TRUSTED + own):
         raise ValueError(untrusted)
+    above, _, name = target.rpartition(".")
     try:
-        located = get_object(target)
-    except Exception as error:
-        above, _, name = target.rpartition(".")
-        raise ValueError(f"{key}: {target} does not exist{nearest([name], _names_in(above))}; check it") from error
+        if (located := pydoc.locate(target)) is None:
+            module = pydoc.locate(above)
+            near = nearest([name], dir(module)) if module else ""
+            fix = "check it" if find_spec(package) else f"there is no package {package} on PYTHONPATH"
+            raise ValueError(f"{key}: {target} does not exist{near}; {fix}")
+    except pydoc.ErrorDuringImport as error:
+        if not isinstance(cause := error.value, Exception):
+            raise KeyboardInterrupt from None  # in a module that takes seconds to import
+        reason, fix = first_line(cause), "install it" if isinstance(cause, ImportError) else "correct it"
+        raise ValueError(f"{key}: cannot import {error.filename} ({type(cause).__name__}: {reason}); {fix}") from cause
     # Without this, `fovea.some_module.os.system` would count as a part of fovea.
     home = f"{getattr(located, '__module__', None)}."
     function_allowed = home.startswith(FUNCTIONS_ALLOWED + own) and inspect.isfunction(located)
@@ -206,11 +214,10 @@ def locate(target: str, key: str = "_target_") -> Any:
     return located
 
 
-def _names_in(module: str) -> list[str]:
-    try:
-        return dir(get_object(module))
-    except Exception:
-        return []
+def _own_packages() -> tuple[str, ...]:
+    """Return the packages that FOVEA_TRUSTED adds, each with a dot at its end."""
+    packages = os.environ.get("FOVEA_TRUSTED", "").split(",")
+    return tuple(f"{package.strip().rstrip('.')}." for package in packages if package.strip())
 
 
 def targets(config: Any, key: str = "") -> Iterator[tuple[str, str, Mapping[str, Any]]]:

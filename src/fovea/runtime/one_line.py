@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, cast
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -12,8 +13,6 @@ from fovea.runtime.command_line import how_to_write
 from fovea.runtime.config import flat
 from fovea.runtime.errors import FULL_ERROR, did_you_mean, first_few, first_line, one_paragraph
 
-SHOW = f"({FULL_ERROR}=1 shows where)"
-
 
 def one_line(error: BaseException) -> str:
     """Return an error as one line: what is wrong, where, and how to fix it."""
@@ -23,9 +22,9 @@ def one_line(error: BaseException) -> str:
         message = one_paragraph(str(error))
         frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
         ours = not frames or frames[-1].startswith(("fovea.", "hydra_plugins.fovea", "__main__"))  # the innermost
-        return message if ours else f"{message} {SHOW}"
+        return message if ours else f"{message} {_where(error)}"
     if isinstance(error, ImportError):  # also of a network that imports a package at its first step
-        return f"a package is missing: {first_line(error)}; install it {SHOW}"
+        return f"a package is missing: {first_line(error)}; install it {_where(error)}"
     if "submitit.core.utils" in sys.modules:  # nothing else can raise its errors
         from submitit.core.utils import FailedJobError, UncompletedJobError
 
@@ -36,7 +35,15 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         reason = (error.strerror or str(error)).lower()
         return f"{error.filename}: {reason}; check the path, its permissions and the free space"
-    return f"{type(error).__name__}: {one_paragraph(str(error))} {SHOW}"
+    return f"{type(error).__name__}: {one_paragraph(str(error))} {_where(error)}"
+
+
+def _where(error: BaseException) -> str:
+    """Return the innermost line of code that is not of an installed package, and how to see the others."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}; " if own else ""
+    return f"({place}{FULL_ERROR}=1 shows where)"
 
 
 def _of_configuration(error: HydraException | OmegaConfBaseException) -> str:
