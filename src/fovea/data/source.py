@@ -115,8 +115,7 @@ class Source(Protocol):
     ) -> tuple[int, dict[str, str]]:
         """Predict all images of a folder with a module that was trained with the group `data`.
 
-        Returns:
-            The number of images, and the reason by name for each image that cannot be read.
+        Return the number of images, and the reason by name for each that cannot be read.
 
         Raises:
             ValueError: there are no images, or the output folder cannot be written.

@@ -104,16 +104,13 @@ class Model:
     @overload
     def predict(self, image: Any, spacing: Any = None) -> Prediction: ...
     def predict(self, image: Any, spacing: Any = None) -> Prediction | list[Prediction]:
-        """Predict an image or volume of any size, or each one of a list.
+        """Predict an image of any size, or a volume, in RAS; or each one of a list.
 
         Args:
             image: Of a model of images: uint8 [H, W, C] or, for one channel, [H, W], as an array, a tensor or the path
                 of a file. Of a model of volumes: a mapping by modality, of which the first is predicted, to paths of
                 NIfTI files or to arrays [D, H, W] in RAS; one of a single modality needs no mapping.
             spacing: Sides of a voxel in mm along the axes of the arrays, one for all or a mapping by modality.
-
-        Returns:
-            The prediction, that of a volume in RAS; or a list of them.
 
         Raises:
             ValueError: the image has another type or number of channels, a file cannot be read, or an array of voxels

@@ -65,9 +65,7 @@ class Segmenter(pl.LightningModule):
         """Return the loss of a batch, and log every term of the mode as `train/<term>`."""
         terms = self.supervision.losses(batch, self.progress)
         if "loss" not in terms:
-            raise ValueError(
-                f"supervision: {type(self.supervision).__name__}.losses returns no loss: {', '.join(terms)}"
-            )
+            raise ValueError(f"supervision: {type(self.supervision).__name__}.losses has no loss, only {[*terms]}")
         self.finite.note(self.global_step + 1, terms)
         values = {f"train/{name}": value.detach() for name, value in terms.items()}
         self.log_dict(values)

@@ -22,8 +22,7 @@ def supervised_contrast(first: Tensor, second: Tensor, label: Tensor, temperatur
         label: [N].
         temperature: Above 0.
 
-    Returns:
-        A scalar, computed in float32 or better; 0 without a pixel.
+    The scalar is computed in float32 or better; 0 without a pixel.
     """
     with torch.autocast(first.device.type, enabled=False):
         a, b = (F.normalize(single(view), dim=1, eps=LEAST_NORM) for view in (first, second))

@@ -33,9 +33,6 @@ def semantic_consistency(features: Sequence[Tensor], side: int, temperature: flo
         side: Cells of the grid along each axis, 2 or more: with one cell, unit norm would leave only a sign.
         temperature: That of `ntxent`.
 
-    Returns:
-        A scalar.
-
     Raises:
         ValueError: fewer than two modalities, a smaller side, or features of one voxel.
     """
@@ -86,9 +83,6 @@ def prototype_consistency(features: Sequence[Tensor], probabilities: Sequence[Te
         features: [B, C, d, h, w] of each modality.
         probabilities: [B, K, D, H, W] of each modality; both get a gradient.
         temperature: That of `ntxent`.
-
-    Returns:
-        A scalar.
 
     Raises:
         ValueError: fewer than two modalities, or no class beside the background.

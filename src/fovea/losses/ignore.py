@@ -21,14 +21,11 @@ class IgnoreLabel(nn.Module):
         self.loss = loss
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss on the pixels that are not -1; without a -1, exactly the loss.
+        """Return the loss on the pixels that are not -1: without a -1 exactly the loss, without others 0, no gradient.
 
         Args:
             logits: [B, K, *size].
             target: [B, 1, *size] for one class, class indices [B, *size] for several.
-
-        Returns:
-            A scalar. Without a labeled pixel it is 0, and the gradient is zero everywhere.
         """
         labeled = target != IGNORE
         if labeled.all():

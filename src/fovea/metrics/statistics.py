@@ -16,10 +16,8 @@ def mean_interval(values: ArrayLike, patients: Sequence[str], resamples: int, se
     """Return the 95 % percentile bootstrap interval of a mean over images (Efron 1979), drawing patients.
 
     The mean is that over all images of the drawn patients (Field and Welsh, "Bootstrapping Clustered Data", 2007). Of
-    differences it is the paired bootstrap. `values` and `patients` have an entry for each image.
-
-    Returns:
-        The low and high end; None without resamples or with fewer than two patients.
+    differences it is the paired bootstrap. `values` and `patients` have an entry for each image. None without resamples
+    or with fewer than two patients.
     """
     sums, counts = _by_patient(values, patients)
     if resamples < 1 or len(counts) < 2:

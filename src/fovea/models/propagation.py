@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 def propagate(
     features: Tensor, kernel_size: int = 5, dilation: int = 2, similarity: Literal["dot", "cosine"] = "dot"
 ) -> Tensor:
-    """Replace each pixel's feature by a mean of its neighborhood, weighted by similarity.
+    """Return features [B, C, H, W] in which each pixel has a mean of its neighborhood, weighted by similarity.
 
     For pixel p and the neighbors n of a dilated square window, p itself included,
 
@@ -34,13 +34,11 @@ def propagate(
     product.
 
     Args:
-        features: [B, C, H, W]. Half precision is computed in float32, in which a dot product does not overflow.
+        features: [B, C, H, W], differentiable once. Half precision is computed in float32, in which a dot product does
+            not overflow, and returned.
         kernel_size: Side of the window in samples, odd.
         dilation: Distance between the samples of the window in pixels.
         similarity: `dot` or `cosine`.
-
-    Returns:
-        Propagated features [B, C, H, W], in the precision of `features`. They are differentiable once.
 
     Raises:
         ValueError: `features` have other axes, `kernel_size` is even or not positive, `dilation` is not positive, or
@@ -54,19 +52,15 @@ def propagate(
         raise ValueError(f"dilation must be at least 1, got {dilation}")
     if similarity not in ("dot", "cosine"):
         raise ValueError(f"similarity must be dot or cosine, got {similarity}")
-    if features.is_cuda and _fits_triton(features) and triton_runs(features.device):
+    fits = features.dtype in (torch.float32, torch.bfloat16, torch.float16) and features.shape[1] <= 256
+    fits = fits and 0 < features.numel() < 2**31 * len(features)
+    if features.is_cuda and fits and triton_runs(features.device):
         from fovea.models.propagation_triton import Propagation
 
         return cast("Tensor", Propagation.apply(features, kernel_size, dilation, similarity == "cosine"))
     values = single(features).contiguous()
     output, _ = _forward(values, kernel_size, dilation, similarity == "cosine")
     return output.to(features.dtype)
-
-
-def _fits_triton(features: Tensor) -> bool:
-    if features.dtype not in (torch.float32, torch.bfloat16, torch.float16) or not features.numel():
-        return False
-    return features.shape[1] <= 256 and features[0].numel() < 2**31
 
 
 @lru_cache

@@ -59,14 +59,11 @@ def gaussian(image: Tensor, sigma: Tensor, reach: int) -> Tensor:
 
 
 def boxes(image: Image, side: Tensor) -> Callable[[Tensor], Tensor]:
-    """Draw a box in each image; return the function that tells which pixels are inside.
+    """Draw a box in each image; return a function of tensors [B, C, *size] or [B, *size]: which pixels are inside.
 
     Args:
         image: [B, C, *size], or a mapping of such by modality; all get the same box.
         side: The part of each side of the image that the box has, [B].
-
-    Returns:
-        A function of tensors [B, C, *size] or [B, *size] that returns a mask with as many axes.
     """
     first = next(iter(by_name(image, [UNNAMED]).values()))
     axes, side = first.dim() - 2, side[:, None]

@@ -27,7 +27,7 @@ def read_mask(
     labels: Mapping[int, int] | None = None,
     exif: Exif = "ignore",
 ) -> np.ndarray:
-    """Decode a mask.
+    """Decode a mask: uint8 [H, W] below max(classes, 2); with an `ignore_label`, int16, and -1 where nobody labeled.
 
     With one class the mask is binary: 0 and 255, or 0 and 1 in a lossless file. Soft edges and the noise of JPEG are
     cut above 127. Other gray values that fill an area, and colors, may be several structures and are refused. With more
@@ -39,9 +39,6 @@ def read_mask(
         ignore_label: Stored value of pixels that nobody labeled.
         labels: The class of each stored value; None: the values are the classes, and 0 is the background.
         exif: `apply` turns the mask by its own EXIF orientation.
-
-    Returns:
-        uint8 [H, W] of values below max(classes, 2); with an `ignore_label`, int16, and -1 where nobody labeled.
 
     Raises:
         ValueError: the file is missing or cannot be decoded, or its values are not those of such a mask.

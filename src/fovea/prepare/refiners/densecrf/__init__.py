@@ -30,7 +30,7 @@ def refine(
     backend: str = "lattice",
     tolerance: float = 1e-3,
 ) -> np.ndarray:
-    """Fit a map to the edges of its image by a dense CRF.
+    """Return a map that a dense CRF fitted to the edges of its image, float32 [H, W] in [0, 1].
 
     Args:
         image: uint8 [H, W, 3], or [H, W, 1] for gray.
@@ -42,9 +42,6 @@ def refine(
         backend: `lattice` (compiled by Numba), `torch` (on the GPU if there is one) or `pydensecrf` (the library of
             the original authors). With `tolerance=0` they agree to 1e-4.
         tolerance: Stop after a step that changed no probability by more; 0 does all steps. `pydensecrf` has none.
-
-    Returns:
-        float32 [H, W] in [0, 1].
 
     Raises:
         ValueError: The backend is unknown or not installed, image or map have other types or values, or differ in size,
