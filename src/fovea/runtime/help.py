@@ -8,7 +8,7 @@ HINTS = """\
 fovea-{0} --cfg job      print every key with its value; takes the same words
 fovea-{0} -m KEY=A,B     run once for each value
 fovea-{0} --version      print the version of fovea
-docs/getting_started.md: completion in the shell, and configuration files of your own."""
+docs/getting_started.md: completion in the shell. docs/extending.md: choices of your own, in --config-dir DIR."""
 
 
 def config_folder() -> Path:
