@@ -62,6 +62,22 @@ def slice_position(header: pydicom.Dataset) -> float:
     return float(header.ImagePositionPatient[2])
 
 
+@pytest.mark.parametrize(
+    ("script", "patient"),
+    [(None, "P^1"), ("ISO_IR 100", "Müller^Jürgen"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎")],
+)
+def test_names_of_any_script_are_written(tmp_path: Path, voxels: np.ndarray, script: object, patient: str) -> None:
+    pytest.importorskip("highdicom")
+    tags = {"SpecificCharacterSet": script} if script else {}
+    write_slice(tmp_path / "in" / "a.dcm", voxels[1], PatientName=patient, **tags)
+    data = THREE | {"labels": {0: "background", 1: "Läsion", 2: "病変"}}
+    request = PredictRequest(tmp_path / "in", tmp_path / "out", dicom_seg=True, range=[0, 4095])
+    assert predict(data, thirds, request) == (1, {})
+    found = pydicom.dcmread(tmp_path / "out" / "segmentations" / "a.dcm")
+    assert [segment.SegmentLabel for segment in found.SegmentSequence] == ["Läsion", "病変"]
+    assert (str(found.PatientName), found.SpecificCharacterSet) == (patient, "ISO_IR 192")
+
+
 def test_what_cannot_be_segmented_gets_one_line(
     tmp_path: Path, voxels: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:

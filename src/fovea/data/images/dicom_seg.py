@@ -75,6 +75,8 @@ def segmentation_of(labels: np.ndarray, slices: Sequence[Path], names: Sequence[
 
 def _header(path: Path) -> Dataset:
     header = pydicom.dcmread(path, stop_before_pixels=True)
+    header.decode()
+    header.SpecificCharacterSet = "ISO_IR 192"  # UTF-8: the patient and the classes may have names in two scripts
     for name in _MAY_BE_EMPTY:
         if name not in header:
             setattr(header, name, "")
