@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from textwrap import shorten
 
 import numpy as np
 import pydicom
@@ -12,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import apply_modality_lut, get_decoder
 
-from fovea.data.images.files import REPLACE, Window, scaled
+from fovea.data.images.files import Window, one_line, scaled
 
 
 def read_slice(path: Path, window: Window | None = None, stretched: bool = True) -> np.ndarray:
@@ -111,12 +110,8 @@ def pixel_spacing(header: Dataset) -> tuple[float, float] | None:
 
 @contextmanager
 def _one_line(path: Path) -> Iterator[None]:
-    """Turn every error of pydicom and its decoders, which raise various ones on damaged files, into one line."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, OSError) and error.strerror:
-            raise ValueError(f"cannot read {path}: {error.strerror.lower()}; restore it or its permissions") from error
-        unlike = isinstance(error, InvalidDicomError)  # whose text is advice on pydicom
-        reason = "not DICOM, or its start is damaged" if unlike else shorten(str(error), 120) or type(error).__name__
-        raise ValueError(f"cannot decode {path}: {reason}; {REPLACE}") from error
+    with one_line(path):
+        try:
+            yield
+        except InvalidDicomError as error:  # its text is advice on pydicom
+            raise ValueError("not DICOM, or its start is damaged") from error

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any, Literal
 from unicodedata import normalize
 
@@ -180,9 +181,10 @@ def as_png(pixels: np.ndarray, palette: Sequence[tuple[int, int, int]] = ()) -> 
 
 
 def pages_of(path: Path) -> int:
-    """Return the number of images in a file, which may be above 1 for TIFF; raises like `read_image`."""
-    with opened(path, 0) as image:
+    """Return the number of images in a file, which may be above 1 for TIFF; 1 if it cannot be opened."""
+    with suppress(ValueError), opened(path, 0) as image:
         return _pages(image)
+    return 1
 
 
 def _pages(image: Image.Image) -> int:
@@ -192,19 +194,25 @@ def _pages(image: Image.Image) -> int:
 @contextmanager
 def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
     """Open an image file; every error of Pillow, also of the decoding in the `with` block, becomes one line."""
-    try:
-        # given a path, Pillow maps the file into memory and mixes up the pixels of a turned gray TIFF
-        with path.open("rb") as file, Image.open(file) as image:
-            if page is not None or _pages(image) == 1:
-                if page:
-                    image.seek(page)
-                yield image
-                return
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise ValueError(f"cannot read {path}: {_reason(error)}; restore the file or its permissions") from error
-    except Exception as error:  # Pillow and its decoders raise various errors on damaged files
-        raise ValueError(f"cannot decode {path}: {_reason(error)}; {REPLACE}") from error
+    # given a path, Pillow maps the file into memory and mixes up the pixels of a turned gray TIFF
+    with one_line(path), path.open("rb") as file, Image.open(file) as image:
+        if page is not None or _pages(image) == 1:
+            if page:
+                image.seek(page)
+            yield image
+            return
     raise ValueError(f"{path}: a TIFF of several pages; save each page as its own image")
+
+
+@contextmanager
+def one_line(path: Path) -> Iterator[None]:
+    """Turn every error of a decoder into one line; decoders raise various ones on damaged files."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise ValueError(f"cannot read {path}: {_reason(error)}; restore the file or its permissions") from error
+        raise ValueError(f"cannot decode {path}: {_reason(error)}; {REPLACE}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -214,5 +222,5 @@ def _reason(error: Exception) -> str:
         return "not an image, or its start is damaged"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    message = " ".join(str(error).split())
+    message = shorten(str(error), 120)
     return "truncated" if "truncated" in message.lower() else message or type(error).__name__

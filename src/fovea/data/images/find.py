@@ -3,7 +3,6 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,7 +72,7 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
     for name, path in names.items():
         if path in volumes:
             inputs[name] = Volume(path, request.axis, window, dataset.stretched, channels)
-        elif path.suffix.lower() in TIFF and path.suffix.lower() not in own and _has_pages(path):
+        elif path.suffix.lower() in TIFF and path.suffix.lower() not in own and pages_of(path) > 1:
             inputs[name] = Pages(path, lambda file, page: read_page(file, page=page))
         else:
             inputs[name] = Picture(path, read, is_dicom=path in headers)
@@ -87,12 +86,6 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
         taken.add(name.casefold())
         inputs[name] = Series(folder, slices, read)
     return inputs
-
-
-def _has_pages(path: Path) -> bool:
-    with suppress(ValueError):  # the reader will report it
-        return pages_of(path) > 1
-    return False
 
 
 def _own(dataset: type[Folder]) -> frozenset[str]:
