@@ -143,6 +143,7 @@ def test_what_is_dicom_is_told_by_the_file(
     write_slice(tmp_path / "in" / "alone" / "IM1", voxels[1], ImagePositionPatient=[0, 0, 0])
     write_slice(tmp_path / "in" / "IM2", voxels[2], SeriesInstanceUID="1.2.3", PixelSpacing=None)
     write_slice(tmp_path / "in" / "seg.dcm", voxels[2], SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4")
+    write_slice(tmp_path / "in" / "report.dcm", voxels[2], Rows=None, Columns=None, PixelData=None)
     (tmp_path / "in" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "in" / "cut.dcm").write_bytes(b"DICM")
     assert [*run(tmp_path / "in", tmp_path / "out", SLICES)] == ["cut"]
@@ -151,7 +152,7 @@ def test_what_is_dicom_is_told_by_the_file(
         ("masks/alone/IM1.png", False, True),
         ("masks/in.nii.gz", True, False),
     ]
-    assert "left aside: 2 files" in caplog.text and "DICOMDIR, seg.dcm" in caplog.text
+    assert "left aside: 3 files" in caplog.text and "DICOMDIR, report.dcm, seg.dcm" in caplog.text
     failures = run(tmp_path / "in" / "alone", tmp_path / "pictures")  # the model knows no scale of 12 bits
     assert "more than 8 bits; set range=[low,high]" in failures["IM1"]
 

@@ -53,6 +53,15 @@ def test_val_is_drawn_by_patient_and_no_patient_is_in_two_lists(tmp_path: Path) 
         data.splits()
 
 
+def test_patients_of_other_slices_are_those_of_the_table(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in ("a_1", "b_1"):
+        (tmp_path / "images" / f"{name}.dcm").touch()
+    assert NciIsbi(tmp_path, channels=1).patient("b_1") == "b"
+    (tmp_path / "patients.csv").write_text("IMAGE,patient\na_1.dcm,p\nb_1.dcm,p\n")
+    assert NciIsbi(tmp_path, channels=1).patient("b_1") == "p"
+
+
 def test_slices_are_min_max_scaled(root: Path) -> None:
     data = NciIsbi(root, channels=1)
     for name in data.ids[::7]:

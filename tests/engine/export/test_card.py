@@ -51,3 +51,7 @@ def test_limits_name_the_scale_of_slices_and_other_flips_and_scores_those_of_eac
     assert "first: the lowest and the highest value of each slice become 0 and 255.\n" in text
     assert "The scores on test were measured with other flips: [-1].\n" in text
     assert "| test: cup | 2 | mask | 0.250 | 0.125 | 4.0 mm |\n" in text
+    alone = tmp_path / "models" / "best.ckpt"  # beside the results of another model
+    write_bytes(alone, b"")
+    write_card(tmp_path, alone, Loaded(nn.Linear(1, 1), config, [], []), FACTS | {"intended_use": "", "license": ""})
+    assert "No evaluation stands beside the checkpoint." in (tmp_path / "model_card.md").read_text(encoding="utf-8")

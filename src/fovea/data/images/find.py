@@ -31,14 +31,14 @@ def decoder(data: Mapping[str, Any]) -> Reader:
 
 
 def _read(dataset: type[Folder], data: Mapping[str, Any], path: Path) -> np.ndarray:
-    suffix, own, channels, window = path.suffix.lower(), _own(dataset), data["channels"], data.get("range")
+    suffix, own = path.suffix.lower(), _own(dataset)
+    channels, window, exif = data["channels"], data.get("range"), data.get("exif", "ignore")
     dicom = suffix in DICOM or (suffix not in SUFFIXES | own and path.is_file() and is_dicom(path))
     if suffix in own or (dicom and own >= DICOM):
-        reading = {key: data[key] for key in ("range", "exif") if key in data}  # older checkpoints have neither
-        return dataset.decode(path, channels, **reading)
+        return dataset.decode(path, channels, window, exif)
     if dicom:
         return np.repeat(read_slice(path, window, dataset.stretched)[..., None], channels, axis=2)
-    return read_image(path, channels, window, data.get("exif", "ignore"))
+    return read_image(path, channels, window, exif)
 
 
 def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, Input]:
@@ -67,13 +67,12 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
         warn_orientations(source, tuple(sorted(images)))
     if window is not None:
         log.info("range: %g and %g of more than 8 bits become 0 and 255", *window)
-    read, read_page = decoder(data), partial(read_image, channels=channels, window=window, exif=exif)
-    inputs: dict[str, Input] = {}
+    read, inputs = decoder(data), dict[str, Input]()
     for name, path in names.items():
         if path in volumes:
             inputs[name] = Volume(path, request.axis, window, dataset.stretched, channels)
         elif path.suffix.lower() in TIFF and path.suffix.lower() not in own and pages_of(path) > 1:
-            inputs[name] = Pages(path, lambda file, page: read_page(file, page=page))
+            inputs[name] = Pages(path, lambda file, page: read_image(file, channels, window, exif, page))
         else:
             inputs[name] = Picture(path, read, is_dicom=path in headers)
     taken = {name.casefold() for name in inputs}

@@ -24,8 +24,8 @@ class NciIsbi(Folder):
     stretched = True
 
     def patient(self, image_id: str) -> str:
-        """Return the patient ID of a slice: the part of its id before the last underscore."""
-        return image_id.rpartition("_")[0] or image_id
+        """Return the patient ID of a slice: by `patients.csv`, else the part of its id before the last underscore."""
+        return self._patients.get(image_id) or image_id.rpartition("_")[0] or image_id
 
     @staticmethod
     def decode(path: Path, channels: int, range: Window | None = None, exif: Exif = "ignore") -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset
 from pydicom.misc import is_dicom
 from pydicom.uid import SegmentationStorage
@@ -43,15 +44,20 @@ def dicom_files(paths: Iterable[Path]) -> dict[Path, Dataset | None]:
     """Return the DICOM images among files and their headers, None where it cannot be read."""
     found: dict[Path, Dataset | None] = {}
     for path in paths:
-        named, header = path.suffix.lower() in DICOM, None
-        with suppress(OSError, ValueError):  # without the suffix, it may be a DICOMDIR or a report
-            header = read_header(path) if named or is_dicom(path) else None
-        with suppress(Exception):  # pydicom raises various errors on invalid values
-            if header is not None and header.SOPClassUID == SegmentationStorage:
-                continue
-        if named or header is not None:
-            found[path] = header
+        with suppress(OSError):
+            if (path.suffix.lower() in DICOM or is_dicom(path)) and _is_image(path):
+                found[path] = None
+                with suppress(ValueError):
+                    found[path] = read_header(path)
     return found
+
+
+def _is_image(path: Path) -> bool:
+    """Return whether a DICOM file is an image, not e.g. a report or a segmentation; True if it is damaged."""
+    with suppress(Exception):  # pydicom raises various errors on damaged files
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "Rows"])
+        return "Rows" in header and header.get("SOPClassUID") != SegmentationStorage
+    return True
 
 
 def series_of(headers: Mapping[Path, Dataset | None]) -> list[list[Slice]]:

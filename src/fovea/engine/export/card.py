@@ -22,7 +22,8 @@ def write_card(out: Path, checkpoint: Path, loaded: Loaded, facts: Mapping[str, 
     If the checkpoint is in a run folder, the card has the evaluations and the provenance of the run. `facts` are
     `file`, `name`, `intended_use`, `license` and `export`, as the export knows them.
     """
-    trained, data, run = loaded.config, loaded.config["data"], checkpoint.parent.parent
+    trained, data, path = loaded.config, loaded.config["data"], checkpoint.absolute()
+    run = path.parents[1] if path.parent.name == "checkpoints" else path  # a file has no evaluations below it
     summaries = sorted(run.glob("evaluate/*/summary.json"))
     scores = {path.parent.name: _scores(content) for path in summaries if "dice" in (content := read_mapping(path))}
     provenance = read_mapping(run / "provenance.json")
