@@ -74,10 +74,14 @@ def outputs(
     if request.dicom_seg and dicom:
         files["segmentation"] = f"segmentations/{name}.dcm"
     if request.probabilities:
-        for label, each in enumerate(names, start=1):
-            folder = f"{label}_{re.sub(NOT_IN_PATHS, '_', each)}/" if len(names) > 1 else ""
-            files[str(label)] = f"probabilities/{folder}{name}{suffix}"
+        files |= {str(label): probability_file(f"{name}{suffix}", names, label) for label in range(1, len(names) + 1)}
     return files
+
+
+def probability_file(name: str, names: Sequence[str], label: int) -> str:
+    """Return the map of the probabilities of a class, counted from 1, below the output folder."""
+    folder = f"{label}_{re.sub(NOT_IN_PATHS, '_', names[label - 1])}/" if len(names) > 1 else ""
+    return f"probabilities/{folder}{name}"
 
 
 def files_below(source: Path) -> list[Path]:

@@ -69,13 +69,7 @@ class Store:
 
     def read(self, image_id: str) -> np.ndarray:
         """Return the map of an image, float32 [H, W] in [0, 1]; ValueError if it is missing or damaged."""
-        path = self._map_path(image_id)
-        try:
-            levels = np.array(_image(path))
-        except (OSError, ValueError) as error:
-            reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
-            raise ValueError(f"cannot read {path}: {reason}; run {self.command(self.path)}") from error
-        return levels.astype(np.float32) / np.float32(_DEPTH)
+        return read_map(self._map_path(image_id), f"run {self.command(self.path)}")
 
     def write(self, image_id: str, values: np.ndarray, record: Mapping[str, Any] | None = None) -> None:
         """Write the map of an image, [H, W] in [0, 1], in steps of 1/65535, together with a record of plain values."""
@@ -222,6 +216,16 @@ class Store:
         if not image_id or image_id.startswith(".") or any(character in image_id for character in "/\\\0"):
             raise ValueError(f"{self.path}: {image_id!r} is not an image ID; IDs are file stems without a folder")
         return self.path / "maps" / f"{image_id}.png"
+
+
+def read_map(path: Path, fix: str = "run fovea-predict again") -> np.ndarray:
+    """Return a map, float32 [H, W] in [0, 1], from a PNG of 16 bits; ValueError if it is missing or damaged."""
+    try:
+        levels = np.array(_image(path))
+    except (OSError, ValueError) as error:
+        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+        raise ValueError(f"cannot read {path}: {reason}; {fix}") from error
+    return levels.astype(np.float32) / np.float32(_DEPTH)
 
 
 def _image(path: Path) -> Image.Image:

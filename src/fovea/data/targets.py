@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from fovea.data.store import Store
+from fovea.data.images.files import image_size
+from fovea.data.predicted import Predicted
+from fovea.data.store import Store, read_map
 from fovea.losses import IGNORE
 from fovea.runtime.errors import first_few, nearest
 
@@ -23,16 +25,21 @@ _COMPARED = 20  # image files at most that are compared with those of the maps
 
 
 class Mask:
-    """Ground truth: class indices, -1 where nobody labeled a pixel."""
+    """Ground truth: class indices, -1 where nobody labeled a pixel.
+
+    With `predicted`, pixels and images that nobody labeled have the labels that a network predicted; the images without
+    a mask are `unlabeled`.
+    """
 
     name = "mask"
     """Its key in a batch, and in the `needs` of a supervision mode."""
     title = "truth"
     """Of its column in a contact sheet."""
 
-    def __init__(self, dataset: "Folder") -> None:
-        self.dataset = dataset
-        self.partial = dataset.ignore_label is not None
+    def __init__(self, dataset: "Folder", predicted: Predicted | None = None, unlabeled: Sequence[str] = ()) -> None:
+        self.dataset, self.predicted, self.unlabeled = dataset, predicted, dict.fromkeys(unlabeled)
+        self.sparse = dataset.ignore_label is not None
+        self.partial = self.sparse or predicted is not None
         self.fill = IGNORE if self.partial else 0  # of pixels that an augmentation moves in from outside the image
 
     def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
@@ -44,6 +51,8 @@ class Mask:
             ValueError: a file is missing or damaged, or no mask has a labeled pixel.
         """
         self.dataset.check(ids, masks=True)
+        if self.predicted:
+            self._check_predicted(self.predicted, ids)
         if not self.partial and not open_all:
             return list(ids)
         highest = {image_id: int(self.read(image_id).max()) for image_id in ids}
@@ -57,12 +66,35 @@ class Mask:
 
     def files(self, image_id: str) -> list[Path]:
         """Return the mask and the image, since the size of a mask is compared with its image."""
-        path = self.dataset.mask_path(image_id)
-        return [self.dataset.image_path(image_id), *([path] if path is not None else [])]
+        image, mask = self.dataset.image_path(image_id), self.dataset.mask_path(image_id)
+        masks = [mask] if mask is not None and image_id not in self.unlabeled else []
+        filled = self.predicted is not None and (self.sparse or image_id in self.unlabeled)
+        return [image, *masks, *(self.predicted.files(image) if self.predicted and filled else [])]
 
     def read(self, image_id: str) -> np.ndarray:
         """Return a mask [H, W] at native size: uint8, or int16 where pixels may be unlabeled."""
-        return self.dataset.mask(image_id)
+        if image_id in self.unlabeled:
+            return self._predicted(image_id)
+        mask = self.dataset.mask(image_id)
+        if self.predicted is None:
+            return mask
+        missing = mask == IGNORE
+        return np.where(missing, self._predicted(image_id), mask) if missing.any() else mask.astype(np.int16)
+
+    def _check_predicted(self, predicted: Predicted, labeled: Sequence[str]) -> None:
+        """Refuse predictions that are missing, or of another size than their image, and if none is needed."""
+        if not self.unlabeled and not self.sparse:
+            raise ValueError("data.predicted: no image lacks labels; leave it out, or set data.labeled_fraction")
+        self.dataset.check(self.unlabeled, masks=False)
+        for image_id in (*(labeled if self.sparse else ()), *self.unlabeled):
+            image, size = self.dataset.image_path(image_id), self.dataset.size(image_id)
+            for path in predicted.files(image):
+                if (found := image_size(path)) != size:
+                    raise ValueError(f"{path}: has the size {found}, but {image} {size}; run fovea-predict again")
+
+    def _predicted(self, image_id: str) -> np.ndarray:
+        assert self.predicted is not None
+        return self.predicted.labels(self.dataset.image_path(image_id), read_map)
 
     def resize(self, array: np.ndarray, size: int) -> np.ndarray:
         """Return what `read` gives as [size, size], by the nearest pixel."""

@@ -25,7 +25,8 @@ def build(config: Mapping[str, Any]) -> Mode:
     kind = check_mode(locate(config["supervision"]["_target_"], "supervision._target_"), data)
     loss = instantiate(config["loss"], "loss")
     loss.register_forward_pre_hook(_in_float32)
-    if data.get("ignore_label") is not None or data.get("labeled_slices") is not None:
+    partial_labels = data.get("ignore_label"), data.get("labeled_slices"), (data.get("predicted") or {}).get("path")
+    if any(key is not None for key in partial_labels):
         loss = IgnoreLabel(loss)
     backbone, network = instantiate(config["backbone"], "backbone"), locate(config["backbone"]["_target_"])
     if data.get("slices") and isinstance(network, type) and issubclass(network, Backbone):

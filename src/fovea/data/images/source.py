@@ -11,6 +11,7 @@ from fovea.data.images.files import Exif, Window
 from fovea.data.images.folder import Folder
 from fovea.data.images.panels import Panels
 from fovea.data.maps import parameters, prepare_command, store_path
+from fovea.data.predicted import Predicted, predicted_labels
 from fovea.data.predictions import PredictRequest
 from fovea.data.source import UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import carve, chosen_split, same_files
@@ -56,6 +57,7 @@ class Images:
     fraction: PositiveFraction
     labeled_fraction: PositiveFraction | None = None
     ignore_label: int | None = None
+    predicted: Mapping[str, Any] | None = None
     labels: Mapping[int, str] | None = None
     protocol: str = "clean"
     fold: Sequence[int] | None = None
@@ -75,7 +77,6 @@ class Images:
         """See `fovea.data.source.Source.train`."""
         dataset = self._dataset()
         splits = dataset.splits()
-        targets = self._targets(dataset, needs)
         if not splits["train"]:
             raise ValueError(f"data.root: {self.root} has no training images; add some, or correct train.txt")
         dataset.check(splits["train"], masks=False)
@@ -84,19 +85,21 @@ class Images:
         if self.labeled_fraction is not None and self.labeled_fraction < 1:
             rest, ids = carve(ids, self.labeled_fraction, self.seed, dataset.patient)
             unlabeled = sorted([*rest, *unlabeled])
+        predicted = predicted_labels(self.predicted, needs)
+        targets = self._targets(dataset, needs, predicted, unlabeled)
         for target in targets:
             ids = target.check(ids)
-        unlabeled = unlabeled if UNLABELED in needs else []
         if UNLABELED in needs and not unlabeled:
             raise ValueError(
                 f"{dataset.root}: no unlabeled images; list some in unlabeled.txt, set data.labeled_fraction, or "
                 "choose supervision=full"
             )
-        dataset.check(unlabeled, masks=False)
+        others = unlabeled if predicted or UNLABELED in needs else []
+        dataset.check(others, masks=False)
         if self.fraction < 1:  # a smaller fraction is a part of a larger one
             _, ids = carve(ids, self.fraction, self.seed, dataset.patient)
-            _, unlabeled = carve(unlabeled, self.fraction, self.seed, dataset.patient)
-        if not ids or (UNLABELED in needs and not unlabeled):
+            _, others = carve(others, self.fraction, self.seed, dataset.patient)
+        if not ids or (UNLABELED in needs and not others):
             raise ValueError(
                 f"{dataset.root}: data.fraction={self.fraction:g} and data.labeled_fraction={self.labeled_fraction} "
                 f"leave no {'unlabeled' if ids else 'labeled'} image, since patients stay whole; "
@@ -105,15 +108,17 @@ class Images:
         val = self._split(dataset, "val", splits["val"], needs)
         kinds = {Mask.name: "masks" if self.ignore_label is None else "partial_masks"}
         kinds[PseudoMask.name] = self.maps["labels"].get("name", "maps") if self.maps else "maps"
-        also = f" and on {len(unlabeled)} unlabeled images" if unlabeled else ""
+        learned = [*ids, *(others if predicted else ())]
+        also = f", labels that a network predicted for {len(others)}" if predicted else ""
+        also += f" and on {len(others)} unlabeled images" if UNLABELED in needs else ""
         return Training(
-            ids=[*ids, *unlabeled],
-            digest=digest([*ids, "", *unlabeled] if unlabeled else ids),
+            ids=[*ids, *others],
+            digest=digest([*ids, "", *others] if others else ids),
             description=f"{self.name}: trains on {', '.join(target.name for target in targets)} of {len(ids)} images"
             f"{also}; {len(val.ids)} val images scored against their {val.select_on} files",
             val=val,
             labels={kinds[target.name]: len(ids) for target in targets},
-            streams=partial(self._streams, dataset, targets, ids, unlabeled),
+            streams=partial(self._streams, dataset, targets, learned, others if UNLABELED in needs else []),
         )
 
     def split(self, name: str) -> Split:
@@ -138,8 +143,15 @@ class Images:
     def _dataset(self) -> Folder:
         return folder_of(vars(self))(root=self.root)
 
-    def _targets(self, dataset: Folder, needs: Collection[str]) -> list[Target]:
-        served: dict[str, Callable[[Folder], Target]] = {Mask.name: Mask, PseudoMask.name: self._pseudo_mask}
+    def _targets(
+        self,
+        dataset: Folder,
+        needs: Collection[str],
+        predicted: Predicted | None = None,
+        unlabeled: Sequence[str] = (),
+    ) -> list[Target]:
+        mask = partial(Mask, predicted=predicted, unlabeled=unlabeled if predicted else ())
+        served: dict[str, Callable[[Folder], Target]] = {Mask.name: mask, PseudoMask.name: self._pseudo_mask}
         if unknown := sorted({*needs} - {*served, UNLABELED}):
             names = ", ".join([*served, UNLABELED])
             raise ValueError(

@@ -74,8 +74,8 @@ class Prepared:
 
     def inputs(self, array: Array) -> dict[str, Any]:
         """See `fovea.data.cache.Cacheable`."""
-        target = self.targets.get(array.what)
-        key = target.key if target else "img"
+        target, modality = self.targets.get(array.what), array.modality
+        predicted = getattr(target, "predicted", None)
         return {
             "spacing": self.spacing,
             "intensity": None if target else self.configured[array.modality],
@@ -84,8 +84,13 @@ class Prepared:
             "ignore_label": self.dataset.ignore_label,
             "slices": self.dataset.slices,
             "labeled_slices": getattr(target, "slices", None),
+            "confidence": predicted.confidence if predicted else None,
             "root": str(self.dataset.root.resolve()),
-            "files": [self.dataset.file(key, case, array.modality) for case in self.ids],
+            "files": [
+                path
+                for case in self.ids
+                for path in (target.files(case, modality) if target else [self.dataset.file("img", case, modality)])
+            ],
             "code": [type(self.dataset), type(target or self.intensity[array.modality])],
         }
 

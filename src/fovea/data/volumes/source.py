@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from fovea.data.labels import Classes
+from fovea.data.predicted import Predicted, predicted_labels
 from fovea.data.predictions import PredictRequest
 from fovea.data.source import UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import chosen_split
@@ -54,6 +55,7 @@ class Volumes:
     labeled_slices: Count | None = None
     fold: Sequence[int] | None = None
     ignore_label: int | None = None
+    predicted: Mapping[str, Any] | None = None
     misalignment: Mapping[str, Any]
     select_threshold: Fraction = 0.5
     crops: Count
@@ -87,7 +89,8 @@ class Volumes:
         """See `fovea.data.source.Source.train`. Only headers are read, and masks to check their labels."""
         dataset = self._dataset()
         splits = dataset.splits()
-        targets = self._targets(dataset, needs)
+        predicted = predicted_labels(self.predicted, needs)
+        targets = self._targets(dataset, needs, predicted, splits["unlabeled"])
         if not splits["train"]:
             raise ValueError(f"{dataset.path}: no labeled case to train on; list some under training")
         labeled = splits["train"]
@@ -95,25 +98,27 @@ class Volumes:
             labeled = target.check(labeled)
         if not labeled:
             raise ValueError(f"{dataset.path}: no mask under training has a labeled voxel; see data.ignore_label")
-        unlabeled = splits["unlabeled"] if UNLABELED in needs else []
-        if UNLABELED in needs and not unlabeled:
+        others = splits["unlabeled"] if predicted or UNLABELED in needs else []
+        if UNLABELED in needs and not others:
             raise ValueError(
                 f"{dataset.path}: no unlabeled case; list some under unlabeled_training, set data.labeled_fraction, or "
                 "choose supervision=full"
             )
-        dataset.check(unlabeled)
+        dataset.check(others)
         val = self._split(dataset, "val", splits["val"], cached=True)
         masks, part = len(labeled) * len(self._names), "" if self.ignore_label is None else "partial_"
         labels = {f"{part}volume_{target.name}": masks for target in targets}
+        taught, unlabeled = others if predicted else [], others if UNLABELED in needs else []
+        given = f"{len(labeled)} labeled" + (f", {len(taught)} predicted" if taught else "")
         return Training(
-            ids=[image_id(case, name) for case in (*labeled, *unlabeled) for name in self._names],
-            digest=digest([*labeled, "", *unlabeled]),
-            description=f"{self.name}: trains on {len(labeled)} labeled and {len(unlabeled)} unlabeled cases of "
+            ids=[image_id(case, name) for case in (*labeled, *others) for name in self._names],
+            digest=digest([*labeled, "", *others]),
+            description=f"{self.name}: trains on {given} and {len(unlabeled)} unlabeled cases of "
             f"{', '.join(self._names)}; {len(val.groups[self._names[0]])} val cases, each modality scored against its "
-            f"{val.select_on}" + (f"; slices across {dataset.across([*labeled, *unlabeled])}" if self.slices else ""),
+            f"{val.select_on}" + (f"; slices across {dataset.across([*labeled, *others])}" if self.slices else ""),
             val=val,
             labels={"volume_slices": sum(targets[0].marked)} if self.labeled_slices else labels,
-            streams=partial(self._streams, dataset, targets, labeled, unlabeled),
+            streams=partial(self._streams, dataset, targets, [*labeled, *taught], unlabeled),
             unit="cases",
         )
 
@@ -151,10 +156,13 @@ class Volumes:
         factory = instantiate({**self.dataset, **shared, "_partial_": True}, "data")
         return factory(root=self.root, modalities=self.modalities, classes=self.classes)
 
-    def _targets(self, dataset: Pairs, needs: Collection[str]) -> list[Target]:
+    def _targets(
+        self, dataset: Pairs, needs: Collection[str], predicted: Predicted | None, unlabeled: Sequence[str]
+    ) -> list[Target]:
         if self.labeled_slices is not None and PseudoMask.name in needs:
             raise ValueError("data.labeled_slices is for masks; leave it out, or choose another supervision=…")
-        every: list[Target] = [Mask(dataset, self.labeled_slices), PseudoMask(dataset, self.select_threshold)]
+        mask = Mask(dataset, self.labeled_slices, predicted, unlabeled if predicted else ())
+        every: list[Target] = [mask, PseudoMask(dataset, self.select_threshold)]
         served = {target.name: target for target in every}
         if unknown := sorted({*needs} - {*served, UNLABELED}):
             raise ValueError(

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fovea.data.volumes.grid import Header, slice_axis
+from fovea.data.predicted import Predicted
+from fovea.data.volumes.grid import Header, difference, slice_axis
 from fovea.data.volumes.nifti import read_header, read_labels, read_map
 from fovea.data.volumes.pairs import Pairs, check_each
 from fovea.losses import IGNORE
@@ -19,17 +21,27 @@ log = logging.getLogger(__name__)
 
 
 class Mask:
-    """Class indices, -1 where nobody labeled a voxel."""
+    """Class indices, -1 where nobody labeled a voxel.
+
+    With `slices`, only so many slices of each mask count as labeled. With `predicted`, voxels and cases that nobody
+    labeled have the labels that a network predicted; the cases without any label are `unlabeled`.
+    """
 
     name = "mask"  # its key in a batch, and in the `needs` of a supervision mode
-    key = "mask"  # the first part of its keys in the list of cases
     title = "truth"  # of its column in a contact sheet
     dtype = np.int16  # of its arrays
     nearest = True  # whether resampling and augmentation take the nearest voxel, without an interpolation
 
-    def __init__(self, dataset: Pairs, slices: int | None = None) -> None:
-        self.dataset, self.slices = dataset, slices  # of each mask that count as labeled; None: all
-        self.fill = 0 if slices is None and dataset.ignore_label is None else IGNORE  # of voxels outside the volume
+    def __init__(
+        self,
+        dataset: Pairs,
+        slices: int | None = None,
+        predicted: Predicted | None = None,
+        unlabeled: Sequence[str] = (),
+    ) -> None:
+        self.dataset, self.slices, self.predicted, self.unlabeled = dataset, slices, predicted, [*unlabeled]
+        self.sparse = slices is not None or dataset.ignore_label is not None
+        self.fill = IGNORE if self.sparse or predicted else 0  # of voxels outside the volume
         self.marked: list[int] = []  # with `slices`, the number of labeled slices of each mask that was checked
 
     def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
@@ -38,6 +50,8 @@ class Mask:
         Warn of a class that no case to train on has (without `open_all`). A missing or invalid file is a ValueError.
         """
         self.dataset.check(cases, "mask")
+        if self.predicted:
+            self._check_predicted(self.predicted, cases)
         present = check_each(self._present, cases)
         if empty := [case for case, labels in zip(cases, present, strict=True) if not all(labels)]:
             log.warning("%d cases are left out, their masks have only ignored voxels: %s", len(empty), first_few(empty))
@@ -47,12 +61,46 @@ class Mask:
             log.warning("no labeled case has %s: it cannot be learned", first_few(absent))
         return [case for case, labels in zip(cases, present, strict=True) if all(labels)]
 
+    def files(self, case: str, modality: str) -> list[Path]:
+        """Return the files that a target is read from."""
+        masks = [] if case in self.unlabeled else [self.dataset.file("mask", case, modality)]
+        filled = self.predicted is not None and (self.sparse or case in self.unlabeled)
+        image = self.dataset.file("img", case, modality)
+        return [*masks, *(self.predicted.files(image) if self.predicted and filled else [])]
+
     def read(self, case: str, modality: str) -> np.ndarray:
         """Return the target of a volume, of the same shape."""
+        if case in self.unlabeled:
+            return self._predicted(case, modality)
         path = self.dataset.file("mask", case, modality)
         labels = read_labels(path, self.dataset.values, self.dataset.ignore_label)
         labels = self.dataset.move(labels, case, modality, nearest=True)
-        return labels if self.slices is None else sparse(labels, self.dataset.header(case, modality), self.slices)
+        if self.slices is not None:
+            labels = sparse(labels, self.dataset.header(case, modality), self.slices)
+        missing = labels == IGNORE
+        return (
+            np.where(missing, self._predicted(case, modality), labels) if self.predicted and missing.any() else labels
+        )
+
+    def _check_predicted(self, predicted: Predicted, labeled: Sequence[str]) -> None:
+        """Refuse predictions that are missing, or not on the grid of their volume, and if none is needed."""
+
+        def check(case: str) -> None:
+            for modality in self.dataset.modalities:
+                volume = read_header(self.dataset.file("img", case, modality))
+                for path in predicted.files(volume.path):
+                    if differs := difference(read_header(path), volume):
+                        raise ValueError(f"{path}: {differs}; run fovea-predict again")
+
+        if not self.unlabeled and not self.sparse:
+            raise ValueError("data.predicted: no case lacks labels; leave it out, or set data.labeled_fraction")
+        self.dataset.check(self.unlabeled)
+        check_each(check, [*(labeled if self.sparse else ()), *self.unlabeled])
+
+    def _predicted(self, case: str, modality: str) -> np.ndarray:
+        assert self.predicted is not None
+        labels = self.predicted.labels(self.dataset.file("img", case, modality), read_map)
+        return self.dataset.move(labels, case, modality, nearest=True)
 
     def foreground(self, crops: "Tensor") -> "Tensor":
         """Return which voxels of a volume a crop may be centered on, as booleans."""
@@ -107,7 +155,6 @@ class PseudoMask:
 
     name = "pseudo"
     fill, marked = 0, ()
-    key = "map"
     title = "pseudo-mask"
     dtype = np.float32
     nearest = False
@@ -126,6 +173,9 @@ class PseudoMask:
         if open_all:
             check_each(lambda case: bool(self.read(case, self.dataset.modalities[0]).size), cases)
         return [*cases]
+
+    def files(self, case: str, modality: str) -> list[Path]:
+        return [self.dataset.file("map", case, modality)]
 
     def read(self, case: str, modality: str) -> np.ndarray:
         return self.dataset.move(read_map(self.dataset.file("map", case, modality)), case, modality, nearest=False)

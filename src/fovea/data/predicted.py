@@ -1,0 +1,89 @@
+"""Labels that a network predicted for images or volumes that nobody labeled, to train another one on them."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fovea.data.predictions import probability_file
+from fovea.data.table import read_rows
+from fovea.losses import IGNORE
+from fovea.runtime.bounds import Fraction
+from fovea.runtime.config import instantiate
+
+TABLE = "predictions.csv"
+
+
+def predicted_labels(config: Mapping[str, Any] | None, needs: Collection[str]) -> "Predicted | None":
+    """Return the labels of `data.predicted`, if it has a path; a ValueError if a mode does not train on masks."""
+    if not config or config["path"] is None:
+        return None
+    if "mask" not in needs:
+        raise ValueError("data.predicted is for modes of masks; leave it out, or choose another supervision=…")
+    predicted: Predicted = instantiate(config, "data.predicted")
+    return predicted
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The confident labels in a folder that `fovea-predict … probabilities=true` wrote.
+
+    A network that is trained on them and on the given labels is a student of the one that predicted: Xie et al.,
+    "Self-training with Noisy Student", CVPR 2020; Yang et al., "ST++", CVPR 2022 (for segmentation).
+
+    Args:
+        path: The folder. Images are found in it by the names of their files.
+        confidence: A label counts where its probability is at least this; 0: everywhere.
+
+    Raises:
+        ValueError: it is not a folder of `fovea-predict`.
+    """
+
+    path: str
+    confidence: Fraction
+
+    def __post_init__(self) -> None:
+        if not (self.folder / TABLE).is_file():
+            raise ValueError(f"path: {self.folder} has no {TABLE}; give the folder that fovea-predict wrote")
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.path).expanduser()
+
+    def files(self, image: Path) -> list[Path]:
+        """Return the maps of the probabilities of an image or volume, one for each class but the background."""
+        named = self._by_name.get(image.name, [])
+        same = [rows for rows in named if Path(rows[0]["input"]).expanduser().resolve() == image.resolve()]
+        if len(found := same or named) != 1:
+            several = f"{len(found)} predictions" if found else "no prediction"
+            raise ValueError(f"{self.folder / TABLE}: {several} of {image}; run fovea-predict on its folder")
+        [rows] = found
+        name, classes = rows[0]["mask"].removeprefix("masks/"), [row["structure"] for row in rows]
+        files = [self.folder / probability_file(name, classes, label) for label in range(1, len(rows) + 1)]
+        if missing := [file for file in files if not file.is_file()]:
+            raise ValueError(f"{missing[0]}: no such file; run fovea-predict again, with probabilities=true")
+        return files
+
+    def labels(self, image: Path, read: Callable[[Path], np.ndarray]) -> np.ndarray:
+        """Return the labels of an image, int16, -1 where no class is confident; `read` reads a map in [0, 1]."""
+        maps = np.stack([read(file) for file in self.files(image)])
+        every = np.concatenate([1 - maps.sum(axis=0, keepdims=True), maps])
+        return np.where(every.max(axis=0) >= self.confidence, every.argmax(axis=0), IGNORE).astype(np.int16)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[list[Mapping[str, str]]]]:
+        """The rows of each prediction, one for each class, by the name of its input."""
+        table, columns = self.folder / TABLE, ("mask", "structure", "input")
+        masks: dict[str, list[Mapping[str, str]]] = {}
+        for row in read_rows(table, columns):
+            cells = {column: row.cells[row.columns[column]] for column in columns}
+            if not cells["mask"].startswith("masks/") or ".." in Path(cells["mask"]).parts:
+                raise ValueError(f"{table}: line {row.line}: {cells['mask']} is not below masks/; predict again")
+            masks.setdefault(cells["mask"], []).append(cells)
+        named: dict[str, list[list[Mapping[str, str]]]] = {}
+        for rows in masks.values():
+            named.setdefault(Path(rows[0]["input"]).name, []).append(rows)
+        return named
