@@ -151,6 +151,28 @@ def test_slices_are_trained_resumed_evaluated_and_predicted(
     assert mask.shape == image.shape and np.array_equal(mask.affine, image.affine)
 
 
+def test_predicted_labels_train_a_second_network_and_largest_components_are_scored(
+    trained: Path, line: list[str], root: Path, run: Run, tmp_path: Path
+) -> None:
+    checkpoint = f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}"
+    given = [f"input={root / 'images'}", "largest_component=true"]
+    assert run("predict", checkpoint, *given, "probabilities=true", "out=out").status == 0
+    second = ["supervision=labeled_only", "data.predicted.path=out", "data.predicted.confidence=0.3"]
+    result = run("train", *line, *second, "data.labeled_slices=1", "evaluate=[test]", "hydra.run.dir=second")
+    assert result.status == 0, result
+    assert "2 labeled, 3 predicted and 0 unlabeled cases" in (tmp_path / "second" / "train.log").read_text()
+    scored = ["split=test", "data.largest_component=true", "out=scored"]
+    assert run("evaluate", checkpoint, *scored).status == 0
+    assert scores(tmp_path / "scored") != scores(trained / "evaluate" / "test")
+    for row in scores(tmp_path / "scored"):
+        mask, truth = (
+            np.asarray(nib.load(folder / "masks" / f"{row['id']}.nii.gz").dataobj)
+            for folder in (tmp_path / "out", root)
+        )
+        dice = [2 * np.sum((mask == k) & (truth == k)) / np.sum((mask == k) * 1 + (truth == k)) for k in (1, 2, 3)]
+        assert float(row["dice"]) == pytest.approx(np.mean(dice), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

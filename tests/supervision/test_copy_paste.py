@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fovea.losses.ignore import IGNORE
 from fovea.models.by_modality import Outputs
-from fovea.supervision.copy_paste import CopyPaste, largest
+from fovea.supervision.copy_paste import CopyPaste
 
 from . import tiny
 
@@ -78,14 +78,6 @@ def test_across_mixes_with_the_next_modality() -> None:
     (ct, _), (mri, _), (_, rest), _ = mode.loss.pairs[:4]
     assert set(ct.unique().tolist()) == {10.0, -4.0} and set(mri.unique().tolist()) == {20.0, 3.0}
     assert set(rest.unique().tolist()) == {IGNORE, 0.0}
-
-
-@pytest.mark.parametrize("dtype", [torch.int64, torch.bfloat16])
-def test_the_largest_part_of_each_class_stays(dtype: torch.dtype) -> None:
-    labels = torch.tensor([[[1, 1, 0, 1], [0, 0, 0, 0], [2, 0, 2, 2]], [[0] * 4] * 3]).to(dtype)
-    expected = torch.tensor([[[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 2, 2]], [[0] * 4] * 3]).to(dtype)
-    given = labels.clone()
-    assert torch.equal(largest(labels), expected) and torch.equal(labels, given)
 
 
 @pytest.mark.parametrize("progress", [0.1, 0.9])

@@ -21,7 +21,7 @@ NOT_IN_PATHS = r"[^\w.-]+"  # characters of names of classes and series that are
 Axis = Literal["sagittal", "coronal", "axial"]
 """The direction of slices, in the order of the axes of RAS that they are across."""
 
-OPTIONS = ("axis", "dicom_seg", "probabilities", "range", "series")
+OPTIONS = ("axis", "dicom_seg", "largest_component", "probabilities", "range", "series")
 """Keys of the command that `PredictRequest` has under the same names."""
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ class PredictRequest:
     probabilities: Literal[True, False] = False
     dicom_seg: Literal[True, False] = False
     range: Window | None = None
+    largest_component: Literal[True, False] | None = None
     axis: Axis | None = None
     series: Literal[True, False] = True
 
@@ -55,10 +56,17 @@ class PredictRequest:
             self, names=names, settings={**self.settings, "model": sha256(checkpoint), "version": __version__}
         )
 
+    def over(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the group `data` of the training with what the request has instead."""
+        given = {"range": self.range, "largest_component": self.largest_component}
+        return {**data, **{key: value for key, value in given.items() if value is not None}}
+
     @property
     def key(self) -> str:
         """A text that changes whenever predictions would."""
-        return json.dumps([self.settings, self.range and [*self.range], self.axis], sort_keys=True)
+        return json.dumps(
+            [self.settings, self.range and [*self.range], self.axis, self.largest_component], sort_keys=True
+        )
 
 
 def class_names(data: Mapping[str, Any]) -> list[str]:

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor, nn
 
 from fovea.losses.ignore import IGNORE, IgnoreLabel
 from fovea.runtime.bounds import Fraction, NonNegative, Progress
 from fovea.supervision.batch import Batch, Image
+from fovea.supervision.largest import largest
 from fovea.supervision.mean_teacher import averaged
 from fovea.supervision.modalities import UNNAMED, by_name, logits_of, next_modality, predict, supervised_loss
 from fovea.supervision.mode import Mode
@@ -99,14 +98,3 @@ class CopyPaste(Mode):
 
 def _taken(values: Named, places: Tensor) -> Named:
     return {name: each[places] for name, each in values.items()}
-
-
-def largest(labels: Tensor) -> Tensor:
-    """Return labels [B, …] with the largest connected part of each class; the rest is background."""
-    cases = labels.cpu().to(torch.int64, copy=True).numpy()
-    for case in cases:
-        for label in np.unique(case[case > 0]):
-            parts, number = ndimage.label(case == label)
-            if number > 1:
-                case[(parts > 0) & (parts != np.bincount(parts.flat)[1:].argmax() + 1)] = 0
-    return torch.from_numpy(cases).to(labels)

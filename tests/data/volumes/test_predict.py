@@ -16,6 +16,7 @@ from monai.transforms import NormalizeIntensity
 from fovea.data.predictions import PredictRequest
 from fovea.data.volumes.predict import predict_volumes
 from fovea.data.volumes.prepared import Native
+from fovea.supervision.largest import if_asked
 
 from .conftest import patch, write
 from .test_nifti import mutated
@@ -32,7 +33,8 @@ def brighter(image: Mapping[str, torch.Tensor], size: tuple[int, ...]) -> dict[s
 def predict(source: Path, out: Path, **options: Any) -> tuple[int, dict[str, str]]:
     intensity = {name: NormalizeIntensity() for name in ("ct", "t1")}
     request = PredictRequest(source, out, **options)
-    return predict_volumes(Native(brighter, False, None, intensity, torch.device("cpu")), request, DATA)
+    predictor = if_asked(brighter, request.over(DATA))
+    return predict_volumes(Native(predictor, False, None, intensity, torch.device("cpu")), request, DATA)
 
 
 def written(out: Path) -> list[str]:
@@ -69,6 +71,20 @@ def test_values_that_are_no_numbers_give_no_mask(tmp_path: Path) -> None:
     assert count == 2 and written(tmp_path / "out") == ["b_ct.nii.gz"]
     message = "the network returns values that are not numbers; give another checkpoint"
     assert failures == {"a_ct": f"{tmp_path / 'in' / 'a_ct.nii'}: {message}"}
+
+
+def test_the_largest_component_is_kept_if_asked(tmp_path: Path) -> None:
+    voxels = np.zeros((8, 7, 6), np.int16)
+    voxels[1:4, 1:4, 1:4], voxels[5:7, 5, 2] = 50, 90
+    write(tmp_path / "in" / "a_ct.nii", voxels)
+
+    def mask(out: str, largest: bool | None) -> np.ndarray:
+        assert predict(tmp_path / "in", tmp_path / out, largest_component=largest) == (1, {})
+        return np.asarray(nib.load(tmp_path / out / "masks" / "a_ct.nii.gz").dataobj)
+
+    np.testing.assert_array_equal(mask("all", None), voxels > 0)
+    np.testing.assert_array_equal(mask("one", True), voxels == 50)
+    np.testing.assert_array_equal(mask("one", False), voxels > 0)  # the setting is part of what predictions depend on
 
 
 @pytest.mark.slow

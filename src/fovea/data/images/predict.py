@@ -21,6 +21,7 @@ from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.overlay import overlay, palette
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import whole_file
+from fovea.supervision.largest import if_asked
 from fovea.supervision.outputs import as_arrays
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
     A mask has the size of its image; one class is written as 0 and 255 (1 in NIfTI), several as their indices. `data`
     says how images are read. See `fovea.data.source.Source.predict`.
     """
-    data = data if request.range is None else {**data, "range": request.range}
+    data = request.over(data)
     inputs, names = find_inputs(data, request), request.names or class_names(data)
     if request.dicom_seg:
         check_installed()
@@ -65,7 +66,7 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
                 continue
             written = {kind: request.out / file for kind, file in planned[name].outputs.items()}
             try:
-                mask, probability, picture = _predicted(each, network)
+                mask, probability, picture = _predicted(each, if_asked(network, data))
                 spacing = each.spacing()
                 slices = each.grid.files if isinstance(each, Series) else each.files
                 segmentation = segmentation_of(mask, slices, names) if "segmentation" in written else None

@@ -65,6 +65,7 @@ class Images:
     exif: Exif = "ignore"
     select_on: Literal["auto", "mask", "pseudo"]
     select_threshold: float
+    largest_component: Literal[True, False] = False
     normalize: Mapping[str, Any]
     augment: Mapping[str, Any]
     seed: int
@@ -128,8 +129,10 @@ class Images:
         return self._split(dataset, name, chosen_split(dataset.splits(), name, missing), ())
 
     def predictor(self, module: "nn.Module") -> Predictor:
-        """Return the module itself, since images are resized, not cropped."""
-        return module
+        """Return the module itself, since images are resized, not cropped; the largest components if asked."""
+        from fovea.supervision.largest import if_asked
+
+        return if_asked(module, vars(self))
 
     @classmethod
     def predict(

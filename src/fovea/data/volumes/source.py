@@ -62,6 +62,7 @@ class Volumes:
     augment: Mapping[str, Any]
     augment_unlabeled: Literal["all", "spatial"] = "all"
     overlap: Progress
+    largest_component: Literal[True, False] = False
     windows: Count
     batch_size: Count
     num_workers: NonNegativeInt
@@ -129,10 +130,11 @@ class Volumes:
         return self._split(dataset, name, chosen_split(dataset.splits(), name, missing), cached=False)
 
     def predictor(self, module: "nn.Module") -> Predictor:
-        """Return a sliding window of the size of a crop."""
+        """Return a sliding window of the size of a crop; of its prediction, the largest components if asked."""
         from fovea.data.volumes.windows import SlidingWindow
+        from fovea.supervision.largest import if_asked
 
-        return SlidingWindow(module, self.size, self.overlap, self.windows)
+        return if_asked(SlidingWindow(module, self.size, self.overlap, self.windows), vars(self))
 
     @classmethod
     def predict(
@@ -142,7 +144,7 @@ class Volumes:
         from fovea.data.volumes.predict import predict_volumes
         from fovea.data.volumes.windows import native
 
-        return predict_volumes(native(data, module, device), request, data)
+        return predict_volumes(native(request.over(data), module, device), request, data)
 
     @property
     def _names(self) -> list[str]:

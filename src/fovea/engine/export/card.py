@@ -84,6 +84,8 @@ def _limits(
         "Images of more than 8 bits per channel must be scaled to 8 bits first"
         + (f": {ends} become 0 and 255." if ends else "."),
     ]
+    if data.get("largest_component"):
+        limits.append("Its scores are those of the largest connected component of each class; keep only this.")
     if "test" not in scores:
         limits.append("No evaluation on test images is recorded.")
     for split, content in scores.items():

@@ -1,0 +1,53 @@
+"""The largest connected component of each class, for structures that are in one piece."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from fovea.supervision.outputs import labels
+
+
+class LargestComponent:
+    """A predictor whose classes have one connected component each, in place of many.
+
+    As in nnU-Net (Isensee et al., Nature Methods 2021), it is a choice for validation images to make.
+    """
+
+    def __init__(self, predictor: Callable[..., Mapping[str, Tensor]]) -> None:
+        self.predictor = predictor
+
+    def __call__(self, image: Any, *size: Sequence[int]) -> dict[str, Tensor]:
+        """Return the probabilities [B, K, *size] of the predictor; other components are background for certain."""
+        return {name: _cleared(probability) for name, probability in self.predictor(image, *size).items()}
+
+
+def if_asked(predictor: Callable[..., Mapping[str, Tensor]], data: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return a predictor with the largest components if the group `data` has `largest_component`, else itself."""
+    return LargestComponent(predictor) if data.get("largest_component") else predictor
+
+
+def largest(classes: Tensor) -> Tensor:
+    """Return labels [B, *size] with the largest component of each class; the others become 0.
+
+    Pixels touch by sides or corners. Of components of one size, the first is kept.
+    """
+    cases = classes.cpu().to(torch.int64, copy=True).numpy()
+    for case in cases:
+        for label in np.unique(case[case > 0]):
+            parts, number = ndimage.label(case == label, np.ones((3,) * case.ndim))
+            if number > 1:
+                case[(parts > 0) & (parts != np.bincount(parts.flat)[1:].argmax() + 1)] = 0
+    return torch.from_numpy(cases).to(classes)
+
+
+def _cleared(probability: Tensor) -> Tensor:
+    found = labels(probability)
+    other = (found != largest(found))[:, None]
+    cleared = probability.masked_fill(other, 0)
+    if probability.shape[1] > 1:
+        cleared[:, :1].masked_fill_(other, 1)
+    return cleared
