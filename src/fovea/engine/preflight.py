@@ -46,6 +46,6 @@ def check_mode(mode: Any, data: Mapping[str, Any]) -> str:
     if "pseudo" in mode.needs and (data.get("classes") or 1) > most:
         raise ValueError(
             f"supervision: {mode.__name__} trains on maps of one class, but data.classes={data['classes']}; "
-            "choose supervision=full, or data.classes=1"
+            "choose supervision=full, or data.classes=1 (data.labels joins structures)"
         )
     return kind
