@@ -72,6 +72,7 @@ def test_file_name(recorded: str, name: str) -> None:
         (["a b"], "stimuli/a b.png", "a b"),
         (["b"], "a b.png", None),
         ([" a"], " a", " a"),
+        ([" a"], "a.png", " a"),  # tables are read without spaces around a cell
         (["a"], "", None),
         (["x"], "..", None),
     ],

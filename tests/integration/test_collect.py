@@ -78,7 +78,7 @@ def images(tmp_path: Path) -> Path:
     return root
 
 
-def drive(browse: Browse, page: Path, script: str) -> list:
+def drive(browse: Browse, page: Path, script: str, window: str = "1200,1000") -> list:
     """Open a page, run a script beside it under virtual time, and return its list `out`; no error may occur."""
     opened = page.with_name("opened.html")
     lesions = json.dumps({name: list(values) for name, values in LESIONS.items()})
@@ -89,7 +89,7 @@ def drive(browse: Browse, page: Path, script: str) -> list:
     body = f"(async () => {{ const lesions = {lesions};\n{DRIVER}\n{steps} }})();"
     text = text.replace("</body>", f"<script>{body}</script></body>")
     opened.write_text(text, encoding="utf-8")
-    dom = browse(opened, "--virtual-time-budget=60000", "--window-size=1200,1000")
+    dom = browse(opened, "--virtual-time-budget=60000", f"--window-size={window}")
     left = re.search(r'data-out="([^"]*)"', dom)
     assert left is not None, dom[-3000:]
     *found, errors = json.loads(unquote(left.group(1)))
@@ -148,7 +148,7 @@ def test_a_moved_window_becomes_a_map_of_the_lesion(browse: Browse, run: Run, im
     assert {row["observer"] for row in rows} == {"Ann"} and {row["width"] for row in rows} == {"800"}
     write(file, text)
     line = command.splitlines()[0].split(" ", 1)[1]
-    assert "detection.dispersion=70" in line and f"'data.root={images}'" in line
+    assert "detection.dispersion=70" in line and f"'data.root=\"{images}\"'" in line
     keys = ["detection.unit=px", "detection.dispersion=70", "out=fixations.csv"]
     result = run("import_", "format=collect", f"source={file}", *folder(images), *keys)
     assert result.status == 0 and result.errors == [], result
@@ -216,6 +216,8 @@ def test_strokes_become_a_folder_of_scribbles(browse: Browse, run: Run, images: 
 
 SHOW = """
 Object.defineProperty(document, "fullscreenElement", { get: () => document.documentElement });
+Object.defineProperty(window, "devicePixelRatio", { value: 1.5 }); // as where the page is zoomed: not screen.width
+Object.defineProperty(window, "screen", { value: { width: 1200, height: 900 } });
 document.documentElement.requestFullscreen = async () => {};
 await start("");
 await next();
@@ -229,7 +231,8 @@ def test_a_recording_beside_the_page_needs_no_typed_geometry(browse: Browse, run
     _, text, file = drive(browse, collected(run, images, "screen", "size=500"), SHOW)
     write(file, text)
     shown = list(csv.DictReader(io.StringIO(text)))
-    assert [float(row["width"]) for row in shown] == [500] * 3 and len({row["image"] for row in shown}) == 3
+    assert [float(row["width"]) for row in shown] == [750] * 3 and len({row["image"] for row in shown}) == 3
+    assert {(row["screen_width"], row["screen_height"]) for row in shown} == {("1800", "1350")}
     table = ["time,gx,gy"]
     for row in shown:
         cx, cy, *_ = LESIONS[row["image"][:-4]]
@@ -269,6 +272,30 @@ def test_a_closed_tab_goes_on_where_it_was(browse: Browse, run: Run, images: Pat
     assert [row.split(",")[1:3] for row in text.splitlines()[1:]] == [["20", "15"], ["40", "30"]]
 
 
+PHONE = """
+await start("Dr. Zoë [2]");
+await next();
+const within = ["next", "undo", "class-0", "frame"].map(id => $(id).getBoundingClientRect());
+out.push(within.every(({ left, top, right, bottom }) => left >= 0 && top >= 0 && right <= innerWidth && bottom <= innerHeight));
+out.push(innerWidth < 600);
+put("pointerdown", [.1, .1]); put("pointermove", [.5, .5]); key("p"); await wait(50); key("p"); await wait(50);
+out.push(marks.childElementCount, record.marks.length); // what was being drawn is dropped, and not shown
+await next(); // too early
+key("u"); await wait(300);
+out.push(at); drag([[.25, .25]]);
+await next(); drag([[.5, .5]]); await next(); await next();
+out.push($("summary").textContent, await saved(), window.file);
+"""
+
+
+def test_a_small_window_has_all_buttons_and_undo_goes_back_to_an_image(browse: Browse, run: Run, images: Path) -> None:
+    page = collected(run, images, "click", "structure='left ventricle'")
+    _, within, narrow, *counts, summary, text, file = drive(browse, page, PHONE, "500,700")
+    assert within and narrow and counts == [0, 0, 0] and summary.startswith("3 images, 1 of them not labeled, ")
+    assert [row.split(",")[1:3] for row in text.splitlines()[1:]] == [["50", "37.5"], ["100", "75"]]
+    assert file == "points_Dr-Zoë-2.csv"
+
+
 def test_an_image_that_was_moved_is_named(browse: Browse, run: Run, images: Path) -> None:
     page = collected(run, images, "click", "embed=false", "practice=false")
     assert "data:image/png" not in page.read_text(encoding="utf-8")
@@ -286,5 +313,7 @@ def test_an_image_that_was_moved_is_named(browse: Browse, run: Run, images: Path
 
 
 def test_the_page_names_a_folder_with_the_name_of_another_data_set(run: Run, images: Path) -> None:
-    text = collected(run, images, "click", "data.name=kvasir").read_text(encoding="utf-8")
+    keys = ["data.name=kvasir", "data.exif=apply", "data.range=[0,255]"]
+    text = collected(run, images, "click", *keys).read_text(encoding="utf-8")
     assert "data=folder data.name=kvasir " in text and "data=kvasir" not in text
+    assert "data.range=[0,255]" in text and "data.exif=apply" in text  # or labels were read on other pixels

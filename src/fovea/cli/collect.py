@@ -18,15 +18,14 @@ def main(config: Config) -> None:
     """Write `out/collect.html` for the images of `data.root`."""
     from fovea.collect.page import PAGE, write_page
     from fovea.data.images.source import folder_of
+    from fovea.data.maps import data_keys, words
     from fovea.runtime.bounds import check
 
     data, out, options = config["data"], Path(config["out"]), {key: config[key] for key in OPTIONS}
     check(write_page, options, "")
-    words = [f"data={data['name']}"]
-    if data["dataset"]["_target_"].endswith(".Folder") and data["name"] != "folder":  # of any name, also `kvasir`
-        words = ["data=folder", f"data.name={data['name']}"]
     dataset = folder_of(data)(root=data["root"])
-    count, failures = write_page(dataset, out, [*words, f"data.root={dataset.root.absolute()}"], **options)
+    keys, _ = data_keys({**data, "root": dataset.root.absolute()})
+    count, failures = write_page(dataset, out, words(keys), **options)
     log.info("%d images in %s (%.1f MB)", count, out / PAGE, (out / PAGE).stat().st_size / 1e6)
     if failures:
         raise ValueError(

@@ -36,7 +36,7 @@ function hint(text, loud = false) { $("hint").textContent = text; $("hint").clas
 
 // Time runs only while the image is shown.
 function run() {
-  view("work");
+  view("work"); place(); window_at(null); draw();
   since = performance.now();
   record.start ??= Math.round(clock());
   if (mode === "screen") requestAnimationFrame(() => requestAnimationFrame(() => { // the frame after the one that has the image
@@ -48,15 +48,16 @@ function stop() {
   record.seconds += (performance.now() - since) / 1000;
   since = drawing = pointer = null;
   const last = record.shown.at(-1);
-  if (last && last[7] === null) { last[5] = clock(); last[7] = performance.now(); last.splice(0, 4, ...same(last)); }
+  if (last && last[9] === null) { last[7] = clock(); last[9] = performance.now(); last.splice(0, 6, ...same(last)); }
 }
-// The rectangle in pixels of the screen, known only in full screen; empty if it changed while the image was shown.
+// The rectangle and the screen in its pixels, known only in full screen (screen.width has another unit where the page is zoomed).
 function onScreen() {
-  const box = frame.getBoundingClientRect(), ratio = devicePixelRatio;
-  if (!document.fullscreenElement) return ["", "", "", ""];
-  return [box.left, box.top, box.width, box.height].map(value => Math.round(value * ratio * 10) / 10);
+  const box = frame.getBoundingClientRect(), ratio = devicePixelRatio, wide = ratio * document.body.getBoundingClientRect().width;
+  if (!document.fullscreenElement) return Array(6).fill("");
+  return [...[box.left, box.top, box.width, box.height].map(value => Math.round(value * ratio * 10) / 10),
+    Math.round(wide), Math.round(wide * screen.height / screen.width)];
 }
-const same = row => row.slice(0, 4).every((value, i) => value === onScreen()[i]) ? row.slice(0, 4) : ["", "", "", ""];
+const same = row => row.slice(0, 6).every((value, i) => value === onScreen()[i]) ? row.slice(0, 6) : Array(6).fill("");
 
 async function show(n) {
   [at, image, since, label] = [n, n < 0 ? study.practice : images[n], null, 1];
@@ -72,7 +73,7 @@ async function show(n) {
   remind();
   $("count").textContent = n < 0 ? "practice" : `${n + 1} of ${images.length}`;
   $("bar").firstChild.style.width = `${100 * Math.max(n, 0) / images.length}%`;
-  place(); choose(1); window_at(null); draw(); run();
+  choose(1); run();
   if (images[n + 1]) new Image().src = images[n + 1].src; // in the cache when it is needed
 }
 function next() {
@@ -102,8 +103,9 @@ async function resume() {
 const full = () => document.documentElement.requestFullscreen?.().catch(() => {});
 
 function finish() {
-  const seconds = records().reduce((sum, [, each]) => sum + each.seconds, 0);
-  $("summary").textContent = `${images.length} images, ${(seconds / 60).toFixed(1)} min.`;
+  const all = records().map(([, each]) => each), seconds = all.reduce((sum, each) => sum + each.seconds, 0);
+  const bare = all.filter(({ marks, samples, shown }) => !marks.length && !samples.length && !shown.length).length;
+  $("summary").textContent = `${images.length} images${bare ? `, ${bare} of them not labeled` : ""}, ${(seconds / 60).toFixed(1)} min.`;
   $("command").textContent = study.next.join("\n").replaceAll("{file}", file());
   view("end");
   if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
@@ -111,8 +113,8 @@ function finish() {
 
 // Geometry: the long side has the stated size, less only in a small window.
 function place() {
-  const { width, height } = image, room = mode === "screen" ? [innerWidth, innerHeight] : [innerWidth - 16, innerHeight - 120];
-  const scale = Math.min(study.size / Math.max(width, height), room[0] / width, room[1] / height);
+  const { width, height } = image, around = mode === "screen" ? 0 : $("hint").offsetHeight + $("next").parentNode.offsetHeight + 12;
+  const scale = Math.min(study.size / Math.max(width, height), (innerWidth - (around && 16)) / width, (innerHeight - around) / height);
   const share = scale * Math.max(width, height) / study.size;
   frame.style.width = `${width * scale}px`;
   frame.style.height = `${height * scale}px`;
@@ -173,9 +175,9 @@ if (draws) {
   addEventListener("pointercancel", event => { if (drawing?.id === event.pointerId) { drawing = null; draw(); } });
 }
 function undo() {
-  if (since === null || drawing || !record.marks.pop()) return;
-  keep();
-  draw();
+  if (since === null || drawing) return;
+  if (record.marks.pop()) { keep(); draw(); }
+  else if (at > 0) { stop(); show(at - 1); } // which was left too early
 }
 function choose(c) {
   label = c;
@@ -183,7 +185,7 @@ function choose(c) {
 }
 function draw() {
   marks.replaceChildren();
-  $("undo").disabled = !record.marks.length;
+  $("undo").disabled = !record.marks.length && at < 1;
   const add = (tag, classes, attributes) => {
     const part = document.createElementNS("http://www.w3.org/2000/svg", tag);
     part.setAttribute("class", classes);
@@ -205,19 +207,18 @@ function draw() {
 // The file.
 const cell = value => /[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value;
 function file() {
-  const who = observer.replace(/[^\p{L}\p{N}_-]+/gu, "-");
-  return `${study.file}${who && `_${who}`}.${mode === "scribble" ? "json" : "csv"}`;
+  const who = observer.match(/[\p{L}\p{M}\p{N}_]+/gu)?.join("-");
+  return `${study.file}${who ? `_${who}` : ""}.${mode === "scribble" ? "json" : "csv"}`;
 }
 const sides = ({ width, height }) => [width, height].map(side => Math.round(side * study.size / Math.max(width, height) * 10) / 10);
-const screenSize = () => [screen.width, screen.height].map(side => Math.round(side * devicePixelRatio));
 const edges = ([[x, y], [u, v]]) => [Math.min(x, u), Math.min(y, v), Math.max(x, u), Math.max(y, v)];
 const rows = {
   click: (name, { marks, seconds }) => marks.map(({ c, p }) => [name, ...p[0], c, observer, seconds.toFixed(1)]),
   box: (name, { marks, seconds }) => marks.map(({ p }) => [name, ...edges(p), observer, seconds.toFixed(1)]),
   reveal: (name, { samples, start }, each) => Array.from({ length: samples.length / 3 }, (_, i) =>
     [name, observer, start + samples[3 * i], samples[3 * i + 1], samples[3 * i + 2], 0, 0, ...sides(each)]),
-  screen: (name, { shown }) => shown.filter(row => row[7] !== null).map(row =>
-    [name, observer, ...row.slice(0, 4), ...screenSize(), ...row.slice(4).map(time => time.toFixed(1))]),
+  screen: (name, { shown }) => shown.filter(row => row[9] !== null).map(row =>
+    [name, observer, ...row.slice(0, 6), ...row.slice(6).map(time => time.toFixed(1))]),
 };
 function content() {
   if (mode !== "scribble") {

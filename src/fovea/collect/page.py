@@ -93,7 +93,9 @@ def write_page(
     """
     if out.is_dir() and any(out.iterdir()) and not (out / PAGE).is_file():
         raise ValueError(f"out: {out} has other files, and fovea-collect did not write it; set another out")
-    ids = _drawn(dataset, split, count, seed)
+    ids = dataset.splits()[split] if split is not None else dataset.ids
+    dataset.check(ids, masks=False)
+    ids = [ids[place] for place in np.random.default_rng(seed).permutation(len(ids))][:count]
     images, digests, failures = _images(dataset, ids, None if embed else make_folder(out / "images"))
     study: dict[str, Any] = {
         "mode": mode,
@@ -114,13 +116,6 @@ def write_page(
     study["key"] = hashlib.sha256(json.dumps([study, digests]).encode()).hexdigest()[:16]
     write_text(out / PAGE, render(TEMPLATE, {"title": f"Find the {structure}", "study": study, **study}))
     return len(images), failures
-
-
-def _drawn(dataset: Folder, split: str | None, count: int | None, seed: int) -> list[str]:
-    """Return the IDs on the page, in their order."""
-    ids = dataset.splits()[split] if split is not None else dataset.ids
-    dataset.check(ids, masks=False)
-    return [ids[place] for place in np.random.default_rng(seed).permutation(len(ids))][:count]
 
 
 def _images(

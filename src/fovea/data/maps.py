@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from fovea.runtime.command_line import quoted
 from fovea.runtime.config import config_folder, flat, instantiate, plain
 from fovea.runtime.files import sha256
 
@@ -73,7 +74,7 @@ def store_path(path: str, labels: str | None) -> Path:
 
 def prepare_command(data: Mapping[str, Any], store: str | Path) -> str:
     """Return the line for a shell that makes the store of a group `data`; keys with their default are left out."""
-    keys, gaze = _data(data)
+    keys, gaze = data_keys(data)
     labels, refine = data["maps"]["labels"], data["maps"]["refine"]
     if labels.get("path") is not None:
         keys["labels.path"] = labels["path"]
@@ -85,11 +86,15 @@ def prepare_command(data: Mapping[str, Any], store: str | Path) -> str:
             for key, value in flat(_yaml(group, config["name"]))
         }
         keys |= {f"{group}.{key}": value for key, value in _in_maps(config) if default.get(key) != value}
-    overrides = [shlex.quote(f"{key}={_text(value)}") for key, value in {**keys, "store": store}.items()]
-    return " ".join(["fovea-prepare", *overrides])
+    return shlex.join(["fovea-prepare", *words({**keys, "store": store})])
 
 
-def _data(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def words(keys: Mapping[str, Any]) -> list[str]:
+    """Return values by dotted key as the words of a command line, before the quotes of a shell."""
+    return [f"{key}={_text(value)}" for key, value in keys.items()]
+
+
+def data_keys(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the keys that choose the data set, and the defaults of `data.gaze` under them."""
     name, target = data["name"], data["dataset"]["_target_"]
     chosen = _yaml("data", str(name))
@@ -123,5 +128,5 @@ def _text(value: object) -> str:
         return f"[{','.join(map(_text, value))}]"
     text = str(value)
     if isinstance(value, str | Path) and (not _PLAIN.fullmatch(text) or text.lower() in ("true", "false", "null")):
-        return "'" + text.replace("'", "\\'") + "'"
+        return quoted(text)
     return text

@@ -27,9 +27,9 @@ class Names:
     """Find the images that recorded names mean; refuse two names that would merge two files into one image.
 
     A name means the ID that equals it. Otherwise it means the ID `<folder>_<file>` of its path, with as many folders as
-    match, otherwise that of the file alone. Each is tried with and without the suffix. Case counts only where IDs
-    differ by nothing else. If the IDs are unknown (None), a name means its `plain_id`. Errors name `origin`, the file
-    or folder that has the names.
+    match, otherwise that of the file alone. Each is tried with and without the suffix. Case, and spaces around
+    a name, count only where IDs differ by nothing else. If the IDs are unknown (None), a name means its `plain_id`.
+    Errors name `origin`, the file or folder that has the names.
     """
 
     def __init__(self, ids: Iterable[str] | None, origin: object) -> None:
@@ -37,7 +37,7 @@ class Names:
         self.folded: dict[str, dict[str, str]] = {}
         for image_id in self.ids or ():
             name = normalize("NFC", image_id)
-            self.folded.setdefault(name.casefold(), {})[name] = image_id
+            self.folded.setdefault(name.casefold().strip(), {})[name] = image_id
         self.found: dict[str, str | None] = {}
         self.first: dict[str, tuple[str, set[str], set[str]]] = {}  # by ID: its first name; folders and suffixes of all
 
@@ -62,10 +62,10 @@ class Names:
             for stem in dict.fromkeys((name, _SUFFIX.sub("", name), PurePosixPath(name).stem)):
                 if image_id := self._existing(prefix + stem):
                     return self._checked(image_id, folders[:start], name[len(stem) :], recorded)
-        return self._existing(_SUFFIX.sub("", normalize("NFC", recorded)))  # a name that begins with a space
+        return None
 
     def _existing(self, name: str) -> str | None:
-        same = self.folded.get(name.casefold(), {})
+        same = self.folded.get(name.casefold().strip(), {})
         return same.get(name) or (next(iter(same.values())) if len(same) == 1 else None)
 
     def _checked(self, image_id: str, folders: list[str], suffix: str, recorded: str) -> str:
