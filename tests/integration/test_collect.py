@@ -276,7 +276,8 @@ PHONE = """
 await start("Dr. Zoë [2]");
 await next();
 const within = ["next", "undo", "class-0", "frame"].map(id => $(id).getBoundingClientRect());
-out.push(within.every(({ left, top, right, bottom }) => left >= 0 && top >= 0 && right <= innerWidth && bottom <= innerHeight));
+const fits = box => box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight;
+out.push(within.every(fits));
 out.push(innerWidth < 600);
 put("pointerdown", [.1, .1]); put("pointermove", [.5, .5]); key("p"); await wait(50); key("p"); await wait(50);
 out.push(marks.childElementCount, record.marks.length); // what was being drawn is dropped, and not shown
