@@ -34,12 +34,10 @@ def read_slice(path: Path, window: Window | None = None, stretched: bool = True)
         syntax = dataset.file_meta.TransferSyntaxUID
         decoder = get_decoder(syntax) if syntax.is_encapsulated else None
     if decoder is not None and not decoder.is_available:
-        needed = [
-            text.partition("requires ")[2].replace("gdcm", "python-gdcm") for text in decoder.missing_dependencies
-        ]
+        needed = " or ".join(line.partition("requires ")[2] for line in decoder.missing_dependencies)
         raise ValueError(
-            f"cannot decode {path}: no installed package reads {syntax.name}; install {' or '.join(needed)} "
-            "(`make dicom` brings python-gdcm), or save the file without compression"
+            f"cannot decode {path}: no installed package reads {syntax.name}; install "
+            f"{needed.replace('gdcm', 'python-gdcm')} (`make dicom` brings python-gdcm), or save it without compression"
         )
     with _one_line(path):
         stored = dataset.pixel_array
@@ -51,8 +49,7 @@ def read_slice(path: Path, window: Window | None = None, stretched: bool = True)
         raise ValueError(f"{path}: a color image ({dataset.PhotometricInterpretation}); save it as gray DICOM")
     if stored.ndim != 2:
         raise ValueError(f"{path}: {len(stored)} frames; save each as its own gray DICOM file")
-    shown = pixels[~padding]
-    low, high = window or ends(shown, path, stretched, eight_bit)
+    low, high = window or ends(pixels[~padding], path, stretched, eight_bit)
     if inverse:
         pixels, low, high = -pixels, -high, -low
     return np.where(padding, 0, scaled(pixels, low, high, stretched and window is None)).astype(np.uint8)

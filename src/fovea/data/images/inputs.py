@@ -84,8 +84,7 @@ class Pages(Input):
         for page in range(1, pages_of(self.path)):
             pixels = self.read(self.path, page)
             if pixels.shape != first.shape:
-                (high, wide), (height, width) = first.shape[:2], pixels.shape[:2]
-                sizes = f"{wide} x {high}, {width} x {height}"
+                sizes = ", ".join(f"{each.shape[1]} x {each.shape[0]}" for each in (first, pixels))
                 raise ValueError(f"{self.path}: pages of mixed sizes ({sizes}); save those of each size as a file")
             yield pixels
 

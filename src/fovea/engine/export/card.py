@@ -72,9 +72,7 @@ def _labels(trained: Mapping[str, Any]) -> dict[str, Any]:
     return {"targets": needs, "made_from": labels, "refine": maps["refine"]["name"], "thresholds": thresholds}
 
 
-def _limits(
-    data: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]], checkpoint: str, tta: Collection[int]
-) -> list[str]:
+def _limits(data: Mapping[str, Any], scores: Mapping[str, Any], checkpoint: str, tta: Collection[int]) -> list[str]:
     stretched = locate(data["dataset"]["_target_"], "checkpoint: data.dataset._target_").stretched
     ends = data.get("range") or ("the lowest and the highest value of each slice" if stretched else "")
     limits = [
@@ -93,10 +91,8 @@ def _limits(
             limits.append(f"The scores on {split} compare with pseudo-masks, not with masks of experts.")
         if content["checkpoint"] != checkpoint:
             limits.append(f"The scores on {split} are those of {content['checkpoint']}, not of {checkpoint}.")
-        if {*(content["tta"] or ())} != {*tta}:
-            limits.append(
-                f"The scores on {split} were measured with other flips: {[*(content['tta'] or ())] or 'none'}."
-            )
+        if sorted(content["tta"] or []) != sorted(tta):
+            limits.append(f"The scores on {split} were measured with other flips: {content['tta'] or 'none'}.")
     return limits
 
 
