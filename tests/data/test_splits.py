@@ -22,6 +22,7 @@ def test_a_draw_depends_on_ids_and_seed_and_never_changes() -> None:
 )
 def test_sizes_are_rounded_and_no_side_is_empty(count: int, fraction: float, carved: int) -> None:
     assert [len(part) for part in carve(IDS[:count], fraction, 7)] == [count - carved, carved]
+    assert [len(part) for part in carve(IDS[:2], 0.99, 7, kept=False)] == [0, 2]
 
 
 def test_each_id_and_each_patient_is_carved_out_in_one_fold() -> None:

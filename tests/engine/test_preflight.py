@@ -43,6 +43,8 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
         ),
         ({"sheet_rows": -1}, "sheet_rows must be at least 0"),
         ({"sheet_tile": 0}, "sheet_tile must be at least 1"),
+        ({"supervision": {"across": True}}, "supervision.across=true is for data of several modalities"),
+        ({"supervision": {"across": True}, "data": {"modalities": ["ct"]}}, "supervision.across=true is for data of"),
     ],
 )
 def test_wrong_value_is_refused(groups: dict[str, Any], key: str) -> None:
@@ -53,6 +55,7 @@ def test_wrong_value_is_refused(groups: dict[str, Any], key: str) -> None:
 def test_valid_configuration_passes() -> None:
     check(config())
     check(config(trainer={"max_steps": -1, "precision": None}))
+    check(config(supervision={"across": True}, data={"modalities": ["ct", "mri"]}))
 
 
 def test_a_mode_without_needs_is_refused() -> None:

@@ -36,6 +36,18 @@ def test_run_folders_and_evaluations_are_read(tmp_path: Path) -> None:
     assert read_evaluation(several, "test", "dice").classes == {}
 
 
+def test_modalities_are_scored_apart(tmp_path: Path) -> None:
+    lines = ["id,patient,dice,cup_dice", "p_t1,p,0.2,0.1", "p_ce_t1,p,0.4,0.3", "q_t1,q,0.6,0.5"]
+    folder = written(tmp_path, classes={"cup": {}}, groups={"t1": {}, "ce_t1": {}})
+    (folder / "per_image.csv").write_text("\n".join(lines) + "\n")
+    apart = {"t1": {"p_t1": 0.2, "q_t1": 0.6}, "ce_t1": {"p_ce_t1": 0.4}}
+    apart["cup"] = {"p_t1": 0.1, "p_ce_t1": 0.3, "q_t1": 0.5}
+    assert read_evaluation(folder, "test", "dice").classes == apart
+    assert read_evaluation(folder, "test", "cup_dice").classes["t1"] == {"p_t1": 0.1, "q_t1": 0.5}
+    (folder / "summary.json").write_text(json.dumps({"split": "test", "select_on": "mask", "groups": {"t1": {}}}))
+    assert read_evaluation(folder, "test", "dice").classes == {}  # the whole has its own column
+
+
 @pytest.mark.parametrize(
     ("score", "unit"),
     [({"unit": "mm"}, "mm"), ({"unit": "px", "tolerance": 2.0}, "px within 2.0"), ({"mean": 1.0}, ""), (3, "")],

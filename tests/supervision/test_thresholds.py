@@ -1,5 +1,7 @@
 """Fixed and drawn thresholds."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -23,9 +25,9 @@ def test_fixed_thresholds_draw_nothing_and_a_range_is_drawn_uniformly() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[], [0.0], [1.5], [[0.4, 0.2]], [[0.0, 0.2]], [[0.2, 1.2]], [[0.2]], ["0.5"], [None]],
+    [None, 0.5, [], [0.0], [1.5], [[0.4, 0.2]], [[0.0, 0.2]], [[0.2, 1.2]], [[0.2]], ["0.5"], [None]],
 )
-def test_other_values_are_refused(values: list) -> None:
+def test_other_values_are_refused(values: Any) -> None:
     with pytest.raises(ValueError, match="thresholds must be"):
         Thresholds(values)
 

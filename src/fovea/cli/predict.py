@@ -41,9 +41,8 @@ def main(config: Config) -> None:
         count, failures = source_type.predict(trained["data"], module, device, request.made_by(checkpoint, classes))
     log.info("%d masks in %s", count - len(failures), out)
     if failures:
-        raise ValueError(
-            f"{len(failures)} of {count} images failed, the others are in {out}: {first_few(failures.values(), 2)}"
-        )
+        others = f", the others are in {out}" if len(failures) < count else ""
+        raise ValueError(f"{len(failures)} of {count} images failed{others}: {first_few(failures.values(), 2)}")
 
 
 if __name__ == "__main__":

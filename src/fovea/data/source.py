@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # `--help` and the checks before a training run without torch
 
     from fovea.data.predictions import PredictRequest
 
+AGAINST = {"mask": "masks", "pseudo": "pseudo-masks"}
+"""What images are scored against, by `select_on`."""
+
 UNLABELED = "unlabeled"
 """Stands in `needs` for images without annotation: they are a stream, which has no target in its batches."""
 

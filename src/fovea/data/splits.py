@@ -17,18 +17,18 @@ EVALUATED = ("train", "val", "test")
 
 
 def carve(
-    ids: Iterable[str], fraction: float, seed: int, patient: Callable[[str], str] = str
+    ids: Iterable[str], fraction: float, seed: int, patient: Callable[[str], str] = str, kept: bool = True
 ) -> tuple[list[str], list[str]]:
     """Return the ids of the patients that are kept, and of those drawn by a hash of their ID and the seed, both sorted.
 
-    The number is rounded, but if the fraction in [0, 1) is above 0, at least one patient is drawn and one is kept. By
-    default each image is a patient. The order of the ids does not matter.
+    The number is rounded, but if the fraction in [0, 1) is above 0, at least one patient is drawn, and with `kept` one
+    is kept. By default each image is a patient. The order of the ids does not matter.
     """
     patients = {name: patient(name) for name in ids}
     ranked = _ranked(patients.values(), seed)
     count = round(len(ranked) * fraction)
     if fraction > 0:
-        count = min(max(count, 1), max(len(ranked) - 1, 0))
+        count = min(max(count, 1), max(len(ranked) - kept, 0))
     return _parted(patients, ranked[:count])
 
 

@@ -18,8 +18,7 @@ from fovea.supervision.mode import Mode
 
 def build(config: Mapping[str, Any]) -> Mode:
     """Build the mode of `config["supervision"]`; a ValueError if a part is missing or invalid, or parts do not fit."""
-    missing = [part for part in ("backbone", "loss", "supervision") if part not in config]
-    if missing:
+    if missing := [part for part in ("backbone", "loss", "supervision") if part not in config]:
         raise ValueError(f"{missing[0]} is not in the configuration; add {missing[0]}=… or load a checkpoint of fovea")
     data = config.get("data", {})
     kind = check_mode(locate(config["supervision"]["_target_"], "supervision._target_"), data)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from fovea.data.images.files import write_image
 from fovea.data.loader import EvaluationLoader
-from fovea.data.source import Predictor, Source, Split
+from fovea.data.source import AGAINST, Predictor, Source, Split
 from fovea.engine.added_metrics import AddedMetrics
 from fovea.engine.preflight import SHEET
 from fovea.metrics.calibration import CalibrationError
@@ -93,7 +93,7 @@ def headline(summary: Mapping[str, Any], out: Path) -> str:
     """Describe an evaluation in one line."""
     return (
         f"{summary['split']}: Dice {summary['dice']['mean']:.4f} ± {summary['dice']['std']:.4f}, "
-        f"IoU {summary['iou']['mean']:.4f} over {summary['n']} images against {summary['select_on']} files; {out}"
+        f"IoU {summary['iou']['mean']:.4f} over {summary['n']} images against {AGAINST[summary['select_on']]}; {out}"
     )
 
 

@@ -28,6 +28,9 @@ def check(config: Mapping[str, Any]) -> None:
     rate, minimum = config["optimizer"].get("lr"), scheduler.get("minimum", 0.0)
     if isinstance(rate, int | float) and minimum > rate:
         raise ValueError(f"scheduler.minimum must be at most optimizer.lr={rate}, got {minimum}")
+    supervision, data = config.get("supervision", {}), config.get("data", {})
+    if supervision.get("across") and len(data.get("modalities") or ()) < 2:
+        raise ValueError("supervision.across=true is for data of several modalities; set supervision.across=false")
 
 
 def check_mode(mode: Any, data: Mapping[str, Any]) -> str:

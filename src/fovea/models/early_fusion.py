@@ -32,11 +32,10 @@ class EarlyFusion(ByModality):
 
     def forward(self, image: Volumes, wanted: Iterable[str] | None = None, dropped: float = 0.0) -> Outputs:
         names = self.present(image, one_shape=True)
-        missing = [name for name in self.modalities if name not in image]
-        if missing:
+        if missing := [name for name in self.modalities if name not in image]:
             raise ValueError(
                 f"image: early fusion needs all modalities, {', '.join(missing)} is missing; train with "
-                "backbone=cross_modality or each_modality to predict without it"
+                "backbone=cross_modality, each_modality or shared to predict without it"
             )
         scales = self.network.encoder(torch.cat([image[name] for name in names], dim=1))
         *skips, deepest = without(scales, dropped)

@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from fovea.data.source import AGAINST
 from fovea.metrics.statistics import holm, mean_interval, sign_flip_test
 from fovea.report.evaluations import Evaluated
 from fovea.runtime.errors import first_few
@@ -42,7 +43,7 @@ class Row:
     p_holm: float | None = None  # corrected for the number of names
     verdict: str = "baseline"  # or better, worse, no difference shown
     training_images: int = 0  # how many of the images a run was trained on, at most
-    classes: dict[str, float] = field(default_factory=dict)  # the mean of each class by name, if there are several
+    classes: dict[str, float] = field(default_factory=dict)  # the mean of each modality and class, if there are several
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Comparison:
 
     @property
     def classes(self) -> list[str]:
-        """The names of the classes that have a column."""
+        """The names of the modalities and classes that have a column."""
         return list(dict.fromkeys(name for row in self.rows for name in row.classes))
 
 
@@ -95,7 +96,7 @@ def compare_runs(
         seen = max(run.training_images for run in named)
         mean, ends = float(scores.mean()), interval(means[-1])
         classes = {
-            each: float(np.mean([[run.classes[each][image_id] for image_id in ids] for run in named]))
+            each: float(np.mean([[*run.classes[each].values()] for run in named]))
             for each in named[0].classes
             if all(each in run.classes for run in named)
         }
@@ -185,15 +186,14 @@ def latex(comparison: Comparison) -> str:
 
 def note(comparison: Comparison) -> str:
     """Return one paragraph on how the figures of the table were made."""
-    target = "masks" if comparison.select_on == "mask" else "pseudo-masks"
     others, baseline = len(comparison.rows) - 1, texts(comparison)[1][0]
     seen = [f"{row.name} ({row.training_images})" for row in comparison.rows if row.training_images]
     trained = f" Trained on some of these images, which raises the score: {first_few(seen)}." if seen else ""
     return (
-        f"`{comparison.column}` over {comparison.images} images of `{comparison.split}`, against their {target}: the "
-        "mean over images of the mean over seeds, ± the standard deviation over seeds (sample). Differences are to "
-        f"{baseline}, image by image. Intervals: percentile bootstrap over patients. p: "
-        "two-sided sign-flip permutation test over patients; p (Holm): corrected for "
+        f"`{comparison.column}` over {comparison.images} images of `{comparison.split}`, against their "
+        f"{AGAINST[comparison.select_on]}: the mean over images of the mean over seeds, ± the standard "
+        f"deviation over seeds (sample). Differences are to {baseline}, image by image. Intervals: percentile "
+        "bootstrap over patients. p: two-sided sign-flip permutation test over patients; p (Holm): corrected for "
         f"{others} comparison{'' if others == 1 else 's'}, and called a difference below {comparison.alpha:g}. "
         f"{comparison.resamples} resamples, seed {comparison.seed}. All images of one of the {comparison.patients} "
         "patients are drawn and flipped together. The verdict is on these trained networks. For a verdict on methods, "

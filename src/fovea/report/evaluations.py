@@ -26,7 +26,7 @@ class Evaluated:
     sizes: dict[str, float] = field(default_factory=dict)  # the share of the image that the true lesion covers
     unit: str = ""  # of a distance, with the tolerance of a score that has one: `mm within 2.0`
     training_images: int = 0  # how many of the images the checkpoint was trained on
-    classes: dict[str, dict[str, float]] = field(default_factory=dict)  # the score of each class by image id
+    classes: dict[str, dict[str, float]] = field(default_factory=dict)  # of each modality and class, by image id
 
     def joined(self, other: "Evaluated") -> "Evaluated":
         """Return the evaluation of the images of two, which share none."""
@@ -84,9 +84,12 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
     tolerance = f" within {score['tolerance']}" if "tolerance" in score else ""
     unit = f"{score.get('unit', '')}{tolerance}"
     evaluated = Evaluated(place, facts["split"], facts["select_on"], {}, {}, {}, unit, facts["training_images"])
-    classes = content["classes"] if isinstance(content.get("classes"), dict) else {}
-    _read_table(place / "per_image.csv", column, list(map(str, classes)), evaluated)
-    return evaluated
+    classes, groups = (facts[key] if isinstance(facts.get(key), dict) else {} for key in ("classes", "groups"))
+    _read_table(place / "per_image.csv", column, list(classes), evaluated)
+    of = {each: max((n for n in groups if each.endswith(f"_{n}")), key=len, default="") for each in evaluated.scores}
+    apart = {name: {each: evaluated.scores[each] for each in of if of[each] == name} for name in groups}
+    shown = {name: own for name, own in apart.items() if 0 < len(own) < len(of)}  # one modality is the whole
+    return replace(evaluated, classes=shown | evaluated.classes)
 
 
 def _read_table(path: Path, column: str, classes: Sequence[str], into: Evaluated) -> None:

@@ -159,8 +159,8 @@ def check_targets(config: Mapping[str, Any], key: str = "") -> None:
         unknown = [name for name in values if name not in known and not name.startswith("_")]
         if unknown and len(known) == len(parameters):
             dotted = f"{place}." if place else ""
-            hint = did_you_mean(unknown[0], known, dotted).rstrip() or f"there are {', '.join(known)}"
-            raise ValueError(f"{dotted}{unknown[0]} is not an argument of {target}; {hint}")
+            hint = did_you_mean(wrong := unknown[0], known, dotted) or f"there are {', '.join(known)}; "
+            raise ValueError(f"{dotted}{wrong} is not an argument of {target}; {hint}remove it by '~{dotted}{wrong}'")
         if target.startswith(("fovea.", *_own_packages())):
             check(located, values, place)
 

@@ -24,10 +24,10 @@ class Thresholds:
     """
 
     def __init__(self, values: Values) -> None:
-        self.values = list(values)
+        self.values = [*values] if isinstance(values, Sequence) else []
         self.ranges = [value if isinstance(value, Sequence) else (value, value) for value in self.values]
         if not self.ranges or not all(map(_is_range, self.ranges)):
-            raise ValueError(f"thresholds must be numbers in (0, 1], or ranges as [0.4, 0.6], got {self.values}")
+            raise ValueError(f"thresholds must be numbers in (0, 1], or ranges as [0.4, 0.6], got {values}")
 
     def draw(self, pseudo: Tensor) -> Tensor:
         """Return the thresholds of a batch of maps, in their order, as a tensor [T] like the maps."""

@@ -45,14 +45,14 @@ def test_an_id_has_no_part_of_a_modality(files: dict[str, str], case: str) -> No
     assert [*read_cases(listed, Path("dataset.json"))] == [case]
 
 
-@pytest.mark.parametrize(("fraction", "labeled"), [(0.2, 1), (0.34, 1), (0.7, 2)])
+@pytest.mark.parametrize(("fraction", "labeled"), [(0.2, 1), (0.34, 1), (0.7, 2), (0.9, 3)])
 def test_a_fraction_of_the_cases_with_masks_is_labeled(root: Path, fraction: float, labeled: int) -> None:
     splits = pairs(root, labeled_fraction=fraction).splits()
-    assert len(splits["train"]) == labeled and {*splits["train"]} < {"aaa", "bbb", "ccc"}
+    assert len(splits["train"]) == labeled and {*splits["train"]} <= {"aaa", "bbb", "ccc"}
     assert {*splits["train"], *splits["unlabeled"]} == {"aaa", "bbb", "ccc", "ddd", "eee"}
     assert splits == pairs(root, labeled_fraction=fraction).splits()
     drawn = {tuple(pairs(root, labeled_fraction=fraction, split_seed=seed).splits()["train"]) for seed in range(9)}
-    assert len(drawn) > 1
+    assert len(drawn) > 1 or labeled == 3
 
 
 def test_the_cases_of_a_patient_are_drawn_together(root: Path, content: dict) -> None:
@@ -156,7 +156,7 @@ def repeat(content: dict) -> None:
         (lambda content: None, {"classes": 4}, "labels has 3 names, but classes=.; set data.classes=3"),
         (lambda content: None, {"classes": 1}, "labels has 3 names, but classes=.; set data.classes=3"),
         (lambda content: None, {"modalities": ["ct", "pet"]}, "has no img_pet; it has ct, mri"),
-        (lambda content: None, {"labeled_fraction": 0.1}, "of 3 cases with masks leaves no labeled one; give 0.33"),
+        (lambda content: None, {"labeled_fraction": 0.1}, "of 3 cases with masks labels none; give 0.2 or"),
         (lambda content: None, {"ignore_label": 2}, r"ignore_label must not be one of the labels \[0, 1, 2\], got 2"),
         (lambda content: None, {"list": "other.json"}, "data.root: no other.json in"),
         (lambda content: content.pop("unlabeled_training"), {}, "no unlabel"),

@@ -13,7 +13,7 @@ from fovea.data.images.panels import Panels
 from fovea.data.maps import parameters, prepare_command, store_path
 from fovea.data.predicted import Predicted, predicted_labels
 from fovea.data.predictions import PredictRequest
-from fovea.data.source import UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
+from fovea.data.source import AGAINST, UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import carve, chosen_split, same_files
 from fovea.data.store import Store
 from fovea.data.targets import Mask, PseudoMask, Target
@@ -84,7 +84,7 @@ class Images:
         self._check_duplicates(dataset, splits)
         ids, unlabeled = splits["train"], splits.get("unlabeled", [])
         if self.labeled_fraction is not None and self.labeled_fraction < 1:
-            rest, ids = carve(ids, self.labeled_fraction, self.seed, dataset.patient)
+            rest, ids = carve(ids, self.labeled_fraction, self.seed, dataset.patient, kept=not unlabeled)
             unlabeled = sorted([*rest, *unlabeled])
         predicted = predicted_labels(self.predicted, needs)
         targets = self._targets(dataset, needs, predicted, unlabeled)
@@ -116,7 +116,7 @@ class Images:
             ids=[*ids, *others],
             digest=digest([*ids, "", *others] if others else ids),
             description=f"{self.name}: trains on {', '.join(target.name for target in targets)} of {len(ids)} images"
-            f"{also}; {len(val.ids)} val images scored against their {val.select_on} files",
+            f"{also}; {len(val.ids)} val images scored against their {AGAINST[val.select_on]}",
             val=val,
             labels={kinds[target.name]: len(ids) for target in targets},
             streams=partial(self._streams, dataset, targets, learned, others if UNLABELED in needs else []),
@@ -164,8 +164,7 @@ class Images:
         return [served[name](dataset) for name in sorted(needs) if name in served]
 
     def _pseudo_mask(self, dataset: Folder) -> PseudoMask:
-        store = self._store()
-        if store is None:
+        if (store := self._store()) is None:
             raise ValueError("store is not given; run fovea-prepare and give its store")
         return PseudoMask(store, self._parameters(), self.select_threshold, self._labels, dataset.image_path)
 

@@ -172,11 +172,9 @@ class Pairs:
         pool = [case for case in training if self.has("mask", case)]
         patients = len({self.patient(case) for case in pool})
         if round(fraction * patients) < 1:
-            raise ValueError(
-                f"labeled_fraction={fraction:g} of {patients} cases with masks leaves no labeled one; give "
-                f"{1 / max(patients, 1):.2g} or more"
-            )
-        _, labeled = carve(pool, fraction, self.split_seed, self.patient)
+            fix = f"give {0.6 / patients:.2g} or more" if patients else "list masks, or leave it out"
+            raise ValueError(f"labeled_fraction={fraction:g} of {patients} cases with masks labels none; {fix}")
+        _, labeled = carve(pool, fraction, self.split_seed, self.patient, kept=len(training) == len(pool))
         return labeled, sorted({*training} - {*labeled})
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from fovea.data.labels import Classes
 from fovea.data.predicted import Predicted, predicted_labels
 from fovea.data.predictions import PredictRequest
-from fovea.data.source import UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
+from fovea.data.source import AGAINST, UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import chosen_split
 from fovea.data.volumes.grid import in_plane
 from fovea.data.volumes.pairs import Pairs, image_id
@@ -116,7 +116,8 @@ class Volumes:
             digest=digest([*labeled, "", *others]),
             description=f"{self.name}: trains on {given} and {len(unlabeled)} unlabeled cases of "
             f"{', '.join(self._names)}; {len(val.groups[self._names[0]])} val cases, each modality scored against its "
-            f"{val.select_on}" + (f"; slices across {dataset.across([*labeled, *others])}" if self.slices else ""),
+            + AGAINST[val.select_on]
+            + (f"; slices across {dataset.across([*labeled, *others])}" if self.slices else ""),
             val=val,
             labels={"volume_slices": sum(targets[0].marked)} if self.labeled_slices else labels,
             streams=partial(self._streams, dataset, targets, [*labeled, *taught], unlabeled),

@@ -129,7 +129,9 @@ def _fill(folder: Path, names: Sequence[str], counts: dict[str, int], seed: int,
             for what, array in arrays.items():
                 path = f"{'images' if what == 'img' else 'masks'}/{group}_{index:03d}_{name}.nii.gz"
                 (folder / path).parent.mkdir(exist_ok=True)
-                nib.save(nib.Nifti1Image(array, affine), folder / path)
+                volume = nib.Nifti1Image(array, affine)
+                volume.header.set_xyzt_units("mm")
+                nib.save(volume, folder / path)
                 entry[f"{what}_{name}"] = path
         listed[group].append(entry)
     write_json(folder / "dataset.json", listed)

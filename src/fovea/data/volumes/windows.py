@@ -34,7 +34,9 @@ class SlidingWindow:
         slices = len(self.size) == 2
         if slices:
             count = next(iter(image.values())).shape[-1]
-            image = {name: as_slices(volume, count) for name, volume in image.items()}
+            middles = torch.arange(count) + 0.5  # of as many slices of each volume, evenly spread over its depth
+            places = {name: (middles * volume.shape[-1] / count).long() for name, volume in image.items()}
+            image = {name: volume[0, ..., places[name]].movedim(-1, 0) for name, volume in image.items()}
         shapes = [tuple(volume.shape[2:]) for volume in image.values()]
         shape = common_shape(shapes, self.size)
         stack = torch.cat([centered(volume, shape) for volume in image.values()], dim=1)
@@ -50,12 +52,6 @@ class SlidingWindow:
         if slices:
             native = {name: output.movedim(0, -1)[None] for name, output in native.items()}
         return {name: resize(output, size) for name, output in native.items()}
-
-
-def as_slices(volume: Tensor, count: int) -> Tensor:
-    """Return `count` slices [count, 1, H, W] of a volume [1, 1, H, W, slices], evenly spread over its depth."""
-    places = ((torch.arange(count) + 0.5) * volume.shape[-1] / count).long()
-    return volume[0, ..., places.to(volume.device)].movedim(-1, 0)
 
 
 def native(data: Mapping[str, Any], module: nn.Module, device: torch.device) -> Native:
