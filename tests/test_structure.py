@@ -123,7 +123,8 @@ def test_starts_without_torch(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["cli.evaluate", "engine.checkpoint", "engine.evaluate", "losses.segmentation", "models.smp"]
+    "module",
+    ["cli.evaluate", "engine.checkpoint", "engine.evaluate", "engine.model", "losses.segmentation", "models.smp"],
 )
 def test_evaluation_of_images_starts_without_monai_and_lightning(module: str) -> None:
     reached = imported_at_start(f"fovea.{module}")

@@ -1,8 +1,6 @@
 """`fovea.load`: predictions of single images from Python."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,19 +64,6 @@ def test_the_foreground_by_a_model_of_gray_images_is_that_of_the_gray_image(tmp_
 def test_refused_images(model, image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"image must be uint8 \[H, W, 3\], got"):
         model.predict(image)
-
-
-@pytest.mark.slow
-def test_load_imports_neither_lightning_nor_the_command_line(tmp_path: Path) -> None:
-    """Hydra itself is there, since its function builds objects; it is not started."""
-    code = (
-        "import sys, fovea; fovea.load(sys.argv[1]); from hydra.core.global_hydra import GlobalHydra; "
-        "heavy = {'pytorch_lightning', 'lightning_fabric', 'wandb', 'fovea.runtime.job'}; "
-        "print(sorted(heavy & {*sys.modules}), GlobalHydra.instance().is_initialized())"
-    )
-    path = str(saved(tmp_path / "a.ckpt", CONFIG))
-    ended = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    assert ended.stdout.strip() == "[] False"
 
 
 def test_lines_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from fovea.pictures.overlay import COLORS
 from .commands import LIGHT, SPLITS, Run, folder, invoke, summary
 
 LABELS = "data.labels={0: background, 85: disc, 170: cup}"
-CLASSES, OTHER = ["data.classes=3", LABELS], LABELS.replace("170", "171")
+CLASSES = ["data.classes=3", LABELS]
 FULL = ["supervision=full", "evaluate=[test]"]
 
 
@@ -72,29 +72,3 @@ def test_scores_and_masks_agree_with_a_count(run: Run, trained: Path, eyes: Path
     assert found["dice"]["mean"] > 0.3
     sheet = np.asarray(Image.open(tmp_path / "scores" / "contact_sheet.png"))
     assert all((sheet == color).all(axis=2).sum() > 100 for color in COLORS[:2])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("mode", "loss"),
-    [
-        *(("full", loss) for loss in ("bce", "dice", "dice_bce", "dice_ce", "focal")),
-        *(("mean_teacher", "dice"), ("cross_pseudo", "focal")),
-    ],
-)
-def test_every_loss_and_mode_on_masks(run: Run, eyes: Path, loss: str, mode: str) -> None:
-    line = [*folder(eyes), *LIGHT, *CLASSES, f"loss={loss}", f"supervision={mode}", "trainer.max_steps=1"]
-    assert run("train", *line, "data.labeled_fraction=0.5", "evaluate=[]").status == 0
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ([*CLASSES, "supervision=gaze"], "MultiLevel trains on maps of one class, but data.classes=3; choose "),
-        ([LABELS, "data.classes=4"], "labels has 3 names, but classes=4; set data.classes=3"),
-        ([CLASSES[0], OTHER], "value 170 is none of the classes (0, 85, 171); set ignore_label=170 if nobody"),
-        (["data.classes=3"], "is none of the classes (0, 1, 2); set ignore_label="),
-    ],
-)
-def test_refused_in_one_line(run: Run, eyes: Path, line: list[str], message: str) -> None:
-    assert message in run("train", *folder(eyes), *LIGHT, "supervision=full", *line).error("train")

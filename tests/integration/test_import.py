@@ -61,18 +61,3 @@ def test_the_recordings_beside_a_bad_one_are_written(run: Run, tmp_path: Path) -
     error = run("import_", "format=eyelink_asc", "source=recordings", *place, "out=mine.csv").error("import")
     assert "1 could not be imported (silent.asc)" in error and "message" in error
     assert len((tmp_path / "mine.csv").read_text().splitlines()) == 1 + 6
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (["source=x.asc"], "add format=… (collect, data_viewer, eyelink_asc, gazepoint, generic,"),
-        (["format=tobi", "source=x.asc"], "format=tobi"),
-        (["format=eyelink_asc", "source=x.asc"], "image.left"),
-        (["format=maps", "source=."], "data.root"),
-    ],
-)
-def test_invalid_input_is_refused(run: Run, tmp_path: Path, line: list[str], message: str) -> None:
-    (tmp_path / "x.asc").write_text(asc("a"))
-    assert message in run("import_", *line, "out=out.csv").error("import")
-    assert not (tmp_path / "out.csv").exists()

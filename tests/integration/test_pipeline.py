@@ -23,7 +23,6 @@ from .commands import (
     metrics,
     same_weights,
     summary,
-    temporary_files,
 )
 
 
@@ -113,13 +112,6 @@ class TestTrain:
         for split in ("val", "test"):
             assert summary(tmp_path / "run" / "evaluate" / split)["select_on"] == "pseudo"
 
-    def test_on_masks_it_opens_no_store(self, run: Run, dataset: Path, tmp_path: Path) -> None:
-        options = ["supervision=full", "store=nowhere", "hydra.run.dir=run"]
-        assert run("train", *folder(dataset), *LIGHT, *options).status == 0
-        scores = summary(tmp_path / "run" / "evaluate" / "val")
-        assert scores["select_on"] == "mask" and scores["levels"] == {}
-        assert temporary_files(tmp_path) == []
-
 
 class TestEvaluate:
     def test_scores_are_those_of_the_predicted_masks(
@@ -160,3 +152,16 @@ class TestEvaluate:
         assert result.status == 0 and result.errors == []
         for subfolder in ("masks", "overlays"):
             assert {path.stem: Image.open(path).size for path in (tmp_path / "out" / subfolder).iterdir()} == sizes
+
+    @pytest.mark.slow
+    def test_predictions_with_flips_follow_a_mirrored_image(
+        self, run: Run, checkpoint: str, dataset: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "mirrored").mkdir()
+        for path in (dataset / "images").iterdir():
+            Image.fromarray(np.asarray(Image.open(path))[:, ::-1]).save(tmp_path / "mirrored" / path.name)
+        for source, out in ((dataset / "images", "out"), ("mirrored", "back")):
+            assert run("predict", checkpoint, f"input={source}", "tta=flips", f"out={out}").status == 0
+        for path in (tmp_path / "out" / "masks").iterdir():
+            mask, back = np.asarray(Image.open(path)), np.asarray(Image.open(tmp_path / "back" / "masks" / path.name))
+            assert (mask != back[:, ::-1]).mean() < 0.02  # resizing rounds differently from the other side

@@ -116,21 +116,3 @@ def test_one_channel_reads_slices(run: Run, level: dict[str, torch.Tensor], tmp_
 def test_data_of_other_channels_is_refused(run: Run, published: Path, dataset: Path) -> None:
     error = run("evaluate", f"checkpoint={published}", *folder(dataset), "data.channels=1").error("evaluate")
     assert "data.channels=1" in error and "data.channels=3" in error
-
-
-def test_code_and_truncated_files_are_refused(run: Run, dataset: Path, tmp_path: Path) -> None:
-    class Attack:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "attacked"),)
-
-    torch.save({"model": {FIRST: torch.zeros(64, 3, 3, 3)}, "best_dice": Attack()}, tmp_path / "code.pth")
-    whole = tmp_path / "whole.pth"
-    torch.save({"model": {FIRST: torch.zeros(64, 3, 3, 3)}, "best_dice": np.float64(0.5)}, whole)
-    (tmp_path / "cut.pth").write_bytes(whole.read_bytes()[:-500])
-    for name in ("code", "cut"):
-        assert f"{name}.pth" in run("evaluate", f"checkpoint={name}.pth", *folder(dataset)).error("evaluate")
-        options = [f"input={dataset / 'images'}", "out=out"]
-        assert f"{name}.pth" in run("predict", f"checkpoint={name}.pth", *options).error("predict")
-    assert not (tmp_path / "attacked").exists()
-    error = run("evaluate", "checkpoint=whole.pth", *folder(dataset)).error("evaluate")
-    assert "GazeMedSeg" in error and "missing: " in error

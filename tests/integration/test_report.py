@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from .commands import LIGHT, Result, Run, folder, gaze
+from .commands import Result, Run
 
 pytestmark = pytest.mark.slow
 
@@ -44,26 +44,3 @@ def test_runs_make_a_table_and_a_page(run: Run, runs: Path) -> None:
     assert json.loads((runs / "out/table.json").read_text())["split"] == "val"
     page = (runs / "out/report.html").read_text()
     assert "config.yaml: missing" in page and "data:image/jpeg" in page and "fovea-train" in page
-
-
-def test_a_sweep_is_named_by_the_swept_key(run: Run, dataset: Path, store: Path, tmp_path: Path) -> None:
-    line = [*folder(dataset), *gaze(store), *LIGHT, "supervision=full,gaze", "hydra.sweep.dir=sweep"]
-    assert run("train", "-m", *line).status == 0
-    result = run("report", "runs=sweep", "out=out", "resamples=100", "score=iou", "baseline=full")
-    assert result.status == 0 and result.errors == []
-    rows = json.loads((tmp_path / "out/table.json").read_text())["rows"]
-    assert [row["name"] for row in rows] == ["supervision=full", "supervision=gaze"]
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ([], "runs has no value"),
-        (["runs=runs", "split=test"], "not evaluated on test"),
-        (["runs=runs", "baseline=nothing"], "baseline=nothing"),
-        (["runs=runs", "alpha=2"], "alpha must be below 1, got 2"),
-    ],
-)
-def test_invalid_reports_are_refused(run: Run, runs: Path, line: list[str], message: str) -> None:
-    assert message in run("report", *line, "out=out").error("report")
-    assert not (runs / "out").exists()

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from monai.losses import DiceLoss
 from torch import Tensor
 
 from fovea.losses.cross_modality import ntxent, overlap_consistency, prototype_consistency, semantic_consistency
@@ -156,17 +155,6 @@ def test_overlap_of_the_definition(modalities: int) -> None:
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)  # the loss is smoothed by 1e-5
     gradients = (torch.autograd.grad(value, probabilities) for value in (loss, expected))
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("scale", [0.0, 1.0, 10.0, 200.0])
-def test_overlap_of_monai(scale: float) -> None:
-    first, second = classes(0, scale), classes(1, scale)
-    loss = overlap_consistency([first, second])
-    expected = DiceLoss(include_background=False, squared_pred=True)(first, second)
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(loss, [first, second]), torch.autograd.grad(expected, [first, second])
-    )
 
 
 def test_overlap_memory() -> None:

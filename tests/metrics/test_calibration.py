@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
-from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
 from fovea.losses import IGNORE
 from fovea.metrics.calibration import CalibrationError
@@ -32,17 +30,6 @@ def test_counts_by_bin() -> None:
         inside = (confidence >= number / 10) & (confidence < (number + 1) / 10)
         expected += abs(confidence[inside].mean() - true[inside].mean()) * inside.mean()
     assert error(images, bins=10) == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize("classes", [1, 4])
-def test_torchmetrics(classes: int) -> None:
-    images = [draw(seed, classes) for seed in range(3)]
-    probability, target = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*images, strict=True))
-    if classes == 1:
-        expected = binary_calibration_error(probability.flatten(), target.flatten(), n_bins=15)
-    else:
-        expected = multiclass_calibration_error(probability.flatten(2), target.flatten(1), num_classes=4, n_bins=15)
-    assert error(images) == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("classes", [1, 3])

@@ -49,19 +49,6 @@ def test_all_pairs_of_border_pixels(seed: int, spacing: tuple[float, float]) -> 
     assert list(found.values()) == pytest.approx(naive(*pair, spacing, 2.0), abs=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_monai(seed: int) -> None:
-    import torch
-    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
-
-    pair = draw(seed)
-    tensors = [torch.from_numpy(mask)[None, None].float() for mask in pair]
-    distance = compute_hausdorff_distance(*tensors, percentile=95, spacing=[0.5, 1.7])
-    surface = compute_surface_dice(*tensors, [2.0], include_background=True, spacing=[0.5, 1.7])
-    found = surface_scores(*pair, (0.5, 1.7), 2.0)
-    assert found == pytest.approx({"hd95": distance.item(), "surface_dice": surface.item()}, rel=1e-5)
-
-
 def test_greater_of_both_directions() -> None:
     small, large = EMPTY.copy(), EMPTY.copy()
     small[10, 10] = large[10, 10] = True

@@ -3,8 +3,6 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -153,13 +151,6 @@ class TestStore:
         survey = run(root, quality="labels")
         assert (survey.empty, survey.images) == ([], 3)
         assert Store(root / "store").manifest["unlabeled"] == ["d"]
-
-    @pytest.mark.slow
-    def test_workers_and_repetition_change_no_byte(self, root: Path) -> None:
-        run(root, "one", quality="masks")
-        run(root, "two", quality="masks", workers=2)
-        run(root, "one", quality="masks")
-        assert files(root / "one") == files(root / "two")
 
 
 class TestOtherLabels:
@@ -405,13 +396,3 @@ def test_refused_before_anything_is_written(root: Path, options: dict, message: 
         check(prepare, options, "")
         run(root, **options)
     assert not (root / "store").exists()
-
-
-def test_imports_are_light() -> None:
-    heavy = ("torch", "pytorch_lightning", "albumentations", "hydra", "pydensecrf", "jinja2", "numba")
-    code = (
-        "import sys, json, fovea.prepare.stage, fovea.simulate.gaze; "
-        f"print(json.dumps([m for m in {heavy} if m in sys.modules]))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == []

@@ -103,12 +103,3 @@ def test_half_precision(anatomical: str) -> None:
     assert half["channel"].dtype == half["anatomical"].dtype == torch.float32
     for name, value in full.items():
         torch.testing.assert_close(half[name].float(), value, rtol=0.05, atol=0.02)
-
-
-@pytest.mark.parametrize("backbone", [tiny.cross, tiny.separate, tiny.early])
-@pytest.mark.slow
-def test_networks_compile_whole(backbone: partial) -> None:
-    network, image = backbone(), tiny.volumes()
-    expected = network(image).logits["mri"]
-    network.compile(backend="eager", fullgraph=True)
-    torch.testing.assert_close(network(image).logits["mri"], expected)

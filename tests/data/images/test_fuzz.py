@@ -1,5 +1,6 @@
 """Damaged files: each is predicted or refused in one line, and all others are done."""
 
+import random
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
@@ -12,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from tests.importers.test_fuzz import MUTATIONS, mutated
 from torch import nn
 
 from fovea.data.images.dicom import read_header
@@ -20,7 +22,6 @@ from fovea.data.images.masks import read_mask
 from fovea.data.images.predict import FromPixels, predict
 from fovea.data.predictions import PredictRequest
 
-MUTATIONS = 500
 Read = Callable[[Path], Any]
 
 
@@ -29,26 +30,6 @@ class Empty(nn.Module):
 
     def forward(self, image: torch.Tensor, size: tuple[int, int]) -> dict[str, torch.Tensor]:
         return {"prediction": torch.zeros(1, 1, *size)}
-
-
-def mutated(rng: np.random.Generator, whole: bytes, others: list[bytes]) -> bytes:
-    """Return a file with changed bytes, a part cut off or out, bytes inserted, or the start of another file."""
-    data, length = bytearray(whole), len(whole)
-    start = int(rng.integers(length)) if rng.random() < 0.5 else int(rng.integers(min(length, 400)))  # often the header
-    match rng.integers(5):
-        case 0:
-            for place in rng.integers(start, length, rng.integers(1, 6)):
-                data[place] = rng.integers(256)
-        case 1:
-            del data[start:]
-        case 2:
-            del data[start : start + int(rng.integers(1, 40))]
-        case 3:
-            data[start:start] = rng.bytes(int(rng.integers(1, 40)))
-        case _:
-            size = int(rng.integers(1, 200))
-            data[:size] = others[rng.integers(len(others))][:size]
-    return bytes(data)
 
 
 def image_file(suffix: str, **options: Any) -> bytes:
@@ -84,10 +65,10 @@ def slices(real_data: Path) -> list[bytes]:
 
 def fuzz(folder: Path, suffix: str, wholes: list[bytes], dataset: str, readers: list[Read]) -> str:
     """Predict a folder of damaged files and undamaged ones between them; return how many of which kind there were."""
-    rng, paths = np.random.default_rng(0), []
+    rng, paths = random.Random(0), []
     (folder / "in").mkdir()
     for number in range(MUTATIONS):
-        files = {f"damaged{number}": mutated(rng, wholes[number % len(wholes)], wholes)}
+        files = {f"damaged{number}": mutated(wholes[number % len(wholes)], rng)}
         for name, content in (files | ({f"whole{number}": wholes[0]} if number % 50 == 0 else {})).items():
             paths.append(folder / "in" / f"{name}.{suffix}")
             paths[-1].write_bytes(content)

@@ -19,7 +19,6 @@ from fovea.data.volumes.prepared import Native
 from fovea.supervision.largest import if_asked
 
 from .conftest import patch, write
-from .test_nifti import mutated
 
 DATA = {"classes": 1, "modalities": ["ct", "t1"]}
 VOXELS = np.random.default_rng(0).integers(0, 100, (8, 7, 6)).astype(np.int16)
@@ -85,19 +84,6 @@ def test_the_largest_component_is_kept_if_asked(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask("all", None), voxels > 0)
     np.testing.assert_array_equal(mask("one", True), voxels == 50)
     np.testing.assert_array_equal(mask("one", False), voxels > 0)  # the setting is part of what predictions depend on
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_of_250_mutations_none_stops_the_others(tmp_path: Path) -> None:
-    write(tmp_path / "in" / "sound_ct.nii", VOXELS, (2.0, 3.0, 4.0))
-    content = (tmp_path / "in" / "sound_ct.nii").read_bytes()
-    for number in range(250):
-        changed = mutated(bytearray(content), np.random.default_rng(number))
-        (tmp_path / "in" / f"x{number}_ct.nii").write_bytes(changed)
-    count, failures = predict(tmp_path / "in", tmp_path / "out")
-    assert count == 251 and len(failures) + len(written(tmp_path / "out")) == count and "sound_ct" not in failures
-    assert 50 < len(failures) < 200 and not any("\n" in line for line in failures.values())
 
 
 def test_names_are_read_in_any_case_and_other_files_are_listed(
