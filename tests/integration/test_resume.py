@@ -129,7 +129,7 @@ def test_a_finished_run_stays_unchanged_and_refuses_others(
     fewer = run("train", *line, "trainer.max_steps=2").error("train")
     assert f"run/checkpoints/last.ckpt has {STEPS} steps already; set at least {STEPS}" in fewer
     (root / "train.txt").write_text("a\nb\nc\nd\n")
-    assert "trained on other images than the 4" in run("train", *line, "trainer.max_steps=12").error("train")
+    assert "trained on other images" in run("train", *line, "trainer.max_steps=12").error("train")
     assert "run/outcome.json: the run trained on other images" in run("train", *line).error("train")
 
 

@@ -212,7 +212,7 @@ class TestFailures:
     def test_nothing_usable(self, root: Path) -> None:
         for name in "abc":
             (root / "masks" / f"{name}.png").unlink()
-        with pytest.raises(ValueError, match=r"quality=masks: no image of .* with a label has a mask"):
+        with pytest.raises(ValueError, match=r"quality=masks: no labeled image of .* has a mask"):
             run(root, quality="masks")
         damage(root / "images")
         with pytest.raises(ValueError, match="none of 3 maps could be made; the first: "):
@@ -373,7 +373,7 @@ class TestRestart:
                     run(root, sigma=5.0)
                 return super().image(name)
 
-        with pytest.raises(ValueError, match=r"another process wrote other maps in the meantime \(a, b\)"):
+        with pytest.raises(ValueError, match=r"another process wrote other maps \(a, b\)"):
             run(root, dataset=Disturbed(root))
         assert not (root / "store" / "manifest.json").exists()
 

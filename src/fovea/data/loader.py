@@ -36,10 +36,8 @@ class Order:
     def __post_init__(self) -> None:
         self.share = -(-self.length // self.processes)  # samples of a pass on each process
         if not len(self):
-            raise ValueError(
-                f"data.drop_last=true leaves no batch: a pass has {self.share} samples on a process, and "
-                f"data.batch_size={self.batch_size}; set data.drop_last=false, or a smaller data.batch_size"
-            )
+            fix = f"data.batch_size={self.batch_size}; set data.drop_last=false, or a smaller data.batch_size"
+            raise ValueError(f"data.drop_last=true leaves no batch: {self.share} samples on a process, and {fix}")
         self.drawn: tuple[int, np.ndarray] | None = None  # the current pass and this process's indices of it
 
     def __len__(self) -> int:

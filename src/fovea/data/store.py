@@ -104,10 +104,8 @@ class Store:
         if self._has_other_labels(labels):
             problems.append(f"labels.path={labels} is not the file that its maps were made from")
         if problems:
-            raise ValueError(
-                f"{self.path}: {', '.join(problems)}; set what this store was made with, or "
-                f"{self.make_another(parameters, labels)}"
-            )
+            another = self.make_another(parameters, labels)
+            raise ValueError(f"{self.path}: {', '.join(problems)}; set what this store was made with, or {another}")
 
     def check_images(self, images: Mapping[str, Path], parameters: Mapping[str, object], labels: str | None) -> None:
         """Refuse maps that were made for other image files; a manifest without their hashes is not compared."""
@@ -153,10 +151,8 @@ class Store:
         maps = sorted((self.path / "maps").glob("[!.]*.png"))
         present = [path for name in _REPLACED if (path := self.path / name).exists()] + maps
         if present and all(self.record(path.stem) is None for path in maps):
-            raise ValueError(
-                f"{self.path}: {present[0].relative_to(self.path)} is there, but no map that fovea made; nothing is "
-                "replaced: set another store, or delete the folder if it was one"
-            )
+            name = present[0].relative_to(self.path)
+            raise ValueError(f"{self.path}: {name} is there, but no map that fovea made; set another store")
 
     def _has_other_labels(self, labels: str | None) -> bool:
         """Return whether the labels are another file or folder than the manifest's, as far as both are known."""

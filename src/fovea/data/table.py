@@ -84,10 +84,8 @@ def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -
                 if len(cells) <= last:
                     raise ValueError(f"{path}: line {reader.line_num} has only {len(cells)} cells; fix or delete it")
                 if extra := [cell for cell in cells[len(header) :] if cell.strip()]:
-                    raise ValueError(
-                        f"{path}: line {reader.line_num} has {len(extra)} cells more than the header, perhaps decimal "
-                        "commas; save the table with decimal points"
-                    )
+                    extras = f"{len(extra)} cells more than the header, perhaps decimal commas"
+                    raise ValueError(f"{path}: line {reader.line_num} has {extras}; save it with decimal points")
                 yield Row(path, reader.line_num, tuple(cells), columns)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

@@ -112,10 +112,7 @@ def _content(path: Path) -> dict[Any, Any]:
 def fill(module: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
     """Load all weights of a module; a ValueError if names or shapes differ, or a weight is not a number."""
     if broken := not_numbers(weights):
-        raise ValueError(
-            f"checkpoint: {path} has weights that are not numbers ({first_few(broken, 2)}): its training failed; "
-            "give another, or train again with a lower optimizer.lr"
-        )
+        raise ValueError(f"checkpoint: {path} has weights that are not numbers ({first_few(broken, 2)}); give another")
     own = module.state_dict()
     wrong = [key for key, value in own.items() if key not in weights or weights[key].shape != value.shape]
     wrong += [key for key in weights if key not in own]

@@ -74,10 +74,7 @@ class DataModule(pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume at the place of a checkpoint; a ValueError if its training images are others."""
         if state_dict["images"] != self.training.digest:
-            raise ValueError(
-                f"ckpt_path: the run trained on other images than the {len(self.training.ids)} that data.root lists "
-                "now; restore them, or start a new run in another folder"
-            )
+            raise ValueError("ckpt_path: the run trained on other images; restore them, or start a new run elsewhere")
         self.reached = {name: state_dict[name] for name in ("epoch", "batches")}
 
     def _place(self) -> dict[str, int]:

@@ -29,17 +29,12 @@ def device_type(accelerator: str) -> str:
 def check_precision(precision: str | None, device: str) -> None:
     """Refuse a precision that a device type cannot do."""
     if precision == "16-mixed" and device == "cpu":
-        raise ValueError(
-            "trainer.precision=16-mixed needs a GPU (on a CPU, Lightning would use bfloat16 instead); "
-            "set trainer.precision=bf16-mixed or 32-true"
-        )
+        raise ValueError("trainer.precision=16-mixed needs a GPU; set trainer.precision=bf16-mixed or 32-true")
     # Older GPUs emulate bfloat16, which is slower than float32.
     bf16 = precision is not None and precision.startswith("bf16")
     if bf16 and device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         name = torch.cuda.get_device_name()
-        raise ValueError(
-            f"trainer.precision={precision}: {name} has no bfloat16; set trainer.precision=16-mixed or 32-true"
-        )
+        raise ValueError(f"trainer.precision={precision}: {name} has no bfloat16; set 16-mixed or 32-true")
 
 
 def check_compiler(device: str) -> None:

@@ -18,10 +18,8 @@ def check(config: Mapping[str, Any]) -> None:
     check_values({"lr": Positive}, config["optimizer"], "optimizer")
     for name, value in (config.get("callbacks", {}).get("best") or {}).items():
         if BEST.get(name, value) != value:
-            raise ValueError(
-                f"callbacks.best.{name} must be {BEST[name]}, got {value}: best.ckpt is evaluated; for others, "
-                "add a ModelCheckpoint as +callbacks.NAME"
-            )
+            fix = "best.ckpt is evaluated; for others, add a ModelCheckpoint as +callbacks.NAME"
+            raise ValueError(f"callbacks.best.{name} must be {BEST[name]}, got {value}: {fix}")
     scheduler, steps = config["scheduler"], config["trainer"].get("max_steps")
     if isinstance(steps, int) and 0 < steps <= (warmup := scheduler.get("warmup_steps", 0)):
         raise ValueError(f"scheduler.warmup_steps must be below trainer.max_steps={steps}, got {warmup}")
@@ -42,9 +40,7 @@ def check_mode(mode: Any, data: Mapping[str, Any]) -> str:
     if absent := [name for name in ("needs", "serves") if not hasattr(mode, name)]:
         raise ValueError(f"supervision: {mode.__name__} has no {absent[0]}; see docs/adding_a_supervision_mode.md")
     if kind not in mode.serves:
-        raise ValueError(
-            f"supervision: {mode.__name__} does not serve {kind}; choose another supervision or other data"
-        )
+        raise ValueError(f"supervision: {mode.__name__} does not serve {kind}; choose another supervision=… or data=…")
     most = 2 if kind == "volumes" else 1  # a softmax of background and foreground
     if "pseudo" in mode.needs and (data.get("classes") or 1) > most:
         raise ValueError(

@@ -63,10 +63,8 @@ def cosine_with_warmup(
     """
     rise = warmup_steps + warmup_epochs * steps_per_epoch
     if rise >= max_steps:
-        raise ValueError(
-            f"warmup_steps={warmup_steps} and warmup_epochs={warmup_epochs} of {steps_per_epoch} steps must be below "
-            f"the {max_steps} steps of the training, got {rise}"
-        )
+        given = f"warmup_steps={warmup_steps} and warmup_epochs={warmup_epochs} of {steps_per_epoch} steps"
+        raise ValueError(f"{given} must be below the {max_steps} steps of the training, got {rise}")
 
     def fraction(step: int) -> float:
         if step < rise:

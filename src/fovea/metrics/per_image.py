@@ -32,10 +32,7 @@ class PerImage(Metric):
         the labels are not whole numbers.
         """
         if prediction.shape != target.shape or prediction.is_floating_point() or target.is_floating_point():
-            raise ValueError(
-                f"prediction and target must be label maps of one shape, got {prediction.dtype} "
-                f"{tuple(prediction.shape)} and {target.dtype} {tuple(target.shape)}"
-            )
+            raise ValueError(f"labels must be whole and of one shape, got {prediction.shape} and {target.shape}")
         pairs = zip(prediction.cpu().numpy(), target.cpu().numpy(), index, strict=True)
         scores = [scores_of_labels(labels, truth, self.classes) for labels, truth, _ in pairs]
         dtype = torch.float32 if self.device.type == "mps" else torch.float64  # which Apple's GPUs do not have

@@ -49,10 +49,8 @@ class ByModality(nn.Module):
         """Return an encoder and decoder from their factory; a ValueError if they read slices, this network volumes."""
         built: Halves = unet(in_channels=in_channels, classes=classes, **({"dims": 2} if self.dims == 2 else {}))
         if built.dims != self.dims:
-            raise ValueError(
-                f"unet: {type(built).__name__} reads slices, not volumes; set data.slices=true, or choose "
-                "backbone/unet=unet3d"
-            )
+            name = type(built).__name__
+            raise ValueError(f"unet: {name} reads slices, not volumes; set data.slices=true, or backbone/unet=unet3d")
         return built
 
     def forward(self, image: Volumes, wanted: Iterable[str] | None = None, dropped: float = 0.0) -> Outputs:

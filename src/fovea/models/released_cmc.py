@@ -83,10 +83,7 @@ def cmc_weights(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
     weights = {_our_name(name): value for name, value in published.items()}
     first, last = weights.get(FIRST), weights.get(LAST)
     if first is None or last is None or first.dim() != 5 or len(last) < 2:
-        raise ValueError(
-            "checkpoint: not a CMC network (no image_encoder.down_tr64.ops.0.conv1.weight or "
-            "decoder.out_tr.conv.conv.weight); give the state dict of a published model"
-        )
+        raise ValueError("checkpoint: not a CMC network; give the state dict of a published model")
     names = {_our_name(name): name for name in published}
     if wrong := differences(_on_meta(weights).network.state_dict(), weights, names):
         raise ValueError(f"checkpoint: not the published CMC network ({wrong}); give an unchanged one")

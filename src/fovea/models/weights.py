@@ -39,9 +39,7 @@ def read_tensors(path: str) -> dict[str, Tensor]:
             return tensors_of(load_file(path))
         return tensors_of(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # the reader raises various errors on damaged files
-        raise ValueError(
-            f"{path}: not a file of weights, cut short, or it holds code; save the state dict alone with torch.save"
-        ) from error
+        raise ValueError(f"{path}: no file of weights, cut short, or it holds code; save a state dict") from error
 
 
 def differences(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], names: Mapping[str, str]) -> str:

@@ -108,9 +108,7 @@ def _masked(dataset: Folder, labeled: Sequence[str], count: int | None, test: Se
     """Return the images whose masks are opened; refuse none, and warn of those in test."""
     masked = frozenset(drawn(filter(dataset.has_mask, labeled), count))
     if not masked:
-        raise ValueError(
-            f"quality=masks: no image of {dataset.root} with a label has a mask; add masks or set quality=labels"
-        )
+        raise ValueError(f"quality=masks: no labeled image of {dataset.root} has a mask; set quality=labels")
     if tested := sorted(masked.intersection(test)):
         advice = "a level that is chosen by them makes test scores too high; leave these images out of labels.path"
         log.warning("quality=masks compares with %d masks of test (%s): %s", len(tested), first_few(tested, 2), advice)
@@ -161,7 +159,5 @@ def _refuse_disturbance(store: Store, images: Mapping[str, Mapping[str, Any]]) -
         name for name, figures in images.items() if (store.record(name) or {}).get("made_of") != figures["made_of"]
     ]
     if strange:
-        raise ValueError(
-            f"{store.path}: another process wrote other maps in the meantime ({first_few(strange, 2)}); "
-            "give each set of parameters its own store and run again"
-        )
+        few = first_few(strange, 2)
+        raise ValueError(f"{store.path}: another process wrote other maps ({few}); give each its own store")

@@ -125,14 +125,10 @@ def check_alike(runs: Sequence[Evaluated]) -> None:
         for key in ("split", "select_on", "unit"):
             mine, theirs = getattr(first, key) or "unknown", getattr(other, key) or "unknown"
             if mine != theirs:
-                raise ValueError(
-                    f"{other.folder}: {key} is {theirs}, but {mine} in {first.folder}; evaluate both in the same way"
-                )
+                raise ValueError(f"{other.folder}: {key} is {theirs}, but {mine} in {first.folder}; evaluate again")
         if unshared := sorted(first.scores.keys() ^ other.scores.keys()):
-            raise ValueError(
-                f"{other.folder}: {len(unshared)} ids are only here or only in {first.folder} "
-                f"({first_few(unshared, 3)}); evaluate both on the same images"
-            )
+            few = f"{len(unshared)} ids are only here or only in {first.folder} ({first_few(unshared, 3)})"
+            raise ValueError(f"{other.folder}: {few}; evaluate both on the same images")
         if other.patients != first.patients:
             raise ValueError(f"{other.folder}: has other patients than {first.folder}; evaluate both again")
     places = [run.folder.resolve() for run in runs]

@@ -70,10 +70,8 @@ def find_runs(runs: Any, split: str, score: str) -> list[Run]:
     for root in roots:
         read = {path.resolve(): run for path in run_folders(Path(root)) if (run := read_run(path, split, score))}
         if not read:
-            raise ValueError(
-                f"runs={root}: no run of fovea-train there (config.yaml and provenance.json); "
-                "give its run folders, or a folder of them"
-            )
+            fix = "give run folders with config.yaml and provenance.json, or a folder of them"
+            raise ValueError(f"runs={root}: no run of fovea-train there; {fix}")
         every |= read
     return sorted(every.values(), key=lambda run: _natural(str(run.folder)))
 

@@ -64,9 +64,8 @@ def require_groups(command: str, words: Sequence[str]) -> None:
         return  # these choose it
     for group, default, choices in groups(command, words):
         if default == "???" and not any(word.lstrip("+").startswith(f"{group}=") for word in words):
-            raise ValueError(
-                f"{group} is not chosen: add {group}=… ({', '.join(choices)}), e.g. data=folder data.root=DIR"
-            )
+            fix = f"add {group}=… ({', '.join(choices)}), e.g. data=folder data.root=DIR"
+            raise ValueError(f"{group} is not chosen: {fix}")
 
 
 def require_slurm(words: Sequence[str]) -> None:

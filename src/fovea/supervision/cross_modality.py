@@ -53,10 +53,8 @@ class CrossModality(Mode):
         super().__init__()
         network = backbone()
         if not isinstance(network, ByModality) or not network.separate or len(network.modalities) < 2:
-            raise ValueError(
-                f"backbone: {type(network).__name__} has no features of several modalities to compare; choose "
-                "backbone=cross_modality, or supervision=labeled_only"
-            )
+            fix = "choose backbone=cross_modality, or supervision=labeled_only"
+            raise ValueError(f"backbone: {type(network).__name__} has no features of several modalities; {fix}")
         if network.classes < 2:
             raise ValueError("CMC compares the background too; set data.classes=2 for one structure")
         self.network = network

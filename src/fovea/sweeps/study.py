@@ -206,7 +206,5 @@ def _storage_errors(place: str, *others: type[Exception]) -> Iterator[None]:
     except expected as error:
         cause = error.__cause__ or error
         reason = str(getattr(cause, "orig", None) or cause).splitlines() or [type(cause).__name__]
-        raise ValueError(
-            f"hydra.sweeper.storage={place}: cannot be used: {reason[0]}; "
-            "stop what locks it, fix it, or choose another (a file, or a URL such as sqlite:///FILE)"
-        ) from error
+        fix = "stop what locks it, fix it, or choose another (a file, or a URL such as sqlite:///FILE)"
+        raise ValueError(f"hydra.sweeper.storage={place}: cannot be used: {reason[0]}; {fix}") from error

@@ -138,7 +138,7 @@ def test_memory_of_sixteen_million_pixels() -> None:
         (HALVES[..., [0, 1, 2, 0]], RAMP, {}, r"image must be uint8 .*, got uint8 \(24, 32, 4\)"),
         (HALVES, RAMP * 255, {}, r"probability must be in \[0, 1\]"),
         (HALVES, np.where(RAMP > 0.6, np.nan, RAMP), {}, r"probability must be in \[0, 1\], without NaN"),
-        (HALVES, RAMP, {"sxy": 1e-300}, "sxy=1e-300 and srgb=13 are too small for an image of 32 x 24"),
+        (HALVES, RAMP, {"sxy": 1e-300}, "sxy=1e-300 and srgb=13 are too small for 32 x 24"),
         (HALVES, RAMP, {"srgb": 1e-300, "backend": "torch"}, "too small"),
     ],
 )

@@ -68,10 +68,8 @@ def read_image(
             image = Image.fromarray(scaled(values.astype(np.float64), window[0], window[1]))
         pixels = np.array(image.convert(_MODES[channels])) if not deep or window is not None else None
     if pixels is None:
-        raise ValueError(
-            f"{path}: more than 8 bits per channel ({mode}); set data.range=[low,high] (of fovea-predict: range), the "
-            "values that become 0 and 255, or save the image with 8 bits"
-        )
+        fix = "set data.range=[low,high] (of fovea-predict: range), the values that become 0 and 255"
+        raise ValueError(f"{path}: more than 8 bits per channel ({mode}); {fix}, or save 8 bits")
     pixels = turned(pixels, turn)
     return pixels.reshape(*pixels.shape[:2], channels)
 

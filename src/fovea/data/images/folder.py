@@ -156,10 +156,7 @@ class Folder:
         mask = read_mask(path, self.classes, self.ignore_label, self.values, self.exif)
         if mask.shape != self.size(image_id):
             (height, width), (rows, columns) = self.size(image_id), mask.shape
-            raise ValueError(
-                f"{path} is {columns} x {rows} pixels, but {self.image_path(image_id)} is {width} x {height}; "
-                "replace one of them"
-            )
+            raise ValueError(f"{path} is {columns} x {rows} pixels, but its image is {width} x {height}; replace one")
         return mask
 
     def size(self, image_id: str) -> tuple[int, int]:

@@ -80,10 +80,7 @@ def _whole(path: Path, values: np.ndarray) -> np.ndarray:
     """Return stored numbers as integers, checked."""
     if values.dtype.kind == "f":
         if not (np.isfinite(values).all() and (values == np.rint(values)).all()):
-            raise ValueError(
-                f"{path}: fractions from {values.min():g} to {values.max():g}, but a mask has whole numbers; "
-                "save it as 0 and 255"
-            )
+            raise ValueError(f"{path}: fractions ({values.min():g} to {values.max():g}); save the mask as 0 and 255")
         values = values.astype(np.int64)
     if values.min() < 0:
         raise ValueError(f"{path}: label {values.min()} is below 0; save the background as 0")

@@ -91,10 +91,8 @@ class Images:
         for target in targets:
             ids = target.check(ids)
         if UNLABELED in needs and not unlabeled:
-            raise ValueError(
-                f"{dataset.root}: no unlabeled images; list some in unlabeled.txt, set data.labeled_fraction, or "
-                "choose supervision=full"
-            )
+            fix = "list some in unlabeled.txt, set data.labeled_fraction, or choose supervision=full"
+            raise ValueError(f"{dataset.root}: no unlabeled images; {fix}")
         others = unlabeled if predicted or UNLABELED in needs else []
         dataset.check(others, masks=False)
         if self.fraction < 1:  # a smaller fraction is a part of a larger one

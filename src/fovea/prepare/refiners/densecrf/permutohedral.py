@@ -48,10 +48,7 @@ def embed(height: int, width: int, sxy: float, srgb: float) -> Embedding:
     lowest = [-i * reach[i - 1] if i else 0.0 for i in range(DIMENSIONS)]
     extent = [sum(reach[i:]) - low + 2 * _MARGIN for i, low in enumerate(lowest)]
     if not math.prod(extent) * ORDERS / CORNERS < 2**62:
-        raise ValueError(
-            f"sxy={sxy:g} and srgb={srgb:g} are too small for an image of {width} x {height} pixels; "
-            "set larger values (published: 80 and 13)"
-        )
+        raise ValueError(f"sxy={sxy:g} and srgb={srgb:g} are too small for {width} x {height} pixels; raise them")
     radix = np.cumprod([1, *map(math.ceil, extent[:-1])], dtype=np.int64)
     # In steps of CORNERS: the coordinates of the first vertex of a simplex are multiples of it.
     origin = CORNERS * np.floor((np.array(lowest) - _MARGIN) / CORNERS).astype(np.int64)

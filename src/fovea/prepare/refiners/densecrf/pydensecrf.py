@@ -21,10 +21,7 @@ class DenseCrf:
     def __post_init__(self) -> None:
         """Refuse a missing library, without loading it."""
         if find_spec("pydensecrf") is None:
-            raise ValueError(
-                "refine=pydensecrf: pydensecrf2 is not installed; install it with `make crf` (needs a C++ compiler) "
-                "or set refine=lattice, which gives the same maps"
-            )
+            raise ValueError("refine=pydensecrf: pydensecrf2 is not installed; run `make crf`, or set refine=lattice")
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
         import pydensecrf.densecrf as dcrf  # optional, and slow to load

