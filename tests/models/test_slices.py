@@ -36,7 +36,7 @@ def test_every_network_has_a_two_dimensional_form(wrapper: str, unet: str) -> No
     logits, features = network({name: torch.randn(2, 1, 64, 64) for name in NAMES})
     assert {values.shape for values in logits.values()} == {(2, 3, 64, 64)}
     assert list(features) == (NAMES if network.separate else [])
-    with pytest.raises(ValueError, match="must have two sides"):
+    with pytest.raises(ValueError, match="must have 2 sides"):
         network({name: torch.randn(1, 1, 8, 8, 8) for name in NAMES})
 
 

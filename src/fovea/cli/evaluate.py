@@ -59,10 +59,9 @@ def score(config: Config) -> None:
     split = source.split(config["split"])
     seen = sorted({*split.ids} & {*ids})
     if seen and not config["allow_training_images"]:
-        raise ValueError(
-            f"split={split.name}: {checkpoint} was trained on {len(seen)} of these {len(split.ids)} images "
-            f"({first_few(seen, 2)}); choose another split, or set allow_training_images=true"
-        )
+        few = f"{len(seen)} of these {len(split.ids)} images ({first_few(seen, 2)})"
+        fix = "choose another split, or set allow_training_images=true"
+        raise ValueError(f"split={split.name}: {checkpoint} was trained on {few}; {fix}")
     run = Path(config["run_dir"])
     predictor = source.predictor(instantiate(config["tta"], "tta")(module))
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))

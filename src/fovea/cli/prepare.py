@@ -46,10 +46,8 @@ def main(config: Config) -> None:
     if config["shard"] is not None:
         log.info("shard %d of %d: run again without shard when all are done", config["shard"], config["shards"])
     if failures := survey.failures:
-        raise ValueError(
-            f"{len(failures)} images failed, the other {len(survey.statistics)} are in {store}: "
-            f"{first_few(failures.values(), 2)}"
-        )
+        few = first_few(failures.values(), 2)
+        raise ValueError(f"{len(failures)} images failed, the other {len(survey.statistics)} are in {store}: {few}")
 
 
 if __name__ == "__main__":

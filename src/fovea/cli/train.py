@@ -16,10 +16,8 @@ def ended(config: Config) -> "Outcome | None":
 
     outcome = read_outcome(config)
     if outcome is not None and outcome.images != checked(instantiate(config["data"], "data"), config).digest:
-        raise ValueError(
-            f"{config['run_dir']}/{FILE}: the run trained on other images than data.root lists now; "
-            "restore them, or start a new run in another folder"
-        )
+        place = f"{config['run_dir']}/{FILE}"
+        raise ValueError(f"{place}: the run trained on other images; restore them, or start a new run elsewhere")
     return outcome
 
 

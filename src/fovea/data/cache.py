@@ -172,8 +172,6 @@ def _shared(length: int, dtype: np.dtype) -> np.ndarray:
 def _checked(array: np.ndarray, shape: Sequence[int], dtype: np.dtype, source: Cacheable, index: int) -> np.ndarray:
     """Return the array; refuse another shape or type than `layout` declared."""
     if array.shape != tuple(shape) or array.dtype != dtype:
-        raise ValueError(
-            f"{source.ids[index]}: expected {dtype} {list(shape)} after resizing, got {array.dtype} "
-            f"{list(array.shape)}; a cache needs arrays of one type (cache=none)"
-        )
+        got = f"expected {dtype} {list(shape)} after resizing, got {array.dtype} {list(array.shape)}"
+        raise ValueError(f"{source.ids[index]}: {got}; a cache needs arrays of one type (cache=none)")
     return array

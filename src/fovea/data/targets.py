@@ -138,11 +138,9 @@ class PseudoMask:
         self.store.check(self.parameters, self.made_from)
         kept = [image_id for image_id in ids if self.store.has(image_id)]
         if not kept:
-            raise ValueError(
-                f"{self.store.path}: a map of none of these {len(ids)} images ({first_few(ids, 2)})"
-                f"{nearest(ids, self.store.ids)}; "
-                f"set the store of this data set, or {self.store.make_another(self.parameters, self.made_from)}"
-            )
+            few = f"a map of none of these {len(ids)} images ({first_few(ids, 2)}){nearest(ids, self.store.ids)}"
+            another = self.store.make_another(self.parameters, self.made_from)
+            raise ValueError(f"{self.store.path}: {few}; set the store of this data set, or {another}")
         if self.image_path is not None:  # reading all would take minutes for a large data set
             some = kept[:: -(-len(kept) // _COMPARED)]
             images = {image_id: self.image_path(image_id) for image_id in some}

@@ -117,10 +117,8 @@ def fill(module: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> 
     wrong = [key for key, value in own.items() if key not in weights or weights[key].shape != value.shape]
     wrong += [key for key in weights if key not in own]
     if wrong:
-        raise ValueError(
-            f"checkpoint: {path} holds another model: {len(wrong)} weights differ in name or shape "
-            f"({first_few(wrong, 2)}); train and load with the same backbone and supervision"
-        )
+        few = f"{len(wrong)} weights differ in name or shape ({first_few(wrong, 2)})"
+        raise ValueError(f"checkpoint: {path} holds another model: {few}; load it with its own backbone=…")
     module.load_state_dict(weights)
 
 

@@ -115,7 +115,5 @@ def _refuse(name: str, values: Tensor, data: DataModule) -> None:
     fix = "set data.drop_last=true, or another data.batch_size"
     if data.batch_size == 1:
         fix = "set data.batch_size=2 or more"
-    raise ValueError(
-        f"data.batch_size={data.batch_size}: a batch has one image, and the batch normalization {name} would get one "
-        f"value per channel of it; {fix}, or larger images (data.size)"
-    )
+    why = f"a batch has one image, and the batch normalization {name} would get one value per channel of it"
+    raise ValueError(f"data.batch_size={data.batch_size}: {why}; {fix}, or larger images (data.size)")

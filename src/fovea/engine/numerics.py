@@ -46,8 +46,5 @@ def check_compiler(device: str) -> None:
     try:
         compiled(torch.ones(8, device=device))
     except Exception as error:
-        raise ValueError(
-            f"compile=true: torch.compile does not work here on {device} ({first_line(error)}); install what is "
-            "missing (a C++ compiler such as g++, or the variable CXX with the path of one; for a GPU also Triton), "
-            "or set compile=false"
-        ) from error
+        fix = "install what is missing (a C++ compiler, for a GPU also Triton), or set compile=false"
+        raise ValueError(f"compile=true does not work here on {device} ({first_line(error)}); {fix}") from error

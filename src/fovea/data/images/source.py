@@ -99,11 +99,9 @@ class Images:
             _, ids = carve(ids, self.fraction, self.seed, dataset.patient)
             _, others = carve(others, self.fraction, self.seed, dataset.patient)
         if not ids or (UNLABELED in needs and not others):
-            raise ValueError(
-                f"{dataset.root}: data.fraction={self.fraction:g} and data.labeled_fraction={self.labeled_fraction} "
-                f"leave no {'unlabeled' if ids else 'labeled'} image, since patients stay whole; "
-                "raise data.fraction or change data.labeled_fraction, or add patients"
-            )
+            kind = "unlabeled" if ids else "labeled"
+            given = f"data.fraction={self.fraction:g} and data.labeled_fraction={self.labeled_fraction}"
+            raise ValueError(f"{dataset.root}: {given} leave no {kind} image, since patients stay whole; change them")
         val = self._split(dataset, "val", splits["val"], needs)
         kinds = {Mask.name: "masks" if self.ignore_label is None else "partial_masks"}
         kinds[PseudoMask.name] = self.maps["labels"].get("name", "maps") if self.maps else "maps"
@@ -155,9 +153,9 @@ class Images:
         served: dict[str, Callable[[Folder], Target]] = {Mask.name: mask, PseudoMask.name: self._pseudo_mask}
         if unknown := sorted({*needs} - {*served, UNLABELED}):
             names = ", ".join([*served, UNLABELED])
+            lacks = f"which data={self.name} does not have (it has {names})"
             raise ValueError(
-                f"supervision trains on {first_few(unknown)}, which data={self.name} does not have (it has {names}); "
-                "choose another supervision=… or data=…"
+                f"supervision trains on {first_few(unknown)}, {lacks}; choose another supervision=… or data=…"
             )
         return [served[name](dataset) for name in sorted(needs) if name in served]
 
