@@ -7,13 +7,13 @@ import nrrd
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from fovea.data.images.masks import read_mask
 from fovea.data.images.nci_isbi import NciIsbi
 from fovea.importers.nci_isbi import NciIsbiRaw
 from fovea.importers.request import ImportRequest, ImportResult
+
+from ..data.images.test_inputs import write_slice
 
 ROWS, COLUMNS = 12, 10
 CASE, OTHER = "Prostate3T-01-0003", "Prostate3T-03-0002"
@@ -21,20 +21,9 @@ CASE, OTHER = "Prostate3T-01-0003", "Prostate3T-03-0002"
 
 def write_dicom(path: Path, number: int | None, shape: tuple[int, int] = (ROWS, COLUMNS)) -> None:
     """Write a slice of pixels of 100 times its InstanceNumber, except two."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, "1.2.3"
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    slice_ = FileDataset(path, {}, file_meta=meta, preamble=b"\0" * 128)
-    slice_.SOPClassUID, slice_.SOPInstanceUID = MRImageStorage, "1.2.3"
-    if number is not None:
-        slice_.InstanceNumber = number
-    slice_.Rows, slice_.Columns = shape
-    slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 1, "MONOCHROME2"
-    slice_.BitsAllocated, slice_.BitsStored, slice_.HighBit, slice_.PixelRepresentation = 16, 12, 11, 0
     pixels = np.full(shape, 100 * (number or 1), np.uint16)
     pixels[0, :2] = 0, 4000
-    slice_.PixelData = pixels.tobytes()
-    slice_.save_as(path, enforce_file_format=True)
+    write_slice(path, pixels, **({} if number is None else {"InstanceNumber": number}))
 
 
 def write_case(root: Path, case: str, numbers: Sequence[int | None], depth: int | None = None) -> Path:

@@ -16,6 +16,7 @@ from fovea.data.images.samples import resize_image, to_tensor
 from fovea.models import released
 from fovea.models.released import load_gazemedseg
 
+from ..data.images.test_inputs import write_slice
 from .commands import Run, folder, summary
 
 pytestmark = pytest.mark.slow
@@ -83,20 +84,8 @@ def test_is_evaluated_and_predicted_as_published(
 
 
 def test_one_channel_reads_slices(run: Run, level: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
-
     pixels = np.random.default_rng(0).integers(0, 900, (40, 30)).astype(np.uint16)
-    header = Dataset()
-    header.SOPClassUID, header.SOPInstanceUID = MRImageStorage, generate_uid()
-    header.Rows, header.Columns = pixels.shape
-    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
-    header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 16, 15, 0
-    header.PixelData = pixels.tobytes()
-    header.file_meta = FileMetaDataset()
-    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    (tmp_path / "slices").mkdir()
-    header.save_as(tmp_path / "slices" / "p_1.dcm", enforce_file_format=True)
+    write_slice(tmp_path / "slices" / "p_1.dcm", pixels)
     gray = level | {FIRST: level[FIRST][:, :1].clone()}
     torch.save(gray, tmp_path / "nci_isbi.pth")
 

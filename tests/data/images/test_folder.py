@@ -10,16 +10,15 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 import numpy as np
-import pydicom
 import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from fovea.data.images.folder import Folder
 from fovea.data.images.source import folder_of
 from fovea.runtime.config import config_folder, instantiate, resolve
+
+from .test_inputs import write_slice
 
 
 def png(path: Path, pixels: np.ndarray) -> None:
@@ -27,13 +26,7 @@ def png(path: Path, pixels: np.ndarray) -> None:
 
 
 def dicom(path: Path, pixels: np.ndarray) -> None:
-    header = FileMetaDataset()
-    header.MediaStorageSOPClassUID, header.MediaStorageSOPInstanceUID = MRImageStorage, "1.2.3"
-    header.TransferSyntaxUID = ExplicitVRLittleEndian
-    image = pydicom.Dataset()
-    image.file_meta, image.SOPClassUID, image.SOPInstanceUID = header, MRImageStorage, "1.2.3"
-    image.set_pixel_data(np.ascontiguousarray(pixels[..., 0]), "MONOCHROME2", bits_stored=8)
-    image.save_as(path.with_name(f"{path.name}.dcm"), enforce_file_format=True)
+    write_slice(path.with_name(f"{path.name}.dcm"), pixels[..., 0])
 
 
 class Row(NamedTuple):
