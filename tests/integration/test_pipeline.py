@@ -143,16 +143,6 @@ class TestEvaluate:
         for name in ("per_image.csv", "summary.json", "contact_sheet.png"):
             assert (tmp_path / "again" / name).read_bytes() == (trained[0] / "evaluate" / "val" / name).read_bytes()
 
-    def test_odd_sizes_and_modes_are_predicted(self, run: Run, checkpoint: str, tmp_path: Path) -> None:
-        sizes = {"wide": (97, 5), "tall": (3, 61), "dot": (1, 1), "gray": (33, 47)}
-        (tmp_path / "unseen").mkdir()
-        for name, size in sizes.items():
-            Image.new("L" if name == "gray" else "RGB", size, 128).save(tmp_path / "unseen" / f"{name}.png")
-        result = run("predict", checkpoint, "input=unseen", "out=out")
-        assert result.status == 0 and result.errors == []
-        for subfolder in ("masks", "overlays"):
-            assert {path.stem: Image.open(path).size for path in (tmp_path / "out" / subfolder).iterdir()} == sizes
-
     @pytest.mark.slow
     def test_predictions_with_flips_follow_a_mirrored_image(
         self, run: Run, checkpoint: str, dataset: Path, tmp_path: Path

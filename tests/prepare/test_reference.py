@@ -1,4 +1,4 @@
-"""Heatmap and CRF against arrays of the published code, and against pydensecrf2 on real images."""
+"""Heatmap and CRF against arrays of the published code."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fovea.data.fixations import read_fixations
 from fovea.data.images.files import read_image
 from fovea.prepare.labels.heatmap import heatmap
 from fovea.prepare.refiners.densecrf import refine
@@ -38,32 +37,6 @@ def test_crf(published: dict[str, Any], real_data: Path, backend: str) -> None:
     np.testing.assert_allclose(ours, expected, atol=1e-4)
     early = refine(image, target, float(published["compat"]), backend=backend)
     np.testing.assert_allclose(early, expected, atol=2e-3)
-
-
-@pytest.fixture(scope="module")
-def looked_at(real_data: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Twenty images of Kvasir-SEG from its whole list, with their heatmaps."""
-    root = real_data / "Kvasir-SEG"
-    if not (root / "kvasir_fixation.csv").is_file():
-        pytest.skip(f"no fixations in {root}")
-    ids = sorted(path.stem for path in (root / "images").iterdir())
-    ids = ids[:: len(ids) // 20][:20]
-    table = read_fixations(root / "kvasir_fixation.csv", ids)
-    images = [read_image(root / "images" / f"{image_id}.jpg") for image_id in ids]
-    gaze = [table.of(image_id) for image_id in ids]
-    heats = [heatmap(on.x, on.y, on.duration, image.shape[:2]) for on, image in zip(gaze, images, strict=True)]
-    return list(zip(images, heats, strict=True))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("compat", "every"), [(1.0, 1), (3.0, 7)])
-def test_pydensecrf_agrees(looked_at: list[tuple[np.ndarray, np.ndarray]], compat: float, every: int) -> None:
-    pytest.importorskip("pydensecrf.densecrf")
-    assert len(looked_at) == 20
-    for image, heat in looked_at[::every]:
-        theirs = refine(image, heat, compat, backend="pydensecrf")
-        np.testing.assert_allclose(refine(image, heat, compat, tolerance=0.0), theirs, atol=1e-4)
-        np.testing.assert_allclose(refine(image, heat, compat), theirs, atol=2e-3)
 
 
 def picture(real_data: Path, image_id: str) -> np.ndarray:

@@ -82,12 +82,6 @@ class TestObserver:
         assert (duration.mean(), duration.std()) == pytest.approx((250, 77), rel=0.06) and duration.min() >= 60
         assert (trials[0].start[1:] >= trials[0].start[:-1] + trials[0].duration[:-1]).all()
 
-    @pytest.mark.parametrize("value", [-0.1, float("nan"), "far", True])
-    def test_bounds(self, value: object) -> None:
-        numbers = vars(EYELINK) | {"precision": value}
-        with pytest.raises(ValueError, match=r"observer\.precision must be .*, got"):
-            instantiate({"_target_": "fovea.simulate.gaze.Observer", **numbers}, "observer")
-
 
 class TestFolder:
     @pytest.fixture
@@ -112,16 +106,6 @@ class TestFolder:
         outside = table.dropped["outside_image"]
         assert outside > 0 and table.used + outside == count
         assert sum(fixations.outside for fixations in table.images.values()) == outside
-
-    def test_never_replaces_a_recording(self, folder: Folder) -> None:
-        out = folder.root / "out.csv"
-        simulate_folder(folder, out, EYELINK)
-        simulate_folder(folder, out, EYELINK, seed=1)
-        out.write_text(out.read_text() + "a.png,99,0.5,0.5,100,,,,\n")
-        before = out.read_bytes()
-        with pytest.raises(ValueError, match=r"out: .*out\.csv exists, and fovea-simulate did not write it"):
-            simulate_folder(folder, out, EYELINK)
-        assert out.read_bytes() == before
 
     def test_images_without_mask(self, folder: Folder) -> None:
         (folder.root / "masks" / "b.png").unlink()

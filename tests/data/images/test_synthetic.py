@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from fovea.data.images.synthetic import Synthetic, draw
 
@@ -45,21 +44,3 @@ def test_files_on_disk_are_an_ordinary_folder(tmp_path: Path) -> None:
     assert data.mask(data.ids[0]).shape == data.image(data.ids[0]).shape[:2]
     labels = Synthetic(tmp_path / "set", **PARAMETERS, classes=2)
     np.testing.assert_array_equal(data.mask("image_0000"), labels.mask("image_0000"))
-
-
-def test_an_existing_folder_is_used_filled_or_refused(tmp_path: Path) -> None:
-    (tmp_path / "set").mkdir()
-    root = Synthetic(tmp_path / "set", **PARAMETERS).root
-    (root / "images" / "image_0000.png").write_bytes(b"mine")
-    assert len(Synthetic(root, **PARAMETERS).ids) == 5
-    assert (root / "images" / "image_0000.png").read_bytes() == b"mine"
-    with pytest.raises(ValueError, match=r"data\.root: .*set was generated with .*choose another data\.root or delete"):
-        Synthetic(root, **{**PARAMETERS, "seed": 1})
-    (tmp_path / "thesis").mkdir()
-    for text in ("mine", "not json"):
-        (tmp_path / "thesis" / ("synthetic.json" if "json" in text else "thesis.txt")).write_text(text)
-        with pytest.raises(ValueError, match=r"data\.root: .* holds no generated images"):
-            Synthetic(tmp_path / "thesis", **PARAMETERS)
-    (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="cannot write"):
-        Synthetic(tmp_path / "file" / "set", **PARAMETERS)

@@ -66,8 +66,6 @@ def test_a_drawn_set_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "set" / "dataset.json").write_text(json.dumps({"mine": True}))
     with pytest.raises(ValueError, match=r"dataset\.json"):
         SyntheticPairs(tmp_path / "set", **ARGUMENTS)  # not drawn again
-    with pytest.raises(ValueError, match="was generated with"):
-        SyntheticPairs(tmp_path / "set", **ARGUMENTS | {"shift": 1.0})
     with pytest.raises(ValueError, match="drawn must be one to three"):
         SyntheticPairs(tmp_path / "new", **ARGUMENTS | {"drawn": ["a", "../b"]})
     assert issubclass(SyntheticPairs, Pairs) and not (tmp_path / "new").exists()
