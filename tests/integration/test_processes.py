@@ -44,18 +44,6 @@ def column(path: Path, name: str) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
 
 
-def test_a_killed_sweep_resumes_to_the_same_weights(run: Run, line: list[str], tmp_path: Path) -> None:
-    sweep = ["--multirun", *line, "seed=0,1"]
-    assert run("train", *sweep, "hydra.sweep.dir=whole").status == 0
-    killed = process("train", *sweep, f"hydra.sweep.dir={tmp_path}/killed", cwd=tmp_path)
-    kill_after_a_save(killed, tmp_path / "killed" / "1")
-    result = run("train", *sweep, "hydra.sweep.dir=killed")
-    assert result.status == 0 and "ended earlier" in result.stdout, result
-    for job in "01":
-        assert last(tmp_path / "whole" / job)["global_step"] == STEPS
-        assert same_weights(tmp_path / "whole" / job, tmp_path / "killed" / job)
-
-
 def test_two_processes_resume_to_the_same_weights(line: list[str], tmp_path: Path) -> None:
     sweep = ["--multirun", *line, *TWO, "seed=0,1", "evaluate=[val]"]
     whole = finished(process("train", *sweep, "hydra.sweep.dir=whole", cwd=tmp_path))

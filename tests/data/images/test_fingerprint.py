@@ -13,7 +13,6 @@ from PIL import Image
 from fovea.data.cache import fingerprint
 from fovea.data.images.folder import Folder
 from fovea.data.images.samples import Resized
-from fovea.data.maps import parameters
 from fovea.data.store import Store
 from fovea.data.targets import Mask, PseudoMask
 
@@ -75,13 +74,3 @@ def test_size_class_and_how_images_are_read_change_it(root: Path) -> None:
     assert len({fingerprint(source, "image") for source in several}) == 6
     assert fingerprint(several[0], "mask") != fingerprint(several[-1], "mask")
     assert fingerprint(resized(root), "image") == fingerprint(resized(root), "image")
-
-
-def test_how_images_are_read_is_in_the_store(root: Path) -> None:
-    labels, refine = {"name": "gaze"}, {"name": "none"}
-    plain = parameters(labels, refine)
-    assert parameters(labels, refine, {"range": None, "exif": "ignore"}) == plain  # stores of earlier versions
-    store = Store(root / "store")
-    store.finish(dict(store.manifest) | {"parameters": plain})
-    with pytest.raises(ValueError, match=r"data\.exif is apply here .* data\.range is \[0, 4095\] here but the store"):
-        store.check(parameters(labels, refine, {"range": [0, 4095], "exif": "apply"}))
