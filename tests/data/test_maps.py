@@ -24,6 +24,7 @@ def test_parameters_are_those_that_maps_depend_on() -> None:
         "refine.tolerance": 0.001,
     }
     assert str(values) == str(parameters(labels | {"sigma": 70, "fuse": "mean"}, refine))
+    assert parameters(labels, refine, {"range": None, "exif": "ignore"}) == values  # of stores of earlier versions
     assert parameters(labels | {"fuse": "agreement"}, refine) == values | {"labels.fuse": "agreement"}
 
 
