@@ -112,8 +112,8 @@ class Store:
         if changed := self._changed(images):
             few = 2 * len(changed) <= len(images)  # fovea-prepare then makes these maps again
             again = f"run {self.command(self.path)}" if few else self.make_another(parameters, labels)
-            few = f"the maps of {first_few(changed, 2)} were made for other image files"
-            raise ValueError(f"{self.path}: {few}; correct data.root or store, or {again}")
+            other = f"the maps of {first_few(changed, 2)} were made for other image files"
+            raise ValueError(f"{self.path}: {other}; correct data.root or store, or {again}")
 
     def make_another(self, parameters: Mapping[str, object], labels: str | None) -> str:
         """Return the advice to make a store beside this one, with a command that can be pasted."""
