@@ -63,7 +63,7 @@ class TestOrder:
         assert [len(batch) for batch in batches] == sizes and len(batches) == len(sizes)
 
     def test_a_pass_without_a_batch_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"drop_last=true leaves no batch: a pass has 3 samples .*batch_size=4;"):
+        with pytest.raises(ValueError, match=r"data.drop_last=true leaves no batch: 3 samples .*data.batch_size=4;"):
             Order(6, 4, True, 0, 0, 2)
 
     @pytest.mark.parametrize("length", [10, 11])
