@@ -67,7 +67,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mine = root / "data" / "mine" / "images"
     mine.mkdir(parents=True)
     (root / "recordings").mkdir()
-    for name in exports.SESSION:
+    for name in (*exports.SESSION, *(f"other_{number}.png" for number in range(12))):  # enough to draw val from
         Image.fromarray(rng.integers(0, 255, (*exports.SIZE, 3), np.uint8)).save(mine / name)
     exports.asc(root / "recordings" / "s1.asc")
     shutil.copytree(mine, root / "my_images")
@@ -116,6 +116,10 @@ def runs(workspace: Path) -> Path:
         _run(f"fovea-train data=kvasir supervision=pseudo evaluate=[test] hydra.run.dir={workspace / 'logs/one/0'}")
         for name in ("two/0", "budget/0", "mine"):
             shutil.copytree(first, workspace / "logs" / name)
+        best = f"checkpoint={first / 'checkpoints' / 'best.ckpt'}"
+        _run(f"fovea-predict {best} input=DIR/images out=first_labels probabilities=true")
+        if find_spec("onnxruntime"):
+            _run(f"fovea-export {best} out=exported")
         mine = "data=folder data.root=data/mine data.name=mine"
         out = "out=data/mine/fixations.csv"
         _run(f"fovea-import format=eyelink_asc source=recordings data.root=data/mine fit=contain {out}")
