@@ -1,10 +1,11 @@
-"""Folders of real images and reference arrays, and a browser."""
+"""Folders of real images and reference arrays, and the warm Python of the command tests."""
 
 import importlib.util
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,28 @@ from typing import Any
 import pytest
 import yaml
 
+from . import warm
+
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ["OMP_NUM_THREADS"] = "1"  # as in the processes of commands: results depend on it to the last bit
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # composes in half the time
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server of `warm.py`, once for all processes of pytest; it imports nothing before its first request."""
+    if "FOVEA_TEST_PYTHON" in os.environ:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="fovea-warm-"))
+    server, python = warm.start(folder)
+    os.environ["FOVEA_TEST_PYTHON"] = str(python)
+
+    def stop() -> None:
+        server.communicate()
+        shutil.rmtree(folder)
+        del os.environ["FOVEA_TEST_PYTHON"]
+
+    config.add_cleanup(stop)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

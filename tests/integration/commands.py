@@ -1,4 +1,4 @@
-"""Run the real commands on ten small images: in this process, or in a new one."""
+"""Run the real commands on ten small images: in this process, in a warm one, or in a new one."""
 
 import csv
 import importlib
@@ -100,10 +100,11 @@ def _restored() -> Iterator[None]:
         HydraConfig.instance().cfg = None
 
 
-def process(command: str, *overrides: object, cwd: Path) -> subprocess.Popen[str]:
-    """Start a command in a process of its own."""
+def process(command: str, *overrides: object, cwd: Path, cold: bool = False) -> subprocess.Popen[str]:
+    """Start a command in a process of its own: forked from the warm server, or cold from a new Python."""
+    python = sys.executable if cold else os.environ["FOVEA_TEST_PYTHON"]
     return subprocess.Popen(
-        [sys.executable, "-m", f"fovea.cli.{command}", *map(str, overrides)],
+        [python, "-m", f"fovea.cli.{command}", *map(str, overrides)],
         cwd=cwd,
         env=environment(),
         stdout=subprocess.PIPE,

@@ -12,9 +12,10 @@ pytestmark = pytest.mark.slow
 
 
 def repeat(run: Path, out: Path | str, *overrides: str, cwd: Path) -> Result:
-    """Run the folder's own script."""
+    """Run the folder's own script, with the warm Python."""
     script = ["sh", str(run / "repeat.sh"), str(out), *overrides]
-    ended = subprocess.run(script, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=240)
+    python = {"PYTHON": os.environ["FOVEA_TEST_PYTHON"]}
+    ended = subprocess.run(script, cwd=cwd, env=environment() | python, capture_output=True, text=True, timeout=240)
     return Result(ended.returncode, ended.stdout, ended.stderr)
 
 

@@ -76,9 +76,10 @@ def test_train_checks_data_before_it_imports_lightning(dataset: Path, tmp_path: 
 
 
 def test_commands_run_as_new_processes(dataset: Path, store: Path, tmp_path: Path) -> None:
-    prepare = process("prepare", *folder(dataset), *gaze(tmp_path / "out"), cwd=tmp_path)
-    line = [*folder(dataset), *gaze(store), *LIGHT, "hydra.run.dir=run", "evaluate=[]"]
-    train = process("train", *line, cwd=tmp_path)
+    prepare = process("prepare", *folder(dataset), *gaze(tmp_path / "out"), cwd=tmp_path, cold=True)
+    train = process(
+        "train", *folder(dataset), *gaze(store), *LIGHT, "hydra.run.dir=run", "evaluate=[]", cwd=tmp_path, cold=True
+    )
     for result in map(finished, (prepare, train)):
         assert result.status == 0 and result.errors == [], result
     assert (tmp_path / "out" / "manifest.json").is_file() and (tmp_path / "run" / "outcome.json").is_file()

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,9 +167,9 @@ class TestAgent:
 
     def test_names_the_run_that_it_starts(self, sweep: dict[str, Any], line: list[str], tmp_path: Path) -> None:
         values = dict(override.split("=", 1) for override in [*line, "hydra.run.dir=run", "evaluate=[]"])
-        script = tmp_path / "bin" / "fovea-train"  # the installed script
+        script = tmp_path / "bin" / "fovea-train"  # the installed script, with the warm Python
         script.parent.mkdir()
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fovea.cli.train "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec "{os.environ["FOVEA_TEST_PYTHON"]}" -m fovea.cli.train "$@"\n')
         script.chmod(0o755)
         agent = {"WANDB_SWEEP_ID": "sweep1", "WANDB_RUN_ID": "named", "WANDB_MODE": "offline"}
         agent["PATH"] = f"{script.parent}:{os.environ['PATH']}"

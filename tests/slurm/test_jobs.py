@@ -6,14 +6,16 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 
-from ..integration.commands import LIGHT, files, finished, gaze, invoke, last, metrics, process, same
+from ..integration.commands import LIGHT, files, finished, gaze, invoke, last, metrics, same
+from ..integration.commands import process as any_process
 from .conftest import SCRIPTS
 
+process = partial(any_process, cold=True)  # a job is started with the Python of the command that submits it
 pytestmark = pytest.mark.usefixtures("slurm")
 STEPS = 12
 BEFORE = 6  # steps before the one in which a job is preempted; its last checkpoint is two steps old by then
