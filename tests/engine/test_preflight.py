@@ -25,6 +25,8 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("groups", "key"),
     [
+        ({"scheduler": {"warmup_steps": 100}}, "scheduler.warmup_steps must be below trainer.max_steps=100"),
+        ({"scheduler": {"minimum": 0.5}}, "scheduler.minimum must be at most optimizer.lr=0.1"),
         ({"optimizer": {"lr": -1.0}}, "optimizer.lr must be above 0"),
         (
             {"trainer": {"precision": "bf16-true"}},

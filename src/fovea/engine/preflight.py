@@ -20,6 +20,12 @@ def check(config: Mapping[str, Any]) -> None:
         if BEST.get(name, value) != value:
             fix = "best.ckpt is evaluated; for others, add a ModelCheckpoint as +callbacks.NAME"
             raise ValueError(f"callbacks.best.{name} must be {BEST[name]}, got {value}: {fix}")
+    scheduler, steps = config["scheduler"], config["trainer"].get("max_steps")
+    if isinstance(steps, int) and 0 < steps <= (warmup := scheduler.get("warmup_steps", 0)):
+        raise ValueError(f"scheduler.warmup_steps must be below trainer.max_steps={steps}, got {warmup}")
+    rate, minimum = config["optimizer"].get("lr"), scheduler.get("minimum", 0.0)
+    if isinstance(rate, int | float) and minimum > rate:
+        raise ValueError(f"scheduler.minimum must be at most optimizer.lr={rate}, got {minimum}")
     supervision, data = config.get("supervision", {}), config.get("data", {})
     if supervision.get("across") and len(data.get("modalities") or ()) < 2:
         raise ValueError("supervision.across=true is for data of several modalities; set supervision.across=false")
