@@ -111,7 +111,7 @@ def test_mean_replaces_a_missing_modality() -> None:
         ({"pet": torch.zeros(1, 1, 8, 8, 8)}, "this network reads ct, mri, got pet"),
         ({"ct": torch.zeros(1, 1, 8, 9, 8)}, "multiples of 2, from 4 on, got 8 x 9 x 8"),
         ({"ct": torch.zeros(1, 1, 8, 2, 8)}, "multiples of 2, from 4 on"),
-        ({"ct": torch.zeros(1, 1, 8, 8)}, "three sides"),
+        ({"ct": torch.zeros(1, 1, 8, 8)}, "3 sides"),
         ({"ct": torch.zeros(1, 1, 8, 8, 8), "mri": torch.zeros(1, 1, 8, 8, 6)}, "one shape"),
     ],
 )

@@ -111,7 +111,8 @@ def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Pa
         raise ValueError(f"data.{unknown[0]} is not a key; there are {', '.join(signature(source).parameters)}")
     for key in ("channels", "classes") if chosen else source.model_keys:
         if given.get(key) is not None and given[key] != trained.get(key):
-            raise ValueError(f"data.{key}={given[key]}, but {checkpoint} has {trained.get(key)}; set that")
+            own = trained.get(key)
+            raise ValueError(f"data.{key}={given[key]} but {checkpoint} has {own}; set data.{key}={own}")
     if chosen:
         return {**given, **{key: trained.get(key) for key in source.model_keys}}
     merged = plain(OmegaConf.merge(_moved(trained, given.get("root")), dict(given)), resolve=False)

@@ -143,7 +143,8 @@ def test_what_is_dicom_is_told_by_the_file(
     write_slice(tmp_path / "in" / "alone" / "IM1", voxels[1], ImagePositionPatient=[0, 0, 0])
     write_slice(tmp_path / "in" / "IM2", voxels[2], SeriesInstanceUID="1.2.3", PixelSpacing=None)
     write_slice(tmp_path / "in" / "seg.dcm", voxels[2], SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4")
-    write_slice(tmp_path / "in" / "report.dcm", voxels[2], Rows=None, Columns=None, PixelData=None)
+    report = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11", "Rows": None, "Columns": None, "PixelData": None}
+    write_slice(tmp_path / "in" / "report.dcm", voxels[2], **report)
     (tmp_path / "in" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "in" / "cut.dcm").write_bytes(b"DICM")
     assert [*run(tmp_path / "in", tmp_path / "out", SLICES)] == ["cut"]

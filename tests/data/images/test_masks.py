@@ -92,7 +92,7 @@ def test_labels_that_cannot_be_right_are_refused(tmp_path: Path, name: str, pixe
         ("thin.png", THIN * 128 + (OTHER & ~THIN) * 255, "0, 128, 255"),
         ("mixed.png", DISC * 1 + OTHER * 255, "0, 1, 255"),
         ("alpha.png", np.dstack([np.full((80, 80, 3), 255, np.uint8), DISC * 255]), "transparency and brightness"),
-        ("part.tif", DISC * np.float32(0.9), "fractions from 0 to 0.9"),
+        ("part.tif", DISC * np.float32(0.9), r"fractions \(0 to 0.9\)"),
         ("nan.tif", np.where(DISC, np.float32("nan"), np.float32(0)), "fractions"),
         ("below.tif", DISC.astype(np.int32) * -1, "label -1 is below 0"),
         ("ids.tif", DISC.astype(np.int32) * 70000, "0, 70000"),

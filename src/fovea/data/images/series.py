@@ -44,11 +44,11 @@ def dicom_files(paths: Iterable[Path]) -> dict[Path, Dataset | None]:
     """Return the DICOM images among files and their headers, None where it cannot be read."""
     found: dict[Path, Dataset | None] = {}
     for path in paths:
-        with suppress(OSError):
-            if (path.suffix.lower() in DICOM or is_dicom(path)) and _is_image(path):
-                found[path] = None
-                with suppress(ValueError):
-                    found[path] = read_header(path)
+        named, header = path.suffix.lower() in DICOM, None
+        with suppress(OSError, ValueError):  # without the suffix, it may be a DICOMDIR
+            header = read_header(path) if named or is_dicom(path) else None
+        if (named or header is not None) and _is_image(path):
+            found[path] = header
     return found
 
 
@@ -56,7 +56,9 @@ def _is_image(path: Path) -> bool:
     """Return whether a DICOM file is an image, not e.g. a report or a segmentation; True if it is damaged."""
     with suppress(Exception):  # pydicom raises various errors on damaged files
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "Rows"])
-        return "Rows" in header and header.get("SOPClassUID") != SegmentationStorage
+        kind = header.SOPClassUID
+        other = kind.name != kind and "Image" not in kind.name and "Rows" not in header  # an image may be cut short
+        return not other and kind != SegmentationStorage
     return True
 
 
