@@ -11,7 +11,7 @@ import numpy as np
 from fovea.data.predictions import probability_file
 from fovea.data.table import read_rows
 from fovea.losses import IGNORE
-from fovea.runtime.bounds import Fraction
+from fovea.runtime.bounds import Progress
 from fovea.runtime.config import instantiate
 
 TABLE = "predictions.csv"
@@ -43,7 +43,7 @@ class Predicted:
     """
 
     path: str
-    confidence: Fraction
+    confidence: Progress
 
     def __post_init__(self) -> None:
         if not (self.folder / TABLE).is_file():

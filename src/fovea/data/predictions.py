@@ -56,8 +56,8 @@ class PredictRequest:
             self, names=names, settings={**self.settings, "model": sha256(checkpoint), "version": __version__}
         )
 
-    def over(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the group `data` of the training with what the request has instead."""
+    def applied_to(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the group `data` of the training, with the values of the request in place of its own."""
         given = {"range": self.range, "largest_component": self.largest_component}
         return {**data, **{key: value for key, value in given.items() if value is not None}}
 

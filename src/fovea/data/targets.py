@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
 import numpy as np
@@ -64,12 +64,17 @@ class Mask:
             log.warning("no mask has foreground beside data.%s: it cannot be learned", ignored)
         return _reported(ids, kept, "no labeled pixel (data.ignore_label)")
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides an array beside its files and the data set; a cache depends on it."""
+        return {"confidence": self.predicted.confidence if self.predicted else None}
+
     def files(self, image_id: str) -> list[Path]:
         """Return the mask and the image, since the size of a mask is compared with its image."""
         image, mask = self.dataset.image_path(image_id), self.dataset.mask_path(image_id)
         masks = [mask] if mask is not None and image_id not in self.unlabeled else []
-        filled = self.predicted is not None and (self.sparse or image_id in self.unlabeled)
-        return [image, *masks, *(self.predicted.files(image) if self.predicted and filled else [])]
+        predicted = self.predicted if self.sparse or image_id in self.unlabeled else None
+        return [image, *masks, *(predicted.files(image) if predicted else [])]
 
     def read(self, image_id: str) -> np.ndarray:
         """Return a mask [H, W] at native size: uint8, or int16 where pixels may be unlabeled."""
@@ -124,6 +129,7 @@ class PseudoMask:
     name = "pseudo"
     title = "pseudo-mask"
     fill = 0
+    settings: ClassVar[Mapping[str, Any]] = {}
 
     store: Store
     parameters: Mapping[str, Any]

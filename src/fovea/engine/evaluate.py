@@ -68,8 +68,7 @@ def evaluate(
             curves.append(dice_at(quantized(np.nan_to_num(probability[0])), truth, GRID))
         masks, spacing, limit = label_maps(outputs), split.spacing(image_id), scoring.surface_tolerance
         rows[image_id] = scores_of_image(masks, truth, source.classes, spacing, limit, split.classes)
-    if absent := [name for label, name in enumerate(split.classes, 1) if label not in present]:
-        log.warning("no image of %s has %s: its Dice is 1 where it is not predicted", split.name, first_few(absent))
+    _warn_of_absent(split, present)
     patients = [split.patient(image_id) for image_id in rows]
     summary = summary_of(rows, patients, split.unit, scoring, split.classes, split.groups)
     summary |= {"calibration_error": calibration.compute(), "n": len(rows), "checkpoint": str(checkpoint)}
@@ -81,12 +80,22 @@ def evaluate(
     write_csv(out / "per_image.csv", *table(rows, patients))
     write_json(out / "summary.json", summary)
     if curves:
-        means = zip(GRID, np.mean(curves, axis=0), strict=True)
-        write_csv(out / "thresholds.csv", ["threshold", "dice"], [(each, f"{dice:.6f}") for each, dice in means])
+        _write_curve(out / "thresholds.csv", np.mean(curves, axis=0))
     sheet = sheet_rows(predictor, split, rows, config["sheet_rows"], device)
     if sheet:
         write_image(out / "contact_sheet.png", contact_sheet(sheet, config["sheet_tile"]))
     return summary, sheet
+
+
+def _warn_of_absent(split: Split, present: Collection[int]) -> None:
+    """Warn of classes that no image has, since an empty prediction of them scores 1."""
+    if absent := [name for label, name in enumerate(split.classes, 1) if label not in present]:
+        log.warning("no image of %s has %s: its Dice is 1 where it is not predicted", split.name, first_few(absent))
+
+
+def _write_curve(path: Path, means: np.ndarray) -> None:
+    """Write the mean Dice at each threshold."""
+    write_csv(path, ["threshold", "dice"], [(at, f"{dice:.6f}") for at, dice in zip(GRID, means, strict=True)])
 
 
 def headline(summary: Mapping[str, Any], out: Path) -> str:

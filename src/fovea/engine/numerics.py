@@ -46,5 +46,5 @@ def check_compiler(device: str) -> None:
     try:
         compiled(torch.ones(8, device=device))
     except Exception as error:
-        fix = "install what is missing (a C++ compiler, for a GPU also Triton), or set compile=false"
+        fix = "install a C++ compiler (or set CXX to one) and, for a GPU, Triton, or set compile=false"
         raise ValueError(f"compile=true does not work here on {device} ({first_line(error)}); {fix}") from error

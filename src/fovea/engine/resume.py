@@ -29,7 +29,8 @@ def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module
     content = read(path)
     if different := sorted(differences(content[KEY]["config"], config)):
         few = first_few(different, 4)
-        raise ValueError(f"ckpt_path: {path} was trained with another configuration: {few}; start in another folder")
+        fix = "set the same values, or start in another folder"
+        raise ValueError(f"ckpt_path: {path} was trained with another configuration: {few}; {fix}")
     step, steps = int(content["global_step"]), config["trainer"].get("max_steps", -1)
     if 0 <= steps < step:
         raise ValueError(f"trainer.max_steps={steps}: {path} has {step} steps already; set at least {step}")

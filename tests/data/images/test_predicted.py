@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from fovea.data.cache import fingerprint
 from fovea.data.images import predict as images
 from fovea.data.images.source import Images
 from fovea.data.predictions import PredictRequest
@@ -77,6 +78,9 @@ def test_images_and_pixels_without_labels_have_the_confident_ones(root: Path, cl
         np.testing.assert_array_equal(found, wanted)
         assert {*np.unique(found)} >= {-1, 0, 1} and found.dtype == np.int16
         assert root / "images" / f"{name}.png" in mask.files(name) and len(mask.files(name)) >= 2
+    other = learned(root, classes, ignore_label=255)
+    other.predicted = {**(other.predicted or {}), "confidence": 0.5}
+    assert fingerprint(stream.arrays, "mask") != fingerprint(other.train({"mask"}).streams()["labeled"].arrays, "mask")
     batch = stream[0, len(training.ids) - 1]["mask"]
     assert batch.shape == (20, 20) and batch.dtype == np.int16 and (batch == -1).any()
 

@@ -32,7 +32,7 @@ def brighter(image: Mapping[str, torch.Tensor], size: tuple[int, ...]) -> dict[s
 def predict(source: Path, out: Path, **options: Any) -> tuple[int, dict[str, str]]:
     intensity = {name: NormalizeIntensity() for name in ("ct", "t1")}
     request = PredictRequest(source, out, **options)
-    predictor = if_asked(brighter, request.over(DATA))
+    predictor = if_asked(brighter, request.applied_to(DATA))
     return predict_volumes(Native(predictor, False, None, intensity, torch.device("cpu")), request, DATA)
 
 

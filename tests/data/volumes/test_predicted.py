@@ -12,6 +12,7 @@ import pytest
 import torch
 from monai.transforms import NormalizeIntensity
 
+from fovea.data.cache import fingerprint
 from fovea.data.predictions import PredictRequest
 from fovea.data.volumes.predict import predict_volumes
 from fovea.data.volumes.prepared import Native
@@ -93,6 +94,10 @@ def test_voxels_without_labels_have_the_confident_ones(predicted: Path, options:
         filled = np.flatnonzero(own.any(axis=(0, 1)))
         labeled = np.isin(np.arange(own.shape[2]), filled[[len(filled) // 4, 3 * len(filled) // 4]])
     np.testing.assert_array_equal(found, np.where(labeled, own, guess))
+    made.predicted = {**(made.predicted or {}), "confidence": 0.5}
+    [other] = made.train(["mask"]).streams().values()
+    key = stream.prepared.kinds[2]
+    assert fingerprint(stream.prepared, key) != fingerprint(other.prepared, key)
     assert (found == -1).any() and (found >= 0).sum() > np.broadcast_to(labeled, own.shape).sum()
 
 

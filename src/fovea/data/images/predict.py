@@ -49,7 +49,8 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
     A mask has the size of its image; one class is written as 0 and 255 (1 in NIfTI), several as their indices. `data`
     says how images are read. See `fovea.data.source.Source.predict`.
     """
-    data = request.over(data)
+    data = request.applied_to(data)
+    network = if_asked(network, data)
     inputs, names = find_inputs(data, request), request.names or class_names(data)
     if request.dicom_seg:
         check_installed()
@@ -66,7 +67,7 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
                 continue
             written = {kind: request.out / file for kind, file in planned[name].outputs.items()}
             try:
-                mask, probability, picture = _predicted(each, if_asked(network, data))
+                mask, probability, picture = _predicted(each, network)
                 spacing = each.spacing()
                 slices = each.grid.files if isinstance(each, Series) else each.files
                 segmentation = segmentation_of(mask, slices, names) if "segmentation" in written else None

@@ -44,6 +44,7 @@ class Resized:
         paths = {path for name in self.ids for path in (target.files(name) if target else [dataset.image_path(name)])}
         return {
             "size": self.size,
+            "target": target.settings if target else {},
             "dataset": {key: value for key, value in vars(dataset).items() if not key.startswith("_")},
             "root": str(dataset.root.resolve()),
             "files": sorted(paths),

@@ -101,7 +101,8 @@ class Images:
         if not ids or (UNLABELED in needs and not others):
             kind = "unlabeled" if ids else "labeled"
             given = f"data.fraction={self.fraction:g} and data.labeled_fraction={self.labeled_fraction}"
-            raise ValueError(f"{dataset.root}: {given} leave no {kind} image, since patients stay whole; change them")
+            fix = "raise data.fraction, or change data.labeled_fraction"
+            raise ValueError(f"{dataset.root}: {given} leave no {kind} image, since patients stay whole; {fix}")
         val = self._split(dataset, "val", splits["val"], needs)
         kinds = {Mask.name: "masks" if self.ignore_label is None else "partial_masks"}
         kinds[PseudoMask.name] = self.maps["labels"].get("name", "maps") if self.maps else "maps"

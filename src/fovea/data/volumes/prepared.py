@@ -75,7 +75,6 @@ class Prepared:
     def inputs(self, array: Array) -> dict[str, Any]:
         """See `fovea.data.cache.Cacheable`."""
         target, modality = self.targets.get(array.what), array.modality
-        predicted = getattr(target, "predicted", None)
         return {
             "spacing": self.spacing,
             "intensity": None if target else self.configured[array.modality],
@@ -83,8 +82,7 @@ class Prepared:
             "labels": self.dataset.values,
             "ignore_label": self.dataset.ignore_label,
             "slices": self.dataset.slices,
-            "labeled_slices": getattr(target, "slices", None),
-            "confidence": predicted.confidence if predicted else None,
+            "target": target.settings if target else {},
             "root": str(self.dataset.root.resolve()),
             "files": [
                 path

@@ -145,7 +145,7 @@ class Volumes:
         from fovea.data.volumes.predict import predict_volumes
         from fovea.data.volumes.windows import native
 
-        return predict_volumes(native(request.over(data), module, device), request, data)
+        return predict_volumes(native(request.applied_to(data), module, device), request, data)
 
     @property
     def _names(self) -> list[str]:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -61,12 +61,16 @@ class Mask:
             log.warning("no labeled case has %s: it cannot be learned", first_few(absent))
         return [case for case, labels in zip(cases, present, strict=True) if all(labels)]
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides an array beside its files and the data set; a cache depends on it."""
+        return {"slices": self.slices, "confidence": self.predicted.confidence if self.predicted else None}
+
     def files(self, case: str, modality: str) -> list[Path]:
         """Return the files that a target is read from."""
         masks = [] if case in self.unlabeled else [self.dataset.file("mask", case, modality)]
-        filled = self.predicted is not None and (self.sparse or case in self.unlabeled)
-        image = self.dataset.file("img", case, modality)
-        return [*masks, *(self.predicted.files(image) if self.predicted and filled else [])]
+        predicted = self.predicted if self.sparse or case in self.unlabeled else None
+        return [*masks, *(predicted.files(self.dataset.file("img", case, modality)) if predicted else [])]
 
     def read(self, case: str, modality: str) -> np.ndarray:
         """Return the target of a volume, of the same shape."""
@@ -78,9 +82,9 @@ class Mask:
         if self.slices is not None:
             labels = sparse(labels, self.dataset.header(case, modality), self.slices)
         missing = labels == IGNORE
-        return (
-            np.where(missing, self._predicted(case, modality), labels) if self.predicted and missing.any() else labels
-        )
+        if self.predicted is None or not missing.any():
+            return labels
+        return np.where(missing, self._predicted(case, modality), labels)
 
     def _check_predicted(self, predicted: Predicted, labeled: Sequence[str]) -> None:
         """Refuse predictions that are missing, or not on the grid of their volume, and if none is needed."""
@@ -155,6 +159,7 @@ class PseudoMask:
 
     name = "pseudo"
     fill, marked = 0, ()
+    settings: ClassVar[Mapping[str, Any]] = {}
     title = "pseudo-mask"
     dtype = np.float32
     nearest = False

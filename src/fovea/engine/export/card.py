@@ -83,7 +83,7 @@ def _limits(data: Mapping[str, Any], scores: Mapping[str, Any], checkpoint: str,
         + (f": {ends} become 0 and 255." if ends else "."),
     ]
     if data.get("largest_component"):
-        limits.append("Its scores are those of the largest connected component of each class; keep only this.")
+        limits.append("Keep the largest connected component of each class only, as its scores do.")
     if "test" not in scores:
         limits.append("No evaluation on test images is recorded.")
     for split, content in scores.items():

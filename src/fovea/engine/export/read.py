@@ -2,10 +2,10 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -57,8 +57,7 @@ def _onnx(path: Path, device: torch.device) -> tuple[str | None, Run]:
 
 def _torch(path: Path, device: torch.device) -> tuple[str | None, Run]:
     extra = {KEY: ""}
-    # torch unpickles tensors and plain values only, which `torch.export.load` does not ask for
-    with patch.dict(os.environ, TORCH_FORCE_WEIGHTS_ONLY_LOAD="1"):
+    with _no_pickled_code():
         program = torch.export.load(path, extra_files=extra)
     module = move_to_device_pass(program, device).module()
 
@@ -68,6 +67,20 @@ def _torch(path: Path, device: torch.device) -> tuple[str | None, Run]:
         return probability
 
     return extra[KEY], run
+
+
+@contextmanager
+def _no_pickled_code() -> Iterator[None]:
+    """Have torch unpickle tensors and plain values only, which `torch.export.load` does not ask for."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 SUFFIXES: Mapping[str, Callable[[Path, torch.device], tuple[str | None, Run]]] = {".onnx": _onnx, ".pt2": _torch}

@@ -35,10 +35,9 @@ class GrabCut:
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         cut = self._cut(small, cv2.resize(probability, size, interpolation=cv2.INTER_NEAREST_EXACT))
         found = cv2.resize(cut, (width, height)) >= 0.5
-        certain = (probability <= self.background) | (
-            probability >= self.foreground
-        )  # some are lost in a smaller image
-        return np.where(certain, probability >= self.foreground, found).astype(np.float32)
+        # The smaller image may have lost certain pixels, e.g. of a thin stroke.
+        found = np.where(probability <= self.background, False, found | (probability >= self.foreground))
+        return found.astype(np.float32)
 
     def _cut(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
         target = probability >= 0.5
