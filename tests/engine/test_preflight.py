@@ -27,6 +27,8 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
     [
         ({"scheduler": {"warmup_steps": 100}}, "scheduler.warmup_steps must be below trainer.max_steps=100"),
         ({"scheduler": {"minimum": 0.5}}, "scheduler.minimum must be at most optimizer.lr=0.1"),
+        ({"trainer": {"max_steps": 1.5}}, r"trainer.max_steps must be a whole number.*, got 1.5"),
+        ({"trainer": {"max_epochs": "ten"}}, r"trainer.max_epochs must be a whole number.*, got 'ten'"),
         ({"optimizer": {"lr": -1.0}}, "optimizer.lr must be above 0"),
         (
             {"trainer": {"precision": "bf16-true"}},

@@ -1,20 +1,24 @@
 """Checks of a training configuration that need neither data nor torch, so that a wrong value is refused at once."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from fovea.runtime.bounds import Count, NonNegativeInt, Positive, check_values
 
 BEST = {"filename": "best", "save_top_k": 1, "enable_version_counter": False}  # or it is not the best
 SHEET: dict[str, Any] = {"sheet_rows": NonNegativeInt, "sheet_tile": Count | None}
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Length = Annotated[int, Field(strict=True, ge=-1)]  # in steps or epochs; -1: no limit
 
 
 def check(config: Mapping[str, Any]) -> None:
     """Refuse a configuration of `fovea-train` that cannot work on any machine or data; the ValueError names the key."""
     yes_or_no, splits = Literal[True, False], list[Literal["train", "val", "test"]]
     check_values({"channels_last": yes_or_no, "compile": yes_or_no, "evaluate": splits} | SHEET, config, "")
-    check_values({"precision": Precision | None}, config["trainer"], "trainer")
+    lengths = dict.fromkeys(("max_steps", "max_epochs"), Length | None)  # Lightning takes half a step as a whole one
+    check_values({"precision": Precision | None, **lengths}, config["trainer"], "trainer")
     check_values({"lr": Positive}, config["optimizer"], "optimizer")
     for name, value in (config.get("callbacks", {}).get("best") or {}).items():
         if BEST.get(name, value) != value:
