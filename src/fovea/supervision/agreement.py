@@ -16,10 +16,6 @@ class Agreement(nn.Module):
 
     It needs no mask. A level that cannot learn its pseudo-mask, e.g. with a high threshold on poor gaze, ends in
     predicting only background. Its Dice is then 0, but its loss is small.
-
-    Args:
-        levels: Their number, K.
-        window: The number of steps that the moving averages remember.
     """
 
     running: Tensor  # [3, K]: the parts of the pixels that are predicted, in the pseudo-mask, and in both

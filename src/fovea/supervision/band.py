@@ -19,13 +19,8 @@ class Band(Mode):
     The strictest and the loosest threshold agree outside the band. So the network learns the more certain part of the
     map, at the cost of one network. Partial cross-entropy, Tang et al., CVPR 2018 (see `fovea.losses.ignore`).
 
-    Args:
-        loss: Gets logits [1, K, N, 1] of the N certain pixels of the batch and their target.
-        thresholds: Foreground is `pseudo >= max(thresholds)`, background is `pseudo < min(thresholds)`. With one
-            threshold there is no band. A pair `[low, high]` is a range; each batch draws a value from it.
-
-    Raises:
-        ValueError: no threshold, or one outside (0, 1].
+    Foreground is `pseudo >= max(thresholds)`, background is `pseudo < min(thresholds)`. With one threshold there is no
+    band. See also `fovea.supervision.thresholds.Thresholds`.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})

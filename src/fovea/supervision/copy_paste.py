@@ -11,7 +11,7 @@ from fovea.runtime.bounds import Fraction, NonNegative, Progress
 from fovea.supervision.batch import Batch, Image
 from fovea.supervision.largest import largest
 from fovea.supervision.mean_teacher import averaged
-from fovea.supervision.modalities import UNNAMED, by_name, logits_of, next_modality, predict, supervised_loss
+from fovea.supervision.modalities import UNNAMED, by_name, logits_of, next_modality, supervised_loss
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import confident
 from fovea.supervision.views import boxes
@@ -24,14 +24,7 @@ class CopyPaste(Mode):
 
     Each pair gives two mixes: a box of the labeled case in the unlabeled one, and the reverse. Until `start`, labeled
     cases are mixed with each other. The teacher predicts. Bai et al., "Bidirectional Copy-Paste for Semi-Supervised
-    Medical Image Segmentation", CVPR 2023.
-
-    Args:
-        side: The part of each side that the box has.
-        start: The part of the training after which unlabeled cases come in.
-        weight: Of the unlabeled part of a mix, against 1 for the labeled one.
-        across: Mix with the unlabeled case of the next modality, in place of the same one; needs crops of one shape.
-        decay: As in `fovea.supervision.mean_teacher.MeanTeacher`.
+    Medical Image Segmentation", CVPR 2023. `configs/supervision/copy_paste.yaml` describes the arguments.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
@@ -86,14 +79,6 @@ class CopyPaste(Mode):
         cases = by_name(image, names)
         labels = {name: largest(confident(values, 0)) for name, values in logits_of(self.teacher, image).items()}
         return (next_modality(cases), next_modality(labels)) if self.across else (cases, labels)
-
-    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
-        """Return the probabilities of the teacher."""
-        return predict(self.teacher, image, size)
-
-    def after_step(self, progress: float) -> None:
-        """Update the teacher."""
-        self.teacher.update_parameters(self.student)
 
 
 def _taken(values: Named, places: Tensor) -> Named:

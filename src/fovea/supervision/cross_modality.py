@@ -21,19 +21,8 @@ class CrossModality(Mode):
     The supervised loss is the mean over the modalities of labeled volumes. From `start` on, two terms of unlabeled
     volumes are added: equal channels have equal meaning in every modality, with a weight that ramps up; structures
     agree, with a weight that ramps down. Zhou et al., "Robust Semi-Supervised Multimodal Medical Image Segmentation via
-    Cross Modality Collaboration", MICCAI 2024.
-
-    Args:
-        backbone: Factory of a `fovea.models.by_modality.ByModality` with features of two modalities or more.
-        channel_weight: Of the channel-wise semantic consistency, times its ramp.
-        anatomical_weight: Of the anatomical consistency, times its ramp.
-        anatomical: `prototype` does not depend on the alignment of the volumes; `overlap` is for aligned volumes.
-        start: The part of training after which the unlabeled terms start.
-        side: Cells of a channel's descriptor along each axis.
-        temperature: Of the contrastive terms.
-
-    Raises:
-        ValueError: the network has no features of several modalities.
+    Cross Modality Collaboration", MICCAI 2024. `configs/supervision/cmc.yaml` describes the arguments. A ValueError if
+    the network has no features of several modalities.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})

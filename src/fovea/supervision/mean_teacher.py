@@ -10,8 +10,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fovea.losses.precision import single
 from fovea.runtime.bounds import NonNegative, Progress
-from fovea.supervision.batch import Batch, Image
-from fovea.supervision.modalities import apply, logits_of, predict, supervised_loss
+from fovea.supervision.batch import Batch
+from fovea.supervision.modalities import apply, logits_of, supervised_loss
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import activate
 from fovea.supervision.ramps import ramp_up
@@ -22,11 +22,7 @@ class MeanTeacher(Mode):
 
     The consistency is the mean squared difference of the two probabilities. Its weight ramps up. The teacher predicts.
     Tarvainen and Valpola, "Mean teachers are better role models", NIPS 2017.
-
-    Args:
-        weight: Of the consistency, times its ramp.
-        decay: Of the average in each step. It is lower at first, so the average starts as a plain mean.
-        noise: Standard deviation of the noise on the inputs of both, in units of the normalized image.
+    `configs/supervision/mean_teacher.yaml` describes the arguments.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
@@ -61,14 +57,6 @@ class MeanTeacher(Mode):
 
     def _add_noise(self, image: Tensor) -> Tensor:
         return image + self.noise * torch.randn_like(image)
-
-    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
-        """Return the probabilities of the teacher."""
-        return predict(self.teacher, image, size)
-
-    def after_step(self, progress: float) -> None:
-        """Update the teacher."""
-        self.teacher.update_parameters(self.student)
 
 
 def averaged(network: nn.Module, decay: float) -> AveragedModel:

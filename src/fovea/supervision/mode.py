@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from fovea.supervision.batch import Batch, Image
 from fovea.supervision.modalities import predict
@@ -22,7 +23,10 @@ class Mode(nn.Module):
     serves: ClassVar[frozenset[str]]
     """The kinds of data that it trains on: `images`, `volumes` (mappings by modality)."""
     network: nn.Module
-    """Predicts, unless the mode has its own `forward`."""
+    """Predicts, unless the mode has a teacher or its own `forward`."""
+    student: nn.Module
+    teacher: AveragedModel
+    """The moving average of the student, if the mode has one: it follows each step, and predicts."""
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return named scalars. `loss`, a weighted sum of terms, is minimized; all are logged.
@@ -42,7 +46,9 @@ class Mode(nn.Module):
             image: [B, C, *size], or a mapping of such tensors by modality, of which the first is predicted.
             size: The size of the output; logits are resized to it.
         """
-        return predict(self.network, image, size)
+        return predict(self.teacher if hasattr(self, "teacher") else self.network, image, size)
 
     def after_step(self, progress: float) -> None:
-        """Follow a step of the optimizer, e.g. with a moving average; `progress` is what `losses` got in this step."""
+        """Follow a step of the optimizer, with the teacher if there is one; `losses` got `progress` in this step."""
+        if hasattr(self, "teacher"):
+            self.teacher.update_parameters(self.student)

@@ -24,24 +24,10 @@ class MultiLevel(Mode):
     A high threshold gives few false positives, a low one few false negatives. The levels agree on what the gaze meant.
     Zhong et al., "Weakly-supervised Medical Image Segmentation with Gaze Annotations", MICCAI 2024.
 
-    Args:
-        thresholds: The pseudo-mask of level k is `pseudo >= thresholds[k]`; their number is the number of levels. A
-            pair `[low, high]` is a range; each batch draws a value from it.
-        consistency: What a level compares with the others: `prop`, logits of propagated features, which needs a
-            backbone with `features` and `classify`; `pure`, its logits; `none`.
-        weight: The weight of the consistency against the loss of a level; 3 is published.
-        init: `independent` networks (the paper), or `copied` from the first (the release).
-        ensemble: The prediction is the mean of the levels' `logits` (published), which one collapsed level pulls down
-            with it; of their `probabilities`, which it lowers by its share (with two levels the mask is that of
-            `logits`); or `quality`, the mean of the probabilities, weighted by how well each level has learned its own
-            pseudo-mask, so a collapsed level counts 0.
-        window: The number of steps that `quality` and the warning of a collapse look back on.
-        kernel_size: The side of the window of the propagation.
-        dilation: The distance of neighbors in that window.
-        similarity: `dot` (the release) or `cosine` (the paper).
-
-    Raises:
-        ValueError: no threshold, one outside (0, 1], an even window, or a backbone that has no features to propagate.
+    The pseudo-mask of level k is `pseudo >= thresholds[k]`. A collapsed level pulls down the mean of `logits`, lowers
+    that of `probabilities` by its share (with two levels the masks are equal), and counts 0 in `ensemble=quality`,
+    which weights the probabilities by how well each level has learned its own pseudo-mask.
+    `configs/supervision/multi_level.yaml` describes the arguments.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})

@@ -25,17 +25,7 @@ class Neighbor(Mode):
     A pixel of the band takes votes if its features agree in both views. A contrast brings the features of certain
     pixels of one label together, and apart from those of the other. After GNAN, MICCAI 2025, which has a second head
     and an embedding; here, the classifier of the backbone and the features of its decoder replace them.
-
-    Args:
-        thresholds: As in `fovea.supervision.band.Band`.
-        view: Makes each of the two views.
-        neighbors: Voters for each pixel.
-        samples: Certain pixels of the batch that are drawn as voters, half of each label; bounds the memory.
-        agreement: The least cosine between both views of a pixel that takes votes.
-        temperature: Of the contrast.
-        vote_weight: Of the loss on pixels that took votes.
-        view_weight: Of 1 - cosine between both views, in the band.
-        contrast_weight: Of the contrast between the voters.
+    `configs/supervision/neighbor.yaml` describes the arguments.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})

@@ -36,8 +36,7 @@ def labels(probability: Tensor) -> Tensor:
 def as_arrays(probability: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels, uint8 [*size], and the probabilities, float32 [K, *size], of the only image of a batch.
 
-    Raises:
-        ValueError: a probability is not a number, e.g. after an overflow in half precision.
+    A ValueError if a probability is not a number, e.g. after an overflow in half precision.
     """
     if bool(probability.isnan().any()):
         raise ValueError("the network returns values that are not numbers; give another checkpoint")

@@ -1,6 +1,6 @@
 """A teacher labels the uncertain band of a map: a moving average of the network, where it is confident."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from fovea.losses.ignore import IGNORE, IgnoreLabel
 from fovea.runtime.bounds import Fraction, NonNegative, Progress
-from fovea.supervision.batch import Batch, Image
+from fovea.supervision.batch import Batch
 from fovea.supervision.mean_teacher import averaged
-from fovea.supervision.modalities import logits_of, predict, supervised_loss
+from fovea.supervision.modalities import logits_of, supervised_loss
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import as_target, confident
 from fovea.supervision.ramps import ramp_up
@@ -24,14 +24,7 @@ class Teacher(Mode):
     The teacher sees the image as it is loaded, the student a strong view of it with boxes of other images. The weight
     of the band ramps up. The teacher predicts. Tarvainen and Valpola, NIPS 2017 (mean teacher); Sohn et al., NeurIPS
     2020 (FixMatch: confidence, strong view); ScribbleVS, arXiv 2411.10237 (for sparse labels).
-
-    Args:
-        thresholds: As in `fovea.supervision.band.Band`.
-        view: Makes the strong view.
-        cutmix: The largest part of an image that a box covers; 0 is none.
-        confidence: The teacher's label counts where its probability is above.
-        weight: Of the loss in the band, times its ramp.
-        decay: As in `fovea.supervision.mean_teacher.MeanTeacher`.
+    `configs/supervision/teacher.yaml` describes the arguments.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})
@@ -74,11 +67,3 @@ class Teacher(Mode):
         shares = {name: (labels != IGNORE).float().mean() for name, labels in parts.items()}
         loss = supervised + self.weight * ramp_up(progress) * band
         return {"loss": loss, "supervised": supervised, "band": band} | shares
-
-    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
-        """Return the probabilities of the teacher."""
-        return predict(self.teacher, image, size)
-
-    def after_step(self, progress: float) -> None:
-        """Update the teacher."""
-        self.teacher.update_parameters(self.student)

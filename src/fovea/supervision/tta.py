@@ -14,16 +14,8 @@ from fovea.supervision.modalities import apply
 class MeanOverFlips(nn.Module):
     """The mean of the outputs of a mode over flips of the image, each flipped back.
 
-    With the axes of height and width, these are the image, two mirror images and a rotation by 180 degrees. Without an
-    axis, it returns the outputs of the mode.
-
-    Args:
-        module: A supervision mode.
-        axes: Flip along these axes and all combinations of them. They count from the last: -1 is width, -2 height and
-            -3 the depth of a volume.
-
-    Raises:
-        ValueError: an axis is not in the list, or is there twice.
+    It flips along `axes` and all combinations of them: along height and width, these are the image, two mirror images
+    and a rotation by 180 degrees. Axes count from the last: -1 is width, -2 height and -3 the depth of a volume.
     """
 
     def __init__(self, module: nn.Module, axes: Sequence[int]) -> None:
@@ -34,11 +26,7 @@ class MeanOverFlips(nn.Module):
         self.flips = [chosen for number in range(len(axes) + 1) for chosen in combinations(axes, number)]
 
     def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
-        """Return the probabilities [B, K, *size] by name.
-
-        Raises:
-            ValueError: the image has no such axis.
-        """
+        """Return the probabilities [B, K, *size] by name; a ValueError if the image has no such axis."""
         total: dict[str, Tensor] = {}
         for axes in self.flips:
             for name, probability in self.module(apply(partial(_flip, axes=axes), image), size).items():

@@ -28,17 +28,8 @@ class UniMatch(Mode):
     the labels and predicts, as in Yang et al., "UniMatch V2", TPAMI 2025.
 
     The features are those of the encoder; of a `Backbone`, which reads images, those of the decoder. A network without
-    either has no such view, and the strong views have the whole weight.
-
-    Args:
-        view: Makes a strong view.
-        cutmix: The largest part of an image that a box covers; 0 is none.
-        across: Fill the boxes from the next modality, in place of the same one; needs crops of one shape.
-        confidence: A label counts where its probability is above.
-        dropped: The part of the channels of the features that are dropped.
-        weight: Of all views together, against 1 for the labeled cases; the sum is halved.
-        start: The part of the training after which unlabeled cases come in.
-        decay: Of the average, as in `fovea.supervision.mean_teacher.MeanTeacher`; 0 is no average.
+    either has no such view, and the strong views have the whole weight. `configs/supervision/unimatch.yaml` describes
+    the arguments.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
