@@ -57,6 +57,24 @@ def test_the_foreground_by_a_model_of_gray_images_is_that_of_the_gray_image(tmp_
     np.testing.assert_array_equal(Foreground(str(path), "cpu", [])(pixels), expected)
 
 
+def test_several_checkpoints_predict_their_mean(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    for seed, run in enumerate(("a", "b")):
+        torch.manual_seed(seed)
+        (tmp_path / run / "checkpoints").mkdir(parents=True)
+        saved(tmp_path / run / "checkpoints" / "best.ckpt", CONFIG)
+    one, other = (fovea.load(tmp_path / run).predict(pixels) for run in ("a", "b"))
+    mean = fovea.load([tmp_path / "a", str(tmp_path / "b/checkpoints/best.ckpt")]).predict(pixels)
+    assert abs(one.probability - other.probability).max() > 1e-3
+    np.testing.assert_allclose(mean.probability, (one.probability + other.probability) / 2, atol=1e-6)
+    np.testing.assert_allclose(mean.levels["level_2"], (one.levels["level_2"] + other.levels["level_2"]) / 2, atol=1e-6)
+    saved(tmp_path / "c.ckpt", CONFIG | {"data": DATA | {"size": 64}})
+    with pytest.raises(ValueError, match=r"a/checkpoints/best\.ckpt and .*c\.ckpt differ in data\.size; give networks"):
+        fovea.load([tmp_path / "a", tmp_path / "c.ckpt"])
+    with pytest.raises(ValueError, match="checkpoint is an empty list; give at least one"):
+        fovea.load([])
+
+
 @pytest.mark.parametrize(
     "image",
     [np.zeros((9, 9)), np.zeros((9, 9, 3), np.float32), np.zeros((9, 9, 1), np.uint8), np.zeros((0, 9, 3), np.uint8)],

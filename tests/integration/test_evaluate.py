@@ -9,7 +9,7 @@ import yaml
 
 from fovea.data.images.folder import Folder
 
-from .commands import LIGHT, Run, folder, invoke, summary
+from .commands import LIGHT, Result, Run, folder, invoke, summary
 
 FOLD = [1, 3]
 
@@ -42,6 +42,22 @@ def test_without_overrides_the_val_fold_is_scored(
     assert ids(tmp_path / "out") == Folder(dataset, fold=FOLD).splits()["val"]
     content = torch.load(of_fold / "checkpoints" / "best.ckpt", weights_only=True)
     assert content["DataModule"]["ids"] == Folder(dataset, fold=FOLD).splits()["train"]
+
+
+def test_several_checkpoints_are_one_row_of_a_report(
+    run: Run, trained: tuple[Path, Result], of_fold: Path, tmp_path: Path
+) -> None:
+    before = (trained[0] / "evaluate/val/summary.json").read_bytes()
+    both = f"checkpoint=[{trained[0]},{of_fold}]"
+    result = run("evaluate", both, "split=test", "hydra.run.dir=both")
+    assert result.status == 0 and len(ids(tmp_path / "both/evaluate/test")) == 2, result
+    assert summary(tmp_path / "both/evaluate/test")["checkpoint"].count("best.ckpt") == 2
+    config = yaml.safe_load((tmp_path / "both/trained.yaml").read_text())
+    assert config["supervision"]["_target_"] == "fovea.supervision.multi_level.MultiLevel + fovea.supervision.full.Full"
+    assert config["data"]["fold"] == "None + [1, 3]" and config["seed"] == 0
+    reported = run("report", "runs=both", "split=test", "out=report", "resamples=100")
+    assert reported.status == 0 and "| 1 " in reported.stdout, reported
+    assert (trained[0] / "evaluate/val/summary.json").read_bytes() == before
 
 
 def test_training_images_are_refused_unless_allowed(

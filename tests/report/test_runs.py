@@ -125,3 +125,5 @@ def test_an_own_evaluation_has_the_training_of_its_checkpoint(make_run: MakeRun,
         (folder / "config.yaml").write_text(f"checkpoint: a/checkpoints/{name}\n")
         (run,) = find_runs(str(tmp_path / "runs"), "val", "dice")
         assert run.config.get("checkpoint") == (name if name == "last.ckpt" else None)
+    (folder / "config.yaml").write_text("checkpoint: [a/checkpoints/best.ckpt, b/checkpoints/best.ckpt]\n")
+    assert find_runs(str(tmp_path / "runs"), "val", "dice")[0].config["checkpoint"] == "2 networks"

@@ -42,7 +42,7 @@ def score(config: Config) -> None:
     """Write an evaluation into `out`, and for the report what the checkpoint was trained with."""
     from omegaconf import OmegaConf
 
-    from fovea.engine.checkpoint import load
+    from fovea.engine.checkpoint import files, load_all
     from fovea.engine.evaluate import evaluate, headline
     from fovea.report.runs import TRAINED
     from fovea.runtime.config import instantiate
@@ -50,10 +50,11 @@ def score(config: Config) -> None:
     from fovea.runtime.files import write_text
     from fovea.runtime.processes import pick
 
-    checkpoint, device = Path(config["checkpoint"]), pick(config["device"])
-    module, trained, ids, _ = load(checkpoint, device)
+    checkpoints, device = files(config["checkpoint"]), pick(config["device"])
+    (module, trained, ids, _), configs = load_all(checkpoints, device)
+    checkpoint = checkpoints[0]
     config = config | {"metrics": {**trained.get("metrics", {}), **config["metrics"]}}
-    out = folder_of(config, trained, checkpoint)
+    out = folder_of(config, trained, checkpoints)
     config = config | {"data": data_of(config.get("data") or {}, trained["data"], checkpoint)}
     source = instantiate(config["data"], "data")
     split = source.split(config["split"])
@@ -65,24 +66,35 @@ def score(config: Config) -> None:
     run = Path(config["run_dir"])
     predictor = source.predictor(instantiate(config["tta"], "tta")(module))
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
-    write_text(run / TRAINED, OmegaConf.to_yaml(OmegaConf.create(trained)))
-    summary, _ = evaluate(predictor, source, split, config, checkpoint, seen, device, out)
+    write_text(run / TRAINED, OmegaConf.to_yaml(OmegaConf.create(joined(configs))))
+    summary, _ = evaluate(predictor, source, split, config, ", ".join(map(str, checkpoints)), seen, device, out)
     log.info("%s", headline(summary, out))
 
 
-def folder_of(config: Config, trained: Mapping[str, Any], checkpoint: Path) -> Path:
+def joined(values: Sequence[Any]) -> Any:
+    """Return configurations as one: a value that differs is a text of all of them, e.g. `0 + 1 + 2`."""
+    if all(isinstance(value, Mapping) for value in values):
+        keys = dict.fromkeys(key for value in values for key in value)
+        return {key: joined([value.get(key) for value in values]) for key in keys}
+    if all(value == values[0] for value in values):
+        return values[0]
+    return " + ".join(dict.fromkeys(map(str, values)))
+
+
+def folder_of(config: Config, trained: Mapping[str, Any], checkpoints: Sequence[Path]) -> Path:
     """Return `out`, or the default: in the run of the checkpoint, where `compare=` and `fovea-report` look.
 
-    An evaluation with keys of its own, or of another checkpoint than that of the training, is none of these: the report
-    reads it from `run_dir`.
+    An evaluation with keys of its own, of another checkpoint than that of the training or of several, is none of these:
+    the report reads it from `run_dir`.
     """
     if config["out"] is not None:
         return Path(config["out"])
+    checkpoint = checkpoints[0]
     below, run = Path("evaluate", config["split"]), checkpoint.parent.parent
     given = {key: value for key, value in (config.get("data") or {}).items() if key not in ("num_workers", "cache")}
     same_data = given in ({}, {"root": trained["data"].get("root")})
     scores = all(config[key] == trained.get(key, {}) for key in ("scoring", "metrics"))
-    same = same_data and scores and not config["tta"].get("axes")
+    same = same_data and scores and not config["tta"].get("axes") and len(checkpoints) == 1
     summaries = map(read_mapping, (run / "evaluate").glob("*/summary.json"))
     made_with = {Path(summary.get("checkpoint", checkpoint)).name for summary in summaries}
     is_run = checkpoint.parent.name == "checkpoints" and (run / "provenance.json").is_file()

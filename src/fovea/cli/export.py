@@ -19,7 +19,7 @@ def main(config: Config) -> None:
     """Write `model.onnx` or `model.pt2`, the model card and, for ONNX, `run.py` into `out`."""
     import torch
 
-    from fovea.engine.checkpoint import load
+    from fovea.engine.checkpoint import files, load
     from fovea.engine.export.card import UNKNOWN, write_card
     from fovea.engine.export.write import FILES, SCRIPT, Format, export
     from fovea.runtime.bounds import check_values
@@ -27,7 +27,9 @@ def main(config: Config) -> None:
     from fovea.runtime.files import make_folder, sha256, write_bytes
 
     check_values({"format": Format}, {"format": config["file_format"]}, "")
-    checkpoint, out = Path(config["checkpoint"]), Path(config["out"])
+    (checkpoint, *others), out = files(config["checkpoint"]), Path(config["out"])
+    if others:
+        raise ValueError(f"checkpoint has {len(others) + 1} files; export each by itself, or predict with fovea.load")
     loaded = load(checkpoint, torch.device("cpu"))
     module, trained, data = loaded.module, loaded.config, loaded.config["data"]
     if "modalities" in data:

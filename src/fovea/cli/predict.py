@@ -22,23 +22,23 @@ def main(config: Config) -> None:
     options = {key: config[key] for key in OPTIONS}
     check(PredictRequest, options, "")
     from fovea.data.images.predict import predict
-    from fovea.engine.checkpoint import load
+    from fovea.engine.checkpoint import files, load_all
     from fovea.engine.export.read import SUFFIXES, read_exported
     from fovea.runtime.config import instantiate, locate
     from fovea.runtime.processes import pick
 
-    checkpoint, device = Path(config["checkpoint"]).expanduser(), pick(config["device"])
+    checkpoints, device = files(config["checkpoint"]), pick(config["device"])
     request = PredictRequest(source, out, {"tta": config["tta"]["axes"]}, **options)
-    if checkpoint.suffix.lower() in SUFFIXES:
+    if len(checkpoints) == 1 and checkpoints[0].suffix.lower() in SUFFIXES:
         if config["tta"]["axes"]:
-            raise ValueError(f"tta: {checkpoint} is exported with its flips; export it again with tta=flips")
-        network, data = read_exported(checkpoint, device)
-        count, failures = predict(data, network, request.made_by(checkpoint))
+            raise ValueError(f"tta: {checkpoints[0]} is exported with its flips; export it again with tta=flips")
+        network, data = read_exported(checkpoints[0], device)
+        count, failures = predict(data, network, request.made_by(checkpoints))
     else:
-        module, trained, _, classes = load(checkpoint, device)
+        (module, trained, _, classes), _ = load_all(checkpoints, device)
         source_type = locate(trained["data"]["_target_"], "checkpoint: data._target_")
         module = instantiate(config["tta"], "tta")(module)
-        count, failures = source_type.predict(trained["data"], module, device, request.made_by(checkpoint, classes))
+        count, failures = source_type.predict(trained["data"], module, device, request.made_by(checkpoints, classes))
     log.info("%d masks in %s", count - len(failures), out)
     if failures:
         others = f", the others are in {out}" if len(failures) < count else ""

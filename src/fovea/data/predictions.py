@@ -50,11 +50,10 @@ class PredictRequest:
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"range must be [low, high] with low below high, e.g. [0,4095], got {[*self.range]}")
 
-    def made_by(self, checkpoint: Path, names: Sequence[str] = ()) -> Self:
-        """Return the request with the hash of the model in its settings, and the names of its classes."""
-        return replace(
-            self, names=names, settings={**self.settings, "model": sha256(checkpoint), "version": __version__}
-        )
+    def made_by(self, checkpoints: Sequence[Path], names: Sequence[str] = ()) -> Self:
+        """Return the request with the hash of each model in its settings, and the names of its classes."""
+        models = " ".join(map(sha256, checkpoints))
+        return replace(self, names=names, settings={**self.settings, "model": models, "version": __version__})
 
     def applied_to(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the group `data` of the training, with the values of the request in place of its own."""

@@ -1,7 +1,8 @@
 """Read checkpoints without running code from them, and rebuild their modules by `instantiate`."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +13,10 @@ from torch.serialization import safe_globals
 
 from fovea.engine.build import build
 from fovea.engine.finite import not_numbers
+from fovea.runtime.config import locate
 from fovea.runtime.errors import first_few
 from fovea.runtime.moved import upgrade
+from fovea.supervision.ensemble import MeanOverModels
 
 KEY = "fovea"  # of our configuration in a checkpoint
 PRETRAINED = ("encoder_weights", "pretrained")  # keys of weights that a training starts from
@@ -55,6 +58,55 @@ def load(path: Path, device: torch.device) -> Loaded:
     fill(module, weights, path)
     data = content.get("DataModule", {})
     return Loaded(module.to(device).eval(), config, list(data.get("ids", [])), list(data.get("classes", [])))
+
+
+def load_all(paths: Sequence[Path], device: torch.device) -> tuple[Loaded, list[dict[str, Any]]]:
+    """Return several trained modules as one that predicts their mean, and the configuration of each.
+
+    The rest is of the first; `ids` are those of all. A ValueError if a file is not one that `load` takes, or if the
+    networks do not read the same input or have other classes.
+    """
+    every = [load(path, device) for path in paths]
+    first = every[0]
+    for path, other in zip(paths, every, strict=True):
+        _refuse_other_input(paths[0], first, path, other)
+    configs = [each.config for each in every]
+    if len(every) == 1:
+        return first, configs
+    module = MeanOverModels([each.module for each in every])
+    return first._replace(module=module, ids=[*dict.fromkeys(chain.from_iterable(each.ids for each in every))]), configs
+
+
+def _refuse_other_input(path: Path, first: Loaded, other_path: Path, other: Loaded) -> None:
+    """Refuse a network that does not read and return what the first one does."""
+    mine, theirs = first.config["data"], other.config["data"]
+    keys = locate(mine["_target_"], "checkpoint: data._target_").model_keys
+    same = ("_target_", *keys, "largest_component")
+    different = [f"data.{key}" for key in same if (mine.get(key) or None) != (theirs.get(key) or None)]
+    if first.classes != other.classes:
+        different.append("the names of their classes")
+    if different:
+        fix = "give networks that read the same input"
+        raise ValueError(f"checkpoint: {path} and {other_path} differ in {first_few(different, 2)}; {fix}")
+
+
+def files(checkpoint: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Return one file or several; of a run folder, its best checkpoint, or the last if there is none.
+
+    Raises:
+        ValueError: the list is empty.
+    """
+    given = [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint
+    if not given:
+        raise ValueError("checkpoint is an empty list; give at least one")
+    return [_best(Path(each).expanduser()) for each in given]
+
+
+def _best(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    names = (path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    return next((file for file in names if file.is_file()), path / "checkpoints" / "best.ckpt")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def evaluate(
     source: Source,
     split: Split,
     config: Mapping[str, Any],
-    checkpoint: Path,
+    checkpoint: str | Path,
     seen: Collection[str],
     device: torch.device,
     out: Path,
@@ -46,8 +46,9 @@ def evaluate(
 
     The tables are `per_image.csv`, `summary.json` and, with one class, `thresholds.csv` (mean Dice at each threshold).
     The predictor predicts full-size images, e.g. a supervision module in evaluation mode on `device`. The configuration
-    has `scoring`, `sheet_rows`, `sheet_tile`, `metrics` and, for evaluations of their own, `tta`. The checkpoint was
-    trained on the images `seen` of the split. A ValueError if a file cannot be read, or `out` cannot be written.
+    has `scoring`, `sheet_rows`, `sheet_tile`, `metrics` and, for evaluations of their own, `tta`. `checkpoint`, as the
+    summary names it, was trained on the images `seen` of the split. A ValueError if a file cannot be read, or `out`
+    cannot be written.
     """
     scoring: Scoring = instantiate(config["scoring"], "scoring")
     check_values(SHEET, config, "")

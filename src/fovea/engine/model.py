@@ -128,26 +128,27 @@ class Model:
         return Prediction(probability, mask, levels)
 
 
-def load(checkpoint: str | Path, device: str = "cpu", axes: Sequence[int] = ()) -> Model:
+def load(checkpoint: str | Path | Sequence[str | Path], device: str = "cpu", axes: Sequence[int] = ()) -> Model:
     """Load a model: a checkpoint of `fovea-train`, a published one of GazeMedSeg or CMC, or a file of `fovea-export`.
 
     Lightning is not imported, and nothing in the file is run. Only a `.pt2` may hold code: open only your own.
 
     Args:
-        checkpoint: The file.
+        checkpoint: The file, or a run folder (its best checkpoint). Several: the mean of their probabilities.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, …
         axes: The prediction is the mean over flips along these axes, see `MeanOverFlips`.
 
     Raises:
-        ValueError: the file is missing, damaged or of another origin, or flips are wanted of an exported file.
+        ValueError: a file is missing, damaged or of another origin, several do not read the same input, or flips are
+            wanted of an exported file.
     """
-    path, where = Path(checkpoint).expanduser(), pick(device)
-    if path.suffix.lower() in SUFFIXES:
+    paths, where = checkpoints.files(checkpoint), pick(device)
+    if len(paths) == 1 and paths[0].suffix.lower() in SUFFIXES:
         if axes:
-            raise ValueError(f"axes: {path} is exported with its flips; export it again with tta=flips")
-        network, data = read_exported(path, where)
+            raise ValueError(f"axes: {paths[0]} is exported with its flips; export it again with tta=flips")
+        network, data = read_exported(paths[0], where)
         return Model(ImageInput(network, data), data)
-    loaded = checkpoints.load(path, where)
+    loaded, _ = checkpoints.load_all(paths, where)
     module = MeanOverFlips(loaded.module, axes) if axes else loaded.module
     data = loaded.config["data"]
     if "modalities" in data:
@@ -159,9 +160,8 @@ def load(checkpoint: str | Path, device: str = "cpu", axes: Sequence[int] = ()) 
 class Foreground:
     """The probability of the foreground by trained models; small to send to a process, which loads them once.
 
-    The arguments are those of `load`, but `checkpoint` may also be a run folder, whose best checkpoint is taken, or the
-    last if there is none. Several: the mean of their probabilities. A ValueError if a model has several classes, or
-    reads volumes.
+    The arguments are those of `load`, but several networks may read different inputs. A ValueError if a model has
+    several classes, or reads volumes.
     """
 
     checkpoint: str | Sequence[str]
@@ -170,15 +170,13 @@ class Foreground:
 
     def __post_init__(self) -> None:
         """Load the models, so that a wrong checkpoint is refused before the first image."""
-        if not (models := self._models()):
-            raise ValueError("checkpoint is an empty list; give at least one")
-        for count in (model.classes for model in models if model.classes > 1):
+        for count in (model.classes for model in self._models() if model.classes > 1):
             raise ValueError(f"checkpoint has {count} classes; give that of a model of one structure")
 
     @property
     def digest(self) -> str:
         """Return the hash of each checkpoint, joined by spaces."""
-        return " ".join(sha256(path) for path in self._files())
+        return " ".join(sha256(path) for path in checkpoints.files(self.checkpoint))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return probabilities, float32 [H, W], for an image, uint8 [H, W, 3]."""
@@ -187,19 +185,7 @@ class Foreground:
         return np.mean([model.predict(pixels).probability[0] for model, pixels in images], axis=0)
 
     def _models(self) -> list[Model]:
-        return [_loaded(str(path), self.device, tuple(self.axes)) for path in self._files()]
-
-    def _files(self) -> list[Path]:
-        given = [self.checkpoint] if isinstance(self.checkpoint, str) else self.checkpoint
-        return [_best(Path(each).expanduser()) for each in given]
-
-
-def _best(path: Path) -> Path:
-    """Return the checkpoint of a run folder, or the path itself."""
-    if not path.is_dir():
-        return path
-    names = (path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
-    return next((file for file in names if file.is_file()), path / "checkpoints" / "best.ckpt")
+        return [_loaded(str(path), self.device, tuple(self.axes)) for path in checkpoints.files(self.checkpoint)]
 
 
 @lru_cache(maxsize=8)

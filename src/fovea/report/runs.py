@@ -127,7 +127,10 @@ def _evaluation(run: Run, split: str, score: str) -> Run | None:
     """Read an evaluation with a folder of its own as a run: its checkpoint's training, and what its command changed."""
     changed = [key for key in run.overrides if key not in _CHOSEN]
     own = {key: value for key, value in run.config.items() if is_under(key, _EVALUATED) and is_under(key, changed)}
-    if (name := Path(str(run.config.get("checkpoint"))).name) == "last.ckpt":
+    checkpoint = run.config.get("checkpoint")
+    if isinstance(checkpoint, list) and len(checkpoint) > 1:
+        own["checkpoint"] = f"{len(checkpoint)} networks"
+    elif (name := Path(str(checkpoint)).name) == "last.ckpt":
         own["checkpoint"] = name  # another network than that of its training's own evaluation
     try:
         evaluated = read_evaluation(run.folder, split, score)

@@ -20,7 +20,7 @@ TEXTS = (
 )
 """Keys of paths and names, whose values are never numbers, booleans or Hydra's syntax."""
 
-LISTS = ("compare", "refine.checkpoint", "runs")
+LISTS = ("checkpoint", "compare", "refine.checkpoint", "runs")
 _WORD = re.compile(rf"(\+{{0,2}}(?:data\.maps\.)?({'|'.join(map(re.escape, TEXTS))})=)(.+)", re.DOTALL)
 _HYDRA = re.compile(r"\?\?\?$|['\"]|.*\$\{|(choice|range|interval|glob|shuffle|sort|tag)\(")
 
