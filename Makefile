@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
 RUNS := logs
+# Without bytecode each process compiles torch and Lightning again, 10 s of a core.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm
 
 .DEFAULT_GOAL := help
@@ -20,6 +22,7 @@ $(SETUP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/python -c "import fovea.data.images.source, fovea.engine.train, fovea.models.basic_unet" # leaves bytecode
 	@touch $@
 
 crf: setup ## add pydensecrf2, which the dense CRF is compared with (needs a C++ compiler)

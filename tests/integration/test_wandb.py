@@ -15,7 +15,6 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from fovea.runtime.config import config_folder
 
@@ -148,6 +147,8 @@ class TestAgent:
 
     def words(self, sweep: dict[str, Any], values: dict[str, Any]) -> list[str]:
         """Return the command line that an agent makes of the values that its server sends."""
+        from wandb.sdk.launch.sweeps.utils import create_sweep_command_args  # imports W&B: seconds
+
         parts = create_sweep_command_args({"args": {key: {"value": value} for key, value in values.items()}})
         parts |= {"env": ["/usr/bin/env"], "program": [sweep["program"]]}
         words = [parts.get(word[2:-1], [word]) if word.startswith("${") else [word] for word in sweep["command"]]
