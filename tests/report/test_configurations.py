@@ -45,6 +45,22 @@ class TestGroups:
         change(tmp_path / "runs" / "b", "labels.path", "/other/fixations.csv")
         assert len(grouped(tmp_path, ("trainer",))) == 2
 
+    def test_seeds_with_a_teacher_each_are_one_configuration(self, make_run: MakeRun, tmp_path: Path) -> None:
+        for name, path in {"a": "first/", "b": "other_"}.items():
+            for seed in (0, 1):
+                folder = make_run(f"{name}/{seed}", seed=seed)
+                recipe = OmegaConf.load(folder / "config.yaml")
+                recipe.update({"run_dir": "${hydra:runtime.output_dir}", "hydra": {"job": "${hydra:x}"}})
+                recipe.data.seed = "${seed}"
+                recipe.labels.update({"path": f"{path}${{seed}}", "dose": ["${labels.path}", "x"], "sigma": "${seed}"})
+                OmegaConf.save(recipe, folder / "recipe.yaml")
+                for key, value in {"path": f"{path}{seed}", "dose": [f"{path}{seed}", "x"], "sigma": 0}.items():
+                    change(folder, f"labels.{key}", value)
+        assert grouped(tmp_path) == {"path=first/{seed}": 2, "path=other_{seed}": 2}
+        change(tmp_path / "runs/a/1", "labels.sigma", 1)  # a number is a setting, also where it is the seed
+        (tmp_path / "runs/b/1/recipe.yaml").unlink()
+        assert sorted(grouped(tmp_path).values()) == [1, 1, 1, 1]
+
 
 class TestNames:
     def test_a_name_has_the_choices_and_no_more(self, make_run: MakeRun, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from fovea.report.comparison import compare_runs
 from fovea.report.evaluations import read_named
@@ -63,6 +65,24 @@ def test_the_folds_of_a_seed_are_pooled(make_run: MakeRun, tmp_path: Path) -> No
     for fold in folds:
         fold.unlink()
     assert "lr=0.1: 4 of 6 folds are finished." in warnings(studied(tmp_path))
+
+
+def test_a_network_that_is_evaluated_again_is_no_further_seed(make_run: MakeRun, tmp_path: Path) -> None:
+    trained = make_run("train/a", dice=0.5)
+    make_run("train/b", seed=1, dice=0.5)
+    for name, flips in {"evaluate/1": [], "evaluate/2": [-1], "evaluate/3": [-1]}.items():
+        folder = make_run(name, dice=0.7)
+        config = OmegaConf.load(folder / "config.yaml")
+        config.merge_with({"checkpoint": str(trained / "checkpoints/best.ckpt"), "tta": {"axes": flips}})
+        OmegaConf.save(config, folder / "config.yaml")
+        shutil.copy(trained / "config.yaml", folder / "trained.yaml")
+        overrides = ["tta.axes=[-1]"] if flips else []
+        (folder / "provenance.json").write_text(json.dumps({"overrides": overrides}))
+    report = studied(tmp_path)
+    named = {row.name: [Path(each).parents[1].name for each in row.folders] for row in report.comparison.rows}
+    assert named == {"axes=-": ["a", "b"], "axes=[-1]": ["2"]}
+    notes = {run.folder.name: run.note for run in report.runs if run.status == "repeated"}
+    assert [*notes] == ["1", "3"] and notes["1"].startswith(f"evaluates the network of {trained} again")
 
 
 @pytest.mark.parametrize(

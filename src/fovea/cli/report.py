@@ -33,7 +33,7 @@ def main(config: Config) -> None:
     log.info("%s\n\n%s", markdown(report.comparison), note(report.comparison))
     if plan:
         log.info("\n%s", plan.advice)
-    for run in (run for run in runs if run.status != FINISHED):
+    for run in (run for run in report.runs if run.status != FINISHED):
         log.warning("%s: %s: %s", run.status, run.folder, run.note)
     log.info("%s", out / "report.html")
 

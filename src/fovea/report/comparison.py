@@ -185,16 +185,20 @@ def note(comparison: Comparison) -> str:
     others, baseline = len(comparison.rows) - 1, texts(comparison)[1][0]
     seen = [f"{row.name} ({row.training_images})" for row in comparison.rows if row.training_images]
     trained = f" Trained on some of these images, which raises the score: {first_few(seen)}." if seen else ""
-    return (
+    text = (
         f"`{comparison.column}` over {comparison.images} images of `{comparison.split}`, against their "
-        f"{AGAINST[comparison.select_on]}: the mean over images of the mean over seeds, ± the standard "
-        f"deviation over seeds (sample). Differences are to {baseline}, image by image. Intervals: percentile "
-        "bootstrap over patients. p: two-sided sign-flip permutation test over patients; p (Holm): corrected for "
-        f"{others} comparison{'' if others == 1 else 's'}, and called a difference below {comparison.alpha:g}. "
-        f"{comparison.resamples} resamples, seed {comparison.seed}. All images of one of the {comparison.patients} "
-        "patients are drawn and flipped together. The verdict is on these trained networks. For a verdict on methods, "
-        f"compare the difference with the spread over several seeds.{trained}"
+        f"{AGAINST[comparison.select_on]}: the mean over images of the mean over seeds, ± the standard deviation over "
+        "seeds (sample). Intervals: percentile bootstrap over patients, all images of one of the "
+        f"{comparison.patients} together; {comparison.resamples} resamples, seed {comparison.seed}."
     )
+    if others:
+        text += (
+            f" Differences are to {baseline}, image by image. p: two-sided sign-flip permutation test over patients; p "
+            f"(Holm): corrected for {others} comparison{'' if others == 1 else 's'}, and called a difference below "
+            f"{comparison.alpha:g}. The verdict is on these trained networks. For a verdict on methods, compare the "
+            "difference with the spread over several seeds."
+        )
+    return text + trained
 
 
 def mean_text(row: Row) -> str:

@@ -16,11 +16,11 @@ from yaml import YAMLError
 
 from fovea.data.splits import check_split
 from fovea.report.evaluations import Evaluated, read_evaluation
-from fovea.runtime.config import flat, is_under
+from fovea.runtime.config import flat, is_under, plain
 from fovea.runtime.moved import upgrade
 from fovea.runtime.record import FAILURE, TRAINING
 
-FINISHED, INCOMPLETE, FAILED = "finished", "incomplete", "failed"
+FINISHED, INCOMPLETE, FAILED, REPEATED = "finished", "incomplete", "failed", "repeated"
 CURVES = ("val/dice", "train/loss")  # columns of metrics.csv that are read
 # In a run folder of `fovea-evaluate`: the configuration that the checkpoint was trained with.
 TRAINED = "trained.yaml"
@@ -35,7 +35,7 @@ class Run:
     """One run folder."""
 
     folder: Path
-    status: str  # FINISHED: trained and evaluated; INCOMPLETE: can resume or be evaluated; FAILED
+    status: str  # FINISHED: trained and evaluated; INCOMPLETE: can resume or be evaluated; FAILED; REPEATED
     note: str = ""  # why it is not finished, or what is unusual about it
     config: Mapping[str, Any] = field(default_factory=dict)  # by flat key
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -91,7 +91,7 @@ def run_folders(root: Path) -> Iterator[Path]:
 def read_run(folder: Path, split: str, score: str) -> Run | None:
     """Read one run folder; None for a command that does not train. Damaged files make it a failed run."""
     try:
-        config = read_config(folder / "config.yaml")
+        config = _seed_open(folder, read_config(folder / "config.yaml"))
         provenance = read_json(folder / "provenance.json")
         if (folder / TRAINED).is_file():
             return _evaluation(Run(folder, FINISHED, "", config, provenance), split, score)
@@ -127,21 +127,44 @@ def _evaluation(run: Run, split: str, score: str) -> Run | None:
     """Read an evaluation with a folder of its own as a run: its checkpoint's training, and what its command changed."""
     changed = [key for key in run.overrides if key not in _CHOSEN]
     own = {key: value for key, value in run.config.items() if is_under(key, _EVALUATED) and is_under(key, changed)}
-    checkpoint = run.config.get("checkpoint")
-    if isinstance(checkpoint, list) and len(checkpoint) > 1:
-        own["checkpoint"] = f"{len(checkpoint)} networks"
-    elif (name := Path(str(checkpoint)).name) == "last.ckpt":
-        own["checkpoint"] = name  # another network than that of its training's own evaluation
+    given = run.config.get("checkpoint")
+    several = isinstance(given, list) and len(given) > 1
+    path = Path(str(given[0] if isinstance(given, list) else given))  # a run folder, or a file below one
+    if several:
+        own["checkpoint"] = f"{len(given)} networks"
+    elif path.suffix == ".ckpt" and path.name != "best.ckpt":
+        own["checkpoint"] = path.name  # another network than that of its training's own evaluation
     try:
         evaluated = read_evaluation(run.folder, split, score)
     except ValueError:
         return None  # of another split, incomplete, or in the folder of the training
-    return replace(run, config=read_config(run.folder / TRAINED) | own, evaluated=evaluated)
+    folder = path.parent.parent if path.suffix == ".ckpt" else path
+    trained = read_config(run.folder / TRAINED)
+    trained = trained if several else _seed_open(folder, trained)
+    return replace(run, config=trained | own, evaluated=evaluated)
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read a configuration by flat key, with the present names of what has moved; a ValueError if it is damaged."""
     return dict(flat(upgrade(_mapping(path, lambda: OmegaConf.to_container(OmegaConf.load(path))))))
+
+
+def _seed_open(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration with `{seed}` in the texts that the recipe in `folder` makes with `${seed}`.
+
+    So the seeds of a chain, each with its own teacher or store, are one configuration: `path=first/{seed}`.
+    """
+    try:
+        text = (folder / "recipe.yaml").read_text(encoding="utf-8")
+        if "seed}" not in text.replace(": ${seed}\n", ""):  # mostly so, and reading takes a while
+            return config
+        own = {"seed": "{seed}", "run_dir": config["run_dir"], "hydra": None}
+        recipe = OmegaConf.create(plain(OmegaConf.create(text), resolve=False) | own)
+        made = dict(flat(upgrade(plain(recipe, resolve=True))))
+        texts = {key: json.dumps(value).replace("{seed}", str(config["seed"])) for key, value in made.items()}
+    except (OSError, ValueError, KeyError, TypeError, AssertionError, YAMLError, OmegaConfBaseException):
+        return config  # of an older version, or moved
+    return {key: made[key] if texts.get(key) == json.dumps(value) else value for key, value in config.items()}
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fovea.report.comparison import Comparison, compare_runs
-from fovea.report.configurations import Configuration, configurations, shown
+from fovea.report.configurations import Configuration, configurations, relevant, shown
 from fovea.report.evaluations import Evaluated
-from fovea.report.runs import Run
+from fovea.report.runs import FINISHED, REPEATED, Run
 from fovea.runtime.config import flat, is_under
 from fovea.runtime.errors import first_few, nearest
 from fovea.runtime.files import write_csv
@@ -47,7 +47,7 @@ def study(
     different data, or `baseline` is none or several.
     """
     check_keys("ignore", ignore, runs)
-    runs = [_folded(run) for run in runs]
+    runs = _once([_folded(run) for run in runs], ignore)
     grouped = configurations(runs, ignore)
     if not grouped:
         nearly = min(runs, key=lambda run: not run.training)  # trained, so that its note tells what is missing
@@ -65,6 +65,19 @@ def _folded(run: Run) -> Run:
     if not isinstance(fold, list) or run.evaluated is None or run.evaluated.split != "val":
         return run
     return replace(run, config={**run.config, "data.fold": f"{_EACH} {fold[-1]}"})
+
+
+def _once(runs: Sequence[Run], ignore: Sequence[str]) -> list[Run]:
+    """Mark what evaluates a network again with the same configuration: it is no further seed."""
+    first: dict[str, Run] = {}
+    repeated: dict[Path, Run] = {}
+    for run in sorted(runs, key=lambda run: not run.training):  # an evaluation with its own folder has none
+        network = str([run.config.get("run_dir"), run.seed, relevant(run, ignore)])
+        known = first.setdefault(network, run) if run.status == FINISHED else run
+        if known is not run and not run.training:
+            note = f"evaluates the network of {known.folder} again, with the same keys; that one counts"
+            repeated[run.folder] = replace(run, status=REPEATED, note=note)
+    return [repeated.get(run.folder, run) for run in runs]
 
 
 def pooled(runs: Sequence[Run]) -> list[Run]:

@@ -45,7 +45,7 @@ def check(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> No
 
 
 def check_values(hints: Mapping[str, Any], values: Mapping[str, Any], key: str) -> None:
-    """Check values against annotations, both by argument; those without metadata accept any value."""
+    """Check values against annotations, both by argument; those without bounds, beside text, accept any value."""
     for name in values.keys() & hints.keys():
         if (adapter := _adapter(hints[name])) is None:
             continue
@@ -61,8 +61,8 @@ def check_values(hints: Mapping[str, Any], values: Mapping[str, Any], key: str) 
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any] | None:
-    """Return the validator of an annotation with bounds; None for other annotations."""
-    if "Annotated[" not in str(hint) and "Literal[" not in str(hint):
+    """Return the validator of an annotation with bounds, or of text; None for other annotations."""
+    if hint not in (str, str | None) and "Annotated[" not in str(hint) and "Literal[" not in str(hint):
         return None
     try:
         return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))

@@ -14,7 +14,8 @@ from fovea.runtime.help import groups
 
 TEXTS = (
     *("backbone.encoder_weights", "backbone.pretrained", "baseline", "checkpoint", "ckpt_path", "compare"),
-    *("data.cache.folder", "data.dataset.list", "data.gaze.path", "data.name", "data.root", "format.shown"),
+    *("data.cache.folder", "data.dataset.list", "data.gaze.path", "data.name", "data.predicted.path", "data.root"),
+    "format.shown",
     *("hydra.run.dir", "hydra.sweep.dir", "input", "labels.path", "out", "refine.checkpoint", "refine.weights"),
     *("run_dir", "runs", "source", "store"),
 )
