@@ -30,11 +30,7 @@ class FoveaOptuna(Sweeper):
         self.launcher = Plugins.instance().instantiate_launcher(hydra_context, task_function, config)
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run trials until the study has enough of them.
-
-        Raises:
-            ValueError: the storage or the search is invalid, or trials failed.
-        """
+        """Run trials until the study has enough; a ValueError if storage or search are invalid, or trials failed."""
         from fovea.runtime.bounds import check
         from fovea.sweeps.study import Search  # imports Optuna
 

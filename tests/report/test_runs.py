@@ -121,9 +121,20 @@ def test_an_own_evaluation_has_the_training_of_its_checkpoint(make_run: MakeRun,
         path.rename(folder / path.name)
     (run,) = find_runs(str(tmp_path / "runs"), "val", "dice")
     assert run.config == {"optimizer.lr": 0.5, "data.name": "folder", "data.fraction": 0.5, "data.shift": 5}
-    for name in ("best.ckpt", "last.ckpt"):
-        (folder / "config.yaml").write_text(f"checkpoint: a/checkpoints/{name}\n")
+    for path, name in {
+        "/best.ckpt": None,
+        "/last.ckpt": "last.ckpt",
+        "/epoch=3.ckpt": "epoch=3.ckpt",
+        "": None,
+    }.items():
+        (folder / "config.yaml").write_text(f"checkpoint: a/checkpoints{path}\n" if path else "checkpoint: a\n")
         (run,) = find_runs(str(tmp_path / "runs"), "val", "dice")
-        assert run.config.get("checkpoint") == (name if name == "last.ckpt" else None)
+        assert run.config.get("checkpoint") == name
     (folder / "config.yaml").write_text("checkpoint: [a/checkpoints/best.ckpt, b/checkpoints/best.ckpt]\n")
     assert find_runs(str(tmp_path / "runs"), "val", "dice")[0].config["checkpoint"] == "2 networks"
+    trained = make_run("b")
+    (trained / "recipe.yaml").write_text("seed: 3\nstore: maps/${seed}\n")
+    (folder / "trained.yaml").write_text("seed: 3\nrun_dir: b\nstore: maps/3\n")
+    for checkpoint in (trained, trained / "checkpoints/best.ckpt"):
+        (folder / "config.yaml").write_text(f"checkpoint: {checkpoint}\n")
+        assert find_runs(str(folder), "val", "dice")[0].config["store"] == "maps/{seed}"

@@ -24,7 +24,7 @@ def read(word: str) -> Any:
     ],
 )
 def test_a_path_is_read_as_it_is_typed(path: str) -> None:
-    for key in ("data.root", "out", "input", "labels.path", "++data.maps.store"):
+    for key in ("data.root", "out", "input", "labels.path", "data.predicted.path", "++data.maps.store"):
         assert read(f"{key}={path}") == path
 
 

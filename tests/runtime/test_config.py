@@ -86,6 +86,7 @@ def test_wrong_names_and_arguments_are_named_with_their_key() -> None:
     for config, message in {
         (warmup, "warmup_steps"): r"^part\.warmup_steps must be at least 0, got -1$",
         (warmup, "warmup_step"): r"did you mean part\.warmup_steps\? or remove it: '~part\.warmup_step'$",
+        ("fovea.models.smp.SmpBackbone", "encoder_name"): r"^part\.encoder_name must be text, got -1$",
         ("torch.optim.AdamW", "momentum"): r"^part\.momentum is not .* of torch\.optim\.AdamW; there are params, lr",
         ("pytorch_lightning.Trainer", "max_step"): r"did you mean part\.max_steps\? or remove it",
     }.items():

@@ -39,9 +39,9 @@ def publish(
 
 
 def _means(name: str, summary: Mapping[str, Any]) -> dict[str, float]:
-    """Return the means of an evaluation, of all classes and of each, and its added metrics."""
+    """Return the means of an evaluation, of all, of each class and of each modality, and its added metrics."""
     means = {f"{name}/{key}": value for key, value in summary.get("metrics", {}).items()}
-    for group, scores in {"": summary, **summary.get("classes", {})}.items():
+    for group, scores in {"": summary, **summary.get("classes", {}), **summary.get("groups", {})}.items():
         start = f"{name}/{group}_" if group else f"{name}/"
         means |= {
             f"{start}{key}": each["mean"] for key, each in scores.items() if isinstance(each, dict) and "mean" in each

