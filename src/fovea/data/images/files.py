@@ -174,7 +174,7 @@ def as_png(pixels: np.ndarray, palette: Sequence[tuple[int, int, int]] = ()) -> 
     buffer, image = io.BytesIO(), Image.fromarray(pixels)
     if palette:
         image.putpalette([part for color in palette for part in color])
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", compress_level=1)  # a quarter of the time of the default, and a sixth more bytes
     return buffer.getvalue()
 
 
