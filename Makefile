@@ -7,11 +7,6 @@ RUNS := logs
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm
 
-# Where Python may not keep compiled modules, as in many containers, each process would compile them again: 15 s.
-ifdef PYTHONDONTWRITEBYTECODE
-export UV_COMPILE_BYTECODE := 1
-endif
-
 .DEFAULT_GOAL := help
 .PHONY: help setup crf eyes weights promptable export pdf dicom demo demo-multimodal test test-slow test-all test-slurm test-oldest docs docs-figures lint type fmt bench wandb-sync \
 	lock clean
