@@ -260,16 +260,31 @@ def test_a_recording_beside_the_page_needs_no_typed_geometry(browse: Browse, run
 def test_a_closed_tab_goes_on_where_it_was(browse: Browse, run: Run, images: Path) -> None:
     page = collected(run, images, "box", "structure='<img src=x onerror=boom>'")
     script = 'await start("B"); await next(); drag([[.1, .1], [.4, .4]]); await next(); drag([[.2, .2], [.6, .6]]);'
-    drive(browse, page, script + "await wait(6000);")
+    hide = "Object.defineProperty(document, 'hidden', { value: true }); document.dispatchEvent(new Event('visibilitychange'));"
+    drive(browse, page, f"{script} await wait(6000); {hide}")
     script = """
     await start("B");
     out.push($("count").textContent, record.marks.length);
-    await next(); await next();
+    await next(); await wait(2000); key("u"); await wait(300); key("u"); // an image that is opened again is not done
+    """
+    word, count, marks = drive(browse, page, script + hide)
+    assert (word, count, marks) == ("Continue", "2 of 3", 1)
+    script = """
+    await start("B");
+    out.push($("count").textContent, record.marks.length);
+    drag([[.1, .1], [.9, .103]]); out.push(record.marks.length, $("hint").textContent);
+    drag([[.2, .2], [.6, .6]]); await next(); await next();
+    $("back").click(); await wait(300); drag([[.3, .2], [.6, .6]]);
+    $("undo").dispatchEvent(new KeyboardEvent("keydown", { key: " ", code: "Space", bubbles: true })); // not Next too
+    await next();
     out.push(await saved(), document.querySelectorAll("img[src=x]").length);
     """
-    word, count, marks, text, hostile = drive(browse, page, script)
-    assert (word, count, marks, hostile) == ("Continue", "2 of 3", 1, 0)
-    assert [row.split(",")[1:3] for row in text.splitlines()[1:]] == [["20", "15"], ["40", "30"]]
+    _, count, *marks, hint, text, hostile = drive(browse, page, script)
+    assert (count, marks, hostile) == ("2 of 3", [0, 0], 0) and "too thin" in hint
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["x0"], row["y0"]) for row in rows] == [("20", "15"), ("40", "30"), ("60", "30")]
+    assert float(rows[1]["seconds"]) >= 6  # also what was seen before the page was closed
+    assert float(rows[2]["seconds"]) >= 2  # also before it was left again
 
 
 PHONE = """

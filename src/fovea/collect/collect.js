@@ -17,6 +17,7 @@ function stored(n) {
 }
 function keep() {
   if (at < 0) return;
+  tally();
   saved = false;
   const text = JSON.stringify(record);
   try { localStorage.setItem(slot(at), text); memory.delete(slot(at)); } catch {
@@ -43,9 +44,15 @@ function run() {
     if (since !== null) record.shown.push([...onScreen(), clock(), null, performance.now(), null]);
   }));
 }
+function tally() {
+  if (since === null) return;
+  const now = performance.now();
+  record.seconds += (now - since) / 1000;
+  since = now;
+}
 function stop() {
   if (since === null) return;
-  record.seconds += (performance.now() - since) / 1000;
+  draws ? keep() : tally(); // in the other modes an image that was left starts again
   since = drawing = pointer = null;
   const last = record.shown.at(-1);
   if (last && last[9] === null) { last[7] = clock(); last[9] = performance.now(); last.splice(0, 6, ...same(last)); }
@@ -62,13 +69,10 @@ const same = row => row.slice(0, 6).every((value, i) => value === onScreen()[i])
 async function show(n) {
   [at, image, since, label] = [n, n < 0 ? study.practice : images[n], null, 1];
   record = (n >= 0 && stored(n)) || { seconds: 0, start: null, marks: [], samples: [], shown: [], done: false };
-  const part = $("sharp");
+  record.done = false; // also of an image that is opened again, until Next
   $("soft").src = image.src;
-  const opened = await new Promise(ready => Object.assign(part, { onload: () => ready(true), onerror: () => ready(false), src: image.src }));
-  if (!opened) {
-    rest("An image cannot be opened", `${image.name}: put ${image.src.slice(0, 40)} back beside this page.`, () => show(n));
-    return;
-  }
+  if (!await opens(image, $("sharp")))
+    return rest("An image cannot be opened", `${image.name}: put ${image.src.slice(0, 40)} back beside this page.`, () => show(n));
   if (at !== n) return;
   remind();
   $("count").textContent = n < 0 ? "practice" : `${n + 1} of ${images.length}`;
@@ -169,7 +173,8 @@ if (draws) {
     const { c, w, p } = drawing, [first, last] = [p[0], p.at(-1)];
     drawing = null;
     const thin = Math.min(Math.abs(first[0] - last[0]), Math.abs(first[1] - last[1])) * stated() < 4; // an accident
-    if (mode !== "box" || !thin) { record.marks.push({ c, w, p }); remind(); keep(); }
+    if (mode === "box" && thin) hint("This box is too thin and was not kept. Drag from one corner to the opposite one.", true);
+    else { record.marks.push({ c, w, p }); remind(); keep(); }
     draw();
   });
   addEventListener("pointercancel", event => { if (drawing?.id === event.pointerId) { drawing = null; draw(); } });
@@ -253,7 +258,7 @@ async function begin(event) {
   const n = undone();
   n === images.length ? finish() : await show(n === 0 && study.practice && !stored(0) ? -1 : n);
 }
-const opens = ({ src }) => new Promise(ready => Object.assign(new Image(), { onload: () => ready(true), onerror: () => ready(false), src }));
+const opens = ({ src }, part = new Image()) => new Promise(ready => Object.assign(part, { onload: () => ready(true), onerror: () => ready(false), src }));
 async function check() {
   const found = await Promise.all(images.map(opens)), gone = images.filter((_, n) => !found[n]);
   if (!gone.length) return;
@@ -264,7 +269,7 @@ async function check() {
 }
 $("observer").addEventListener("input", announce);
 $("begin").addEventListener("submit", begin);
-const press = { next, undo, pause, resume, save, "save-now": save, "class-1": () => choose(1), "class-0": () => choose(0),
+const press = { next, back: () => show(images.length - 1), undo, pause, resume, save, "save-now": save, "class-1": () => choose(1), "class-0": () => choose(0),
   forget() {
     if (!confirm("Delete all labels of this page and this name from the browser?")) return;
     images.forEach((_, n) => localStorage.removeItem(slot(n)));
@@ -275,6 +280,7 @@ const press = { next, undo, pause, resume, save, "save-now": save, "class-1": ()
 for (const [id, action] of Object.entries(press)) $(id).addEventListener("click", () => { document.activeElement?.blur(); action(); });
 addEventListener("keydown", event => {
   const shown = document.body.dataset.view, key = event.code === "Space" ? " " : event.key.toLowerCase();
+  if (key === " " && event.target.closest?.("button")) return; // which the key presses
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !["work", "rest"].includes(shown)) return;
   const action = shown === "rest" ? { p: resume, " ": resume }[key] : { " ": next, u: draws && undo, p: pause, c: draws && (() => choose(1 - label)) }[key];
   if (action) { event.preventDefault(); action(); }

@@ -22,10 +22,10 @@ from fovea.runtime.templates import render
 TEMPLATE = Path(__file__).with_name("collect.html.jinja")
 PAGE = "collect.html"
 TASKS = {
-    "reveal": "Look for the {0} through the window. Rest on it as long as you look at it.",
-    "click": "Click the {0}, once or several times. The right button, or C, marks background.",
+    "reveal": "Move the sharp window over the image, and look for the {0}. Rest on it as long as you look at it.",
+    "click": "Click the {0}, once or several times. To mark background, use the right button or choose it below.",
     "box": "Drag a box around each {0}.",
-    "scribble": "Draw a line in the {0}. Then draw one on the background, with the right button or C.",
+    "scribble": "Draw a line in the {0}. Then draw one on the background: use the right button or choose it below.",
     "screen": "Look at each image for the {0}. Space shows the next image, P pauses.",
 }
 """What the page asks for, by mode; {0} is the structure."""
@@ -98,15 +98,8 @@ def write_page(
     ids = [ids[place] for place in np.random.default_rng(seed).permutation(len(ids))][:count]
     images, digests, failures = _images(dataset, ids, None if embed else make_folder(out / "images"))
     study: dict[str, Any] = {
-        "mode": mode,
-        "structure": structure,
-        "task": TASKS[mode].format(structure),
-        "size": size,
-        "radius": radius,
-        "blur": blur,
-        "brush": brush,
-        "interval": interval,
-        "embedded": embed,
+        **{"mode": mode, "structure": structure, "task": TASKS[mode].format(structure), "embedded": embed},
+        **{"size": size, "radius": radius, "blur": blur, "brush": brush, "interval": interval},
         "practice": _encoded(draw(np.random.default_rng(seed), 480)[0]).entry("practice") if practice else None,
         "file": FILES[mode],
         "columns": COLUMNS[mode],
