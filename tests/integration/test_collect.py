@@ -260,7 +260,8 @@ def test_a_recording_beside_the_page_needs_no_typed_geometry(browse: Browse, run
 def test_a_closed_tab_goes_on_where_it_was(browse: Browse, run: Run, images: Path) -> None:
     page = collected(run, images, "box", "structure='<img src=x onerror=boom>'")
     script = 'await start("B"); await next(); drag([[.1, .1], [.4, .4]]); await next(); drag([[.2, .2], [.6, .6]]);'
-    hide = "Object.defineProperty(document, 'hidden', { value: true }); document.dispatchEvent(new Event('visibilitychange'));"
+    hide = "Object.defineProperty(document, 'hidden', { value: true });"
+    hide += "document.dispatchEvent(new Event('visibilitychange'));"
     drive(browse, page, f"{script} await wait(6000); {hide}")
     script = """
     await start("B");
