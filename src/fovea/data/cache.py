@@ -70,7 +70,6 @@ class Memory:
         return Memory, (self.source, self.limit)
 
     def read(self, kind: Any, index: int) -> np.ndarray:
-        """See `Arrays`."""
         if kind not in self.values:
             return self.source.read(kind, index)
         with self.lock:
@@ -90,9 +89,6 @@ class Files:
 
     The name of a file is a hash of everything that affects its content. A file is whole or absent, so several jobs may
     build the same one. The folder may be removed when no job is starting. `threads` decode while a file is built.
-
-    Raises:
-        ValueError: The folder cannot be written, or a file of the data set is damaged.
     """
 
     def __init__(self, source: Cacheable, folder: str, threads: Count) -> None:
@@ -107,7 +103,6 @@ class Files:
         return Files, (self.source, self.folder, self.threads)  # another process maps the files itself
 
     def read(self, kind: Any, index: int) -> np.ndarray:
-        """See `Arrays`."""
         return np.array(self.values[kind][index])
 
 

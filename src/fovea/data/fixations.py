@@ -113,17 +113,10 @@ class _Rows:
 def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -> FixationTable:
     """Read a fixation CSV. Rows belong to images by `IMAGE`, see `fovea.data.names`: `<slice>.jpg` means `<slice>`.
 
-    Rows with coordinates outside [0, 1], lost values, short durations (the filter of Zhong et al. 2024), unknown
-    images, a path with `..`, and all but the first of equal rows are counted and dropped.
-
-    Args:
-        path: The CSV, UTF-8, with the columns of `NEEDED`, and one of `OBSERVERS` if several people looked.
-        ids: The image IDs of the data set.
-        min_duration: The shortest fixation to use, in milliseconds.
-
-    Raises:
-        ValueError: The file is missing, empty, not UTF-8, lacks a column, has text instead of a number (the message
-            names line and column), two names mean one image, or no row belongs to an image.
+    Rows with coordinates outside [0, 1], lost values, durations below `min_duration` ms (the filter of Zhong et al.
+    2024), unknown images, a path with `..`, and all but the first of equal rows are counted and dropped. The file has
+    the columns of `NEEDED`, and one of `OBSERVERS` if several people looked. A ValueError names line and column, also
+    if two names mean one image; it is raised, too, if no row belongs to an image.
     """
     names, seen = Names(ids, path), set()
     dropped = dict.fromkeys(DROPPED, 0)

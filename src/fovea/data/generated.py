@@ -16,10 +16,7 @@ def draw_once(root: Path, parameters: Mapping[str, Any], draw: Callable[[Path], 
     """Let `draw` write a data set into `root`, absent or empty, unless it stands there with the same parameters.
 
     The parameters, everything that affects the content, are stored in `synthetic.json`. If several jobs draw, the first
-    to finish wins.
-
-    Raises:
-        ValueError: `root` has other content, or cannot be written.
+    to finish wins. A ValueError if `root` has other content, or cannot be written.
     """
     if _is_drawn(root, parameters):
         return

@@ -13,15 +13,9 @@ class Labels:
     """Names of classes by the value in mask files, e.g. `{0: background, 85: disc, 170: cup}`.
 
     Class 0 is the one named `background`, otherwise that of the lowest value; the others are numbered by their lowest
-    value. Several values may have one name.
-
-    Args:
-        given: The names by value; None: the values are the classes, and have no names of their own.
-        classes: Channels of the network's output; 1 is background and foreground too.
-        where: Names them in error messages.
-
-    Raises:
-        ValueError: a value is not a whole number, a name is reserved, or there are not as many names as classes.
+    value. Several values may have one name. If none are given, the values are the classes, and have no names of their
+    own. `classes` are the channels of the network's output; 1 is background and foreground too. `where` names the
+    labels in errors: of a value that is not a whole number, a reserved name, or another number of names.
     """
 
     def __init__(self, given: Mapping[Any, Any] | None, classes: int, where: str = "labels") -> None:

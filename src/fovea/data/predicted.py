@@ -34,12 +34,8 @@ class Predicted:
     A network that is trained on them and on the given labels is a student of the one that predicted: Xie et al.,
     "Self-training with Noisy Student", CVPR 2020; Yang et al., "ST++", CVPR 2022 (for segmentation).
 
-    Args:
-        path: The folder. Images are found in it by the names of their files.
-        confidence: A label counts where its probability is at least this; 0: everywhere.
-
-    Raises:
-        ValueError: it is not a folder of `fovea-predict`.
+    Images are found in the folder `path` by the names of their files. A label counts where its probability is at least
+    `confidence`; 0: everywhere.
     """
 
     path: str

@@ -41,10 +41,8 @@ class Recorded:
     """Lets a block write files below `out`, and records them in `files.csv` and their figures in `predictions.csv`.
 
     `settings` is a text that stands for the model and everything else that predictions depend on, and `names` are those
-    of the classes without the background.
-
-    Raises:
-        ValueError: the folder has files that an earlier run did not write, or one to replace was changed since.
+    of the classes without the background. Files that an earlier run did not write, or that were changed since, are
+    never replaced: the ValueError names them.
     """
 
     def __init__(self, out: Path, planned: Mapping[str, Planned], settings: str, names: Sequence[str]) -> None:
@@ -212,7 +210,6 @@ class _Table:
         self.rows = {**self._read(), **self.rows}
 
     def add(self, row: list[str]) -> None:
-        """Append a row to the file."""
         self.rows[tuple(row[: self.keys])] = row
         try:
             with self.path.open("a", encoding="utf-8", newline="") as file:

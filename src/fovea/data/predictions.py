@@ -29,11 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """What to predict: an image or a folder, into the folder `out`; `configs/predict.yaml` describes the options.
-
-    Raises:
-        ValueError: `range` is not [low, high].
-    """
+    """What to predict: an image or a folder, into the folder `out`; `configs/predict.yaml` describes the options."""
 
     source: Path
     out: Path
@@ -94,10 +90,8 @@ def probability_file(name: str, names: Sequence[str], label: int) -> str:
 def files_below(source: Path) -> list[Path]:
     """Return a file itself, or all files below a folder, sorted; hidden ones do not count.
 
-    Linked folders are not opened: they are returned like files, so that they are reported as left aside.
-
-    Raises:
-        ValueError: there is no such file or folder, a folder below cannot be read, or a name is not UTF-8.
+    Linked folders are not opened: they are returned like files, so that they are reported as left aside. A ValueError
+    if a folder cannot be read, or a name is not UTF-8.
     """
     if source.is_file():
         return [source]

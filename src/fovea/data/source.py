@@ -95,19 +95,12 @@ class Source(Protocol):
     def train(self, needs: Collection[str]) -> Training:
         """Check, without torch, everything that a training reads.
 
-        Args:
-            needs: Names of the targets that the supervision mode trains on.
-
-        Raises:
-            ValueError: the data do not have these targets, or a file is missing or invalid.
+        `needs` names the targets that the supervision mode trains on. A ValueError if the data do not have them, or a
+        file is missing or invalid.
         """
 
     def split(self, name: str) -> Split:
-        """Check, without torch, everything that an evaluation of one split reads.
-
-        Raises:
-            ValueError: an unknown or empty split, or a file is missing.
-        """
+        """Check, without torch, all that an evaluation of a split reads; a ValueError if the split is empty."""
 
     def predictor(self, module: "nn.Module") -> Predictor:
         """Return a callable that predicts full-size images, e.g. by sliding window."""
@@ -118,10 +111,8 @@ class Source(Protocol):
     ) -> tuple[int, dict[str, str]]:
         """Predict all images of a folder with a module that was trained with the group `data`.
 
-        Return the number of images, and the reason by name for each that cannot be read.
-
-        Raises:
-            ValueError: there are no images, or the output folder cannot be written.
+        Return the number of images, and the reason by name for each that cannot be read. A ValueError if there are
+        none, or the output folder cannot be written.
         """
 
 

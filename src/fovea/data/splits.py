@@ -73,10 +73,8 @@ def read_list(path: Path, known: Collection[str] = ()) -> list[str]:
     """Return the ids in a list: one name per line, see `fovea.data.names`.
 
     Blank lines and lines that begin with `# ` are skipped, unless an image has that name. A name that means none of the
-    ids on disk, `known`, keeps its `plain_id`.
-
-    Raises:
-        ValueError: the file cannot be read, has an id twice, or a line without a name.
+    ids on disk, `known`, keeps its `plain_id`. A ValueError if the file cannot be read, or has an id twice, or a line
+    without a name.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -111,11 +109,7 @@ def chosen_split(splits: Mapping[str, list[str]], name: str, fix: str) -> list[s
 
 
 def check_disjoint(splits: Mapping[str, Sequence[str]], patient: Callable[[str], str] = str) -> None:
-    """Check that no patient is in two splits; by default each image is a patient.
-
-    Raises:
-        ValueError: some are; the first few are named.
-    """
+    """Refuse patients that are in two splits; by default each image is a patient."""
     home: dict[str, str] = {}
     for split, ids in splits.items():
         patients = dict.fromkeys(map(patient, ids))

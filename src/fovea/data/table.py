@@ -70,9 +70,7 @@ def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -
     """Yield the rows of a CSV in UTF-8 that are not empty; the first line names the columns, which must be `needed`.
 
     `optional` are names of one column in any case, which `Row.columns` has under the first of them if it is there.
-
-    Raises:
-        ValueError: The file cannot be read, lacks a column or has it twice, or a row is too short or too long.
+    A ValueError if the file cannot be read, lacks a column or has it twice, or a row is too short or too long.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

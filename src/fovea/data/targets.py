@@ -45,10 +45,8 @@ class Mask:
     def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the ids whose masks have labeled pixels, and log the others.
 
-        Masks are opened only if some pixels may be unlabeled, or with `open_all`.
-
-        Raises:
-            ValueError: a file is missing or damaged, or no mask has a labeled pixel.
+        Masks are opened only if some pixels may be unlabeled, or with `open_all`. A ValueError if a file is missing or
+        damaged, or no mask has a labeled pixel.
         """
         self.dataset.check(ids, masks=True)
         if self.predicted:
@@ -116,15 +114,7 @@ class Mask:
 
 @dataclass
 class PseudoMask:
-    """A continuous map in [0, 1] from a store.
-
-    Args:
-        store: The store.
-        parameters: What its maps must have been made with.
-        threshold: Of the labels to score against: `map >= threshold`.
-        made_from: The file of labels that its maps must have been made from; None compares none.
-        image_path: Returns the file of an image, to compare some with those of the maps; None compares none.
-    """
+    """A continuous map in [0, 1] from a store."""
 
     name = "pseudo"
     title = "pseudo-mask"
@@ -132,10 +122,10 @@ class PseudoMask:
     settings: ClassVar[Mapping[str, Any]] = {}
 
     store: Store
-    parameters: Mapping[str, Any]
-    threshold: float
-    made_from: str | None = None
-    image_path: Callable[[str], Path] | None = None
+    parameters: Mapping[str, Any]  # what its maps must have been made with
+    threshold: float  # of the labels to score against: `map >= threshold`
+    made_from: str | None = None  # the file of labels that its maps must have been made from; None compares none
+    image_path: Callable[[str], Path] | None = None  # to compare some image files with those of the maps
 
     def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the ids that have a map, and log the others, after a check of what the store was made with."""

@@ -21,10 +21,7 @@ def cross_level_consistency(logits: Tensor, peers: Tensor) -> Tensor:
         peers: Plain logits of the same levels and shape, which get no gradient.
 
     Returns:
-        C_k as [K]; 0 for a single level.
-
-    Raises:
-        ValueError: the shapes differ or are not five-dimensional.
+        C_k as [K]; 0 for a single level. A ValueError if the shapes differ.
     """
     if logits.shape != peers.shape or logits.dim() != 5:
         raise ValueError(f"logits and peers must be [K, B, C, H, W] of one shape, got {logits.shape} and {peers.shape}")

@@ -14,15 +14,8 @@ def supervised_contrast(first: Tensor, second: Tensor, label: Tensor, temperatur
 
         mean_i mean_{p in P(i)} [ log sum_j exp(s_ij) - s_ip ].
 
-    Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020.
-
-    Args:
-        first: Features a [N, C] of one view.
-        second: Features b [N, C] of the same pixels in the other view.
-        label: [N].
-        temperature: Above 0.
-
-    The scalar is computed in float32 or better; 0 without a pixel.
+    Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020. The features a and b are [N, C], of the same pixels,
+    and the labels [N]. The scalar is computed in float32 or better; 0 without a pixel.
     """
     with torch.autocast(first.device.type, enabled=False):
         a, b = (F.normalize(single(view), dim=1, eps=LEAST_NORM) for view in (first, second))

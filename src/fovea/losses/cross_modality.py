@@ -29,12 +29,9 @@ def semantic_consistency(features: Sequence[Tensor], side: int, temperature: flo
     hundred times the memory.
 
     Args:
-        features: [B, C, D, H, W] of each modality. They may differ in D, H and W.
+        features: [B, C, D, H, W] of each modality, two or more. They may differ in D, H and W.
         side: Cells of the grid along each axis, 2 or more: with one cell, unit norm would leave only a sign.
         temperature: That of `ntxent`.
-
-    Raises:
-        ValueError: fewer than two modalities, a smaller side, or features of one voxel.
     """
     if len(features) < 2 or side < 2 or any(values.shape[2:].numel() < 2 for values in features):
         shapes = [tuple(values.shape) for values in features]
@@ -54,13 +51,11 @@ def overlap_consistency(probabilities: Sequence[Tensor]) -> Tensor:
     2016, equal probabilities agree fully, certain or not. Its memory is that of its inputs and their gradients.
 
     Args:
-        probabilities: [B, K, D, H, W] of each modality, K > 1 with the background first; all get a gradient.
+        probabilities: [B, K, D, H, W] of each modality, two or more of one shape, K > 1 with the background first; all
+            get a gradient.
 
     Returns:
         A scalar in [0, 1], computed in float32 or better.
-
-    Raises:
-        ValueError: fewer than two modalities, no class beside the background, or different shapes.
     """
     _check(probabilities)
     if len({values.shape for values in probabilities}) > 1:
@@ -80,12 +75,9 @@ def prototype_consistency(features: Sequence[Tensor], probabilities: Sequence[Te
     both modalities are negatives.
 
     Args:
-        features: [B, C, d, h, w] of each modality.
-        probabilities: [B, K, D, H, W] of each modality; both get a gradient.
+        features: [B, C, d, h, w] of each modality, two or more.
+        probabilities: [B, K, D, H, W] of each modality, K > 1; both get a gradient.
         temperature: That of `ntxent`.
-
-    Raises:
-        ValueError: fewer than two modalities, or no class beside the background.
     """
     _check(probabilities)
     prototypes = [_prototypes(*pair) for pair in zip(features, probabilities, strict=True)]
@@ -156,9 +148,6 @@ def ntxent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
     Returns:
         A scalar, computed in float32 or better.
-
-    Raises:
-        ValueError: the shapes differ or are not three-dimensional.
     """
     if first.shape != second.shape or first.dim() != 3:
         raise ValueError(f"first and second must be [B, N, D] of one shape, got {first.shape} and {second.shape}")

@@ -11,9 +11,6 @@ class IgnoreLabel(nn.Module):
     With cross-entropy this is the partial cross-entropy of Tang et al., "Normalized Cut Loss for Weakly-Supervised CNN
     Segmentation", CVPR 2018. The labeled pixels of the batch become one column of N pixels. Every loss accepts it that
     averages over pixels or sums over the batch. A loss that works image by image then sees a single image.
-
-    Args:
-        loss: The loss of logits and targets.
     """
 
     def __init__(self, loss: nn.Module) -> None:
@@ -23,9 +20,7 @@ class IgnoreLabel(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss on the pixels that are not -1: without a -1 exactly the loss, without others 0, no gradient.
 
-        Args:
-            logits: [B, K, *size].
-            target: [B, 1, *size] for one class, class indices [B, *size] for several.
+        Logits are [B, K, *size], targets [B, 1, *size] for one class, class indices [B, *size] for several.
         """
         labeled = target != IGNORE
         if labeled.all():

@@ -15,30 +15,22 @@ class CrossEntropy(nn.Module):
     """Binary cross-entropy of one class; of several, the cross-entropy of all with the background."""
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return a scalar; see `OneOrSeveral`."""
         if logits.shape[1] == 1:
             return F.binary_cross_entropy_with_logits(logits, target)
         return F.cross_entropy(logits, target)
 
 
 class OneOrSeveral(nn.Module):
-    """A pair of MONAI's losses.
-
-    Args:
-        one: For one class.
-        several: For several classes; takes labels with an axis of one channel.
-    """
+    """A pair of MONAI's losses: for one class, and for several, which takes labels with an axis of one channel."""
 
     def __init__(self, one: nn.Module, several: nn.Module) -> None:
         super().__init__()
         self.one, self.several = one, several
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return a scalar.
+        """Return a scalar of logits [B, K, *size] and a target.
 
-        Args:
-            logits: [B, K, *size].
-            target: [B, 1, *size] of 0 and 1 for K = 1, class indices [B, *size] for K > 1.
+        It is [B, 1, *size] of 0 and 1 for K = 1, class indices [B, *size] for K > 1.
         """
         loss: Tensor = self.one(logits, target) if logits.shape[1] == 1 else self.several(logits, target[:, None])
         return loss

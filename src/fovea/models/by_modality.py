@@ -61,11 +61,9 @@ class ByModality(nn.Module):
         raise NotImplementedError
 
     def present(self, image: Volumes, one_shape: bool = False) -> list[str]:
-        """Return the modalities of an image, in the order of the network.
+        """Return the modalities of an image, in the order of the network; a ValueError if it cannot read them.
 
-        Raises:
-            ValueError: it is not a mapping, has no or unknown modalities, sides that the network does not accept, or
-                several shapes although the network concatenates the modalities (`one_shape`).
+        With `one_shape`, the network concatenates the modalities, so their shapes must be equal.
         """
         known = ", ".join(self.modalities)
         if not isinstance(image, Mapping):

@@ -47,16 +47,9 @@ class CrossModalityNet(ByModality):
     The mean F' of the other modalities replaces that of a missing one, so one modality is enough for a prediction. The
     network is not trained in this way, but the features of the modalities are trained to be similar.
 
-    Args:
-        modalities: Their names, two or more. Their volumes have one shape, but need not be registered.
-        in_channels: Channels of a volume.
-        classes: See `ByModality`.
-        unet: Factory of `fovea.models.unet3d.Halves` from `in_channels` and `classes`.
-        norm: Normalization of the fusion layer; see `fovea.models.unet3d.UNet3d`.
-        groups: Groups of the normalization before the 1x1x1 convolution; must divide twice the deepest width.
-        shared_encoder: One encoder for all modalities, as published, or one for each.
-        shared_decoder: The same for the decoder.
-        slices: See `ByModality`; the convolutions are two-dimensional then.
+    The volumes of two modalities or more have one shape, but need not be registered. `unet` makes a
+    `fovea.models.unet3d.Halves` from `in_channels` and `classes`. `configs/backbone/cross_modality.yaml` describes the
+    other arguments, see also `ByModality`.
     """
 
     def __init__(

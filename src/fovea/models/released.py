@@ -48,10 +48,7 @@ def load_gazemedseg(state_dict: Mapping[str, Any]) -> ReleasedGazeMedSeg:
     Zhong et al., "Weakly-supervised Medical Image Segmentation with Gaze Annotations", MICCAI 2024. The numbers of
     levels and input channels come from the tensors. The two-layer `head`, which the release never calls, is dropped.
     `state_dict` may also be a checkpoint that holds such a mapping, see `tensors_of`. The network is in evaluation
-    mode; its `levels` hold a `BasicUNet2d` each.
-
-    Raises:
-        ValueError: The tensors are not those of a published network.
+    mode; its `levels` hold a `BasicUNet2d` each. A ValueError if the tensors are not those of a published network.
     """
     weights = gazemedseg_weights(state_dict)
     network = _on_meta(weights)

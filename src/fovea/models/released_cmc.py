@@ -61,10 +61,8 @@ def load_cmc(state_dict: Mapping[str, Any]) -> ReleasedCmc:
     Zhou et al., "Robust Semi-Supervised Multimodal Medical Image Segmentation via Cross Modality Collaboration", MICCAI
     2024. The numbers of channels and classes come from the tensors. The release always normalizes by batch statistics:
     the running statistics of its checkpoints are dropped, and a prediction depends on its batch. `state_dict` may also
-    be a checkpoint that holds such a mapping, see `tensors_of`.
-
-    Raises:
-        ValueError: The tensors are not those of a published network.
+    be a checkpoint that holds such a mapping, see `tensors_of`. A ValueError if the tensors are not those of a
+    published network.
     """
     weights = cmc_weights(state_dict)
     network = _on_meta(weights).to_empty(device="cpu")

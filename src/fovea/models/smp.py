@@ -16,16 +16,11 @@ from fovea.models.encoder_weights import load_encoder, packaged_file
 
 
 class SmpBackbone(Backbone):
-    """A network of segmentation-models-pytorch, split at the end of its decoder.
+    """A network of segmentation-models-pytorch, split at the end of its decoder; see `configs/backbone/smp.yaml`.
 
-    Args:
-        network: A class of segmentation-models-pytorch, e.g. `Unet`.
-        encoder_name: One of its encoders, or `tu-` and the name of a timm model.
-        encoder_weights: Pretrained weights of the encoder: `packaged` for those of an installed package, a file,
-            `imagenet` for a download, or None for random ones. With `tu-` encoders, every other name downloads the
-            weights of the model's tag.
-        **options: Further arguments of `network`, e.g. `encoder_depth` and `decoder_channels`; with `tu-` encoders
-            also those of the timm model.
+    `encoder_name` is one of its encoders, or `tu-` and the name of a timm model, of which every name of
+    `encoder_weights` but those of the YAML downloads the weights of the tag. Further options are those of `network`;
+    with `tu-` encoders also those of the timm model.
     """
 
     def __init__(

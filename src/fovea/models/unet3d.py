@@ -69,15 +69,8 @@ class UNet3d(Halves):
     """The three-dimensional U-Net of Models Genesis, which the published cross-modality network uses.
 
     Zhou et al., "Models Genesis", Medical Image Analysis 67, 2021. A stage has two convolutions; in the encoder,
-    the first has half the width. Max pooling down, transposed convolutions up.
-
-    Args:
-        in_channels: Channels of a volume.
-        classes: Channels of the logits.
-        features: Width of each resolution, from the finest on; even numbers.
-        norm: Normalization. Published is `[batch, {track_running_stats: false}]`, which always uses batch statistics.
-        pretrained: A file of initial weights; see `fovea.models.pretrained.load_halves`.
-        dims: 2 for slices; see `Halves`.
+    the first has half the width. Max pooling down, transposed convolutions up. `configs/backbone/unet/` describes the
+    arguments, see also `Halves`.
     """
 
     def __init__(

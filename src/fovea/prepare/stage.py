@@ -52,11 +52,8 @@ def prepare(
     processes may work on one store, each on a shard; then a last run without a shard writes the manifest.
     `label` reads and draws the annotations, `refiner` fits a drawn map to its image; `parameters` are those of both,
     see `fovea.data.maps.parameters`. Quality is measured at `thresholds`, and `page` writes `quality.html`, see
-    `fovea.report.quality_page`. `configs/prepare.yaml` describes the other arguments.
-
-    Raises:
-        ValueError: An argument or the labels are invalid, the store has maps of other parameters, labels or images, or
-            not one map could be made.
+    `fovea.report.quality_page`. `configs/prepare.yaml` describes the other arguments. A ValueError if the labels are
+    invalid, the store has maps of other parameters, labels or images, or not one map could be made.
     """
     _check(label, quality, thresholds, shards, shard)
     target = Store(store)

@@ -31,12 +31,10 @@ class Scale:
         return float(np.clip((self.value - self.webcam) / (self.eyelink - self.webcam), 0.0, 1.0))
 
     def __str__(self) -> str:
-        """Return the figure followed by the published ones."""
         published = f"EyeLink {self.text(self.eyelink)}, webcam {self.text(self.webcam)}"
         return f"{self.name} {self.text(self.value)} ({published})"
 
     def text(self, figure: float) -> str:
-        """Return a figure of this scale as it is printed."""
         return f"{figure:.{self.digits}f}"
 
 
@@ -78,12 +76,10 @@ class Survey:
 
     @property
     def gaze(self) -> bool:
-        """Whether the labels are gaze."""
         return any("fixations" in row for row in self.rows.values())
 
     @property
     def source(self) -> str:
-        """What the drawn map is called."""
         return "heatmap" if self.gaze else "label"
 
     @property

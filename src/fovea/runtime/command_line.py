@@ -27,7 +27,6 @@ _HYDRA = re.compile(r"\?\?\?$|['\"]|.*\$\{|(choice|range|interval|glob|shuffle|s
 
 
 def quoted(text: str) -> str:
-    """Return a text in Hydra's quotes."""
     return QuotedString(text, Quote.double).with_quotes()
 
 

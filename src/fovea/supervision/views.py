@@ -18,10 +18,8 @@ class View(nn.Module):
     All are drawn for each image. The unit of intensity is that of the normalized image: 1 is one standard deviation of
     the data, about 0.22 of the range of a natural image.
 
-    Args:
-        jitter: Contrast changes by a factor from 1 - jitter to 1 + jitter; each channel is shifted by up to +-jitter.
-        blur: The largest standard deviation of a Gaussian, in pixels.
-        noise: The largest standard deviation of the noise.
+    Contrast changes by a factor from 1 - `jitter` to 1 + `jitter`, and each channel is shifted by up to +-`jitter`.
+    `blur` (in pixels) and `noise` are the largest standard deviations of a Gaussian.
     """
 
     def __init__(self, jitter: Fraction, blur: NonNegative, noise: NonNegative) -> None:
@@ -61,9 +59,7 @@ def gaussian(image: Tensor, sigma: Tensor, reach: int) -> Tensor:
 def boxes(image: Image, side: Tensor) -> Callable[[Tensor], Tensor]:
     """Draw a box in each image; return a function of tensors [B, C, *size] or [B, *size]: which pixels are inside.
 
-    Args:
-        image: [B, C, *size], or a mapping of such by modality; all get the same box.
-        side: The part of each side of the image that the box has, [B].
+    `side` has the part of each side of the image that the box has, [B]. All modalities get the same box.
     """
     first = next(iter(by_name(image, [UNNAMED]).values()))
     axes, side = first.dim() - 2, side[:, None]

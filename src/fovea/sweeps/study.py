@@ -70,7 +70,6 @@ class Search:
 
     @property
     def folder(self) -> Path:
-        """The folder of the sweep."""
         return Path(self.config.hydra.sweep.dir)
 
     def run(self, arguments: Sequence[str]) -> None:
@@ -154,7 +153,6 @@ class Search:
 
 
 def suggest(trial: Trial, key: str, distribution: BaseDistribution) -> object:
-    """Return a proposed value of a key."""
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(key, distribution.choices)
     if isinstance(distribution, IntDistribution):

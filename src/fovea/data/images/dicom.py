@@ -20,14 +20,9 @@ def read_slice(path: Path, window: Window | None = None, stretched: bool = True)
     Rescaling and the modality table are applied, MONOCHROME1 is inverted, and padding is black and left out of the
     scale. A window for display in the file is not applied, as published.
 
-    Args:
-        path: The file.
-        window: The values, after rescaling, that are the ends of the scale; None: the lowest and highest of the slice,
-            and the scaled values are truncated, as published.
-        stretched: False: without a window, values of 8 bits are read as they are, and others are refused.
-
-    Raises:
-        ValueError: the file is missing, is not a DICOM image, has several frames or colors, or needs a window.
+    `window` has the values, after rescaling, that are the ends of the scale. Without it, these are the lowest and
+    highest of the slice, and the scaled values are truncated, as published; or, if not `stretched`, values of 8 bits
+    are read as they are, and others are refused.
     """
     with _one_line(path):
         dataset = pydicom.dcmread(path)

@@ -33,8 +33,7 @@ def check_installed() -> None:
 def segmentation_of(labels: np.ndarray, slices: Sequence[Path], names: Sequence[str]) -> Dataset:
     """Return labels, uint8 [D, H, W], of DICOM files as a segmentation with one segment for each class, from 1 on.
 
-    Raises:
-        ValueError: the headers lack what a segmentation must repeat.
+    A ValueError if the headers lack what a segmentation must repeat.
     """
     import highdicom as hd
     from pydicom.sr.codedict import codes

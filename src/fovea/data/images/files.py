@@ -44,17 +44,10 @@ _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK"
 def read_image(
     path: Path, channels: int = 3, window: Window | None = None, exif: Exif = "ignore", page: int | None = None
 ) -> np.ndarray:
-    """Decode an image to uint8 [H, W, channels].
+    """Decode an image to uint8 [H, W, channels], 3 for RGB, 1 for gray.
 
-    Args:
-        path: The file.
-        channels: 3 for RGB, 1 for gray.
-        window: Of an image of more than 8 bits, the values that become 0 and 255; those between are scaled linearly.
-        exif: `apply` turns the image by its EXIF orientation.
-        page: Of a TIFF, from 0; None: the only one.
-
-    Raises:
-        ValueError: the file is missing or cannot be decoded, or has more than 8 bits per channel and no window.
+    Of an image of more than 8 bits, `window` has the values that become 0 and 255; those between are scaled linearly.
+    `exif=apply` turns the image by its EXIF orientation. `page` is that of a TIFF, from 0; None: the only one.
     """
     with opened(path, page) as image:
         mode, deep_color = image.mode, is_deep_color(image)  # before pending_turn, which may decode
@@ -134,8 +127,7 @@ def image_size(path: Path, exif: Exif = "ignore") -> tuple[int, int]:
 def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str, Path]:
     """Return the image files of a folder by stem in NFC, sorted; hidden files and other suffixes do not count.
 
-    Raises:
-        ValueError: no such folder, no image in it, or two images with the same stem.
+    A ValueError if there is no such folder, no image in it, or two images have the same stem.
     """
     files: dict[str, Path] = {}
     try:

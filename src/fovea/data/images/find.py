@@ -44,10 +44,7 @@ def _read(dataset: type[Folder], data: Mapping[str, Any], path: Path) -> np.ndar
 def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, Input]:
     """Return the images, series and volumes below the source by name, and log what concerns them and the other files.
 
-    Files of the kind of the training are read as in the training with the group `data`.
-
-    Raises:
-        ValueError: there are none, or a folder cannot be read.
+    Files of the kind of the training are read as in the training with the group `data`. A ValueError if there are none.
     """
     dataset, source, found = _dataset(data), request.source, files_below(request.source)
     own = _own(dataset)

@@ -30,23 +30,7 @@ class Folder:
     without it. The lists are optional too. Without any list a seed draws the splits. Without `train.txt` the training
     images are those that no other list names. Without `test.txt` there are no test images.
 
-    Args:
-        root: The folder.
-        channels: 3 for RGB, 1 for gray.
-        classes: 1 for binary masks, otherwise the number of classes with the background.
-        protocol: `clean` reads the val split from `val.txt`, or draws it from the training images; `published` trains
-            on the complete list and validates on nothing.
-        val_fraction: Part of the training patients that is drawn for val.
-        test_fraction: Part of all patients that is drawn for test if there are no lists.
-        split_seed: Seed of these draws.
-        fold: [k, n] makes val the k-th, from 0, of n parts of the training and val patients; needs `clean`.
-        ignore_label: Value of mask pixels that nobody labeled.
-        labels: Names of the classes by the value in mask files; see `fovea.data.labels.Labels`.
-        range: [low, high]: the values of images of more than 8 bits that become 0 and 255.
-        exif: `apply` turns each image and each mask by its own EXIF orientation.
-
-    Raises:
-        ValueError: no such folder, or an invalid argument.
+    `configs/data/base.yaml` and `folder.yaml` describe the arguments. Under `protocol=published`, nothing is validated.
     """
 
     image_suffixes = SUFFIXES  # a subclass with other files also overrides `decode` and `size`
@@ -100,8 +84,7 @@ class Folder:
     def splits(self) -> dict[str, list[str]]:
         """Return the ids of `train`, `val` and `test`, and of `unlabeled` if listed, whether on disk or not.
 
-        Raises:
-            ValueError: a list cannot be read, or a patient is in two splits.
+        A ValueError if a list cannot be read, or a patient is in two splits.
         """
         listed = self.lists()
         val = listed.get("val")
@@ -147,8 +130,7 @@ class Folder:
     def mask(self, image_id: str) -> np.ndarray:
         """Return a mask [H, W]: classes as uint8, or with `ignore_label` as int16, -1 where nobody labeled.
 
-        Raises:
-            ValueError: there is none, it cannot be decoded, or its size is not that of the image.
+        A ValueError if there is none, it cannot be decoded, or its size is not that of the image.
         """
         path = self.mask_path(image_id)
         if path is None:
@@ -168,11 +150,7 @@ class Folder:
         return None
 
     def common_spacing(self, ids: Sequence[str]) -> tuple[dict[str, tuple[float, float]], str]:
-        """Return the spacing by id and its unit: mm if all images have one, else px, since the two have no common mean.
-
-        Raises:
-            ValueError: the header of an image cannot be read.
-        """
+        """Return the spacing by id and its unit: mm if all images have one, else px, as the two have no common mean."""
         known = {image_id: spacing for image_id in ids if (spacing := self.spacing(image_id)) is not None}
         if len(known) == len(ids):
             return known, "mm"

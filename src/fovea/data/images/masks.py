@@ -31,17 +31,9 @@ def read_mask(
 
     With one class the mask is binary: 0 and 255, or 0 and 1 in a lossless file. Soft edges and the noise of JPEG are
     cut above 127. Other gray values that fill an area, and colors, may be several structures and are refused. With more
-    classes, or with `labels`, the stored integers (of a palette file, its indices) say the class.
-
-    Args:
-        path: The file.
-        classes: Number of classes; 1 is foreground against background.
-        ignore_label: Stored value of pixels that nobody labeled.
-        labels: The class of each stored value; None: the values are the classes, and 0 is the background.
-        exif: `apply` turns the mask by its own EXIF orientation.
-
-    Raises:
-        ValueError: the file is missing or cannot be decoded, or its values are not those of such a mask.
+    classes, or with `labels`, the class of each value, the stored integers (of a palette file, its indices) say the
+    class. Without `labels`, the values are the classes, and 0 is the background. `exif=apply` turns the mask by its own
+    EXIF orientation. A ValueError if the file cannot be decoded, or its values are not those of such a mask.
     """
     exact = classes > 1 or ignore_label is not None or labels is not None
     with opened(path) as image:

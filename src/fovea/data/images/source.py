@@ -75,7 +75,6 @@ class Images:
     gaze: Mapping[str, Any] | None = None  # read by the group `labels`
 
     def train(self, needs: Collection[str]) -> Training:
-        """See `fovea.data.source.Source.train`."""
         dataset = self._dataset()
         splits = dataset.splits()
         if not splits["train"]:
@@ -120,7 +119,6 @@ class Images:
         )
 
     def split(self, name: str) -> Split:
-        """See `fovea.data.source.Source.split`."""
         dataset = self._dataset()
         missing = f"{self.root} has no {name} images; list them in {name}.txt, or set data.protocol=clean"
         return self._split(dataset, name, chosen_split(dataset.splits(), name, missing), ())
@@ -135,7 +133,6 @@ class Images:
     def predict(
         cls, data: Mapping[str, Any], module: "nn.Module", device: "torch.device", request: PredictRequest
     ) -> tuple[int, dict[str, str]]:
-        """See `fovea.data.source.Source.predict`."""
         from fovea.data.images.predict import FromPixels, predict
 
         return predict(data, FromPixels(data, module, device), request)

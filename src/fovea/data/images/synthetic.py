@@ -90,7 +90,6 @@ def _blob(rng: np.random.Generator, y: np.ndarray, x: np.ndarray, area: float) -
 
 
 def _fill(folder: Path, images: int, image_size: int, seed: int) -> None:
-    """Write the images and masks into an empty folder."""
     for name in ("images", "masks"):
         (folder / name).mkdir()
     for index in tqdm(range(images), desc="draw", unit="image", delay=2):

@@ -32,8 +32,7 @@ log = logging.getLogger(__name__)
 def read_header(path: Path) -> Header:
     """Return the header of a volume; no voxel is read.
 
-    Raises:
-        ValueError: The file is missing or damaged, has no single numbers on a 3-D grid, or does not say where they lie.
+    A ValueError if the file is damaged, has no single numbers on a 3-D grid, or does not say where they lie.
     """
     return _header(*_open(path), path)
 
@@ -82,11 +81,7 @@ def read_map(path: Path) -> np.ndarray:
 
 
 def write_voxels(path: Path, voxels: np.ndarray, like: Path) -> None:
-    """Write [D, H, W] in RAS, uint8 or float32, as NIfTI whose voxels lie on those of another file, in every viewer.
-
-    Raises:
-        ValueError: The file cannot be written.
-    """
+    """Write [D, H, W] in RAS, uint8 or float32, as NIfTI whose voxels lie on those of another file, in every viewer."""
     image, raw = _open(like)
     turned = apply_orientation(voxels, ornt_transform(io_orientation(np.eye(4)), io_orientation(image.affine)))
     written = type(image)(turned, None)

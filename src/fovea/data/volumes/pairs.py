@@ -38,19 +38,9 @@ class Pairs:
     `mask_<modality>` or `map_<modality>`: paths below the folder of the list. `id` and `patient` are optional; the id
     defaults to the common prefix of the file names without `_<modality>`. Masks of unlabeled cases are never opened.
 
-    Args:
-        root: Folder of the list.
-        list: Name of the list.
-        modalities: The modalities to use, in the order of the networks.
-        classes: Number of labels with the background; 1 or 2 if there is one structure.
-        labeled_fraction: Fraction of all training cases with masks that counts as labeled, drawn by patient; the others
-            are unlabeled. None: as the list has it.
-        split_seed: Seed of that draw.
-        misalignment: Moves the volumes of one modality as they are read.
-        ignore_label: Value of voxels without a label in mask files; see `fovea.losses.IGNORE`.
-        fold: [k, n] makes val the k-th, from 0, of n parts of the patients in training and validation.
-        slices: Put the axis across the slices of a volume last (see `fovea.data.volumes.grid.slice_axis`). So a volume
-            is [H, W, slices] in this class, whatever its orientation.
+    `configs/data/paired_volumes.yaml` describes the arguments; `modalities` have the order of the networks. With
+    `slices`, a volume is [H, W, slices] in this class, whatever its orientation: the axis across its slices is the last
+    (see `fovea.data.volumes.grid.slice_axis`).
     """
 
     def __init__(

@@ -34,11 +34,8 @@ class Array(NamedTuple):
 class Prepared:
     """The volumes of some cases and their targets, as a cache keeps them (`fovea.data.cache.Cacheable`).
 
-    Images are float32 [D, H, W], targets of the same shape. Only `targets` are read beside the images of `ids`.
-
-    Args:
-        spacing: Sides of a voxel in mm, in RAS. None at an axis, or for all, keeps that of each volume.
-        intensity: The configuration of a transform for each modality that makes its intensities comparable.
+    Images are float32 [D, H, W], targets of the same shape. Only `targets` are read beside the images of `ids`. The
+    spacing is in mm, in RAS; None at an axis, or for all, keeps that of each volume.
     """
 
     def __init__(
@@ -56,7 +53,6 @@ class Prepared:
         self.kinds = tuple(Array(what, name, near, fill) for what, near, fill in kinds for name in self.configured)
 
     def read(self, array: Array, index: int) -> np.ndarray:
-        """Return an array of a case."""
         case, modality = self.ids[index], array.modality
         shape = self.shape(case, modality)
         if target := self.targets.get(array.what):
@@ -73,7 +69,6 @@ class Prepared:
         return resampled_shape(self.dataset.header(case, modality), self.spacing)
 
     def inputs(self, array: Array) -> dict[str, Any]:
-        """See `fovea.data.cache.Cacheable`."""
         target, modality = self.targets.get(array.what), array.modality
         return {
             "spacing": self.spacing,

@@ -125,7 +125,6 @@ class Volumes:
         )
 
     def split(self, name: str) -> Split:
-        """See `fovea.data.source.Source.split`."""
         dataset = self._dataset()
         missing = f"{dataset.path} lists no such cases; add some, or choose another split"
         return self._split(dataset, name, chosen_split(dataset.splits(), name, missing), cached=False)
@@ -141,7 +140,6 @@ class Volumes:
     def predict(
         cls, data: Mapping[str, Any], module: "nn.Module", device: "torch.device", request: PredictRequest
     ) -> tuple[int, dict[str, str]]:
-        """See `fovea.data.source.Source.predict` and `fovea.data.volumes.predict.predict_volumes`."""
         from fovea.data.volumes.predict import predict_volumes
         from fovea.data.volumes.windows import native
 

@@ -117,7 +117,6 @@ def _scan(rng: np.random.Generator, tissue: np.ndarray, contrast: Sequence[float
 
 
 def _fill(folder: Path, names: Sequence[str], counts: dict[str, int], seed: int, **grid: Any) -> None:
-    """Write the volumes and their list into an empty folder."""
     listed: dict[str, Any] = {"labels": {str(label): name for label, name in enumerate(LABELS)}, "modalities": [*names]}
     listed |= {group: [] for group in counts}
     cases = [(group, index) for group, count in counts.items() for index in range(count)]

@@ -36,10 +36,8 @@ class Boxes:
     def draw(self, annotation: Rows, size: tuple[int, int]) -> np.ndarray:
         """Return 1 - (1 - `ellipse`) r^4 in the ellipses, `corner` in the rest of the boxes and 0 outside.
 
-        r is 0 in the center of an ellipse and 1 at its edge. Several boxes give the maximum.
-
-        Raises:
-            ValueError: a box is outside the image or has no area, or the file has another size of the image.
+        r is 0 in the center of an ellipse and 1 at its edge. Several boxes give the maximum. A ValueError if a box is
+        outside the image or has no area, or the file has another size of the image.
         """
         for (x0, y0, x1, y1), place in zip(annotation.values, annotation.places, strict=True):
             if not (x0 < x1 and y0 < y1):

@@ -28,8 +28,7 @@ class Points:
     def draw(self, annotation: Rows, size: tuple[int, int]) -> np.ndarray:
         """Return F (1 - B): F and B are the highest Gaussian around a click on the foreground or the background.
 
-        Raises:
-            ValueError: a click is outside the image, or has another class than 0 and 1.
+        A ValueError if a click is outside the image, or has another class than 0 and 1.
         """
         for kind, place in zip(annotation.values[:, 2], annotation.places, strict=True):
             if kind not in (0, 1):

@@ -37,7 +37,6 @@ class Rows:
         return len(self.values)
 
     def statistics(self) -> dict[str, float]:
-        """Return the number of rows."""
         return {"rows": len(self)}
 
     def tobytes(self) -> bytes:
@@ -47,8 +46,7 @@ class Rows:
     def pixels(self, columns: int, size: tuple[int, int], unit: Unit, path: str) -> np.ndarray:
         """Return the first `columns` numbers, x and y in turn, in pixels of the image, [N, columns].
 
-        Raises:
-            ValueError: one is outside the image, in fractions where pixels are expected, or another size is stated.
+        A ValueError if one is outside the image, or in fractions where pixels are expected, or another size is stated.
         """
         given, (height, width) = self.values[:, :columns], size
         if self.size is not None and self.size != size:

@@ -60,8 +60,7 @@ class Scribbles:
     def draw(self, annotation: Scribble, size: tuple[int, int]) -> np.ndarray:
         """Return 1 on the foreground, 0 on the background and 0.5 where nobody labeled.
 
-        Raises:
-            ValueError: the file cannot be read, has another size or other values, or lacks foreground or background.
+        A ValueError if the file has another size or other values, or lacks foreground or background.
         """
         path, labels = annotation.path, read_mask(annotation.path, ignore_label=self.ignore_label)
         if labels.shape != size:

@@ -38,8 +38,7 @@ class Embedding:
 def embed(height: int, width: int, sxy: float, srgb: float) -> Embedding:
     """Return the embedding of images of one size for the standard deviations of the kernel, in pixels and gray levels.
 
-    Raises:
-        ValueError: `sxy` or `srgb` is so small that the lattice has more points than an int64 can number.
+    A ValueError if `sxy` or `srgb` is so small that the lattice has more points than an int64 can number.
     """
     deviation = np.float32(math.sqrt(2 / 3) * CORNERS)  # of the filter of the lattice
     scale = [np.float32(float(deviation) / math.sqrt((i + 1) * (i + 2))) for i in range(DIMENSIONS)]

@@ -19,7 +19,6 @@ class DenseCrf:
     iterations: NonNegativeInt
 
     def __post_init__(self) -> None:
-        """Refuse a missing library, without loading it."""
         if find_spec("pydensecrf") is None:
             raise ValueError("refine=pydensecrf: pydensecrf2 is not installed; run `make crf`, or set refine=lattice")
 

