@@ -33,23 +33,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fixations:
-    """The usable fixations on one image, by observer and time.
+    """The usable fixations on one image, by observer and time."""
 
-    Attributes:
-        x: float64 [N], fractions of the width.
-        y: float64 [N], fractions of the height.
-        duration: float64 [N], milliseconds.
-        dropped: Number of rows of this image that are not used.
-        outside: Number of them that are outside the image.
-        sizes: Number of fixations of each observer, in the order of their names; they sum to N.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    duration: np.ndarray
-    dropped: int = 0
-    outside: int = 0
-    sizes: tuple[int, ...] = ()
+    x: np.ndarray  # float64 [N], fractions of the width
+    y: np.ndarray  # float64 [N], fractions of the height
+    duration: np.ndarray  # float64 [N], milliseconds
+    dropped: int = 0  # rows of this image that are not used
+    outside: int = 0  # those of them that are outside the image
+    sizes: tuple[int, ...] = ()  # fixations of each observer, in the order of their names; they sum to N
 
     def __len__(self) -> int:
         return len(self.duration)
@@ -88,14 +79,6 @@ class Fixations:
         return b"".join(np.ascontiguousarray(values, "<f8").tobytes() for values in arrays)
 
 
-class FixationTable(Annotations):
-    """The fixations of a data set; `DROPPED` has the reasons to drop a row."""
-
-    def first(self, share: float) -> "FixationTable":
-        """Keep the first `share` of the gaze on each image, see `Fixations.first`; the counts are still the file's."""
-        return replace(self, images={name: fixations.first(share) for name, fixations in self.images.items()})
-
-
 @dataclass
 class _Rows:
     """The rows of one image."""
@@ -110,7 +93,7 @@ class _Rows:
         return Fixations(x, y, duration, self.lost.total(), self.lost["outside_image"], tuple(sizes.values()))
 
 
-def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -> FixationTable:
+def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -> Annotations:
     """Read a fixation CSV. Rows belong to images by `IMAGE`, see `fovea.data.names`: `<slice>.jpg` means `<slice>`.
 
     Rows with coordinates outside [0, 1], lost values, durations below `min_duration` ms (the filter of Zhong et al.
@@ -148,7 +131,7 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
         log.warning("%s: %d images have a CURRENT_FIX_INDEX twice: %s; %s", path, len(twice), first_few(twice), fix)
     used = sum(len(rows.kept) for rows in images.values())
     fixations = {name: rows.fixations() for name, rows in sorted(images.items())}
-    return FixationTable(fixations, _Rows().fixations(), "fixations", used, dropped)
+    return Annotations(fixations, _Rows().fixations(), "fixations", used, dropped)
 
 
 def _reason_to_drop(x: float, y: float, duration: float, min_duration: float) -> str | None:

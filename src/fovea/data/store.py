@@ -27,10 +27,7 @@ class Store:
 
     A manifest always describes the maps: writing a map removes it, and it is written last. Each map also carries a
     record in a text chunk of the PNG, so that a run that resumes or shares a store can tell what a map was made from.
-
-    Args:
-        path: The folder.
-        command: Returns the command line that makes a store at a path; errors print it.
+    Errors print what `command` returns: the command line that makes a store at a path.
     """
 
     def __init__(self, path: str | Path, command: Callable[[Path], str] = "fovea-prepare store={}".format) -> None:

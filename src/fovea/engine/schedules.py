@@ -82,11 +82,7 @@ def polynomial(
     Chen et al., "DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and Fully
     Connected CRFs", TPAMI 2018 (power 0.9). A power of 1 is a straight line; the smaller, the later the rate falls.
     """
-
-    def fraction(step: int) -> float:
-        return max(1 - step / max_steps, 0.0) ** power
-
-    return _schedule(optimizer, max_steps, steps_per_epoch, fraction, minimum)
+    return _schedule(optimizer, max_steps, steps_per_epoch, lambda n: max(1 - n / max_steps, 0.0) ** power, minimum)
 
 
 def per_epoch(

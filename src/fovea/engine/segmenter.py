@@ -32,12 +32,10 @@ log = logging.getLogger(__name__)
 
 
 class Segmenter(pl.LightningModule):
-    """Train and validate any supervision mode, on any data.
+    """Train and validate any supervision mode, which holds all trained state, on any data.
 
-    Args:
-        supervision: The mode, which holds all trained state.
-        config: `configs/train.yaml`, resolved to plain values; the checkpoints hold it.
-        predictor: Returns a callable that predicts full-size images with the mode.
+    The checkpoints hold `config`, `configs/train.yaml` resolved to plain values. `predictor` returns a callable that
+    predicts full-size images with the mode.
     """
 
     def __init__(self, supervision: Mode, config: Mapping[str, Any], predictor: Callable[[Mode], Predictor]) -> None:

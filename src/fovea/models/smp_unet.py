@@ -1,6 +1,6 @@
 """A network of segmentation-models-pytorch in two halves, for the slices of volumes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -12,17 +12,8 @@ from fovea.models.unet3d import Halves
 class SmpUNet(Halves):
     """The encoder, e.g. a pretrained one, and decoder of a `fovea.models.smp.SmpBackbone`, whose arguments it takes."""
 
-    def __init__(
-        self,
-        network: Callable[..., Any],
-        encoder_name: str,
-        encoder_weights: str | None,
-        in_channels: int,
-        classes: int,
-        dims: Literal[2] = 2,
-        **options: Any,
-    ) -> None:
-        built = SmpBackbone(network, encoder_name, encoder_weights, in_channels, classes, **options).network
+    def __init__(self, dims: Literal[2] = 2, **arguments: Any) -> None:
+        built = SmpBackbone(**arguments).network
         decoder = SmpDecoder(built.decoder, built.segmentation_head)
         super().__init__(built.encoder, decoder, built.encoder.out_channels, None, dims)
         self.stride = built.encoder.output_stride

@@ -146,15 +146,8 @@ def _finish(job: Job, survey: Survey, items: Sequence[Item], about: Mapping[str,
             # It reads maps from the store, so that memory does not grow with their number.
             view, parameters = lambda image_id: job.view(by_id[image_id]), job.made_with["parameters"]
             page(job.store.path / "quality.html", survey, view, parameters)
-    _refuse_disturbance(job.store, survey.statistics)
-    job.store.finish({**job.made_with, **about, "images": survey.statistics, "failures": survey.failures})
-
-
-def _refuse_disturbance(store: Store, images: Mapping[str, Mapping[str, Any]]) -> None:
-    """Before the manifest is written: make sure that the maps are from this run and not from another process."""
-    strange = [
-        name for name, figures in images.items() if (store.record(name) or {}).get("made_of") != figures["made_of"]
-    ]
-    if strange:
+    made_of = {name: figures["made_of"] for name, figures in survey.statistics.items()}
+    if strange := [name for name, made in made_of.items() if (job.store.record(name) or {}).get("made_of") != made]:
         few = first_few(strange, 2)
-        raise ValueError(f"{store.path}: another process wrote other maps ({few}); give each its own store")
+        raise ValueError(f"{job.store.path}: another process wrote other maps ({few}); give each its own store")
+    job.store.finish({**job.made_with, **about, "images": survey.statistics, "failures": survey.failures})

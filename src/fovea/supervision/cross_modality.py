@@ -46,13 +46,10 @@ class CrossModality(Mode):
             raise ValueError(f"backbone: {type(network).__name__} has no features of several modalities; {fix}")
         if network.classes < 2:
             raise ValueError("CMC compares the background too; set data.classes=2 for one structure")
-        self.network = network
-        self.loss = loss
+        self.network, self.loss = network, loss
         self.weights = {"channel": channel_weight, "anatomical": anatomical_weight}
-        self.anatomical = anatomical
-        self.start = start
-        self.side = side
-        self.temperature = temperature
+        self.anatomical, self.start = anatomical, start
+        self.side, self.temperature = side, temperature
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return `supervised` on labeled volumes, `channel` and `anatomical` on unlabeled ones (0 before the start)."""

@@ -29,8 +29,7 @@ class CrossPseudo(Mode):
     def __init__(self, backbone: Callable[[], nn.Module], loss: nn.Module, weight: NonNegative) -> None:
         super().__init__()
         self.networks = nn.ModuleList([backbone(), backbone()])
-        self.loss = loss
-        self.weight = weight
+        self.loss, self.weight = loss, weight
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return `supervised` on the labeled stream and `pseudo` on both streams, summed over the networks."""

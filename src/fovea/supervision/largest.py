@@ -1,6 +1,6 @@
 """The largest connected component of each class, for structures that are in one piece."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,23 +11,15 @@ from torch import Tensor
 from fovea.supervision.outputs import labels
 
 
-class LargestComponent:
-    """A predictor whose classes have one connected component each, in place of many.
-
-    As in nnU-Net (Isensee et al., Nature Methods 2021), it is a choice for validation images to make.
-    """
-
-    def __init__(self, predictor: Callable[..., Mapping[str, Tensor]]) -> None:
-        self.predictor = predictor
-
-    def __call__(self, image: Any, *size: Sequence[int]) -> dict[str, Tensor]:
-        """Return the probabilities [B, K, *size] of the predictor; other components are background for certain."""
-        return {name: _cleared(probability) for name, probability in self.predictor(image, *size).items()}
-
-
 def if_asked(predictor: Callable[..., Mapping[str, Tensor]], data: Mapping[str, Any]) -> Callable[..., Any]:
-    """Return a predictor with the largest components if the group `data` has `largest_component`, else itself."""
-    return LargestComponent(predictor) if data.get("largest_component") else predictor
+    """Return a predictor as it is, or one with the largest components if the group `data` has `largest_component`.
+
+    Its other components are background for certain. As in nnU-Net (Isensee et al., Nature Methods 2021), it is a choice
+    for validation images to make.
+    """
+    if not data.get("largest_component"):
+        return predictor
+    return lambda *image: {name: _cleared(probability) for name, probability in predictor(*image).items()}
 
 
 def largest(classes: Tensor) -> Tensor:

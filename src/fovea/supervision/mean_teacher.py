@@ -39,9 +39,7 @@ class MeanTeacher(Mode):
         super().__init__()
         self.student = backbone()
         self.teacher = averaged(self.student, decay)
-        self.loss = loss
-        self.weight = weight
-        self.noise = noise
+        self.loss, self.weight, self.noise = loss, weight, noise
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return `supervised` on the labeled stream and `consistency` on the unlabeled one."""

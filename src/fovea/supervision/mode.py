@@ -31,9 +31,7 @@ class Mode(nn.Module):
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return named scalars. `loss`, a weighted sum of terms, is minimized; all are logged.
 
-        Args:
-            batch: The batch, or two streams of batches.
-            progress: The part of the training that is done, in [0, 1].
+        A batch may be two streams of batches. `progress` is the part of the training that is done, in [0, 1].
         """
         raise NotImplementedError
 

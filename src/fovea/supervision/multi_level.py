@@ -55,10 +55,8 @@ class MultiLevel(Mode):
         if init == "copied":
             for level in self.levels[1:]:
                 level.load_state_dict(self.levels[0].state_dict())
-        self.loss = loss
+        self.loss, self.weight, self.ensemble = loss, weight, ensemble
         self.consistency = consistency if len(self.levels) > 1 and weight else "none"
-        self.weight = weight
-        self.ensemble = ensemble
         self.agreement = Agreement(len(self.levels), window)
         self.propagate = partial(propagate, kernel_size=kernel_size, dilation=dilation, similarity=similarity)
         first = self.levels[0]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -37,9 +37,7 @@ class Volumes:
     A ValueError if an argument is missing, or does not fit the others.
     """
 
-    model_keys: ClassVar[tuple[str, ...]] = (
-        *("channels", "classes", "intensity", "modalities", "size", "slices", "spacing"),
-    )
+    model_keys = ("channels", "classes", "intensity", "modalities", "size", "slices", "spacing")
 
     name: str
     root: str

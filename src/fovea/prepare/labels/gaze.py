@@ -1,13 +1,14 @@
 """Eye gaze: a CSV of fixations, drawn as a heatmap."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from fovea.data.fixations import Fixations, FixationTable, read_fixations
+from fovea.data.fixations import Fixations, read_fixations
+from fovea.data.table import Annotations
 from fovea.prepare.labels.heatmap import heatmap
 from fovea.runtime.bounds import Count, NonNegative, Positive, PositiveFraction
 
@@ -23,9 +24,10 @@ class Gaze:
     dose: PositiveFraction
     fuse: Literal["mean", "agreement"] = "mean"
 
-    def read(self, ids: Iterable[str]) -> FixationTable:
-        """Read the table; raises like `read_fixations`."""
-        return read_fixations(Path(self.path).expanduser(), ids, self.min_duration).first(self.dose)
+    def read(self, ids: Iterable[str]) -> Annotations:
+        """Read the table and keep the `dose` of each image; its counts are the file's. Raises like `read_fixations`."""
+        table = read_fixations(Path(self.path).expanduser(), ids, self.min_duration)
+        return replace(table, images={name: gaze.first(self.dose) for name, gaze in table.images.items()})
 
     def draw(self, annotation: Fixations, size: tuple[int, int]) -> np.ndarray:
         """Return the heatmap, 0 where nobody looked: that tells background. Those of several observers are fused.
