@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fovea.data.fixations import COLUMNS, NEEDED, FixationTable, read_fixations
+from fovea.data.fixations import COLUMNS, NEEDED, read_fixations
+from fovea.data.table import Annotations
+from fovea.prepare.labels.gaze import Gaze
 from fovea.runtime.files import write_csv
 
 HEADER = ",".join(NEEDED)
@@ -17,7 +19,7 @@ def write(folder: Path, *lines: str, header: str = HEADER) -> Path:
     return path
 
 
-def read(folder: Path, *lines: str, ids: str = "a", header: str = HEADER) -> FixationTable:
+def read(folder: Path, *lines: str, ids: str = "a", header: str = HEADER) -> Annotations:
     return read_fixations(write(folder, *lines, header=header), ids.split(","))
 
 
@@ -82,7 +84,7 @@ def test_observers_are_kept_apart(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     one, other = table.of("a").by_observer()
     assert (one.x.tolist(), other.x.tolist(), len(table.of("b").by_observer())) == ([0.9], [0.1, 0.2], 1)
     assert table.of("a").statistics()["observers"] == 2 and not caplog.text
-    half = table.first(0.5).of("a")  # of each observer, not of the first
+    half = table.of("a").first(0.5)  # of each observer, not of the first
     assert [each.duration.tolist() for each in half.by_observer()] == [[150], [100, 50]]
     merged = read(tmp_path, *(row.rpartition(",")[0] for row in rows), ids="a,b")
     assert table.of("a").tobytes() != merged.of("a").tobytes()
@@ -157,7 +159,8 @@ def test_unreadable_file(tmp_path: Path, name: str, near: str) -> None:
 @pytest.mark.parametrize(("share", "left"), [(1.0, [100, 200, 100]), (0.5, [100, 100]), (0.25, [100]), (0.1, [40])])
 def test_first_share_by_time(tmp_path: Path, share: float, left: list[float]) -> None:
     table = read(tmp_path, "a,2,0.2,0.2,200", "a,1,0.1,0.1,100", "a,3,0.3,0.3,100")
-    kept = table.first(share).of("a")
+    dosed = Gaze(str(tmp_path / "fixations.csv"), 70.0, 768, min_duration=50.0, dose=share).read(["a"])
+    kept = dosed.of("a")
     assert kept.duration.tolist() == pytest.approx(left)
     assert kept.x.tolist() == [0.1, 0.2, 0.3][: len(left)] and len(kept.y) == len(left)
-    assert table.first(share).summary() == table.summary()  # the counts of the file
+    assert dosed.summary() == table.summary()  # the counts of the file

@@ -42,7 +42,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "boxes.csv": (BOXES, lambda path: drawn(Boxes(str(path), "pixels", 0.6, 0.4))),
     "clicks.csv": (CLICKS, lambda path: drawn(Points(str(path), "pixels", 100.0, 768))),
     "coco.json": (COCO, lambda path: drawn(Boxes(str(path), "pixels", 0.6, 0.4))),
-    "table": (TABLE, lambda path: read_fixations(path, IDS).first(0.5).summary()),
+    "table": (TABLE, lambda path: read_fixations(path, IDS).summary()),
     "list": ("# mine\n" + "\n".join(f"{name}.png" for name in IDS), lambda path: read_list(path, IDS)),
 }
 

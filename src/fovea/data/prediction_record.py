@@ -121,10 +121,8 @@ class Recorded:
             if (file,) in known and self._is_changed(known[file,])
         ]
         if foreign or changed:
-            raise ValueError(
-                f"out: not written by fovea-predict, or changed since: {first_few([*foreign, *changed], 2)}; "
-                "choose another folder, so that nothing of yours is replaced"
-            )
+            few, fix = first_few([*foreign, *changed], 2), "choose another folder, so that nothing of yours is replaced"
+            raise ValueError(f"out: not written by fovea-predict, or changed since: {few}; {fix}")
 
     def _is_changed(self, row: Sequence[str]) -> bool:
         """Return whether a file was changed after it was recorded; it has no hash if its run was killed."""

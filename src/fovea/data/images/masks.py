@@ -110,10 +110,9 @@ def _labels(
     table[[*known]] = [*known.values()]
     mask = table[np.minimum(values.astype(np.int64), len(table) - 1)]
     if len(others := values[mask == unknown]):
-        raise ValueError(
-            f"{path}: value {others[0]} is none of the classes ({', '.join(map(str, sorted(known)))}); set "
-            f"ignore_label={others[0]} if nobody labeled these pixels, or name the class in data.labels"
-        )
+        classes_here = ", ".join(map(str, sorted(known)))
+        fix = f"set ignore_label={others[0]} if nobody labeled these pixels, or name the class in data.labels"
+        raise ValueError(f"{path}: value {others[0]} is none of the classes ({classes_here}); {fix}")
     return mask if ignore_label is not None else mask.astype(np.uint8)
 
 

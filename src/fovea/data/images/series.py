@@ -97,10 +97,8 @@ def grid_of(slices: Sequence[Slice]) -> Grid:
     for each in slices:
         near = np.allclose(each.directions, first.directions, atol=_ALIKE)
         if not near or not np.allclose(each.spacing, first.spacing, atol=_ALIKE):
-            raise ValueError(
-                f"{folder}: a series whose slices {first.path.name} and {each.path.name} differ in orientation or "
-                f"pixel spacing; {fix}"
-            )
+            pair = f"{first.path.name} and {each.path.name}"
+            raise ValueError(f"{folder}: a series whose slices {pair} differ in orientation or pixel spacing; {fix}")
     normal = np.cross(*first.directions)
     ordered = sorted(slices, key=lambda each: float(each.position @ normal))
     gaps = np.diff([float(each.position @ normal) for each in ordered])
@@ -109,11 +107,9 @@ def grid_of(slices: Sequence[Slice]) -> Grid:
         pair = f"{ordered[same].path.name} and {ordered[same + 1].path.name}"
         raise ValueError(f"{folder}: {pair} of one series are at one position; {fix}")
     if gaps[wide] > (1 + _GAP) * np.median(gaps):
-        raise ValueError(
-            f"{folder}: slices of one series are {np.median(gaps):.4g} mm apart, but {ordered[wide].path.name} and "
-            f"{ordered[wide + 1].path.name} {gaps[wide]:.4g} mm; add the missing ones, or set series=false to predict "
-            "each file alone"
-        )
+        pair = f"{ordered[wide].path.name} and {ordered[wide + 1].path.name} {gaps[wide]:.4g} mm"
+        fix = "add the missing ones, or set series=false to predict each file alone"
+        raise ValueError(f"{folder}: slices of one series are {np.median(gaps):.4g} mm apart, but {pair}; {fix}")
     height, width = first.spacing
     affine = np.eye(4)
     affine[:3, :2] = (first.directions * [[width], [height]]).T

@@ -146,11 +146,9 @@ class Images:
         mask = partial(Mask, predicted=predicted, unlabeled=unlabeled if predicted else ())
         served: dict[str, Callable[[Folder], Target]] = {Mask.name: mask, PseudoMask.name: self._pseudo_mask}
         if unknown := sorted({*needs} - {*served, UNLABELED}):
-            names = ", ".join([*served, UNLABELED])
-            lacks = f"which data={self.name} does not have (it has {names})"
-            raise ValueError(
-                f"supervision trains on {first_few(unknown)}, {lacks}; choose another supervision=… or data=…"
-            )
+            lacks = f"which data={self.name} does not have (it has {', '.join([*served, UNLABELED])})"
+            fix = "choose another supervision=… or data=…"
+            raise ValueError(f"supervision trains on {first_few(unknown)}, {lacks}; {fix}")
         return [served[name](dataset) for name in sorted(needs) if name in served]
 
     def _pseudo_mask(self, dataset: Folder) -> PseudoMask:

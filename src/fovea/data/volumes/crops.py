@@ -69,10 +69,8 @@ class Crops:
         sample: dict[str, Any] = {"index": index, "id": self.prepared.ids[index]}
         for name in self.prepared.kinds:
             if changed := {tuple(crop[name].shape[1:]) for crop in crops} - {self.size}:
-                raise ValueError(
-                    f"data.augment: a crop of {self.size} became one of {changed.pop()}; give data.size equal sides, "
-                    "or leave the turns out: '~data.augment.spatial.turn'"
-                )
+                fix = "give data.size equal sides, or leave the turns out: '~data.augment.spatial.turn'"
+                raise ValueError(f"data.augment: a crop of {self.size} became one of {changed.pop()}; {fix}")
             sample.setdefault(name.what, {})[name.modality] = np.stack([np.asarray(crop[name]) for crop in crops])
         return sample
 

@@ -32,10 +32,8 @@ def slice_axis(header: Header) -> int:
     axis = longest_axis(header)
     if axis is None:
         sides = " x ".join(f"{side:.4g}" for side in header.spacing)
-        raise ValueError(
-            f"{header.path}: no axis across slices: voxels of {sides} mm; data.slices=true needs one longer side, "
-            "use crops (data.slices=false)"
-        )
+        fix = "data.slices=true needs one longer side, use crops (data.slices=false)"
+        raise ValueError(f"{header.path}: no axis across slices: voxels of {sides} mm; {fix}")
     return axis
 
 

@@ -62,10 +62,9 @@ def read_labels(path: Path, classes: Mapping[int, int], ignore_label: int | None
     if (odd := found[found != np.round(found)]).size:
         raise ValueError(f"{path}: a mask must hold whole numbers, got {odd[0]:g}; save labels, not probabilities")
     if unknown := [f"{label:g}" for label in found if label not in known]:
-        raise ValueError(
-            f"{path}: unknown label {first_few(unknown, 3)}; labels are {', '.join(map(str, classes))}: fix the mask, "
-            "name it under labels in the list of cases, or set data.ignore_label"
-        )
+        fix = "fix the mask, name it under labels in the list of cases, or set data.ignore_label"
+        known_labels = ", ".join(map(str, classes))
+        raise ValueError(f"{path}: unknown label {first_few(unknown, 3)}; labels are {known_labels}: {fix}")
     low, high = int(found[0]), int(found[-1])
     table = np.array([known.get(label, 0) for label in range(low, high + 1)], np.int16)
     return table[values.astype(np.int64) - low]

@@ -144,10 +144,8 @@ def resampled_shape(header: Header, spacing: Sequence[float | None] | None) -> t
         for side, current, wanted in zip(header.shape, header.spacing, spacing or (None,) * 3, strict=True)
     )
     if first * second * third > MOST_VOXELS:
-        raise ValueError(
-            f"{header.path}: {header.shape} voxels of {header.spacing} mm become {first, second, third} at "
-            f"data.spacing={spacing}; fix the header, or choose a larger spacing"
-        )
+        grown = f"{header.shape} voxels of {header.spacing} mm become {first, second, third} at data.spacing={spacing}"
+        raise ValueError(f"{header.path}: {grown}; fix the header, or choose a larger spacing")
     return first, second, third
 
 

@@ -77,9 +77,8 @@ class Volumes:
             raise ValueError(f"data.modalities must be different names, got {names}")
         if missing := [name for name in names if name not in self.intensity]:
             add = f"'+data.intensity.{missing[0]}=${{data.intensity.mri}}'"
-            raise ValueError(
-                f"data.intensity has no {missing[0]}; add a transform of its intensities, as {add} for MRI"
-            )
+            fix = f"add a transform of its intensities, as {add} for MRI"
+            raise ValueError(f"data.intensity has no {missing[0]}; {fix}")
         self.size, self.spacing = in_plane(self.size, self.spacing, bool(self.slices))
         if unknown := sorted({*self.augment} - {"spatial", "intensity"}):
             raise ValueError(f"data.augment.{unknown[0]} is for images; choose augmentation=volumes or none")
@@ -99,10 +98,8 @@ class Volumes:
             raise ValueError(f"{dataset.path}: no mask under training has a labeled voxel; see data.ignore_label")
         others = splits["unlabeled"] if predicted or UNLABELED in needs else []
         if UNLABELED in needs and not others:
-            raise ValueError(
-                f"{dataset.path}: no unlabeled case; list some under unlabeled_training, set data.labeled_fraction, or "
-                "choose supervision=full"
-            )
+            fix = "list some under unlabeled_training, set data.labeled_fraction, or choose supervision=full"
+            raise ValueError(f"{dataset.path}: no unlabeled case; {fix}")
         dataset.check(others)
         val = self._split(dataset, "val", splits["val"], cached=True)
         masks, part = len(labeled) * len(self._names), "" if self.ignore_label is None else "partial_"
@@ -164,10 +161,9 @@ class Volumes:
         every: list[Target] = [mask, PseudoMask(dataset, self.select_threshold)]
         served = {target.name: target for target in every}
         if unknown := sorted({*needs} - {*served, UNLABELED}):
-            raise ValueError(
-                f"supervision trains on {first_few(unknown)}, which data={self.name} does not have (it has "
-                f"{', '.join([*served, UNLABELED])}); choose another supervision=… or data=…"
-            )
+            lacks = f"which data={self.name} does not have (it has {', '.join([*served, UNLABELED])})"
+            fix = "choose another supervision=… or data=…"
+            raise ValueError(f"supervision trains on {first_few(unknown)}, {lacks}; {fix}")
         return [target for name, target in served.items() if name in needs]
 
     def _split(self, dataset: Pairs, name: str, cases: Sequence[str], cached: bool) -> Split:

@@ -133,10 +133,9 @@ class Mask:
                 self.marked.append(int(sum(map(np.any, np.moveaxis(labels, slice_axis(header), 0) != IGNORE))))
             labeled.append([label for label in np.unique(labels).tolist() if label != IGNORE])
             if present[0] != present[-1] and self.dataset.ignore_label is None:  # partial masks need not agree
-                raise ValueError(
-                    f"{path}: has labels {present[-1]}, but the mask of {self.dataset.modalities[0]} has {present[0]}; "
-                    f"fix one, or remove {case} from the list"
-                )
+                other = f"the mask of {self.dataset.modalities[0]} has {present[0]}"
+                fix = f"fix one, or remove {case} from the list"
+                raise ValueError(f"{path}: has labels {present[-1]}, but {other}; {fix}")
         return labeled
 
 
@@ -170,9 +169,8 @@ class PseudoMask:
         """Return all cases, each of which must have a map; maps are decoded only with `open_all`."""
         if len(self.dataset.modalities) > 1:
             names = ", ".join(self.dataset.modalities)
-            raise ValueError(
-                f"supervision trains on pseudo, which serves one modality; choose data.modalities of {names}"
-            )
+            fix = f"choose data.modalities of {names}"
+            raise ValueError(f"supervision trains on pseudo, which serves one modality; {fix}")
         self.dataset.check(cases, "map")
         if open_all:
             check_each(lambda case: bool(self.read(case, self.dataset.modalities[0]).size), cases)

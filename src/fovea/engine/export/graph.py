@@ -66,10 +66,8 @@ def normalizer(normalize: Any, channels: int) -> nn.Module:
     if (table := lookup_table(normalize, channels)) is not None:
         return Table(torch.from_numpy(table))
     if type(normalize) is not A.Normalize or normalize.p < 1:
-        raise ValueError(
-            f"checkpoint: its images were normalized by {type(normalize).__name__}, which cannot be exported; train "
-            "with data.normalize._target_=albumentations.Normalize"
-        )
+        name, fix = type(normalize).__name__, "train with data.normalize._target_=albumentations.Normalize"
+        raise ValueError(f"checkpoint: its images were normalized by {name}, which cannot be exported; {fix}")
     return Statistics(normalize.normalization)
 
 

@@ -36,10 +36,8 @@ def read_exported(path: Path, device: torch.device) -> tuple[Callable[[np.ndarra
     if not isinstance(content, Mapping) or "layout" not in content:
         raise ValueError(f"checkpoint: {path} was not written by fovea-export; {_FIX}")
     if content["layout"] != LAYOUT:
-        raise ValueError(
-            f"checkpoint: {path} was exported by fovea {content.get('version')} (layout {content['layout']}, this "
-            f"version reads {LAYOUT}); export its checkpoint again"
-        )
+        other = f"by fovea {content.get('version')} (layout {content['layout']}, this version reads {LAYOUT})"
+        raise ValueError(f"checkpoint: {path} was exported {other}; export its checkpoint again")
     return lambda pixels: {"prediction": run(pixels)[None]}, content["data"]
 
 

@@ -73,9 +73,8 @@ def _onnx(program: ExportedProgram, entry: str) -> bytes:
                 program, input_names=[INPUT], output_names=[OUTPUT], dynamo=True, verbose=False, external_data=False
             )
     except torch.onnx.OnnxExporterError as error:
-        raise ValueError(
-            f"format=onnx: an operator of the network cannot be written ({_innermost(error)}); choose format=torch"
-        ) from error
+        why = f"an operator of the network cannot be written ({_innermost(error)})"
+        raise ValueError(f"format=onnx: {why}; choose format=torch") from error
     assert written is not None
     for node in written.model.graph.all_nodes():
         node.metadata_props.clear()  # where in the code it comes from, with the paths of this machine
