@@ -56,7 +56,7 @@ class TestGroups:
                 OmegaConf.save(recipe, folder / "recipe.yaml")
                 for key, value in {"path": f"{path}{seed}", "dose": [f"{path}{seed}", "x"], "sigma": 0}.items():
                     change(folder, f"labels.{key}", value)
-        assert grouped(tmp_path) == {"path=first/{seed}": 2, "path=other_{seed}": 2}
+        assert grouped(tmp_path) == {"labels.path=first/{seed}": 2, "labels.path=other_{seed}": 2}
         change(tmp_path / "runs/a/1", "labels.sigma", 1)  # a number is a setting, also where it is the seed
         (tmp_path / "runs/b/1/recipe.yaml").unlink()
         assert sorted(grouped(tmp_path).values()) == [1, 1, 1, 1]

@@ -136,5 +136,6 @@ def test_an_own_evaluation_has_the_training_of_its_checkpoint(make_run: MakeRun,
     (trained / "recipe.yaml").write_text("seed: 3\nstore: maps/${seed}\n")
     (folder / "trained.yaml").write_text("seed: 3\nrun_dir: b\nstore: maps/3\n")
     for checkpoint in (trained, trained / "checkpoints/best.ckpt"):
-        (folder / "config.yaml").write_text(f"checkpoint: {checkpoint}\n")
+        (folder / "config.yaml").write_text(f"seed: 0\nrun_dir: a\ncheckpoint: {checkpoint}\n")
+        (folder / "recipe.yaml").write_text(f"seed: 0\ncheckpoint: {str(checkpoint).replace('0', '${seed}')}\n")
         assert find_runs(str(folder), "val", "dice")[0].config["store"] == "maps/{seed}"

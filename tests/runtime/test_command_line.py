@@ -41,6 +41,7 @@ def test_a_path_is_read_as_it_is_typed(path: str) -> None:
         ("backbone.encoder_weights=null,imagenet", [None, "imagenet"]),
         ("labels.path=choice(a,b)", ["a", "b"]),
         ("out=${run_dir}/x", "${run_dir}/x"),
+        (r"store=x/$\{seed\}", "x/${seed}"),  # as a sweep records it
         ("seed=2024", 2024),
         ("data.size=[1,2]", [1, 2]),
     ],

@@ -166,12 +166,11 @@ def shared_name(names: Sequence[str]) -> str:
 
 
 def short_keys(keys: set[str]) -> dict[str, str]:
-    """Shorten keys as far as they stay distinct: `lr`, but `loss.weight` and `supervision.weight`."""
+    """Shorten keys as far as they stay distinct and clear: `lr`, but `loss.weight` and `supervision.weight`."""
     plain = {key: key.removesuffix("._target_") for key in keys}
-    last = [key.rpartition(".")[2] for key in plain.values()]
-    return {
-        key: name if last.count(name.rpartition(".")[2]) > 1 else name.rpartition(".")[2] for key, name in plain.items()
-    }
+    last = {key: name.removesuffix(".path").rpartition(".")[2] for key, name in plain.items()}
+    short = {key: f"{name}.path" if key.endswith(".path") else name for key, name in last.items()}
+    return {key: plain[key] if [*short.values()].count(name) > 1 else name for key, name in short.items()}
 
 
 def shown(key: str, value: Any) -> str:

@@ -91,12 +91,13 @@ def run_folders(root: Path) -> Iterator[Path]:
 def read_run(folder: Path, split: str, score: str) -> Run | None:
     """Read one run folder; None for a command that does not train. Damaged files make it a failed run."""
     try:
-        config = _seed_open(folder, read_config(folder / "config.yaml"))
+        config = read_config(folder / "config.yaml")
         provenance = read_json(folder / "provenance.json")
         if (folder / TRAINED).is_file():
             return _evaluation(Run(folder, FINISHED, "", config, provenance), split, score)
         if not any(key.startswith("trainer.") for key in config):
             return None
+        config = _seed_open(folder, config)
         training, failure = (
             read_json(folder / name) if (folder / name).exists() else {} for name in (TRAINING, FAILURE)
         )
@@ -126,7 +127,8 @@ def read_run(folder: Path, split: str, score: str) -> Run | None:
 def _evaluation(run: Run, split: str, score: str) -> Run | None:
     """Read an evaluation with a folder of its own as a run: its checkpoint's training, and what its command changed."""
     changed = [key for key in run.overrides if key not in _CHOSEN]
-    own = {key: value for key, value in run.config.items() if is_under(key, _EVALUATED) and is_under(key, changed)}
+    here = _seed_open(run.folder, dict(run.config))
+    own = {key: value for key, value in here.items() if is_under(key, _EVALUATED) and is_under(key, changed)}
     given = run.config.get("checkpoint")
     networks = given if isinstance(given, list) else [given]
     path = Path(str(networks[0]))  # a run folder, or a file below one

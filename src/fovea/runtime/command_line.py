@@ -23,7 +23,7 @@ TEXTS = (
 
 LISTS = ("checkpoint", "compare", "refine.checkpoint", "runs")
 _WORD = re.compile(rf"(\+{{0,2}}(?:data\.maps\.)?({'|'.join(map(re.escape, TEXTS))})=)(.+)", re.DOTALL)
-_HYDRA = re.compile(r"\?\?\?$|['\"]|.*\$\{|(choice|range|interval|glob|shuffle|sort|tag)\(")
+_HYDRA = re.compile(r"\?\?\?$|['\"]|.*\$\\?\{|(choice|range|interval|glob|shuffle|sort|tag)\(")
 
 
 def quoted(text: str) -> str:
