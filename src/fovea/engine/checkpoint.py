@@ -91,11 +91,7 @@ def _refuse_other_input(path: Path, first: Loaded, other_path: Path, other: Load
 
 
 def files(checkpoint: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Return one file or several; of a run folder, its best checkpoint, or the last if there is none.
-
-    Raises:
-        ValueError: the list is empty.
-    """
+    """Return one file or several; of a run folder, its best checkpoint, or the last. A ValueError for an empty list."""
     given = [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint
     if not given:
         raise ValueError("checkpoint is an empty list; give at least one")
