@@ -74,6 +74,14 @@ class TestNames:
             "supervision=gaze, consistency=pure": 2,
         }
 
+    def test_labels_and_refiners_are_named_also_by_default(self, make_run: MakeRun, tmp_path: Path) -> None:
+        for labels, refine in (("gaze", "lattice"), ("gaze", "grabcut"), ("boxes", "lattice")):
+            folder = make_run(labels + refine, {"store": f"stores/{labels}_{refine}", "supervision.thresholds": [0.5]})
+            change(folder, "labels.name", labels)
+            change(folder, "refine.name", refine)
+        names = ["labels=gaze, refine=lattice", "labels=gaze, refine=grabcut", "labels=boxes"]
+        assert sorted(grouped(tmp_path)) == sorted(names)
+
     def test_without_overrides_classes_are_the_names(self, make_run: MakeRun, tmp_path: Path) -> None:
         for name in ("full", "band"):
             (make_run(name, {"supervision": name}) / "provenance.json").write_text("{}")

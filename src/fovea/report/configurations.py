@@ -20,6 +20,7 @@ SAME = (
 )
 """Keys in which the runs of one configuration may differ, including all keys below them."""
 
+PARTS = ("labels.name", "refine.name")  # the choices of these groups, also where they are the default
 ABSENT = "-"  # the value of a key that a configuration does not have
 
 
@@ -56,6 +57,7 @@ def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Conf
     keys = dict.fromkeys(key for own in naming for key in own)
     tiers: list[set[str]] = [
         {key for choices in chosen for key in choices},
+        {*PARTS},
         {key for group in grouped for run in group for key in run.overrides},
         {key for key in keys if key.endswith("_target_")},
         {key for key in keys if all(number(own[key]) is not None for own in naming)},
@@ -167,7 +169,7 @@ def shared_name(names: Sequence[str]) -> str:
 
 def short_keys(keys: set[str]) -> dict[str, str]:
     """Shorten keys as far as they stay distinct and clear: `lr`, but `loss.weight` and `supervision.weight`."""
-    plain = {key: key.removesuffix("._target_") for key in keys}
+    plain = {key: key.removesuffix(".name" if key in PARTS else "._target_") for key in keys}
     last = {key: name.removesuffix(".path").rpartition(".")[2] for key, name in plain.items()}
     short = {key: f"{name}.path" if key.endswith(".path") else name for key, name in last.items()}
     return {key: plain[key] if [*short.values()].count(name) > 1 else name for key, name in short.items()}
