@@ -3,10 +3,10 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unicodedata import normalize
 
 import numpy as np
@@ -47,6 +47,12 @@ DATA_SETS = {  # choices of data=…
 }
 
 
+@cache
+def composed(*overrides: str) -> dict[str, Any]:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return resolve(compose("prepare", overrides=["data.root=DIR", "run_dir=RUN", *overrides]))["data"]
+
+
 class TestDataSets:
     def test_all_choices_are_in_the_table(self) -> None:
         start = "dataset:\n  _target_: fovea.data.images."
@@ -62,9 +68,7 @@ class TestDataSets:
         """The data set as its YAML builds it, with an image and a mask of 6 x 8 pixels for each id."""
         name, (patients, write, overrides) = row
         root = tmp_path / "root"
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            arguments = [f"data={name}", f"data.root={root}", "run_dir=RUN", *overrides]
-            config = resolve(compose("prepare", overrides=arguments))["data"]
+        config = composed(f"data={name}", *overrides)
         assert config["name"] == name
         labels = np.arange(48, dtype=np.uint8).reshape(6, 8) % max(config["classes"], 2)
         for folder in ("images", "masks") if write else ():

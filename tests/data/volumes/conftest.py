@@ -1,6 +1,7 @@
 """Three labeled cases, two unlabeled ones and two held-out ones of small volumes, with their list."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,19 +82,27 @@ def batch_of(samples: TrainingSamples, index: int = 0) -> dict[str, Any]:
     return samples.finish(as_tensors(stacked([samples[0, index]]), pin_memory=False))
 
 
-@pytest.fixture
-def content(tmp_path: Path) -> dict[str, Any]:
-    """The content of the list; its files exist."""
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the list, drawn once. Read-only: `root` is a copy."""
+    root = tmp_path_factory.mktemp("volumes")
     groups = {"training": "abc", "unlabeled_training": "de", "validation": "f", "testing": "g"}
     entries = {
-        key: [draw(tmp_path, name * 3, key != "unlabeled_training", ord(name)) for name in names]
+        key: [draw(root, name * 3, key != "unlabeled_training", ord(name)) for name in names]
         for key, names in groups.items()
     }
-    return {"labels": {"0": "background", "1": "ring", "2": "ball"}, "modalities": [*SHAPES], **entries}
+    content = {"labels": {"0": "background", "1": "ring", "2": "ball"}, "modalities": [*SHAPES], **entries}
+    (root / "dataset.json").write_text(json.dumps(content))
+    return root
 
 
 @pytest.fixture
-def root(content: dict[str, Any], tmp_path: Path) -> Path:
-    """The folder of the list."""
-    (tmp_path / "dataset.json").write_text(json.dumps(content))
-    return tmp_path
+def root(drawn: Path, tmp_path: Path) -> Path:
+    """Copy the folder of the list."""
+    return Path(shutil.copytree(drawn, tmp_path, dirs_exist_ok=True))
+
+
+@pytest.fixture
+def content(root: Path) -> dict[str, Any]:
+    """The content of the list in `root`."""
+    return json.loads((root / "dataset.json").read_text())

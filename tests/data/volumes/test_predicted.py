@@ -38,14 +38,22 @@ def learned(root: Path, **options: Any) -> Volumes:
     return made
 
 
-@pytest.fixture
-def predicted(root: Path) -> Path:
-    """The folder of the list, with predictions of all cases in `out`."""
+@pytest.fixture(scope="module")
+def predictions(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Predictions of all cases. Read-only."""
+    out = tmp_path_factory.mktemp("predictions")
     intensity = {name: NormalizeIntensity() for name in SHAPES}
     native = Native(shades, False, None, intensity, torch.device("cpu"))
     data = {"classes": 3, "modalities": [*SHAPES], "labels": {0: "background", 1: "ring", 2: "ball"}}
-    count, failures = predict_volumes(native, PredictRequest(root / "images", root / "out", probabilities=True), data)
+    count, failures = predict_volumes(native, PredictRequest(drawn / "images", out, probabilities=True), data)
     assert (count, failures) == (14, {})
+    return out
+
+
+@pytest.fixture
+def predicted(root: Path, predictions: Path) -> Path:
+    """The folder of the list, with predictions of all cases in `out`."""
+    shutil.copytree(predictions, root / "out")
     return root
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,19 @@ LABELS: dict[str, Written] = {
 }
 
 
-def built(name: str, path: Path, **numbers: Any) -> Label:
-    """Return the kind of label of a YAML, with some numbers changed."""
+@cache
+def group(name: str) -> dict[str, Any]:
+    """Return what the YAML of a kind of label says."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose("prepare", overrides=["data=folder", f"labels={name}", "data.root=DIR", "run_dir=RUN"])
-    group = resolve(config)["labels"]
-    assert group["name"] == name and group["thresholds"] and group["folder"]
-    label: Label = maps.built(group | {"path": str(path), **numbers}, "labels")
+    composed = resolve(config)["labels"]
+    assert composed["name"] == name and composed["thresholds"] and composed["folder"]
+    return composed
+
+
+def built(name: str, path: Path, **numbers: Any) -> Label:
+    """Return the kind of label of a YAML, with some numbers changed."""
+    label: Label = maps.built(group(name) | {"path": str(path), **numbers}, "labels")
     return label
 
 
