@@ -17,7 +17,7 @@ from fovea.models.released import PUBLISHED_DATA, gazemedseg_config, holds_gazem
 from fovea.runtime.config import instantiate, locate
 
 REFERENCE = Path(__file__).parents[1] / "reference"
-CLASSIFIER = "model.1.classifier.weight"
+CLASSIFIER = "model.0.classifier.weight"
 
 
 def close(ours: Tensor, theirs: Tensor, share: float = 1e-4) -> bool:
@@ -29,6 +29,13 @@ def close(ours: Tensor, theirs: Tensor, share: float = 1e-4) -> bool:
 def checkpoint(filled: Callable[[str], dict[str, Tensor]]) -> dict[str, Tensor]:
     """A two-level checkpoint as published, with weights from a formula."""
     return filled("gazemedseg_checkpoint_layout.json")
+
+
+@pytest.fixture(scope="module")
+def single() -> dict[str, Tensor]:
+    """A checkpoint of one level as published, all ones."""
+    layout = json.loads((REFERENCE / "gazemedseg_checkpoint_layout.json").read_text())
+    return {name: torch.ones(shape) for name, shape in layout.items() if name.startswith("model.0.")}
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +86,16 @@ def test_published_gradients(ours: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("wrapper", ["", "state_dict", "model", "net", "module."])
-def test_wrapped_checkpoints(wrapper: str, checkpoint: dict[str, Tensor]) -> None:
-    wrapped = {f"module.{name}": value for name, value in checkpoint.items()} if wrapper == "module." else checkpoint
+def test_wrapped_checkpoints(wrapper: str, single: dict[str, Tensor]) -> None:
+    single = {**single, CLASSIFIER: torch.rand_like(single[CLASSIFIER])}
+    wrapped = {f"module.{name}": value for name, value in single.items()} if wrapper == "module." else single
     nested = {wrapper: wrapped, "epoch": 3} if wrapper in ("state_dict", "model", "net") else wrapped
     network = load_gazemedseg(nested)
-    assert torch.equal(network.levels[1].classifier.weight, checkpoint[CLASSIFIER])
+    assert torch.equal(network.levels[0].classifier.weight, single[CLASSIFIER])
 
 
-def test_numbers_of_levels_and_channels(checkpoint: dict[str, Tensor]) -> None:
+def test_numbers_of_levels_and_channels(single: dict[str, Tensor]) -> None:
     first = "model.0.encoder.conv_0.conv_0.conv.weight"
-    single = {name: value for name, value in checkpoint.items() if name.startswith("model.0.")}
     network = load_gazemedseg(single | {first: single[first][:, :1]})
     assert len(network.levels) == 1
     assert network(torch.zeros(1, 1, 16, 16)).shape == (1, 1, 16, 16)
@@ -98,14 +105,14 @@ def test_numbers_of_levels_and_channels(checkpoint: dict[str, Tensor]) -> None:
     ("change", "message"),
     [
         ({CLASSIFIER: None}, f"missing: {CLASSIFIER}"),
-        ({"model.1.decoder.weight": torch.zeros(1)}, r"unknown: model\.1\.decoder\.weight"),
+        ({"model.0.decoder.weight": torch.zeros(1)}, r"unknown: model\.0\.decoder\.weight"),
         ({CLASSIFIER: torch.zeros(2, 128, 1, 1)}, f"other shape: {CLASSIFIER}"),
         ({"model.7.encoder.conv_0.conv_0.conv.weight": torch.zeros(64, 3, 3, 3)}, r"missing: .*and \d+ more"),
         ({"model.0.encoder.conv_0.conv_0.conv.weight": None}, "not a GazeMedSeg network"),
     ],
 )
-def test_unpublished_tensors_are_named(change: dict, message: str, checkpoint: dict[str, Tensor]) -> None:
-    changed = {name: value for name, value in (checkpoint | change).items() if value is not None}
+def test_unpublished_tensors_are_named(change: dict, message: str, single: dict[str, Tensor]) -> None:
+    changed = {name: value for name, value in (single | change).items() if value is not None}
     with pytest.raises(ValueError, match=message):
         load_gazemedseg(changed)
 

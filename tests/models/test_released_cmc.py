@@ -1,5 +1,6 @@
 """Published CMC checkpoints, compared with arrays of the published code."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def apart(ours: Tensor, theirs: Tensor) -> float:
 def checkpoint(filled: Callable[[str], dict[str, Tensor]]) -> dict[str, Tensor]:
     """A checkpoint as published, with weights from a formula."""
     return filled("cmc_checkpoint_layout.json")
+
+
+@pytest.fixture(scope="module")
+def ones() -> dict[str, Tensor]:
+    layout = json.loads((REFERENCE / "cmc_checkpoint_layout.json").read_text())
+    return {name: torch.ones(shape) for name, shape in layout.items()}
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +71,10 @@ def test_published_channel_block(known: dict[str, Tensor]) -> None:
     assert apart(block(known["mia_x"]), known["mia_y"]) < 1e-6
 
 
-def test_numbers_of_classes_and_channels(checkpoint: dict[str, Tensor]) -> None:
+def test_numbers_of_classes_and_channels(ones: dict[str, Tensor]) -> None:
     first, bias = "image_encoder.down_tr64.ops.0.conv1.weight", "decoder.out_tr.conv.conv.bias"
-    changed = {first: checkpoint[first].repeat(1, 2, 1, 1, 1), HEAD: checkpoint[HEAD][:4], bias: checkpoint[bias][:4]}
-    logits, _ = load_cmc(checkpoint | changed)(torch.zeros(1, 2, 16, 16, 16), torch.zeros(1, 2, 16, 16, 16))
+    changed = {first: ones[first].repeat(1, 2, 1, 1, 1), HEAD: ones[HEAD][:4], bias: ones[bias][:4]}
+    logits, _ = load_cmc(ones | changed)(torch.zeros(1, 2, 16, 16, 16), torch.zeros(1, 2, 16, 16, 16))
     assert logits.shape == (1, 4, 16, 16, 16)
 
 
@@ -81,7 +88,7 @@ def test_numbers_of_classes_and_channels(checkpoint: dict[str, Tensor]) -> None:
         ({HEAD: torch.zeros(1, 64, 1, 1, 1)}, "not a CMC network"),
     ],
 )
-def test_unpublished_tensors_are_named(change: dict, message: str, checkpoint: dict[str, Tensor]) -> None:
-    changed = {name: value for name, value in (checkpoint | change).items() if value is not None}
+def test_unpublished_tensors_are_named(change: dict, message: str, ones: dict[str, Tensor]) -> None:
+    changed = {name: value for name, value in (ones | change).items() if value is not None}
     with pytest.raises(ValueError, match=message):
         load_cmc(changed)
