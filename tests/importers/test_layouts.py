@@ -129,6 +129,11 @@ class TestEyelink:
         rows, _ = run("eyelink_asc", asc(tmp_path / "s.asc", *lines, fixation(520, 700), "END|1300"))
         assert [(row[0], row[3]) for row in rows] == [(name, 20) for name in images]
 
+    def test_names_a_recording_without_end(self, run, tmp_path: Path) -> None:
+        lines = ["MSG|95 TRIALID a.png", "START|100 |LEFT|EVENTS", fixation(120, 300)]
+        _, result = run("eyelink_asc", asc(tmp_path / "s.asc", *lines))
+        assert result.warnings == ["1 files have no END, so gaze at their end may be missing: s.asc"]
+
     def test_refuses_two_names_of_a_trial(self, run, tmp_path: Path) -> None:
         lines = ["MSG|100 TRIALID 0", "START|101 |LEFT|EVENTS", fixation(120, 300), "END|450 |EVENTS"]
         lines += ["MSG|460 !V TRIAL_VAR cross x.png", "MSG|460 !V TRIAL_VAR picture a.png"]
@@ -238,6 +243,15 @@ class TestPupil:
         assert [row[:2] for row in rows] == [("a", 0.8)]
         assert "repeat another export: exports/000/" in result.warnings[0]
 
+    def test_image_without_a_fixation(self, run, tmp_path: Path) -> None:
+        header = "fixation_id,start_timestamp,duration,norm_pos_x,norm_pos_y\n"
+        for name, row in (("a", "18,9.972,80.104,0.8,0.9\n"), ("b", "")):
+            (tmp_path / "s").mkdir(exist_ok=True)
+            (tmp_path / "s" / f"fixations_on_surface_{name}.csv").write_text(header + row)
+        rows, result = run("pupil", tmp_path / "s")
+        assert [row[0] for row in rows] == ["a"] and not result.failures
+        assert result.warnings == ["1 files have no row: fixations_on_surface_b.csv"]
+
     def test_cloud(self, run, tmp_path: Path) -> None:
         header = "section id,recording id,fixation id,start timestamp [ns],end timestamp [ns],duration [ms],"
         header += "fixation detected on surface,fixation x [normalized],fixation y [normalized]\n"
@@ -333,10 +347,11 @@ class TestOthers:
     def test_gazepoint(self, imported: Import, tmp_path: Path) -> None:
         text = "MEDIA_ID,MEDIA_NAME,CNT,TIME(2020/03/09 10:11:12.123),"
         text += "FPOGX,FPOGY,FPOGS,FPOGD,FPOGID,FPOGV,BPOGX,BPOGY,BPOGV\n"
-        for place in range(4):
-            text += f"0,a.png,{place},{5 + place / 60},0.5{place},0.25,5.0,{0.05 * (place + 1)},7,1,0.5,0.25,1\n"
+        for place, name in enumerate("aaaabbbb"):  # the fixation goes on when the image changes, at 5.4 s
+            text += f"0,{name}.png,{place},{5 + place / 10},0.5{place},0.25,5.0,{place / 10},7,1,0.5,0.25,1\n"
+        text += "0,b.png,9,5.9,0.25,0.25,5.9,0.2,8,1,0.25,0.25,1\n"
         rows, _ = imported("gazepoint", table(tmp_path / "s.csv", text), place=Place(0, 0, 1920, 1080))
-        assert rows == [("a.png", 0.53, 0.25, 0, 200)]
+        assert rows == [("a.png", 0.57, 0.25, 0, 400), ("b.png", 0.25, 0.25, 500, 200)]
 
     def test_jspsych_of_several_participants(self, tmp_path: Path) -> None:
         box = {"top": 50, "bottom": 650, "left": 100, "right": 900}  # of version 6; later ones have the size too
@@ -383,6 +398,14 @@ class TestOthers:
         assert find_recordings(tmp_path, ["*.csv"])[0] == [tmp_path / "S.CSV"]
         rows, _ = run("generic", tmp_path / "S.CSV", columns={"start": "t"})
         assert [(row[0], row[3]) for row in rows] == [("Schräg.png", 0), ("Schräg.png", 500)]  # by time
+
+    @pytest.mark.parametrize(("unit", "columns"), [("mm", {}), ("DACS mm", {"x": "x (DACS mm)", "y": "y (DACS mm)"})])
+    def test_refuses_lengths(self, run, tmp_path: Path, unit: str, columns: dict) -> None:
+        path = table(tmp_path / "s.csv", f"image,x ({unit}),y ({unit}),duration\na,500,125,200\n")
+        with pytest.raises(ValueError, match=r"x \(.*mm\) and y \(.*mm\) are not both in pixels or both in fractions"):
+            run("generic", path, columns=columns)
+        path.write_text(path.read_text().replace(unit, "pixels"))
+        assert run("generic", path)[0][0][:3] == ("a", 0.5, 0.25)
 
     @pytest.mark.parametrize(
         ("rows", "keys", "message"),

@@ -78,9 +78,9 @@ def test_refine_chooses_the_folder(job: ImportRequest) -> None:
 @pytest.mark.parametrize(
     ("source", "parameters", "message"),
     [
-        ("gaze/heatmap", CRF, r"set refine=none"),
-        ("gaze/crf_compat1", HEATMAPS, "refined by a CRF"),
-        ("gaze/crf_compat1", STRONG, r"another compat than refine\.compat=3"),
+        ("gaze/heatmap", CRF, "but crf_compat1 are; set those of this folder"),
+        ("gaze/crf_compat1", HEATMAPS, "but heatmap are; set those of this folder"),
+        ("gaze/crf_compat1", STRONG, r"not the maps of refine=pydensecrf refine\.compat=3, but"),
         (".", STRONG, r"there is no crf_compat3 in it or in its gaze/"),
         ("nowhere", HEATMAPS, "nowhere does not exist"),
     ],

@@ -85,12 +85,9 @@ class Maps:
         folder = next((path for part in self.folders if (path := source / part / name).is_dir()), source)
         if not folder.is_dir():
             raise ValueError(f"source: {source} does not exist; set the folder of the data set, or of its maps")
-        if folder.name == "heatmap" != name:
-            raise ValueError(f"{folder}: the folder holds heatmaps, but refine={refine}; set refine=none")
-        if folder.name.startswith("crf_compat") and name == "heatmap":
-            raise ValueError(f"{folder}: the maps were refined by a CRF, but refine=none; set refine=pydensecrf")
-        if folder.name.startswith("crf_compat") and folder.name != name:
-            raise ValueError(f"{folder}: the name tells another compat than refine.compat={compat:g}; set that one")
+        if folder.name != name and (folder.name == "heatmap" or folder.name.startswith("crf_compat")):
+            have = f"refine={refine} refine.compat={compat:g}"
+            raise ValueError(f"{folder}: these are not the maps of {have}, but {name} are; set those of this folder")
         if folder is source and folder.name != name and any((source / part).is_dir() for part in ("gaze", "images")):
             raise ValueError(f"{source}: there is no {name} in it or in its gaze/; set source to the maps, or refine=…")
         return folder

@@ -36,9 +36,7 @@ class NciIsbiRaw:
         series, masks = _series(request.source), _masks(request.source)
         cases = sorted({*series} & {*masks})
         if not cases:
-            raise ValueError(
-                f"{request.source}: no case has a DICOM series and an NRRD mask; unpack both downloads there"
-            )
+            raise ValueError(f"{request.source}: no case has a DICOM series and an NRRD mask; unpack both there")
         old = [name for name in ("images", "masks", "train.txt", "test.txt") if (request.out / name).exists()]
         if old and not (request.out / _MARK).exists():
             raise ValueError(f"out: {request.out} has {old[0]}, which fovea-import did not write; set another folder")
@@ -117,9 +115,8 @@ def _match(case: str, folders: list[Path], masks: list[Path]) -> dict[str, tuple
         mask = labels[:, :, index].T >= 1
         if mask.shape != size:
             (height, width), (rows, columns) = size, mask.shape
-            raise ValueError(
-                f"{masks[0]} is {columns} x {rows} pixels, but {path.name} is {width} x {height}; replace one"
-            )
+            sizes = f"{masks[0]} is {columns} x {rows} pixels, but {path.name} is {width} x {height}"
+            raise ValueError(f"{sizes}; replace one")
         if mask.any():
             matched[f"{case}_{index + 1}"] = (path, mask)
     return matched

@@ -26,13 +26,15 @@ from fovea.runtime.bounds import Fraction
 from fovea.runtime.errors import first_few
 
 _TIME_UNITS = {"ms": 1.0, "s": 1000.0, "us": 1e-3, "ns": 1e-6}  # milliseconds per unit
-_PIXELS = ("", "px", "DACSpx", "ADCSpx")  # of the screen
+_PLAIN = ("px", "pixel", "pixels")  # of the screen or the image
+_PIXELS = ("", *_PLAIN, "DACSpx", "ADCSpx")  # of the screen
+_LENGTHS = ("mm", "cm", "deg", "degrees", "°")  # no unit of a place on an image
 _MEDIA: Mapping[str, Unit] = {"MCSnorm": "fraction", "MCSpx": "image_px"}
 _RECTANGLE = ("image_left", "image_top", "image_width", "image_height")
 _SCREEN = ("screen", "screen_width", "screen_height")
 _EYES = ("x_left", "y_left", "x_right", "y_right")
 _VALUES = ("image", "observer", "x", "y", "start", "end", "duration", "fixation", "pupil", "confidence", "validation")
-_COLUMNS = (*_VALUES, *_EYES, *_SCREEN, *_RECTANGLE)
+_COLUMNS = (*_VALUES, "time", *_EYES, *_SCREEN, *_RECTANGLE)
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
@@ -104,6 +106,8 @@ class ColumnReader:
         samples = {**self.columns, **self.samples}
         needed = [name for key in ("x", *_EYES) for name in (*listed(self.columns.get(key)), *listed(samples.get(key)))]
         table = read_table(path, self.delimiter, needed)
+        if not len(table):  # nobody looked
+            return Recording([], self.unit, note="have no row")
         if self.shown:
             start = [*listed(self.columns.get("start")), *listed(samples.get("start"))]
             time = self._times(table, {"start": start}, "start", INTERVAL, needed=True)
@@ -113,7 +117,7 @@ class ColumnReader:
             for column in set(getattr(self, argument)).difference(self.optional):
                 table.need(column, f"correct the name in format.{argument}, or add it to format.optional")
         for column, patterns in self.where.items():
-            mask = _matching(table, column, patterns)
+            mask = table.matching(column, patterns)
             if mask is not None and not mask.any():
                 cells = first_few(dict.fromkeys(table.texts(str(table.find(column)))))
                 raise ValueError(f"{path}: no row matches format.where.{column}={patterns}; the column has {cells}")
@@ -122,7 +126,7 @@ class ColumnReader:
         ranks = {session: rank for rank, session in enumerate(dict.fromkeys(self._sessions(table)))}
         order = [ranks[session] for session in self._sessions(table)]
         table = table.take(np.argsort(order, kind="stable").tolist())  # each recording apart, if their rows alternate
-        masks = [m for column, patterns in self.event.items() if (m := _matching(table, column, patterns)) is not None]
+        masks = [m for column, patterns in self.event.items() if (m := table.matching(column, patterns)) is not None]
         is_event = np.all(masks, axis=0) if masks else np.ones(len(table), bool)
         if number := table.find(self.columns.get("fixation")):  # rows between fixations have none
             is_event &= np.array([cell not in LOST for cell in table.texts(number)], bool)
@@ -201,6 +205,7 @@ class ColumnReader:
         elif is_event is not None:
             key = "end" if columns.get("end") else "duration"
             duration = self._times(table, columns, key, interval, needed=True) - start
+        timed = table.find(columns.get("time"))
         number, pupil = table.find(columns.get("fixation")), table.find(columns.get("pupil"))
         place = [table.find(columns.get(key), _PIXELS) for key in _RECTANGLE]
         return GazeRows(
@@ -208,6 +213,7 @@ class ColumnReader:
             images=[names[line] for line in table.lines],
             sessions=self._sessions(table),
             start=start,
+            time=self._times(table, columns, "time", interval, needed=True) if timed else start,
             duration=duration,
             x=x,
             y=y,
@@ -227,15 +233,16 @@ class ColumnReader:
         if not (used := [pairs[side] for side in wanted if side in pairs]):
             if pairs:
                 raise ValueError(f"{table.path}: no columns of the {self.eye} eye alone; set format.eye=both")
-            for axis in "xy":
-                table.need(columns.get(axis) or columns.get(f"{axis}_left"), f"set format.columns.{axis}")
-            raise ValueError(f"{table.path}: x and y have other units; set format.columns.x and format.columns.y")
+            sought = {axis: columns.get(axis) or columns.get(f"{axis}_left") for axis in "xy"}
+            x, y = (table.need(names, f"set format.columns.{axis}") for axis, names in sought.items())
+            what = f"{table.path}: {x} and {y} are not both in pixels or both in fractions"
+            raise ValueError(f"{what}; convert them, or set format.columns.x and format.columns.y")
         eyes = np.array([[table.numbers(name) for name in pair] for pair in used])
         if self.lost is not None:
             eyes[np.repeat((eyes == self.lost).all(axis=1, keepdims=True), 2, axis=1)] = np.nan
         x, y = mean(eyes)
         unit, mark = self.unit, unit_of(used[0][0])
-        if mark == "px":
+        if mark in _PLAIN:
             unit = "image_px" if unit == "image_px" else "px"
         elif mark == "normalized":
             unit = "screen" if unit == "screen" else "fraction"
@@ -271,18 +278,9 @@ def _pair(table: Table, columns: Mapping[str, Any], side: str) -> list[str] | No
     """Return the columns of x and y in the same unit."""
     for unit in (*_PIXELS, "normalized", *_MEDIA):
         pair = [name for axis in "xy" if (name := table.find(columns.get(axis + side), (unit,)))]
-        if len(pair) == 2:
+        if len(pair) == 2 and not unit_of(pair[0]).casefold().endswith(_LENGTHS):
             return pair
     return None
-
-
-def _matching(table: Table, column: str, patterns: Alternatives) -> np.ndarray | None:
-    """Return the rows with the first pattern that any row matches, bool [N]; None without such a column."""
-    if (name := table.find(column)) is None:
-        return None
-    cells = table.texts(name)
-    masks = (np.array([bool(re.fullmatch(pattern, cell)) for cell in cells], bool) for pattern in listed(patterns))
-    return next((mask for mask in masks if mask.any()), np.zeros(len(cells), bool))
 
 
 def _guess(path: Path, times: np.ndarray, interval: tuple[float, float]) -> str:

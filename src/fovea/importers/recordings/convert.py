@@ -1,7 +1,7 @@
 """Convert recordings, file by file, to one fixation table in fractions of the images."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -45,6 +45,7 @@ def import_recordings(
     table = _Table(request)
     failures: dict[str, str] = {}
     recordings: list[dict[str, object]] = []
+    notes = defaultdict[str, list[str]](list)  # files by what is unusual in them
     observers = _observers(files, request.source, named_by_file)
     for path in tqdm(files, desc="fovea-import", unit="file"):
         name = path.name if path == request.source else path.relative_to(request.source).as_posix()
@@ -54,6 +55,7 @@ def import_recordings(
         except ValueError as error:
             failures[name] = str(error)
             continue
+        notes[recording.note].append(name)
         counts = {"fixations": len(table.rows) - before, "validation": [*recording.validation]}
         recordings.append({"file": name, "sha256": sha256(path), "observers": seen, **counts})
     if len(failures) == len(files):
@@ -63,6 +65,7 @@ def import_recordings(
         raise ValueError(f"{request.source}: {table.why_empty()}")
     write_csv(request.out, tuple(dict.fromkeys((*COLUMNS, "observer"))), table.rows)
     write_json(about, {"sha256": sha256(request.out), "recordings": recordings})
+    warnings += [f"{len(paths)} files {note}: {first_few(paths)}" for note, paths in notes.items() if note]
     names = sorted({observer for _, observer in table.counts})
     lines = [f"{table} of {len(files) - len(failures)} files in {request.out}"]
     lines += [f"{len(names)} observers: {first_few(names)}"] if names != [""] else []

@@ -72,7 +72,7 @@ class EyelinkAsc:
         shows = [show for show in events.shows if show.image]
         if not shows:
             raise ValueError(
-                f"{path}: no message matches format.message={self.message.pattern}; change it, or set format.name=file"
+                f"{path}: no message matches format.message={self.message.pattern}; change it or format.name"
             )
         if events.ambiguous:
             raise ValueError(
@@ -106,7 +106,8 @@ class EyelinkAsc:
             values = start[rows] - show.onset, x[rows] - left, y[rows] - top, pupil[rows]
             key = f"{events.edf} {show.onset}" if events.edf else ""
             trials += [Trial(show.image, *values, length, place, anchor, key=key)] if len(rows) else []
-        return Recording(trials, "px", events.screen, len(start) - used, len(start), events.validation)
+        note = "have no END, so gaze at their end may be missing" if events.running else ""
+        return Recording(trials, "px", events.screen, len(start) - used, len(start), events.validation, note)
 
     def _parse(self, path: Path) -> "_Events":
         events = _Events(name_from_file(path, self.file) if self.name == "file" else "")

@@ -78,9 +78,7 @@ class JsPsych:
 
 def _documents(text: str) -> Iterator[Any]:
     """Yield the JSON values in a text, one after another."""
-    text = text.strip()
-    while True:
+    while text := text.strip():
         value, end = json.JSONDecoder().raw_decode(text)
         yield value
-        if not (text := text[end:].strip()):
-            return
+        text = text[end:]

@@ -25,6 +25,7 @@ class GazeRows:
     images: Sequence[str]  # names; empty between trials
     sessions: Sequence[tuple[str, ...]]  # the observer, and values of the other columns that start a new trial
     start: np.ndarray
+    time: np.ndarray  # of the row itself, which may be a later sample of the fixation that began at `start`
     duration: np.ndarray | None  # None for samples
     x: np.ndarray
     y: np.ndarray
@@ -63,6 +64,8 @@ class GazeRows:
             for block, fixations in found.items():
                 tables[block].append(np.array(fixations))
         self._check_durations(blocks, tables)
+        times = [(self.time[rows], *(table[:, 0] for table in each)) for rows, each in zip(blocks, tables, strict=True)]
+        onsets = [_first(np.concatenate(each)) if self.clock == "device" else 0.0 for each in times]
         trials, stray = [], 0
         for number, (rows, table) in enumerate(zip(blocks, tables, strict=True)):
             values = merge_eyes(*table) if len(table) > 1 else np.vstack([*table, np.empty((0, 6))])
@@ -70,13 +73,11 @@ class GazeRows:
                 stray += len(values)
             elif len(values):
                 start, _, duration, x, y, pupil = values.T.copy()
-                onset = _first(self.start[rows]) if self.clock == "device" else 0.0
-                following = blocks[number + 1].start if number + 1 < len(blocks) else None
-                same = following is not None and self.sessions[following] == self.sessions[rows.start]
-                if same and self.clock == "device":
-                    cut = (start < self.start[following]) & (start + duration > self.start[following])
-                    duration[cut] = self.start[following] - start[cut]
-                trials.append(self._trial(rows, (start - onset, x, y, pupil), duration))
+                goes_on = self.sessions[rows.stop : rows.stop + 1] == [self.sessions[rows.start]]
+                if goes_on and self.clock == "device":
+                    cut = (start < onsets[number + 1]) & (start + duration > onsets[number + 1])
+                    duration[cut] = onsets[number + 1] - start[cut]
+                trials.append(self._trial(rows, (start - onsets[number], x, y, pupil), duration))
         return trials, stray
 
     def _groups(self, places: np.ndarray, block_of: np.ndarray) -> list[list[int]]:
@@ -158,17 +159,15 @@ class GazeRows:
 def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> None:
     """Refuse fractions of which most are above 1, pixels of which none is, and an origin in the center of a screen."""
     tracked = np.isfinite(x) & np.isfinite(y)
+    if not tracked.any():
+        return
     above = (x[tracked] > 1) | (y[tracked] > 1)
     pixels = unit in ("px", "image_px")
-    if not pixels and len(above) and above.mean() > 0.5:
+    if not pixels and above.mean() > 0.5:
         raise ValueError(f"{path}: most coordinates are above 1, so they are pixels; set format.unit=px")
-    if pixels and len(above) and not above.any() and np.ptp(x[tracked]) > 0:
+    if pixels and not above.any() and np.ptp(x[tracked]) > 0:
         raise ValueError(f"{path}: no coordinate is above 1, so they are fractions; set format.unit=fraction or screen")
-    if (
-        unit in ("px", "screen")
-        and len(above)
-        and (np.array([x[tracked], y[tracked]]) < 0).mean(axis=1).max() > _NEGATIVE
-    ):
+    if unit in ("px", "screen") and (np.array([x, y])[:, tracked] < 0).mean(axis=1).max() > _NEGATIVE:
         raise ValueError(
             f"{path}: many coordinates are negative, so they do not count from the top left; convert them, and a value "
             "for a lost position goes into format.lost"

@@ -31,6 +31,8 @@ def add_shown(table: Table, path: Path, time: np.ndarray, offset: float) -> Tabl
     log = read_table(path, ",", "onset")
     columns = [log.need(name.removeprefix("shown "), "save the page again") for name in SHOWN.values()]
     onset, end = (log.numbers(log.need(name, "save the page again")) for name in ("onset", "end"))
+    if not len(log):
+        raise ValueError(f"{path}: no image was shown; save the page again")
     back = np.flatnonzero(~(end >= onset) | ~(np.append(onset[1:], np.inf) >= end))
     if len(back):
         line = log.lines[back[0]]

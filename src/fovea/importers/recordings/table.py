@@ -75,6 +75,14 @@ class Table:
             return np.full(len(self), math.nan)
         return np.array([self._number(place, column, cell) for place, cell in enumerate(self.texts(column))], float)
 
+    def matching(self, column: str, patterns: Alternatives) -> np.ndarray | None:
+        """Return the rows with the first pattern that any row matches, bool [N]; None without such a column."""
+        if (name := self.find(column)) is None:
+            return None
+        cells = self.texts(name)
+        masks = (np.array([bool(re.fullmatch(pattern, cell)) for cell in cells], bool) for pattern in listed(patterns))
+        return next((mask for mask in masks if mask.any()), np.zeros(len(cells), bool))
+
     def take(self, places: Sequence[int]) -> "Table":
         """Return the table with the rows at `places`, in this order."""
         return replace(self, rows=[self.rows[place] for place in places], lines=[self.lines[place] for place in places])
@@ -118,7 +126,7 @@ def read_table(path: Path, delimiter: str | None, needed: Alternatives) -> Table
     are delimited by the most frequent of tab, semicolon and comma in the header.
 
     Raises:
-        ValueError: the file cannot be read, is not text, or has no rows.
+        ValueError: the file cannot be read, is not text, or has neither rows nor such a header.
     """
     texts = _sheets(path) or [read_text(path)]
     for text in texts:  # the first with such a header, else the first
@@ -141,10 +149,11 @@ def read_table(path: Path, delimiter: str | None, needed: Alternatives) -> Table
                 numbers.append(number + 1 + reader.line_num)
     except (csv.Error, TypeError) as error:
         raise ValueError(f"{path}: not a table ({error}); export it again as CSV or TSV") from error
-    if not rows:
-        raise ValueError(f"{path}: no row below the header; export it again")
     values = {name.strip(): value.strip() for name, _, value in preamble if value.strip()}
-    return Table(path, _split(header_line, delimiter), rows, numbers, delimiter, values)
+    table = Table(path, _split(header_line, delimiter), rows, numbers, delimiter, values)
+    if not rows and not table.find(needed):
+        raise ValueError(f"{path}: no row below the header; export it again")
+    return table
 
 
 def _split(line: str, delimiter: str) -> list[str]:

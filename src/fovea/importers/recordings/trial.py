@@ -43,6 +43,7 @@ class Recording:
     total: int = 0  # number of all
     # Errors of the validations in force, in degrees: `eye`, `average` and perhaps `maximum`, `quality`.
     validation: Sequence[dict[str, object]] = ()
+    note: str = ""  # what is unusual in the file, for a warning after its name
 
 
 def recorded_name(recorded: str) -> str:
