@@ -61,7 +61,10 @@ def test_keeps_fixations_of_one_eye(reader: EyelinkAsc, tmp_path: Path) -> None:
         ({"eye": "third"}, "eye must "),
         ({"message": "["}, "message must "),
         ({"message": "TRIALID"}, "message must "),
-        ({"message": r"STIMULUS (\S+)"}, r"s\.asc: no message matches format\.message=STIMULUS .*format\.name=file"),
+        (
+            {"message": r"STIMULUS (\S+)"},
+            r"s\.asc: no message matches format\.message=STIMULUS .*change it or format\.name",
+        ),
         ({"eye": "left"}, r"no data of the left eye; set format\.eye=right"),
     ],
 )
