@@ -1,5 +1,6 @@
 """Runs are grouped by what matters, named by what differs, and lined up by what was swept."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,6 +74,14 @@ class TestNames:
             "supervision=gaze, consistency=prop": 2,
             "supervision=gaze, consistency=pure": 2,
         }
+
+    def test_what_does_not_matter_is_no_name(self, make_run: MakeRun, tmp_path: Path) -> None:
+        for rate in (0.1, 0.2):
+            folder = make_run(f"{rate}", {"optimizer.lr": rate})
+            change(folder, "logger.csv.folder", str(folder))
+            words = [f"optimizer.lr={rate}", f"+logger.csv={{folder:{folder}}}"]
+            (folder / "provenance.json").write_text(json.dumps({"overrides": words}))
+        assert grouped(tmp_path) == {"lr=0.1": 1, "lr=0.2": 1}
 
     def test_labels_and_refiners_are_named_also_by_default(self, make_run: MakeRun, tmp_path: Path) -> None:
         for labels, refine in (("gaze", "lattice"), ("gaze", "grabcut"), ("boxes", "lattice")):

@@ -49,6 +49,7 @@ class TestResume:
         search(tmp_path / "parts", second).run(SPACE)
         assert len(whole.seen) == 6 and whole.proposed == first.proposed + second.proposed
         search(tmp_path / "parts", Jobs(dies)).run(SPACE)  # nothing is missing
+        assert OmegaConf.load(tmp_path / "parts" / "multirun.yaml").hydra.sweep.dir == str(tmp_path / "parts")
         assert all(keys["trainer.max_steps"] == "5" for keys in whole.seen)
 
     def test_a_killed_trial_is_repeated_with_its_values(self, tmp_path: Path) -> None:

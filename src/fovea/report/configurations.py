@@ -52,7 +52,7 @@ def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Conf
     every = dict.fromkeys(key for own in settings for key in own)
     varied = [key for key in every if len({_text(own.get(key, ABSENT)) for own in settings}) > 1]
     values = [{key: own.get(key, ABSENT) for key in varied} for own in settings]
-    chosen = _choices(grouped)
+    chosen = _choices(grouped, (*SAME, *ignore))
     naming = [choices | own for choices, own in zip(chosen, values, strict=True)]
     keys = dict.fromkeys(key for own in naming for key in own)
     tiers: list[set[str]] = [
@@ -89,7 +89,7 @@ def _relative(value: Any, places: Sequence[tuple[Any, str]]) -> Any:
     return value
 
 
-def _choices(groups: Sequence[Sequence[Run]]) -> list[dict[str, str]]:
+def _choices(groups: Sequence[Sequence[Run]], ignored: Sequence[str]) -> list[dict[str, str]]:
     """Return, for each configuration, its choices in the config groups that all command lines choose from."""
     shared = [dict(set.intersection(*(set(run.overrides.items()) for run in runs))) for runs in groups]
     config = {key for runs in groups for run in runs for key in run.config}
@@ -99,6 +99,7 @@ def _choices(groups: Sequence[Sequence[Run]]) -> list[dict[str, str]]:
         if all(key in own for own in shared)
         and len({own[key] for own in shared}) > 1
         and key not in config
+        and not is_under(key, ignored)
         and any(is_under(other, [key]) for other in config)
     ]
     return [{key: own[key] for key in keys} for own in shared]

@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fovea.runtime.bounds import Count, NonNegativeInt
 from fovea.runtime.config import is_under
 from fovea.runtime.errors import first_few
+from fovea.runtime.files import write_text
 from fovea.runtime.objective import lower_is_better
 from fovea.sweeps.findings import write_findings
 from fovea.sweeps.owner import OWNER, claim, locked, own
@@ -85,6 +86,7 @@ class Search:
         self.folder.mkdir(parents=True, exist_ok=True)
         with _storage_errors(self.storage, OSError, ValueError, KeyError, ImportError):
             study = self._open(searched)
+        write_text(self.folder / "multirun.yaml", OmegaConf.to_yaml(self.config))  # as of any sweep: W&B groups by it
         with _storage_errors(self.storage):
             with locked(self.folder) as lock:
                 while batch := self._next(study, searched, lock):
