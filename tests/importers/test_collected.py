@@ -1,6 +1,7 @@
 """Files that a page of `fovea-collect` saved: samples, strokes, and the log of images that were shown."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,18 @@ def draw(tmp_path: Path, content: object) -> np.ndarray:
     return np.asarray(Image.open(tmp_path / "out" / "a.png"))
 
 
-def test_strokes_cover_the_pixels_near_their_line(tmp_path: Path) -> None:
-    line, [dot] = image(), image(points=[[16.5, 5.5]])["strokes"]  # one tap
-    line["strokes"].append(dot)
+@pytest.mark.parametrize("width", [0.3, 1.4, 3.0, 6.8])
+def test_a_stroke_covers_the_pixels_on_it(width: float, tmp_path: Path) -> None:
+    line, [dot] = image(points=[[4, 3.2], [11.2, 8.6], [-3, 40]], width=width), image(points=[[16, 6]])["strokes"]
+    line["strokes"].append({**dot, "class": 0, "width": width})  # one tap at the corner of four pixels
     pixels = draw(tmp_path, strokes(line, {**image("b.png"), "strokes": []}))
-    y, x = np.mgrid[:12, :20] + 0.5
-    distance = np.hypot(np.minimum(np.abs(x - np.clip(x, 4.5, 10.5)), np.abs(x - 16.5)), y - 5.5)  # from both
-    assert (pixels[distance <= 1.0] == 1).all() and (pixels[distance > 2.5] == 255).all()
+    corners, share = np.array([[4, 3.2], [11.2, 8.6], [-3, 40]]), np.linspace(0, 1, 4001)[:, None]
+    path = np.concatenate([a + share * (b - a) for a, b in pairwise(corners)])
+    centers = np.stack(np.mgrid[:20, :12], axis=-1).transpose(1, 0, 2) + 0.5
+    distance = np.linalg.norm(centers[:, :, None] - path, axis=-1).min(axis=2)
+    expected = np.where(distance <= max(width / 2, 0.75), 1, 255)
+    expected[np.linalg.norm(centers - (16, 6), axis=-1) <= max(width / 2, 0.75)] = 0
+    np.testing.assert_array_equal(pixels, expected)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +92,8 @@ def test_strokes_cover_the_pixels_near_their_line(tmp_path: Path) -> None:
         (strokes(image(), image("a.jpg")), "would both be the image a"),
         (strokes(image(points=[])), "stroke.points must be a list of at least 1"),
         (strokes(image(points=[[1, None]])), r"stroke.points\[0\]\[1\] must be"),
+        (strokes(image(points=[[float("inf"), 1]])), r"stroke.points\[0\]\[0\] must be"),
+        (strokes(image(points=[[1, float("nan")]])), r"stroke.points\[0\]\[1\] must be"),
         (strokes(image(**{"class": 2})), "stroke.class must be at most 1"),
         (strokes({**image(), "height": 0}), "a.png.height must be at least 1"),
         (strokes(image(), format="other"), "format other"),

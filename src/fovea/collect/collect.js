@@ -100,10 +100,7 @@ function rest(title, text, then) {
 }
 const done = () => `${records().length} of ${images.length} images are done.`;
 const pause = () => since !== null && rest("Pause", done(), run);
-async function resume() {
-  if (mode === "screen") await full();
-  again?.();
-}
+const resume = async () => { if (mode === "screen") await full(); again?.(); };
 const full = () => document.documentElement.requestFullscreen?.().catch(() => {});
 
 function finish() {

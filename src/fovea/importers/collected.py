@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 from pydantic import Field
 
@@ -18,7 +18,8 @@ from fovea.runtime.bounds import Count, Positive, check_values
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder
 
-_POINTS = Annotated[list[tuple[float, float]], Field(min_length=1)]
+_PIXEL = Annotated[float, Field(ge=-1e6, le=1e6)]  # neither NaN nor infinite
+_POINTS = Annotated[list[tuple[_PIXEL, _PIXEL]], Field(min_length=1)]
 _STROKE = {"class": Annotated[int, Field(ge=0, le=1)], "width": Positive, "points": _POINTS}
 
 
@@ -30,9 +31,7 @@ class Collected(ColumnReader):
 
     def __call__(self, request: ImportRequest) -> ImportResult:
         """Import one file, or a folder of CSVs."""
-        if request.source.suffix.lower() == ".json":
-            return self.scribbles(request)
-        return super().__call__(request)
+        return self.scribbles(request) if request.source.suffix.lower() == ".json" else super().__call__(request)
 
     def scribbles(self, request: ImportRequest) -> ImportResult:
         """Write `out/<id>.png` for each image with strokes, later ones on top; refuse damage or a full `out`."""
@@ -57,17 +56,27 @@ class Collected(ColumnReader):
         return ImportResult([f"scribbles on {len(drawn)} images in {out}"], lost)
 
     def _draw(self, image: Mapping[str, Any], size: tuple[int, int] | None, source: Path) -> np.ndarray:
-        """Return 0 and 1 on the strokes and `ignore_label` elsewhere, uint8 [H, W]."""
+        """Return 0 and 1 where the center of a pixel is on a stroke, and `ignore_label` elsewhere, uint8 [H, W]."""
         shown = image["height"], image["width"]
         if size not in (None, shown):
             sizes = f"{shown[1]} x {shown[0]} on the page, but {size[1]} x {size[0]} in data.root"
             raise ValueError(f"{source}: {image['image']} is {sizes}; use the images of the page")
         pixels = np.full(shown, self.ignore_label, np.uint8)
         for stroke in image["strokes"]:
-            points = np.rint(np.float64(stroke["points"]) * 16 - 8).astype(np.int32)  # 1/16 pixel, from its center
-            points = np.append(points, points[-1:], axis=0)  # a dot is a line too
-            width = max(1, round(stroke["width"]))
-            cv2.polylines(pixels, [points], False, stroke["class"], width, cv2.LINE_8, 4)
+            points, radius = (
+                np.array(stroke["points"], np.float64),
+                max(stroke["width"] / 2, 0.75),
+            )  # covers a pixel anywhere
+            short = [np.linspace(a, b, 2 + int(abs(b - a).max()) // 64) for a, b in pairwise(points)]  # small boxes
+            points = np.concatenate([*short, points[-1:], points[-1:]])  # a dot is a line too
+            for ends in np.stack([points[:-1], points[1:]], axis=1):
+                bounds = np.floor(ends.min(axis=0) - radius), np.ceil(ends.max(axis=0) + radius)
+                (left, top), (right, bottom) = np.clip(bounds, 0, shown[::-1]).astype(int)
+                first, last = ends @ [1, 1j]
+                from_first = np.arange(left, right) + 0.5 + 1j * (np.arange(top, bottom) + 0.5)[:, None] - first
+                step = last - first
+                along = np.clip((from_first * step.conjugate()).real / (abs(step) ** 2 or 1), 0, 1)
+                pixels[top:bottom, left:right][abs(from_first - along * step) <= radius] = stroke["class"]
         return pixels
 
 
