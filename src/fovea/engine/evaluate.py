@@ -81,7 +81,8 @@ def evaluate(
     write_csv(out / "per_image.csv", *table(rows, patients))
     write_json(out / "summary.json", summary)
     if curves:
-        _write_curve(out / "thresholds.csv", np.mean(curves, axis=0))
+        points = zip(GRID, np.mean(curves, axis=0), strict=True)
+        write_csv(out / "thresholds.csv", ["threshold", "dice"], [(at, f"{dice:.6f}") for at, dice in points])
     sheet = sheet_rows(predictor, split, rows, config["sheet_rows"], device)
     if sheet:
         write_image(out / "contact_sheet.png", contact_sheet(sheet, config["sheet_tile"]))
@@ -92,11 +93,6 @@ def _warn_of_absent(split: Split, present: Collection[int]) -> None:
     """Warn of classes that no image has, since an empty prediction of them scores 1."""
     if absent := [name for label, name in enumerate(split.classes, 1) if label not in present]:
         log.warning("no image of %s has %s: its Dice is 1 where it is not predicted", split.name, first_few(absent))
-
-
-def _write_curve(path: Path, means: np.ndarray) -> None:
-    """Write the mean Dice at each threshold."""
-    write_csv(path, ["threshold", "dice"], [(at, f"{dice:.6f}") for at, dice in zip(GRID, means, strict=True)])
 
 
 def headline(summary: Mapping[str, Any], out: Path) -> str:

@@ -19,7 +19,7 @@ def if_asked(predictor: Callable[..., Mapping[str, Tensor]], data: Mapping[str, 
     """
     if not data.get("largest_component"):
         return predictor
-    return lambda *image: {name: _cleared(probability) for name, probability in predictor(*image).items()}
+    return lambda *given: {name: _cleared(probability) for name, probability in predictor(*given).items()}
 
 
 def largest(classes: Tensor) -> Tensor:

@@ -16,11 +16,7 @@ from fovea.runtime.errors import first_few
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes as a label; `configs/labels/boxes.yaml` describes the arguments.
-
-    A structure touches the four sides of its box. So it is likely in the ellipse inside, most in the center, and less
-    likely in the corners.
-    """
+    """Boxes as a label; `configs/labels/boxes.yaml` describes the map and the arguments."""
 
     path: str
     unit: Unit

@@ -16,8 +16,7 @@ class GrabCut:
 
     Rother, Kolmogorov and Blake, *"GrabCut": Interactive Foreground Extraction using Iterated Graph Cuts*, 2004. The
     first models take pixels above 0.5 as foreground, and those of 0.5, which nobody labeled, as the nearest other one.
-    Pixels up to `background` and from `foreground` on are certain. An image whose longest side is above `side`, in
-    pixels, is cut at that size, since the time grows faster than the area; None cuts all images at their own size.
+    `configs/refine/grabcut.yaml` describes the arguments.
     """
 
     iterations: NonNegativeInt

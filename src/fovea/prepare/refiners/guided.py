@@ -12,8 +12,7 @@ from fovea.runtime.bounds import Count, Positive
 class Guided:
     """Guided filter: in each window, `radius` pixels around its center, the map is a linear function of the intensity.
 
-    He, Sun and Tang, *Guided Image Filtering*, 2010, with the gray image as the guide. Where the variance of the
-    intensity in [0, 1] is below `epsilon`, the map is smoothed.
+    He, Sun and Tang, *Guided Image Filtering*, 2010; the gray image is the guide. See `configs/refine/guided.yaml`.
     """
 
     radius: Count
