@@ -55,6 +55,13 @@ def hostile(make_run: MakeRun, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_seeds_of_folds_are_told_once(make_run: MakeRun, tmp_path: Path) -> None:
+    for fold, ids in enumerate((["a", "b"], ["c", "d"])):
+        for seed in (0, 1):
+            make_run(f"{fold}{seed}", {"data.fold": [fold, 2]}, seed=seed, ids=ids)
+    assert 'title="seeds 0, 1">2<' in page(tmp_path)
+
+
 def test_the_page_has_every_part_is_reproducible_and_needs_no_network(runs: Path) -> None:
     text = page(runs)
     assert len(re.findall("<h2", text)) == 8 and 'id="image-scores"' in text

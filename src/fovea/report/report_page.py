@@ -27,7 +27,7 @@ from fovea.report.charts import (
 from fovea.report.comparison import interval_text, mean_text, note, p_text
 from fovea.report.configurations import number, shared_name, short_keys, shown, swept
 from fovea.report.runs import CURVES, FINISHED, LearningCurve
-from fovea.report.study import Study, run_rows, version_rows, warnings
+from fovea.report.study import Study, pooled, run_rows, version_rows, warnings
 from fovea.runtime.files import write_bytes, write_json, write_text
 from fovea.runtime.objective import lower_is_better
 from fovea.runtime.templates import render
@@ -136,7 +136,7 @@ def _rows(report: Study) -> list[dict[str, Any]]:
         {
             "row": row,
             "style": style(place),
-            "seeds": ", ".join(str(run.seed) for run in report.configurations[place].runs),
+            "seeds": ", ".join(str(run.seed) for run in pooled(report.configurations[place].runs)),
             "bar": interval_bar(row, means[place], span(ends), place),
         }
         for place, row in enumerate(rows)
