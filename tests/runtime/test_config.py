@@ -99,6 +99,13 @@ def test_wrong_names_and_arguments_are_named_with_their_key() -> None:
         factory(in_channels=3, classes=1)
 
 
+def test_a_key_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    synthetic = {"_target_": "fovea.data.images.synthetic.Synthetic", "root": str(tmp_path)}
+    with pytest.raises(ValueError, match=r"^data\.root: .* exists, but holds no generated images"):
+        instantiate(synthetic, "data")
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(self: object) -> None:
         raise ImportError("import einops (No module named 'einops').\n\nFor details about dependencies")

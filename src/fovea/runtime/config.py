@@ -174,7 +174,7 @@ def _rejected(config: Mapping[str, Any], key: str, reason: BaseException, given:
     if isinstance(reason, ValueError) and target.startswith(("fovea.", *_own_packages())):
         start = re.match(r"\w+", str(reason))
         argument = start[0] if start else ""
-        if not key or argument in given:
+        if not key or argument in given or str(reason).startswith(f"{key}."):  # it names its key itself
             return reason
         named = argument in inspect.signature(locate(target)).parameters or argument in config
         return NamedError(f"{key}.{reason}" if named else f"{key}: {reason}")
