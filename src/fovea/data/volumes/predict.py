@@ -17,7 +17,7 @@ from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_v
 from fovea.data.volumes.pairs import image_id
 from fovea.data.volumes.prepared import Native
 from fovea.pictures.contact_sheet import with_legend
-from fovea.pictures.volumes import volume_overlay
+from fovea.pictures.panels import volume_overlay
 from fovea.supervision.outputs import as_arrays
 
 log = logging.getLogger(__name__)

@@ -174,7 +174,7 @@ class Volumes:
         images = {image_id(case, modality): (case, modality) for case in cases for modality in self._names}
 
         def panels(sample: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
-            from fovea.pictures.volumes import volume_panels
+            from fovea.pictures.panels import volume_panels
 
             case, modality = images[sample["id"]]
             volume, spacing = dataset.volume(case, modality), dataset.header(case, modality).spacing
