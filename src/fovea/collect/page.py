@@ -88,8 +88,7 @@ def write_page(
     this function wrote. `words` of a command line choose the data set; the page shows them at its end.
     `configs/collect.yaml` describes the other arguments.
 
-    Raises:
-        ValueError: `out` has other files or cannot be written, or no image can be shown.
+    A ValueError if `out` has other files or cannot be written, or no image can be shown.
     """
     if out.is_dir() and any(out.iterdir()) and not (out / PAGE).is_file():
         raise ValueError(f"out: {out} has other files, and fovea-collect did not write it; set another out")

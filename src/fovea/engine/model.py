@@ -113,9 +113,8 @@ class Model:
                 NIfTI files or to arrays [D, H, W] in RAS; one of a single modality needs no mapping.
             spacing: Sides of a voxel in mm along the axes of the arrays, one for all or a mapping by modality.
 
-        Raises:
-            ValueError: the image has another type or number of channels, a file cannot be read, or an array of voxels
-                has no spacing although the model was trained at one.
+        A ValueError if the image has another type or number of channels, a file cannot be read, or an array of voxels
+        has no spacing although the model was trained at one.
         """
         if isinstance(image, list):
             return [self._predict(each, spacing) for each in image]
@@ -138,9 +137,8 @@ def load(checkpoint: str | Path | Sequence[str | Path], device: str = "cpu", axe
         device: `auto`, `cpu`, `cuda`, `cuda:1`, …
         axes: The prediction is the mean over flips along these axes, see `MeanOverFlips`.
 
-    Raises:
-        ValueError: a file is missing, damaged or of another origin, several do not read the same input, or flips are
-            wanted of an exported file.
+    A ValueError if a file is missing, damaged or of another origin, several do not read the same input, or flips are
+    wanted of an exported file.
     """
     paths, where = checkpoints.files(checkpoint), pick(device)
     if len(paths) == 1 and paths[0].suffix.lower() in SUFFIXES:

@@ -35,8 +35,7 @@ class Maps:
         Every image of `train` and `val` needs a map of its own size. An image without one is listed among the
         manifest's failures and does not stop the others. Maps without an image are left out.
 
-        Raises:
-            ValueError: there is no data set or no such folder, it has other parameters, or no map can be used.
+        A ValueError if there is no data set or no such folder, it has other parameters, or no map can be used.
         """
         if request.dataset is None:
             raise ValueError("data.root is not set: maps are matched to images; add data=… data.root=DIR")

@@ -40,9 +40,8 @@ def propagate(
         dilation: Distance between the samples of the window in pixels.
         similarity: `dot` or `cosine`.
 
-    Raises:
-        ValueError: `features` have other axes, `kernel_size` is even or not positive, `dilation` is not positive, or
-            `similarity` is unknown.
+    A ValueError if `features` have other axes, `kernel_size` is even or not positive, `dilation` is not positive, or
+    `similarity` is unknown.
     """
     if features.dim() != 4:
         raise ValueError(f"features must be [B, C, H, W], got {list(features.shape)}")

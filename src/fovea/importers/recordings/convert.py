@@ -34,8 +34,7 @@ def import_recordings(
     replaced. Of a folder, the files that match one of the patterns are read; if they are `named_by_file`, that is after
     images, observers are folders.
 
-    Raises:
-        ValueError: there is no such source, no file could be read, there is no fixation, or `out` is another file.
+    A ValueError if there is no such source, no file could be read, there is no fixation, or `out` is another file.
     """
     about = request.out.with_suffix(".import.json")
     if request.out.exists() and not describes(about, request.out):

@@ -25,8 +25,7 @@ def add_shown(table: Table, path: Path, time: np.ndarray, offset: float) -> Tabl
     `time` [N] is that of each row in milliseconds, and `offset` leads from its clock to that of the log at `path`,
     which counts milliseconds since 1970.
 
-    Raises:
-        ValueError: the log is damaged, its clock goes back, or no row is within the time of an image.
+    A ValueError if the log is damaged, its clock goes back, or no row is within the time of an image.
     """
     log = read_table(path, ",", "onset")
     columns = [log.need(name.removeprefix("shown "), "save the page again") for name in SHOWN.values()]

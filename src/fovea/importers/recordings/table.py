@@ -125,8 +125,7 @@ def read_table(path: Path, delimiter: str | None, needed: Alternatives) -> Table
     The header is the first line that has one of the names of a `needed` column, else the first line. By default cells
     are delimited by the most frequent of tab, semicolon and comma in the header.
 
-    Raises:
-        ValueError: the file cannot be read, is not text, or has neither rows nor such a header.
+    A ValueError if the file cannot be read, is not text, or has neither rows nor such a header.
     """
     texts = _sheets(path) or [read_text(path)]
     for text in texts:  # the first with such a header, else the first

@@ -29,8 +29,7 @@ def heatmap(
     Returns:
         float32 [H, W] in [0, 1]; zeros if all places are alike (no fixation, no duration).
 
-    Raises:
-        ValueError: The three arrays differ in length, or have other values.
+    A ValueError if the three arrays differ in length, or have other values.
     """
     if not len(x) == len(y) == len(duration):
         raise ValueError(f"x, y and duration must have one length, got {len(x)}, {len(y)} and {len(duration)}")

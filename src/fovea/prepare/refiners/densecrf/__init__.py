@@ -43,9 +43,8 @@ def refine(
             the original authors). With `tolerance=0` they agree to 1e-4.
         tolerance: Stop after a step that changed no probability by more; 0 does all steps. `pydensecrf` has none.
 
-    Raises:
-        ValueError: The backend is unknown or not installed, image or map have other types or values, or differ in size,
-            or `sxy` or `srgb` is too small for the image.
+    A ValueError if the backend is unknown or not installed, image or map have other types or values, or differ in size,
+    or `sxy` or `srgb` is too small for the image.
     """
     if image.ndim != 3 or image.shape[:2] != probability.shape:
         raise ValueError(f"image and probability must have one size, got {image.shape} and {probability.shape}")
