@@ -346,10 +346,10 @@ class TestOthers:
 
     def test_gazepoint(self, imported: Import, tmp_path: Path) -> None:
         text = "MEDIA_ID,MEDIA_NAME,CNT,TIME(2020/03/09 10:11:12.123),"
-        text += "FPOGX,FPOGY,FPOGS,FPOGD,FPOGID,FPOGV,BPOGX,BPOGY,BPOGV\n"
+        text += "FPOGX,FPOGY,FPOGS,FPOGD,FPOGID,FPOGV,BPOGX,BPOGY,BPOGV,USER\n"
         for place, name in enumerate("aaaabbbb"):  # the fixation goes on when the image changes, at 5.4 s
-            text += f"0,{name}.png,{place},{5 + place / 10},0.5{place},0.25,5.0,{place / 10},7,1,0.5,0.25,1\n"
-        text += "0,b.png,9,5.9,0.25,0.25,5.9,0.2,8,1,0.25,0.25,1\n"
+            text += f"0,{name}.png,{place},{5 + place / 10},0.5{place},0.25,5.0,{place / 10},7,1,0.5,0.25,1,{place}\n"
+        text += "0,b.png,9,5.9,0.25,0.25,5.9,0.2,8,1,0.25,0.25,1,go\n"
         rows, _ = imported("gazepoint", table(tmp_path / "s.csv", text), place=Place(0, 0, 1920, 1080))
         assert rows == [("a.png", 0.57, 0.25, 0, 400), ("b.png", 0.25, 0.25, 500, 200)]
 

@@ -188,8 +188,8 @@ def note(comparison: Comparison) -> str:
     text = (
         f"`{comparison.column}` over {comparison.images} images of `{comparison.split}`, against their "
         f"{AGAINST[comparison.select_on]}: the mean over images of the mean over seeds, ± the standard deviation over "
-        "seeds (sample). Intervals: percentile bootstrap over patients, all images of one of the "
-        f"{comparison.patients} together; {comparison.resamples} resamples, seed {comparison.seed}."
+        f"seeds (sample). Intervals: percentile bootstrap over patients ({comparison.patients}), each with all its "
+        f"images; {comparison.resamples} resamples, seed {comparison.seed}."
     )
     if others:
         text += (

@@ -95,9 +95,7 @@ def find_recordings(source: Path, patterns: Sequence[str], out: Path | None = No
         raise ValueError(
             f"source: no file in {source} matches {' or '.join(patterns)}; it has {there}; set one, or format.patterns"
         )
-    exports = {
-        _EXPORT.sub("/exports//", f"/{path.as_posix()}"): path for path in matching
-    }  # the last of each recording
+    exports = {_EXPORT.sub("/exports//", f"/{path.as_posix()}"): path for path in matching}  # the last of a recording
     used = sorted({sha256(path): path for path in exports.values()}.values())
     aside = {
         "repeat another export": [path for path in matching if path not in used],
@@ -189,10 +187,8 @@ class _Table:
         """Return what looks wrong."""
         lines = []
         if self.unknown:
-            near = self.names.nearest(self.unknown)
-            lines.append(
-                f"{len(self.unknown)} images are not in data.root and left out: {first_few(self.unknown)}{near}"
-            )
+            names = f"{first_few(self.unknown)}{self.names.nearest(self.unknown)}"
+            lines.append(f"{len(self.unknown)} images are not in data.root and left out: {names}")
         if self.unplaced:
             names = first_few(sorted(self.unplaced))
             lines.append(f"trials of {len(self.unplaced)} images are left out, since the file tells no place: {names}")
@@ -200,9 +196,9 @@ class _Table:
             lines.append(f"{self.repeated} trials are in two exports; each counts once")
         if several := [key for key, files in self.files.items() if len(files) > 1]:
             image_id, observer = several[0]
+            names = f"{image_id} of {observer} in {first_few(self.files[several[0]])}"
             lines.append(
-                f"{len(several)} images have gaze of one observer in several files, all of it is used: {image_id} of "
-                f"{observer} in {first_few(self.files[several[0]])}"
+                f"{len(several)} images have gaze of one observer in several files, all of it is used: {names}"
             )
         if 2 * (self.outside + self.lost) > len(self.rows):
             lines.append("most fixations are off the image: check the place of the image and the unit of coordinates")
