@@ -39,7 +39,6 @@ COLUMNS = {
     "scribble": (),  # JSON
     "screen": ("image", "observer", *_PLACE, *_TIMES),
 }
-"""Columns of the saved CSV by mode."""
 _GAZE = "fovea-prepare {data} labels.path=fixations.csv"
 _IMPORT = "fovea-import format=collect source={file} {data} "
 NEXT = {
@@ -49,7 +48,6 @@ NEXT = {
     "scribble": [_IMPORT + "out=scribbles", "fovea-prepare {data} labels=scribbles labels.path=scribbles"],
     "screen": ["fovea-import format=… source=RECORDING format.shown={file} {data} out=fixations.csv", _GAZE],
 }
-"""The commands that read the saved file, by mode."""
 
 
 class Shown(NamedTuple):
@@ -113,13 +111,8 @@ def write_page(
 def _images(
     dataset: Folder, ids: Sequence[str], folder: Path | None
 ) -> tuple[list[dict[str, object]], list[str], dict[str, str]]:
-    """Return images for the page, the hashes of their files, and why an image cannot be shown; fill the folder.
-
-    A ValueError if no image can be shown.
-    """
-    images: list[dict[str, object]] = []
-    digests: list[str] = []
-    failures: dict[str, str] = {}
+    """Return images for the page, the hashes of their files, and why an image cannot be shown; fill the folder."""
+    images, digests, failures = list[dict[str, object]](), list[str](), dict[str, str]()
     for image_id in tqdm(ids, desc="fovea-collect", unit="image", delay=1):
         try:
             shown = shown_image(dataset, image_id)
