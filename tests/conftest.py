@@ -1,5 +1,6 @@
 """Folders of real images and reference arrays, and the warm Python of the command tests."""
 
+import gc
 import importlib.util
 import json
 import os
@@ -18,6 +19,7 @@ from . import warm
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ["OMP_NUM_THREADS"] = "1"  # as in the processes of commands: results depend on it to the last bit
+gc.disable()  # until all is imported, which leaves little garbage: a sixth of that time
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # composes in half the time
 
 
@@ -42,6 +44,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browse" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from here on."""
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

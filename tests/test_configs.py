@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,11 @@ def composed(command: str, *overrides: str) -> DictConfig:
 
 def resolved(command: str, *overrides: str) -> dict[str, Any]:
     """Resolve the configuration of a command as the command itself does."""
+    return deepcopy(_resolved(command, *overrides))
+
+
+@cache
+def _resolved(command: str, *overrides: str) -> dict[str, Any]:
     config = composed(command, *overrides)
     del config.hydra
     return resolve(config)
@@ -295,20 +301,22 @@ def test_every_sweep_changes_keys_that_exist(sweep: str) -> None:
     params = OmegaConf.to_container(OmegaConf.select(text, "hydra.sweeper.params"), resolve=False)
     overrides = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
     assert overrides and all(override.is_sweep_override() for override in overrides)
-    data = (
-        "synthetic" if all(_has(IMAGES, override.get_key_element()) for override in overrides) else "paired_synthetic"
-    )
+    keys = [f"{override.get_key_element()}." for override in overrides]
+    images = all(any(name.startswith(key) for name in keys_of_images()) for key in keys)
+    data = "synthetic" if images else "paired_synthetic"
     config = composed("train", f"data={data}", f"sweep={sweep}")
     assert config.hydra.mode.name == "MULTIRUN" and config.ckpt_path == "auto"
+    last = []
     for override in overrides:
         values = list(override.sweep_string_iterator()) if override.is_discrete_sweep() else ["0.01"]
         assert len(values) == len(set(values)) > 0
-        resolved("train", f"data={data}", f"sweep={sweep}", f"{override.get_key_element()}={values[-1]}")
+        last.append(f"{override.get_key_element()}={values[-1]}")
+    resolved("train", f"data={data}", f"sweep={sweep}", *last)
 
 
-def _has(overrides: list[str], key: str) -> bool:
-    config = dict(flat(OmegaConf.to_container(composed("train", *overrides))))
-    return any(f"{name}.".startswith(f"{key}.") for name in config)
+@cache
+def keys_of_images() -> list[str]:
+    return [f"{name}." for name in dict(flat(OmegaConf.to_container(composed("train", *IMAGES))))]
 
 
 def test_the_optuna_sweeper_is_built() -> None:

@@ -5,6 +5,7 @@ it passes on its environment, folder, open files and signals, and ends as the fo
 process along.
 """
 
+import gc
 import json
 import logging
 import os
@@ -97,6 +98,7 @@ def serve(path: str) -> tuple[dict, list[int]]:
 
 def import_heavy_libraries() -> None:
     """Import what commands import; a fork is safe as long as that starts no thread."""
+    gc.disable()
     handler = logging.NullHandler()
     logging.root.addHandler(handler)  # as Hydra does before; else Lightning adds a handler of its own
     import fovea.data.images.source
@@ -104,6 +106,7 @@ def import_heavy_libraries() -> None:
     import fovea.models.basic_unet  # noqa: F401
 
     logging.root.removeHandler(handler)
+    gc.enable()
     threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     assert len(threads) == 1 + threads.count("jemalloc_bg_thd"), threads  # PyArrow's allocator has one, safe in a fork
 
