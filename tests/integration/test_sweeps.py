@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from .commands import LIGHT, Run, folder, gaze, kill_when, process, summary
+from .commands import LIGHT, Run, finished, folder, gaze, kill_when, last, process, same_weights, summary
 
 pytestmark = pytest.mark.slow
 QUICK = [*LIGHT, "sheet_rows=0"]
@@ -45,6 +47,29 @@ class TestStartedAgain:
         assert again.status == 0 and again.stdout.count("ended earlier") == 2
         assert before == [path.stat().st_mtime_ns for path in kept]
         assert all((tmp_path / "sweep" / job / "outcome.json").is_file() for job in "0123")
+
+
+def test_jobs_beside_each_other_end_with_their_command_and_resume(line: list[str], tmp_path: Path) -> None:
+    steps = ["trainer.max_steps=40", "callbacks.last.every_n_train_steps=2", "ckpt_path=auto"]
+    swept = ["-m", *without(line, "trainer.max_steps"), *steps, "seed=0,1", "compute=parallel", "hydra.sweep.dir=sweep"]
+    saved = [tmp_path / "sweep" / job / "checkpoints" / "last.ckpt" for job in "01"]
+    kill_when(process("train", *swept, cwd=tmp_path, cold=True), lambda: all(path.exists() for path in saved))
+    until = time.monotonic() + 30
+    while jobs_in(tmp_path) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not jobs_in(tmp_path)
+    again = finished(process("train", *swept, cwd=tmp_path, cold=True))
+    assert again.status == 0, again
+    assert again.stdout.count("from step") + again.stdout.count("ended earlier") == 2, again  # one may have ended
+    assert [last(tmp_path / "sweep" / job)["global_step"] for job in "01"] == [40, 40]
+    assert not same_weights(tmp_path / "sweep/0", tmp_path / "sweep/1")
+    wrong = finished(process("train", *swept, "compute.gpus=99", "hydra.sweep.dir=wrong", cwd=tmp_path, cold=True))
+    assert wrong.status == 1 and "fovea-train: compute.gpus=99, but " in wrong.stderr
+
+
+def jobs_in(folder: Path) -> list[str]:
+    """Return the processes that work in a folder."""
+    return [path.parent.name for path in Path("/proc").glob("[0-9]*/cwd") if os.path.realpath(path) == str(folder)]
 
 
 class TestOptuna:

@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import count
 from multiprocessing import parent_process
 from pathlib import Path
 
 import pytest
 
-from fovea.runtime.processes import in_parallel
+from fovea.runtime import processes
+from fovea.runtime.processes import in_parallel, join_launcher
 
 ORPHANS = """
 import os, time
@@ -104,6 +106,26 @@ def test_workers_end_when_their_parent_is_killed(tmp_path) -> None:
     while time.monotonic() < until and any(map(lives, workers)):
         time.sleep(0.05)
     assert not any(map(lives, workers))
+
+
+@pytest.mark.parametrize(
+    ("number", "gpus", "visible", "mine"),
+    [(3, 2, "", "1"), (2, 2, "4,7", "4"), (5, None, "4,7", "4,7"), (5, 3, "4,7", ""), (5, 0, "4,7", "")],
+)
+def test_jobs_of_a_launcher_take_gpus_in_turn(
+    monkeypatch: pytest.MonkeyPatch, number: int, gpus: int | None, visible: str, mine: str
+) -> None:
+    monkeypatch.setattr(processes, "parent_process", lambda: "a launcher")
+    monkeypatch.setattr(processes, "_follow_parent", cache(nothing))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)  # there is no GPU here
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    if not mine:
+        with pytest.raises(ValueError, match=f"compute.gpus={gpus}, but 2 GPUs are visible here; give that number"):
+            join_launcher(number, gpus)
+        return
+    join_launcher(number, gpus)
+    join_launcher(number + 1, gpus)  # the process keeps its own
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == mine
 
 
 def lives(process: int) -> bool:

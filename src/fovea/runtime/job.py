@@ -22,7 +22,7 @@ from fovea.runtime.files import read_mapping, write_text
 from fovea.runtime.moved import refuse_old_overrides
 from fovea.runtime.objective import Outcome, Part, mean_of, parts
 from fovea.runtime.one_line import one_line
-from fovea.runtime.processes import end_as_failed, first, joined
+from fovea.runtime.processes import end_as_failed, first, join_launcher, joined
 from fovea.runtime.record import (
     FAILURE,
     add_threads,
@@ -77,6 +77,8 @@ class Command:
         """
         _show_full_errors(full_error)  # the jobs, and the processes that they start, see the user's setting
         try:
+            if "compute" in composed:
+                join_launcher(HydraConfig.get().job.num, composed.compute.get("gpus"))
             return self.perform(composed)
         except Exception as error:
             if HydraConfig.get().mode != RunMode.MULTIRUN:

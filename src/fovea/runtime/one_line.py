@@ -21,7 +21,8 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, ValueError):
         message = one_paragraph(str(error))
         frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-        ours = not frames or frames[-1].startswith(("fovea.", "hydra_plugins.fovea", "__main__"))  # the innermost
+        # The innermost; `hydra.core.utils` raises those of jobs in other processes.
+        ours = not frames or frames[-1].startswith(("fovea.", "hydra_plugins.fovea", "hydra.core.utils", "__main__"))
         return message if ours else f"{message} {_where(error)}"
     if isinstance(error, ImportError):  # also of a network that imports a package at its first step
         return f"a package is missing: {first_line(error)}; install it {_where(error)}"

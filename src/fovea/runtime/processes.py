@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import cache
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
@@ -62,6 +63,24 @@ def end_as_failed() -> None:
 def leave_signals_alone(worker: int) -> None:
     """Ignore SIGUSR2 in a loader worker; its default action would kill the worker."""
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
+
+def join_launcher(number: int, gpus: int | None) -> None:
+    """In a process that a launcher started for jobs of a sweep: take one of the GPUs in turn, and end with the command.
+
+    The process keeps the GPU of its first job, since CUDA looks at the variable once. A ValueError if there are fewer.
+    """
+    if parent_process() is None or _follow_parent.cache_info().currsize:
+        return
+    _follow_parent()
+    if gpus is None:
+        return
+    import torch
+
+    if gpus not in range(1, (found := torch.cuda.device_count()) + 1):
+        raise ValueError(f"compute.gpus={gpus}, but {found} GPUs are visible here; give that number, or null")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible[number % gpus] if any(visible) else str(number % gpus)
 
 
 def joined() -> Path | None:
@@ -159,15 +178,22 @@ def _begin(job: Callable[[Any], Any], begin: Callable[[], None]) -> None:
     _job = job
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process: end at once, without a traceback
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    Thread(target=_end_with_parent, daemon=True).start()
+    _follow_parent()
     begin()
+
+
+@cache
+def _follow_parent() -> None:
+    Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
     """End when the parent is killed; otherwise a worker would wait for work forever."""
     parent = parent_process()
     if parent is not None:
-        connection.wait([parent.sentinel])
+        sentinels = [each for each in [parent.sentinel] if each is not None]  # joblib's workers have none
+        while os.getppid() == parent.pid and not connection.wait(sentinels, timeout=1):
+            pass
         os._exit(1)
 
 
