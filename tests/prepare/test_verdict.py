@@ -1,6 +1,7 @@
 """The verdict on a recording, with and without masks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,10 @@ def test_line(made: Survey, words: list[str]) -> None:
         (survey({}, empty=1), "1 of 21 images have no usable one"),
         (survey({"fixations": 3.0}), "3 fixations an image"),
         (survey({"seconds": 0.8}), "0.8 s an image"),
+        (
+            replace(survey({}), statistics={f"image{n}": {"observers": 4} for n in range(20)}),
+            "1.6 s an image and observer",
+        ),
     ],
 )
 def test_suspicious_gaze_without_masks(made: Survey, sign: str) -> None:

@@ -137,12 +137,15 @@ def _with_masks(survey: Survey) -> Verdict:
 
 
 def _without_masks(survey: Survey) -> Verdict:
-    fixations, seconds = (float(np.median(column(survey.rows, key))) for key in ("fixations", "seconds"))
+    people = [survey.statistics.get(name, {}).get("observers", 1) for name in survey.rows]
+    figures = [(row["fixations"], row["seconds"]) for row in survey.rows.values()]
+    fixations, seconds = np.median(np.array(figures) / np.array(people)[:, None], axis=0).tolist()
+    each = "an image and observer" if max(people) > 1 else "an image"
     suspicious = {
         f"{survey.off_image:.1%} of the fixations are outside the image": survey.off_image > _OFF_IMAGE,
         f"{len(survey.empty)} of {survey.images} images have no usable one": len(survey.empty) > _EMPTY * survey.images,
-        f"{fixations:.0f} fixations an image": fixations < _FIXATIONS,
-        f"{seconds:.1f} s an image": seconds < _SECONDS,
+        f"{fixations:.0f} fixations {each}": fixations < _FIXATIONS,
+        f"{seconds:.1f} s {each}": seconds < _SECONDS,
     }
     if signs := [sign for sign, applies in suspicious.items() if applies]:
         return Verdict("unknown", "suspicious gaze; masks would tell more", ", ".join(signs), _ASK)

@@ -291,7 +291,5 @@ def _guess(path: Path, times: np.ndarray, interval: tuple[float, float]) -> str:
     step = float(np.quantile(steps[steps > 0], 0.25, method="lower"))
     unit = next((unit for unit, scale in _TIME_UNITS.items() if interval[0] <= step * scale <= interval[1]), None)
     if unit is None:
-        raise ValueError(
-            f"{path}: the unit of time is not in the header, and rows are {step:g} apart; set format.time_unit"
-        )
+        raise ValueError(f"{path}: the header has no unit of time, and rows are {step:g} apart; set format.time_unit")
     return unit

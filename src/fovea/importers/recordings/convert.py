@@ -91,10 +91,8 @@ def find_recordings(source: Path, patterns: Sequence[str], out: Path | None = No
         if matching := [path for path in files if fnmatchcase(path.name.lower(), pattern.lower())]:
             break
     else:
-        there = first_few(path.relative_to(source) for path in files) or "no file"
-        raise ValueError(
-            f"source: no file in {source} matches {' or '.join(patterns)}; it has {there}; set one, or format.patterns"
-        )
+        wanted, there = " or ".join(patterns), first_few(path.relative_to(source) for path in files) or "no file"
+        raise ValueError(f"source: no file in {source} matches {wanted}; it has {there}; set one, or format.patterns")
     exports = {_EXPORT.sub("/exports//", f"/{path.as_posix()}"): path for path in matching}  # the last of a recording
     used = sorted({sha256(path): path for path in exports.values()}.values())
     aside = {

@@ -118,9 +118,8 @@ class EyelinkAsc:
                 elif line.strip():
                     self._parse_line(events, line)
             except (ValueError, IndexError, KeyError):
-                raise ValueError(
-                    f"{path}: {line[:60].strip()!r} is cut short or damaged; convert the recording again"
-                ) from None
+                what = f"{path}: {line[:60].strip()!r} is cut short or damaged"
+                raise ValueError(f"{what}; convert the recording again") from None
         return events
 
     def _parse_line(self, events: "_Events", line: str) -> None:
