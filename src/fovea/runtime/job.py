@@ -77,7 +77,7 @@ class Command:
         """
         _show_full_errors(full_error)  # the jobs, and the processes that they start, see the user's setting
         try:
-            if "compute" in composed:
+            if HydraConfig.get().mode == RunMode.MULTIRUN and "compute" in composed:
                 join_launcher(HydraConfig.get().job.num, composed.compute.get("gpus"))
             return self.perform(composed)
         except Exception as error:
