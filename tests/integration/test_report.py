@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from .commands import Result, Run
+from .commands import LIGHT, Result, Run, folder, gaze
 
 pytestmark = pytest.mark.slow
 
@@ -44,3 +44,11 @@ def test_runs_make_a_table_and_a_page(run: Run, runs: Path) -> None:
     assert json.loads((runs / "out/table.json").read_text())["split"] == "val"
     page = (runs / "out/report.html").read_text()
     assert "config.yaml: missing" in page and "data:image/jpeg" in page and "fovea-train" in page
+
+
+def test_seeds_with_a_store_each_are_one_row(run: Run, dataset: Path, store: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        shutil.copytree(store, tmp_path / f"stores/{seed}")
+    line = [*folder(dataset), *LIGHT, *gaze(Path("stores/${seed}")), "supervision=pseudo", "sheet_rows=0"]
+    assert run("train", "-m", *line, "seed=0,1", "hydra.sweep.dir=sweep").status == 0
+    assert "| all runs | 2 " in run("report", "runs=sweep", "resamples=100").stdout

@@ -83,6 +83,13 @@ class TestNames:
             (folder / "provenance.json").write_text(json.dumps({"overrides": words}))
         assert grouped(tmp_path) == {"lr=0.1": 1, "lr=0.2": 1}
 
+    def test_what_is_absent_is_not_named(self, make_run: MakeRun, tmp_path: Path) -> None:
+        for name, rate in {"a": 0.1, "b": 0.2, "c": 0.2}.items():
+            folder = make_run(name, {"optimizer.lr": rate})
+        change(folder, "checkpoint", "last.ckpt")
+        assert grouped(tmp_path) == {"lr=0.1": 1, "lr=0.2": 1, "lr=0.2, checkpoint=last.ckpt": 1}
+        assert grouped(tmp_path, ("optimizer",)) == {"checkpoint=-": 2, "checkpoint=last.ckpt": 1}
+
     def test_labels_and_refiners_are_named_also_by_default(self, make_run: MakeRun, tmp_path: Path) -> None:
         for labels, refine in (("gaze", "lattice"), ("gaze", "grabcut"), ("boxes", "lattice")):
             folder = make_run(labels + refine, {"store": f"stores/{labels}_{refine}", "supervision.thresholds": [0.5]})

@@ -115,7 +115,10 @@ def _positions(values: Sequence[Any]) -> list[float]:
 
 
 def _names(naming: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[str]:
-    """Name by the keys in order, each where it tells apart what was equal so far; four digits of a number if enough."""
+    """Name by the keys in order, each where it tells apart what was equal so far; four digits of a number if enough.
+
+    A key that a configuration does not have is no part of its name, if something else is.
+    """
     parts: list[dict[str, str]] = [{} for _ in naming]
     for key in order:
         every = [own[key] for own in naming]
@@ -128,6 +131,7 @@ def _names(naming: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[st
             if len(values[_text(name)]) > 1:
                 parts[place] = name | {key: shown(key, value)}
     short = short_keys({key for own in parts for key in own})
+    parts = [{key: value for key, value in own.items() if value != ABSENT} or own for own in parts]
     return [", ".join(f"{short[key]}={value}" for key, value in own.items()) or "all runs" for own in parts]
 
 
