@@ -1,6 +1,7 @@
 """A training whose loss, weights or gradients are not numbers."""
 
 import math
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from fovea.engine.callbacks.progress import Progress
 from fovea.engine.checkpoint import fill
 from fovea.engine.segmenter import Segmenter
 from fovea.engine.train import nothing_trained
@@ -55,8 +57,7 @@ def fit(folder: Path, line: Line, every: int = 1, **options: Any) -> tuple[Segme
         accelerator="cpu",
         logger=False,
         log_every_n_steps=2,
-        callbacks=[ModelCheckpoint(folder, "last", every_n_train_steps=every, enable_version_counter=False)],
-        enable_progress_bar=False,
+        callbacks=[ModelCheckpoint(folder, "last", every_n_train_steps=every, enable_version_counter=False), Progress(1)],
         enable_model_summary=False,
         default_root_dir=folder,
         **options,
@@ -72,9 +73,12 @@ def saved(folder: Path) -> int | None:
 
 
 @pytest.mark.parametrize(("every", "step"), [(1, 2), (2, 2), (100, None)])
-def test_a_loss_that_is_not_a_number(tmp_path: Path, every: int, step: int | None) -> None:
+def test_a_loss_that_is_not_a_number(
+    tmp_path: Path, every: int, step: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ValueError, match=r"step 3: the term bce .*optimizer.lr=1e-09"):
         fit(tmp_path, Line(broken_from=3), every)
+    assert re.search(r"2/6 \[.*\]\n$", capsys.readouterr().err)  # the error does not stand behind the bar
     assert saved(tmp_path) == step
 
 

@@ -60,6 +60,8 @@ def test_files_arrays_and_the_command_agree(model, case: dict[str, Path], tmp_pa
         ({0: np.full((4, 4, 4), np.nan)}, None, "must be finite numbers"),
         ({0: np.zeros((4, 4, 4))}, (1, 1), "spacing must be three sides"),
         ({0: "none.nii.gz"}, None, "no such file"),
+        ({0: "none.nii.gz"}, (1, 1, 2), "spacing is for arrays .* leave out that of"),
+        ({0: np.zeros((4, 4, 4))}, {"pet": (1, 1, 2)}, "leave out that of pet"),
     ],
 )
 def test_refused_volumes(model, image: object, spacing: object, message: str) -> None:

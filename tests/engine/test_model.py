@@ -82,6 +82,8 @@ def test_several_checkpoints_predict_their_mean(tmp_path: Path) -> None:
 def test_refused_images(model, image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"image must be uint8 \[H, W, 3\], got"):
         model.predict(image)
+    with pytest.raises(ValueError, match="spacing is for models of volumes"):
+        model.predict(image, (1.0, 1.0))
 
 
 def test_lines_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

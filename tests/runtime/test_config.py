@@ -92,6 +92,8 @@ def test_wrong_names_and_arguments_are_named_with_their_key() -> None:
     }.items():
         with pytest.raises(ValueError, match=message):
             instantiate({"_target_": config[0], "_partial_": True, config[1]: -1}, "part")
+    with pytest.raises(ValueError, match=r"; or remove it: '~part\.a' '~part\.b'$"):
+        instantiate({"_target_": "fovea.engine.schedules.constant", "a": 1, "b": 2}, "part")
     unet = {"_target_": "segmentation_models_pytorch.Unet", "_partial_": True}
     smp = {"_target_": "fovea.models.smp.SmpBackbone", "_partial_": True, "network": unet, "decoder_channel": 8}
     factory = instantiate({**smp, "encoder_name": "resnet18", "encoder_weights": None}, "backbone")

@@ -41,6 +41,8 @@ class ImageInput:
 
     def __call__(self, image: Any, spacing: Any) -> Mapping[str, Tensor]:
         """Return probabilities [1, K, H, W] by name."""
+        if spacing is not None:
+            raise ValueError("spacing is for models of volumes, this one reads images; leave it out")
         if isinstance(image, str | Path):
             return self.network(self.decode(Path(image).expanduser()))
         array = image.cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
@@ -67,8 +69,10 @@ class VolumeInput:
         if not isinstance(image, Mapping) or not image or {*image} - {*self.modalities}:
             got = ", ".join(map(str, image)) if isinstance(image, Mapping) else type(image).__name__
             raise ValueError(f"image must be a mapping of volumes by modality ({names}), got {got or 'no volume'}")
-        sides = {name: spacing.get(name) if isinstance(spacing, Mapping) else spacing for name in image}
-        volumes = {name: self._volume(name, volume, sides[name]) for name, volume in image.items()}
+        sides = spacing if isinstance(spacing, Mapping) else dict.fromkeys(image if spacing is not None else (), spacing)
+        if other := [name for name in sides if isinstance(image.get(name), str | Path | None)]:
+            raise ValueError(f"spacing is for arrays of {names}, and a file has its own; leave out that of {other[0]}")
+        volumes = {name: self._volume(name, volume, sides.get(name)) for name, volume in image.items()}
         prepared = {name: self.native.prepared(*volume, name) for name, volume in volumes.items()}
         _, first = next(iter(volumes.values()))
         return self.native(prepared, first)

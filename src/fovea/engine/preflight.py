@@ -25,7 +25,7 @@ def check(config: Mapping[str, Any]) -> None:
             fix = "best.ckpt is evaluated; for others, add a ModelCheckpoint as +callbacks.NAME"
             raise ValueError(f"callbacks.best.{name} must be {BEST[name]}, got {value}: {fix}")
     scheduler, steps = config["scheduler"], config["trainer"].get("max_steps")
-    if isinstance(steps, int) and 0 < steps <= (warmup := scheduler.get("warmup_steps", 0)):
+    if isinstance(steps, int) and "warmup_epochs" in scheduler and 0 < steps <= (warmup := scheduler["warmup_steps"]):
         raise ValueError(f"scheduler.warmup_steps must be below trainer.max_steps={steps}, got {warmup}")
     rate, minimum = config["optimizer"].get("lr"), scheduler.get("minimum", 0.0)
     if isinstance(rate, int | float) and minimum > rate:

@@ -75,7 +75,7 @@ class ByModality(nn.Module):
             sides = volume.shape[2:]
             if len(sides) != self.dims or any(side % self.stride or side < 2 * self.stride for side in sides):
                 wanted = f"{self.dims} sides in multiples of {self.stride}, from {2 * self.stride} on"
-                raise ValueError(f"image: {name} must have {wanted}, got {' x '.join(map(str, sides))}")
+                raise ValueError(f"image: {name} must have {wanted}, got {' x '.join(map(str, sides))}; set data.size")
         shapes = {name: tuple(volume.shape) for name, volume in image.items()}
         if one_shape and len({*shapes.values()}) > 1:
             raise ValueError(f"image: all modalities must have one shape, got {shapes}")

@@ -158,7 +158,8 @@ def check_targets(config: Mapping[str, Any], key: str = "") -> None:
         if unknown and len(known) == len(parameters):
             dotted = f"{place}." if place else ""
             hint = did_you_mean(wrong := unknown[0], known, dotted) or f"there are {', '.join(known)}; "
-            raise ValueError(f"{dotted}{wrong} is not an argument of {target}; {hint}or remove it: '~{dotted}{wrong}'")
+            removed = " ".join(f"'~{dotted}{name}'" for name in unknown)  # e.g. all that another choice had
+            raise ValueError(f"{dotted}{wrong} is not an argument of {target}; {hint}or remove it: {removed}")
         if target.startswith(("fovea.", *_own_packages())):
             check(located, values, place)
 

@@ -46,10 +46,14 @@ class Progress(ProgressBar):
         self._show(trainer, pl_module, "train")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Close the bar, also after an error."""
+        """Close the bar."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Close the bar, or the error would stand behind it."""
+        self.teardown(trainer, pl_module, "fit")
 
     def _show(self, trainer: pl.Trainer, pl_module: pl.LightningModule, what: str) -> None:
         if self.bar is not None:
