@@ -57,7 +57,10 @@ def fit(folder: Path, line: Line, every: int = 1, **options: Any) -> tuple[Segme
         accelerator="cpu",
         logger=False,
         log_every_n_steps=2,
-        callbacks=[ModelCheckpoint(folder, "last", every_n_train_steps=every, enable_version_counter=False), Progress(1)],
+        callbacks=[
+            ModelCheckpoint(folder, "last", every_n_train_steps=every, enable_version_counter=False),
+            Progress(1),
+        ],
         enable_model_summary=False,
         default_root_dir=folder,
         **options,

@@ -10,7 +10,7 @@ from fovea.supervision.mode import Mode
 
 
 def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
-    scheduler = {"_target_": "fovea.engine.schedules.cosine_with_warmup", "_partial_": True, "warmup_steps": 10}
+    scheduler = {"_target_": "fovea.engine.schedules.cosine_with_warmup", "warmup_steps": 10, "warmup_epochs": 0}
     groups = {name: dict(value) if isinstance(value, dict) else value for name, value in groups.items()}
     return {
         "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1} | groups.pop("optimizer", {}),
@@ -43,6 +43,10 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
             {"callbacks": {"best": {"save_top_k": 3}}},
             "callbacks.best.save_top_k must be 1, got 3: best.ckpt is evaluated",
         ),
+        (
+            {"callbacks": {"swa": {"_target_": "pytorch_lightning.callbacks.StochasticWeightAveraging"}}},
+            "callbacks.swa: StochasticWeightAveraging .* choose callbacks=ema",
+        ),
         ({"sheet_rows": -1}, "sheet_rows must be at least 0"),
         ({"sheet_tile": 0}, "sheet_tile must be at least 1"),
         ({"supervision": {"across": True}}, "supervision.across=true is for data of several modalities"),
@@ -57,6 +61,7 @@ def test_wrong_value_is_refused(groups: dict[str, Any], key: str) -> None:
 def test_valid_configuration_passes() -> None:
     check(config())
     check(config(trainer={"max_steps": -1, "precision": None}))
+    check(config() | {"scheduler": {"warmup_steps": 100}})  # an argument that scheduler=constant does not have
     check(config(supervision={"across": True}, data={"modalities": ["ct", "mri"]}))
 
 

@@ -69,7 +69,9 @@ class VolumeInput:
         if not isinstance(image, Mapping) or not image or {*image} - {*self.modalities}:
             got = ", ".join(map(str, image)) if isinstance(image, Mapping) else type(image).__name__
             raise ValueError(f"image must be a mapping of volumes by modality ({names}), got {got or 'no volume'}")
-        sides = spacing if isinstance(spacing, Mapping) else dict.fromkeys(image if spacing is not None else (), spacing)
+        sides = (
+            spacing if isinstance(spacing, Mapping) else dict.fromkeys(image if spacing is not None else (), spacing)
+        )
         if other := [name for name in sides if isinstance(image.get(name), str | Path | None)]:
             raise ValueError(f"spacing is for arrays of {names}, and a file has its own; leave out that of {other[0]}")
         volumes = {name: self._volume(name, volume, sides.get(name)) for name, volume in image.items()}
@@ -153,9 +155,10 @@ def load(checkpoint: str | Path | Sequence[str | Path], device: str = "cpu", axe
     loaded, _ = checkpoints.load_all(paths, where)
     module = MeanOverFlips(loaded.module, axes) if axes else loaded.module
     data = loaded.config["data"]
-    if "modalities" in data:
-        return Model(VolumeInput(module, data, where), data)
-    return Model(ImageInput(FromPixels(data, module, where), data), data)
+    volumes = "modalities" in data
+    return Model(
+        VolumeInput(module, data, where) if volumes else ImageInput(FromPixels(data, module, where), data), data
+    )
 
 
 @dataclass(frozen=True)

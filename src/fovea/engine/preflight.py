@@ -24,6 +24,10 @@ def check(config: Mapping[str, Any]) -> None:
         if BEST.get(name, value) != value:
             fix = "best.ckpt is evaluated; for others, add a ModelCheckpoint as +callbacks.NAME"
             raise ValueError(f"callbacks.best.{name} must be {BEST[name]}, got {value}: {fix}")
+    for name, callback in config.get("callbacks", {}).items():
+        if str((callback or {}).get("_target_")).endswith(".StochasticWeightAveraging"):
+            fix = "its average comes after the last checkpoint, so it is neither saved nor scored; choose callbacks=ema"
+            raise ValueError(f"callbacks.{name}: StochasticWeightAveraging is not served: {fix}")
     scheduler, steps = config["scheduler"], config["trainer"].get("max_steps")
     if isinstance(steps, int) and "warmup_epochs" in scheduler and 0 < steps <= (warmup := scheduler["warmup_steps"]):
         raise ValueError(f"scheduler.warmup_steps must be below trainer.max_steps={steps}, got {warmup}")

@@ -49,7 +49,6 @@ class Progress(ProgressBar):
         """Close the bar."""
         if self.bar is not None:
             self.bar.close()
-            self.bar = None
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Close the bar, or the error would stand behind it."""
