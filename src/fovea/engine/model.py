@@ -69,15 +69,12 @@ class VolumeInput:
         if not isinstance(image, Mapping) or not image or {*image} - {*self.modalities}:
             got = ", ".join(map(str, image)) if isinstance(image, Mapping) else type(image).__name__
             raise ValueError(f"image must be a mapping of volumes by modality ({names}), got {got or 'no volume'}")
-        sides = (
-            spacing if isinstance(spacing, Mapping) else dict.fromkeys(image if spacing is not None else (), spacing)
-        )
+        sides = spacing if isinstance(spacing, Mapping) else {} if spacing is None else dict.fromkeys(image, spacing)
         if other := [name for name in sides if isinstance(image.get(name), str | Path | None)]:
             raise ValueError(f"spacing is for arrays of {names}, and a file has its own; leave out that of {other[0]}")
         volumes = {name: self._volume(name, volume, sides.get(name)) for name, volume in image.items()}
         prepared = {name: self.native.prepared(*volume, name) for name, volume in volumes.items()}
-        _, first = next(iter(volumes.values()))
-        return self.native(prepared, first)
+        return self.native(prepared, next(iter(volumes.values()))[1])
 
     def _volume(self, name: str, volume: Any, spacing: Any) -> tuple[np.ndarray, Header]:
         """Return the voxels of a file or an array, float32 [D, H, W] in RAS, and their grid."""
@@ -119,8 +116,7 @@ class Model:
                 NIfTI files or to arrays [D, H, W] in RAS; one of a single modality needs no mapping.
             spacing: Sides of a voxel in mm along the axes of the arrays, one for all or a mapping by modality.
 
-        A ValueError if the image has another type or number of channels, a file cannot be read, or an array of voxels
-        has no spacing although the model was trained at one.
+        A ValueError for a wrong type or number of channels, a file that cannot be read, a `spacing` missing or not used.
         """
         if isinstance(image, list):
             return [self._predict(each, spacing) for each in image]
@@ -155,10 +151,9 @@ def load(checkpoint: str | Path | Sequence[str | Path], device: str = "cpu", axe
     loaded, _ = checkpoints.load_all(paths, where)
     module = MeanOverFlips(loaded.module, axes) if axes else loaded.module
     data = loaded.config["data"]
-    volumes = "modalities" in data
-    return Model(
-        VolumeInput(module, data, where) if volumes else ImageInput(FromPixels(data, module, where), data), data
-    )
+    if "modalities" in data:
+        return Model(VolumeInput(module, data, where), data)
+    return Model(ImageInput(FromPixels(data, module, where), data), data)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,8 @@ def simulate(mask: np.ndarray, observer: Observer, rng: np.random.Generator) -> 
     targets = _targets(mask)
     total = max(2, int(rng.poisson(observer.fixations)))
     searching = min(total, 1 + int(rng.poisson(max(observer.scan - 1, 0)))) if targets else total
-    points = [_scan(searching, rng)]
+    spread = np.linspace(0.05, 0.25, searching)[:, None]  # from the middle of the image outwards, never outside it
+    points = [np.clip(0.5 + rng.normal(0.0, 1.0, (searching, 2)) * spread, 0.0, 1.0)]
     for target, count in zip(targets, _shares(targets, total - searching), strict=True):
         points.append(_explore(target, count, observer.reach, rng) / mask.shape[::-1])
     path = np.concatenate(points)
@@ -104,12 +105,6 @@ def _shares(targets: list[_Target], count: int) -> list[int]:
         return []
     weights = np.sqrt([target.area for target in targets])
     return [1 + int(share) for share in np.rint(weights / weights.sum() * max(count - len(targets), 0))]
-
-
-def _scan(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return [count, 2] fractions of the sides, from the middle of the image outwards, but never outside it."""
-    spread = np.linspace(0.05, 0.25, count)[:, None]
-    return np.clip(0.5 + rng.normal(0.0, 1.0, (count, 2)) * spread, 0.0, 1.0)
 
 
 def _explore(target: _Target, count: int, reach: float, rng: np.random.Generator) -> np.ndarray:

@@ -13,8 +13,7 @@ from fovea.runtime.bounds import Count
 class Progress(ProgressBar):
     """One bar over all steps of the optimizer, with the loss and the last score; it also says when it validates.
 
-    It is updated every `refresh_rate` steps. Lightning's own bar counts the batches of an epoch, and starts again at
-    each.
+    It is updated every `refresh_rate` steps. Lightning's own bar starts again at each epoch.
     """
 
     def __init__(self, refresh_rate: Count) -> None:
