@@ -116,7 +116,7 @@ class Model:
                 NIfTI files or to arrays [D, H, W] in RAS; one of a single modality needs no mapping.
             spacing: Sides of a voxel in mm along the axes of the arrays, one for all or a mapping by modality.
 
-        A ValueError for a wrong type or number of channels, a file that cannot be read, a `spacing` missing or not used.
+        A ValueError for a wrong type or number of channels, a file that cannot be read, `spacing` missing or not used.
         """
         if isinstance(image, list):
             return [self._predict(each, spacing) for each in image]
