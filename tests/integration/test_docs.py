@@ -114,10 +114,11 @@ def runs(workspace: Path) -> Path:
         for name in ("OTHER", "A", "B", "S/0", "S/1", "S/2", "S/3"):
             shutil.copytree(first, first.parent / name)
         _run(f"fovea-train data=kvasir supervision=pseudo evaluate=[test] hydra.run.dir={workspace / 'logs/one/0'}")
-        for name in ("two/0", "budget/0", "mine"):
+        for name in ("two/0", "budget/0", "mine", "few/0", "few/1", "few/2", "self/first/0"):
             shutil.copytree(first, workspace / "logs" / name)
         best = f"checkpoint={first / 'checkpoints' / 'best.ckpt'}"
-        _run(f"fovea-predict {best} input=DIR/images out=first_labels probabilities=true")
+        for out in ("first_labels", "labels/0"):
+            _run(f"fovea-predict {best} input=DIR/images out={out} probabilities=true")
         if find_spec("onnxruntime"):
             _run(f"fovea-export {best} out=exported")
         mine = "data=folder data.root=data/mine data.name=mine"

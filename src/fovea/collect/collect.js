@@ -257,7 +257,7 @@ async function begin(event) {
 }
 const opens = ({ src }, part = new Image()) => new Promise(ready => Object.assign(part, { onload: () => ready(true), onerror: () => ready(false), src }));
 async function check() {
-  const found = await Promise.all(images.map(opens)), gone = images.filter((_, n) => !found[n]);
+  const found = await Promise.all(images.map(each => opens(each))), gone = images.filter((_, n) => !found[n]);
   if (!gone.length) return;
   const few = gone.slice(0, 5).map(({ name, src }) => `${src} (${name})`).join(", ");
   $("progress-note").textContent = `${gone.length} of ${images.length} images cannot be opened: ${few}${gone.length > 5 ? ", …" : ""}. Put them back beside this page, and reload it.`;
