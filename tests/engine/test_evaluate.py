@@ -36,7 +36,7 @@ def evaluated(module: nn.Module, split: Split, out: Path, sheet_rows: int = 0, c
     source = SimpleNamespace(classes=classes, num_workers=0)
     config = {"scoring": {"_target_": "fovea.metrics.summary.Scoring", **SCORING}, "metrics": {}}
     config |= {"sheet_rows": sheet_rows, "sheet_tile": 160}
-    summary, _ = evaluate(module, source, split, config, Path("x.ckpt"), (), torch.device("cpu"), out)
+    summary, _ = evaluate(module, source, split, config, "x.ckpt", (), torch.device("cpu"), out)
     return summary
 
 

@@ -120,8 +120,9 @@ def test_jobs_of_a_launcher_take_gpus_in_turn(
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)  # there is no GPU here
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     if not mine:
-        with pytest.raises(ValueError, match=f"compute.gpus={gpus}, but 2 GPUs are visible here; give that number"):
-            join_launcher(number, gpus)
+        for _ in range(2):  # a later job of the process is not put on another GPU either
+            with pytest.raises(ValueError, match=f"compute.gpus={gpus}, but 2 GPUs are visible here; give that number"):
+                join_launcher(number, gpus)
         return
     join_launcher(number, gpus)
     join_launcher(number + 1, gpus)  # the process keeps its own

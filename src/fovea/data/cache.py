@@ -88,7 +88,8 @@ class Files:
     """Keep arrays in files, which all workers and all jobs map into memory; a file is built before its first use.
 
     The name of a file is a hash of everything that affects its content. A file is whole or absent, so several jobs may
-    build the same one. The folder may be removed when no job is starting. `threads` decode while a file is built.
+    build the same one. The folder may be removed when no job is starting. `threads` decode while a file is built. A
+    ValueError if the folder cannot be written, or a file of the data set is damaged.
     """
 
     def __init__(self, source: Cacheable, folder: str, threads: Count) -> None:

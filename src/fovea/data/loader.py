@@ -189,6 +189,7 @@ def killed_workers_explained() -> Iterator[None]:
 
 
 def of_one(samples: Sequence[dict[str, Any] | Exception]) -> Any:
+    """Return the one sample as a batch."""
     [sample] = samples
     return sample if isinstance(sample, Exception) else stacked([sample])
 

@@ -35,7 +35,7 @@ class Predicted:
     "Self-training with Noisy Student", CVPR 2020; Yang et al., "ST++", CVPR 2022 (for segmentation).
 
     Images are found in the folder `path` by the names of their files. A label counts where its probability is at least
-    `confidence`; 0: everywhere.
+    `confidence`; 0: everywhere. A ValueError if `path` is not a folder of `fovea-predict`.
     """
 
     path: str

@@ -208,6 +208,7 @@ class _Table:
         self.rows = {**self._read(), **self.rows}
 
     def add(self, row: list[str]) -> None:
+        """Append a row to the file."""
         self.rows[tuple(row[: self.keys])] = row
         try:
             with self.path.open("a", encoding="utf-8", newline="") as file:

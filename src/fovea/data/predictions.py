@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """What to predict: an image or a folder, into the folder `out`; `configs/predict.yaml` describes the options."""
+    """What to predict: an image or a folder, into the folder `out`; `configs/predict.yaml` describes the options.
+
+    A ValueError if `range` is not [low, high].
+    """
 
     source: Path
     out: Path

@@ -1,7 +1,7 @@
 """Scores of a trained model on one split: a table by image, a summary, and a sheet of pictures."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def evaluate(
     source: Source,
     split: Split,
     config: Mapping[str, Any],
-    checkpoint: str | Path,
+    checkpoint: str,
     seen: Collection[str],
     device: torch.device,
     out: Path,
@@ -46,9 +46,8 @@ def evaluate(
 
     The tables are `per_image.csv`, `summary.json` and, with one class, `thresholds.csv` (mean Dice at each threshold).
     The predictor predicts full-size images, e.g. a supervision module in evaluation mode on `device`. The configuration
-    has `scoring`, `sheet_rows`, `sheet_tile`, `metrics` and, for evaluations of their own, `tta`. `checkpoint`, as the
-    summary names it, was trained on the images `seen` of the split. A ValueError if a file cannot be read, or `out`
-    cannot be written.
+    has `scoring`, `sheet_rows`, `sheet_tile`, `metrics` and, for evaluations of their own, `tta`. The summary has the
+    text `checkpoint`. Images `seen` were trained on. A ValueError if a file cannot be read, or `out` cannot be written.
     """
     scoring: Scoring = instantiate(config["scoring"], "scoring")
     check_values(SHEET, config, "")
@@ -72,17 +71,13 @@ def evaluate(
     _warn_of_absent(split, present)
     patients = [split.patient(image_id) for image_id in rows]
     summary = summary_of(rows, patients, split.unit, scoring, split.classes, split.groups)
-    summary |= {"calibration_error": calibration.compute(), "n": len(rows), "checkpoint": str(checkpoint)}
+    summary |= {"calibration_error": calibration.compute(), "n": len(rows), "checkpoint": checkpoint}
     summary |= {"split": split.name, "select_on": split.select_on, "tta": config.get("tta", {}).get("axes", [])}
     if seen:
         summary["training_images"] = len(seen)
     if added:
         summary["metrics"] = added.compute()
-    write_csv(out / "per_image.csv", *table(rows, patients))
-    write_json(out / "summary.json", summary)
-    if curves:
-        points = zip(GRID, np.mean(curves, axis=0), strict=True)
-        write_csv(out / "thresholds.csv", ["threshold", "dice"], [(at, f"{dice:.6f}") for at, dice in points])
+    _write_tables(out, rows, patients, summary, curves)
     sheet = sheet_rows(predictor, split, rows, config["sheet_rows"], device)
     if sheet:
         write_image(out / "contact_sheet.png", contact_sheet(sheet, config["sheet_tile"]))
@@ -93,6 +88,17 @@ def _warn_of_absent(split: Split, present: Collection[int]) -> None:
     """Warn of classes that no image has, since an empty prediction of them scores 1."""
     if absent := [name for label, name in enumerate(split.classes, 1) if label not in present]:
         log.warning("no image of %s has %s: its Dice is 1 where it is not predicted", split.name, first_few(absent))
+
+
+def _write_tables(
+    out: Path, rows: Scores, patients: Sequence[str], summary: Mapping[str, Any], curves: Sequence[np.ndarray]
+) -> None:
+    """Write the scores by image, the summary and, of one class, the mean Dice at each threshold."""
+    write_csv(out / "per_image.csv", *table(rows, patients))
+    write_json(out / "summary.json", summary)
+    if curves:
+        points = zip(GRID, np.mean(curves, axis=0), strict=True)
+        write_csv(out / "thresholds.csv", ["threshold", "dice"], [(at, f"{dice:.6f}") for at, dice in points])
 
 
 def headline(summary: Mapping[str, Any], out: Path) -> str:

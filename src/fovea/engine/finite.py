@@ -21,6 +21,7 @@ class Finite:
         self.pending: list[tuple[int, dict[str, Tensor]]] = []  # step and terms, not yet looked at
 
     def note(self, step: int, terms: Mapping[str, Tensor]) -> None:
+        """Note the terms of a step."""
         self.pending.append((step, {name: value.detach() for name, value in terms.items()}))
 
     def check(self) -> None:
@@ -33,6 +34,7 @@ class Finite:
                 raise ValueError(f"step {step}: the term {wrong[0]} of the loss is not a finite number; {self.cause}")
 
     def check_weights(self, step: int, weights: Mapping[str, Any]) -> None:
+        """Raise a ValueError if some weights are not numbers."""
         if wrong := not_numbers(weights):
             raise ValueError(f"step {step}: weights are not numbers ({first_few(wrong, 2)}); {self.cause}")
 

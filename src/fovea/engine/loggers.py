@@ -38,6 +38,7 @@ class MetricsTable(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Tensor | float], step: int | None = None) -> None:
+        """Add a row."""
         values = {key: value.item() if isinstance(value, Tensor) else value for key, value in metrics.items()}
         self.rows.append(values | {"step": step})
         if step is not None and (step + 1) % self.EVERY == 0:

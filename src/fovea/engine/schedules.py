@@ -100,17 +100,21 @@ class PerEpoch(LRScheduler):
         self.steps_per_epoch, self.done = steps_per_epoch, 0
 
     def step(self, epoch: int | None = None) -> None:
+        """Count a step of the optimizer."""
         self.done += 1
         if self.done % self.steps_per_epoch == 0:
             self.schedule.step()
 
     def get_last_lr(self) -> list[float | Tensor]:
+        """Return the rates of the parameter groups."""
         return self.schedule.get_last_lr()
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the number of steps, and the state of the schedule."""
         return {"done": self.done, "schedule": self.schedule.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a state."""
         self.done = state_dict["done"]
         self.schedule.load_state_dict(state_dict["schedule"])
 

@@ -145,11 +145,13 @@ class Segmenter(pl.LightningModule):
         follow(self.trainer, checkpoint)
 
     def on_train_start(self) -> None:
+        """Restore the random states of the checkpoint."""
         if self.random:
             # Copied, since torch does not accept the row of a larger tensor.
             set_random_state({device: states[self.global_rank].clone() for device, states in self.random.items()})
 
     def on_train_end(self) -> None:
+        """Say how many steps the scaler of 16-mixed skipped."""
         if self.skipped:
             log.warning(
                 "trainer.precision=16-mixed: %d of %d steps were skipped, since a gradient was too large for it",

@@ -189,7 +189,7 @@ def evaluate_run(
             continue
         out = Path(config["run_dir"]) / "evaluate" / name
         seen, predictor = {*training.ids} & {*split.ids}, source.predictor(module)
-        evaluations[name] = evaluate(predictor, source, split, config, checkpoint, seen, device, out)
+        evaluations[name] = evaluate(predictor, source, split, config, str(checkpoint), seen, device, out)
         log.info("%s", headline(evaluations[name][0], out))
     return evaluations
 

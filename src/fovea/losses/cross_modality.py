@@ -32,6 +32,8 @@ def semantic_consistency(features: Sequence[Tensor], side: int, temperature: flo
         features: [B, C, D, H, W] of each modality, two or more. They may differ in D, H and W.
         side: Cells of the grid along each axis, 2 or more: with one cell, unit norm would leave only a sign.
         temperature: That of `ntxent`.
+
+    A ValueError for fewer than two modalities, a smaller side, or features of one voxel.
     """
     if len(features) < 2 or side < 2 or any(values.shape[2:].numel() < 2 for values in features):
         shapes = [tuple(values.shape) for values in features]
@@ -56,6 +58,8 @@ def overlap_consistency(probabilities: Sequence[Tensor]) -> Tensor:
 
     Returns:
         A scalar in [0, 1], computed in float32 or better.
+
+    A ValueError for fewer than two modalities, no class beside the background, or different shapes.
     """
     _check(probabilities)
     if len({values.shape for values in probabilities}) > 1:
@@ -78,6 +82,8 @@ def prototype_consistency(features: Sequence[Tensor], probabilities: Sequence[Te
         features: [B, C, d, h, w] of each modality, two or more.
         probabilities: [B, K, D, H, W] of each modality, K > 1; both get a gradient.
         temperature: That of `ntxent`.
+
+    A ValueError for fewer than two modalities, or no class beside the background.
     """
     _check(probabilities)
     prototypes = [_prototypes(*pair) for pair in zip(features, probabilities, strict=True)]
@@ -148,6 +154,8 @@ def ntxent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
     Returns:
         A scalar, computed in float32 or better.
+
+    A ValueError if the shapes differ or are not three-dimensional.
     """
     if first.shape != second.shape or first.dim() != 3:
         raise ValueError(f"first and second must be [B, N, D] of one shape, got {first.shape} and {second.shape}")

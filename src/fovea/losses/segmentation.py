@@ -15,6 +15,7 @@ class CrossEntropy(nn.Module):
     """Binary cross-entropy of one class; of several, the cross-entropy of all with the background."""
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return a scalar; see `OneOrSeveral`."""
         if logits.shape[1] == 1:
             return F.binary_cross_entropy_with_logits(logits, target)
         return F.cross_entropy(logits, target)

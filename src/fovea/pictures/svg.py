@@ -39,14 +39,17 @@ def tag(name: str, css: str = "", inside: str = "", title: str = "", **attribute
 
 
 def line(css: str, x1: float, x2: float, y1: float, y2: float) -> str:
+    """Return a straight line."""
     return tag("line", css, x1=float(x1), x2=float(x2), y1=float(y1), y2=float(y2))
 
 
 def dot(css: str, x: float, y: float, radius: float, title: str = "") -> str:
+    """Return a circle."""
     return tag("circle", css, title=title, cx=float(x), cy=float(y), r=radius)
 
 
 def text(content: object, x: float, y: float, anchor: str = "middle", css: str = "") -> str:
+    """Return a line of text."""
     return tag("text", css, escape(str(content)), x=float(x), y=float(y), text_anchor=anchor)
 
 

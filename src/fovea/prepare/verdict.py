@@ -35,6 +35,7 @@ class Scale:
         return f"{self.name} {self.text(self.value)} ({published})"
 
     def text(self, figure: float) -> str:
+        """Return a figure of this scale as it is printed."""
         return f"{figure:.{self.digits}f}"
 
 
@@ -76,10 +77,12 @@ class Survey:
 
     @property
     def gaze(self) -> bool:
+        """Whether the labels are gaze."""
         return any("fixations" in row for row in self.rows.values())
 
     @property
     def source(self) -> str:
+        """What the drawn map is called."""
         return "heatmap" if self.gaze else "label"
 
     @property

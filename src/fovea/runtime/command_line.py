@@ -27,6 +27,7 @@ _HYDRA = re.compile(r"\?\?\?$|['\"]|.*\$\\?\{|(choice|range|interval|glob|shuffl
 
 
 def quoted(text: str) -> str:
+    """Return a text in Hydra's quotes."""
     return QuotedString(text, Quote.double).with_quotes()
 
 

@@ -59,6 +59,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8."""
     write_bytes(path, text.encode())
 
 
@@ -68,6 +69,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table with one header row."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -105,6 +107,7 @@ def make_folder(path: Path) -> Path:
 
 
 def unwritable(path: Path, error: OSError) -> ValueError:
+    """Return the error for a file that cannot be written."""
     reason = (error.strerror or str(error)).lower()
     return ValueError(f"cannot write {path}: {reason}; free space there or choose another folder")
 

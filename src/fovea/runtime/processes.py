@@ -70,17 +70,21 @@ def join_launcher(number: int, gpus: int | None) -> None:
 
     The process keeps the GPU of its first job, since CUDA looks at the variable once. A ValueError if there are fewer.
     """
-    if parent_process() is None or _follow_parent.cache_info().currsize:
+    if parent_process() is None or _follow_parent.cache_info().currsize:  # not in a launcher, or a later job
         return
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = _gpu(number, gpus)
     _follow_parent()
-    if gpus is None:
-        return
+
+
+def _gpu(number: int, gpus: int) -> str:
+    """Return the name of one of the first `gpus` GPUs that are visible here, in turn by the number of the job."""
     import torch
 
     if gpus not in range(1, (found := torch.cuda.device_count()) + 1):
         raise ValueError(f"compute.gpus={gpus}, but {found} GPUs are visible here; give that number, or null")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    os.environ["CUDA_VISIBLE_DEVICES"] = visible[number % gpus] if any(visible) else str(number % gpus)
+    return visible[number % gpus] if any(visible) else str(number % gpus)
 
 
 def joined() -> Path | None:

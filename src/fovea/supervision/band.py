@@ -20,7 +20,7 @@ class Band(Mode):
     map, at the cost of one network. Partial cross-entropy, Tang et al., CVPR 2018 (see `fovea.losses.ignore`).
 
     Foreground is `pseudo >= max(thresholds)`, background is `pseudo < min(thresholds)`. With one threshold there is no
-    band. See also `fovea.supervision.thresholds.Thresholds`.
+    band. See also `fovea.supervision.thresholds.Thresholds`. A ValueError for no threshold, or one outside (0, 1].
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})

@@ -42,6 +42,7 @@ class CrossPseudo(Mode):
         return {"loss": loss, "supervised": supervised, "pseudo": pseudo}
 
     def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
+        """Return the probabilities of the first network."""
         return predict(self.networks[0], image, size)
 
 

@@ -13,12 +13,12 @@ class MeanOverModels(nn.Module):
     Of levels and other outputs, those that all modes have.
     """
 
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
+    def __init__(self, models: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.modules_ = nn.ModuleList(modules)
+        self.models = nn.ModuleList(models)
 
     def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
         """Return the probabilities [B, K, *size] by name."""
-        every = [module(image, size) for module in self.modules_]
+        every = [model(image, size) for model in self.models]
         shared = [name for name in every[0] if all(name in outputs for outputs in every)]
         return {name: sum(outputs[name] for outputs in every) / len(every) for name in shared}

@@ -27,7 +27,8 @@ class MultiLevel(Mode):
     The pseudo-mask of level k is `pseudo >= thresholds[k]`. A collapsed level pulls down the mean of `logits`, lowers
     that of `probabilities` by its share (with two levels the masks are equal), and counts 0 in `ensemble=quality`,
     which weights the probabilities by how well each level has learned its own pseudo-mask.
-    `configs/supervision/multi_level.yaml` describes the arguments.
+    `configs/supervision/multi_level.yaml` describes the arguments. A ValueError for no threshold, one outside (0, 1],
+    an even window, or a backbone that has no features to propagate.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})

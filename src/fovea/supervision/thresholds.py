@@ -14,7 +14,8 @@ class Thresholds:
     """Thresholds of a map in [0, 1]. A threshold that is a range is drawn for each training batch.
 
     A threshold that varies teaches the network how certain each side of the border is. Draws are uniform, by the seed
-    of the run. Fixed thresholds draw nothing. `values` are numbers in (0, 1], or pairs `[low, high]` of such numbers.
+    of the run. Fixed thresholds draw nothing. `values` are numbers in (0, 1], or pairs `[low, high]` of such numbers. A
+    ValueError for no value, or a value outside (0, 1].
     """
 
     def __init__(self, values: Values) -> None:

@@ -15,7 +15,8 @@ class MeanOverFlips(nn.Module):
     """The mean of the outputs of a mode over flips of the image, each flipped back.
 
     It flips along `axes` and all combinations of them: along height and width, these are the image, two mirror images
-    and a rotation by 180 degrees. Axes count from the last: -1 is width, -2 height and -3 the depth of a volume.
+    and a rotation by 180 degrees. Axes count from the last: -1 is width, -2 height and -3 the depth of a volume. A
+    ValueError for an axis that is not one of these, or is there twice.
     """
 
     def __init__(self, module: nn.Module, axes: Sequence[int]) -> None:

@@ -98,8 +98,10 @@ class UniMatch(Mode):
             return logits_of(self.average or self.network, image), without
 
     def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
+        """Return the probabilities of the average, or of the network."""
         return predict(self.average or self.network, image, size)
 
     def after_step(self, progress: float) -> None:
+        """Update the average."""
         if self.average:
             self.average.update_parameters(self.network)

@@ -71,6 +71,7 @@ class Search:
 
     @property
     def folder(self) -> Path:
+        """The folder of the sweep."""
         return Path(self.config.hydra.sweep.dir)
 
     def run(self, arguments: Sequence[str]) -> None:
@@ -155,6 +156,7 @@ class Search:
 
 
 def suggest(trial: Trial, key: str, distribution: BaseDistribution) -> object:
+    """Return a proposed value of a key."""
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(key, distribution.choices)
     if isinstance(distribution, IntDistribution):

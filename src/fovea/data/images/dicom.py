@@ -22,7 +22,8 @@ def read_slice(path: Path, window: Window | None = None, stretched: bool = True)
 
     `window` has the values, after rescaling, that are the ends of the scale. Without it, these are the lowest and
     highest of the slice, and the scaled values are truncated, as published; or, if not `stretched`, values of 8 bits
-    are read as they are, and others are refused.
+    are read as they are, and others are refused. A ValueError if the file is missing, is not a DICOM image, has several
+    frames or colors, or needs a window.
     """
     with _one_line(path):
         dataset = pydicom.dcmread(path)

@@ -47,7 +47,8 @@ def read_image(
     """Decode an image to uint8 [H, W, channels], 3 for RGB, 1 for gray.
 
     Of an image of more than 8 bits, `window` has the values that become 0 and 255; those between are scaled linearly.
-    `exif=apply` turns the image by its EXIF orientation. `page` is that of a TIFF, from 0; None: the only one.
+    `exif=apply` turns the image by its EXIF orientation. `page` is that of a TIFF, from 0; None: the only one. A
+    ValueError if the file is missing or cannot be decoded, or has more than 8 bits per channel and no window.
     """
     with opened(path, page) as image:
         mode, deep_color = image.mode, is_deep_color(image)  # before pending_turn, which may decode

@@ -31,6 +31,7 @@ class Folder:
     images are those that no other list names. Without `test.txt` there are no test images.
 
     `configs/data/base.yaml` and `folder.yaml` describe the arguments. Under `protocol=published`, nothing is validated.
+    A ValueError for no such folder, or an invalid argument.
     """
 
     image_suffixes = SUFFIXES  # a subclass with other files also overrides `decode` and `size`
@@ -150,7 +151,10 @@ class Folder:
         return None
 
     def common_spacing(self, ids: Sequence[str]) -> tuple[dict[str, tuple[float, float]], str]:
-        """Return the spacing by id and its unit: mm if all images have one, else px, as the two have no common mean."""
+        """Return the spacing by id and its unit: mm if all images have one, else px, as the two have no common mean.
+
+        A ValueError if the header of an image cannot be read.
+        """
         known = {image_id: spacing for image_id in ids if (spacing := self.spacing(image_id)) is not None}
         if len(known) == len(ids):
             return known, "mm"

@@ -17,4 +17,5 @@ class Kvasir(Folder):
     """
 
     def lists(self) -> Mapping[str, list[str]]:
+        """Return the published lists."""
         return {"train": published("kvasir_train"), "test": published("kvasir_test")}

@@ -39,6 +39,7 @@ class Resized:
         return [model.shape] * len(self.ids), model.dtype
 
     def inputs(self, kind: str) -> dict[str, Any]:
+        """Return what decides the arrays of a name; see `fovea.data.cache.Cacheable`."""
         target, dataset = self.parts.get(kind), self.dataset
         paths = {path for name in self.ids for path in (target.files(name) if target else [dataset.image_path(name)])}
         return {

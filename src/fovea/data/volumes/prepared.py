@@ -53,6 +53,7 @@ class Prepared:
         self.kinds = tuple(Array(what, name, near, fill) for what, near, fill in kinds for name in self.configured)
 
     def read(self, array: Array, index: int) -> np.ndarray:
+        """Return an array of a case."""
         case, modality = self.ids[index], array.modality
         shape = self.shape(case, modality)
         if target := self.targets.get(array.what):

@@ -67,6 +67,7 @@ class Mask:
         return {"slices": self.slices, "confidence": self.predicted.confidence if self.predicted else None}
 
     def files(self, case: str, modality: str) -> list[Path]:
+        """Return the files that a target is read from."""
         masks = [] if case in self.unlabeled else [self.dataset.file("mask", case, modality)]
         predicted = self.predicted if self.sparse or case in self.unlabeled else None
         return [*masks, *(predicted.files(self.dataset.file("img", case, modality)) if predicted else [])]

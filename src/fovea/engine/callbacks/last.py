@@ -30,6 +30,7 @@ class Last(Checkpoint):
             flush(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Save, unless a validation follows."""
         if not validation_follows(trainer):
             self._save_if_due(trainer)
 
@@ -49,6 +50,7 @@ class Last(Checkpoint):
         self.saved = int(checkpoint["global_step"])
 
     def save(self, trainer: pl.Trainer) -> None:
+        """Save, unless this step is saved already."""
         if trainer.global_step > self.saved:
             flush(trainer)
             self.saved, self.unflushed = trainer.global_step, True

@@ -56,11 +56,13 @@ class Preemption(Checkpoint):
                 raise SystemExit(0)  # otherwise it would wait for the first process, which has exited
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Save after a signal, unless a validation follows."""
         self.stepped, self.step = trainer.global_step > self.step, trainer.global_step
         if not validation_follows(trainer):
             self._save_after_signal(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save after a signal that came before the validation or during it."""
         self._save_after_signal(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -33,15 +33,18 @@ class Progress(ProgressBar):
             self.bar = tqdm(total=total, initial=trainer.global_step, desc="train", unit="step", file=sys.stderr)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        """Move the bar."""
         step = trainer.global_step
         if self.bar is not None and step > self.bar.n and (step % self.refresh_rate == 0 or step == self.bar.total):
             self._show(trainer, pl_module, "train")
             self.bar.update(step - self.bar.n)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say that a validation runs."""
         self._show(trainer, pl_module, "validate")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the score, and say that the training goes on."""
         self._show(trainer, pl_module, "train")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

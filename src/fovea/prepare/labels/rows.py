@@ -37,6 +37,7 @@ class Rows:
         return len(self.values)
 
     def statistics(self) -> dict[str, float]:
+        """Return the number of rows."""
         return {"rows": len(self)}
 
     def tobytes(self) -> bytes:

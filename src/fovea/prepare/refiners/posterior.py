@@ -31,6 +31,7 @@ class Posterior:
 
     @property
     def digest(self) -> str:
+        """Return a hash of the weights that maps depend on."""
         return str(self.network.digest)  # type: ignore[attr-defined]
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:

