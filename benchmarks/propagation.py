@@ -22,6 +22,7 @@ from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from _cuda import copy_rate, timed
@@ -58,7 +59,8 @@ def shifted(features: Tensor) -> Tensor:
 
 def plain(features: Tensor) -> Tensor:
     """Compute what fovea does without Triton on a GPU: tensor operations, with a gradient of their own."""
-    return torch.ops.fovea.propagate(features.float(), KERNEL, DILATION, False)[0].to(features.dtype)
+    with mock.patch("fovea.models.propagation.triton_runs", lambda device: False):
+        return propagate(features, KERNEL, DILATION)
 
 
 FORMS: dict[str, Callable[[Tensor], Tensor]] = {"unfolded": unfolded, "shifted": shifted, "fovea": propagate}
