@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fovea.collect.page import write_page
+from fovea.collect.page import shown_image, write_page
 from fovea.data.images.folder import Folder
+from fovea.data.images.nci_isbi import NciIsbi
+
+from ..data.images.test_inputs import write_slice
 
 HOSTILE = "</script><img src=x onerror=alert(1)>'\"&"
 OPTIONS: dict[str, Any] = {
@@ -60,6 +63,14 @@ def test_images_are_what_the_network_sees(root: Path, tmp_path: Path) -> None:
             assert head == "data:image/png;base64"
         pixels = np.asarray(Image.open(io.BytesIO(content)))
         np.testing.assert_array_equal(pixels, Folder(root).image(Path(name).stem))
+
+
+def test_slices_of_dicom_are_shown_as_the_network_sees_them(tmp_path: Path) -> None:
+    write_slice(tmp_path / "images" / "p_1.dcm", np.arange(40).reshape(5, 8) * 90)
+    dataset = NciIsbi(tmp_path)
+    shown = shown_image(dataset, "p_1")
+    assert (shown.suffix, shown.size) == (".png", (5, 8))
+    np.testing.assert_array_equal(Image.open(io.BytesIO(shown.data)), dataset.image("p_1"))
 
 
 def test_the_order_depends_on_the_seed_alone(root: Path, tmp_path: Path) -> None:

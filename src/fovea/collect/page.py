@@ -134,10 +134,10 @@ def shown_image(dataset: Folder, image_id: str) -> Shown:
     """Return an image as `dataset.image` does, and raise alike: the file where a browser shows the same, else a PNG."""
     path, pixels = dataset.image_path(image_id), dataset.image(image_id)
     suffix = {".jpg": ".jpeg"}.get(path.suffix.lower(), path.suffix.lower())
-    with opened(path) as image:
-        same = not image.has_transparency_data and (pixels.shape[-1] == 3 or image.mode == "L")
-    if same and suffix in (".png", ".jpeg") and dataset.range is None and not is_turned(path):
-        return Shown(suffix, path.read_bytes(), (pixels.shape[0], pixels.shape[1]))
+    if suffix in (".png", ".jpeg") and dataset.range is None and not is_turned(path):
+        with opened(path) as image:
+            if not image.has_transparency_data and (pixels.shape[-1] == 3 or image.mode == "L"):
+                return Shown(suffix, path.read_bytes(), (pixels.shape[0], pixels.shape[1]))
     return _encoded(pixels)
 
 
