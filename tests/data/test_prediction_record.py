@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,13 @@ PROBABILITY = np.array([[[0.9, 0.1], [0.7, 0.2]]], np.float32)
 
 
 def predict(
-    out: Path, *names: str, content: str = "new", settings: str = "", kill: str = "", structure: str = "lesion"
+    out: Path,
+    *names: str,
+    content: str = "new",
+    settings: str = "",
+    kill: str = "",
+    structure: str = "lesion",
+    networks: Mapping[str, list[str] | None] | None = None,
 ) -> list[str]:
     """Predict files of `in/`, and return the names of those that were not done already."""
     (source := out.parent / "in").mkdir(exist_ok=True)
@@ -23,7 +31,7 @@ def predict(
     for name in names:
         (source / name).write_text(name)
     made = []
-    with Recorded(out, planned, settings, [structure]) as record:
+    with Recorded(out, planned, settings, [structure], networks or {}) as record:
         for name in names:
             if record.is_done(name):
                 continue
@@ -87,7 +95,7 @@ def test_a_map_of_an_earlier_model_does_not_stay(tmp_path: Path, settings: str, 
     source.parent.mkdir()
     source.write_text("a")
     outputs = {"mask": "masks/a.png", "1": "probabilities/a.png"}
-    with Recorded(out, {"a": Planned(source, [source], outputs)}, "", ["lesion"]) as record:
+    with Recorded(out, {"a": Planned(source, [source], outputs)}, "", ["lesion"], {}) as record:
         assert not record.is_done("a")
         for file in outputs.values():
             (out / file).parent.mkdir()
@@ -98,12 +106,27 @@ def test_a_map_of_an_earlier_model_does_not_stay(tmp_path: Path, settings: str, 
     assert (out / "probabilities" / "a.png").exists() == stays
 
 
+def test_the_networks_of_all_predictions_are_known(tmp_path: Path) -> None:
+    out, every = tmp_path / "out", {"first": ["i", "j"], "second": ["k"], "third": None}
+    steps: list[tuple[str, str, str]] = [
+        ("first", "ab", "first"),
+        ("second", "bc", "first second"),  # a is still of the first one
+        ("third", "abc", "third"),
+        ("second", "a", "second third"),
+    ]
+    for network, names, known in steps:
+        predict(out, *names, settings=network, networks={network: every[network]})
+        assert json.loads((out / "networks.json").read_text()) == {name: every[name] for name in known.split()}
+    predict(out, "a", "b", "c", settings="first", kill="a", networks={"first": every["first"]})
+    assert {*json.loads((out / "networks.json").read_text())} == {*every}
+
+
 @pytest.mark.parametrize("missing", [False, True])
 def test_a_failed_prediction_leaves_no_file_of_an_earlier_run(missing: bool, tmp_path: Path) -> None:
     out, source = tmp_path / "out", tmp_path / "in" / "a"
     predict(out, "a", "b")
     source.unlink() if missing else source.write_text("damaged")
-    with Recorded(out, {"a": Planned(source, [source], {"mask": "masks/a.png"})}, "", ["lesion"]) as record:
+    with Recorded(out, {"a": Planned(source, [source], {"mask": "masks/a.png"})}, "", ["lesion"], {}) as record:
         assert not record.is_done("a")  # and its reader fails
     assert [path.name for path in (out / "masks").iterdir()] == ["b.png"]
     assert [row["mask"] for row in table(out / "predictions.csv")] == ["masks/b.png"]
@@ -114,7 +137,7 @@ def test_two_runs_at_once_keep_the_figures_of_both(tmp_path: Path) -> None:
     out, source = tmp_path / "out", tmp_path / "in" / "a"
     source.parent.mkdir()
     source.write_text("a")
-    with Recorded(out, {"a": Planned(source, [source], {"mask": "masks/a.png"})}, "", ["lesion"]) as record:
+    with Recorded(out, {"a": Planned(source, [source], {"mask": "masks/a.png"})}, "", ["lesion"], {}) as record:
         assert not record.is_done("a") and predict(out, "b") == ["b"]
         (out / "masks" / "a.png").write_text("new")
         record.add("a", PROBABILITY[0] > 0.5, PROBABILITY, None)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fovea.data.predictions import PredictRequest, files_below, named, refuse_overlap
+from fovea.runtime.files import sha256
 
 
 def touch(*paths: Path) -> None:
@@ -43,3 +44,9 @@ def test_out_in_the_input_is_refused(tmp_path: Path, source: str, out: str) -> N
 def test_a_range_from_high_to_low_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"low below high, .* got \[9, 9\]"):
         PredictRequest(tmp_path, tmp_path, range=(9, 9))
+
+
+def test_each_network_has_the_images_that_it_was_trained_on(tmp_path: Path) -> None:
+    touch(tmp_path / "one", tmp_path / "other")
+    request = PredictRequest(tmp_path, tmp_path).made_by([tmp_path / "one", tmp_path / "other"], [["i", "j"], []])
+    assert request.networks == {sha256(tmp_path / "one"): ["i", "j"], sha256(tmp_path / "other"): None}

@@ -161,6 +161,8 @@ def test_predicted_labels_train_a_second_network_and_largest_components_are_scor
     result = run("train", *line, *second, "data.labeled_slices=1", "evaluate=[test]", "hydra.run.dir=second")
     assert result.status == 0, result
     assert "2 labeled, 3 predicted and 0 unlabeled cases" in (tmp_path / "second" / "train.log").read_text()
+    refused = run("train", *line, *second, "data.fold=[0,2]", "hydra.run.dir=fold").error("train")
+    assert "out was predicted by a network trained on patients of" in refused
     scored = ["split=test", "data.largest_component=true", "out=scored"]
     assert run("evaluate", checkpoint, *scored).status == 0
     assert scores(tmp_path / "scored") != scores(trained / "evaluate" / "test")

@@ -51,7 +51,7 @@ def score(config: Config) -> None:
     from fovea.runtime.processes import pick
 
     checkpoints, device = files(config["checkpoint"]), pick(config["device"])
-    (module, trained, ids, _), configs = load_all(checkpoints, device)
+    (module, trained, ids, _), networks = load_all(checkpoints, device)
     checkpoint = checkpoints[0]
     config = config | {"metrics": {**trained.get("metrics", {}), **config["metrics"]}}
     out = folder_of(config, trained, checkpoints)
@@ -66,7 +66,7 @@ def score(config: Config) -> None:
     run = Path(config["run_dir"])
     predictor = source.predictor(instantiate(config["tta"], "tta")(module))
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
-    write_text(run / TRAINED, OmegaConf.to_yaml(OmegaConf.create(joined(configs))))
+    write_text(run / TRAINED, OmegaConf.to_yaml(OmegaConf.create(joined([network.config for network in networks]))))
     summary, _ = evaluate(predictor, source, split, config, ", ".join(map(str, checkpoints)), seen, device, out)
     log.info("%s", headline(summary, out))
 

@@ -33,12 +33,13 @@ def main(config: Config) -> None:
         if config["tta"]["axes"]:
             raise ValueError(f"tta: {checkpoints[0]} is exported with its flips; export it again with tta=flips")
         network, data = read_exported(checkpoints[0], device)
-        count, failures = predict(data, network, request.made_by(checkpoints))
+        count, failures = predict(data, network, request.made_by(checkpoints, [()]))
     else:
-        (module, trained, _, classes), _ = load_all(checkpoints, device)
+        (module, trained, _, classes), networks = load_all(checkpoints, device)
         source_type = locate(trained["data"]["_target_"], "checkpoint: data._target_")
         module = instantiate(config["tta"], "tta")(module)
-        count, failures = source_type.predict(trained["data"], module, device, request.made_by(checkpoints, classes))
+        request = request.made_by(checkpoints, [network.ids for network in networks], classes)
+        count, failures = source_type.predict(trained["data"], module, device, request)
     log.info("%d masks in %s", count - len(failures), out)
     if failures:
         others = f", the others are in {out}" if len(failures) < count else ""

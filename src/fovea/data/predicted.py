@@ -1,20 +1,23 @@
 """Labels that a network predicted for images or volumes that nobody labeled, to train another one on them."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from fovea.data.predictions import probability_file
+from fovea.data.predictions import NETWORKS, TABLE, probability_file
 from fovea.data.table import read_rows
 from fovea.losses import IGNORE
 from fovea.runtime.bounds import Progress
 from fovea.runtime.config import instantiate
+from fovea.runtime.errors import first_few
+from fovea.runtime.files import read_mapping
 
-TABLE = "predictions.csv"
+log = logging.getLogger(__name__)
 
 
 def predicted_labels(config: Mapping[str, Any] | None, needs: Collection[str]) -> "Predicted | None":
@@ -40,6 +43,7 @@ class Predicted:
 
     path: str
     confidence: Progress
+    allow_training_images: Literal[True, False] = False
 
     def __post_init__(self) -> None:
         if not (self.folder / TABLE).is_file():
@@ -48,6 +52,29 @@ class Predicted:
     @property
     def folder(self) -> Path:
         return Path(self.path).expanduser()
+
+    def check(self, splits: Mapping[str, Collection[str]], patient: Callable[[str], str]) -> list[str]:
+        """Return the ids of the images that the networks which predicted were trained on, as far as they are known.
+
+        `splits` has the ids of `train`, which this run trains on, of `val` and of `test`. Unless it is allowed, a
+        ValueError if a network was trained on a patient of `val` or `test`.
+        """
+        networks: dict[str, list[str] | None] = read_mapping(self.folder / NETWORKS)
+        if not all(networks.values()) or not networks:
+            unknown = "it is not checked that no image of val or test is among them"
+            log.warning("data.predicted: %s does not say which images trained its network: %s", self.folder, unknown)
+        ids = [*dict.fromkeys(image for known in networks.values() for image in known or ())]
+        seen = {*map(patient, ids)}
+        for split in ("val", "test") if not self.allow_training_images else ():
+            if shared := [image for image in splits[split] if patient(image) in seen]:
+                few = f"on patients of {len(shared)} of {len(splits[split])} {split} images ({first_few(shared, 2)})"
+                fix = "predict with a network of the same splits, or set data.predicted.allow_training_images=true"
+                raise ValueError(f"data.predicted: {self.folder} was predicted by a network trained {few}; {fix}")
+        if others := sorted({*ids} - {*splits["train"]}):
+            log.warning(
+                "data.predicted: its network was trained on %d other images: %s", len(others), first_few(others)
+            )
+        return ids
 
     def files(self, image: Path) -> list[Path]:
         """Return the maps of the probabilities of an image or volume, one for each class but the background."""

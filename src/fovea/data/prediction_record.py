@@ -13,13 +13,22 @@ from typing import Self
 
 import numpy as np
 
-from fovea.data.predictions import FOLDERS, files_below
+from fovea.data.predictions import FOLDERS, NETWORKS, TABLE, files_below
 from fovea.metrics.structures import structures
 from fovea.pictures.overlay import color_of
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import make_folder, remove_abandoned, sha256, unwritable, write_csv, write_text
+from fovea.runtime.files import (
+    make_folder,
+    read_mapping,
+    remove_abandoned,
+    sha256,
+    unwritable,
+    write_csv,
+    write_json,
+    write_text,
+)
 
-RECORD, TABLE, LABELS = "files.csv", "predictions.csv", "labels.txt"
+RECORD, LABELS = "files.csv", "labels.txt"
 _FILE = ("file", "input", "sha256", "made_from")
 _FIGURES = (
     *("mask", "structure", "input", "label", "pixels", "mm2", "mm3"),
@@ -40,13 +49,21 @@ class Planned:
 class Recorded:
     """Lets a block write files below `out`, and records them in `files.csv` and their figures in `predictions.csv`.
 
-    `settings` is a text that stands for the model and everything else that predictions depend on, and `names` are those
-    of the classes without the background. Files that an earlier run did not write, or that were changed since, are
-    never replaced: the ValueError names them.
+    `settings` is a text that stands for the model and everything else that predictions depend on, `names` are those
+    of the classes without the background, and `networks` has the ids of the images that each network was trained on,
+    by its hash (None: unknown), for `networks.json`. Files that an earlier run did not write, or that were changed
+    since, are never replaced: the ValueError names them.
     """
 
-    def __init__(self, out: Path, planned: Mapping[str, Planned], settings: str, names: Sequence[str]) -> None:
-        self.out, self.planned, self.settings, self.names = out, planned, settings, names
+    def __init__(
+        self,
+        out: Path,
+        planned: Mapping[str, Planned],
+        settings: str,
+        names: Sequence[str],
+        networks: Mapping[str, Sequence[str] | None],
+    ) -> None:
+        self.out, self.planned, self.settings, self.names, self.networks = out, planned, settings, names, networks
         self.wanted = dict.fromkeys(file for each in planned.values() for file in each.outputs.values())
         self.files, self.figures = _Table(out / RECORD, _FILE, keys=1), _Table(out / TABLE, _FIGURES, keys=2)
         self._made_from: dict[str, str] = {}
@@ -149,6 +166,7 @@ class Recorded:
             self.files.rows[name,] = [name, "", "", ""]
         self.files.write()
         self.figures.write()
+        write_json(self.out / NETWORKS, {**read_mapping(self.out / NETWORKS), **self.networks})
         if len(self.names) > 1:
             lines = ['0 0 0 0 0 0 0 "background"']
             for number, name in enumerate(self.names, start=1):
@@ -177,6 +195,8 @@ class Recorded:
         for row in files.values():
             row[2] = sha256(self.out / row[0]) if row[0] in (TABLE, LABELS) or not row[2] else row[2]
         self.files.write()
+        if all(file in (*self.wanted, TABLE, LABELS) for (file,) in files):  # nothing of an earlier network is left
+            write_json(self.out / NETWORKS, self.networks)
 
 
 class _Table:

@@ -16,6 +16,7 @@ from fovea.data.labels import Labels
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
 
+TABLE, NETWORKS = "predictions.csv", "networks.json"  # in the output folder
 FOLDERS = ("masks", "overlays", "probabilities", "segmentations")  # folders of the output folder
 NOT_IN_PATHS = r"[^\w.-]+"  # characters of names of classes and series that are `_` in paths
 Axis = Literal["sagittal", "coronal", "axial"]
@@ -38,6 +39,7 @@ class PredictRequest:
     out: Path
     settings: Mapping[str, Any] = field(default_factory=dict)  # what else all predictions depend on
     names: Sequence[str] = ()  # of the classes without the background; empty: those of the group `data`
+    networks: Mapping[str, Sequence[str] | None] = field(default_factory=dict)  # see `prediction_record.Recorded`
     probabilities: Literal[True, False] = False
     dicom_seg: Literal[True, False] = False
     range: Window | None = None
@@ -49,10 +51,14 @@ class PredictRequest:
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"range must be [low, high] with low below high, e.g. [0,4095], got {[*self.range]}")
 
-    def made_by(self, checkpoints: Sequence[Path], names: Sequence[str] = ()) -> Self:
-        """Return the request with the hash of each model in its settings, and the names of its classes."""
-        models = " ".join(map(sha256, checkpoints))
-        return replace(self, names=names, settings={**self.settings, "model": models, "version": __version__})
+    def made_by(
+        self, checkpoints: Sequence[Path], trained_on: Sequence[Sequence[str]], names: Sequence[str] = ()
+    ) -> Self:
+        """Return the request with the hash of each model, the ids that it was trained on, and the names of classes."""
+        models = [*map(sha256, checkpoints)]
+        networks = {model: list(ids) or None for model, ids in zip(models, trained_on, strict=True)}
+        settings = {**self.settings, "model": " ".join(models), "version": __version__}
+        return replace(self, names=names, networks=networks, settings=settings)
 
     def applied_to(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the group `data` of the training, with the values of the request in place of its own."""

@@ -60,8 +60,8 @@ def load(path: Path, device: torch.device) -> Loaded:
     return Loaded(module.to(device).eval(), config, list(data.get("ids", [])), list(data.get("classes", [])))
 
 
-def load_all(paths: Sequence[Path], device: torch.device) -> tuple[Loaded, list[dict[str, Any]]]:
-    """Return several trained modules as one that predicts their mean, and the configuration of each.
+def load_all(paths: Sequence[Path], device: torch.device) -> tuple[Loaded, list[Loaded]]:
+    """Return several trained modules as one that predicts their mean, and each of them.
 
     The rest is of the first; `ids` are those of all. A ValueError if a file is not one that `load` takes, or if the
     networks do not read the same input or have other classes.
@@ -70,11 +70,10 @@ def load_all(paths: Sequence[Path], device: torch.device) -> tuple[Loaded, list[
     first = every[0]
     for path, other in zip(paths, every, strict=True):
         _refuse_other_input(paths[0], first, path, other)
-    configs = [each.config for each in every]
     if len(every) == 1:
-        return first, configs
+        return first, every
     module = MeanOverModels([each.module for each in every])
-    return first._replace(module=module, ids=[*dict.fromkeys(chain.from_iterable(each.ids for each in every))]), configs
+    return first._replace(module=module, ids=[*dict.fromkeys(chain.from_iterable(each.ids for each in every))]), every
 
 
 def _refuse_other_input(path: Path, first: Loaded, other_path: Path, other: Loaded) -> None:

@@ -1,5 +1,6 @@
 """Labels that a network predicted for images, in place of masks."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,31 @@ def root(tmp_path: Path, classes: int) -> Path:
     request = PredictRequest(tmp_path / "images", tmp_path / "out", probabilities=True)
     assert images.predict(data, images.FromPixels(data, network, torch.device("cpu")), request) == (8, {})
     return tmp_path
+
+
+@pytest.mark.parametrize("classes", [1], indirect=True)
+def test_a_network_that_was_trained_on_val_or_test_is_refused(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made, rows = learned(root, 1, ignore_label=255), [f"i{number},p{number % 4}" for number in range(8)]
+    (root / "patients.csv").write_text("\n".join(["IMAGE,patient", *rows]))
+    made.train({"mask"})
+    assert "does not say which images trained its network" in caplog.text
+    splits = made._dataset().splits()
+    networks = root / "out" / "networks.json"
+    for split in ("val", "test"):
+        networks.write_text(json.dumps({"one": splits["train"], "two": splits[split][:1]}))
+        with pytest.raises(
+            ValueError,
+            match=rf"data\.predicted: .*out .* patients of 2 of 2 {split} images \(i\d, i\d\); .* same splits",
+        ):
+            made.train({"mask"})
+    caplog.clear()
+    networks.write_text(json.dumps({"one": splits["train"]}))
+    assert sorted(made.train({"mask"}).ids) == splits["train"] and not caplog.text
+    networks.write_text(json.dumps({"one": ["elsewhere", splits["val"][0]]}))
+    made.predicted = {**(made.predicted or {}), "allow_training_images": True}
+    training = made.train({"mask"})
+    assert {*training.ids} == {*splits["train"], "elsewhere", splits["val"][0]}, "a student of the student is told, too"
+    assert "its network was trained on 2 other images: elsewhere, i" in caplog.text
 
 
 def expected(root: Path, name: str, classes: int) -> np.ndarray:

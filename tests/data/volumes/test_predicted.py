@@ -1,5 +1,6 @@
 """Labels that a network predicted, in place of masks: which voxels have them, and what is refused."""
 
+import json
 import logging
 import shutil
 from collections.abc import Mapping
@@ -122,6 +123,8 @@ def change(root: Path, what: str) -> None:
         table.write_text("".join(line for line in table.open() if "ddd_mri" not in line))
     elif what == "no folder":
         shutil.rmtree(root / "out")
+    else:
+        (root / "out" / "networks.json").write_text(json.dumps({"one": ["aaa_ct"], "two": ["bbb_ct", what]}))
 
 
 @pytest.mark.parametrize(
@@ -131,6 +134,8 @@ def change(root: Path, what: str) -> None:
         ("another grid", r"2_ball/ddd_mri\.nii\.gz: .*; run fovea-predict again"),
         ("outside", r"predictions\.csv: line \d+: masks/\.\./\.\./ddd_mri\.nii\.gz is not below masks/"),
         ("no prediction", r"predictions\.csv: no prediction of .*ddd_mri\.nii\.gz; run fovea-predict on its folder"),
+        ("fff_ct", r"data\.predicted: .* patients of 2 of 2 val images \(fff_ct, fff_mri\); .* of the same splits"),
+        ("ggg_mri", r"data\.predicted: .* patients of 2 of 2 test images"),
         ("no folder", r"data\.predicted\.path: .*out has no predictions\.csv"),
     ],
 )

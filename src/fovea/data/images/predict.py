@@ -61,7 +61,7 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
         for name, each in inputs.items()
     }
     failures = {}
-    with Recorded(request.out, planned, request.key, names) as record:
+    with Recorded(request.out, planned, request.key, names, request.networks) as record:
         for name, each in tqdm(inputs.items(), desc="predict", unit="image"):
             if record.is_done(name):
                 continue

@@ -102,6 +102,7 @@ class Images:
             given = f"data.fraction={self.fraction:g} and data.labeled_fraction={self.labeled_fraction}"
             fix = "raise data.fraction, or change data.labeled_fraction"
             raise ValueError(f"{dataset.root}: {given} leave no {kind} image, since patients stay whole; {fix}")
+        taught_by = predicted.check({**splits, "train": [*ids, *others]}, dataset.patient) if predicted else []
         val = self._split(dataset, "val", splits["val"], needs)
         kinds = {Mask.name: "masks" if self.ignore_label is None else "partial_masks"}
         kinds[PseudoMask.name] = self.maps["labels"].get("name", "maps") if self.maps else "maps"
@@ -109,7 +110,7 @@ class Images:
         also = f", labels that a network predicted for {len(others)}" if predicted else ""
         also += f" and on {len(others)} unlabeled images" if UNLABELED in needs else ""
         return Training(
-            ids=[*ids, *others],
+            ids=[*dict.fromkeys([*ids, *others, *taught_by])],
             digest=digest([*ids, "", *others] if others else ids),
             description=f"{self.name}: trains on {', '.join(target.name for target in targets)} of {len(ids)} images"
             f"{also}; {len(val.ids)} val images scored against their {AGAINST[val.select_on]}",

@@ -43,7 +43,8 @@ def predict_volumes(native: Native, request: PredictRequest, data: Mapping[str, 
         for image, (case, name) in volumes.items()
     }
     failures: dict[str, str] = {}
-    with Recorded(request.out, planned, request.key, names) as record, tqdm(total=len(volumes), unit="volume") as bar:
+    recorded = Recorded(request.out, planned, request.key, names, request.networks)
+    with recorded as record, tqdm(total=len(volumes), unit="volume") as bar:
         for case, paths in cases.items():
             bar.update(len(paths))
             wanted = [name for name in paths if not record.is_done(image_id(case, name))]

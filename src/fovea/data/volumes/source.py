@@ -101,13 +101,18 @@ class Volumes:
             fix = "list some under unlabeled_training, set data.labeled_fraction, or choose supervision=full"
             raise ValueError(f"{dataset.path}: no unlabeled case; {fix}")
         dataset.check(others)
+        ids = [image_id(case, name) for case in (*labeled, *others) for name in self._names]
+        if predicted:
+            volumes = {image_id(case, name): case for case in dataset.cases for name in self._names}
+            held = {each: [i for i, case in volumes.items() if case in splits[each]] for each in ("val", "test")}
+            ids += predicted.check({"train": ids, **held}, lambda i: dataset.patient(volumes[i]) if i in volumes else i)
         val = self._split(dataset, "val", splits["val"], cached=True)
         masks, part = len(labeled) * len(self._names), "" if self.ignore_label is None else "partial_"
         labels = {f"{part}volume_{target.name}": masks for target in targets}
         taught, unlabeled = others if predicted else [], others if UNLABELED in needs else []
         given = f"{len(labeled)} labeled" + (f", {len(taught)} predicted" if taught else "")
         return Training(
-            ids=[image_id(case, name) for case in (*labeled, *others) for name in self._names],
+            ids=[*dict.fromkeys(ids)],
             digest=digest([*labeled, "", *others]),
             description=f"{self.name}: trains on {given} and {len(unlabeled)} unlabeled cases of "
             f"{', '.join(self._names)}; {len(val.groups[self._names[0]])} val cases, each modality scored against its "
