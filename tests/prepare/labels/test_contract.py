@@ -121,6 +121,14 @@ def coco(box: list[float], width: int = 60) -> str:
     return json.dumps({"images": [image], "annotations": [{"id": 1, "image_id": 7, "category_id": 1, "bbox": box}]})
 
 
+def both(**more: Any) -> str:
+    """Return COCO of two images or annotations: one key is changed in the second."""
+    content = json.loads(coco([10, 5, 20, 15]))
+    for kind, changes in more.items():
+        content[kind].append(content[kind][0] | {"id": 8} | changes)
+    return json.dumps(content)
+
+
 KVASIR = {"a": {"height": 40, "width": 60, "bbox": [{"label": "polyp", "xmin": 10, "ymin": 5, "xmax": 30, "ymax": 20}]}}
 
 
@@ -200,6 +208,11 @@ def test_scribbles_are_certain(background: int, foreground: int, unlabeled: int,
         ("boxes", "IMAGE,x0,y0,x1,y1\n\na,30,5,10,20\n", "line 3: no box goes from x 30 to 10"),
         ("boxes", "IMAGE,x0,y0,x1,y1\na,0.1,0.1,0.9,0.9\n", r"line 2: numbers up to 1 .*labels\.unit=fractions"),
         ("boxes", coco([10, 5, 20, 15], width=50), "annotation 1: the image is 60 x 40 pixels, but here 50 x 40"),
+        (
+            "boxes",
+            both(images={"width": 50}, annotations={"image_id": 8}),
+            "annotation 8: the image is 60 x 40 pixels, but here 50 x 40",
+        ),
         ("points", "IMAGE,x,y,class\na,5,5,1\na,5,45,0\n", r"line 3: 5, 45 \(pixels\) is outside"),
         ("points", "IMAGE,x,y,class\na,0.5,0.5,1\n", r"line 2: numbers up to 1 .*labels\.unit=fractions"),
         ("points", "IMAGE,x,y,class\na,5,5,1\na,5,5,2\n", "line 3: no class 2; 1 is foreground, 0 is background"),
@@ -225,8 +238,11 @@ def test_faults_of_one_image_end_in_its_line(name: str, content: Any, message: s
         ("points", "IMAGE,x,y,class\na,5,five,1\n", "line 2, column y: 'five' is not a number"),
         ("boxes", "IMAGE,x0,y0,x1,y1\na,1,,3,4\n", "line 2, column y0: '' is not a number"),
         ("boxes", "{", "not JSON"),
-        ("boxes", '{"annotations": [{"image_id": 3}], "images": []}', "not boxes in COCO's format, which has images"),
-        ("boxes", coco([1, 2, 3]), "not boxes in COCO's format"),
+        ("boxes", '{"annotations": 3, "images": []}', "not boxes in COCO's format, which has images"),
+        ("boxes", coco([1, 2, 3]), "annotation 1: no four numbers"),
+        ("boxes", both(annotations={"image_id": 3}), "annotation 8: no image has the id 3"),
+        ("boxes", both(images={"id": 7, "file_name": "b.jpg"}), r"set/a\.jpg and b\.jpg have the id 7; .* new ids"),
+        ("boxes", both(annotations={"attributes": {"rotation": 30.0}}), "annotation 8: rotated by 30.0 degrees"),
         ("boxes", coco([1, 2, 3, 4]).replace("}]}", '}, {"image_id": 7, "bbox": [1, 1, 2, 2]}]}'), "of 2 categories"),
     ],
 )

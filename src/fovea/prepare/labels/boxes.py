@@ -61,7 +61,9 @@ def _from_json(path: Path) -> list[Row]:
         raise ValueError(f"{path}: not JSON ({error}); export it again") from error
     try:
         rows = _coco(content) if "annotations" in content else _kvasir(content)
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except (AttributeError, KeyError, TypeError) as error:
         needed = "images (id, file_name, width, height) and annotations (image_id, bbox [x, y, width, height])"
         raise ValueError(f"{path}: not boxes in COCO's format, which has {needed}; export it again") from error
     if len(categories := sorted({category for category, _ in rows})) > 1:
@@ -71,12 +73,20 @@ def _from_json(path: Path) -> list[Row]:
 
 def _coco(content: Any) -> list[tuple[str, Row]]:
     """Return category and row of each annotation."""
-    images, rows = {image["id"]: image for image in content["images"]}, []
+    images, rows = dict[Any, Any](), []
+    for image in content["images"]:
+        if (other := images.setdefault(image["id"], image)["file_name"]) != image["file_name"]:
+            both = f"{other} and {image['file_name']} have the id {image['id']}"
+            raise ValueError(f"{both}; give the images and annotations of joined files new ids")
     for number, each in enumerate(content["annotations"]):
+        place = f"annotation {each.get('id', number)}"
+        if each["image_id"] not in images:
+            raise ValueError(f"{place}: no image has the id {each['image_id']}; export the file again")
+        if angle := (each.get("attributes") or {}).get("rotation"):  # of CVAT, whose bbox is that before the rotation
+            raise ValueError(f"{place}: rotated by {angle} degrees; draw an upright box")
         image = images[each["image_id"]]
-        x, y, width, height = map(float, each["bbox"])
-        size, place = (int(image["height"]), int(image["width"])), f"annotation {each.get('id', number)}"
-        row = Row(str(image["file_name"]), [x, y, x + width, y + height], place, size)
+        row = _row(image["file_name"], image, each.get("bbox"), place)
+        row.values[2:] = np.add(row.values[:2], row.values[2:]).tolist()
         rows.append((str(each.get("category_id")), row))
     return rows
 
@@ -85,8 +95,16 @@ def _kvasir(content: Any) -> list[tuple[str, Row]]:
     """Return label and row of each box."""
     rows = []
     for name, image in content.items():
-        size = (int(image["height"]), int(image["width"]))
         for number, box in enumerate(image["bbox"], start=1):
-            edges = [float(box[key]) for key in ("xmin", "ymin", "xmax", "ymax")]
-            rows.append((str(box["label"]), Row(name, edges, f"box {number} of {name}", size)))
+            edges = [box[key] for key in ("xmin", "ymin", "xmax", "ymax")]
+            rows.append((str(box["label"]), _row(name, image, edges, f"box {number} of {name}")))
     return rows
+
+
+def _row(name: Any, image: Any, box: Any, place: str) -> Row:
+    """Return a row of four numbers, with the size that is stated for its image."""
+    try:
+        x0, y0, x1, y1 = map(float, box)
+        return Row(str(name), [x0, y0, x1, y1], place, (int(image["height"]), int(image["width"])))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{place}: no four numbers, or no size of its image; export it again") from error

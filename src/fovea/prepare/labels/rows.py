@@ -27,11 +27,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one image: numbers, float64 [N, C], their places in the file, and the stated height and width."""
+    """The rows of one image: numbers, float64 [N, C], their places in the file, and height and width as stated."""
 
     values: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     places: tuple[str, ...] = ()
-    size: tuple[int, int] | None = None
+    sizes: tuple[tuple[int, int] | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -41,8 +41,8 @@ class Rows:
         return {"rows": len(self)}
 
     def tobytes(self) -> bytes:
-        """Return the numbers, with the stated size, as bytes."""
-        return np.append(self.values, self.size or ()).astype("<f8").tobytes()
+        """Return the numbers, with the size stated first, as bytes."""
+        return np.append(self.values, [size for size in self.sizes[:1] if size]).astype("<f8").tobytes()
 
     def pixels(self, columns: int, size: tuple[int, int], unit: Unit, path: str) -> np.ndarray:
         """Return the first `columns` numbers, x and y in turn, in pixels of the image, [N, columns].
@@ -50,10 +50,10 @@ class Rows:
         A ValueError if one is outside the image, or in fractions where pixels are expected, or another size is stated.
         """
         given, (height, width) = self.values[:, :columns], size
-        if self.size is not None and self.size != size:
-            stated = f"{self.size[1]} x {self.size[0]}"
-            where = f"the image is {width} x {height} pixels, but here {stated}"
-            raise ValueError(f"{path}: {self.places[0]}: {where}; export the boxes of this image again")
+        for stated, place in zip(self.sizes, self.places, strict=True):
+            if stated not in (None, size):
+                where = f"the image is {width} x {height} pixels, but here {stated[1]} x {stated[0]}"
+                raise ValueError(f"{path}: {place}: {where}; export the boxes of this image again")
         if unit == "pixels" and given.max() <= 1:
             raise ValueError(f"{path}: {self.places[0]}: numbers up to 1 are no pixels; set labels.unit=fractions")
         sides = np.tile([width, height], columns // 2)
@@ -84,7 +84,9 @@ def by_image(path: Path, rows: Iterable[Row], ids: Iterable[str], what: str) -> 
     if not found:
         raise no_match(path, unknown, names, what)
     images = {
-        image_id: Rows(np.array([row.values for row in some]), tuple(row.place for row in some), some[0].size)
+        image_id: Rows(
+            np.array([row.values for row in some]), *zip(*((row.place, row.size) for row in some), strict=True)
+        )
         for image_id, some in sorted(found.items())
     }
     return Annotations(images, Rows(), what, sum(map(len, images.values())), {"unknown_image": unknown})
