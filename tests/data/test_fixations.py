@@ -121,7 +121,16 @@ def test_missing_column(tmp_path: Path, column: str) -> None:
     with pytest.raises(ValueError, match=f"several columns {column}"):
         read(tmp_path, header=f"{HEADER},{column}")
     with pytest.raises(ValueError, match="save the table with commas between its columns"):
-        read(tmp_path, header=HEADER.replace(",", ";"))
+        read(tmp_path, header=HEADER.replace(",", "|"))
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_delimiters_and_decimal_commas_of_spreadsheets(tmp_path: Path, delimiter: str, mark: str) -> None:
+    cells = ['"x,y;z\tw.png"', "1", "0.25" if delimiter == "," else "0,25", "0.5", '"1e2"']
+    path = write(tmp_path, delimiter.join(cells) + "\r", header=mark + HEADER.replace(",", delimiter))
+    fixations = read_fixations(path, ["x,y;z\tw"]).of("x,y;z\tw")
+    assert (fixations.x.item(), fixations.y.item(), fixations.duration.item()) == (0.25, 0.5, 100)
 
 
 @pytest.mark.parametrize(("column", "cell"), [*((name, "soon") for name in NEEDED[1:]), ("CURRENT_FIX_INDEX", "")])

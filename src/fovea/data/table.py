@@ -25,12 +25,13 @@ class Row:
     line: int
     cells: tuple[str, ...]
     columns: Mapping[str, int]
+    delimiter: str = ","
 
     def number(self, column: str, lost: bool = False) -> float:
         """Return a finite number; with `lost` also infinity, or NaN for an empty cell."""
         cell = self.cells[self.columns[column]].strip()
         try:
-            number = math.nan if cell in _MISSING else float(cell)
+            number = math.nan if cell in _MISSING else float(cell if self.delimiter == "," else cell.replace(",", "."))
             if lost or math.isfinite(number):
                 return number
         except ValueError:
@@ -69,12 +70,16 @@ class Annotations:
 def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
     """Yield the rows of a CSV in UTF-8 that are not empty; the first line names the columns, which must be `needed`.
 
+    Cells are delimited by the most frequent of comma, semicolon and tab in that line; without commas between its
+    cells, a number may have a decimal comma.
     `optional` are names of one column in any case, which `Row.columns` has under the first of them if it is there.
     A ValueError if the file cannot be read, lacks a column or has it twice, or a row is too short or too long.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+            delimiter = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter)
             header = [name.strip() for name in next(reader, [])]
             columns = _columns(path, header, needed, optional)
             last = max(columns.values())
@@ -84,7 +89,7 @@ def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -
                 if extra := [cell for cell in cells[len(header) :] if cell.strip()]:
                     extras = f"{len(extra)} cells more than the header, perhaps decimal commas"
                     raise ValueError(f"{path}: line {reader.line_num} has {extras}; save it with decimal points")
-                yield Row(path, reader.line_num, tuple(cells), columns)
+                yield Row(path, reader.line_num, tuple(cells), columns, delimiter)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         near = nearest([path.name], sorted(file.name for file in path.parent.glob("*.csv")))
