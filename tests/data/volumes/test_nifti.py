@@ -237,6 +237,23 @@ def test_an_invalid_mask_is_refused(values: list[float], message: str, tmp_path:
         read_labels(tmp_path / "mask.nii", {0: 0, 1: 1, 2: 2})
 
 
+@pytest.mark.parametrize(("dtype", "highest"), [(np.uint8, 3), (np.uint8, 13), (np.int8, 4), (np.int16, 5)])
+def test_a_mask_that_is_scaled_to_its_labels_has_them(dtype: type, highest: int, tmp_path: Path) -> None:
+    labels = np.resize(np.arange(highest + 1), (2, 3, 4))
+    image = nib.Nifti1Image(labels.astype(np.float64), np.eye(4))
+    image.set_data_dtype(dtype)  # nibabel chooses a scale, so that a label is off by up to half a step
+    nib.save(image, tmp_path / "mask.nii")
+    stored = np.asarray(nib.load(tmp_path / "mask.nii").dataobj)
+    assert not np.array_equal(stored, labels) and np.abs(stored - labels).max() < 0.03
+    known = {label: label for label in range(highest + 1)}
+    np.testing.assert_array_equal(read_labels(tmp_path / "mask.nii", known), labels)
+    image = nib.Nifti1Image(labels / highest, np.eye(4))
+    image.set_data_dtype(dtype)
+    nib.save(image, tmp_path / "map.nii")
+    with pytest.raises(ValueError, match=r"whole numbers, got 0\.\d+; save labels, not probabilities"):
+        read_labels(tmp_path / "map.nii", known)
+
+
 def test_a_map_is_in_0_to_1(tmp_path: Path) -> None:
     values = np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4)
     write(tmp_path / "map.nii", values)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import IOBase
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -54,13 +55,18 @@ def read_volume(path: Path) -> np.ndarray:
 def read_labels(path: Path, classes: Mapping[int, int], ignore_label: int | None = None) -> np.ndarray:
     """Return a mask in RAS, int16 [D, H, W]: classes, 0 the background, `IGNORE` a voxel without a label.
 
-    `classes` has the class of each value in the file, where `ignore_label` becomes `IGNORE`. Raises like `read_header`,
-    or if a value is not a label.
+    `classes` has the class of each value in the file, where `ignore_label` becomes `IGNORE`. Whole numbers that the
+    file scales to, e.g. 85 by 3 / 255, are off by up to half a step. Raises like `read_header`, or if a value is not a
+    label.
     """
-    values = _voxels(path)
-    found, known = np.unique(values), {**classes} if ignore_label is None else {**classes, ignore_label: IGNORE}
-    if (odd := found[found != np.round(found)]).size:
-        raise ValueError(f"{path}: a mask must hold whole numbers, got {odd[0]:g}; save labels, not probabilities")
+    image, values = _open(path)[0], _voxels(path)
+    proxy: Any = image.dataobj
+    step = abs(proxy.slope) if image.get_data_dtype().kind in "iu" else 0.0
+    stored, known = np.unique(values), {**classes} if ignore_label is None else {**classes, ignore_label: IGNORE}
+    with np.errstate(invalid="ignore"):  # of infinite values
+        if (odd := stored[~(np.abs(stored - np.round(stored)) <= (0.5001 * step if step < 1 else 0))]).size:
+            raise ValueError(f"{path}: a mask must hold whole numbers, got {odd[0]}; save labels, not probabilities")
+    values, found = np.round(values), np.unique(np.round(stored))
     if unknown := [f"{label:g}" for label in found if label not in known]:
         fix = "fix the mask, name it under labels in the list of cases, or set data.ignore_label"
         known_labels = ", ".join(map(str, classes))
