@@ -77,6 +77,11 @@ def test_equal_rows_count_once(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert "2 rows equal an earlier row" in caplog.text and "1 images have a CURRENT_FIX_INDEX twice: a" in caplog.text
 
 
+def test_durations_of_another_unit_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read(tmp_path, "a,1,0.5,0.5,250000", "a,2,0.5,0.5,180000", "a,3,0.5,0.5,90000")
+    assert "the median fixation lasts 180000 ms; CURRENT_FIX_DURATION must be in milliseconds" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["observer", "Annotator"])
 def test_observers_are_kept_apart(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
     rows = ["a,2,0.2,0.2,200,p2", "a,1,0.1,0.1,100,p2", "a,1,0.9,0.9,300,p1", "b,1,0.5,0.5,60,p1"]

@@ -28,6 +28,8 @@ OBSERVERS = ("observer", "annotator")
 DROPPED = ("unknown_image", "unsafe_name", "repeated", "not_a_number", "outside_image", "too_short")
 """Reasons to drop a row. A row is counted under the first reason that applies."""
 
+_LONG = 10_000.0  # ms, of the median fixation
+
 log = logging.getLogger(__name__)
 
 
@@ -129,9 +131,11 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
     if twice := [name for name, places in numbered.items() if len({*places}) < len(places)]:
         fix = "if several people looked, give each a name in a column observer"
         log.warning("%s: %d images have a CURRENT_FIX_INDEX twice: %s; %s", path, len(twice), first_few(twice), fix)
-    used = sum(len(rows.kept) for rows in images.values())
+    durations = [row[4] for rows in images.values() for row in rows.kept]
+    if durations and (median := float(np.median(durations))) > _LONG:
+        log.warning("%s: the median fixation lasts %g ms; CURRENT_FIX_DURATION must be in milliseconds", path, median)
     fixations = {name: rows.fixations() for name, rows in sorted(images.items())}
-    return Annotations(fixations, _Rows().fixations(), "fixations", used, dropped)
+    return Annotations(fixations, _Rows().fixations(), "fixations", len(durations), dropped)
 
 
 def _reason_to_drop(x: float, y: float, duration: float, min_duration: float) -> str | None:
