@@ -85,7 +85,8 @@ def test_the_default_folder_is_found_by_compare_and_report(run: Run, of_fold: Pa
     compared = run("evaluate", "compare=[runs/a,runs/b]", "split=test", "compare_resamples=100")
     assert compared.status == 0 and compared.errors == [], compared
     reported = run("report", "runs=runs", "split=test", "out=report", "resamples=100")
-    assert reported.status == 0 and "all runs | 2" in reported.stdout, reported
+    assert reported.status == 0 and "all runs | 1 " in reported.stdout, reported
+    assert "repeated: runs/b: has the network of runs/a" in reported.stdout  # it is a copy
     before = (tmp_path / "runs/a/evaluate/test/summary.json").read_bytes()
     for other in ("runs/a/checkpoints/last.ckpt", "runs/a/checkpoints/best.ckpt tta=flips"):
         line = ["evaluate", *f"checkpoint={other} split=test hydra.run.dir=own/{len(other)}".split()]

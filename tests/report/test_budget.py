@@ -66,6 +66,16 @@ def test_the_chart_has_a_line_for_each_kind(runs: Path, make_run: MakeRun) -> No
     assert "hours of annotation" in (runs / "charts" / "budget.svg").read_text()
 
 
+def test_the_advice_is_corrected_for_all_that_it_was_chosen_from(runs: Path, make_run: MakeRun) -> None:
+    hours = replace(COSTS, hours=1.5)
+    plan = planned(runs, hours)
+    assert plan is not None and "boxes on 200 images (1 h): -0.15" in plan.advice and "(worse, " in plan.advice
+    for rate in range(1, 5):  # 11 comparisons by 200 flips: p (Holm) is 11 / 201 or more
+        make_run(f"other/{rate}", {"optimizer.lr": rate}, dice=0.1, labels={"gaze": 100})
+    plan = planned(runs, hours)
+    assert plan is not None and "boxes on 200 images (1 h): -0.15" in plan.advice and "(no difference" in plan.advice
+
+
 def test_equal_hours_have_no_chart(make_run: MakeRun, tmp_path: Path) -> None:
     for rate in (0.1, 0.2):
         make_run(f"{rate}", {"optimizer.lr": rate}, labels={"gaze": 100})

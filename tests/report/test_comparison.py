@@ -82,17 +82,17 @@ def test_each_name_is_compared_with_the_first() -> None:
 
 def test_classes_have_a_column(tmp_path: Path) -> None:
     named = {
-        name: [replace(run(f"{name}{seed}", 0.8, seed), classes={"a_b": scores(mean, seed)}) for seed in (1, 2)]
+        name: [replace(run(f"{name}{seed}", 0.8, seed), classes={"a-b": scores(mean, seed)}) for seed in (1, 2)]
         for name, mean in {"x": 0.7, "y": 0.9}.items()
     }
     comparison = compare_runs(named | {"z": [run("z", 0.8, 3)]}, "dice", 0.05, 200, seed=0)
     write_comparison(comparison, tmp_path)
     with (tmp_path / "comparison.csv").open() as file:
-        cells = [row["a_b_dice"] for row in csv.DictReader(file)]
+        cells = [row["a-b_dice"] for row in csv.DictReader(file)]
     means = [np.mean([*scores(mean, 1).values(), *scores(mean, 2).values()]) for mean in (0.7, 0.9)]
     assert [float(cell) for cell in cells[:2]] == pytest.approx(means, abs=1e-6) and cells[2] == ""
     lines = (tmp_path / "comparison.tex").read_text().splitlines()
-    assert lines[0] == r"\begin{tabular}{lrrrlrlrrl}" and r"& dice & a\_b & 95" in lines[2]
+    assert lines[0] == r"\begin{tabular}{lrrrlrlrrl}" and r"& dice & a-b & 95" in lines[2]
     assert {line.count("&") - line.count(r"\&") for line in lines[2:-2] if "&" in line} == {9}
 
 
@@ -119,6 +119,19 @@ def test_pairs_of_patients_show_a_difference_within_the_intervals_and_one_patien
     comparison = compare_runs(runs, "dice", 0.05, 500, seed=0)
     assert comparison.patients == 1 and comparison.rows[0].low is None and comparison.rows[1].p == 1
     assert "| no difference shown" in markdown(comparison)
+    assert "No difference can be shown: p (Holm) is 1.0000 or more" in note(comparison)
+
+
+@pytest.mark.parametrize(
+    ("patients", "others", "told"), [(6, 1, ""), (6, 2, "0.0625"), (5, 1, "0.0625"), (15, 5, "0.0495")]
+)
+def test_a_table_without_power_says_so(patients: int, others: int, told: str) -> None:
+    of = {image_id: f"p{place % patients}" for place, image_id in enumerate(IDS)}
+    runs = {f"{place}": [replace(run(f"{place}", 0.5 + place / 10, 1), patients=of)] for place in range(others + 1)}
+    comparison = compare_runs(runs, "dice", 0.049, 100, seed=0)
+    least = min(row.p_holm for row in comparison.rows[1:] if row.p_holm)
+    assert f"p (Holm) is {told} or more" in note(comparison) if told else "No difference can" not in note(comparison)
+    assert f"{least:.4f}" == (told or "0.0312")  # the bound is reached
 
 
 def test_the_verdict_follows_the_direction() -> None:
@@ -171,4 +184,5 @@ def test_all_files_have_the_same_figures(tmp_path: Path) -> None:
     head = r" & seeds & dice & 95 \% interval & difference & 95 \% interval & p & p (Holm) & verdict \\"
     assert rows[2] == head
     assert rows[4] == r"full\_\{1\} & 2 & 0.8000 $\pm$ 0.0100 & 0.7500 to 0.8500 &  &  &  &  & baseline \\"
+    assert rows[5].startswith("gaze$|$ x & ")
     assert r"& $-$0.1000 & $-$0.1200 to $-$0.0800 & $<$ 0.0001 & 0.0300 & worse \\" in rows[5]

@@ -140,7 +140,10 @@ def test_the_mean_curve_has_the_shared_steps() -> None:
 
 @pytest.mark.parametrize(
     ("baseline", "tone", "text"),
-    [("0.1", "better", "a difference beyond chance"), ("0.2", "baseline", "2 of the 2 others are worse")],
+    [
+        ("0.1", "better", "a difference between these trained networks"),
+        ("0.2", "baseline", "others that are shown to be worse: 2 of 2"),
+    ],
 )
 def test_the_headline_names_the_best(runs: Path, baseline: str, tone: str, text: str) -> None:
     result = headline(made(runs / "runs", f"lr={baseline}"))

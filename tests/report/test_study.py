@@ -58,6 +58,11 @@ def test_the_folds_of_a_seed_are_pooled(make_run: MakeRun, tmp_path: Path) -> No
         scores = [run.evaluated.scores for run in own.runs if run.evaluated and run.seed == 1]
         assert report.evaluated[own.name][1].scores == {**scores[0], **scores[1], **scores[2]}
     assert warnings(report) == []
+    summary = tmp_path / "runs/0.2/1/0/evaluate/val/summary.json"
+    summary.write_text(json.dumps({"split": "val", "select_on": "pseudo"}))
+    with pytest.raises(ValueError, match=r"0\.2/1/0/.*: select_on is pseudo, but mask in .*0\.2/0/0"):
+        studied(tmp_path)
+    summary.write_text(json.dumps({"split": "val", "select_on": "mask"}))
     folds = sorted((tmp_path / "runs").glob("*/2/*/training.json"))
     folds.pop().unlink()
     with pytest.raises(ValueError, match=r"8 images were evaluated in only one of them .*; finish the same folds"):
@@ -78,11 +83,12 @@ def test_a_network_that_is_evaluated_again_is_no_further_seed(make_run: MakeRun,
         shutil.copy(trained / "config.yaml", folder / "trained.yaml")
         overrides = ["tta.axes=[-1]"] if flips else []
         (folder / "provenance.json").write_text(json.dumps({"overrides": overrides}))
+    shutil.copytree(trained, trained.with_name("copy"))
     report = studied(tmp_path)
     named = {row.name: [Path(each).parents[1].name for each in row.folders] for row in report.comparison.rows}
     assert named == {"axes=-": ["a", "b"], "axes=[-1]": ["2"]}
     notes = {run.folder.name: run.note for run in report.runs if run.status == "repeated"}
-    assert [*notes] == ["1", "3"] and notes["1"].startswith(f"evaluates the network of {trained} again")
+    assert [*notes] == ["1", "3", "copy"] and notes["1"].startswith(f"has the network of {trained} again")
 
 
 @pytest.mark.parametrize(
@@ -158,3 +164,14 @@ def test_weak_points_are_warned_of(make_run: MakeRun, tmp_path: Path) -> None:
     assert "lr=0.01: more than one run has seed 0" in lines
     assert "Different code within one configuration: lr=0.01 (01234567, fedcba (changed))." in lines
     assert "spread over seeds is unknown: lr=0.5." in lines and "1 of 3 runs had changes" in lines
+
+
+def test_differences_that_may_be_of_seeds_are_warned_of(make_run: MakeRun, tmp_path: Path) -> None:
+    for rate, scores in {0.1: [0.4, 0.5], 0.2: [0.5, 0.5], 0.3: [0.7, 0.7], 0.4: [0.55]}.items():
+        for seed, dice in enumerate(scores):
+            make_run(f"{rate}/{seed}", {"optimizer.lr": rate}, seed=seed, dice=dice)
+    report = studied(tmp_path)
+    assert [row.verdict for row in report.comparison.rows[1:]] == ["better"] * 3
+    lines = warnings(report)
+    assert "Other seeds than those of the baseline, which may be a part of the difference: lr=0.4." in lines
+    assert any(line.startswith("Differences within the standard dev") and line.endswith(": lr=0.2.") for line in lines)

@@ -15,7 +15,7 @@ def main(config: Config) -> None:
     from fovea.report.comparison import Alpha, Resamples, markdown, note, write_comparison
     from fovea.report.report_page import write_figures, write_report_page
     from fovea.report.runs import FINISHED, find_runs
-    from fovea.report.study import keep, study, write_runs
+    from fovea.report.study import keep, study, warnings, write_runs
     from fovea.runtime.bounds import NonNegative, check, check_values
 
     check_values({"alpha": Alpha, "resamples": Resamples, "megabytes": NonNegative}, config, "")
@@ -33,6 +33,8 @@ def main(config: Config) -> None:
     log.info("%s\n\n%s", markdown(report.comparison), note(report.comparison))
     if plan:
         log.info("\n%s", plan.advice)
+    for line in warnings(report):
+        log.warning("%s", line)
     for run in (run for run in report.runs if run.status != FINISHED):
         log.warning("%s: %s: %s", run.status, run.folder, run.note)
     log.info("%s", out / "report.html")

@@ -39,11 +39,11 @@ def sign_flip_test(differences: ArrayLike, patients: Sequence[str], resamples: i
     Wilcoxon's signed-rank test compares ranks and can prefer the model with the lower mean; this test is about the
     mean in the table and needs no rule for ties.
 
-    `differences` and `patients` have an entry for each image. No p value is below 1 / (resamples + 1).
+    `differences` and `patients` have an entry for each image. No p value is below `least_p`.
     """
     sums, _ = _by_patient(differences, patients)
     least = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()  # sums of equal terms differ in the last bits
-    if len(sums) < 64 and 2 ** len(sums) <= resamples:
+    if 2 ** len(sums) <= resamples:
         flips = (np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) % 2
         return float((np.abs((1 - 2 * flips) @ sums) >= least).mean())
     rng = np.random.default_rng(seed)
@@ -52,6 +52,11 @@ def sign_flip_test(differences: ArrayLike, patients: Sequence[str], resamples: i
         signs = 1 - 2 * rng.integers(2, size=(size, len(sums)))
         far += int((np.abs(signs @ sums) >= least).sum())
     return (far + 1) / (resamples + 1)
+
+
+def least_p(patients: int, resamples: int) -> float:
+    """Return the smallest p value of `sign_flip_test`: all flips have two as far from 0 as the differences."""
+    return 2 / 2**patients if 2**patients <= resamples else 1 / (resamples + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

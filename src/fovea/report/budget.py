@@ -97,12 +97,12 @@ def advice(every: list[Labeled], report: Study, hours: float | None) -> str:
     rivals = [max(others, key=rank)] if (others := [each for each in within if each.kind != best.kind]) else []
     beyond = [each for each in every if each.hours > best.hours]
     rivals += sorted((each for each in beyond if rank(each) > rank(best)), key=lambda each: each.hours)[:1]
-    names = [each.row.name for each in (best, *rivals)]
+    names = [best.row.name, *(each.row.name for each in every if each is not best)]  # rivals are chosen from all
     settings = (column, report.comparison.alpha, report.comparison.resamples, report.comparison.seed)
-    tested = compare_runs({name: report.evaluated[name] for name in names}, *settings).rows[1:]
+    tested = {row.name: row for row in compare_runs({name: report.evaluated[name] for name in names}, *settings).rows}
     text = f"Within {limit:.3g} h, buy {best}: {column} {best.row.mean:.4f}"
     text += f" ({ends})" if (ends := interval_text(best.row.low, best.row.high)) else ""
-    for rival, row in zip(rivals, tested, strict=True):
+    for rival, row in ((rival, tested[rival.row.name]) for rival in rivals):
         side = "beyond that, " if rival.hours > limit * 1.0001 else ""
         span = f", {ends}" if (ends := interval_text(row.difference_low, row.difference_high, "+")) else ""
         text += f"; {side}{rival}: {row.difference:+.4f} ({row.verdict}{span})"

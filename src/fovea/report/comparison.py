@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from fovea.data.source import AGAINST
-from fovea.metrics.statistics import holm, mean_interval, sign_flip_test
+from fovea.metrics.statistics import holm, least_p, mean_interval, sign_flip_test
 from fovea.report.evaluations import Evaluated
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_csv, write_json, write_text
@@ -20,7 +20,8 @@ Resamples = Annotated[int, Field(strict=True, ge=100)]
 FIGURES = ("mean", "std", "low", "high", "difference", "difference_low", "difference_high", "p", "p_holm")
 _TEX = str.maketrans(
     {mark: f"\\{mark}" for mark in "&%_#${}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "<": "$<$"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
+    | {mark: f"${mark}$" for mark in "<>|"}
 )
 TITLES = ("", "seeds", "{}", "95 % interval", "difference", "95 % interval", "p", "p (Holm)", "verdict")
 
@@ -122,10 +123,7 @@ def check_alike(runs: Sequence[Evaluated]) -> None:
     """Raise a ValueError if evaluations differ in split, target, unit, images or patients, or one is listed twice."""
     first, *others = runs
     for other in others:
-        for key in ("split", "select_on", "unit"):
-            mine, theirs = getattr(first, key) or "unknown", getattr(other, key) or "unknown"
-            if mine != theirs:
-                raise ValueError(f"{other.folder}: {key} is {theirs}, but {mine} in {first.folder}; evaluate again")
+        first.check_like(other)
         if unshared := sorted(first.scores.keys() ^ other.scores.keys()):
             few = f"{len(unshared)} ids are only here or only in {first.folder} ({first_few(unshared, 3)})"
             raise ValueError(f"{other.folder}: {few}; evaluate both on the same images")
@@ -175,7 +173,8 @@ def markdown(comparison: Comparison) -> str:
 def latex(comparison: Comparison) -> str:
     """Return the table in LaTeX, for the package booktabs."""
     escaped = [[cell.translate(_TEX) for cell in line] for line in texts(comparison)]
-    lines = [" & ".join([name, *(cell.replace("-", "$-$") for cell in cells)]) + r" \\" for name, *cells in escaped]
+    minus = [escaped[0], *([name, *(cell.replace("-", "$-$") for cell in cells)] for name, *cells in escaped[1:])]
+    lines = [" & ".join(cells) + r" \\" for cells in minus]
     head = [rf"\begin{{tabular}}{{lrr{'r' * len(comparison.classes)}lrlrrl}}", r"\toprule", lines[0], r"\midrule"]
     return "\n".join([*head, *lines[1:], r"\bottomrule", r"\end{tabular}", ""])
 
@@ -198,6 +197,11 @@ def note(comparison: Comparison) -> str:
             f"{comparison.alpha:g}. The verdict is on these trained networks. For a verdict on methods, compare the "
             "difference with the spread over several seeds."
         )
+        least = min(others * least_p(comparison.patients, comparison.resamples), 1.0)
+        if least >= comparison.alpha:
+            text += (
+                f" No difference can be shown: p (Holm) is {p_text(least)} or more with so few patients or resamples."
+            )
     return text + trained
 
 

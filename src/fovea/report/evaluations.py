@@ -29,10 +29,18 @@ class Evaluated:
     classes: dict[str, dict[str, float]] = field(default_factory=dict)  # of each modality and class, by image id
 
     def joined(self, other: "Evaluated") -> "Evaluated":
-        """Return the evaluation of the images of two, which share none."""
+        """Return the evaluation of the images of two, which share none; a ValueError as of `check_like`."""
+        self.check_like(other)
         unions = {name: getattr(self, name) | getattr(other, name) for name in ("scores", "patients", "sizes")}
         classes = {name: own | other.classes.get(name, {}) for name, own in self.classes.items()}
         return replace(self, classes=classes, training_images=self.training_images + other.training_images, **unions)
+
+    def check_like(self, other: "Evaluated") -> None:
+        """Raise a ValueError if the scores of two cannot be compared: of another split, target or unit."""
+        for key in ("split", "select_on", "unit"):
+            mine, theirs = getattr(self, key) or "unknown", getattr(other, key) or "unknown"
+            if mine != theirs:
+                raise ValueError(f"{other.folder}: {key} is {theirs}, but {mine} in {self.folder}; evaluate again")
 
     @property
     def mean(self) -> float:

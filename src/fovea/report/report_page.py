@@ -118,12 +118,12 @@ def headline(report: Study) -> tuple[str, str]:
         return "alone", f"{best.name}: {figure}"
     if best.difference is None:
         worse = sum(row.verdict == "worse" for row in rows)
-        others = f"{worse or 'none'} of the {len(rows) - 1} others {'are' if worse > 1 else 'is'} worse beyond chance"
+        others = f"others that are shown to be worse: {worse} of {len(rows) - 1}"
         return "baseline", f"The baseline {best.name} has the best mean, {figure}; {others}"
     sure = best.verdict in ("better", "worse")
     return "better" if sure else "unsure", (
         f"{best.name} has the best mean, {figure}: {best.difference:+.4f} to the baseline {rows[0].name}, "
-        f"{'a difference beyond chance' if sure else 'no difference shown'} (p {p_text(best.p_holm)})"
+        f"{'a difference between these trained networks' if sure else 'no difference shown'} (p {p_text(best.p_holm)})"
     )
 
 

@@ -68,16 +68,20 @@ def _folded(run: Run) -> Run:
 
 
 def _once(runs: Sequence[Run], ignore: Sequence[str]) -> list[Run]:
-    """Mark what evaluates a network again with the same configuration: it is no further seed."""
+    """Mark copies of a run, and what evaluates a network again with the same configuration: they are no other seed."""
     first: dict[str, Run] = {}
     repeated: dict[Path, Run] = {}
     for run in sorted(runs, key=lambda run: not run.training):  # an evaluation with its own folder has none
         network = str([run.config.get("run_dir"), run.seed, relevant(run, ignore)])
         known = first.setdefault(network, run) if run.status == FINISHED else run
-        if known is not run and not run.training:
-            note = f"evaluates the network of {known.folder} again, with the same keys; that one counts"
+        if known is not run and (not run.training or _scores(run) == _scores(known)):
+            note = f"has the network of {known.folder} again, with the same keys; that one counts"
             repeated[run.folder] = replace(run, status=REPEATED, note=note)
     return [repeated.get(run.folder, run) for run in runs]
+
+
+def _scores(run: Run) -> Mapping[str, float]:
+    return run.evaluated.scores if run.evaluated else {}
 
 
 def pooled(runs: Sequence[Run]) -> list[Run]:
@@ -218,13 +222,27 @@ def warnings(report: Study) -> list[str]:
     if mixed:
         lines.append(f"Different code within one configuration: {first_few(mixed, _LISTED)}.")
     if len(set(every)) > 1:
-        lines.append(f"The runs have {len(set(every))} different states of the code, listed below.")
+        lines.append(f"The runs have {len(set(every))} different states of the code; report.html lists them.")
     if changed := sum(text.endswith("(changed)") for text in every):
         lines.append(
             f"{changed} of {len(every)} runs had changes that are not committed (changes.diff in the run folder)."
         )
     if lone and len(report.configurations) > 1:
         lines.append(f"One seed only, so that the spread over seeds is unknown: {first_few(lone, _LISTED)}.")
+    return lines + _of_seeds(report)
+
+
+def _of_seeds(report: Study) -> list[str]:
+    """Return a sentence on the differences that may be those of seeds."""
+    lines, (first, *others) = [], report.comparison.rows
+    seeds = {own.name: {str(run.seed) for run in own.runs} for own in report.configurations}
+    if unlike := [row.name for row in others if seeds[row.name] != seeds[first.name]]:
+        few = first_few(unlike, _LISTED)
+        lines.append(f"Other seeds than those of the baseline, which may be a part of the difference: {few}.")
+    shown = [row for row in others if row.verdict in ("better", "worse")]
+    if small := [row.name for row in shown if abs(row.difference or 0) <= max(row.std or 0, first.std or 0)]:
+        few = first_few(small, _LISTED)
+        lines.append(f"Differences within the standard deviation over seeds, of networks rather than methods: {few}.")
     return lines
 
 
