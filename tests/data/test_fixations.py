@@ -111,6 +111,18 @@ def test_rows_that_are_longer_or_shorter_than_the_header(tmp_path: Path) -> None
         read(tmp_path, "a.jpg,1,0.5")
 
 
+@pytest.mark.parametrize(("place", "line"), [(0, 3), (5, 3), (5, 4)])
+def test_a_quotation_mark_does_not_swallow_rows(tmp_path: Path, place: int, line: int) -> None:
+    rows = [["a", str(number), "0.5", "0.5", "100", '"two\n""lines, 2"'] for number in range(6)]
+    path = write(tmp_path, *map(",".join, rows), header=f"{HEADER},note")
+    assert read_fixations(path, ["a"]).used == 6
+    rows = [[*row[:5], "near"] for row in rows]
+    for number in {line - 2, 3}:  # the second mark is the partner of the first
+        rows[number][place] = '"'
+    with pytest.raises(ValueError, match=f"line {line}: a quotation mark without a partner joins it with the next"):
+        read(tmp_path, *map(",".join, rows), header=f"{HEADER},note")
+
+
 def test_folders_do_not_merge_images(tmp_path: Path) -> None:
     rows = (r"x\benign\a.png,1,0.5,0.5,100", "malignant/a.png,1,0.6,0.5,100")
     with pytest.raises(ValueError, match=r"fixations\.csv: .* would both be the image a;"):

@@ -407,6 +407,14 @@ class TestOthers:
         path.write_text(path.read_text().replace(unit, "pixels"))
         assert run("generic", path)[0][0][:3] == ("a", 0.5, 0.25)
 
+    def test_refuses_rows_inside_quotation_marks(self, run, tmp_path: Path) -> None:
+        text = 'image|x|y|t|duration|note\na|1|1|0|200|"two\nlines"\na|2|2|300|200|"\na|3|3|600|200|"\n'
+        with pytest.raises(ValueError, match=r"s\.csv: line 4: a quotation mark without a partner joins it with"):
+            run("generic", table(tmp_path / "s.csv", text), columns={"start": "t"})
+        assert (
+            len(run("generic", table(tmp_path / "s.csv", text.replace('|"\n', "|\n")), columns={"start": "t"})[0]) == 3
+        )
+
     @pytest.mark.parametrize(
         ("rows", "keys", "message"),
         [

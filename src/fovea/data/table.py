@@ -84,6 +84,7 @@ def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -
             columns = _columns(path, header, needed, optional)
             last = max(columns.values())
             for cells in filter(any, reader):
+                check_quotes(path, reader.line_num, cells, delimiter)
                 if len(cells) <= last:
                     raise ValueError(f"{path}: line {reader.line_num} has only {len(cells)} cells; fix or delete it")
                 if extra := [cell for cell in cells[len(header) :] if cell.strip()]:
@@ -98,6 +99,17 @@ def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -
         raise ValueError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from error
     except csv.Error as error:
         raise ValueError(f"{path}: not a CSV ({error}); save the table as CSV in UTF-8") from error
+
+
+def check_quotes(path: Path, line: int, cells: Sequence[str], delimiter: str) -> None:
+    """Refuse a row, read up to `line`, that holds others: a quotation mark, e.g. for "as above", has no partner."""
+    if not {"\n", "\r"} & {*"".join(cells)}:
+        return
+    for place, cell in enumerate(cells):
+        _, *later = f"{cell}\0".splitlines()
+        if any(text.count(delimiter) >= place for text in later):
+            wrong = f"line {line - len(later)}: a quotation mark without a partner joins it with the next lines"
+            raise ValueError(f"{path}: {wrong}; delete the mark, or write it twice between two others")
 
 
 def no_match(path: Path, rows: int, names: Names, what: str) -> ValueError:

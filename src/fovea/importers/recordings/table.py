@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fovea.data.table import check_quotes
 from fovea.runtime.errors import first_few
 
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
@@ -144,6 +145,7 @@ def read_table(path: Path, delimiter: str | None, needed: Alternatives) -> Table
         reader = csv.reader(io.StringIO("".join(lines[number + 1 :]), newline=""), delimiter=delimiter)
         for cells in reader:
             if any(cells):
+                check_quotes(path, number + 1 + reader.line_num, cells, delimiter)
                 rows.append(cells)
                 numbers.append(number + 1 + reader.line_num)
     except (csv.Error, TypeError) as error:
