@@ -93,6 +93,23 @@ def test_an_evaluation_of_known_answers(root: Path, tmp_path: Path) -> None:
     assert [each["n"] for each in summary["dice_by_size"]["bins"]] == [0, 2, 0]
 
 
+def test_an_evaluation_that_cannot_be_written_leaves_none_to_read(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert evaluated(Brightness(), val(root), out, sheet_rows=1) and (out / "contact_sheet.png").exists()
+
+    def full(*written: object) -> None:
+        raise ValueError("no space left")
+
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="no space left"):
+        patch.setattr("fovea.engine.evaluate.write_image", full)
+        evaluated(Unsure(), val(root), out, sheet_rows=1)
+    assert not (out / "summary.json").exists()
+    evaluated(Unsure(), val(root), out)
+    assert sorted(path.name for path in out.iterdir()) == ["per_image.csv", "summary.json", "thresholds.csv"]
+
+
 def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path) -> None:
     summary = evaluated(Unsure(), val(root), tmp_path / "out")
     pixels = 40 * 60 + 61 * 33 + 50 * 50

@@ -1,7 +1,10 @@
 """Errors as one line."""
 
 import json
+import logging
 import re
+from contextlib import suppress
+from logging.config import dictConfig
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,7 @@ KILLED = "Job 4_1 (task: 0) with path /s/4_1_0_result.pkl\nhas not produced any 
         (KeyError("k"), "KeyError"),
         (ImportError("import einops (none).\n\nFor details"), "a package is missing: import einops (none); install it"),
         (OSError(28, "No space left", "x.png"), "x.png: no space left"),
+        (OSError(28, "No space left"), "no space left; check"),
         (UncompletedJobError(KILLED), "has not produced any output (state: OUT_OF_MEMORY); see"),
         (FailedJobError("sbatch: error: invalid partition\n"), "invalid partition; see sinfo"),
     ],
@@ -38,6 +42,13 @@ def test_an_error_of_a_library_says_how_to_see_the_traceback_and_our_own_does_no
     with pytest.raises(ValueError) as caught:
         np.stack([])
     assert re.search(r" \(test_app.py, line \d+; HYDRA_FULL_ERROR=1 shows where\)$", one_line(caught.value))
+
+
+def test_a_log_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    handler = {"class": "logging.FileHandler", "filename": str(tmp_path)}
+    with pytest.raises(ValueError) as caught:
+        dictConfig({"version": 1, "incremental": False, "handlers": {"file": handler}})
+    assert one_line(caught.value) == f"{tmp_path}: is a directory; check the path, its permissions and the free space"
 
 
 @pytest.mark.parametrize(
@@ -54,6 +65,15 @@ def test_a_wrong_word_is_answered_with_the_nearest(word: str, message: str) -> N
     with initialize_config_dir(str(config_folder()), version_base="1.3"), pytest.raises(HydraException) as caught:
         compose("train", overrides=["data=folder", word])
     assert one_line(caught.value).startswith(message)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_log_on_a_full_disk_prints_no_traceback(capsys) -> None:
+    with Path("/dev/full").open("w") as full:
+        logging.StreamHandler(full).handle(logging.makeLogRecord({"msg": "lost"}))
+        with suppress(OSError):
+            full.close()
+    assert capsys.readouterr().err == ""
 
 
 def fail() -> None:

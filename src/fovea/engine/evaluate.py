@@ -77,10 +77,8 @@ def evaluate(
         summary["training_images"] = len(seen)
     if added:
         summary["metrics"] = added.compute()
-    _write_tables(out, rows, patients, summary, curves)
     sheet = sheet_rows(predictor, split, rows, config["sheet_rows"], device)
-    if sheet:
-        write_image(out / "contact_sheet.png", contact_sheet(sheet, config["sheet_tile"]))
+    _write(out, rows, patients, summary, curves, contact_sheet(sheet, config["sheet_tile"]) if sheet else None)
     return summary, sheet
 
 
@@ -90,15 +88,24 @@ def _warn_of_absent(split: Split, present: Collection[int]) -> None:
         log.warning("no image of %s has %s: its Dice is 1 where it is not predicted", split.name, first_few(absent))
 
 
-def _write_tables(
-    out: Path, rows: Scores, patients: Sequence[str], summary: Mapping[str, Any], curves: Sequence[np.ndarray]
+def _write(
+    out: Path,
+    rows: Scores,
+    patients: Sequence[str],
+    summary: Mapping[str, Any],
+    curves: Sequence[np.ndarray],
+    sheet: np.ndarray | None,
 ) -> None:
-    """Write the scores by image, the summary and, of one class, the mean Dice at each threshold."""
+    """Replace the files of an evaluation; the summary comes last, since without it none is read."""
+    for name in ("summary.json", "per_image.csv", "thresholds.csv", "contact_sheet.png"):
+        (out / name).unlink(missing_ok=True)
     write_csv(out / "per_image.csv", *table(rows, patients))
-    write_json(out / "summary.json", summary)
     if curves:
         points = zip(GRID, np.mean(curves, axis=0), strict=True)
         write_csv(out / "thresholds.csv", ["threshold", "dice"], [(at, f"{dice:.6f}") for at, dice in points])
+    if sheet is not None:
+        write_image(out / "contact_sheet.png", sheet)
+    write_json(out / "summary.json", summary)
 
 
 def headline(summary: Mapping[str, Any], out: Path) -> str:

@@ -33,6 +33,7 @@ from fovea.runtime.record import (
 )
 
 log = logging.getLogger(__name__)
+logging.raiseExceptions = False  # on a full disk each line of the log would print a traceback
 Config = dict[str, Any]
 
 

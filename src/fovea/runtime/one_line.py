@@ -23,6 +23,8 @@ def one_line(error: BaseException) -> str:
         frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
         # The innermost; `hydra.core.utils` raises those of jobs in other processes.
         ours = not frames or frames[-1].startswith(("fovea.", "hydra_plugins.fovea", "hydra.core.utils", "__main__"))
+        if not ours and isinstance(error.__cause__, OSError):  # logging's, of a log that cannot be opened
+            return one_line(error.__cause__)
         return message if ours else f"{message} {_where(error)}"
     if isinstance(error, ImportError):  # also of a network that imports a package at its first step
         return f"a package is missing: {first_line(error)}; install it {_where(error)}"
@@ -33,9 +35,9 @@ def one_line(error: BaseException) -> str:
             return f"{one_paragraph(str(error))}; see sinfo, and the keys compute.* (or hydra.launcher.*)"
         if isinstance(error, UncompletedJobError):
             return f"{' '.join(str(error).splitlines()[:2])}; see the log beside that path (_log.err), and sacct"
-    if isinstance(error, OSError) and error.filename is not None:
-        reason = (error.strerror or str(error)).lower()
-        return f"{error.filename}: {reason}; check the path, its permissions and the free space"
+    if isinstance(error, OSError) and error.strerror:
+        place, hint = (f"{error.filename}: ", "") if error.filename is not None else ("", f" {_where(error)}")
+        return f"{place}{error.strerror.lower()}; check the path, its permissions and the free space{hint}"
     return f"{type(error).__name__}: {one_paragraph(str(error))} {_where(error)}"
 
 
