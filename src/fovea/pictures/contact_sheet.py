@@ -46,10 +46,10 @@ def contact_sheet(rows: Sequence[SheetRow], tile: int | None = TILE) -> np.ndarr
     font, top = ImageFont.load_default(height), 2 * gap + line
     left = 2 * gap + round(max((font.getlength(text) for row in rows for text in row.label.splitlines()), default=0))
     width, bottom = left + gap + len(titles) * (wide + gap), top + len(rows) * (high + gap)
-    legend = _legend(rows[0].classes, gap, width - gap, font)
-    sheet = Image.new("RGB", (width, bottom + line * (1 + legend[-1][2] if legend else 0)), _PAPER)
+    legend = _legend(rows[0].classes, width, gap, height, font)
+    sheet = Image.new("RGB", (width, bottom + legend.height), _PAPER)
+    sheet.paste(legend, (0, bottom))
     pen = ImageDraw.Draw(sheet)
-    _draw_legend(pen, legend, bottom, height, font)
     columns = {title: left + gap + index * (wide + gap) for index, title in enumerate(titles)}
     for title, x in columns.items():
         pen.text((x + wide / 2, gap + line / 2), title, _INK, font, anchor="mm")
@@ -69,26 +69,23 @@ def contact_sheet(rows: Sequence[SheetRow], tile: int | None = TILE) -> np.ndarr
     return np.array(sheet)
 
 
-def _legend(classes: Sequence[str], left: float, right: float, font: Any) -> list[tuple[str, float, int]]:
-    """Return the name, the x and the line of each entry."""
-    entries: list[tuple[str, float, int]] = []
-    x, place = left, 0
+def _legend(classes: Sequence[str], width: int, margin: float, height: float, font: Any) -> Image.Image:
+    """Return a strip with the color and the name of each class from 1 on, in as many lines as they need."""
+    places: list[tuple[float, int]] = []
+    x, row, line = margin, 0, round(1.5 * height)
     for name in classes:
-        width = font.getlength(name) + 3 * font.getlength("m")
-        if x + width > right and x > left:
-            x, place = left, place + 1
-        entries.append((name, x, place))
-        x += width
-    return entries
-
-
-def _draw_legend(
-    pen: ImageDraw.ImageDraw, legend: Sequence[tuple[str, float, int]], top: float, height: float, font: Any
-) -> None:
-    for label, (name, x, place) in enumerate(legend, start=1):
-        middle = top + (place + 0.5) * round(1.5 * height)
+        wide = font.getlength(name) + 3 * font.getlength("m")
+        if x + wide > width - margin and x > margin:
+            x, row = margin, row + 1
+        places.append((x, row))
+        x += wide
+    strip = Image.new("RGB", (width, line * (row + 1) if classes else 0), _PAPER)
+    pen = ImageDraw.Draw(strip)
+    for label, (name, (x, row)) in enumerate(zip(classes, places, strict=True), start=1):
+        middle = (row + 0.5) * line
         pen.rectangle((x, middle - height / 2, x + height, middle + height / 2), color_of(label))
         pen.text((x + 1.5 * height, middle), name, _INK, font, anchor="lm")
+    return strip
 
 
 def with_legend(picture: np.ndarray, classes: Sequence[str]) -> np.ndarray:
@@ -98,10 +95,10 @@ def with_legend(picture: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     height = max(9, min(picture.shape[:2]) / 30)
     font = ImageFont.load_default(height)
     width = max(picture.shape[1], round(max(map(font.getlength, classes)) + 2.5 * height))
-    legend = _legend(classes, height / 2, width, font)
-    sheet = Image.new("RGB", (width, picture.shape[0] + round(1.5 * height) * (1 + legend[-1][2])), _PAPER)
+    legend = _legend(classes, width, height / 2, height, font)
+    sheet = Image.new("RGB", (width, picture.shape[0] + legend.height), _PAPER)
     sheet.paste(Image.fromarray(picture))
-    _draw_legend(ImageDraw.Draw(sheet), legend, picture.shape[0], height, font)
+    sheet.paste(legend, (0, picture.shape[0]))
     return np.array(sheet)
 
 

@@ -15,12 +15,11 @@ import optuna
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import StudyDirection
-from optuna.trial import Trial, TrialState
+from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from fovea.runtime.bounds import Count, NonNegativeInt
@@ -132,7 +131,7 @@ class Search:
             study.sampler = self.sampler(seed=self.seed + len(study.get_trials(deepcopy=False)))
             trial = study.ask()
             study.sampler = self.sampler(seed=self.seed + trial.number)  # whatever process proposes it, and when
-            batch[trial.number] = {key: suggest(trial, key, choices) for key, choices in searched.searched.items()}
+            batch[trial.number] = {key: trial._suggest(key, choices) for key, choices in searched.searched.items()}
             own(study, trial.number, lock)
             missing -= 1
         return batch
@@ -153,17 +152,6 @@ class Search:
             else:
                 study.tell(number, value)
                 log.info("trial %d: %.4f", number, value)
-
-
-def suggest(trial: Trial, key: str, distribution: BaseDistribution) -> object:
-    """Return a proposed value of a key."""
-    if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(key, distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        low, high, step = distribution.low, distribution.high, distribution.step
-        return trial.suggest_int(key, low, high, step=step, log=distribution.log)
-    assert isinstance(distribution, optuna.distributions.FloatDistribution)
-    return trial.suggest_float(key, distribution.low, distribution.high, log=distribution.log)
 
 
 def value_of(end: JobReturn) -> float:
