@@ -2,7 +2,6 @@
 
 import pytest
 
-from fovea.importers.recordings.geometry import Place, Screen
 from fovea.runtime.config import instantiate
 
 
@@ -20,9 +19,3 @@ def test_refuses_what_is_no_rectangle(name: str, values: dict, message: str) -> 
     target = f"fovea.importers.recordings.geometry.{name}"
     with pytest.raises(ValueError, match=message):
         instantiate({"_target_": target, **values}, "screen" if name == "Screen" else "image")
-
-
-def test_contain_fills_one_side_of_the_screen() -> None:
-    place, screen = Place(fit="contain"), Screen(200, 100)
-    assert place.fitted(screen, (50, 50)) == (50, 0, 100, 100)
-    assert place.fitted(screen, (10, 100)) == (0, 40, 200, 20)

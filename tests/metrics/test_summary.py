@@ -70,15 +70,6 @@ class TestScoresOfImage:
             assert result[name] == pytest.approx(np.mean([values[name] for values in by_class]))
         assert result["size"] == pytest.approx((truth > 0).mean())
 
-    @pytest.mark.parametrize("names", [[], ["one", "two"]])
-    def test_ignored_pixels_are_left_out(self, names: list[str]) -> None:
-        prediction, truth = self.draw(3, 2)
-        truth[:, :4] = IGNORE
-        result = scores_of_image({"prediction": prediction}, truth, 3, (1, 1), 1.0, names)
-        cut = scores_of_image({"prediction": prediction[:, 4:]}, truth[:, 4:], 3, (1, 1), 1.0, names)
-        assert result.keys() == cut.keys()
-        assert all(result[output] == pytest.approx(cut[output]) for output in cut)
-
 
 class TestBySize:
     SIZES = (0.0, 0.02, 0.02001, 0.3, 0.1, 0.0)

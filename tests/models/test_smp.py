@@ -93,11 +93,3 @@ def test_weights_in_the_cache_are_loaded(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     encoder = small(encoder_weights="imagenet").network.encoder
     assert all(torch.all(value == 2) for value in encoder.state_dict().values())
-
-
-@pytest.mark.parametrize("prefix", ["", "encoder.", "supervision.network.network.encoder."])
-def test_weights_of_a_file(prefix: str, tmp_path: Path) -> None:
-    source = small().network.encoder.state_dict()
-    torch.save({"state_dict": {prefix + name: value for name, value in source.items()}}, tmp_path / "weights.pt")
-    encoder = small(encoder_weights=str(tmp_path / "weights.pt")).network.encoder
-    assert all(torch.equal(value, source[name]) for name, value in encoder.state_dict().items())

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fovea.data.fixations import Fixations
 from fovea.pictures.overlay import COLORS, IGNORED, TRUTH
 from fovea.pictures.panels import (
     fixation_panel,
@@ -21,18 +22,21 @@ def image() -> np.ndarray:
 
 
 def test_fixations_have_place_duration_and_path(image: np.ndarray) -> None:
-    rows, columns = np.nonzero(fixation_panel(image, [np.array([[0.25], [0.75], [200.0]])]).any(axis=2))
+    rows, columns = np.nonzero(fixation_panel(image, [Fixations(*np.array([[0.25], [0.75], [200.0]]))]).any(axis=2))
     assert (rows.mean(), columns.mean()) == pytest.approx((75, 50), abs=0.5)
-    picture = fixation_panel(image, [np.array([[0.2, 0.8], [0.5, 0.5], [100.0, 400.0]])])
+    picture = fixation_panel(image, [Fixations(*np.array([[0.2, 0.8], [0.5, 0.5], [100.0, 400.0]]))])
     widths = [int(picture[:, column].any(axis=1).sum()) for column in (40, 160)]  # the area is the duration
     assert widths[1] / widths[0] == pytest.approx(2, rel=0.15) and picture[50, 100].min() > 200
-    apart = fixation_panel(image, np.array([[[0.2], [0.5], [100.0]], [[0.8], [0.5], [400.0]]]))  # of two observers
+    two = np.array([[[0.2], [0.5], [100.0]], [[0.8], [0.5], [400.0]]])
+    apart = fixation_panel(image, [Fixations(*each) for each in two])
     assert not apart[50, 80:120].any() and (apart[50, 40] == apart[50, 160]).all()
     for duration in ([], [0.0], [5.0, 5.0]):
         place = np.full(len(duration), 0.5)
-        picture = fixation_panel(image, [(place, place, np.array(duration))])
+        picture = fixation_panel(image, [Fixations(place, place, np.array(duration))])
         assert (picture.shape, picture.dtype) == (image.shape, np.uint8) and not image.any()
-    np.testing.assert_array_equal(fixation_panel(image, [np.array([[3.0], [3.0], [100.0]])]), image)  # outside
+    np.testing.assert_array_equal(
+        fixation_panel(image, [Fixations(*np.array([[3.0], [3.0], [100.0]]))]), image
+    )  # outside
 
 
 def test_a_map_is_brighter_where_it_is_higher() -> None:

@@ -35,13 +35,6 @@ def run(name: str, mean: float, seed: int) -> Evaluated:
     return Evaluated(Path(name), "test", "mask", scores(mean, seed), dict(zip(IDS, IDS, strict=True)))
 
 
-def copied(evaluated: Evaluated, count: int) -> Evaluated:
-    """Return an evaluation with every image `count` times, each time as another image of the same patient."""
-    names = [(image_id, f"{image_id}_{copy}") for image_id in evaluated.scores for copy in range(count)]
-    many = {name: evaluated.scores[image_id] for image_id, name in names}
-    return replace(evaluated, scores=many, patients={name: image_id for image_id, name in names})
-
-
 def test_each_name_is_compared_with_the_first() -> None:
     runs = {
         "full": [run("a0", 0.8, 1), run("a1", 0.8, 2), run("a2", 0.8, 3)],
@@ -94,21 +87,6 @@ def test_classes_have_a_column(tmp_path: Path) -> None:
     lines = (tmp_path / "comparison.tex").read_text().splitlines()
     assert lines[0] == r"\begin{tabular}{lrrrlrlrrl}" and r"& dice & a-b & 95" in lines[2]
     assert {line.count("&") - line.count(r"\&") for line in lines[2:-2] if "&" in line} == {9}
-
-
-def test_copies_of_images_change_nothing_with_patients() -> None:
-    runs = {"a": [run("a", 0.8, 1)], "b": [run("b", 0.805, 2)]}
-    alone = compare_runs(runs, "dice", 0.05, 500, seed=0)
-    many = {name: [copied(one, 3) for one in named] for name, named in runs.items()}
-    together = compare_runs(many, "dice", 0.05, 500, seed=0)
-    assert (together.images, together.patients) == (90, 30)
-    for row, expected in zip(together.rows, alone.rows, strict=True):
-        assert row.p == expected.p
-        for key in ("low", "high", "difference_low", "difference_high"):
-            assert getattr(row, key) == pytest.approx(getattr(expected, key))
-    blind = {name: [replace(one, patients={i: i for i in one.scores}) for one in named] for name, named in many.items()}
-    by_image = compare_runs(blind, "dice", 0.05, 500, seed=0).rows[1].p
-    assert by_image is not None and together.rows[1].p is not None and by_image < together.rows[1].p
 
 
 def test_pairs_of_patients_show_a_difference_within_the_intervals_and_one_patient_nothing() -> None:

@@ -1,6 +1,7 @@
 """Single pictures: fixations, a continuous map, labels, and one slice of a volume with its labels."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,16 +15,16 @@ _WHITE = (255, 255, 255)
 _BRIGHTEST = 99.5  # percentile of the voxels of a slice that is shown white
 
 
-def fixation_panel(image: np.ndarray, observers: Iterable[Sequence[np.ndarray]]) -> np.ndarray:
+def fixation_panel(image: np.ndarray, observers: Iterable[Any]) -> np.ndarray:
     """Draw fixations over an image: circles whose area is the duration, from dark (first) to bright (last), on a path.
 
-    The image is uint8 RGB [H, W, 3] and stays as it is. Of each observer, who gets an own path: x and y as fractions of
-    its sides, in time order, and the duration in any unit, [N] each.
+    The image is uint8 RGB [H, W, 3] and stays as it is. Each observer gets an own path, and has `x` and `y`, fractions
+    of the sides, in time order, and `duration` in any unit, [N] each.
     """
     picture = image.copy()
-    for x, y, duration in observers:
-        if len(duration):
-            picture = _with_path(picture, x, y, duration)
+    for each in observers:
+        if len(each.duration):
+            picture = _with_path(picture, each.x, each.y, each.duration)
     return picture
 
 

@@ -83,9 +83,7 @@ def pictures(
     rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     truth = None if mask is None else mask > 0
     if gaze := isinstance(annotation, Fixations):
-        titled = {
-            "fixations": fixation_panel(rgb, [(each.x, each.y, each.duration) for each in annotation.by_observer()])
-        }
+        titled = {"fixations": fixation_panel(rgb, annotation.by_observer())}
     else:
         titled = {"image": rgb.copy()}
     if not np.allclose(drawn, refined, atol=1e-4):  # a step of the store is less

@@ -43,10 +43,6 @@ def test_grabcut_keeps_certain_pixels() -> None:
     assert after[DISC].max() == 0 and after[:5].min() == 1
 
 
-def test_grabcut_is_repeatable() -> None:
-    np.testing.assert_array_equal(CUT(IMAGE, LOOSE), CUT(IMAGE, LOOSE))
-
-
 def test_grabcut_starts_unlabeled_pixels_as_the_nearest_label() -> None:
     strokes = np.full(DISC.shape, 0.5, np.float32)
     strokes[38:42, 40:60], strokes[5], strokes[75] = 1, 0, 0
@@ -55,11 +51,6 @@ def test_grabcut_starts_unlabeled_pixels_as_the_nearest_label() -> None:
     assert start[20, 50] == 0 and start[25, 50] == 1
     one_side = np.where(strokes == 0, np.float32(0), np.float32(0.5))
     assert GrabCut(0, 0.1, 0.9)(IMAGE, one_side).max() == 0
-
-
-@pytest.mark.parametrize("value", [0, 1])
-def test_grabcut_with_nothing_to_cut(value: int) -> None:
-    np.testing.assert_array_equal(CUT(IMAGE, np.full(DISC.shape, value, np.float32)), np.full(DISC.shape, value))
 
 
 @pytest.mark.parametrize(("key", "value"), [("background", 0.5), ("foreground", 0.5), ("iterations", 1.5)])

@@ -84,9 +84,7 @@ class Panels:
     def _label_panel(self, label: Any, annotation: Any, rgb: np.ndarray) -> dict[str, np.ndarray]:
         """Return the picture of an annotation; of an image without one, the image."""
         if isinstance(annotation, Fixations):
-            return {
-                "fixations": fixation_panel(rgb, [(each.x, each.y, each.duration) for each in annotation.by_observer()])
-            }
+            return {"fixations": fixation_panel(rgb, annotation.by_observer())}
         try:
             return {"label": map_panel(label.draw(annotation, rgb.shape[:2])) if len(annotation) else rgb}
         except ValueError:  # fovea-prepare has named it

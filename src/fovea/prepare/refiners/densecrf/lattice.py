@@ -4,27 +4,17 @@ The permutohedral lattice (see `permutohedral.py`) shares the work: a pixel look
 simplex looks up its six vertices. Values go from pixels to simplices to vertices, and back the same way.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from fovea.prepare.refiners.densecrf import kernels, logit
-from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, GAIN, embed
-from fovea.runtime.bounds import NonNegative, NonNegativeInt, Positive
+from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, GAIN, Crf, embed
 from fovea.runtime.compiled import announce
 
 _CHUNK = 1 << 16  # pixels whose codes stay in the second-level cache on the way to the hash table
 
 
-@dataclass(frozen=True)
-class DenseCrf:
-    """Mean field on the lattice; the arguments are those of `refine`."""
-
-    compat: NonNegative
-    sxy: Positive
-    srgb: Positive
-    iterations: NonNegativeInt
-    tolerance: NonNegative
+class DenseCrf(Crf):
+    """Mean field on the lattice."""
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
         """Return the refined map, see `Refiner`; raises like `embed`."""

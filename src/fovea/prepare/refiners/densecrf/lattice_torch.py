@@ -3,28 +3,18 @@
 A hash table is a poor fit for a GPU; here the vertices are numbered by sorting their keys.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from fovea.prepare.refiners.densecrf import logit
-from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, DIMENSIONS, GAIN, embed
-from fovea.runtime.bounds import NonNegative, NonNegativeInt, Positive
+from fovea.prepare.refiners.densecrf.permutohedral import CORNERS, DIMENSIONS, GAIN, Crf, embed
 
 _SHARE = float(np.float32(1 / CORNERS))  # rounded as in the other implementations
 
 
-@dataclass(frozen=True)
-class DenseCrf:
-    """Mean field on the GPU if there is one, where repeated results differ by rounding; arguments as for `refine`."""
-
-    compat: NonNegative
-    sxy: Positive
-    srgb: Positive
-    iterations: NonNegativeInt
-    tolerance: NonNegative
+class DenseCrf(Crf):
+    """Mean field on the GPU if there is one, where repeated results differ by rounding."""
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
         """Return the refined map, see `Refiner`; raises like `embed`."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fovea.runtime.bounds import NonNegative, NonNegativeInt, Positive
+
 DIMENSIONS = 5
 CORNERS = DIMENSIONS + 1  # vertices of a simplex, and coordinates of a point
 ORDERS = CORNERS**DIMENSIONS
@@ -18,6 +20,17 @@ ORDERS = CORNERS**DIMENSIONS
 
 GAIN = 1 / (1 + 2.0**-DIMENSIONS)  # factor for the result of the blur
 _MARGIN = 3 * CORNERS  # a vertex is less than one simplex away from its pixel, a neighbor one more
+
+
+@dataclass(frozen=True)
+class Crf:
+    """The arguments of the dense CRF on the lattice, those of `fovea.prepare.refiners.densecrf.refine`."""
+
+    compat: NonNegative
+    sxy: Positive
+    srgb: Positive
+    iterations: NonNegativeInt
+    tolerance: NonNegative
 
 
 @dataclass(frozen=True)
