@@ -11,7 +11,7 @@ import pytest
 import torch
 from monai.transforms import NormalizeIntensity, ScaleIntensityRange
 
-from fovea.models import released_cmc
+from fovea.models import released
 from fovea.models.released import load_cmc
 
 from .commands import Run
@@ -27,7 +27,7 @@ def published(
     filled: Callable[[str], dict[str, torch.Tensor]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, torch.Tensor]:
     """Save a checkpoint of four classes in the published layout; use small windows."""
-    monkeypatch.setitem(released_cmc.DATA, "size", [SIDE] * 3)
+    monkeypatch.setitem(released.CMC_DATA, "size", [SIDE] * 3)
     weights = filled("cmc_checkpoint_layout.json")
     weights |= {f"{HEAD}.{name}": weights[f"{HEAD}.{name}"][:CLASSES].clone() for name in ("weight", "bias")}
     torch.save({"net": {f"module.{name}": value for name, value in weights.items()}}, tmp_path / "cmc.pth")

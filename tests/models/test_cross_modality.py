@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from fovea.models.by_modality import EachModality, EarlyFusion
 from fovea.models.cross_modality import ChannelAwareness, CrossModalityNet
-from fovea.models.each_modality import EachModality
-from fovea.models.early_fusion import EarlyFusion
 from fovea.models.unet3d import DynUNet3d, UNet3d
 
 UNET = partial(UNet3d, features=[4, 8], norm="instance")

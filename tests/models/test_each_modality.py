@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fovea.models.backbone import Backbone
-from fovea.models.by_modality import SharedBackbone
-from fovea.models.each_modality import EachModality
+from fovea.models.by_modality import EachModality, SharedBackbone
 from fovea.models.unet3d import UNet3d
 
 UNET = partial(UNet3d, features=[8, 8], norm="batch")

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from fovea.models.pretrained import load_halves, our_name
 from fovea.models.unet3d import DynUNet3d, UNet3d
+from fovea.models.weights import load_halves, our_name
 
 
 def tiny(classes: int = 3, **options) -> UNet3d:

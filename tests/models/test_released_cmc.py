@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from fovea.models.cross_modality import ChannelAwareness
-from fovea.models.released import load_cmc
-from fovea.models.released_cmc import ReleasedCmc
+from fovea.models.released import ReleasedCmc, load_cmc
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 HEAD = "decoder.out_tr.conv.conv.weight"

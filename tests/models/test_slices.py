@@ -9,10 +9,8 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
-from fovea.models.by_modality import SharedBackbone
+from fovea.models.by_modality import EachModality, EarlyFusion, SharedBackbone
 from fovea.models.cross_modality import CrossModalityNet
-from fovea.models.each_modality import EachModality
-from fovea.models.early_fusion import EarlyFusion
 from fovea.models.smp import SmpBackbone
 from fovea.models.smp_unet import SmpUNet
 from fovea.models.unet3d import DynUNet3d, UNet3d

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from fovea.engine.segmenter import Segmenter
-from fovea.models.each_modality import EachModality
+from fovea.models.by_modality import EachModality
 from fovea.supervision.band import Band
 from fovea.supervision.copy_paste import CopyPaste
 from fovea.supervision.cross_pseudo import CrossPseudo

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fovea.models.each_modality import EachModality
+from fovea.models.by_modality import EachModality
 from fovea.supervision.cross_modality import CrossModality
 
 from . import tiny

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from fovea.losses.segmentation import CrossEntropy, DiceCrossEntropy
 from fovea.models.backbone import Backbone
+from fovea.models.by_modality import EachModality, EarlyFusion
 from fovea.models.cross_modality import CrossModalityNet
-from fovea.models.each_modality import EachModality
-from fovea.models.early_fusion import EarlyFusion
 from fovea.models.unet3d import UNet3d
 from fovea.supervision.cross_modality import CrossModality
 from fovea.supervision.multi_level import MultiLevel

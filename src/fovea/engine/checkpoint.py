@@ -45,7 +45,7 @@ class Loaded(NamedTuple):
 def load(path: Path, device: torch.device) -> Loaded:
     """Return the trained supervision module on `device`, with its training configuration.
 
-    For a published checkpoint of GazeMedSeg or CMC, `fovea.models.released` and `released_cmc` provide the latter. A
+    For a published checkpoint of GazeMedSeg or CMC, `fovea.models.released` provides the latter. A
     ValueError for no such file, another origin, an untrusted target, or weights of another model.
     """
     content = _content(path)
@@ -131,16 +131,16 @@ def weights_of(content: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 def _published(content: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
     """Return configuration and weights of a published checkpoint; None if it is not one."""
-    from fovea.models import released, released_cmc  # import MONAI
+    from fovea.models import released  # imports MONAI
 
     if released.holds_gazemedseg(content):
         weights = released.gazemedseg_weights(content)
         config = released.gazemedseg_config(weights)
         running = torch.zeros(3, len(config["supervision"]["thresholds"]))  # the agreement of levels was not published
         return config, weights | {"agreement.running": running}
-    if released_cmc.holds_cmc(content):
-        weights = released_cmc.cmc_weights(content)
-        return released_cmc.cmc_config(weights), {f"network.{name}": value for name, value in weights.items()}
+    if released.holds_cmc(content):
+        weights = released.cmc_weights(content)
+        return released.cmc_config(weights), {f"network.{name}": value for name, value in weights.items()}
     return None
 
 

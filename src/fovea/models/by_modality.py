@@ -1,10 +1,11 @@
-"""Networks that read volumes, or slices of volumes, by modality: their interface, and one from any 2-D backbone."""
+"""Networks that read volumes, or slices of volumes, by modality: their interface, and those without collaboration."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from fovea.models.backbone import Backbone
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:  # evaluations of images do without MONAI
     from fovea.models.unet3d import Halves
 
 
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 Volumes = Mapping[str, Tensor]  # by modality: [B, C, D, H, W], of slices [B, C, H, W]
 
 
@@ -118,3 +120,84 @@ class SharedBackbone(ByModality):
             return self.backbone.classify(features), features
 
         return in_one_batch(through, image, self.present(image) if wanted is None else [*wanted])
+
+
+class EachModality(ByModality):
+    """Networks, one from the factory `unet` for each modality; any modality may be missing.
+
+    They are independent, or `share` their `convolutions` and keep normalizations of their own (Dou et al., "Unpaired
+    Multi-Modal Segmentation via Knowledge Distillation", IEEE TMI 2020), or are one network (`everything`).
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[str] | None,
+        in_channels: int,
+        classes: int,
+        unet: Callable[..., Any],
+        slices: bool = False,
+        share: Literal["nothing", "convolutions", "everything"] = "nothing",
+    ) -> None:
+        super().__init__(modalities, classes, slices=slices)
+        number = 1 if share == "everything" else len(self.modalities)
+        halves = [self.halves(unet, in_channels, classes) for _ in range(number)]
+        if share == "convolutions":
+            for other in halves[1:]:
+                share_all_but_norms(halves[0], other)
+        self.encoders = nn.ModuleList(half.encoder for half in halves)
+        self.decoders = nn.ModuleList(half.decoder for half in halves)
+        self.stride = halves[0].stride
+
+    def forward(self, image: Volumes, wanted: Iterable[str] | None = None, dropped: float = 0.0) -> Outputs:
+        present = self.present(image)
+        names = present if wanted is None else [*wanted]
+        if len(self.encoders) == 1:
+            return in_one_batch(lambda values: self._through(0, values, dropped), image, names)
+        outputs = [self._through(self.modalities.index(name), image[name], dropped) for name in names]
+        logits, features = (dict(zip(names, values, strict=True)) for values in zip(*outputs, strict=True))
+        return Outputs(logits, features)
+
+    def _through(self, number: int, image: Tensor, dropped: float) -> tuple[Tensor, Tensor]:
+        """Return the logits and the deepest features of a network."""
+        *skips, deepest = without(self.encoders[number](image), dropped)
+        return self.decoders[number](deepest, skips), deepest
+
+
+def share_all_but_norms(first: nn.Module, other: nn.Module) -> None:
+    """Let a network use the parameters of an equal one, except in its normalizations."""
+    for own, taken in zip(other.modules(), first.modules(), strict=True):
+        if not isinstance(own, NORMS):
+            for name, parameter in taken.named_parameters(recurse=False):
+                setattr(own, name, parameter)
+
+
+class EarlyFusion(ByModality):
+    """One network: its input channels are the volumes of all modalities, its output the logits of each modality.
+
+    No modality may be missing, and no modality has features of its own.
+    """
+
+    separate: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        modalities: Sequence[str] | None,
+        in_channels: int,
+        classes: int,
+        unet: Callable[..., Any],
+        slices: bool = False,
+    ) -> None:
+        super().__init__(modalities, classes, least=2, slices=slices)
+        number = len(self.modalities)
+        self.network = self.halves(unet, number * in_channels, number * classes)
+        self.stride = self.network.stride
+
+    def forward(self, image: Volumes, wanted: Iterable[str] | None = None, dropped: float = 0.0) -> Outputs:
+        names = self.present(image, one_shape=True)
+        if missing := [name for name in self.modalities if name not in image]:
+            fix = "train with backbone=cross_modality, each_modality or shared to predict without it"
+            raise ValueError(f"image: {', '.join(missing)} is missing, and early fusion needs all; {fix}")
+        scales = self.network.encoder(torch.cat([image[name] for name in names], dim=1))
+        *skips, deepest = without(scales, dropped)
+        logits = dict(zip(names, self.network.decoder(deepest, skips).chunk(len(names), dim=1), strict=True))
+        return Outputs(logits if wanted is None else {name: logits[name] for name in wanted}, {})

@@ -10,7 +10,7 @@ from monai.networks.layers import Conv, Pool
 from monai.networks.nets import DynUNet
 from torch import Tensor, nn
 
-from fovea.models.pretrained import load_halves
+from fovea.models.weights import load_halves
 from fovea.runtime.bounds import Count
 
 Dims = Literal[2, 3]

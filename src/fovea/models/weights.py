@@ -1,6 +1,7 @@
 """Weights from checkpoints of other projects."""
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,15 @@ from torch import Tensor, nn
 from fovea.runtime.errors import first_few
 
 log = logging.getLogger(__name__)
+# The names of Models Genesis, which the published cross-modality network uses with a prefix, and ours.
+DOWN = re.compile(r".*\bdown_tr(64|128|256|512)\.ops\.([01])\.(conv1|bn1)\.(\w+)")
+UP = re.compile(r".*\bup_tr(256|128|64)\.ops\.([01])\.(conv1|bn1)\.(\w+)")
+UP_CONV = re.compile(r".*\bup_tr(256|128|64)\.up_conv\.(\w+)")
+HEAD = re.compile(r".*\bout_tr\.(?:conv\.conv|final_conv)\.(\w+)")
+OURS = re.compile(r"(?:.*\.)?(encoder|decoder)(?:s\.0)?\.((?:stages|head)\..+)")
+PARTS = {"conv1": "conv", "bn1": "adn.N"}
+DEPTH = {"64": 0, "128": 1, "256": 2, "512": 3}
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # a network by batch statistics has none
 
 
 def tensors_of(content: object) -> dict[str, Tensor]:
@@ -67,3 +77,31 @@ def load_matching(network: nn.Module, weights: Mapping[str, Tensor], path: str) 
     network.load_state_dict(matching, strict=False)
     report = f"{path}: {len(matching)} of {len(own)} weights match" + (f"; {rest}" if rest else "")
     log.log(logging.WARNING if "other shape" in rest else logging.INFO, "%s", report)
+
+
+def our_name(name: str) -> str:
+    """Return the name of a published tensor in `UNet3d`, `encoder.…` or `decoder.…`; an unknown name unchanged."""
+    if match := DOWN.fullmatch(name):
+        depth, number, part, tensor = match.groups()
+        return f"encoder.stages.{DEPTH[depth]}.{int(number) + 1}.{PARTS[part]}.{tensor}"
+    if match := UP.fullmatch(name):
+        depth, number, part, tensor = match.groups()
+        return f"decoder.stages.{2 - DEPTH[depth]}.body.{number}.{PARTS[part]}.{tensor}"
+    if match := UP_CONV.fullmatch(name):
+        return f"decoder.stages.{2 - DEPTH[match[1]]}.up.{match[2]}"
+    if match := HEAD.fullmatch(name):
+        return f"decoder.head.{match[1]}"
+    if match := OURS.fullmatch(name):
+        return f"{match[1]}.{match[2]}"
+    return name
+
+
+def load_halves(network: nn.Module, path: str) -> None:
+    """Load the weights of `encoder` and `decoder` from a file, as far as names and shapes match; log a report.
+
+    The file may be of Models Genesis, a published cross-modality network, or a checkpoint of `fovea-train`. A
+    ValueError if it cannot be read, or no weight matches.
+    """
+    own, weights = network.state_dict(), {our_name(name): value for name, value in read_tensors(path).items()}
+    known = {name: value for name, value in weights.items() if name in own or not name.endswith(STATISTICS)}
+    load_matching(network, known, path)

@@ -17,6 +17,8 @@ CLASSES = {
     "fovea.kinds.volumes.Volumes": "fovea.data.volumes.source.Volumes",
     "fovea.losses.dice_cross_entropy.DiceCrossEntropy": "fovea.losses.segmentation.DiceCrossEntropy",
     "fovea.metrics.scoring.Scoring": "fovea.metrics.summary.Scoring",
+    "fovea.models.early_fusion.EarlyFusion": "fovea.models.by_modality.EarlyFusion",
+    "fovea.models.each_modality.EachModality": "fovea.models.by_modality.EachModality",
     "fovea.runtime.loggers.csv": "fovea.engine.loggers.MetricsTable",
     "fovea.engine.loggers.csv": "fovea.engine.loggers.MetricsTable",
     "fovea.runtime.loggers.wandb": "fovea.engine.loggers.wandb",
