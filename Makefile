@@ -69,8 +69,9 @@ test-oldest: setup ## run the fast tests with the oldest versions that pyproject
 	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct --editable ".[dev]"
 	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal -q --ignore tests/slurm -m "not slow"
 
-docs: setup ## build the documentation site in site/, and fail on a broken link
+docs: setup ## build the documentation site in site/; fail on a broken link, and on a script or style from a server
 	$(BIN)/mkdocs build --quiet --strict
+	! grep -rE '<(script|link|img)[^>]* (src|href)="(https?:)?//' site --include=*.html
 
 docs-figures: setup ## make the pictures of the gallery and the tutorials (needs Chromium), about 10 minutes
 	$(BIN)/python examples/docs_figures.py
