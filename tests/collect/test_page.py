@@ -26,7 +26,7 @@ OPTIONS: dict[str, Any] = {
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return a folder of images that a browser shows as they are (a, b), and others (c to f)."""
+    """Return a folder of images that a browser shows as they are (a, b), and others (c to g)."""
     pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
     folder = tmp_path / "set" / "images"
     folder.mkdir(parents=True)
@@ -36,6 +36,7 @@ def root(tmp_path: Path) -> Path:
     turn = Image.Exif()
     turn[0x0112] = 6
     image.save(folder / "e.jpg", exif=turn)
+    image.save(folder / "g.jpg", format="TIFF")
     image.putalpha(0)
     image.save(folder / "f.png")
     return tmp_path / "set"
@@ -53,7 +54,7 @@ def study(root: Path, out: Path, **options: Any) -> dict[str, Any]:
 
 def test_images_are_what_the_network_sees(root: Path, tmp_path: Path) -> None:
     found = {each["name"]: each["src"] for each in study(root, tmp_path / "out")["images"]}
-    assert sorted(found) == ["a.png", "b.JPG", "c.tif", "d.bmp", "e.jpg", "f.png"]
+    assert sorted(found) == ["a.png", "b.JPG", "c.tif", "d.bmp", "e.jpg", "f.png", "g.jpg"]
     for name, source in found.items():
         head, _, data = source.partition(",")
         content = base64.b64decode(data)
@@ -85,7 +86,7 @@ def test_the_order_depends_on_the_seed_alone(root: Path, tmp_path: Path) -> None
 
 def test_images_beside_the_page_have_neutral_names(root: Path, tmp_path: Path) -> None:
     images = study(root, tmp_path / "out", embed=False)["images"]
-    assert [each["src"][:11] for each in images] == [f"images/{number:04d}" for number in range(1, 7)]
+    assert [each["src"][:11] for each in images] == [f"images/{number:04d}" for number in range(1, 8)]
     assert all((tmp_path / "out" / each["src"]).is_file() for each in images)
 
 
@@ -101,8 +102,8 @@ def test_the_page_needs_no_network_and_escapes_all_text(root: Path, tmp_path: Pa
 def test_what_cannot_be_shown_is_refused(root: Path, tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 900, np.uint16)).save(root / "images" / "deep.png")
     count, failures = write_page(Folder(root), tmp_path / "out", [], **OPTIONS)
-    assert count == 6 and "set data.range=" in failures["deep"]
-    assert len(study(root, tmp_path / "out", range=[0, 1000])["images"]) == 7
+    assert count == 7 and "set data.range=" in failures["deep"]
+    assert len(study(root, tmp_path / "out", range=[0, 1000])["images"]) == 8
     with pytest.raises(ValueError, match=r"out: .* has other files"):
         study(root, root)
     for path in (root / "images").iterdir():

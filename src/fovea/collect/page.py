@@ -136,7 +136,8 @@ def shown_image(dataset: Folder, image_id: str) -> Shown:
     suffix = {".jpg": ".jpeg"}.get(path.suffix.lower(), path.suffix.lower())
     if suffix in (".png", ".jpeg") and dataset.range is None and not is_turned(path):
         with opened(path) as image:
-            if not image.has_transparency_data and (pixels.shape[-1] == 3 or image.mode == "L"):
+            plain = not image.has_transparency_data and (pixels.shape[-1] == 3 or image.mode == "L")
+            if plain and image.format in {"PNG", "JPEG", "MPO"}:  # whatever its name says
                 return Shown(suffix, path.read_bytes(), (pixels.shape[0], pixels.shape[1]))
     return _encoded(pixels)
 
