@@ -66,7 +66,10 @@ def test_each_name_is_compared_with_the_first() -> None:
         and "p:" not in alone
         and "patients (30), each with all its images; 100 resamples" in alone
     )
-    runs["same"] = [replace(runs["same"][0], training_images=7)]
+    assert "other masks" not in note(comparison)
+    runs["full"] = [replace(each, sizes=dict.fromkeys(IDS, 0.2)) for each in runs["full"]]
+    runs["same"] = [replace(runs["same"][0], training_images=7, sizes={"i00": 0.2, "i01": 0.21, "i02": 0.19})]
+    assert note(compare_runs(runs, "dice", 0.05, 100, seed=0)).endswith(" 2 images have other masks in some runs.")
     assert "Trained on some of these images, which raises the score: same (7)." in note(
         compare_runs(runs, "dice", 0.05, 100, seed=0)
     )

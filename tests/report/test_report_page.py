@@ -59,7 +59,8 @@ def test_the_seeds_of_folds_are_told_once(make_run: MakeRun, tmp_path: Path) -> 
     for fold, ids in enumerate((["a", "b"], ["c", "d"])):
         for seed in (0, 1):
             make_run(f"{fold}{seed}", {"data.fold": [fold, 2]}, seed=seed, ids=ids)
-    assert 'title="seeds 0, 1">2<' in page(tmp_path)
+    content = page(tmp_path)
+    assert 'title="seeds 0, 1">2<' in content and content.count('class="seed"') == 2  # marks in the plot of the row
 
 
 def test_the_page_has_every_part_is_reproducible_and_needs_no_network(runs: Path) -> None:

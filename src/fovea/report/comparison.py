@@ -60,6 +60,7 @@ class Comparison:
     alpha: float
     resamples: int
     seed: int
+    other_masks: int = 0  # images whose masks are not the same in all evaluations
 
     @property
     def classes(self) -> list[str]:
@@ -109,7 +110,8 @@ def compare_runs(
         tested = replace(rows[place], difference=mean, difference_low=low, difference_high=high, p=p, p_holm=corrected)
         rows[place] = replace(tested, verdict=verdict(mean, corrected, alpha, lower_is_better(column)))
     facts = (column, every[0].split, every[0].select_on, len(ids), len(set(patients)))
-    return Comparison(rows, *facts, alpha, resamples, seed)
+    other_masks = {image_id for run in every for image_id in every[0].other_masks(run)}
+    return Comparison(rows, *facts, alpha, resamples, seed, len(other_masks))
 
 
 def verdict(difference: float, p: float, alpha: float, lower: bool) -> str:
@@ -202,7 +204,8 @@ def note(comparison: Comparison) -> str:
             text += (
                 f" No difference can be shown: p (Holm) is {p_text(least)} or more with so few patients or resamples."
             )
-    return text + trained
+    masks = f" {comparison.other_masks} images have other masks in some runs." if comparison.other_masks else ""
+    return text + trained + masks
 
 
 def mean_text(row: Row) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from fovea.data.splits import check_split
 from fovea.runtime.errors import first_few, nearest
 
+_TOLERANCE = 1e-4  # of the size of a lesion, which is written with six digits
 _FORMS = "give 'compare=[A,B]' or 'compare={name: [A0,A1], other: [B0,B1]}', the baseline first"
 
 
@@ -41,6 +42,11 @@ class Evaluated:
             mine, theirs = getattr(self, key) or "unknown", getattr(other, key) or "unknown"
             if mine != theirs:
                 raise ValueError(f"{other.folder}: {key} is {theirs}, but {mine} in {self.folder}; evaluate again")
+
+    def other_masks(self, other: "Evaluated") -> list[str]:
+        """Return the sorted ids of the images whose lesion has another size, where both evaluations tell the size."""
+        sizes = {name: (size, other.sizes[name]) for name, size in self.sizes.items() if name in other.sizes}
+        return sorted(name for name, (mine, theirs) in sizes.items() if abs(mine - theirs) > _TOLERANCE)
 
     @property
     def mean(self) -> float:

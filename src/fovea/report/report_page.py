@@ -129,7 +129,7 @@ def headline(report: Study) -> tuple[str, str]:
 
 def _rows(report: Study) -> list[dict[str, Any]]:
     rows = report.comparison.rows
-    means = [[run.evaluated.mean for run in own.runs if run.evaluated] for own in report.configurations]
+    means = [[each.mean for each in report.evaluated[own.name]] for own in report.configurations]
     ends = [end for row in rows for end in (row.low, row.high) if end is not None]
     ends += [mean for own in means for mean in own]
     return [

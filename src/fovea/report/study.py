@@ -16,7 +16,6 @@ from fovea.runtime.files import write_csv
 
 # Keys that move the truth with its image, partly out of the volume, so that its size differs.
 MOVING = ("data.misalignment",)
-_TOLERANCE = 1e-4  # of the size of a lesion, which is written with six digits
 _EACH = "each of"  # a fold of so many
 _LISTED = 6  # configurations named in a warning
 
@@ -155,8 +154,7 @@ def check_same_data(runs: Sequence[Run]) -> None:
             raise ValueError(f"{roots}: {len(unshared)} images were evaluated in only one of them ({few}); {fix}")
         if any(is_under(key, MOVING) and first.config.get(key) != value for key, value in other.config.items()):
             continue
-        sizes, own = first.evaluated.sizes, other.evaluated.sizes
-        if moved := sorted(name for name in sizes.keys() & own.keys() if abs(sizes[name] - own[name]) > _TOLERANCE):
+        if moved := first.evaluated.other_masks(other.evaluated):
             raise ValueError(f"{roots}: {len(moved)} images have different masks ({first_few(moved, 3)}); {fix}")
 
 
