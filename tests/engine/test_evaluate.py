@@ -118,6 +118,21 @@ def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path)
     assert summary["hd95"]["mean"] == pytest.approx((np.hypot(40, 60) + np.hypot(61, 33)) / 3)
 
 
+class NotNumbers(nn.Module):
+    """Returns what an overflow leaves: a number for no pixel of a large image."""
+
+    def forward(self, image, size):
+        return {"prediction": torch.full((1, 1, *size), torch.nan if size[1] > 50 else 0.9)}
+
+
+def test_probabilities_that_are_not_numbers_are_told(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    summary = evaluated(NotNumbers(), val(root), tmp_path / "out")
+    assert "val: probabilities of 1 of 3 images (i0) are not numbers" in caplog.text
+    assert summary["calibration_error"] is None
+
+
 def test_the_curve_has_the_dice_of_each_threshold(root: Path, tmp_path: Path) -> None:
     held_out, out = val(root), tmp_path / "out"
     summary = evaluated(Brightness(), held_out, out)

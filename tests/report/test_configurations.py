@@ -116,6 +116,7 @@ class TestNames:
     def test_all_keys_that_differ_are_kept(self, make_run: MakeRun, tmp_path: Path) -> None:
         make_run("a")
         change(make_run("b", {"labels.sigma": 50.0}), "store", "stores/sigma50.0")
+        change(tmp_path / "runs/b", "optimizer._partial_", True)  # no setting
         first, second = configurations(find_runs(str(tmp_path), "val", "dice"))
         assert (first.name, second.name) == ("sigma=50", "sigma=70")  # numbers rise
         assert first.values == {"labels.sigma": 50, "store": "stores/sigma50.0"}

@@ -57,10 +57,12 @@ def evaluate(
     rows: dict[str, dict[str, dict[str, float]]] = {}
     curves: list[np.ndarray] = []
     present: set[int] = set()
+    not_numbers: list[str] = []
     for batch in tqdm(loader, desc=f"evaluate {split.name}", unit="image"):
         outputs = probabilities(predictor, batch, device)
         truth, image_id = batch["target"][0].numpy(), batch["id"][0]
         probability = outputs["prediction"][0].cpu().numpy()
+        not_numbers += [image_id] * bool(np.isnan(probability).any())
         calibration.update(probability, truth)
         present.update(np.unique(truth).tolist())
         added.add(outputs["prediction"].cpu(), batch["target"])
@@ -68,7 +70,7 @@ def evaluate(
             curves.append(dice_at(quantized(np.nan_to_num(probability[0])), truth, GRID))
         masks, spacing, limit = label_maps(outputs), split.spacing(image_id), scoring.surface_tolerance
         rows[image_id] = scores_of_image(masks, truth, source.classes, spacing, limit, split.classes)
-    _warn_of_absent(split, present)
+    _warn(split, present, not_numbers)
     patients = [split.patient(image_id) for image_id in rows]
     summary = summary_of(rows, patients, split.unit, scoring, split.classes, split.groups)
     summary |= {"calibration_error": calibration.compute(), "n": len(rows), "checkpoint": checkpoint}
@@ -82,8 +84,11 @@ def evaluate(
     return summary, sheet
 
 
-def _warn_of_absent(split: Split, present: Collection[int]) -> None:
-    """Warn of classes that no image has, since an empty prediction of them scores 1."""
+def _warn(split: Split, present: Collection[int], not_numbers: Sequence[str]) -> None:
+    """Warn of classes that no image has and of probabilities that are not numbers: empty predictions may score 1."""
+    if not_numbers:
+        few = f"{len(not_numbers)} of {len(split.ids)} images ({first_few(not_numbers, 3)})"
+        log.warning("%s: probabilities of %s are not numbers; these pixels count as background", split.name, few)
     if absent := [name for label, name in enumerate(split.classes, 1) if label not in present]:
         log.warning("no image of %s has %s: its Dice is 1 where it is not predicted", split.name, first_few(absent))
 

@@ -50,7 +50,8 @@ def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Conf
     grouped = list(groups.values())
     settings = [relevant(group[0], ignore) for group in grouped]
     every = dict.fromkeys(key for own in settings for key in own)
-    varied = [key for key in every if len({_text(own.get(key, ABSENT)) for own in settings}) > 1]
+    told = [key for key in every if not key.endswith("_partial_")]  # follows from its _target_
+    varied = [key for key in told if len({_text(own.get(key, ABSENT)) for own in settings}) > 1]
     values = [{key: own.get(key, ABSENT) for key in varied} for own in settings]
     chosen = _choices(grouped, (*SAME, *ignore))
     naming = [choices | own for choices, own in zip(chosen, values, strict=True)]
