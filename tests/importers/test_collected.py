@@ -129,7 +129,14 @@ def test_a_log_tells_image_and_place(tmp_path: Path) -> None:
     keys = {"name": "generic", "columns": COLUMNS, "shown": log(tmp_path, (0, 1000), (1100, 2000))}
     found = [(each["IMAGE"], each["CURRENT_FIX_X"]) for each in read(tmp_path, FIXATIONS, "t,x,y,d", **keys)]
     assert found == [("a.png", "0.5"), ("a.png", "0.25"), ("b.png", "0.75")]
-    assert {each["CURRENT_FIX_Y"] for each in rows(tmp_path / "out.csv")} == {"0.5"}
+    found = rows(tmp_path / "out.csv")
+    assert {each["CURRENT_FIX_Y"] for each in found} == {"0.5"}
+    times = [(each["CURRENT_FIX_START"], each["CURRENT_FIX_DURATION"]) for each in found]
+    assert times == [("50", "200"), ("950", "50"), ("300", "90")]  # since the image appeared, until it disappeared
+    samples = importer("generic", columns={**COLUMNS, "duration": None}, shown=keys["shown"])
+    table = "t,x,y\n" + "\n".join(f"{START + 30 + step},300,200" for step in range(0, 200, 10))
+    (tmp_path / "samples.csv").write_text(table, encoding="utf-8")
+    assert samples.read(tmp_path / "samples.csv").trials[0].start[:2].tolist() == [30, 40]
 
 
 def test_an_image_without_a_place_is_left_out(tmp_path: Path) -> None:

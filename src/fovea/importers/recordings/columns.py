@@ -10,7 +10,7 @@ import numpy as np
 
 from fovea.importers.recordings.convert import import_recordings
 from fovea.importers.recordings.rows import INTERVAL, GazeRows, check_coordinates
-from fovea.importers.recordings.shown import SHOWN, add_shown
+from fovea.importers.recordings.shown import SHOWN, SPAN, add_shown
 from fovea.importers.recordings.table import LOST, Alternatives, Table, listed, read_table, unit_of
 from fovea.importers.recordings.trial import (
     Recording,
@@ -222,6 +222,7 @@ class ColumnReader:
             numbers=table.texts(number) if number else None,
             rectangles=np.stack([table.numbers(name) for name in place], axis=1) if all(place) else None,
             clock=self.clock,
+            spans=np.stack([table.numbers(name) for name in SPAN], axis=1) if self.shown else None,
         )
 
     def _positions(self, table: Table, columns: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, Unit]:

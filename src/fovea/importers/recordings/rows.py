@@ -34,6 +34,7 @@ class GazeRows:
     numbers: Sequence[str] | None  # of the fixations, if the table has them
     rectangles: np.ndarray | None  # [N, 4] place of the image on the screen, if the table has it
     clock: str  # `device`: start counts from anywhere, but forward; `trial`: from the onset of the image
+    spans: np.ndarray | None = None  # [N, 2] when the image appeared and disappeared, if a log tells
 
     def samples(self) -> tuple[list[Trial], int]:
         """Return one trial of samples per stretch of rows of an image, and the number of rows without an image."""
@@ -42,16 +43,17 @@ class GazeRows:
         trials = []
         for rows in runs(self.images, self.sessions):
             if self.images[rows.start]:
-                values = self.start[rows] - _first(self.start[rows]), self.x[rows], self.y[rows], self.pupil[rows]
+                onset = _first(self.start[rows]) if self.spans is None else self.spans[rows.start, 0]
+                values = self.start[rows] - onset, self.x[rows], self.y[rows], self.pupil[rows]
                 trials.append(self._trial(rows, values, None))
         return trials, sum(not image for image in self.images)
 
     def fixations(self, eyes: Sequence[np.ndarray]) -> tuple[list[Trial], int]:
         """Return trials of fixations, and the number of fixations that belong to no image.
 
-        With the clock of a device, start counts from the first row of a trial, and a fixation ends when the image
-        changes. `eyes` has the rows of each eye; the fixations of two are merged, see `merge_eyes`. Durations that are
-        not those of fixations are refused.
+        With the clock of a device, start counts from the time at which the image appeared, or else from the first row
+        of a trial, and a fixation ends when the image changes. `eyes` has the rows of each eye; the fixations of two
+        are merged, see `merge_eyes`. Durations that are not those of fixations are refused.
         """
         blocks = runs(self.images, self.sessions)
         block_of = np.repeat(np.arange(len(blocks)), [rows.stop - rows.start for rows in blocks])
@@ -66,6 +68,13 @@ class GazeRows:
         self._check_durations(blocks, tables)
         times = [(self.time[rows], *(table[:, 0] for table in each)) for rows, each in zip(blocks, tables, strict=True)]
         onsets = [_first(np.concatenate(each)) if self.clock == "device" else 0.0 for each in times]
+        ends = [
+            onset if self.clock == "device" and self.sessions[rows.start] == self.sessions[rows.start - 1] else np.inf
+            for rows, onset in zip(blocks[1:], onsets[1:], strict=True)
+        ]
+        ends.append(np.inf)
+        if self.spans is not None:
+            onsets, ends = ([*self.spans[[rows.start for rows in blocks], k]] for k in (0, 1))
         trials, stray = [], 0
         for number, (rows, table) in enumerate(zip(blocks, tables, strict=True)):
             values = merge_eyes(*table) if len(table) > 1 else np.vstack([*table, np.empty((0, 6))])
@@ -73,10 +82,8 @@ class GazeRows:
                 stray += len(values)
             elif len(values):
                 start, _, duration, x, y, pupil = values.T.copy()
-                goes_on = self.sessions[rows.stop : rows.stop + 1] == [self.sessions[rows.start]]
-                if goes_on and self.clock == "device":
-                    cut = (start < onsets[number + 1]) & (start + duration > onsets[number + 1])
-                    duration[cut] = onsets[number + 1] - start[cut]
+                cut = (start < ends[number]) & (start + duration > ends[number])
+                duration[cut] = ends[number] - start[cut]
                 trials.append(self._trial(rows, (start - onsets[number], x, y, pupil), duration))
         return trials, stray
 

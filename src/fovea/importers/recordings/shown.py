@@ -17,6 +17,8 @@ SHOWN = {
     "screen_height": "shown screen_height",
 }
 """The columns that `add_shown` adds, by their role."""
+SPAN = ("shown onset", "shown end")
+"""Two more: when the image appeared and disappeared, in milliseconds of the clock of the table."""
 
 
 def add_shown(table: Table, path: Path, time: np.ndarray, offset: float) -> Table:
@@ -47,10 +49,11 @@ def add_shown(table: Table, path: Path, time: np.ndarray, offset: float) -> Tabl
             f"{table.path}: rows from {first} to {last}, but the images of {path} were shown from {onset[0]:.0f} to "
             f"{end[-1]:.0f} (ms since 1970); set format.shown_offset, the ms to add to the clock of the recording"
         )
-    cells = list(zip(*(log.texts(column) for column in columns), strict=True))
-    nothing, width = ("",) * len(columns), len(table.header)
+    span = (map(str, (each - offset).tolist()) for each in (onset, end))
+    cells = list(zip(*(log.texts(column) for column in columns), *span, strict=True))
+    nothing, width = ("",) * len(cells[0]), len(table.header)
     rows = [  # a row that is too short or too long is refused later, if it is used
         [*row[:width], *(cells[number] if inside else nothing)] if len(row) >= width and not any(row[width:]) else row
         for row, number, inside in zip(table.rows, place.tolist(), within.tolist(), strict=True)
     ]
-    return replace(table, header=[*table.header, *SHOWN.values()], rows=rows)
+    return replace(table, header=[*table.header, *SHOWN.values(), *SPAN], rows=rows)
