@@ -1,4 +1,4 @@
-"""Published GazeMedSeg checkpoints, compared with arrays of the published code."""
+"""Published checkpoints, compared with arrays of the published code."""
 
 import json
 from collections.abc import Callable
@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from fovea.data.images.folder import Folder
 from fovea.losses.consistency import cross_level_consistency
+from fovea.models.cross_modality import ChannelAwareness
 from fovea.models.propagation import propagate
-from fovea.models.released import gazemedseg_config, holds_gazemedseg, load_gazemedseg
+from fovea.models.released import ReleasedCmc, gazemedseg_config, holds_gazemedseg, load_cmc, load_gazemedseg
 from fovea.runtime.config import instantiate, locate
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -129,3 +130,78 @@ def test_configuration_of_a_published_network(channels: int, normalization: str)
     assert config["backbone"]["in_channels"] == channels and len(config["supervision"]["thresholds"]) == 3
     with pytest.raises(ValueError, match="of 2 channels"):
         gazemedseg_config({name: torch.zeros(64, 2, 3, 3) for name in weights})
+
+
+HEAD = "decoder.out_tr.conv.conv.weight"
+
+
+@pytest.fixture(scope="module")
+def cmc_checkpoint(filled: Callable[[str], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """A checkpoint as published, with weights from a formula."""
+    return filled("cmc_checkpoint_layout.json")
+
+
+@pytest.fixture(scope="module")
+def ones() -> dict[str, Tensor]:
+    layout = json.loads((REFERENCE / "cmc_checkpoint_layout.json").read_text())
+    return {name: torch.ones(shape) for name, shape in layout.items()}
+
+
+@pytest.fixture(scope="module")
+def network(cmc_checkpoint: dict[str, Tensor]) -> ReleasedCmc:
+    return load_cmc(cmc_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def cmc_known() -> dict[str, Tensor]:
+    """What the published code computes with that checkpoint."""
+    with np.load(REFERENCE / "cmc.npz") as arrays:
+        return {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@torch.inference_mode()
+@pytest.mark.slow
+def test_cmc_published_logits(training: bool, network: ReleasedCmc, cmc_known: dict[str, Tensor]) -> None:
+    logits = network.train(training)(cmc_known["ct"], cmc_known["mri"])
+    for name, ours in zip(("ct", "mri"), logits, strict=True):
+        assert ours.shape == (1, 14, 32, 32, 32)
+        assert close(ours[..., ::4, ::4, ::4], cmc_known[f"logits_{name}"], 1e-5)
+
+
+@pytest.mark.parametrize("name", ["ct", "mri"])
+@torch.inference_mode()
+@pytest.mark.slow
+def test_cmc_published_features(name: str, network: ReleasedCmc, cmc_known: dict[str, Tensor]) -> None:
+    features = network.network.encoders[0](cmc_known[name])[-1]
+    assert close(features[:, ::16], cmc_known[f"features_{name}"], 1e-5)
+
+
+@torch.inference_mode()
+def test_cmc_published_channel_block(cmc_known: dict[str, Tensor]) -> None:
+    block = ChannelAwareness()
+    block.gamma.fill_(cmc_known["mia_gamma"].item())
+    assert close(block(cmc_known["mia_x"]), cmc_known["mia_y"], 1e-6)
+
+
+def test_cmc_numbers_of_classes_and_channels(ones: dict[str, Tensor]) -> None:
+    first, bias = "image_encoder.down_tr64.ops.0.conv1.weight", "decoder.out_tr.conv.conv.bias"
+    changed = {first: ones[first].repeat(1, 2, 1, 1, 1), HEAD: ones[HEAD][:4], bias: ones[bias][:4]}
+    logits, _ = load_cmc(ones | changed)(torch.zeros(1, 2, 16, 16, 16), torch.zeros(1, 2, 16, 16, 16))
+    assert logits.shape == (1, 4, 16, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fusion_layer.layer1.conv1.bias": None}, "missing: fusion.0.conv.bias"),
+        ({"fusion_layer.layer3.conv1.bias": torch.zeros(1)}, r"unknown: fusion_layer\.layer3"),
+        ({"MIA_module.gamma": torch.zeros(2)}, r"other shape: MIA_module\.gamma"),
+        ({HEAD: None}, "not a CMC network"),
+        ({HEAD: torch.zeros(1, 64, 1, 1, 1)}, "not a CMC network"),
+    ],
+)
+def test_cmc_unpublished_tensors_are_named(change: dict, message: str, ones: dict[str, Tensor]) -> None:
+    changed = {name: value for name, value in (ones | change).items() if value is not None}
+    with pytest.raises(ValueError, match=message):
+        load_cmc(changed)

