@@ -23,8 +23,8 @@ def forward(values: Tensor, kernel: int, dilation: int, cosine: bool) -> tuple[T
     announce(kernels.forward, "propagation")
     batch, _, height, width = values.shape
     output, scores = torch.empty_like(values), values.new_empty(batch, kernel**2, height, width)
-    inputs, outputs = (values.numpy(), _scale(values, cosine), kernel, dilation), (scores.numpy(), output.numpy())
-    _over_rows(lambda *rows: kernels.forward(*inputs, *rows, *outputs), values, dilation)
+    inputs = values.numpy(), _scale(values, cosine), (kernel, dilation)
+    _over_rows(lambda rows: kernels.forward(*inputs, rows, scores.numpy(), output.numpy()), values, dilation)
     return output, scores
 
 
@@ -32,11 +32,10 @@ def backward(grad: Tensor, values: Tensor, scores: Tensor, kernel: int, dilation
     """Compute `fovea.models.propagation_torch.backward` of contiguous features and gradients."""
     announce(kernels.backward, "gradient of the propagation")
     output, weights, slope = torch.empty_like(values), torch.empty_like(scores), torch.empty_like(scores)
-    grads, features, stored = grad.numpy(), values.numpy(), scores.numpy()
-    pairs, out = (weights.numpy(), slope.numpy()), output.numpy()
-    _over_rows(lambda *rows: kernels.slopes(grads, features, stored, kernel, dilation, *rows, *pairs), values, dilation)
-    inputs = grads, features, _scale(values, cosine), stored, *pairs, cosine, kernel, dilation
-    _over_rows(lambda *rows: kernels.backward(*inputs, *rows, out), values, dilation)
+    features, window, pairs = (grad.numpy(), values.numpy()), (kernel, dilation), (weights.numpy(), slope.numpy())
+    norms = _scale(values, cosine), scores.numpy(), cosine
+    _over_rows(lambda rows: kernels.slopes(*features, norms[1], window, rows, *pairs), values, dilation)
+    _over_rows(lambda rows: kernels.backward(*features, norms, window, rows, *pairs, output.numpy()), values, dilation)
     return output
 
 
@@ -45,8 +44,8 @@ def _scale(values: Tensor, cosine: bool) -> np.ndarray:
     return (inverse_norms(values) if cosine else torch.ones_like(values[:, 0])).numpy()
 
 
-def _over_rows(job: Callable[[int, int, int], None], values: Tensor, dilation: int) -> None:
-    """Call `job(image, first, last)` until all rows are done: those from `first` to `last` that share neighbors."""
+def _over_rows(job: Callable[[kernels.Rows], None], values: Tensor, dilation: int) -> None:
+    """Call `job((image, first, last))` until all rows are done: those from `first` to `last` that share neighbors."""
     batch, _, height, _ = values.shape
     block = _ROWS * dilation
     pieces = [
@@ -56,5 +55,5 @@ def _over_rows(job: Callable[[int, int, int], None], values: Tensor, dilation: i
         for first in range(start, min(start + dilation, height))
     ]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for _ in pool.map(lambda piece: job(*piece), pieces):
+        for _ in pool.map(job, pieces):
             pass

@@ -5,7 +5,7 @@ channels (a band, with a margin of zeros beyond the border) and a tile [N, W], a
 window. The inner loops run along the row, and the compiler vectorizes them.
 
 Shapes: features [B, C, H, W], scores, weights and slopes [B, N, H, W], scale [B, H, W], all contiguous. Rows go from
-`first` to `last` in steps of the dilation, since these share their neighbors.
+`first` to `last` of an image in steps of the dilation, since these share their neighbors.
 """
 
 import numpy as np
@@ -13,6 +13,9 @@ from numpy import ndarray as Array
 
 from fovea.runtime.compiled import compiled
 
+Rows = tuple[int, int, int]  # image, first and last
+Window = tuple[int, int]  # kernel and dilation
+Norms = tuple[Array, Array, bool]
 _LANES = 4  # channels that are compared at a time, with their sum in registers
 
 
@@ -21,18 +24,9 @@ _compiled = compiled(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy
 
 
 @_compiled
-def forward(
-    values: Array,
-    scale: Array,
-    kernel: int,
-    dilation: int,
-    image: int,
-    first: int,
-    last: int,
-    scores: Array,
-    out: Array,
-) -> None:
+def forward(values: Array, scale: Array, window: Window, rows: Rows, scores: Array, out: Array) -> None:
     """Compute scores and propagated features of some rows of one image."""
+    (kernel, dilation), (image, first, last) = window, rows
     band, weights = _bands(values, kernel, dilation), _tile(values, kernel)
     for y in range(first, last, dilation):
         _compare(values, values, kernel, dilation, image, y, band, weights)
@@ -44,19 +38,9 @@ def forward(
 
 
 @_compiled
-def slopes(
-    grad: Array,
-    values: Array,
-    scores: Array,
-    kernel: int,
-    dilation: int,
-    image: int,
-    first: int,
-    last: int,
-    weights: Array,
-    slope: Array,
-) -> None:
+def slopes(grad: Array, values: Array, scores: Array, window: Window, rows: Rows, weights: Array, slope: Array) -> None:
     """Compute the weights of some rows and the gradients of their scores."""
+    (kernel, dilation), (image, first, last) = window, rows
     band, weight, tile = _bands(values, kernel, dilation), _tile(values, kernel), _tile(values, kernel)
     mean = np.empty_like(tile[0])
     for y in range(first, last, dilation):
@@ -78,21 +62,13 @@ def slopes(
 
 @_compiled
 def backward(
-    grad: Array,
-    values: Array,
-    scale: Array,
-    scores: Array,
-    weights: Array,
-    slope: Array,
-    cosine: bool,
-    kernel: int,
-    dilation: int,
-    image: int,
-    first: int,
-    last: int,
-    out: Array,
+    grad: Array, values: Array, norms: Norms, window: Window, rows: Rows, weights: Array, slope: Array, out: Array
 ) -> None:
-    """Compute the gradients of the features of some rows from the `slopes` of all rows."""
+    """Compute the gradients of the features of some rows from the `slopes` of all rows.
+
+    `norms` are the scale, the scores and whether they are cosines.
+    """
+    (kernel, dilation), (image, first, last), (scale, scores, cosine) = window, rows, norms
     band, turned, pull = _bands(values, kernel, dilation), _tile(values, kernel), _tile(values, kernel)
     for y in range(first, last, dilation):
         _turn(weights, kernel, dilation, image, y, turned)
