@@ -134,6 +134,19 @@ class TestEyelink:
         _, result = run("eyelink_asc", asc(tmp_path / "s.asc", *lines))
         assert result.warnings == ["1 files have no END, so gaze at their end may be missing: s.asc"]
 
+    def test_refuses_images_that_are_named_after_all_gaze_on_them(self, run, tmp_path: Path) -> None:
+        lines = [
+            "MSG|95 TRIALID 1",
+            "START|100 |LEFT|EVENTS",
+            fixation(120, 300),
+            "MSG|310 !V IMGLOAD FILL a.png",
+            "END|320",
+        ]
+        with pytest.raises(
+            ValueError, match="none of 1 fixations is within the time of an image; check where and when"
+        ):
+            run("eyelink_asc", asc(tmp_path / "s.asc", *lines))
+
     def test_refuses_two_names_of_a_trial(self, run, tmp_path: Path) -> None:
         lines = ["MSG|100 TRIALID 0", "START|101 |LEFT|EVENTS", fixation(120, 300), "END|450 |EVENTS"]
         lines += ["MSG|460 !V TRIAL_VAR cross x.png", "MSG|460 !V TRIAL_VAR picture a.png"]

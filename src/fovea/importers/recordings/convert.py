@@ -207,6 +207,11 @@ class _Table:
         if self.unknown:
             names = f"{first_few(self.unknown)}{self.names.nearest(self.unknown)}"
             return f"none of its images is in data.root: {names}; check data.root, and where format.* finds the name"
+        for what, count in self.stray.items():
+            if count and count == self.total[what]:
+                return (
+                    f"none of {count} {what} is within the time of an image; check where and when the file names images"
+                )
         return "no fixation; check the export, or lower the thresholds of detection"
 
     def __str__(self) -> str:
