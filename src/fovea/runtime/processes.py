@@ -5,11 +5,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
-from itertools import islice
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from threading import Thread
@@ -26,7 +25,6 @@ CONFIG = "FOVEA_CONFIG"
 # Variables with the number of a process, from 0; the first process has 0 in all that are set.
 RANKS = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
 _SECONDS_FOR_OTHERS = 10  # in which the other processes of a failed job print their errors before SLURM ends them
-_QUEUED = 4  # items per worker: keeps workers busy, and memory does not grow with the number of items
 
 
 def first() -> bool:
@@ -131,33 +129,21 @@ def in_parallel(
 ) -> Iterator[tuple[Item, Result]]:
     """Call `job` on every item, and yield items and results as they are done.
 
-    The number of processes is `workers`, this one included; each calls `begin` first. Items are taken a few at a time.
-    The job is pickled to each process once. Keep it below the buffer of a pipe (64 KiB): otherwise a process that dies
-    at its start would be waited for forever. A ValueError if a process died.
+    One worker is this process, more are processes of their own; each calls `begin` first. The job is pickled to each
+    process once. Keep it below the buffer of a pipe (64 KiB): otherwise a process that dies at its start would be
+    waited for forever. A ValueError if a process died.
     """
-    begin()
     if workers == 1:
-        for item in items:
-            yield item, job(item)
+        begin()
+        yield from ((item, job(item)) for item in items)
         return
     # Spawned, not forked: a fork of a process whose libraries have started threads can hang.
-    pool = ProcessPoolExecutor(workers - 1, get_context("spawn"), _begin, (job, begin))
-    waiting, running = iter(items), dict[Future[Any], Item]()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (job, begin))
     try:
-        while True:
-            with _interrupts_on_hold():
-                for item in islice(waiting, _QUEUED * (workers - 1) - len(running)):
-                    running[pool.submit(_work, item)] = item
-            if not running:
-                return
-            # This process works too: its modules are loaded while the others still import theirs.
-            for item in islice(waiting, 1):
-                yield item, job(item)
-                break
-            else:
-                wait(running, return_when=FIRST_COMPLETED)
-            for future in [future for future in running if future.done()]:
-                yield running.pop(future), future.result()
+        with _interrupts_on_hold():
+            running = {pool.submit(_work, item): item for item in items}
+        for future in as_completed(running):
+            yield running[future], future.result()
     except BrokenProcessPool as error:
         raise ValueError("a worker process died, probably for lack of memory; set fewer workers") from error
     finally:

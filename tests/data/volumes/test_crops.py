@@ -97,10 +97,10 @@ def test_voxels_from_outside_a_partly_labeled_volume_have_no_label(
     made = volumes(root, slices=slices, **options)
     turn = {"_target_": "monai.transforms.RandAffined", "rotate_range": [0.0, 0.0, 0.5], "padding_mode": "zeros"}
     made.size, made.augment = ([24, 24] if slices else [24, 24, 16]), {"spatial": {"turn": turn | {"prob": 1.0}}}
-    mask = made.train(["mask"]).streams()[""][0, 0]["mask"]["ct"]
+    mask = made.train(["mask"]).streams()["labeled"][0, 0]["mask"]["ct"]
     assert {*np.unique(mask)} == {outside, 1} and 0.1 < (mask == 1).mean() < 0.8
     made.size = [16, 16] if slices else [16, 16, 8]  # nothing is padded, but the turn moves corners in
-    masks = [made.train(["mask"]).streams()[""][n, 0]["mask"]["ct"] for n in range(3)]
+    masks = [made.train(["mask"]).streams()["labeled"][n, 0]["mask"]["ct"] for n in range(3)]
     assert {*np.unique(masks)} == {outside, 1}
 
 

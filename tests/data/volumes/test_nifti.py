@@ -191,7 +191,7 @@ RGB = np.zeros((2, 3, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
         (altered(dim=HUGE), "its header announces 54000000000352 bytes, but it has 400"),
         (altered(dim=[3, -2, 3, 4, 1, 1, 1, 1]), "shape (-2, 3, 4)"),
         (altered(datatype=2), "bitpix is 16, but its datatype has 8 bits"),
-        (altered(datatype=3), "cannot be read as NIfTI"),
+        (altered(datatype=3), "cannot decode {}: "),
         (altered(**NO_ROWS), "singular affine"),
         (altered(srow_x=[np.nan] * 4), "singular affine"),
         (altered(sform_code=77), "sform_code is 77"),
@@ -201,15 +201,15 @@ RGB = np.zeros((2, 3, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
         (altered(xyzt_units=1), "voxels of 2000 x 3000 x 4000 mm; fix the affine or the unit"),
         (altered(srow_x=[0.001, 0, 0, 0]), "voxels of 0.001 x 3 x 4 mm"),
         (altered(scl_slope=np.inf), "scl_slope is infinite"),
-        (altered(scl_slope=2, scl_inter=np.nan), "cannot be read as NIfTI"),
+        (altered(scl_slope=2, scl_inter=np.nan), "cannot decode {}: "),
         (with_lost_slices, "its header announces 65888 bytes, but it has 133472"),
         (cut, "its header announces 400 bytes, but it has 390"),
-        (cut_while_copied, "cannot be read as NIfTI (Compressed file ended"),
-        (changed_body, "cannot be read as NIfTI (CRC check failed"),
-        (lambda path: path.write_text("hello"), "cannot be read as NIfTI"),
+        (cut_while_copied, "cannot decode {}: Compressed file ended"),
+        (changed_body, "cannot decode {}: CRC check failed"),
+        (lambda path: path.write_text("hello"), "cannot decode {}: "),
         (lambda path: write(path, np.full((2, 3, 4), np.nan, np.float32)), "not finite"),
         (lambda path: write(path, np.full((2, 3, 4), 1e300)), "not finite"),
-        (lambda path: None, "no such file"),
+        (lambda path: None, "cannot read {}: no such file"),
         (lambda path: path.with_suffix(".pkl").write_text("not opened"), "not a NIfTI file; its name must end in .nii"),
     ],
 )
@@ -218,7 +218,7 @@ def test_an_invalid_volume_is_refused_in_one_line(make: Callable, message: str, 
     path = next(tmp_path.iterdir(), tmp_path / "x.nii")
     with pytest.raises(ValueError) as refused:
         read_volume(path)
-    assert str(refused.value).startswith(f"{path}: ") and message in str(refused.value)
+    assert f"{path}: " in str(refused.value) and message.replace("{}", str(path)) in str(refused.value)
     assert "\n" not in str(refused.value)
     if path.suffix == ".nii" and path.exists():
         zipped = path.with_name("x.nii.gz")
@@ -289,7 +289,7 @@ def test_500_mutations_are_read_or_refused_in_one_line(
             assert not compressed or np.array_equal(volume, expected)  # a gzip file has a checksum
             counts["equal" if np.array_equal(volume, expected) else "other"] += 1
         except ValueError as error:
-            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            assert f"{path}: " in str(error) and "\n" not in str(error)
             counts["refused"] += 1
     record_property("counts", counts)
     assert counts["refused"] > 50 and counts["equal"] > 50, counts

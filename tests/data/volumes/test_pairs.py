@@ -98,7 +98,7 @@ def test_each_invalid_file_has_a_line_before_the_training(root: Path, caplog: py
         volumes(root).train(["mask"])
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert [Path(line.split(": ")[0]).name[:7] for line in lines] == ["aaa_ct.", "bbb_mri", "ccc_ct."]
-    assert "complex" in lines[0] and "cannot be read" in lines[1] and "19 voxels away" in lines[2]
+    assert "complex" in lines[0] and "cannot decode" in lines[1] and "19 voxels away" in lines[2]
 
 
 def test_a_body_that_is_damaged_is_named_when_it_is_read(root: Path) -> None:
@@ -107,9 +107,9 @@ def test_a_body_that_is_damaged_is_named_when_it_is_read(root: Path) -> None:
     content[-6] ^= 1  # of the checksum
     path.write_bytes(content)
     streams = volumes(root).train(["mask"]).streams()
-    assert streams[""][0, 1]["id"] == "bbb"
-    with pytest.raises(ValueError, match=r"aaa_ct\.nii\.gz: cannot be read as NIfTI \(CRC"):
-        streams[""][0, 0]
+    assert streams["labeled"][0, 1]["id"] == "bbb"
+    with pytest.raises(ValueError, match=r"cannot decode .*aaa_ct\.nii\.gz: CRC"):
+        streams["labeled"][0, 0]
 
 
 def rename(content: dict) -> None:

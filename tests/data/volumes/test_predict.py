@@ -54,7 +54,7 @@ def test_invalid_volumes_do_not_stop_the_others(tmp_path: Path) -> None:
     count, failures = predict(source, out)
     assert count == 9 and written(out) == ["a_ct.nii.gz", "b_t1.nii.gz"]
     assert {*failures} == {f"{name}_ct" for name in ("huge", "vector", "unit", "complex", "color", "text", "cut")}
-    assert all(line.startswith(str(source)) and "\n" not in line for line in failures.values())
+    assert all(str(source) in line and "\n" not in line for line in failures.values())
 
 
 def test_values_that_are_no_numbers_give_no_mask(tmp_path: Path) -> None:

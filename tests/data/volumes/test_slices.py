@@ -95,7 +95,7 @@ def test_sparse_labels_as_naive_loop(root: Path) -> None:
     made = slices(root, (partial(Mask, slices=1),))
     assert all((made[turn, 0]["mask"]["ct"] != IGNORE).all() for turn in range(5))  # only labeled slices are drawn
     training = volumes(root, slices=True, labeled_slices=1).train(["mask"])
-    assert (batch_of(training.streams()[""])["mask"]["ct"] != IGNORE).all()
+    assert (batch_of(training.streams()["labeled"])["mask"]["ct"] != IGNORE).all()
     assert (training.val.samples[0]["target"] != IGNORE).all()  # scored on whole masks
 
 

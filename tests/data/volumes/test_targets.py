@@ -116,7 +116,7 @@ class TestPseudoMask:
         training = made.train(["pseudo"])
         [(name, stream)] = training.streams().items()
         sample = stream[0, 0]
-        assert name == "" and sample["pseudo"]["mri"].dtype == np.float32
+        assert name == "labeled" and sample["pseudo"]["mri"].dtype == np.float32
         np.testing.assert_allclose(np.unique(sample["pseudo"]["mri"]), [0.2, 0.5, 0.8])
         batch = batch_of(stream)
         assert batch["pseudo"].shape == (1, 1, *SHAPES["mri"]) and training.val.select_on == "mask"

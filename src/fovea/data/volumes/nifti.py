@@ -4,8 +4,7 @@ import gzip
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from io import IOBase
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
+from fovea.data.images.files import one_line
 from fovea.data.volumes.grid import LEAST, MOST, RATIO, Header
 from fovea.losses import IGNORE
 from fovea.runtime.errors import first_few
@@ -105,7 +105,8 @@ def _open(path: Path) -> tuple[Nifti1Image, Nifti1Header]:
     """Return a file whose voxels are not read yet, and its header as found; nibabel corrects invalid fields."""
     if not path.name.lower().endswith(SUFFIXES):
         raise ValueError(f"{path}: not a NIfTI file; its name must end in {' or '.join(SUFFIXES)}")
-    with _damage_reported(path):
+    with one_line(path):
+        path.stat()  # nibabel does not say why a file cannot be opened
         image = nib.load(path)
         if not isinstance(image, Nifti1Image):
             raise ValueError(f"{type(image).__name__} is no volume")
@@ -158,7 +159,7 @@ def _voxels(path: Path) -> np.ndarray:
     """Return all voxels of a file in RAS, scaled as its header says."""
     image, raw = _open(path)
     shape = _header(image, raw, path).shape
-    with _damage_reported(path), np.errstate(all="ignore"), _content(path) as file:
+    with one_line(path), np.errstate(all="ignore"), _content(path) as file:
         values = np.asarray(image.from_stream(file).dataobj)
         while file.read(2**20):  # to the end, where a gzip file has its checksum
             pass
@@ -180,18 +181,6 @@ def _length(path: Path, needed: int) -> int:
 
 def _content(path: Path) -> IOBase:
     return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
-
-
-@contextmanager
-def _damage_reported(path: Path) -> Iterator[None]:
-    """Turn all errors of reading a file into one line with the path."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: no such file; restore it, or leave its case out") from error
-    except Exception as error:  # nibabel and NumPy raise various errors on damaged files, e.g. a MemoryError
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: cannot be read as NIfTI ({reason}); replace it, or leave its case out") from error
 
 
 _said: dict[str, object] = {}

@@ -201,7 +201,6 @@ class Volumes:
     def _streams(
         self, dataset: Pairs, targets: Sequence[Target], labeled: Sequence[str], unlabeled: Sequence[str]
     ) -> dict[str, TrainingSamples]:
-        """Return the stream of labeled cases, without a name if there is no other."""
         from fovea.data.volumes.crops import Crops
         from fovea.data.volumes.slices import Slices
 
@@ -216,10 +215,9 @@ class Volumes:
             prepared = self._prepared(dataset, cases, targets)
             return cut(prepared, self._arrays(prepared), self.size, self.crops, spatial, shades, self.seed)
 
-        if not unlabeled:
-            return {"": crops(labeled, targets, intensity)}
         weak = [] if self.augment_unlabeled == "spatial" else intensity
-        return {"labeled": crops(labeled, targets, intensity), UNLABELED: crops(unlabeled, (), weak)}
+        streams: dict[str, TrainingSamples] = {"labeled": crops(labeled, targets, intensity)}
+        return streams | ({UNLABELED: crops(unlabeled, (), weak)} if unlabeled else {})
 
     def _samples(self, dataset: Pairs, target: Target, cases: Sequence[str], cached: bool) -> Samples:
         from fovea.data.volumes.prepared import WholeVolumes
