@@ -16,7 +16,7 @@ from fovea.engine.finite import not_numbers
 from fovea.runtime.config import locate
 from fovea.runtime.errors import first_few
 from fovea.runtime.moved import upgrade
-from fovea.supervision.ensemble import MeanOverModels
+from fovea.supervision.tta import MeanOverModels
 
 KEY = "fovea"  # of our configuration in a checkpoint
 PRETRAINED = ("encoder_weights", "pretrained")  # keys of weights that a training starts from

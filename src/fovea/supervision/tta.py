@@ -1,4 +1,4 @@
-"""Test-time augmentation: the mean prediction over flips of an image."""
+"""The mean prediction over flips of an image (test-time augmentation), or over several networks."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -34,6 +34,23 @@ class MeanOverFlips(nn.Module):
                 upright = _flip(probability, axes)
                 total[name] = total[name] + upright if name in total else upright
         return {name: value / len(self.flips) for name, value in total.items()}
+
+
+class MeanOverModels(nn.Module):
+    """The mean of the probabilities of several modes, e.g. one for each seed or fold.
+
+    Of levels and other outputs, those that all modes have.
+    """
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models)
+
+    def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
+        """Return the probabilities [B, K, *size] by name."""
+        every = [model(image, size) for model in self.models]
+        shared = [name for name in every[0] if all(name in outputs for outputs in every)]
+        return {name: sum(outputs[name] for outputs in every) / len(every) for name in shared}
 
 
 def _flip(image: Tensor, axes: Sequence[int]) -> Tensor:

@@ -3,7 +3,7 @@
 import io
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -28,15 +28,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})  # suff
 REPLACE = "replace the file, or leave it out of the folder or the split lists"  # what to do with a damaged image
 _MODES = {1: "L", 3: "RGB"}
 _ORIENTATION = 0x0112
-_UNDO: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.swapaxes(0, 1),
-    6: lambda pixels: np.rot90(pixels, 1),
-    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
-    8: lambda pixels: np.rot90(pixels, -1),
-}
+_UNDO = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # EXIF orientation to the `Image.Transpose` that undoes it
 _INVERSE = {6: 8, 8: 6}  # the other turns undo themselves
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
 
@@ -60,11 +52,11 @@ def read_image(
             if not np.isfinite(values).all():
                 raise ValueError("some values are not numbers")
             image = Image.fromarray(scaled(values.astype(np.float64), window[0], window[1]))
-        pixels = np.array(image.convert(_MODES[channels])) if not deep or window is not None else None
+        readable = not deep or window is not None
+        pixels = np.array(turned(image.convert(_MODES[channels]), turn)) if readable else None
     if pixels is None:
         fix = "set data.range=[low,high] (of fovea-predict: range), the values that become 0 and 255"
         raise ValueError(f"{path}: more than 8 bits per channel ({mode}); {fix}, or save 8 bits")
-    pixels = turned(pixels, turn)
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -96,9 +88,9 @@ def pending_turn(image: Image.Image, exif: Exif) -> int:
     return turn if applied else _INVERSE.get(turn, turn)
 
 
-def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Return pixels [H, W, ...] after the inverse of an EXIF orientation."""
-    return np.ascontiguousarray(_UNDO[turn](pixels)) if turn in _UNDO else pixels
+def turned(image: Image.Image, turn: int) -> Image.Image:
+    """Return a decoded image after the inverse of an EXIF orientation."""
+    return image.transpose(Image.Transpose(_UNDO[turn])) if turn in _UNDO else image
 
 
 @cache

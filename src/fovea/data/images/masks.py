@@ -40,7 +40,7 @@ def read_mask(
         lossy, mode, deep = image.format in {"JPEG", "MPO"}, image.mode, is_deep_color(image)
         turn = pending_turn(image, exif)
         image.load()  # a TIFF has its final size only then
-        pixels = turned(_decoded(image, exact), turn)
+        pixels = _decoded(turned(image, turn), exact)
     if deep:
         raise ValueError(f"{path}: a mask with 16 bits per color; save it as a gray PNG of 8 bits")
     if exact and lossy:
