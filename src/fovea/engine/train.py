@@ -21,10 +21,9 @@ from fovea.engine.build import build
 from fovea.engine.checkpoint import load
 from fovea.engine.datamodule import DataModule, check_last_batch
 from fovea.engine.evaluate import Evaluation, evaluate, headline
-from fovea.engine.loggers import opened, rewind
+from fovea.engine.loggers import opened, publish, rewind
 from fovea.engine.resume import resume_from
 from fovea.engine.segmenter import Segmenter
-from fovea.engine.tracking import publish
 from fovea.runtime.config import check_targets, instantiate
 from fovea.runtime.files import put_aside, remove_abandoned, write_bytes, write_json
 from fovea.runtime.objective import FILE as OUTCOME

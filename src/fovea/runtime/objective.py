@@ -4,28 +4,25 @@ import hashlib
 import json
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from fovea.runtime.bounds import NonNegativeInt, check
+from fovea.runtime.bounds import NonNegativeInt, check_values
 from fovea.runtime.files import read_mapping, write_json
 
 FILE = "outcome.json"
 Score = Literal["dice", "iou", "surface_dice", "hd95"]
 
 
-@dataclass(frozen=True)
-class Objective:
-    """The group `objective` of `configs/train.yaml`. A choice on test images would make them useless for testing."""
-
-    score: Score
-    split: Literal["train", "val"]
-    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None
-    folds: Annotated[int, Field(strict=True, ge=2)] | None = None
+_BOUNDS = {
+    "score": Score,
+    "split": Literal["train", "val"],  # a choice on test images would make them useless for testing
+    "seeds": Annotated[list[NonNegativeInt], Field(min_length=1)] | None,
+    "folds": Annotated[int, Field(strict=True, ge=2)] | None,
+}
 
 
 class Outcome(NamedTuple):
@@ -49,7 +46,7 @@ def lower_is_better(score: str) -> bool:
 
 def check_objective(objective: Mapping[str, Any]) -> None:
     """Refuse values out of bounds, and a seed that is listed twice."""
-    check(Objective, objective, "objective")
+    check_values(_BOUNDS, objective, "objective")
     seeds = objective.get("seeds") or []
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"objective.seeds must be different numbers, got {seeds}")

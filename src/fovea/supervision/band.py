@@ -24,7 +24,6 @@ class Band(Mode):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})
-    serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
 
     def __init__(self, backbone: Callable[[], nn.Module], loss: nn.Module, thresholds: Values) -> None:
         super().__init__()

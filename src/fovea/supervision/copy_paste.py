@@ -28,7 +28,6 @@ class CopyPaste(Mode):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
-    serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
 
     def __init__(
         self,

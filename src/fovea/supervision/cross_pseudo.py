@@ -24,7 +24,6 @@ class CrossPseudo(Mode):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
-    serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
 
     def __init__(self, backbone: Callable[[], nn.Module], loss: nn.Module, weight: NonNegative) -> None:
         super().__init__()

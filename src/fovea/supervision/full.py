@@ -18,7 +18,6 @@ class Full(Mode):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask"})
-    serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
 
     def __init__(self, backbone: Callable[[], nn.Module], loss: nn.Module) -> None:
         super().__init__()

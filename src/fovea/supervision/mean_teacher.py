@@ -26,7 +26,6 @@ class MeanTeacher(Mode):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
-    serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
 
     def __init__(
         self,

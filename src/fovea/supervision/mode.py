@@ -20,7 +20,7 @@ class Mode(nn.Module):
 
     needs: ClassVar[frozenset[str]]
     """The targets that it trains on: `mask`, `pseudo`, `unlabeled`, … The data opens only these files."""
-    serves: ClassVar[frozenset[str]]
+    serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
     """The kinds of data that it trains on: `images`, `volumes` (mappings by modality)."""
     network: nn.Module
     """Predicts, unless the mode has a teacher or its own `forward`."""

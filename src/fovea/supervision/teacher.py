@@ -28,7 +28,6 @@ class Teacher(Mode):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pseudo"})
-    serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
 
     def __init__(
         self,

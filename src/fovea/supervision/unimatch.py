@@ -33,7 +33,6 @@ class UniMatch(Mode):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"mask", "unlabeled"})
-    serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
 
     def __init__(
         self,
