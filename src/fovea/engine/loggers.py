@@ -73,28 +73,16 @@ def rewind(folder: Path, step: int | None) -> None:
         write_csv(table, header, [row for row in rows if int(row[column]) < step])
 
 
-class Tracker(WandbLogger):
-    """Lightning's logger with the choice whether to upload the checkpoint of the run.
-
-    Its own `log_model` requires a checkpoint chosen on a score; under `data.protocol=published` there is none.
-    """
-
-    def __init__(self, log_checkpoint: bool, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.log_checkpoint = log_checkpoint
-
-
-def wandb(folder: str, offline: bool, group: str | None, log_model: bool, **settings: Any) -> Tracker:
+def wandb(folder: str, offline: bool, group: str | None, log_model: bool, **settings: Any) -> WandbLogger:
     """Track in Weights & Biases; `configs/logger/wandb.yaml` describes the arguments.
 
     The id is derived from the run folder and the tables of earlier runs there, so that a resumed job continues its run,
-    and no other one does.
+    and no other one does. `publish` follows `log_model`: Lightning's own needs a checkpoint that was chosen on a score.
     """
     path = Path(folder).resolve()
     names = [str(path), *sorted(table.name for table in path.glob("metrics.*.csv"))]
     agent = "WANDB_SWEEP_ID" in os.environ  # the server has chosen the id already
-    return Tracker(
-        log_checkpoint=log_model,
+    return WandbLogger(
         name="/".join(path.parts[-2:]),
         id=None if agent else hashlib.sha256("/".join(names).encode()).hexdigest()[:16],
         resume=None if agent else "allow",
@@ -154,14 +142,15 @@ def _start(tracker: WandbLogger, run: Path) -> None:
 
 
 def publish(
-    loggers: Iterable[Logger], run: Path, checkpoint: Path, step: int, evaluations: Mapping[str, Evaluation]
+    loggers: Iterable[Logger], config: Mapping[str, Any], checkpoint: Path, step: int, of: Mapping[str, Evaluation]
 ) -> None:
-    """Send each evaluation (means, Dice by threshold, rows of the contact sheet) and the checkpoint to trackers."""
+    """Send evaluations by split (means, Dice by threshold, rows of the sheet), and the checkpoint if asked."""
+    run, upload = Path(config["run_dir"]), any((each or {}).get("log_model") for each in config["logger"].values())
     for logger in loggers:
-        for split, (summary, sheet) in evaluations.items():
+        for split, (summary, sheet) in of.items():
             name = f"evaluate/{split}"
             curve, means = _curve(run / name / "thresholds.csv"), _means(name, summary)
-            if isinstance(logger, Tracker):
+            if isinstance(logger, WandbLogger):
                 logger.experiment.summary.update(means)
                 if sheet:
                     captions = [": ".join(row.label.splitlines()) for row in sheet]
@@ -175,7 +164,7 @@ def publish(
                     percent = round(100 * row["threshold"])
                     logger.experiment.add_scalar(f"{name}/thresholds/dice", row["dice"], percent)
                 logger.save()
-        if isinstance(logger, Tracker) and logger.log_checkpoint:
+        if isinstance(logger, WandbLogger) and upload:
             _log_checkpoint(logger, checkpoint)
 
 
@@ -197,7 +186,7 @@ def _curve(table: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items()} for row in DictReader(file)]
 
 
-def _log_curve(logger: Tracker, name: str, curve: Sequence[Mapping[str, float]]) -> None:
+def _log_curve(logger: WandbLogger, name: str, curve: Sequence[Mapping[str, float]]) -> None:
     """Log Dice against the threshold as rows of the history with their own axis, so that runs share one chart.
 
     W&B's own plot of a table is one chart per run, and an artifact, which `wandb sync` expects outside the run folder.
@@ -209,7 +198,7 @@ def _log_curve(logger: Tracker, name: str, curve: Sequence[Mapping[str, float]])
         logger.experiment.log({f"{name}/{key}": value for key, value in row.items()})
 
 
-def _log_checkpoint(logger: Tracker, checkpoint: Path) -> None:
+def _log_checkpoint(logger: WandbLogger, checkpoint: Path) -> None:
     """Log the checkpoint as an artifact; offline it is not copied, but uploaded from the run folder later."""
     from wandb import Artifact
 

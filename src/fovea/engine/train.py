@@ -72,7 +72,7 @@ def train(config: dict[str, Any], source: Source, training: Training, held_out: 
         checkpoint = best if best.is_file() and training.val.ids else best.with_name("last.ckpt")
         # the module itself is back on the CPU
         evaluations = evaluate_run(config, source, training, held_out, checkpoint, trainer.strategy.root_device)
-        publish(loggers, run, checkpoint, trainer.global_step, evaluations)
+        publish(loggers, config, checkpoint, trainer.global_step, evaluations)
     return value_of(config["objective"], {split: summary for split, (summary, _) in evaluations.items()})
 
 
