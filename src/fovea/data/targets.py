@@ -24,23 +24,76 @@ log = logging.getLogger(__name__)
 _COMPARED = 20  # image files at most that are compared with those of the maps
 
 
-class Mask:
-    """Ground truth: class indices, -1 where nobody labeled a pixel.
+class LabelTarget:
+    """Class indices, -1 where nobody labeled: what the masks of images and of volumes share.
 
-    With `predicted`, pixels and images that nobody labeled have the labels that a network predicted; the images without
-    a mask are `unlabeled`.
+    With `predicted`, what nobody labeled has the labels that a network predicted; what has no mask is `unlabeled`. A
+    mask is named by the ID of its image, or by a case and a modality.
     """
 
     name = "mask"
     """Its key in a batch, and in the `needs` of a supervision mode."""
     title = "truth"
     """Of its column in a contact sheet."""
+    read_map: Callable[[Path], np.ndarray] = staticmethod(read_map)
 
-    def __init__(self, dataset: "Folder", predicted: Predicted | None = None, unlabeled: Sequence[str] = ()) -> None:
-        self.dataset, self.predicted, self.unlabeled = dataset, predicted, dict.fromkeys(unlabeled)
-        self.sparse = dataset.ignore_label is not None
+    def __init__(
+        self, dataset: Any, slices: int | None = None, predicted: Predicted | None = None, unlabeled: Sequence[str] = ()
+    ) -> None:
+        self.dataset, self.slices, self.predicted, self.unlabeled = dataset, slices, predicted, dict.fromkeys(unlabeled)
+        self.sparse = slices is not None or dataset.ignore_label is not None
         self.partial = self.sparse or predicted is not None
-        self.fill = IGNORE if self.partial else 0  # of pixels that an augmentation moves in from outside the image
+        self.fill = IGNORE if self.partial else 0  # of what a transform moves in from outside
+        self.marked: list[int] = []  # with `slices`, the number of labeled slices of each mask that was checked
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides an array beside its files and the data set; a cache depends on it."""
+        return {"slices": self.slices, "confidence": self.predicted.confidence if self.predicted else None}
+
+    def files(self, *name: str) -> list[Path]:
+        """Return the files that a target is read from, and its image, with whose size or grid it is compared."""
+        image, unlabeled = self.dataset.image_path(*name), name[0] in self.unlabeled
+        predicted = self.predicted if self.sparse or unlabeled else None
+        masks = [] if unlabeled else [self.dataset.mask_path(*name)]
+        return [image, *masks, *(predicted.files(image) if predicted else [])]
+
+    def read(self, *name: str) -> np.ndarray:
+        """Return a target at native size: uint8, or int16 where something may be unlabeled."""
+        if name[0] in self.unlabeled:
+            return self._taught(*name)
+        labels = self._given(*name)
+        if self.predicted is None:
+            return labels
+        missing = labels == IGNORE
+        return np.where(missing, self._taught(*name), labels) if missing.any() else labels.astype(np.int16)
+
+    def labels(self, *name: str) -> np.ndarray:
+        """Return class indices, int64, to score against."""
+        return self.read(*name).astype(np.int64)
+
+    def compared(self, labeled: Sequence[str]) -> list[str]:
+        """Return the images or cases whose predictions are read; a ValueError if `predicted` is not needed."""
+        if self.predicted is None:
+            return []
+        if not self.unlabeled and not self.sparse:
+            raise ValueError("data.predicted: nothing lacks labels; leave it out, or set data.labeled_fraction")
+        self.dataset.check(self.unlabeled)
+        return [*(labeled if self.sparse else ()), *self.unlabeled]
+
+    def _given(self, *name: str) -> np.ndarray:
+        labels: np.ndarray = self.dataset.mask(*name)
+        return labels
+
+    def _taught(self, *name: str) -> np.ndarray:
+        assert self.predicted is not None
+        return self.predicted.labels(self.dataset.image_path(*name), self.read_map)
+
+
+class Mask(LabelTarget):
+    """Ground truth of images, [H, W]."""
+
+    dataset: "Folder"
 
     def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the ids whose masks have labeled pixels, and log the others.
@@ -49,8 +102,11 @@ class Mask:
         damaged, or no mask has a labeled pixel.
         """
         self.dataset.check(ids, masks=True)
-        if self.predicted:
-            self._check_predicted(self.predicted, ids)
+        for image_id in self.compared(ids):
+            image, size = self.dataset.image_path(image_id), self.dataset.size(image_id)
+            for path in self.predicted.files(image) if self.predicted else ():
+                if (found := image_size(path)) != size:
+                    raise ValueError(f"{path}: has the size {found}, but {image} {size}; run fovea-predict again")
         if not self.partial and not open_all:
             return list(ids)
         highest = {image_id: int(self.read(image_id).max()) for image_id in ids}
@@ -62,43 +118,6 @@ class Mask:
             log.warning("no mask has foreground beside data.%s: it cannot be learned", ignored)
         return _reported(ids, kept, "no labeled pixel (data.ignore_label)")
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What decides an array beside its files and the data set; a cache depends on it."""
-        return {"confidence": self.predicted.confidence if self.predicted else None}
-
-    def files(self, image_id: str) -> list[Path]:
-        """Return the mask and the image, since the size of a mask is compared with its image."""
-        image, mask = self.dataset.image_path(image_id), self.dataset.mask_path(image_id)
-        masks = [mask] if mask is not None and image_id not in self.unlabeled else []
-        predicted = self.predicted if self.sparse or image_id in self.unlabeled else None
-        return [image, *masks, *(predicted.files(image) if predicted else [])]
-
-    def read(self, image_id: str) -> np.ndarray:
-        """Return a mask [H, W] at native size: uint8, or int16 where pixels may be unlabeled."""
-        if image_id in self.unlabeled:
-            return self._predicted(image_id)
-        mask = self.dataset.mask(image_id)
-        if self.predicted is None:
-            return mask
-        missing = mask == IGNORE
-        return np.where(missing, self._predicted(image_id), mask) if missing.any() else mask.astype(np.int16)
-
-    def _check_predicted(self, predicted: Predicted, labeled: Sequence[str]) -> None:
-        """Refuse predictions that are missing, or of another size than their image, and if none is needed."""
-        if not self.unlabeled and not self.sparse:
-            raise ValueError("data.predicted: no image lacks labels; leave it out, or set data.labeled_fraction")
-        self.dataset.check(self.unlabeled, masks=False)
-        for image_id in (*(labeled if self.sparse else ()), *self.unlabeled):
-            image, size = self.dataset.image_path(image_id), self.dataset.size(image_id)
-            for path in predicted.files(image):
-                if (found := image_size(path)) != size:
-                    raise ValueError(f"{path}: has the size {found}, but {image} {size}; run fovea-predict again")
-
-    def _predicted(self, image_id: str) -> np.ndarray:
-        assert self.predicted is not None
-        return self.predicted.labels(self.dataset.image_path(image_id), read_map)
-
     def resize(self, array: np.ndarray, size: int) -> np.ndarray:
         """Return what `read` gives as [size, size], by the nearest pixel."""
         return cv2.resize(array, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -106,10 +125,6 @@ class Mask:
     def collate(self, batch: "Tensor") -> "Tensor":
         """Return stacked masks [B, H, W] as float32 [B, 1, H, W] of one class, or as int64 of several."""
         return batch[:, None].float() if self.dataset.classes == 1 else batch.long()
-
-    def labels(self, image_id: str) -> np.ndarray:
-        """Return class indices [H, W], int64, to score against."""
-        return self.read(image_id).astype(np.int64)
 
 
 @dataclass

@@ -117,7 +117,7 @@ def test_an_invalid_prediction_is_refused_and_an_unused_one(root: Path, classes:
         Image.fromarray(np.asarray(Image.open(path)) % 2).save(path)
     training = learned(root, classes).train({"mask"})
     assert training.labels == {"masks": 2}
-    with pytest.raises(ValueError, match=r"data\.predicted: no image lacks labels"):
+    with pytest.raises(ValueError, match=r"data\.predicted: nothing lacks labels"):
         learned(root, classes, labeled_fraction=None).train({"mask"})
     first = root / "out" / "probabilities" / ("." if classes == 1 else "1_class_1") / f"{training.ids[-1]}.png"
     Image.fromarray(np.zeros((9, 9), np.uint16)).save(first)

@@ -152,5 +152,5 @@ def test_refused_where_it_serves_nothing(predicted: Path) -> None:
     (predicted / "dataset.json").write_text(
         (predicted / "dataset.json").read_text().replace("unlabeled_training", "other")
     )
-    with pytest.raises(ValueError, match=r"data\.predicted: no case lacks labels"):
+    with pytest.raises(ValueError, match=r"data\.predicted: nothing lacks labels"):
         made.train(["mask"])

@@ -134,8 +134,6 @@ class Folder:
         A ValueError if there is none, it cannot be decoded, or its size is not that of the image.
         """
         path = self.mask_path(image_id)
-        if path is None:
-            raise self._missing("mask", [image_id])
         mask = read_mask(path, self.classes, self.ignore_label, self.values, self.exif)
         if mask.shape != self.size(image_id):
             (height, width), (rows, columns) = self.size(image_id), mask.shape
@@ -171,15 +169,17 @@ class Folder:
             raise self._missing("image", [image_id])
         return self._images[image_id]
 
-    def mask_path(self, image_id: str) -> Path | None:
-        """Return the path of a mask, if there is one."""
-        return self._masks.get(image_id)
+    def mask_path(self, image_id: str) -> Path:
+        """Return the path of a mask; ValueError if there is none."""
+        if image_id not in self._masks:
+            raise self._missing("mask", [image_id])
+        return self._masks[image_id]
 
     def has_mask(self, image_id: str) -> bool:
         """Return whether an image has a mask."""
         return image_id in self._masks
 
-    def check(self, ids: Iterable[str], masks: bool) -> None:
+    def check(self, ids: Iterable[str], masks: bool = False) -> None:
         """Refuse ids without an image, or a mask if wanted; otherwise the folder of the masks is not opened."""
         ids = list(ids)
         if missing := [image_id for image_id in ids if image_id not in self._images]:

@@ -18,7 +18,7 @@ from fovea.data.labels import Classes, Labels
 from fovea.data.splits import carve, carve_fold, check_disjoint, check_fold
 from fovea.data.volumes.grid import Header, difference, order_of, slice_axis, slices_last
 from fovea.data.volumes.misalignment import Misalignment
-from fovea.data.volumes.nifti import read_header, read_volume
+from fovea.data.volumes.nifti import read_header, read_labels, read_volume
 from fovea.runtime.bounds import NonNegativeInt
 
 KEYS = {"train": "training", "unlabeled": "unlabeled_training", "val": "validation", "test": "testing"}
@@ -95,7 +95,7 @@ class Pairs:
         check_disjoint(held, self.patient)
         homes: dict[Path, str] = {}
         for split, cases in held.items():
-            for path in (self.file("img", case, name) for case in cases for name in self.modalities):
+            for path in (self.image_path(case, name) for case in cases for name in self.modalities):
                 if homes.setdefault(path, split) != split:
                     raise ValueError(f"{self.path}: {path.name} is both in {homes[path]} and in {split}; list it once")
         return splits
@@ -115,6 +115,14 @@ class Pairs:
             raise ValueError(f"{self.path}: {case} has no {key}; add it, or move the case to another split")
         return self.root / self.cases[case][key]
 
+    def image_path(self, case: str, modality: str) -> Path:
+        """Return the path of a volume."""
+        return self.file("img", case, modality)
+
+    def mask_path(self, case: str, modality: str) -> Path:
+        """Return the path of a mask; ValueError if there is none."""
+        return self.file("mask", case, modality)
+
     def header(self, case: str, modality: str) -> Header:
         """Return the header of a volume, read once."""
         header = self._in_ras(case, modality)
@@ -122,7 +130,12 @@ class Pairs:
 
     def volume(self, case: str, modality: str) -> np.ndarray:
         """Return a volume, float32 [D, H, W] in RAS, or with its slices last."""
-        return self.move(read_volume(self.file("img", case, modality)), case, modality, nearest=False)
+        return self.move(read_volume(self.image_path(case, modality)), case, modality, nearest=False)
+
+    def mask(self, case: str, modality: str) -> np.ndarray:
+        """Return the classes of a mask, int16 [D, H, W] like its volume, -1 where nobody labeled."""
+        labels = read_labels(self.mask_path(case, modality), self.values, self.ignore_label)
+        return self.move(labels, case, modality, nearest=True)
 
     def move(self, volume: np.ndarray, case: str, modality: str, nearest: bool) -> np.ndarray:
         """Return a volume in RAS, or its mask or map, with its slices last if asked, moved by the misalignment."""
@@ -152,7 +165,7 @@ class Pairs:
             raise ValueError(f"{mask.path}: {differs}; resample it to the grid of its volume")
 
     def _in_ras(self, case: str, modality: str) -> Header:
-        path = self.file("img", case, modality)
+        path = self.image_path(case, modality)
         if path not in self._headers:
             self._headers[path] = read_header(path)
         return self._headers[path]

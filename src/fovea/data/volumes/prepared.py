@@ -83,7 +83,7 @@ class Prepared:
             "files": [
                 path
                 for case in self.ids
-                for path in (target.files(case, modality) if target else [self.dataset.file("img", case, modality)])
+                for path in (target.files(case, modality) if target else [self.dataset.image_path(case, modality)])
             ],
             "code": [type(self.dataset), type(target or self.intensity[array.modality])],
         }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fovea.data.predicted import Predicted
+from fovea.data.targets import LabelTarget
 from fovea.data.volumes.grid import Header, difference, slice_axis
 from fovea.data.volumes.nifti import read_header, read_labels, read_map
 from fovea.data.volumes.pairs import Pairs, check_each
@@ -20,29 +20,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Mask:
-    """Class indices, -1 where nobody labeled a voxel.
+class Mask(LabelTarget):
+    """Ground truth of volumes, int16 [D, H, W]. With `slices`, only so many slices of each mask count as labeled."""
 
-    With `slices`, only so many slices of each mask count as labeled. With `predicted`, voxels and cases that nobody
-    labeled have the labels that a network predicted; the cases without any label are `unlabeled`.
-    """
-
-    name = "mask"  # its key in a batch, and in the `needs` of a supervision mode
-    title = "truth"  # of its column in a contact sheet
+    dataset: Pairs
+    read_map = staticmethod(read_map)
     dtype = np.int16  # of its arrays
     nearest = True  # whether resampling and augmentation take the nearest voxel, without an interpolation
-
-    def __init__(
-        self,
-        dataset: Pairs,
-        slices: int | None = None,
-        predicted: Predicted | None = None,
-        unlabeled: Sequence[str] = (),
-    ) -> None:
-        self.dataset, self.slices, self.predicted, self.unlabeled = dataset, slices, predicted, [*unlabeled]
-        self.sparse = slices is not None or dataset.ignore_label is not None
-        self.fill = IGNORE if self.sparse or predicted else 0  # of voxels outside the volume
-        self.marked: list[int] = []  # with `slices`, the number of labeled slices of each mask that was checked
 
     def check(self, cases: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the cases whose masks have labeled voxels, and log the others; all masks are decoded.
@@ -50,8 +34,7 @@ class Mask:
         Warn of a class that no case to train on has (without `open_all`). A missing or invalid file is a ValueError.
         """
         self.dataset.check(cases, "mask")
-        if self.predicted:
-            self._check_predicted(self.predicted, cases)
+        check_each(self._compare, self.compared(cases))
         present = check_each(self._present, cases)
         if empty := [case for case, labels in zip(cases, present, strict=True) if not all(labels)]:
             log.warning("%d cases are left out, their masks have only ignored voxels: %s", len(empty), first_few(empty))
@@ -61,50 +44,21 @@ class Mask:
             log.warning("no labeled case has %s: it cannot be learned", first_few(absent))
         return [case for case, labels in zip(cases, present, strict=True) if all(labels)]
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What decides an array beside its files and the data set; a cache depends on it."""
-        return {"slices": self.slices, "confidence": self.predicted.confidence if self.predicted else None}
+    def _compare(self, case: str) -> None:
+        """Refuse predictions that are missing, or not on the grid of their volume."""
+        for modality in self.dataset.modalities:
+            volume = read_header(self.dataset.image_path(case, modality))
+            for path in self.predicted.files(volume.path) if self.predicted else ():
+                if differs := difference(read_header(path), volume):
+                    raise ValueError(f"{path}: {differs}; run fovea-predict again")
 
-    def files(self, case: str, modality: str) -> list[Path]:
-        """Return the files that a target is read from."""
-        masks = [] if case in self.unlabeled else [self.dataset.file("mask", case, modality)]
-        predicted = self.predicted if self.sparse or case in self.unlabeled else None
-        return [*masks, *(predicted.files(self.dataset.file("img", case, modality)) if predicted else [])]
+    def _given(self, *name: str) -> np.ndarray:
+        labels = super()._given(*name)
+        return labels if self.slices is None else sparse(labels, self.dataset.header(*name), self.slices)
 
-    def read(self, case: str, modality: str) -> np.ndarray:
-        """Return the target of a volume, of the same shape."""
-        if case in self.unlabeled:
-            return self._predicted(case, modality)
-        path = self.dataset.file("mask", case, modality)
-        labels = read_labels(path, self.dataset.values, self.dataset.ignore_label)
-        labels = self.dataset.move(labels, case, modality, nearest=True)
-        if self.slices is not None:
-            labels = sparse(labels, self.dataset.header(case, modality), self.slices)
-        missing = labels == IGNORE
-        if self.predicted is None or not missing.any():
-            return labels
-        return np.where(missing, self._predicted(case, modality), labels)
-
-    def _check_predicted(self, predicted: Predicted, labeled: Sequence[str]) -> None:
-        """Refuse predictions that are missing, or not on the grid of their volume, and if none is needed."""
-
-        def check(case: str) -> None:
-            for modality in self.dataset.modalities:
-                volume = read_header(self.dataset.file("img", case, modality))
-                for path in predicted.files(volume.path):
-                    if differs := difference(read_header(path), volume):
-                        raise ValueError(f"{path}: {differs}; run fovea-predict again")
-
-        if not self.unlabeled and not self.sparse:
-            raise ValueError("data.predicted: no case lacks labels; leave it out, or set data.labeled_fraction")
-        self.dataset.check(self.unlabeled)
-        check_each(check, [*(labeled if self.sparse else ()), *self.unlabeled])
-
-    def _predicted(self, case: str, modality: str) -> np.ndarray:
-        assert self.predicted is not None
-        labels = self.predicted.labels(self.dataset.file("img", case, modality), read_map)
-        return self.dataset.move(labels, case, modality, nearest=True)
+    def _taught(self, *name: str) -> np.ndarray:
+        case, modality = name
+        return self.dataset.move(super()._taught(*name), case, modality, nearest=True)
 
     def foreground(self, crops: "Tensor") -> "Tensor":
         """Return which voxels of a volume a crop may be centered on, as booleans."""
@@ -116,16 +70,12 @@ class Mask:
             return {name: mask.float() for name, mask in crops.items()}
         return {name: mask[:, 0].long() for name, mask in crops.items()}
 
-    def labels(self, case: str, modality: str) -> np.ndarray:
-        """Return class indices [D, H, W], int64, to score against."""
-        return self.read(case, modality).astype(np.int64)
-
     def _present(self, case: str) -> list[list[int]]:
         """Return the labels of each mask of a case; refuse masks with different labels."""
         present: list[list[int]] = []
         labeled: list[list[int]] = []
         for name in self.dataset.modalities:
-            path = self.dataset.file("mask", case, name)
+            path = self.dataset.mask_path(case, name)
             labels = read_labels(path, self.dataset.values, self.dataset.ignore_label)
             present.append([label for label in np.unique(labels).tolist() if label != IGNORE])
             if self.slices is not None:
