@@ -221,6 +221,10 @@ class TestNetworks:
                 ["loss._target_=torch.nn.BCELoss"],
                 "not a loss for classes=1 .*; choose loss=dice_ce",
             ),  # of probabilities
+            (["loss._target_=torch.nn.L1Loss", "+loss.reduction=none"], "returns no scalar tensor: take the mean"),
+            (["+loss._partial_=true"], r"^loss: .* is not a torch.*Module; remove loss\._partial_$"),
+            (["~loss._target_"], "^loss has no _target_; write"),
+            (["supervision=full", "backbone._target_=torch.nn.Identity"], "Full has no parameter to train; derive"),
             ([*VOLUMES, "supervision=multi_level"], "MultiLevel does not serve volumes"),
             (
                 [*VOLUMES, "supervision=full", "backbone=basic_unet"],

@@ -37,12 +37,12 @@ def test_several_classes_are_rows_of_probabilities() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"a": 1}, "metrics.a: has no _target_"),
-        ({"a": {"_target_": "torch.nn.ReLU"}}, "metrics.a: torch.nn.ReLU is not a metric"),
+        ({"a": 1}, "metrics.a has no _target_"),
+        ({"a": {"_target_": "torch.nn.ReLU"}}, "metrics.a: torch.nn.ReLU is not a torchmetrics.metric.Metric"),
         ({"a": {"_target_": "torchmetrics.classification.MulticlassAUROC", "num_classes": 4}}, "metrics.a: "),
         (
             {"a": {"_target_": "torchmetrics.classification.BinaryROC", "thresholds": 5}},
-            "metrics.a: returns more than one number",
+            "metrics.a: does not return one number",
         ),
     ],
 )

@@ -10,7 +10,8 @@ from fovea.supervision.mode import Mode
 
 
 def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
-    scheduler = {"_target_": "fovea.engine.schedules.cosine_with_warmup", "warmup_steps": 10, "warmup_epochs": 0}
+    target = "fovea.engine.schedules.cosine_with_warmup"
+    scheduler = {"_target_": target, "_partial_": True, "warmup_steps": 10, "warmup_epochs": 0}
     groups = {name: dict(value) if isinstance(value, dict) else value for name, value in groups.items()}
     return {
         "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1} | groups.pop("optimizer", {}),
@@ -47,10 +48,14 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
             {"callbacks": {"swa": {"_target_": "pytorch_lightning.callbacks.StochasticWeightAveraging"}}},
             "callbacks.swa: StochasticWeightAveraging .* choose callbacks=ema",
         ),
+        *(({part: {"_partial_": None}}, f"{part}._partial_ must be true") for part in ("optimizer", "scheduler")),
+        *(({part: {"strength": 1}}, f"{part}._partial_ must be true") for part in ("backbone", "supervision")),
         ({"sheet_rows": -1}, "sheet_rows must be at least 0"),
         ({"sheet_tile": 0}, "sheet_tile must be at least 1"),
-        ({"supervision": {"across": True}}, "supervision.across=true is for data of several modalities"),
-        ({"supervision": {"across": True}, "data": {"modalities": ["ct"]}}, "supervision.across=true is for data of"),
+        *(
+            ({"supervision": {"_partial_": True, "across": True}} | data, "supervision.across=true is for data of sev")
+            for data in ({}, {"data": {"modalities": ["ct"]}})
+        ),
     ],
 )
 def test_wrong_value_is_refused(groups: dict[str, Any], key: str) -> None:
@@ -61,13 +66,27 @@ def test_wrong_value_is_refused(groups: dict[str, Any], key: str) -> None:
 def test_valid_configuration_passes() -> None:
     check(config())
     check(config(trainer={"max_steps": -1, "precision": None}))
-    check(config() | {"scheduler": {"warmup_steps": 100}})  # an argument that scheduler=constant does not have
-    check(config(supervision={"across": True}, data={"modalities": ["ct", "mri"]}))
+    check(
+        config() | {"scheduler": {"_partial_": True, "warmup_steps": 100}}
+    )  # an argument that scheduler=constant does not have
+    check(config(supervision={"_partial_": True, "across": True}, data={"modalities": ["ct", "mri"]}))
 
 
-def test_a_mode_without_needs_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^supervision: Mode has no needs; see docs"):
-        check_mode(Mode, {})
+def test_a_mode_that_lacks_a_part_of_the_contract_is_refused() -> None:
+    class Text(Mode):
+        needs = "mask"  # type: ignore[assignment]
+        serves = frozenset({"images"})
+
+    class Plain:
+        needs = serves = frozenset({"images"})
+
+    for mode, message in {
+        Mode: "Mode has no needs; see docs",
+        Plain: "Plain has no losses; see docs",
+        Text: "Text.needs must be a frozenset of names, got a text",
+    }.items():
+        with pytest.raises(ValueError, match=f"^supervision: {message}"):
+            check_mode(mode, {})
 
 
 @pytest.mark.parametrize("data", [{"classes": 3}, {"classes": 2}, {"classes": 3, "modalities": ["ct"]}])

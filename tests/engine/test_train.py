@@ -8,6 +8,7 @@ import pytest
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import ones
+from torch.nn import Linear
 from torch.utils.data import DataLoader
 
 from fovea.engine.segmenter import Segmenter
@@ -65,6 +66,16 @@ def test_the_last_step_of_an_epoch_counts_if_it_accumulates_fewer_batches(tmp_pa
     made.callbacks.append(rates)  # type: ignore[attr-defined]
     made.fit(segmenter, DataLoader(ones(6, 1)))
     assert rates.seen == pytest.approx([1e-9, 1e-9, 5e-10, 5e-10, 2.5e-10, 2.5e-10])
+
+
+def test_parameters_that_no_loss_reaches_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for extra in (False, True):
+        line = Line()
+        if extra:
+            line.idle = Linear(1, 1, bias=False)
+        trainer(tmp_path, max_steps=2).fit(Segmenter(line, CONFIG, lambda mode: mode), DataLoader(ones(6, 1)))  # type: ignore[arg-type,return-value]
+        warned = [text for record in caplog.records if "gradient" in (text := record.getMessage())]
+        assert len(warned) == extra and ("1 parameters get no gradient (idle.weight)" in caplog.text) == extra
 
 
 def test_a_training_without_a_length_is_refused(tmp_path: Path) -> None:

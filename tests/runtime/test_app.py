@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from submitit.core.utils import FailedJobError, UncompletedJobError
 
 from fovea.runtime.app import end_in_one_line
-from fovea.runtime.config import config_folder
+from fovea.runtime.config import config_folder, instantiate
 from fovea.runtime.job import failure_recorded
 from fovea.runtime.one_line import one_line
 
@@ -49,6 +49,24 @@ def test_a_log_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError) as caught:
         dictConfig({"version": 1, "incremental": False, "handlers": {"file": handler}})
     assert one_line(caught.value) == f"{tmp_path}: is a directory; check the path, its permissions and the free space"
+
+
+def test_an_error_of_your_own_package_says_where_also_in_a_constructor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "class Mine:\n    def __init__(self, width):\n        self.width = int(width)\n"
+    (tmp_path / "site-packages").mkdir()  # a package that is installed
+    (tmp_path / "site-packages" / "my_part.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
+    monkeypatch.setenv("FOVEA_TRUSTED", "my_part")
+    for width, message in {"a": "invalid literal", (): "cannot build my_part.Mine: TypeError: "}.items():
+        for partly in (False, True):
+            with pytest.raises(ValueError) as caught:
+                instantiate({"_target_": "my_part.Mine", "width": width, "_partial_": partly}, "loss")()
+            assert re.match(rf"loss: {message}.* \(my_part.py, line 3; HYDRA", one_line(caught.value))
+    with pytest.raises(ValueError) as caught:
+        instantiate({"_target_": "my_part.Mine"}, "loss")  # nothing of it was called
+    assert one_line(caught.value).endswith("missing 1 required positional argument: 'width'")
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,9 @@ def test_a_package_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ValueError, match=r"^loss\._target_: own_lab.parts.Loss is not .* trust .* FOVEA_TRUSTED=own_lab$"
     ):
         instantiate({"_target_": "own_lab.parts.Loss", "alpha": 0.5}, "loss")
+    monkeypatch.setenv("FOVEA_TRUSTED", "a_lab, b_lab.")
+    with pytest.raises(ValueError, match=r"FOVEA_TRUSTED=a_lab,b_lab,own_lab$"):
+        instantiate({"_target_": "own_lab.parts.Loss"}, "loss")
     monkeypatch.setenv("FOVEA_TRUSTED", "own_lab,their_lab")
     assert instantiate({"_target_": "own_lab.parts.Loss", "alpha": 0.5}, "loss")
     for target, message in {

@@ -38,8 +38,8 @@ class AddedMetrics(nn.ModuleDict):
         numbers = {}
         for name, metric in self.items():
             value = metric.compute()  # type: ignore[operator]
-            if not isinstance(value, Tensor) or value.numel() != 1:
-                raise ValueError(f"metrics.{name}: returns more than one number; set its argument average=macro")
+            if not isinstance(value, Tensor | float) or (isinstance(value, Tensor) and value.numel() != 1):
+                raise ValueError(f"metrics.{name}: does not return one number; see its arguments, e.g. average=macro")
             numbers[name] = float(value)
             metric.reset()  # type: ignore[operator]
         return numbers
@@ -55,9 +55,5 @@ class AddedMetrics(nn.ModuleDict):
 def _metric(config: Any, key: str) -> "Metric":
     from torchmetrics import Metric  # takes seconds, which an evaluation without such metrics can do without
 
-    if not isinstance(config, Mapping) or "_target_" not in config:
-        raise ValueError(f"{key}: has no _target_; write e.g. {{_target_: torchmetrics.classification.BinaryAUROC}}")
-    metric = instantiate(config, key)
-    if not isinstance(metric, Metric):
-        raise ValueError(f"{key}: {config['_target_']} is not a metric of torchmetrics")
+    metric: Metric = instantiate(config, key, Metric)
     return metric

@@ -22,7 +22,7 @@ def build(config: Mapping[str, Any]) -> Mode:
         raise ValueError(f"{missing[0]} is not in the configuration; add {missing[0]}=… or load a checkpoint of fovea")
     data = config.get("data", {})
     kind = check_mode(locate(config["supervision"]["_target_"], "supervision._target_"), data)
-    loss = instantiate(config["loss"], "loss")
+    loss = instantiate(config["loss"], "loss", nn.Module)
     loss.register_forward_pre_hook(_in_float32)
     partial_labels = data.get("ignore_label"), data.get("labeled_slices"), (data.get("predicted") or {}).get("path")
     if any(key is not None for key in partial_labels):
@@ -30,7 +30,11 @@ def build(config: Mapping[str, Any]) -> Mode:
     backbone, network = instantiate(config["backbone"], "backbone"), locate(config["backbone"]["_target_"])
     if data.get("slices") and isinstance(network, type) and issubclass(network, Backbone):
         backbone = partial(SharedBackbone, data["modalities"], data["classes"], backbone)
-    module = instantiate(config["supervision"], "supervision")(backbone=backbone, loss=loss)
+    module: Mode = instantiate(config["supervision"], "supervision")(backbone=backbone, loss=loss)
+    trained = module.parameters() if isinstance(module, nn.Module) else ()
+    if not any(each.requires_grad for each in trained):
+        fix = "derive it from Mode, and assign networks to its attributes, several as an nn.ModuleList"
+        raise ValueError(f"supervision: {type(module).__name__} has no parameter to train; {fix}")
     if data:
         _check(module, loss, data["classes"], "slices" if data.get("slices") else kind)
     return module
@@ -50,12 +54,15 @@ def _check(module: Mode, loss: nn.Module, classes: int, kind: str) -> None:
     labels = (torch.arange(8**3) % max(classes, 2)).view(1, *((8, 8, 8) if kind == "volumes" else (8, 64)))
     right = 8.0 * nn.functional.one_hot(labels, max(classes, 2)).movedim(-1, 1) - 4
     right, target = (right[:, 1:], labels[:, None].float()) if classes == 1 else (right, labels)
+    refused = f"loss: not a loss for classes={classes} ({{}}); choose loss=dice_ce"
     try:
-        learns, reason = bool(loss(right, target) < loss(-right, target)), "wrong logits cost no more than right ones"
+        costs = loss(right, target), loss(-right, target)
     except Exception as error:  # losses of other packages raise what they like
-        learns, reason = False, " ".join(str(error).split())
-    if not learns:
-        raise ValueError(f"loss: not a loss for classes={classes} ({reason}); choose loss=dice_ce")
+        raise ValueError(refused.format(" ".join(str(error).split()))) from error
+    if not isinstance(costs[0], Tensor) or costs[0].dim():
+        raise ValueError(refused.format("it returns no scalar tensor: take the mean"))
+    if not costs[0] < costs[1]:
+        raise ValueError(refused.format("wrong logits cost no more than right ones"))
 
 
 def _in_float32(loss: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -25,6 +25,7 @@ from fovea.runtime.config import instantiate
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_csv, write_json
 from fovea.runtime.processes import leave_signals_alone
+from fovea.supervision.checks import check_outputs
 from fovea.supervision.outputs import labels
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def evaluate(
     not_numbers: list[str] = []
     for batch in tqdm(loader, desc=f"evaluate {split.name}", unit="image"):
         outputs = probabilities(predictor, batch, device)
+        check_outputs(outputs, source.classes, batch["target"].shape[1:])
         truth, image_id = batch["target"][0].numpy(), batch["id"][0]
         probability = outputs["prediction"][0].cpu().numpy()
         not_numbers += [image_id] * bool(np.isnan(probability).any())

@@ -108,7 +108,7 @@ def opened(config: Mapping[str, Any]) -> Iterator[list[Logger]]:
 
     A tracker that stayed open would continue in the next job of a sweep. A ValueError if Weights & Biases cannot start.
     """
-    loggers = [instantiate(logger, f"logger.{name}") for name, logger in config["logger"].items() if logger]
+    loggers = [instantiate(each, f"logger.{name}", Logger) for name, each in config["logger"].items() if each]
     trackers = [logger for logger in loggers if isinstance(logger, WandbLogger) and first()]
     code = 1
     try:

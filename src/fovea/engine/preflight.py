@@ -9,6 +9,7 @@ from fovea.runtime.bounds import Count, NonNegativeInt, Positive, check_values
 
 BEST = {"filename": "best", "save_top_k": 1, "enable_version_counter": False}  # or it is not the best
 SHEET: dict[str, Any] = {"sheet_rows": NonNegativeInt, "sheet_tile": Count | None}
+FACTORIES = ("backbone", "supervision", "optimizer", "scheduler")
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Length = Annotated[int, Field(strict=True, ge=-1)]  # in steps or epochs; -1: no limit
 
@@ -28,6 +29,9 @@ def check(config: Mapping[str, Any]) -> None:
         if str((callback or {}).get("_target_")).endswith(".StochasticWeightAveraging"):
             fix = "its average comes after the last checkpoint, so it is neither saved nor scored; choose callbacks=ema"
             raise ValueError(f"callbacks.{name}: StochasticWeightAveraging is not served: {fix}")
+    for part in FACTORIES:
+        if (chosen := config.get(part)) and chosen.get("_partial_") is not True:
+            raise ValueError(f"{part}._partial_ must be true, since {part} is completed later; add it beside _target_")
     scheduler, steps = config["scheduler"], config["trainer"].get("max_steps")
     if isinstance(steps, int) and "warmup_epochs" in scheduler and 0 < steps <= (warmup := scheduler["warmup_steps"]):
         raise ValueError(f"scheduler.warmup_steps must be below trainer.max_steps={steps}, got {warmup}")
@@ -45,8 +49,10 @@ def check_mode(mode: Any, data: Mapping[str, Any]) -> str:
     A ValueError if the supervision mode does not serve it, or trains on maps of fewer classes than the data has.
     """
     kind = "volumes" if "modalities" in data else "images"
-    if absent := [name for name in ("needs", "serves") if not hasattr(mode, name)]:
+    if absent := [name for name in ("needs", "serves", "losses", "after_step") if not hasattr(mode, name)]:
         raise ValueError(f"supervision: {mode.__name__} has no {absent[0]}; see docs/adding_a_supervision_mode.md")
+    if text := [name for name in ("needs", "serves") if isinstance(getattr(mode, name), str)]:
+        raise ValueError(f"supervision: {mode.__name__}.{text[0]} must be a frozenset of names, got a text")
     if kind not in mode.serves:
         raise ValueError(f"supervision: {mode.__name__} does not serve {kind}; choose another supervision=… or data=…")
     most = 2 if kind == "volumes" else 1  # a softmax of background and foreground

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.optim import Optimizer
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from fovea.data.source import Predictor
@@ -24,7 +25,9 @@ from fovea.engine.schedules import schedule_of
 from fovea.metrics.per_image import PerImage
 from fovea.models.layout import compile_networks, put_channels_last
 from fovea.runtime.config import instantiate
+from fovea.runtime.errors import first_few
 from fovea.supervision.batch import Batch
+from fovea.supervision.checks import check_losses, check_outputs
 from fovea.supervision.mode import Mode
 from fovea.supervision.outputs import labels
 
@@ -52,6 +55,7 @@ class Segmenter(pl.LightningModule):
         self.started = time.monotonic()  # earlier by the seconds that were trained before a resume
         self.random: Mapping[str, Tensor] = {}  # the random states of the checkpoint to resume from
         self.finite = Finite(self.config)
+        self.looked = False  # for parameters without a gradient
         self.skipped = 0  # steps that the scaler of 16-mixed skipped, since their gradients were not finite
 
     @property
@@ -62,13 +66,22 @@ class Segmenter(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch, and log every term of the mode as `train/<term>`."""
         terms = self.supervision.losses(batch, self.progress)
-        if "loss" not in terms:
-            raise ValueError(f"supervision: {type(self.supervision).__name__}.losses has no loss, only {[*terms]}")
+        check_losses(type(self.supervision).__name__, terms)
         self.finite.note(self.global_step + 1, terms)
         values = {f"train/{name}": value.detach() for name, value in terms.items()}
         self.log_dict(values)
         self.log("loss", terms["loss"].detach(), prog_bar=True, logger=False)
         return terms["loss"]
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Warn before the first step of parameters that no loss reaches, e.g. of a network that nothing calls."""
+        if self.looked:
+            return
+        self.looked = True
+        named = self.supervision.named_parameters()
+        if idle := [name for name, each in named if each.requires_grad and each.grad is None]:
+            fix = "several processes fail on this; use them in losses, or set requires_grad to False"
+            log.warning("supervision: %d parameters get no gradient (%s): %s", len(idle), first_few(idle, 2), fix)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then update the mode, e.g. its moving average of weights."""
@@ -92,7 +105,9 @@ class Segmenter(pl.LightningModule):
         """Score one image at its native size as the evaluation does: also without compiled networks."""
         target = batch["target"]
         with torch.compiler.set_stance("force_eager") if self.config["compile"] else nullcontext():
-            probability = self.predictor(self.supervision)(batch["image"], target.shape[1:])["prediction"]
+            outputs = self.predictor(self.supervision)(batch["image"], target.shape[1:])
+        check_outputs(outputs, self.scores.classes, target.shape[1:])
+        probability = outputs["prediction"]
         self.scores.update(labels(probability), target, batch["index"])
         self.added.add(probability, target)
 

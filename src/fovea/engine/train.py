@@ -141,7 +141,8 @@ def nothing_trained(trainer: pl.Trainer, segmenter: Segmenter) -> str:
 
 def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logger]) -> pl.Trainer:
     """Return the Trainer of `config["trainer"]`; without val images, callbacks that monitor a score are left out."""
-    callbacks = [instantiate(call, f"callbacks.{name}") for name, call in config["callbacks"].items() if call]
+    chosen = {name: call for name, call in config["callbacks"].items() if call}
+    callbacks = [instantiate(call, f"callbacks.{name}", pl.Callback) for name, call in chosen.items()]
     if not training.val.ids:
         log.warning("no val images: the result is the last checkpoint")
         callbacks = [call for call in callbacks if not str(getattr(call, "monitor", "")).startswith("val/")]

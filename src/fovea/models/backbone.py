@@ -11,11 +11,11 @@ class Backbone(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """Return the output of the decoder, [B, C, h, w], for an image [B, in_channels, H, W]."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no features")
 
     def classify(self, features: Tensor) -> Tensor:
         """Return logits [B, K, H, W], at the size of the image, for features [B, C, h, w]."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no classify")
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits [B, K, H, W] for an image [B, in_channels, H, W]."""

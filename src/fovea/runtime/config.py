@@ -116,20 +116,24 @@ def is_under(key: str, names: Iterable[str]) -> bool:
     return any(f"{key}.".startswith(f"{name}.") for name in names)
 
 
-def instantiate(config: Mapping[str, Any], key: str = "") -> Any:
+def instantiate(config: Mapping[str, Any], key: str = "", kind: type = object) -> Any:
     """Build what `config["_target_"]` names from plain values, nested targets first; `_partial_` makes a factory.
 
     `key` is that of `config`, for error messages. The environment variable `FOVEA_TRUSTED`, a comma-separated list,
     adds your own packages to the trusted ones. A ValueError, also by the factory, if a target does not exist, is not
-    trusted, or rejects its arguments.
+    trusted, or rejects its arguments, or what was built is not of this kind.
     """
+    target, partly = target_of(config, key), config.get("_partial_")
     check_targets(config, key)
     try:
         built = hydra_instantiate(dict(config), _convert_="all")
     except Exception as error:
         # Hydra wraps the error of a constructor in one of several lines.
         raise _rejected(config, key, error.__cause__ or error) from error
-    if not config.get("_partial_"):
+    if kind is not object and (partly or not isinstance(built, kind)):
+        fix = f"remove {key}._partial_" if partly else "derive it from that"
+        raise ValueError(f"{key}: {target} is not a {kind.__module__}.{kind.__name__}; {fix}")
+    if not partly:
         return built
 
     @wraps(built)  # its signature tells what it takes
@@ -142,6 +146,13 @@ def instantiate(config: Mapping[str, Any], key: str = "") -> Any:
     return factory
 
 
+def target_of(config: Any, key: str) -> str:
+    """Return the `_target_` of a configuration; a ValueError if it has none, e.g. by a slip in its YAML."""
+    if not isinstance(config, Mapping) or "_target_" not in config:
+        raise ValueError(f"{key or 'the configuration'} has no _target_; write that of a class, e.g. my_lab.parts.Mine")
+    return str(config["_target_"])
+
+
 def check_targets(config: Mapping[str, Any], key: str = "") -> None:
     """Refuse targets as `locate` does, and, of fovea's and your classes, values that are out of their bounds.
 
@@ -150,7 +161,7 @@ def check_targets(config: Mapping[str, Any], key: str = "") -> None:
     """
     for place, target, values in targets(config, key):
         located = locate(target, f"{place}._target_" if place else "_target_")
-        if not target.startswith((*CHECKED, *_own_packages())):
+        if not target.startswith((*CHECKED, *own_packages())):
             continue
         parameters = inspect.signature(located).parameters
         known = [name for name, each in parameters.items() if each.kind != each.VAR_KEYWORD]
@@ -160,7 +171,7 @@ def check_targets(config: Mapping[str, Any], key: str = "") -> None:
             hint = did_you_mean(wrong := unknown[0], known, dotted) or f"there are {', '.join(known)}; "
             removed = " ".join(f"'~{dotted}{name}'" for name in unknown)  # e.g. all that another choice had
             raise ValueError(f"{dotted}{wrong} is not an argument of {target}; {hint}or remove it: {removed}")
-        if target.startswith(("fovea.", *_own_packages())):
+        if target.startswith(("fovea.", *own_packages())):
             check(located, values, place)
 
 
@@ -172,7 +183,7 @@ def _rejected(config: Mapping[str, Any], key: str, reason: BaseException, given:
     target: str = config["_target_"]
     if isinstance(reason, OSError | NamedError):
         return reason
-    if isinstance(reason, ValueError) and target.startswith(("fovea.", *_own_packages())):
+    if isinstance(reason, ValueError) and target.startswith(("fovea.", *own_packages())):
         start = re.match(r"\w+", str(reason))
         argument = start[0] if start else ""
         if not key or argument in given or str(reason).startswith(f"{key}."):  # it names its key itself
@@ -187,8 +198,9 @@ def _rejected(config: Mapping[str, Any], key: str, reason: BaseException, given:
 
 def locate(target: str, key: str = "_target_") -> Any:
     """Import what `target` names and call nothing; a ValueError if it does not exist, has moved, or is not trusted."""
-    package, own = target.partition(".")[0], _own_packages()
-    untrusted = f"{key}: {target} is not trusted; name a trusted class, or trust a package: FOVEA_TRUSTED={package}"
+    package, own = target.partition(".")[0], own_packages()
+    packages = ",".join([*(each.rstrip(".") for each in own), package])
+    untrusted = f"{key}: {target} is not trusted; name a trusted class, or trust a package: FOVEA_TRUSTED={packages}"
     if target in CLASSES:
         raise ValueError(f"{key}: {target} is now {CLASSES[target]}; write that")
     if not target.startswith(TRUSTED + own):
@@ -213,7 +225,7 @@ def locate(target: str, key: str = "_target_") -> Any:
     return located
 
 
-def _own_packages() -> tuple[str, ...]:
+def own_packages() -> tuple[str, ...]:
     """Return the packages that FOVEA_TRUSTED adds, each with a dot at its end."""
     packages = os.environ.get("FOVEA_TRUSTED", "").split(",")
     return tuple(f"{package.strip().rstrip('.')}." for package in packages if package.strip())

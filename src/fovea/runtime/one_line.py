@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from fovea.runtime.command_line import how_to_write
-from fovea.runtime.config import flat
+from fovea.runtime.config import flat, own_packages
 from fovea.runtime.errors import FULL_ERROR, did_you_mean, first_few, first_line, one_paragraph
 
 
@@ -20,12 +20,12 @@ def one_line(error: BaseException) -> str:
         return _of_configuration(error)
     if isinstance(error, ValueError):
         message = one_paragraph(str(error))
-        frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+        frames = _modules(error)
         # The innermost; `hydra.core.utils` raises those of jobs in other processes.
         ours = not frames or frames[-1].startswith(("fovea.", "hydra_plugins.fovea", "hydra.core.utils", "__main__"))
         if not ours and isinstance(error.__cause__, OSError):  # logging's, of a log that cannot be opened
             return one_line(error.__cause__)
-        return message if ours else f"{message} {_where(error)}"
+        return message if ours and not _is_yours(error) else f"{message} {_where(error)}"
     if isinstance(error, ImportError):  # also of a network that imports a package at its first step
         return f"a package is missing: {first_line(error)}; install it {_where(error)}"
     if "submitit.core.utils" in sys.modules:  # nothing else can raise its errors
@@ -42,11 +42,29 @@ def one_line(error: BaseException) -> str:
 
 
 def _where(error: BaseException) -> str:
-    """Return the innermost line of code that is not of an installed package, and how to see the others."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    """Return the innermost line of your packages, else of code that is not installed, and how to see the others."""
+    frames = traceback.extract_tb((cause := _first_cause(error)).__traceback__)
+    pairs = list(zip(frames, _modules(cause), strict=True))
+    yours = [frame for frame, module in pairs if f"{module}.".startswith(own_packages())]
+    own = yours or [frame for frame in frames if "site-packages" not in frame.filename] or frames
     place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}; " if own else ""
     return f"({place}{FULL_ERROR}=1 shows where)"
+
+
+def _is_yours(error: BaseException) -> bool:
+    """Return whether code of your own packages failed: fovea only put the key in front."""
+    modules = [f"{module}." for module in _modules(_first_cause(error))]
+    known = [module for module in modules if module.startswith(("fovea.", *own_packages()))]
+    return bool(known) and known[-1].startswith(own_packages())
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    return error if error.__cause__ is None else _first_cause(error.__cause__)
+
+
+def _modules(error: BaseException) -> list[str]:
+    """Return the module of each frame of an error, from the outermost."""
+    return [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def _of_configuration(error: HydraException | OmegaConfBaseException) -> str:

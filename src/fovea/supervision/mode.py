@@ -33,7 +33,7 @@ class Mode(nn.Module):
 
         A batch may be two streams of batches. `progress` is the part of the training that is done, in [0, 1].
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no losses; see docs/adding_a_supervision_mode.md")
 
     def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
         """Return probabilities [B, K, *size] by name: `prediction`, and `level_1`, … if the mode has levels.

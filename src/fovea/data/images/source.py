@@ -18,7 +18,7 @@ from fovea.data.splits import carve, chosen_split, same_files
 from fovea.data.store import Store
 from fovea.data.targets import Mask, PseudoMask, Target
 from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction
-from fovea.runtime.config import instantiate, locate
+from fovea.runtime.config import instantiate, locate, target_of
 from fovea.runtime.errors import first_few
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 
 def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
     """Return the factory, which takes `root`, of the images that the group `data` describes; refuse other data."""
-    located = locate(data["dataset"]["_target_"], "data.dataset._target_")
-    if not issubclass(located, Folder):
-        raise ValueError(f"data={data['name']} has no images; gaze needs data=kvasir, folder, …")
+    target = target_of(data["dataset"], "data.dataset")
+    if not issubclass(locate(target, "data.dataset._target_"), Folder):
+        raise ValueError(f"data.dataset: {target} is no fovea.data.images.folder.Folder; choose data=kvasir, folder, …")
     shared = {key: data[key] for key in _SHARED if key in data}
     return instantiate({**data["dataset"], **shared, "_partial_": True}, "data")
 
