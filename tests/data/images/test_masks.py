@@ -51,6 +51,12 @@ def test_labels_come_as_stored(tmp_path: Path, dtype: type) -> None:
     np.testing.assert_array_equal(mask, labels)
 
 
+def test_labels_may_be_marked_as_transparent(tmp_path: Path) -> None:
+    labels = np.array([[0, 1, 255]], np.uint8)
+    Image.fromarray(labels).save(tmp_path / "m.png", transparency=255)  # by programs that show an overlay
+    assert read_mask(tmp_path / "m.png", ignore_label=255).tolist() == [[0, 1, -1]]
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
 def test_values_are_mapped_to_classes(tmp_path: Path, dtype: type) -> None:
     path = save(tmp_path / "m.tif", np.array([[0, 85, 170, 171, 7]], dtype))
@@ -64,7 +70,7 @@ def test_values_are_mapped_to_classes(tmp_path: Path, dtype: type) -> None:
     ("name", "pixels", "complaint"),
     [
         ("m.png", np.full((2, 2), 3, np.uint8), r"value 3 is none of the classes \(0, 1, 2\); .*ignore_label=3"),
-        ("m.png", np.zeros((2, 2, 3), np.uint8), "color mask"),
+        ("m.png", np.zeros((2, 2, 3), np.uint8), "color mask .* or with a palette, as integers below 3"),
         ("m.jpg", np.zeros((2, 2), np.uint8), "does not keep labels"),
     ],
 )

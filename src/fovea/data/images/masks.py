@@ -46,7 +46,9 @@ def read_mask(
     if exact and lossy:
         raise ValueError(f"{path}: JPEG does not keep labels; save the mask as PNG")
     if exact and pixels.ndim == 3:
-        raise ValueError(f"{path}: a color mask ({mode}) has no labels; save it as integers below {max(classes, 2)}")
+        others = f", and {ignore_label} where nobody labeled" if ignore_label is not None else ""
+        fix = f"save it in gray or with a palette, as integers below {max(classes, 2)}{others}"
+        raise ValueError(f"{path}: a color mask ({mode}) has no labels; {fix}")
     values = _whole(path, pixels) if pixels.ndim == 2 else _gray(path, pixels, lossy)
     if not exact:
         return _binary(path, values, lossy).astype(np.uint8)
@@ -58,7 +60,7 @@ def _decoded(image: Image.Image, exact: bool) -> np.ndarray:
     if image.mode == "P" and exact:
         return np.asarray(image)
     transparent = image.has_transparency_data
-    if image.mode in _NUMBERS and not transparent:
+    if image.mode in _NUMBERS and (exact or not transparent):
         return np.asarray(image).astype(np.uint8) if image.mode == "1" else np.asarray(image)
     colors = np.asarray(image.convert("RGBA" if transparent else "RGB"))
     if image.mode == "P" and not transparent and np.ptp(colors, axis=2).any():
