@@ -213,7 +213,7 @@ class TestNetworks:
     @pytest.mark.parametrize(
         ("overrides", "message"),
         [
-            (["supervision=cmc"], "CrossModality does not serve images"),
+            (["supervision=cmc"], "CrossModality does not support images"),
             (["data.classes=3"], "MultiLevel trains on maps of one class, but data.classes=3; choose supervision=full"),
             ([*BCE, "data.classes=3"], "not a loss for classes=3 .*; choose loss=dice_ce"),
             (["loss._target_=torch.nn.CrossEntropyLoss"], r"classes=1 \(wrong logits cost no more than right ones\)"),
@@ -225,7 +225,7 @@ class TestNetworks:
             (["+loss._partial_=true"], r"^loss: .* is not a torch.*Module; remove loss\._partial_$"),
             (["~loss._target_"], "^loss has no _target_; write"),
             (["supervision=full", "backbone._target_=torch.nn.Identity"], "Full has no parameter to train; derive"),
-            ([*VOLUMES, "supervision=multi_level"], "MultiLevel does not serve volumes"),
+            ([*VOLUMES, "supervision=multi_level"], "MultiLevel does not support volumes"),
             (
                 [*VOLUMES, "supervision=full", "backbone=basic_unet"],
                 "BasicUNet2d does not read volumes.* data.slices=t",
@@ -275,7 +275,7 @@ def test_schedulers_of_torch_are_stepped_by_step(name: str, numbers: dict[str, A
     config = {"_target_": f"torch.optim.lr_scheduler.{name}", "_partial_": True, **numbers}
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
     if rate is None:
-        with pytest.raises(ValueError, match=r"^scheduler: ReduceLROnPlateau follows a score"):
+        with pytest.raises(ValueError, match=r"^scheduler: ReduceLROnPlateau needs a validation score"):
             schedule_of(instantiate(config, "scheduler"), optimizer, max_steps=4, steps_per_epoch=2)
         return
     schedule = schedule_of(instantiate(config, "scheduler"), optimizer, max_steps=4, steps_per_epoch=2)

@@ -79,7 +79,7 @@ def test_odd_names_are_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"fine\n..\n", "'..' names no file"),
+        (b"fine\n..\n", "'..' is not a file name"),
         (b"fine\nx/fine\n", "more than once: fine"),
         (b"a\nb\na.png\n", "listed more than once: a;"),
         (b"\xff\xfe\x00", "cannot be read"),

@@ -56,13 +56,13 @@ class TestIgnoredPixels:
         assert Mask(folder).check(folder.ids) == ["i0", "i1", "i2", "i3"]
         assert "1 images have no labeled pixel (data.ignore_label) and are left out: i4" in caplog.text
         assert "cannot be learned" not in caplog.text
-        with pytest.raises(ValueError, match="ignore_label=255: no mask"):
+        with pytest.raises(ValueError, match="ignore_label=255: the masks"):
             Mask(folder).check(["i4"])
         Image.fromarray(np.where(scribble(1, 0) == 0, 0, IGNORED).astype(np.uint8)).save(
             folder.root / "masks" / "i4.png"
         )
         assert Mask(folder).check(["i4"]) == ["i4"]
-        assert "no mask has foreground beside data.ignore_label=255: it cannot be learned" in caplog.text
+        assert "no mask has foreground, apart from data.ignore_label=255, so it cannot be learned" in caplog.text
 
     def test_augmentation_fills_with_ignored_pixels(self, folder: Folder) -> None:
         samples = ImageTraining(

@@ -83,7 +83,7 @@ def test_a_mode_that_lacks_a_part_of_the_contract_is_refused() -> None:
     for mode, message in {
         Mode: "Mode has no needs; see docs",
         Plain: "Plain has no losses; see docs",
-        Text: "Text.needs must be a frozenset of names, got a text",
+        Text: "Text.needs must be a frozenset of names, not text",
     }.items():
         with pytest.raises(ValueError, match=f"^supervision: {message}"):
             check_mode(mode, {})

@@ -68,7 +68,7 @@ def test_polynomial_is_that_of_torch_and_ends_at_the_minimum() -> None:
 def test_a_schedule_of_torch_counts_epochs() -> None:
     rates = walk(per_epoch(optimizer(1.0), 15, 3, partial(MultiStepLR, milestones=[2, 4])), 15)
     assert rates == pytest.approx([1.0] * 6 + [0.1] * 6 + [0.01] * 3)
-    with pytest.raises(ValueError, match="ReduceLROnPlateau follows a score"):
+    with pytest.raises(ValueError, match="ReduceLROnPlateau needs a validation score"):
         per_epoch(optimizer(1.0), 12, 3, ReduceLROnPlateau)  # type: ignore[arg-type]
 
 

@@ -88,7 +88,7 @@ def test_a_stroke_covers_the_pixels_on_it(width: float, tmp_path: Path) -> None:
     ("content", "message"),
     [
         (strokes(image(), image()), "it has a.png twice"),
-        (strokes(image(), image("a")), "two images are a; read them apart"),
+        (strokes(image(), image("a")), "two images have the id a; import them one by one"),
         (strokes(image(), image("a.jpg")), "would both be the image a"),
         (strokes(image(points=[])), "stroke.points must be a list of at least 1"),
         (strokes(image(points=[[1, None]])), r"stroke.points\[0\]\[1\] must be"),
@@ -146,7 +146,9 @@ def test_an_image_without_a_place_is_left_out(tmp_path: Path) -> None:
     assert [each["IMAGE"] for each in read(tmp_path, FIXATIONS, "t,x,y,d", **keys)] == ["a.png", "a.png"]
     source, reader = tmp_path / "collected.csv", importer("generic", columns=COLUMNS, shown=str(path))
     result = reader(ImportRequest(source, tmp_path / "again.csv"))
-    assert result.warnings == ["trials of 1 images are left out, since the file tells no place: b.png"]
+    assert result.warnings == [
+        "trials of 1 images are left out, since the file does not say where they were shown: b.png"
+    ]
 
 
 def test_a_log_tells_the_screen(tmp_path: Path) -> None:

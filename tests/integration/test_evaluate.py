@@ -99,7 +99,7 @@ def test_the_record_of_a_training_is_not_replaced(
     run: Run, fold_checkpoint: str, of_fold: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(of_fold, tmp_path / "run")
-    assert "is the folder of a training" in run("evaluate", fold_checkpoint, "hydra.run.dir=run").error("evaluate")
+    assert "has a run of fovea-train" in run("evaluate", fold_checkpoint, "hydra.run.dir=run").error("evaluate")
     for name in ("config.yaml", "provenance.json", "repeat.sh"):
         assert (tmp_path / "run" / name).read_bytes() == (of_fold / name).read_bytes()
 

@@ -67,7 +67,7 @@ def test_all_ways_give_equal_masks(run: Run, checkpoint: str, images: Path, tmp_
     ("line", "message"),
     [
         (["format=tflite"], "format must be one of 'onnx' or 'torch', got 'tflite'"),
-        ([f"checkpoint={VOLUMES}"], "reads volumes, which have no export; use fovea.load(checkpoint)"),
+        ([f"checkpoint={VOLUMES}"], "reads volumes, which cannot be exported; use fovea.load(checkpoint)"),
         (["checkpoint=none.ckpt"], "no such file none.ckpt"),
     ],
 )

@@ -44,7 +44,7 @@ class TestStartedAgain:
         kept = [tmp_path / "sweep" / job / name for job in "02" for name in ("provenance.json", "outcome.json")]
         before = [path.stat().st_mtime_ns for path in kept]
         again = run("train", *swept, "data.fraction=1,0.5")
-        assert again.status == 0 and again.stdout.count("ended earlier") == 2
+        assert again.status == 0 and again.stdout.count("finished earlier") == 2
         assert before == [path.stat().st_mtime_ns for path in kept]
         assert all((tmp_path / "sweep" / job / "outcome.json").is_file() for job in "0123")
 
@@ -60,7 +60,7 @@ def test_jobs_beside_each_other_end_with_their_command_and_resume(line: list[str
     assert not jobs_in(tmp_path)
     again = finished(process("train", *swept, cwd=tmp_path, cold=True))
     assert again.status == 0, again
-    assert again.stdout.count("from step") + again.stdout.count("ended earlier") == 2, again  # one may have ended
+    assert again.stdout.count("from step") + again.stdout.count("finished earlier") == 2, again  # one may have ended
     assert [last(tmp_path / "sweep" / job)["global_step"] for job in "01"] == [40, 40]
     assert not same_weights(tmp_path / "sweep/0", tmp_path / "sweep/1")
     wrong = finished(process("train", *swept, "compute.gpus=99", "hydra.sweep.dir=wrong", cwd=tmp_path, cold=True))

@@ -218,7 +218,9 @@ class TestFailures:
         with pytest.raises(ValueError, match="none of 3 maps could be made; the first: "):
             run(root)
         write_csv(root / "fixations.csv", COLUMNS, [("a.jpg", 1, 0.5, 0.5, 10, 0, 0, 20, 30)])
-        with pytest.raises(ValueError, match="0 of 1 fixations used on 0 images; dropped 1 too short; none is usable"):
+        with pytest.raises(
+            ValueError, match="0 of 1 fixations used on 0 images; dropped 1 too short; none can be used"
+        ):
             run(root)
         assert not (root / "store" / "manifest.json").exists()
 
@@ -288,7 +290,7 @@ class TestRestart:
         path = root / "store" / name
         path.parent.mkdir(parents=True)
         path.write_text('{"name": "mine"}')
-        with pytest.raises(ValueError, match=rf"store: {name} is there, but no map that fovea made; .*another store"):
+        with pytest.raises(ValueError, match=rf"store: fovea did not write the {name} there; .*another store"):
             run(root, quality="labels")
         assert files(root / "store") == {name: b'{"name": "mine"}'}
 

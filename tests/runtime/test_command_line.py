@@ -58,7 +58,7 @@ def test_options_stay_and_what_cannot_be_read_is_shown_as_it_must_be_written() -
 
 
 def test_a_group_without_default_and_slurm_are_required_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match=r"^data is not chosen: add data=… \(folder, .*\), e\.g\. data=folder data"):
+    with pytest.raises(ValueError, match=r"^data is not set: add data=… \(folder, .*\), e\.g\. data=folder data"):
         require_groups("train", ["supervision=full"])
     require_groups("train", ["data=folder"])
     require_groups("train", ["experiment=gaze_kvasir"])

@@ -112,7 +112,7 @@ def test_a_sweep_is_an_array_of_jobs(line: list[str], tmp_path: Path) -> None:
     assert (sweep / "0" / "checkpoints" / "last.ckpt").stat() == first
     for job in "012":
         assert last(sweep / job)["global_step"] == 2
-        assert ("ended earlier" in (sweep / job / "train.log").read_text()) == (job == "0")
+        assert ("finished earlier" in (sweep / job / "train.log").read_text()) == (job == "0")
         (*_, path) = sorted(sweep.glob(f".submitit/*_{job}/*_result.pkl"), key=lambda path: path.stat().st_mtime)
         returned = pickle.loads(path.read_bytes())[1].return_value
         assert returned == json.loads((sweep / job / "outcome.json").read_text())["value"]

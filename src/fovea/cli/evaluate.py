@@ -31,7 +31,7 @@ def passed_on(arguments: Sequence[str]) -> list[str]:
 def main(config: Config) -> None:
     """Score `checkpoint`, or compare the evaluations that `compare` names; both write into `out`."""
     if (config["checkpoint"] is None) == (config["compare"] is None):
-        raise ValueError("set one of checkpoint=FILE, to evaluate it, and 'compare=[RUN,RUN]', to compare evaluations")
+        raise ValueError("set either checkpoint=FILE, to evaluate it, or 'compare=[RUN,RUN]', to compare evaluations")
     if config["compare"] is None:
         score(config)
     else:

@@ -33,9 +33,8 @@ def main(config: Config) -> None:
     loaded = load(checkpoint, torch.device("cpu"))
     module, trained, data = loaded.module, loaded.config, loaded.config["data"]
     if "modalities" in data:
-        raise ValueError(
-            f"checkpoint: {checkpoint} reads volumes, which have no export; use fovea.load(checkpoint) or fovea-predict"
-        )
+        fix = "use fovea.load(checkpoint) or fovea-predict"
+        raise ValueError(f"checkpoint: {checkpoint} reads volumes, which cannot be exported; {fix}")
     path = make_folder(out) / FILES[config["file_format"]]
     predictor = instantiate(config["tta"], "tta")(module) if config["tta"]["axes"] else module
     difference = export(predictor.eval(), data, path)

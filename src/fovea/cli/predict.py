@@ -31,7 +31,7 @@ def main(config: Config) -> None:
     request = PredictRequest(source, out, {"tta": config["tta"]["axes"]}, **options)
     if len(checkpoints) == 1 and checkpoints[0].suffix.lower() in SUFFIXES:
         if config["tta"]["axes"]:
-            raise ValueError(f"tta: {checkpoints[0]} is exported with its flips; export it again with tta=flips")
+            raise ValueError(f"tta: {checkpoints[0]} has fixed flips; export its checkpoint again with tta=flips")
         network, data = read_exported(checkpoints[0], device)
         count, failures = predict(data, network, request.made_by(checkpoints, [()]))
     else:

@@ -70,7 +70,7 @@ class Fixations:
         return replace(self, x=x, y=y, duration=duration, dropped=dropped, sizes=sizes)
 
     def statistics(self) -> dict[str, float]:
-        """Return the figures that the manifest of a store records for an image."""
+        """Return the statistics that the manifest of a store records for an image."""
         total = round(float(self.duration.sum()), 3)
         several = {"observers": len(self.sizes)} if len(self.sizes) > 1 else {}
         return {"fixations": len(self), "dropped": self.dropped, "duration_ms": total, **several}

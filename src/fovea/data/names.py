@@ -75,7 +75,7 @@ class Names:
         suffixes.add(suffix.casefold())
         stated = suffixes - {""} if all(map(_SUFFIX.fullmatch, suffixes - {""})) else suffixes
         if len(parents) > 1 or len(stated) > 1:
-            fix = "give their files different names in data.root, e.g. <folder>_<file>, or read them apart"
+            fix = "give their files different names in data.root, e.g. <folder>_<file>, or import them one by one"
             raise ValueError(f"{self.origin}: {first!r} and {recorded!r} would both be the image {image_id}; {fix}")
         return image_id
 

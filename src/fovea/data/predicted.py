@@ -25,7 +25,7 @@ def predicted_labels(config: Mapping[str, Any] | None, needs: Collection[str]) -
     if not config or config["path"] is None:
         return None
     if "mask" not in needs:
-        raise ValueError("data.predicted is for modes of masks; leave it out, or choose another supervision=…")
+        raise ValueError("data.predicted needs a supervision that trains on masks; choose another, or leave it out")
     predicted: Predicted = instantiate(config, "data.predicted")
     return predicted
 

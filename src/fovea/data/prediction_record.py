@@ -177,7 +177,7 @@ class Recorded:
     def write(self) -> None:
         """Sort both tables, remove earlier files of predictions that failed, and leave out what is not there."""
         if self._stood:
-            log.info("%d of %d predictions stood already", self._stood, len(self.planned))
+            log.info("%d of %d predictions were already there", self._stood, len(self.planned))
         self.files.merge()
         self.figures.merge()
         files, figures = self.files.rows, self.figures.rows

@@ -99,7 +99,7 @@ def probability_file(name: str, names: Sequence[str], label: int) -> str:
 def files_below(source: Path) -> list[Path]:
     """Return a file itself, or all files below a folder, sorted; hidden ones do not count.
 
-    Linked folders are not opened: they are returned like files, so that they are reported as left aside. A ValueError
+    Linked folders are not opened: they are returned like files, so that they are reported as skipped. A ValueError
     if a folder cannot be read, or a name is not UTF-8.
     """
     if source.is_file():
@@ -126,15 +126,15 @@ def named(source: Path, paths: Iterable[Path]) -> dict[str, Path]:
     taken = Counter(name.casefold() for path in whole for name in {whole[path], stems[path]})
     names = {stems[path] if taken[stems[path].casefold()] == 1 else whole[path]: path for path in whole}
     if longer := [name for name, path in names.items() if name != stems[path]]:
-        log.warning("%d files share a name but for the suffix, so outputs keep it: %s", len(longer), first_few(longer))
+        log.warning("%d files differ only in the suffix, so outputs keep it: %s", len(longer), first_few(longer))
     return names
 
 
-def report_left_aside(source: Path, paths: Iterable[Path], wanted: str) -> None:
+def report_skipped(source: Path, paths: Iterable[Path], wanted: str) -> None:
     """Log the files below `source` that are not read."""
     if names := [below(source, path) for path in paths]:
         suffixes = first_few(sorted({Path(name).suffix or "no suffix" for name in names}))
-        log.warning("left aside: %d files (%s), not %s: %s", len(names), suffixes, wanted, first_few(names))
+        log.warning("skipped %d files (%s), not %s: %s", len(names), suffixes, wanted, first_few(names))
 
 
 def refuse_overlap(source: Path, out: Path) -> None:

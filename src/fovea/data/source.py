@@ -1,4 +1,4 @@
-"""The contract between a type of data, e.g. images or volumes, and everything else."""
+"""The interface of a type of data, e.g. images or volumes."""
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,7 +18,7 @@ AGAINST = {"mask": "masks", "pseudo": "pseudo-masks"}
 """What images are scored against, by `select_on`."""
 
 UNLABELED = "unlabeled"
-"""Stands in `needs` for images without annotation: they are a stream, which has no target in its batches."""
+"""In `needs`: images without annotation. They are a stream, whose batches have no target."""
 
 Predictor = Callable[[Any, Sequence[int]], Mapping[str, "Tensor"]]
 """Maps an image and a size to probabilities [B, K, *size] by name: a mode, or a sliding window around one."""

@@ -86,7 +86,7 @@ def read_list(path: Path, known: Collection[str] = ()) -> list[str]:
         if re.match(r"#+(\s|$)", text) and not {text, text.rpartition(".")[0]} & {*known}:
             continue
         if not (image_id := names(line.rstrip("\r")) or plain_id(line)):
-            raise ValueError(f"{path}: {text!r} names no file; write one id per line")
+            raise ValueError(f"{path}: {text!r} is not a file name; write one id per line")
         ids.append(image_id)
     if len(set(ids)) < len(ids):
         repeated = dict.fromkeys(name for name in ids if ids.count(name) > 1)

@@ -147,7 +147,7 @@ class Store:
         present = [path for name in _REPLACED if (path := self.path / name).exists()] + maps
         if present and all(self.record(path.stem) is None for path in maps):
             name = present[0].relative_to(self.path)
-            raise ValueError(f"{self.path}: {name} is there, but no map that fovea made; set another store")
+            raise ValueError(f"{self.path}: fovea did not write the {name} there; set another store")
 
     def _has_other_labels(self, labels: str | None) -> bool:
         """Return whether the labels are another file or folder than the manifest's, as far as both are known."""

@@ -48,7 +48,7 @@ class LabelTarget:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides an array beside its files and the data set; a cache depends on it."""
+        """Everything that decides an array, but the files and the data set; a cache depends on it."""
         return {"slices": self.slices, "confidence": self.predicted.confidence if self.predicted else None}
 
     def files(self, *name: str) -> list[Path]:
@@ -113,9 +113,9 @@ class Mask(LabelTarget):
         kept = [image_id for image_id in ids if highest[image_id] != IGNORE]
         ignored = f"ignore_label={self.dataset.ignore_label}"
         if ids and not kept:
-            raise ValueError(f"{ignored}: no mask of {self.dataset.root} has other pixels")
+            raise ValueError(f"{ignored}: the masks of {self.dataset.root} have no other value")
         if kept and not open_all and max(highest.values()) == 0:
-            log.warning("no mask has foreground beside data.%s: it cannot be learned", ignored)
+            log.warning("no mask has foreground, apart from data.%s, so it cannot be learned", ignored)
         return _reported(ids, kept, "no labeled pixel (data.ignore_label)")
 
     def resize(self, array: np.ndarray, size: int) -> np.ndarray:

@@ -145,7 +145,7 @@ def load(checkpoint: str | Path | Sequence[str | Path], device: str = "cpu", axe
     paths, where = checkpoints.files(checkpoint), pick(device)
     if len(paths) == 1 and paths[0].suffix.lower() in SUFFIXES:
         if axes:
-            raise ValueError(f"axes: {paths[0]} is exported with its flips; export it again with tta=flips")
+            raise ValueError(f"axes: {paths[0]} has fixed flips; export its checkpoint again with tta=flips")
         network, data = read_exported(paths[0], where)
         return Model(ImageInput(network, data), data)
     loaded, _ = checkpoints.load_all(paths, where)

@@ -28,7 +28,7 @@ def check(config: Mapping[str, Any]) -> None:
     for name, callback in config.get("callbacks", {}).items():
         if str((callback or {}).get("_target_")).endswith(".StochasticWeightAveraging"):
             fix = "its average comes after the last checkpoint, so it is neither saved nor scored; choose callbacks=ema"
-            raise ValueError(f"callbacks.{name}: StochasticWeightAveraging is not served: {fix}")
+            raise ValueError(f"callbacks.{name}: StochasticWeightAveraging is not supported: {fix}")
     for part in FACTORIES:
         if (chosen := config.get(part)) and chosen.get("_partial_") is not True:
             raise ValueError(f"{part}._partial_ must be true, since {part} is completed later; add it beside _target_")
@@ -46,15 +46,15 @@ def check(config: Mapping[str, Any]) -> None:
 def check_mode(mode: Any, data: Mapping[str, Any]) -> str:
     """Return the kind of a group `data`, `images` or `volumes`.
 
-    A ValueError if the supervision mode does not serve it, or trains on maps of fewer classes than the data has.
+    A ValueError if the supervision mode does not support it, or trains on maps of fewer classes than the data has.
     """
     kind = "volumes" if "modalities" in data else "images"
     if absent := [name for name in ("needs", "serves", "losses", "after_step") if not hasattr(mode, name)]:
         raise ValueError(f"supervision: {mode.__name__} has no {absent[0]}; see docs/adding_a_supervision_mode.md")
     if text := [name for name in ("needs", "serves") if isinstance(getattr(mode, name), str)]:
-        raise ValueError(f"supervision: {mode.__name__}.{text[0]} must be a frozenset of names, got a text")
+        raise ValueError(f"supervision: {mode.__name__}.{text[0]} must be a frozenset of names, not text")
     if kind not in mode.serves:
-        raise ValueError(f"supervision: {mode.__name__} does not serve {kind}; choose another supervision=… or data=…")
+        raise ValueError(f"supervision: {mode.__name__} does not support {kind}; set another supervision=… or data=…")
     most = 2 if kind == "volumes" else 1  # a softmax of background and foreground
     if "pseudo" in mode.needs and (data.get("classes") or 1) > most:
         trained = f"{mode.__name__} trains on maps of one class, but data.classes={data['classes']}"

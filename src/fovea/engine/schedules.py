@@ -24,7 +24,7 @@ def schedule_of(
     taken = signature(factory).parameters
     schedule = factory(optimizer, **{name: value for name, value in steps.items() if name in taken})
     if isinstance(schedule, ReduceLROnPlateau):
-        raise ValueError("scheduler: ReduceLROnPlateau follows a score, which a step does not have; choose another")
+        raise ValueError("scheduler: ReduceLROnPlateau needs a validation score, and a step has none; choose another")
     return schedule
 
 

@@ -45,7 +45,7 @@ class Collected(ColumnReader):
             if image_id is None:
                 unknown.append(name)
             elif image_id in drawn:
-                raise ValueError(f"{request.source}: two images are {image_id}; read them apart")
+                raise ValueError(f"{request.source}: two images have the id {image_id}; import them one by one")
             elif each["strokes"]:
                 drawn[image_id] = self._draw(each, dataset.size(image_id) if dataset else None, request.source)
         if not drawn:

@@ -9,8 +9,8 @@ class IgnoreLabel(nn.Module):
     """Compute a loss on the labeled pixels only.
 
     With cross-entropy this is the partial cross-entropy of Tang et al., "Normalized Cut Loss for Weakly-Supervised CNN
-    Segmentation", CVPR 2018. The labeled pixels of the batch become one column of N pixels. Every loss accepts it that
-    averages over pixels or sums over the batch. A loss that works image by image then sees a single image.
+    Segmentation", CVPR 2018. The labeled pixels of the batch become one column of N pixels. This is right for a loss
+    that averages over pixels or sums over the batch. A loss that works image by image then sees a single image.
     """
 
     def __init__(self, loss: nn.Module) -> None:
@@ -18,7 +18,7 @@ class IgnoreLabel(nn.Module):
         self.loss = loss
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss on the pixels that are not -1: without a -1 exactly the loss, without others 0, no gradient.
+        """Return the loss on the pixels that are not -1: exactly the loss if none is; 0 without a gradient if all are.
 
         Logits are [B, K, *size], targets [B, 1, *size] for one class, class indices [B, *size] for several.
         """

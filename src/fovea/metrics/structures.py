@@ -9,7 +9,7 @@ from scipy import ndimage
 
 
 class Structure(NamedTuple):
-    """Figures of one class in one prediction; None where the class has no pixel, or the spacing is unknown."""
+    """Measurements of one class in one prediction; None where the class has no pixel, or the spacing is unknown."""
 
     pixels: int
     size: float | None
@@ -21,7 +21,7 @@ class Structure(NamedTuple):
 
 
 def structures(labels: np.ndarray, probability: np.ndarray, spacing: Sequence[float] | None) -> list[Structure]:
-    """Return the figures of each class but the background, from labels [H, W] or [D, H, W].
+    """Return the measurements of each class but the background, from labels [H, W] or [D, H, W].
 
     `probability` is [K, *size]: of the foreground for K = 1, otherwise of each class. `spacing` has a side of a pixel
     for each axis.

@@ -62,7 +62,7 @@ def prepare(
     labels = {"sha256": sha256(path), **table.summary()}  # now: somebody may change the file during the run
     labeled = [image_id for image_id in dataset.ids if len(table.of(image_id))]
     if not labeled:
-        raise ValueError(f"{label.path}: {table}; none is usable; correct what most rows are dropped for")
+        raise ValueError(f"{label.path}: {table}; none can be used; correct the rows that were dropped")
     unlabeled = sorted(set(dataset.ids) - set(labeled))
     splits, errors = dataset.splits(), validations(path)
     empty = sorted({*unlabeled} - {*splits["test"], *splits.get("unlabeled", ())})  # these need no label

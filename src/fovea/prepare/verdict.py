@@ -17,7 +17,7 @@ _ASK = "Gaze that missed its targets looks like gaze that met them: draw about 5
 
 @dataclass(frozen=True)
 class Scale:
-    """A figure between two published ones for Kvasir-SEG (Zhong et al. 2024)."""
+    """A value between two published ones for Kvasir-SEG (Zhong et al. 2024)."""
 
     name: str
     value: float

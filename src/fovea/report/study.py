@@ -109,7 +109,7 @@ def _baseline(grouped: Sequence[Configuration], wanted: str | None) -> Configura
         if len(fitting) == 1:
             return fitting[0]
     names = "; ".join(own.name for own in grouped[:8]) + ("; …" if len(grouped) > 8 else "")
-    raise ValueError(f"baseline={wanted} must be a run folder, or fit exactly one of: {names}")
+    raise ValueError(f"baseline={wanted} must be a run folder, or a part of exactly one of: {names}")
 
 
 def keep(runs: Sequence[Run], only: Any) -> list[Run]:

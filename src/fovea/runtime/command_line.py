@@ -66,7 +66,7 @@ def require_groups(command: str, words: Sequence[str]) -> None:
     for group, default, choices in groups(command, words):
         if default == "???" and not any(word.lstrip("+").startswith(f"{group}=") for word in words):
             fix = f"add {group}=… ({', '.join(choices)}), e.g. data=folder data.root=DIR"
-            raise ValueError(f"{group} is not chosen: {fix}")
+            raise ValueError(f"{group} is not set: {fix}")
 
 
 def require_slurm(words: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 HINTS = """\
-fovea-{0} --cfg job      print every key with its value; takes the same words
+fovea-{0} --cfg job      print every key with its value; takes the same keys
 fovea-{0} -m KEY=A,B     run once for each value
 fovea-{0} --version      print the version of fovea
 docs/getting_started.md: completion in the shell. docs/extending.md: choices of your own, in --config-dir DIR."""

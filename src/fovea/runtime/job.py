@@ -96,7 +96,7 @@ class Command:
         config = resolve(composed)
         folder = Path(config["run_dir"])
         if (outcome := self.ended(config)) is not None:
-            log.info("%s: ended earlier with this configuration", folder)
+            log.info("%s: finished earlier with this configuration", folder)
             return outcome.value
         below = parts(config.get("objective"))
         with earlier_record_kept(folder):
@@ -121,7 +121,7 @@ class Command:
         folder, module = Path(config["run_dir"]), self.run.__module__
         there = str(read_mapping(folder / "provenance.json").get("command"))
         if self.name != "train" and there.startswith("fovea-train"):
-            raise ValueError(f"hydra.run.dir={folder}: is the folder of a training; choose another")
+            raise ValueError(f"hydra.run.dir={folder}: has a run of fovea-train; choose another")
         (folder / FAILURE).unlink(missing_ok=True)  # of an earlier start
         if module == "__main__":
             module = sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]  # python -m has one

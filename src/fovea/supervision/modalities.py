@@ -1,4 +1,4 @@
-"""One view of networks that read an image and of networks that read volumes by modality.
+"""Functions for networks that read an image, and for those that read volumes by modality.
 
 Modes see logits by modality. A plain image is a single modality without a name. Nothing else in a mode depends on the
 kind of data.

@@ -1,4 +1,4 @@
-"""The seam between a way of labeling and everything else."""
+"""The interface of supervision modes."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -11,7 +11,7 @@ from fovea.supervision.modalities import predict
 
 
 class Mode(nn.Module):
-    """A supervision mode: the networks it owns, how they are trained under one kind of label, how they are read.
+    """A supervision mode: its networks, how they are trained on a kind of label, and how they predict.
 
     All state is in the module, so checkpoints, moving averages and several processes need no special case. A mode is
     built from a backbone factory, which it calls once for each of its networks, and a loss of logits and targets. See
@@ -19,7 +19,7 @@ class Mode(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]]
-    """The targets that it trains on: `mask`, `pseudo`, `unlabeled`, … The data opens only these files."""
+    """The targets that it trains on: `mask`, `pseudo`, `unlabeled`, … Only the files of these are opened."""
     serves: ClassVar[frozenset[str]] = frozenset({"images", "volumes"})
     """The kinds of data that it trains on: `images`, `volumes` (mappings by modality)."""
     network: nn.Module
@@ -47,6 +47,6 @@ class Mode(nn.Module):
         return predict(self.teacher if hasattr(self, "teacher") else self.network, image, size)
 
     def after_step(self, progress: float) -> None:
-        """Follow a step of the optimizer, with the teacher if there is one; `losses` got `progress` in this step."""
+        """Update the teacher, if there is one, after a step of the optimizer; `losses` got the same `progress`."""
         if hasattr(self, "teacher"):
             self.teacher.update_parameters(self.student)

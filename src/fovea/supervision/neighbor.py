@@ -1,4 +1,4 @@
-"""Votes of neighbors: certain pixels with like features label the uncertain band of a map."""
+"""Votes of neighbors: certain pixels with similar features label the uncertain band of a map."""
 
 from collections.abc import Callable
 from typing import ClassVar, cast

@@ -59,7 +59,7 @@ def gaussian(image: Tensor, sigma: Tensor, reach: int) -> Tensor:
 def boxes(image: Image, side: Tensor) -> Callable[[Tensor], Tensor]:
     """Draw a box in each image; return a function of tensors [B, C, *size] or [B, *size]: which pixels are inside.
 
-    `side` has the part of each side of the image that the box has, [B]. All modalities get the same box.
+    `side` [B] is the length of the sides of the box, as a part of those of the image. All modalities get the same box.
     """
     first = next(iter(by_name(image, [UNNAMED]).values()))
     axes, side = first.dim() - 2, side[:, None]

@@ -86,7 +86,7 @@ def test_what_cannot_be_segmented_gets_one_line(
     write_slice(tmp_path / "in" / "empty.dcm", 0 * voxels[0], ImagePositionPatient=[0, 0, 0], PatientName="anonymous")
     with warnings.catch_warnings(action="error"):
         failures = run(tmp_path / "in", tmp_path / "out", SLICES, dicom_seg=True)
-    line = f"{tmp_path / 'in' / 'bad.dcm'}: cannot be segmented in DICOM (no StudyInstanceUID); leave out dicom_seg"
+    line = f"{tmp_path / 'in' / 'bad.dcm'}: cannot be written as DICOM SEG (no StudyInstanceUID); leave out dicom_seg"
     assert failures == {"bad": line} and caplog.messages == [line]
     assert [row["mask"] for row in rows(tmp_path / "out")] == ["masks/empty.png"]
     (tmp_path / "plain").mkdir()

@@ -267,7 +267,7 @@ class TestPatients:
         ("change", "complaint"),
         [
             (lambda lines: lines[:-1], "patients.csv: no patient for 1 images"),
-            (lambda lines: [*lines, lines[-1] + "x"], "another one for"),
+            (lambda lines: [*lines, lines[-1] + "x"], "a second one, for"),
             (lambda lines: [*lines[:-1], lines[-1].split(",")[0] + ","], "no patient, or"),
         ],
     )

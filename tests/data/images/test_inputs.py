@@ -153,7 +153,7 @@ def test_what_is_dicom_is_told_by_the_file(
         ("masks/alone/IM1.png", False, True),
         ("masks/in.nii.gz", True, False),
     ]
-    assert "left aside: 3 files" in caplog.text and "DICOMDIR, report.dcm, seg.dcm" in caplog.text
+    assert "skipped 3 files" in caplog.text and "DICOMDIR, report.dcm, seg.dcm" in caplog.text
     failures = run(tmp_path / "in" / "alone", tmp_path / "pictures")  # the model knows no scale of 12 bits
     assert "more than 8 bits; set range=[low,high]" in failures["IM1"]
 
@@ -206,7 +206,7 @@ def test_a_volume_of_equal_sides_or_of_more_bits_needs_a_key(tmp_path: Path, cap
     np.testing.assert_array_equal(np.asarray(mask.dataobj), np.rint(values * 255 / 59) > 127)
     assert "range: 0 and 59 of more than 8 bits become 0 and 255" in caplog.text
     assert run(tmp_path / "in" / "deep.nii.gz", tmp_path / "stretched", SLICES) == {}  # each slice on its own
-    assert "across the longest sides of voxels: axial; set axis to choose" in caplog.text
+    assert "across the longest voxels: axial; set axis to choose" in caplog.text
 
 
 def test_a_range_has_the_same_gray_values_in_each_format(tmp_path: Path) -> None:

@@ -62,14 +62,14 @@ def test_values_are_mapped_to_classes(tmp_path: Path, dtype: type) -> None:
     path = save(tmp_path / "m.tif", np.array([[0, 85, 170, 171, 7]], dtype))
     values = {0: 0, 170: 1, 85: 2, 171: 1}
     assert read_mask(path, 3, 7, values).tolist() == [[0, 2, 1, 1, -1]]
-    with pytest.raises(ValueError, match=r"value 7 is none of the classes .*ignore_label=7"):
+    with pytest.raises(ValueError, match=r"value 7 is not one of the classes .*ignore_label=7"):
         read_mask(path, 3, None, values)
 
 
 @pytest.mark.parametrize(
     ("name", "pixels", "complaint"),
     [
-        ("m.png", np.full((2, 2), 3, np.uint8), r"value 3 is none of the classes \(0, 1, 2\); .*ignore_label=3"),
+        ("m.png", np.full((2, 2), 3, np.uint8), r"value 3 is not one of the classes \(0, 1, 2\); .*ignore_label=3"),
         ("m.png", np.zeros((2, 2, 3), np.uint8), "color mask .* or with a palette, as integers below 3"),
         ("m.jpg", np.zeros((2, 2), np.uint8), "does not keep labels"),
     ],
@@ -87,9 +87,9 @@ def test_labels_that_cannot_be_right_are_refused(tmp_path: Path, name: str, pixe
         ("hundred.jpg", DISC * 100, "JPEG changes them"),
         ("two.jpg", DISC * 85 + OTHER * 170, "two or more structures"),
         ("mixed.jpg", DISC * 1 + OTHER * 255, "two or more structures"),
-        ("blue.jpg", color((DISC, (0, 0, 255))), "has no colors"),
-        ("blue.png", color((DISC, (0, 0, 255))), r"has no colors, here is \(0, 0, 255\); .*data.classes"),
-        ("both.jpg", color((DISC, (255, 0, 0)), (OTHER, (0, 255, 0))), "has no colors"),
+        ("blue.jpg", color((DISC, (0, 0, 255))), "must have no colors"),
+        ("blue.png", color((DISC, (0, 0, 255))), r"must have no colors, but has \(0, 0, 255\); .*data.classes"),
+        ("both.jpg", color((DISC, (255, 0, 0)), (OTHER, (0, 255, 0))), "must have no colors"),
         ("both.png", color((DISC, (255, 0, 0)), (OTHER, (0, 255, 0))), r"\(255, 0, 0\), \(0, 255, 0\)"),
         ("one.png", DISC * 170, "0, 170"),
         ("dark.png", DISC * 2, r"most frequent of 2 here are 0, 2.*data\.classes"),

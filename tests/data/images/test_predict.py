@@ -70,8 +70,8 @@ def test_every_image_gets_its_own_mask(tmp_path: Path, half: np.ndarray, caplog:
         assert found == ["a.jpg.png", "a.png.png", "p1/a.png", "p1/b/c.png"]
     mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "p1" / "a.png"))
     np.testing.assert_array_equal(mask, half[..., 0])
-    assert "2 files share a name" in caplog.text
-    assert "left aside: 5 files (.GZ, .dat, .docx, .webp, no suffix)" in caplog.text
+    assert "2 files differ only in the suffix" in caplog.text
+    assert "skipped 5 files (.GZ, .dat, .docx, .webp, no suffix)" in caplog.text
     [alone] = predict(tmp_path / "in" / "bad.png", tmp_path / "other")
     assert alone == "bad"
     predict(tmp_path / "in" / "a.jpg", tmp_path / "one")

@@ -100,7 +100,7 @@ def test_names_are_read_in_any_case_and_other_files_are_listed(
         with caplog.at_level(logging.WARNING):
             assert predict(source, out) == (3, {})
         assert written(out) == ["LOUD_ct.nii.gz", "a_ct.nii.gz", "sub/a_t1.nii.gz"]
-    assert "left aside: 3 files" in caplog.text and "a_pet.nii.gz, notes.txt, slice.dcm" in caplog.text
+    assert "skipped 3 files" in caplog.text and "a_pet.nii.gz, notes.txt, slice.dcm" in caplog.text
     mask = nib.load(out / "masks" / "LOUD_ct.nii.gz")
     assert np.array_equal(mask.dataobj, VOXELS.mean() < VOXELS)
     assert predict(source / "a_ct.nii", tmp_path / "one") == (1, {}) and written(tmp_path / "one") == ["a_ct.nii.gz"]

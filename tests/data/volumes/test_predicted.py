@@ -146,7 +146,7 @@ def test_refused(predicted: Path, what: str, message: str, caplog: pytest.LogCap
 
 
 def test_refused_where_it_serves_nothing(predicted: Path) -> None:
-    with pytest.raises(ValueError, match=r"data\.predicted is for modes of masks"):
+    with pytest.raises(ValueError, match=r"data\.predicted needs a supervision that trains on masks"):
         learned(predicted, modalities=["mri"]).train(["pseudo"])
     made = learned(predicted)
     (predicted / "dataset.json").write_text(

@@ -205,7 +205,7 @@ def test_scribbles_are_certain(background: int, foreground: int, unlabeled: int,
     ("name", "content", "message"),
     [
         ("boxes", "IMAGE,x0,y0,x1,y1\na,10,5,80,20\n", r"labels\.csv: line 2: 10, 5, 80, 20 \(pixels\) is outside"),
-        ("boxes", "IMAGE,x0,y0,x1,y1\n\na,30,5,10,20\n", "line 3: no box goes from x 30 to 10"),
+        ("boxes", "IMAGE,x0,y0,x1,y1\n\na,30,5,10,20\n", "line 3: a box cannot go from x 30 to 10"),
         ("boxes", "IMAGE,x0,y0,x1,y1\na,0.1,0.1,0.9,0.9\n", r"line 2: numbers up to 1 .*labels\.unit=fractions"),
         ("boxes", coco([10, 5, 20, 15], width=50), "annotation 1: the image is 60 x 40 pixels, but here 50 x 40"),
         (
@@ -219,7 +219,7 @@ def test_scribbles_are_certain(background: int, foreground: int, unlabeled: int,
         ("scribbles", STROKES[:-1], r"a\.png is 60 x 39 pixels, but the image is 60 x 40"),
         ("scribbles", np.maximum(STROKES, 1), r"a\.png: no background \(value 0\)"),
         ("scribbles", np.where(STROKES == 1, 0, STROKES), r"a\.png: no foreground \(value 1\)"),
-        ("scribbles", np.where(STROKES == 255, 7, STROKES), r"a\.png: value 7 is none of the .*set ignore_label=7"),
+        ("scribbles", np.where(STROKES == 255, 7, STROKES), r"a\.png: value 7 is not one of the .*set ignore_label=7"),
     ],
 )  # fmt: skip
 def test_faults_of_one_image_end_in_its_line(name: str, content: Any, message: str, tmp_path: Path) -> None:

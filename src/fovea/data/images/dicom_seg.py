@@ -69,7 +69,7 @@ def segmentation_of(labels: np.ndarray, slices: Sequence[Path], names: Sequence[
         )
     except Exception as error:  # highdicom raises various errors on incomplete headers
         reason = f"no {error.name}" if isinstance(error, AttributeError) else shorten(str(error), 200)
-        raise ValueError(f"{slices[0]}: cannot be segmented in DICOM ({reason}); leave out dicom_seg") from error
+        raise ValueError(f"{slices[0]}: cannot be written as DICOM SEG ({reason}); leave out dicom_seg") from error
 
 
 def _header(path: Path) -> Dataset:

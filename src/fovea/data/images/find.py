@@ -15,7 +15,7 @@ from fovea.data.images.files import SUFFIXES, pages_of, read_image, warn_orienta
 from fovea.data.images.folder import Folder
 from fovea.data.images.inputs import Input, Pages, Picture, Series, Volume
 from fovea.data.images.series import DICOM, dicom_files, series_of
-from fovea.data.predictions import PredictRequest, below, files_below, named, report_left_aside
+from fovea.data.predictions import PredictRequest, below, files_below, named, report_skipped
 from fovea.data.volumes.nifti import SUFFIXES as NIFTI
 from fovea.runtime.config import locate
 
@@ -58,7 +58,7 @@ def find_inputs(data: Mapping[str, Any], request: PredictRequest) -> dict[str, I
     wanted = ", ".join(sorted({*suffixes, *NIFTI, *DICOM}))
     if not names and not stacks:
         raise ValueError(f"input: {source} has no image ({wanted}, other DICOM) among its {len(found)} files")
-    report_left_aside(source, sorted({*found} - images - volumes - headers.keys()), wanted)
+    report_skipped(source, sorted({*found} - images - volumes - headers.keys()), wanted)
     window, channels, exif = data.get("range"), data["channels"], data.get("exif", "ignore")
     if exif == "ignore":
         warn_orientations(source, tuple(sorted(images)))

@@ -66,7 +66,7 @@ class Folder:
         if fold is not None:
             check_fold(fold)
             if protocol != "clean":
-                raise ValueError(f"protocol={protocol} validates on nothing; folds need protocol=clean")
+                raise ValueError(f"protocol={protocol} has no val images; folds need protocol=clean")
         if range is not None:
             if not range[0] < range[1]:
                 raise ValueError(f"range must be [low, high] with low below high, e.g. [0,4095], got {range}")
@@ -223,7 +223,7 @@ class Folder:
         for row in read_rows(path, ("IMAGE", "patient")):
             name, patient = (row.cells[row.columns[column]].strip() for column in ("IMAGE", "patient"))
             if (image_id := names(name)) and (not patient or patients.setdefault(image_id, patient) != patient):
-                raise ValueError(f"{path}: line {row.line}: no patient, or another one for {name}; name one patient")
+                raise ValueError(f"{path}: line {row.line}: no patient, or a second one, for {name}; name one patient")
         if missing := [image_id for image_id in self._images if image_id not in patients]:
             raise ValueError(f"{path}: no patient for {len(missing)} images: {first_few(missing)}; add their lines")
         return patients

@@ -146,9 +146,9 @@ class Volume(Input):
         across = _AXES.index(self.axis) if self.axis else longest_axis(nifti.read_header(self.path))
         if across is None:
             fix = "set axis to axial, coronal or sagittal, the direction of the slices that the model was trained on"
-            raise ValueError(f"{self.path}: no sides of voxels are longer than the others; {fix}")
+            raise ValueError(f"{self.path}: no axis has longer voxels than the others; {fix}")
         if self.axis is None:
-            nifti.log_once(f"slices of NIfTI, across the longest sides of voxels: {_AXES[across]}; set axis to choose")
+            nifti.log_once(f"slices of NIfTI are across the longest voxels: {_AXES[across]}; set axis to choose")
         row, column = (other for other in range(3) if other != across)
         return across, column, row
 

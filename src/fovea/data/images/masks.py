@@ -89,8 +89,8 @@ def _gray(path: Path, pixels: np.ndarray, lossy: bool) -> np.ndarray:
         seen, counts = np.unique(colors[spread > 0], axis=0, return_counts=True)
         names = ", ".join(str(tuple(map(int, color))) for color in seen[np.argsort(-counts, kind="stable")][:3])
         raise ValueError(
-            f"{path}: a binary mask (data.classes=1) has no colors, here is {names}; save one structure as 255 on 0 in "
-            "gray, or save the structures as 1, 2, … in a gray PNG and set data.classes"
+            f"{path}: a binary mask (data.classes=1) must have no colors, but has {names}; save one structure as 255 "
+            "on 0 in gray, or save the structures as 1, 2, … in a gray PNG and set data.classes"
         )
     if pixels.shape[2] == 4 and pixels[..., 3].min() < 255 and ((pixels[..., 3] > _HALF) != (gray > _HALF)).any():
         raise ValueError(f"{path}: transparency and brightness show different shapes; save the mask in gray, 255 on 0")
@@ -114,7 +114,7 @@ def _labels(
     if len(others := values[mask == unknown]):
         classes_here = ", ".join(map(str, sorted(known)))
         fix = f"set ignore_label={others[0]} if nobody labeled these pixels, or name the class in data.labels"
-        raise ValueError(f"{path}: value {others[0]} is none of the classes ({classes_here}); {fix}")
+        raise ValueError(f"{path}: value {others[0]} is not one of the classes ({classes_here}); {fix}")
     return mask if ignore_label is not None else mask.astype(np.uint8)
 
 

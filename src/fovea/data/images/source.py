@@ -34,7 +34,9 @@ def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
     """Return the factory, which takes `root`, of the images that the group `data` describes; refuse other data."""
     target = target_of(data["dataset"], "data.dataset")
     if not issubclass(locate(target, "data.dataset._target_"), Folder):
-        raise ValueError(f"data.dataset: {target} is no fovea.data.images.folder.Folder; choose data=kvasir, folder, …")
+        raise ValueError(
+            f"data.dataset: {target} has no images (a Folder), which this command needs; set data=folder, …"
+        )
     shared = {key: data[key] for key in _SHARED if key in data}
     return instantiate({**data["dataset"], **shared, "_partial_": True}, "data")
 
@@ -163,7 +165,7 @@ class Images:
         labels: str | None = self.maps["labels"].get("path") if self.maps else None
         if labels is None or Path(labels).expanduser().exists():
             return labels
-        log.warning("labels.path=%s does not exist: no check that the store was made from it", labels)
+        log.warning("labels.path=%s does not exist, so it is not checked that the store was made from it", labels)
         return None
 
     def _store(self) -> Store | None:

@@ -109,7 +109,7 @@ def _open(path: Path) -> tuple[Nifti1Image, Nifti1Header]:
         path.stat()  # nibabel does not say why a file cannot be opened
         image = nib.load(path)
         if not isinstance(image, Nifti1Image):
-            raise ValueError(f"{type(image).__name__} is no volume")
+            raise ValueError(f"{type(image).__name__} is not a volume")
         with _content(path) as file:
             raw = image.header_class.from_fileobj(file, check=False)
         shape, dtype = image.shape, image.get_data_dtype()

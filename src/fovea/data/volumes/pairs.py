@@ -207,7 +207,7 @@ def read_cases(content: Mapping[str, Any], path: Path) -> dict[str, dict[str, An
             raise ValueError(f"{path}: {entry!r} is not a case; write an object with img_<modality>")
         for key in ("id", "patient"):
             if key in entry and not (isinstance(entry[key], str | int) and str(entry[key]).strip()):
-                raise ValueError(f"{path}: {key} {entry[key]!r} is no name; write one as text, or leave {key} out")
+                raise ValueError(f"{path}: {key} {entry[key]!r} is not a name; write it as text, or leave {key} out")
     named = [(entry, _stems(entry)) for _, entry in entries]
     ids = [str(entry.get("id", commonprefix(stems).rstrip("_-+"))) for entry, stems in named]  # noqa: RUF071 (of names)
     if len({*ids}) < len(ids) or not all(ids):

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from fovea.data.images.files import write_image
 from fovea.data.prediction_record import Planned, Recorded
-from fovea.data.predictions import PredictRequest, below, class_names, files_below, outputs, report_left_aside
+from fovea.data.predictions import PredictRequest, below, class_names, files_below, outputs, report_skipped
 from fovea.data.volumes.grid import Header
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_voxels
 from fovea.data.volumes.pairs import image_id
@@ -85,7 +85,7 @@ def _write(
 
 
 def _find_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, Path]]:
-    """Return the volumes of a folder by case and modality, and log the files that are left aside."""
+    """Return the volumes of a folder by case and modality, and log the files that are skipped."""
     names = " or ".join(f"<case>_{name}.nii.gz" for name in modalities)
     found, aside = files_below(source), []
     cases: dict[str, dict[str, Path]] = {}
@@ -102,7 +102,7 @@ def _find_cases(source: Path, modalities: Sequence[str]) -> dict[str, dict[str, 
         case[modality] = path
     if not cases:
         raise ValueError(f"input: {source} has no volume with a name like {names}; rename your files, or link to them")
-    report_left_aside(source, aside, names)
+    report_skipped(source, aside, names)
     return cases
 
 

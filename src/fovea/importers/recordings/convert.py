@@ -188,8 +188,8 @@ class _Table:
             names = f"{first_few(self.unknown)}{self.names.nearest(self.unknown)}"
             lines.append(f"{len(self.unknown)} images are not in data.root and left out: {names}")
         if self.unplaced:
-            names = first_few(sorted(self.unplaced))
-            lines.append(f"trials of {len(self.unplaced)} images are left out, since the file tells no place: {names}")
+            why = f"since the file does not say where they were shown: {first_few(sorted(self.unplaced))}"
+            lines.append(f"trials of {len(self.unplaced)} images are left out, {why}")
         if self.repeated:
             lines.append(f"{self.repeated} trials are in two exports; each counts once")
         if several := [key for key, files in self.files.items() if len(files) > 1]:

@@ -38,7 +38,7 @@ class Boxes:
         for (x0, y0, x1, y1), place in zip(annotation.values, annotation.places, strict=True):
             if not (x0 < x1 and y0 < y1):
                 numbers = f"from x {x0:g} to {x1:g} and y {y0:g} to {y1:g}"
-                raise ValueError(f"{self.path}: {place}: no box goes {numbers}; correct it")
+                raise ValueError(f"{self.path}: {place}: a box cannot go {numbers}; correct it")
         drawn = np.zeros(size, np.float32)
         y, x = (np.arange(side) + 0.5 for side in size)
         for x0, y0, x1, y1 in annotation.pixels(4, size, self.unit, self.path):

@@ -30,7 +30,7 @@ class Gaze:
         return replace(table, images={name: gaze.first(self.dose) for name, gaze in table.images.items()})
 
     def draw(self, annotation: Fixations, size: tuple[int, int]) -> np.ndarray:
-        """Return the heatmap, 0 where nobody looked: that tells background. Those of several observers are fused.
+        """Return the heatmap, 0 where nobody looked, which means background. Those of several observers are fused.
 
         `agreement` is their geometric mean, the logarithmic pool of opinions (Genest and Zidek, Statistical Science
         1986): high only where all observers looked.

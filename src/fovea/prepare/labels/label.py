@@ -14,7 +14,7 @@ class Annotation(Protocol):
     def __len__(self) -> int: ...
 
     def statistics(self) -> dict[str, float]:
-        """Return the figures that the manifest records for the image."""
+        """Return the statistics that the manifest records for the image."""
 
     def tobytes(self) -> bytes:
         """Return everything that the map depends on."""
@@ -30,4 +30,4 @@ class Label(Protocol):
         """Read the annotations of images with these IDs; ValueError if they are missing or damaged."""
 
     def draw(self, annotation: Any, size: tuple[int, int]) -> np.ndarray:
-        """Return the map of an image, float32 [H, W] in [0, 1], 0.5 where the annotation tells nothing."""
+        """Return the map of an image, float32 [H, W] in [0, 1], 0.5 where the annotation says nothing."""

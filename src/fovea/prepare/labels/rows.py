@@ -55,7 +55,7 @@ class Rows:
                 where = f"the image is {width} x {height} pixels, but here {stated[1]} x {stated[0]}"
                 raise ValueError(f"{path}: {place}: {where}; export the boxes of this image again")
         if unit == "pixels" and given.max() <= 1:
-            raise ValueError(f"{path}: {self.places[0]}: numbers up to 1 are no pixels; set labels.unit=fractions")
+            raise ValueError(f"{path}: {self.places[0]}: numbers up to 1 are fractions; set labels.unit=fractions")
         sides = np.tile([width, height], columns // 2)
         pixels = given * (sides if unit == "fractions" else 1)
         if len(outside := np.flatnonzero(((pixels < -_TOLERANCE) | (pixels > sides + _TOLERANCE)).any(axis=1))):
