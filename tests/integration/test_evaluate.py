@@ -52,6 +52,8 @@ def test_several_checkpoints_are_one_row_of_a_report(
     result = run("evaluate", both, "split=test", "hydra.run.dir=both")
     assert result.status == 0 and len(ids(tmp_path / "both/evaluate/test")) == 2, result
     assert summary(tmp_path / "both/evaluate/test")["checkpoint"].count("best.ckpt") == 2
+    refused = run("evaluate", both, "split=val").error("evaluate")  # val of the first one
+    assert f"split=val: {of_fold / 'checkpoints' / 'best.ckpt'} was trained on" in refused
     config = yaml.safe_load((tmp_path / "both/trained.yaml").read_text())
     assert config["supervision"]["_target_"] == "fovea.supervision.multi_level.MultiLevel + fovea.supervision.full.Full"
     assert config["data"]["fold"] == "None + [1, 3]" and config["seed"] == 0

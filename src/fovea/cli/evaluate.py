@@ -62,7 +62,8 @@ def score(config: Config) -> None:
     if seen and not config["allow_training_images"]:
         few = f"{len(seen)} of these {len(split.ids)} images ({first_few(seen, 2)})"
         fix = "choose another split, or set allow_training_images=true"
-        raise ValueError(f"split={split.name}: {checkpoint} was trained on {few}; {fix}")
+        [by, *_] = [path for path, each in zip(checkpoints, networks, strict=True) if {*seen} & {*each.ids}]
+        raise ValueError(f"split={split.name}: {by} was trained on {few}; {fix}")
     run = Path(config["run_dir"])
     predictor = source.predictor(instantiate(config["tta"], "tta")(module))
     write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))

@@ -20,6 +20,7 @@ from fovea.data.volumes.grid import Header, difference, order_of, slice_axis, sl
 from fovea.data.volumes.misalignment import Misalignment
 from fovea.data.volumes.nifti import read_header, read_labels, read_volume
 from fovea.runtime.bounds import NonNegativeInt
+from fovea.runtime.errors import first_few
 
 KEYS = {"train": "training", "unlabeled": "unlabeled_training", "val": "validation", "test": "testing"}
 """The keys of the list, by split."""
@@ -72,10 +73,12 @@ class Pairs:
         if ignore_label in self.values:
             raise ValueError(f"ignore_label must not be one of the labels {[*self.values]}, got {ignore_label}")
         self.cases = read_cases(content, self.path)
-        for case, entry in self.cases.items():
-            if missing := [name for name in self.modalities if f"img_{name}" not in entry]:
-                has = ", ".join(key.removeprefix("img_") for key in entry if key.startswith("img_"))
-                raise ValueError(f"{self.path}: {case} has no img_{missing[0]}; it has {has}; set data.modalities=…")
+        for name in self.modalities:
+            if lacking := [case for case, entry in self.cases.items() if f"img_{name}" not in entry]:
+                has = ", ".join(key.removeprefix("img_") for key in self.cases[lacking[0]] if key.startswith("img_"))
+                few = f"{len(lacking)} of {len(self.cases)} cases have no img_{name} ({first_few(lacking)})"
+                fix = "add it, leave these cases out, or set data.modalities=…"
+                raise ValueError(f"{self.path}: {few}; {lacking[0]} has {has}; {fix}")
         self._headers: dict[Path, Header] = {}
 
     def splits(self) -> dict[str, list[str]]:
@@ -232,7 +235,11 @@ def _inside(value: Any, path: Path) -> str:
     """Return a path of the list; refuse one that leads out of its folder."""
     relative = PurePosixPath(str(value).replace("\\", "/"))
     parts = relative.parts
-    if not isinstance(value, str) or not parts or relative.is_absolute() or ".." in parts or ":" in parts[0]:
+    if not isinstance(value, str) or not parts:
+        raise ValueError(
+            f"{path}: {value!r} is not a path; give one below the folder of the list, or leave its key out"
+        )
+    if relative.is_absolute() or ".." in parts or ":" in parts[0]:
         raise ValueError(f"{path}: {value!r} leads out of the folder of the list; give a path below it")
     return str(relative)
 
