@@ -50,7 +50,7 @@ def test_modalities_are_scored_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("score", "unit"),
-    [({"unit": "mm"}, "mm"), ({"unit": "px", "tolerance": 2.0}, "px within 2.0"), ({"mean": 1.0}, ""), (3, "")],
+    [({"unit": "mm"}, "mm"), ({"unit": "px", "tolerance": 2}, "px within 2.0"), ({"mean": 1.0}, ""), (3, "")],
 )
 def test_the_unit_and_tolerance_are_in_the_summary(score: object, unit: str, tmp_path: Path) -> None:
     assert read_evaluation(written(tmp_path, dice=score), "test", "dice").unit == unit

@@ -95,7 +95,8 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
     distances = ("hd95", "surface_dice")  # those of a class, cup_hd95, have the unit of all
     whole = next((name for name in distances if column.endswith(f"_{name}")), column)
     score = content[whole] if isinstance(content.get(whole), dict) else {}
-    tolerance = f" within {score['tolerance']}" if "tolerance" in score else ""
+    within = score.get("tolerance")
+    tolerance = f" within {float(within)}" if isinstance(within, int | float) else ""  # 2 is 2.0
     unit = f"{score.get('unit', '')}{tolerance}"
     evaluated = Evaluated(place, facts["split"], facts["select_on"], {}, {}, {}, unit, facts["training_images"])
     classes, groups = (facts[key] if isinstance(facts.get(key), dict) else {} for key in ("classes", "groups"))
