@@ -114,7 +114,8 @@ class EyelinkAsc:
         for line in io.StringIO(read_text(path), newline=None):
             try:
                 if line[:1].isdigit():
-                    events.add_sample([_number(cell) for cell in line.split()[: 1 + 3 * len(events.eyes)]])
+                    if not events.fixations:  # with which samples are not used
+                        events.add_sample([_number(cell) for cell in line.split()[: 1 + 3 * len(events.eyes)]])
                 elif line.strip():
                     self._parse_line(events, line)
             except (ValueError, IndexError, KeyError):
