@@ -1,4 +1,4 @@
-"""Which label to buy next, from what was measured."""
+"""Which label to collect next, from what was measured."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,10 +37,10 @@ def runs(make_run: MakeRun, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("hours", "advice"),
     [
-        (None, ["Within 2 h, buy gaze on 800 images (2 h): dice", "boxes on 400 images (2 h): -0.02", "beyond that"]),
-        (1.5, ["Within 1.5 h, buy gaze on 400 images (1 h)", "boxes on 200 images (1 h): -0.15", "(worse, "]),
-        (4.0, ["Within 4 h, buy boxes on 800", "masks on 200 images (4 h): -0.03", "beyond that, masks on 400"]),
-        (99.0, ["Within 99 h, buy masks on 400 images (8 h)", "boxes on 800", "nothing more expensive was measured"]),
+        (None, ["Within 2 h, collect gaze on 800 images (2 h): dice", "boxes on 400 images (2 h): -0.02", "beyond"]),
+        (1.5, ["Within 1.5 h, collect gaze on 400 images (1 h)", "boxes on 200 images (1 h): -0.15", "(worse, "]),
+        (4.0, ["Within 4 h, collect boxes on 800", "masks on 200 images (4 h): -0.03", "beyond that, masks on 400"]),
+        (99.0, ["Within 99 h, collect masks on 400 images (8 h)", "boxes on 800", "nothing more expensive was"]),
         (0.1, ["Nothing was measured within 0.1 h: the least is gaze on 200 images (0.5 h)"]),
     ],
 )  # fmt: skip

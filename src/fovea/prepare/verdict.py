@@ -1,4 +1,4 @@
-"""A verdict on the quality of labels; of gaze, whether training on it can work, compared with published figures."""
+"""A verdict on the quality of labels; of gaze, whether training on it can work, compared with published values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,7 +123,7 @@ def _with_masks(survey: Survey) -> Verdict:
     scales = (
         Scale("fixations inside (median)", float(np.median(column(rows, INSIDE))), 0.17, 0.90),
         Scale("center offset (mean)", float(column(rows, "offset").mean()), 0.267, 0.041, digits=3),
-        # The webcam's maps are not published: this is the simulated webcam, which meets the other two figures.
+        # The webcam's maps are not published: this is the simulated webcam, which agrees with the other two.
         Scale("Dice of the map (best level)", dice, 0.20, 0.784),
     )
     positions = [scale.closeness for scale in scales]

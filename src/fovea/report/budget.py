@@ -38,7 +38,7 @@ class Labeled:
 
 @dataclass(frozen=True)
 class Budget:
-    """The chart with its legend, what to buy next, and the configurations whose labels have no known cost."""
+    """The chart with its legend, what to label next, and the configurations whose labels have no known cost."""
 
     chart: str
     legend: list[tuple[str, str]]
@@ -83,7 +83,7 @@ def _labeled(own: Configuration, row: Row, seconds: Mapping[str, float]) -> Labe
 
 
 def advice(every: list[Labeled], report: Study, hours: float | None) -> str:
-    """Return which label to buy next, by what was measured: nothing between or beyond the runs is guessed."""
+    """Return which label to collect next, from measured runs only, without interpolation."""
     column, sign = report.comparison.column, -1.0 if lower_is_better(report.comparison.column) else 1.0
     most = {each.kind: max(other.hours for other in every if other.kind == each.kind) for each in every}
     limit = min(most.values()) if hours is None else hours
@@ -100,7 +100,7 @@ def advice(every: list[Labeled], report: Study, hours: float | None) -> str:
     names = [best.row.name, *(each.row.name for each in every if each is not best)]  # rivals are chosen from all
     settings = (column, report.comparison.alpha, report.comparison.resamples, report.comparison.seed)
     tested = {row.name: row for row in compare_runs({name: report.evaluated[name] for name in names}, *settings).rows}
-    text = f"Within {limit:.3g} h, buy {best}: {column} {best.row.mean:.4f}"
+    text = f"Within {limit:.3g} h, collect {best}: {column} {best.row.mean:.4f}"
     text += f" ({ends})" if (ends := interval_text(best.row.low, best.row.high)) else ""
     for rival, row in ((rival, tested[rival.row.name]) for rival in rivals):
         side = "beyond that, " if rival.hours > limit * 1.0001 else ""

@@ -147,7 +147,7 @@ def curve_chart(curves: Mapping[str, Curve], levels: Sequence[float]) -> str:
 
 
 def histogram(values: np.ndarray, low: float, high: float, marks: Mapping[str, float]) -> str:
-    """Draw 24 bars from `low` to `high`, the median, and marks at published figures by short name.
+    """Draw 24 bars from `low` to `high`, the median, and marks at published values by short name.
 
     Values beyond the ends count in the first or the last bar.
     """

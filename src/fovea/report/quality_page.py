@@ -18,7 +18,7 @@ from fovea.report.charts import curve_chart, data_uri, histogram
 from fovea.runtime.files import write_text
 from fovea.runtime.templates import render
 
-MAX_ROWS = 1000  # in the table of the page; a larger data set shows only the images that need a look most
+MAX_ROWS = 1000  # in the table of the page; a larger data set shows only the images that most need a look
 _EXAMPLES = 6  # worst images, and as many best
 _SIDE = 288  # of an embedded picture, in pixels: sharp as shown, about 10 kB
 _NAMES = 200  # IDs listed of the images that have no map
