@@ -1,7 +1,7 @@
 """Labels that a network predicted for images or volumes that nobody labeled, to train another one on them."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,12 +53,22 @@ class Predicted:
     def folder(self) -> Path:
         return Path(self.path).expanduser()
 
-    def check(self, splits: Mapping[str, Collection[str]], patient: Callable[[str], str]) -> list[str]:
+    def check(
+        self, names: Sequence[str], splits: Mapping[str, Collection[str]], patient: Callable[[str], str]
+    ) -> list[str]:
         """Return the ids of the images that the networks which predicted were trained on, as far as they are known.
 
-        `splits` has the ids of `train`, which this run trains on, of `val` and of `test`. Unless it is allowed, a
-        ValueError if a network was trained on a patient of `val` or `test`.
+        `names` are those of the classes without the background, none of one structure; `splits` has the ids of `train`,
+        which this run trains on, of `val` and of `test`. A ValueError if the predictions have other classes or, unless
+        it is allowed, a network was trained on a patient of `val` or `test`.
         """
+        own, unnamed = [*names] or ["foreground"], [f"class_{number}" for number in range(1, len(names) + 1)]
+        for rows in (rows for named in self._by_name.values() for rows in named):
+            if (found := [row["structure"] for row in rows]) not in (own, unnamed):
+                differ = f"predictions of {first_few(found)}, but the classes of this run are {first_few(own)}"
+                raise ValueError(
+                    f"{self.folder / TABLE}: {differ}; predict with a network of these classes, named alike"
+                )
         networks: dict[str, list[str] | None] = read_mapping(self.folder / NETWORKS)
         if not all(networks.values()) or not networks:
             unknown = "it is not checked that no image of val or test is among them"

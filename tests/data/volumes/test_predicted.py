@@ -121,6 +121,9 @@ def change(root: Path, what: str) -> None:
         table.write_text(table.read_text().replace("masks/ddd_mri", "masks/../../ddd_mri"))
     elif what == "no prediction":
         table.write_text("".join(line for line in table.open() if "ddd_mri" not in line))
+    elif what == "other classes":
+        table.write_text(table.read_text().replace("ball", "lump"))
+        (root / "out" / "probabilities" / "2_ball").rename(root / "out" / "probabilities" / "2_lump")
     elif what == "no folder":
         shutil.rmtree(root / "out")
     else:
@@ -134,6 +137,10 @@ def change(root: Path, what: str) -> None:
         ("another grid", r"2_ball/ddd_mri\.nii\.gz: .*; run fovea-predict again"),
         ("outside", r"predictions\.csv: line \d+: masks/\.\./\.\./ddd_mri\.nii\.gz is not below masks/"),
         ("no prediction", r"predictions\.csv: no prediction of .*ddd_mri\.nii\.gz; run fovea-predict on its folder"),
+        (
+            "other classes",
+            r"predictions\.csv: predictions of ring, lump, but the classes of this run are ring, ball; pred",
+        ),
         ("fff_ct", r"data\.predicted: .* patients of 2 of 2 val images \(fff_ct, fff_mri\); .* of the same splits"),
         ("ggg_mri", r"data\.predicted: .* patients of 2 of 2 test images"),
         ("no folder", r"data\.predicted\.path: .*out has no predictions\.csv"),

@@ -104,7 +104,8 @@ class Images:
             given = f"data.fraction={self.fraction:g} and data.labeled_fraction={self.labeled_fraction}"
             fix = "raise data.fraction, or change data.labeled_fraction"
             raise ValueError(f"{dataset.root}: {given} leave no {kind} image, since patients stay whole; {fix}")
-        taught_by = predicted.check({**splits, "train": [*ids, *others]}, dataset.patient) if predicted else []
+        held = {**splits, "train": [*ids, *others]}
+        taught_by = predicted.check(dataset.names, held, dataset.patient) if predicted else []
         val = self._split(dataset, "val", splits["val"], needs)
         kinds = {Mask.name: "masks" if self.ignore_label is None else "partial_masks"}
         kinds[PseudoMask.name] = self.maps["labels"].get("name", "maps") if self.maps else "maps"

@@ -105,7 +105,8 @@ class Volumes:
         if predicted:
             volumes = {image_id(case, name): case for case in dataset.cases for name in self._names}
             held = {each: [i for i, case in volumes.items() if case in splits[each]] for each in ("val", "test")}
-            ids += predicted.check({"train": ids, **held}, lambda i: dataset.patient(volumes[i]) if i in volumes else i)
+            patients = {image: dataset.patient(case) for image, case in volumes.items()}
+            ids += predicted.check(dataset.names, {"train": ids, **held}, lambda i: patients.get(i, i))
         val = self._split(dataset, "val", splits["val"], cached=True)
         masks, part = len(labeled) * len(self._names), "" if self.ignore_label is None else "partial_"
         labels = {f"{part}volume_{target.name}": masks for target in targets}
