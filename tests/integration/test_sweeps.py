@@ -50,7 +50,7 @@ class TestStartedAgain:
 
 
 def test_jobs_beside_each_other_end_with_their_command_and_resume(line: list[str], tmp_path: Path) -> None:
-    steps = ["trainer.max_steps=40", "callbacks.last.every_n_train_steps=2", "ckpt_path=auto"]
+    steps = ["trainer.max_steps=40", "callbacks.last.every_n_train_steps=2", "ckpt_path=auto", "data.num_workers=1"]
     swept = ["-m", *without(line, "trainer.max_steps"), *steps, "seed=0,1", "compute=parallel", "hydra.sweep.dir=sweep"]
     saved = [tmp_path / "sweep" / job / "checkpoints" / "last.ckpt" for job in "01"]
     kill_when(process("train", *swept, cwd=tmp_path, cold=True), lambda: all(path.exists() for path in saved))

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, set_start_method
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -72,6 +72,7 @@ def join_launcher(number: int, gpus: int | None) -> None:
         return
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = _gpu(number, gpus)
+    set_start_method(None, force=True)  # the system's: joblib's cannot start the workers of a loader
     _follow_parent()
 
 
