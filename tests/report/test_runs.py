@@ -139,3 +139,6 @@ def test_an_own_evaluation_has_the_training_of_its_checkpoint(make_run: MakeRun,
         (folder / "config.yaml").write_text(f"seed: 0\nrun_dir: a\ncheckpoint: {checkpoint}\n")
         (folder / "recipe.yaml").write_text(f"seed: 0\ncheckpoint: {str(checkpoint).replace('0', '${seed}')}\n")
         assert find_runs(str(folder), "val", "dice")[0].config["store"] == "maps/{seed}"
+    (folder / "trained.yaml").write_text(f"seed: 3\nrun_dir: {trained}\nstore: maps/3\n")
+    (folder / "config.yaml").write_text("seed: 0\nrun_dir: a\ncheckpoint: before/it/moved\n")
+    assert find_runs(str(tmp_path / "runs"), "val", "dice")[0].config["store"] == "maps/{seed}"

@@ -37,7 +37,8 @@ def test_rows_are_those_of_the_comparison_and_p_is_that_of_the_patients(make_run
 def test_the_baseline_is_a_name_or_a_folder(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("a", {"optimizer.lr": 0.1})
     folder = make_run("b", {"optimizer.lr": 0.2})
-    for baseline in ("lr=0.2", "0.2", "0.2, lr", str(folder)):
+    killed = make_run("c", {"optimizer.lr": 0.2}, seed=1, until="cut")
+    for baseline in ("lr=0.2", "0.2", "0.2, lr", str(folder), str(killed)):
         assert [row.name for row in studied(tmp_path, baseline).comparison.rows] == ["lr=0.2", "lr=0.1"]
     for baseline in ("lr", "nothing"):
         with pytest.raises(ValueError, match=rf"baseline={baseline} .*lr=0\.1; lr=0\.2"):

@@ -73,6 +73,10 @@ def find_runs(runs: Any, split: str, score: str) -> list[Run]:
             fix = "give run folders with config.yaml and provenance.json, or a folder of them"
             raise ValueError(f"runs={root}: no run of fovea-train there; {fix}")
         every |= read
+    homes = {run.config.get("run_dir"): run.folder for run in every.values() if run.training}
+    for path, run in every.items():  # of evaluations whose checkpoint has moved since
+        if not run.training and (home := homes.get(run.config.get("run_dir"))):
+            every[path] = replace(run, config=_seed_open(home, dict(run.config)))
     return sorted(every.values(), key=lambda run: _natural(str(run.folder)))
 
 

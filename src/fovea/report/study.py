@@ -101,10 +101,11 @@ def pooled(runs: Sequence[Run]) -> list[Run]:
 def _baseline(grouped: Sequence[Configuration], wanted: str | None) -> Configuration:
     if wanted is None:
         return grouped[0]
+    place = Path(wanted).resolve()
     for fitting in (
         [own for own in grouped if own.name == wanted],
         [own for own in grouped if all(part.strip() in own.name for part in wanted.split(", "))],
-        [own for own in grouped for run in own.runs if run.folder.resolve() == Path(wanted).resolve()],
+        [own for own in grouped if any(run.folder.resolve() == place for run in (*own.runs, *own.unfinished))],
     ):
         if len(fitting) == 1:
             return fitting[0]
