@@ -203,11 +203,43 @@ class TestFailures:
         assert Store(root / "store").manifest["failures"] == survey.failures
         assert str(root) not in (root / "store" / "manifest.json").read_text()
 
-    def test_a_map_of_another_shape_is_refused(self, root: Path) -> None:
-        with pytest.raises(
-            ValueError, match=r"first: a: function returns a map \[\d+, \d+, 1\], the image is \[\d+, \d+\]$"
-        ):
-            run(root, refiner=lambda image, probability: probability[..., None])
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            (lambda values: values[..., None], r"returns \[20, 30, 1\], not a map \[20, 30\], the size of the image"),
+            (lambda values: values[:-1], r"returns \[19, 30\], not a map"),
+            (lambda values: None, r"returns a NoneType, not a map"),
+            (lambda values: values * 255, r"returns values from 0 to 2.+, not in \[0, 1\]"),
+            (lambda values: values - 0.5, r"returns values from -0.5 to 0.4.*, not in \[0, 1\]"),
+            (lambda values: values * np.nan, r"returns values from nan to nan, not in \[0, 1\]"),
+        ],
+    )
+    def test_a_map_of_another_shape_or_range_is_refused_of_a_refiner_and_of_a_label(
+        self, root: Path, wrong: Callable[[np.ndarray], Any], message: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first: Callable[..., Any] = lambda image, values: wrong(values) if image.shape[0] == 20 else values  # noqa: E731
+        assert re.match(rf"a: function {message}", run(root, refiner=first).failures["a"])
+        draw = Gaze.draw
+        monkeypatch.setattr(Gaze, "draw", lambda *given: wrong(draw(*given)))
+        with pytest.raises(ValueError, match=rf"the first: a: Gaze\.draw {message}"):  # also where a refiner clips
+            run(root, "other", refiner=lambda image, values: np.clip(values, 0, 1))
+
+    def test_an_error_of_your_own_code_says_where(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FOVEA_TRUSTED", __name__)
+        with pytest.raises(ValueError, match=r"the first: operands could not be .*\(test_stage.py, line \d+\)$"):
+            run(root, refiner=lambda image, values: np.zeros(2) + np.zeros(3))
+
+    def test_classes_that_are_no_label_or_refiner_are_refused(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(ValueError, match=r"^refine: object has no __call__; see docs/extending.md$"):
+            run(root, refiner=object())
+        monkeypatch.setattr(Gaze, "read", lambda self, ids: {"a": 1})
+        with pytest.raises(ValueError, match=r"^labels: Gaze\.read returns a dict, not fovea.data.table.Annotations$"):
+            run(root)
+        monkeypatch.delattr(Gaze, "draw")
+        with pytest.raises(ValueError, match=r"^labels: Gaze has no draw; see docs/extending.md$"):
+            run(root)
 
     def test_nothing_usable(self, root: Path) -> None:
         for name in "abc":

@@ -16,7 +16,7 @@ from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder, remove_abandoned, sha256, write_bytes, write_json
 
 _DEPTH = 65535
-_TOLERANCE = 1e-3  # of values outside [0, 1], which rounding explains
+TOLERANCE = 1e-3  # of values outside [0, 1], which rounding explains
 _LAST_CHUNK = b"IEND\xaeB`\x82"  # the end of every complete PNG
 _TEXT = "fovea"  # keyword of the text chunk that contains the record of a map
 _REPLACED = ("manifest.json", "quality.csv", "quality.html")
@@ -71,7 +71,7 @@ class Store:
     def write(self, image_id: str, values: np.ndarray, record: Mapping[str, Any] | None = None) -> None:
         """Write the map of an image, [H, W] in [0, 1], in steps of 1/65535, together with a record of plain values."""
         path = self._map_path(image_id)
-        if not ((values > -_TOLERANCE) & (values < 1 + _TOLERANCE)).all():  # also one that is not a number
+        if not ((values > -TOLERANCE) & (values < 1 + TOLERANCE)).all():  # also one that is not a number
             span = f"{values.min():.3g} to {values.max():.3g}"
             raise ValueError(f"{path}: the map of {image_id} has values from {span}; a refiner returns [0, 1]")
         levels = np.rint(np.clip(values, 0.0, 1.0) * _DEPTH).astype(np.uint16)

@@ -11,12 +11,24 @@ import numpy as np
 
 from fovea.data.fixations import Fixations
 from fovea.data.images.folder import Folder
-from fovea.data.store import Store
+from fovea.data.store import TOLERANCE, Store
 from fovea.prepare.labels.label import Annotation, Label
 from fovea.prepare.quality import BETWEEN, PROMPTS, between_observers, measure
 from fovea.prepare.refiners import Refiner
 from fovea.prepare.refiners.promptable.refine import Promptable, disagreement
 from fovea.runtime.files import sha256
+from fovea.runtime.one_line import is_yours, place
+
+
+def _checked(values: object, size: tuple[int, int], who: str) -> np.ndarray:
+    """Return a map as it is; a ValueError unless it is one of an image of this size, in [0, 1]."""
+    if not isinstance(values, np.ndarray) or values.shape != size:
+        got = list(values.shape) if isinstance(values, np.ndarray) else f"a {type(values).__name__}"
+        raise ValueError(f"{who} returns {got}, not a map {list(size)}, the size of the image")
+    lowest, highest = float(values.min()), float(values.max())
+    if not (lowest >= -TOLERANCE and highest <= 1 + TOLERANCE):  # also NaN
+        raise ValueError(f"{who} returns values from {lowest:.3g} to {highest:.3g}, not in [0, 1]")
+    return values
 
 
 class Item(NamedTuple):
@@ -52,17 +64,19 @@ class Job:
             if record is None or record.get("made_of") != made_of.hexdigest():
                 image = self.dataset.image(item.image_id)
                 color = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-                refined = self.refiner(color, self.label.draw(item.annotation, image.shape[:2]))
-                if refined.shape != image.shape[:2]:
-                    shapes = f"{list(refined.shape)}, the image is {list(image.shape[:2])}"
-                    raise ValueError(f"{item.image_id}: {type(self.refiner).__name__} returns a map {shapes}")
+                size = (image.shape[0], image.shape[1])
+                # Checked before a refiner gets it: compiled code does not check shapes.
+                label, refiner = (f"{item.image_id}: {type(part).__name__}" for part in (self.label, self.refiner))
+                drawn = _checked(self.label.draw(item.annotation, size), size, f"{label}.draw")
+                refined = _checked(self.refiner(color, drawn), size, refiner)
                 record = {
                     "made_of": made_of.hexdigest(),
                     "mean": round(float(refined.mean(dtype=np.float64)), 6),
                     "above_half": round(float(np.mean(refined >= 0.5)), 6),
                 }
         except (ValueError, OSError) as error:
-            return self._line(error)
+            line = self._line(error)
+            return f"{line} ({place(error)})" if is_yours(error) else line
         if refined is not None:
             self.store.write(item.image_id, refined, record)
         try:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from fovea.data.images.folder import Folder
 from fovea.data.store import Store
+from fovea.data.table import Annotations
 from fovea.prepare.job import Item, Job
 from fovea.prepare.labels.label import Label
 from fovea.prepare.quality import drawn, validations, write_quality
@@ -55,10 +56,10 @@ def prepare(
     `fovea.report.quality_page`. `configs/prepare.yaml` describes the other arguments. A ValueError if the labels are
     invalid, the store has maps of other parameters, labels or images, or not one map could be made.
     """
-    _check(label, quality, thresholds, shards, shard)
+    _check(label, refiner, quality, thresholds, shards, shard)
     target = Store(store)
     target.refuse_mixture(parameters, {name: dataset.image_path(name) for name in dataset.ids}, label.path)
-    table, path = label.read(dataset.ids), Path(label.path).expanduser()
+    table, path = _read(label, dataset.ids), Path(label.path).expanduser()
     labels = {"sha256": sha256(path), **table.summary()}  # now: somebody may change the file during the run
     labeled = [image_id for image_id in dataset.ids if len(table.of(image_id))]
     if not labeled:
@@ -80,7 +81,12 @@ def prepare(
     return survey
 
 
-def _check(label: Label, quality: str, thresholds: Sequence[float], shards: int, shard: int | None) -> None:
+def _check(
+    label: Label, refiner: Refiner, quality: str, thresholds: Sequence[float], shards: int, shard: int | None
+) -> None:
+    for part, kind, names in ((label, "labels", ("path", "read", "draw")), (refiner, "refine", ("__call__",))):
+        if lacks := [name for name in names if not hasattr(part, name)]:
+            raise ValueError(f"{kind}: {type(part).__name__} has no {lacks[0]}; see docs/extending.md")
     if not label.path:
         raise ValueError("labels.path is not given; set it to the file or folder of labels")
     if shard is not None and shard >= shards:
@@ -89,6 +95,14 @@ def _check(label: Label, quality: str, thresholds: Sequence[float], shards: int,
         if not thresholds:
             raise ValueError(f"quality={quality} needs at least one threshold; set labels.thresholds")
         check(prepare, {"thresholds": thresholds}, "labels")
+
+
+def _read(label: Label, ids: Sequence[str]) -> Annotations:
+    table: Any = label.read(ids)
+    if not isinstance(table, Annotations):
+        got = f"a {type(table).__name__}, not fovea.data.table.Annotations"
+        raise ValueError(f"labels: {type(label).__name__}.read returns {got}")
+    return table
 
 
 def _made_with(dataset: Folder, refiner: Refiner, parameters: Mapping[str, Any]) -> dict[str, Any]:

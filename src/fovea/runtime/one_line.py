@@ -25,7 +25,7 @@ def one_line(error: BaseException) -> str:
         ours = not frames or frames[-1].startswith(("fovea.", "hydra_plugins.fovea", "hydra.core.utils", "__main__"))
         if not ours and isinstance(error.__cause__, OSError):  # logging's, of a log that cannot be opened
             return one_line(error.__cause__)
-        return message if ours and not _is_yours(error) else f"{message} {_where(error)}"
+        return message if ours and not is_yours(error) else f"{message} {_where(error)}"
     if isinstance(error, ImportError):  # also of a network that imports a package at its first step
         return f"a package is missing: {first_line(error)}; install it {_where(error)}"
     if "submitit.core.utils" in sys.modules:  # nothing else can raise its errors
@@ -42,16 +42,20 @@ def one_line(error: BaseException) -> str:
 
 
 def _where(error: BaseException) -> str:
-    """Return the innermost line of your packages, else of code that is not installed, and how to see the others."""
+    """Return the place of an error, and how to see the others."""
+    return f"({place(error)}; {FULL_ERROR}=1 shows where)" if place(error) else f"({FULL_ERROR}=1 shows where)"
+
+
+def place(error: BaseException) -> str:
+    """Return the innermost line of your own packages, else of code that is not installed; empty without any code."""
     frames = traceback.extract_tb((cause := _first_cause(error)).__traceback__)
     pairs = list(zip(frames, _modules(cause), strict=True))
     yours = [frame for frame, module in pairs if f"{module}.".startswith(own_packages())]
     own = yours or [frame for frame in frames if "site-packages" not in frame.filename] or frames
-    place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}; " if own else ""
-    return f"({place}{FULL_ERROR}=1 shows where)"
+    return f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
 
 
-def _is_yours(error: BaseException) -> bool:
+def is_yours(error: BaseException) -> bool:
     """Return whether code of your own packages failed: fovea only put the key in front."""
     modules = [f"{module}." for module in _modules(_first_cause(error))]
     known = [module for module in modules if module.startswith(("fovea.", *own_packages()))]
