@@ -110,7 +110,7 @@ class TestManifest:
         manifest = {"parameters": old, "images": {}, "failures": {}, "without_fixations": ["b"]}
         store.finish(manifest | {"fixations": {"rows": 9}})
         present = {"labels": "gaze", "labels.sigma": 50, "refine": "lattice", "refine.compat": 1}
-        assert store.differences(present) == {}
+        assert store.differences(present) == []
         assert store.manifest["unlabeled"] == ["b"] and store.manifest["labels"] == {"rows": 9}
 
     def test_difference_names_the_command(self, store: Store) -> None:
@@ -121,11 +121,12 @@ class TestManifest:
         )
         with pytest.raises(ValueError, match=message):
             store.check({"labels.sigma": 70})
-        assert store.differences({"labels.sigma": 50.0, "labels.fuse": "agreement"}) == {
-            "labels.fuse": "labels.fuse is agreement here but the store has its default"
-        }
-        assert store.differences({}) == {"labels.sigma": "labels.sigma is at its default here but the store has 50"}
-        assert list(store.differences({"labels.sigma": 50, "refine": "guided", "refine.radius": 3})) == ["refine"]
+        assert store.differences({"labels.sigma": 50.0, "labels.fuse": "agreement"}) == [
+            "labels.fuse is agreement here but the store has its default"
+        ]
+        assert store.differences({}) == ["labels.sigma is at its default here but the store has 50"]
+        [other] = store.differences({"labels.sigma": 50, "refine": "guided", "refine.radius": 3})
+        assert other.startswith("refine is guided here")
 
     def test_labels_are_compared(self, store: Store, tmp_path: Path) -> None:
         for name in ("mine", "other"):
@@ -145,10 +146,10 @@ class TestManifest:
     def test_images_are_compared(self, store: Store, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_text("a")
         store.finish(content(images={"a": {"sha256": sha256(tmp_path / "a.png")}, "b": {}}))
-        store.check_images({"a": tmp_path / "a.png", "b": tmp_path / "a.png"}, {}, None)
+        store.check({"labels.sigma": 50}, None, {"a": tmp_path / "a.png", "b": tmp_path / "a.png"})
         (tmp_path / "a.png").write_text("b")
-        with pytest.raises(ValueError, match=r"the maps of a were made for other image files; correct data\.root"):
-            store.check_images({"a": tmp_path / "a.png"}, {}, None)
+        with pytest.raises(ValueError, match=r"the maps of a were made for other image files than data\.root has; set"):
+            store.check({"labels.sigma": 50}, None, {"a": tmp_path / "a.png"})
 
 
 def test_start_removes_files_of_killed_processes(store: Store) -> None:

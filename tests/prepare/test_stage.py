@@ -143,7 +143,7 @@ class TestStore:
         manifest, complete = Store(root / "store").manifest, path.read_bytes()
         assert (sorted(manifest["images"]), manifest["unlabeled"]) == (["a", "b", "c"], ["d"])
         assert manifest["images"]["a"]["fixations"] == 8 and manifest["images"]["a"]["dropped"] == 1
-        assert Store(root / "store").differences(described(gaze(root))) == {}
+        assert Store(root / "store").differences(described(gaze(root))) == []
         path.write_bytes(complete[:50])
         run(root)
         assert path.read_bytes() == complete

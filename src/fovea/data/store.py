@@ -92,25 +92,22 @@ class Store:
             return None
         return record if isinstance(record, dict) else None
 
-    def check(self, parameters: Mapping[str, object], labels: str | None = None) -> None:
-        """Refuse maps that were made with other parameters or from another file of labels; raises like `manifest` too.
+    def check(
+        self, parameters: Mapping[str, object], labels: str | None = None, images: Mapping[str, Path] | None = None
+    ) -> None:
+        """Refuse maps that were made with other parameters, or from other labels or images; raises like `manifest` too.
 
-        A file that does not exist is not compared, because a store is used alone on other machines.
+        A file of labels that does not exist is not compared, because a store is used alone on other machines. Nor are
+        image files whose hashes are not in the manifest.
         """
-        problems = list(self.differences(parameters).values())
+        problems = self.differences(parameters)
         if self._has_other_labels(labels):
             problems.append(f"labels.path={labels} is not the file that its maps were made from")
+        if changed := self._changed(images or {}):
+            problems.append(f"the maps of {first_few(changed, 2)} were made for other image files than data.root has")
         if problems:
             another = self.make_another(parameters, labels)
             raise ValueError(f"{self.path}: {', '.join(problems)}; set what this store was made with, or {another}")
-
-    def check_images(self, images: Mapping[str, Path], parameters: Mapping[str, object], labels: str | None) -> None:
-        """Refuse maps that were made for other image files; a manifest without their hashes is not compared."""
-        if changed := self._changed(images):
-            few = 2 * len(changed) <= len(images)  # fovea-prepare then makes these maps again
-            again = f"run {self.command(self.path)}" if few else self.make_another(parameters, labels)
-            other = f"the maps of {first_few(changed, 2)} were made for other image files"
-            raise ValueError(f"{self.path}: {other}; correct data.root or store, or {again}")
 
     def make_another(self, parameters: Mapping[str, object], labels: str | None) -> str:
         """Return the advice to make a store beside this one, with a command that can be pasted."""
@@ -124,7 +121,7 @@ class Store:
         files by ID, and `labels` is the file of labels, None if the maps are imported.
         """
         try:
-            problems = list(self.differences(parameters).values())
+            problems = self.differences(parameters)
         except ValueError:
             self._refuse_foreign()
             return
@@ -171,16 +168,16 @@ class Store:
             made_with.update(sha256(path).encode())
         return self.path.with_name(f"{self.path.name}_{made_with.hexdigest()[:8]}")
 
-    def differences(self, parameters: Mapping[str, object]) -> dict[str, str]:
-        """Return the parameters in which the store differs, each with a phrase; raises like `manifest`."""
+    def differences(self, parameters: Mapping[str, object]) -> list[str]:
+        """Return a phrase for each parameter in which the store differs; raises like `manifest`."""
         stored = self.manifest["parameters"]
         differ = [name for name in sorted({*parameters, *stored}) if parameters.get(name) != stored.get(name)]
-        return {
-            name: f"{name} is {parameters.get(name, 'at its default')} here but the store has "
+        return [
+            f"{name} is {parameters.get(name, 'at its default')} here but the store has "
             f"{stored.get(name, 'its default')}"
             for name in differ
             if name.partition(".")[0] == name or name.partition(".")[0] not in differ  # another refiner has other keys
-        }
+        ]
 
     def start(self) -> None:
         """Create the folder and remove temporary files of killed processes."""

@@ -146,16 +146,14 @@ class PseudoMask:
         """Return the ids that have a map, and log the others, after a check of what the store was made with."""
         if not ids:
             return []
-        self.store.check(self.parameters, self.made_from)
         kept = [image_id for image_id in ids if self.store.has(image_id)]
+        some = kept[:: -(-len(kept) // _COMPARED)] if kept and self.image_path else []  # all would take minutes
+        images = {image_id: self.image_path(image_id) for image_id in some} if self.image_path else {}
+        self.store.check(self.parameters, self.made_from, images)
         if not kept:
             few = f"a map of none of these {len(ids)} images ({first_few(ids, 2)}){nearest(ids, self.store.ids)}"
             another = self.store.make_another(self.parameters, self.made_from)
             raise ValueError(f"{self.store.path}: {few}; set the store of this data set, or {another}")
-        if self.image_path is not None:  # reading all would take minutes for a large data set
-            some = kept[:: -(-len(kept) // _COMPARED)]
-            images = {image_id: self.image_path(image_id) for image_id in some}
-            self.store.check_images(images, self.parameters, self.made_from)
         for image_id in kept if open_all else ():
             self.read(image_id)
         return _reported(ids, kept, "no pseudo-mask")
