@@ -151,6 +151,10 @@ class TestStore:
         survey = run(root, quality="labels")
         assert (survey.empty, survey.images) == ([], 3)
         assert Store(root / "store").manifest["unlabeled"] == ["d"]
+        refiner = Half()
+        refiner.trained_on = ["d"]  # type: ignore[attr-defined]
+        run(root, "refined", refiner=refiner)
+        assert Store(root / "refined").manifest["trained_on"] == ["d"] and "trained_on" not in manifest
 
 
 class TestOtherLabels:

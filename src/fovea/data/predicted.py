@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fovea.data.predictions import NETWORKS, TABLE, probability_file
+from fovea.data.splits import of_patients
 from fovea.data.table import read_rows
 from fovea.losses import IGNORE
 from fovea.runtime.bounds import Progress
@@ -74,9 +75,8 @@ class Predicted:
             unknown = "it is not checked that no image of val or test is among them"
             log.warning("data.predicted: %s does not say which images trained its network: %s", self.folder, unknown)
         ids = [*dict.fromkeys(image for known in networks.values() for image in known or ())]
-        seen = {*map(patient, ids)}
         for split in ("val", "test") if not self.allow_training_images else ():
-            if shared := [image for image in splits[split] if patient(image) in seen]:
+            if shared := of_patients(splits[split], ids, patient):
                 few = f"on patients of {len(shared)} of {len(splits[split])} {split} images ({first_few(shared, 2)})"
                 fix = "predict with a network of the same splits, or set data.predicted.allow_training_images=true"
                 raise ValueError(f"data.predicted: {self.folder} was predicted by a network trained {few}; {fix}")

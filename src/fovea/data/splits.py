@@ -119,6 +119,12 @@ def check_disjoint(splits: Mapping[str, Sequence[str]], patient: Callable[[str],
             raise ValueError(f"both in {others} and in {split}: {first_few(shared)}; {fix}")
 
 
+def of_patients(ids: Iterable[str], others: Iterable[str], patient: Callable[[str], str]) -> list[str]:
+    """Return the ids of images whose patients have an image among others, e.g. that a network was trained on."""
+    seen = {*map(patient, others)}
+    return [image_id for image_id in ids if patient(image_id) in seen]
+
+
 def same_files(splits: Mapping[str, Iterable[Path]]) -> list[list[tuple[str, Path]]]:
     """Return groups of files with equal bytes in more than one split, as (split, path), in the order of the splits.
 

@@ -38,7 +38,8 @@ class Store:
     def manifest(self) -> Mapping[str, Any]:
         """The content of the manifest; ValueError if it is missing or damaged.
 
-        It has `parameters`, `images` by ID, `unlabeled` (IDs), `failures` by ID, `labels`, hashes and versions.
+        It has `parameters`, `images` by ID, `unlabeled` (IDs), `failures` by ID, `labels`, hashes and versions; with
+        `refine=model` also `trained_on`, the IDs of the images that the network was trained on.
         """
         path, command = self._manifest_path, f"run {self.command(self.path)}"
         try:

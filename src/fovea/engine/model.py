@@ -95,10 +95,15 @@ class VolumeInput:
 
 
 class Model:
-    """A trained model; see `load`. `classes` are the channels K of its output; one of images has no `modalities`."""
+    """A trained model; see `load`. `classes` are the channels K of its output; one of images has no `modalities`.
 
-    def __init__(self, outputs: ImageInput | VolumeInput, data: Mapping[str, Any]) -> None:
-        self._outputs = outputs
+    `trained_on` are the ids of the images that it was trained on, as far as its file names them.
+    """
+
+    def __init__(
+        self, outputs: ImageInput | VolumeInput, data: Mapping[str, Any], trained_on: Sequence[str] = ()
+    ) -> None:
+        self._outputs, self.trained_on = outputs, trained_on
         self.channels: int = data["channels"]
         self.classes: int = data["classes"]
         self.modalities: Sequence[str] = data.get("modalities") or ()
@@ -152,8 +157,8 @@ def load(checkpoint: str | Path | Sequence[str | Path], device: str = "cpu", axe
     module = MeanOverFlips(loaded.module, axes) if axes else loaded.module
     data = loaded.config["data"]
     if "modalities" in data:
-        return Model(VolumeInput(module, data, where), data)
-    return Model(ImageInput(FromPixels(data, module, where), data), data)
+        return Model(VolumeInput(module, data, where), data, loaded.ids)
+    return Model(ImageInput(FromPixels(data, module, where), data), data, loaded.ids)
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,11 @@ class Foreground:
     def digest(self) -> str:
         """Return the hash of each checkpoint, joined by spaces."""
         return " ".join(sha256(path) for path in checkpoints.files(self.checkpoint))
+
+    @property
+    def trained_on(self) -> list[str]:
+        """Return the ids of the images that the models were trained on, as far as their files name them."""
+        return sorted({image for model in self._models() for image in model.trained_on})
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return probabilities, float32 [H, W], for an image, uint8 [H, W, 3]."""

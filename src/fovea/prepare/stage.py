@@ -77,7 +77,10 @@ def prepare(
     statistics, rows, failures = _run(job, items, workers)
     survey = Survey(rows, thresholds, empty, table.summary(), failures, statistics, errors)
     if shard is None:
-        _finish(job, survey, items, {"labels": labels, "unlabeled": unlabeled}, page)
+        about = {"labels": labels, "unlabeled": unlabeled}
+        if ids := getattr(refiner, "trained_on", None):
+            about["trained_on"] = ids
+        _finish(job, survey, items, about, page)
     return survey
 
 

@@ -1,5 +1,6 @@
 """Which images are trained on and scored, and what is refused before anything is loaded."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,22 @@ class TestTrain:
             training = source(root, store).train({"pseudo"})
         assert training.ids == whole[1:] and training.val.select_on == "mask"
         assert f"1 images have no pseudo-mask and are left out: {whole[0]}" in caplog.text
+
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_maps_by_a_network_that_was_trained_on_val_or_test(
+        self, split: str, root: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        splits, store = Folder(root).splits(), make_store(root / "store", IDS)
+        manifest = json.loads((store / "manifest.json").read_text())
+        for trained_on in (splits["train"], [*splits["train"], splits[split][0]]):
+            assert "trained on patients" not in caplog.text
+            (store / "manifest.json").write_text(json.dumps(manifest | {"trained_on": trained_on}))
+            assert source(root, store).train({"pseudo"}).ids == trained_on
+        count = len(splits[split])
+        assert (
+            f"refined by a network trained on patients of 1 of {count} {split} images ({splits[split][0]})"
+            in caplog.text
+        )
 
     def test_without_masks_pseudo_masks_are_scored(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
         remove_masks(root)

@@ -45,6 +45,7 @@ class TestForeground:
     def test_mean_of_several_models(self, tmp_path: Path) -> None:
         other = torch.load(TRAINED / "images.ckpt", weights_only=True)
         other["state_dict"] = {key: 0.9 * values for key, values in other["state_dict"].items()}
+        other["DataModule"] = {"ids": ["b", "a"]}
         torch.save(other, tmp_path / "other.ckpt")
         paths = [str(TRAINED / "images.ckpt"), str(tmp_path / "other.ckpt")]
         one, two = (Foreground(path, "cpu", []) for path in paths)
@@ -52,6 +53,8 @@ class TestForeground:
         assert np.abs(one(IMAGE) - two(IMAGE)).max() > 1e-3
         np.testing.assert_allclose(both(IMAGE), (one(IMAGE) + two(IMAGE)) / 2, atol=1e-6)
         assert both.digest == f"{one.digest} {two.digest}"
+        posterior = Posterior(Unrefined(), both, weight=1.0, threshold=0.5)
+        assert posterior.trained_on == sorted({"a", "b", *load(paths[0]).trained_on})
 
     @pytest.mark.parametrize(("checkpoint", "message"), [("volumes.ckpt", "reads volumes"), ("none.ckpt", "none.ckpt")])
     def test_checkpoint_that_does_not_fit(self, checkpoint: str, message: str) -> None:

@@ -14,7 +14,7 @@ from fovea.data.maps import parameters, prepare_command, store_path
 from fovea.data.predicted import Predicted, predicted_labels
 from fovea.data.predictions import PredictRequest
 from fovea.data.source import AGAINST, UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
-from fovea.data.splits import carve, chosen_split, same_files
+from fovea.data.splits import carve, chosen_split, of_patients, same_files
 from fovea.data.store import Store
 from fovea.data.targets import Mask, PseudoMask, Target
 from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction
@@ -104,8 +104,9 @@ class Images:
             given = f"data.fraction={self.fraction:g} and data.labeled_fraction={self.labeled_fraction}"
             fix = "raise data.fraction, or change data.labeled_fraction"
             raise ValueError(f"{dataset.root}: {given} leave no {kind} image, since patients stay whole; {fix}")
-        held = {**splits, "train": [*ids, *others]}
-        taught_by = predicted.check(dataset.names, held, dataset.patient) if predicted else []
+        taught_by = self._refined_by(dataset, splits) if PseudoMask.name in needs else []
+        if predicted:
+            taught_by += predicted.check(dataset.names, {**splits, "train": [*ids, *others]}, dataset.patient)
         val = self._split(dataset, "val", splits["val"], needs)
         kinds = {Mask.name: "masks" if self.ignore_label is None else "partial_masks"}
         kinds[PseudoMask.name] = self.maps["labels"].get("name", "maps") if self.maps else "maps"
@@ -177,6 +178,16 @@ class Images:
 
     def _parameters(self) -> dict[str, Any]:
         return parameters(self.maps["labels"], self.maps["refine"], vars(self)) if self.maps else {}
+
+    def _refined_by(self, dataset: Folder, splits: Mapping[str, list[str]]) -> list[str]:
+        """Return the ids of the images of the network that refined the maps; warn of patients of val and test."""
+        store = self._store()
+        ids = store.manifest.get("trained_on", []) if store else []
+        for split in ("val", "test"):
+            if shared := of_patients(splits[split], ids, dataset.patient):
+                few = f"patients of {len(shared)} of {len(splits[split])} {split} images ({first_few(shared, 2)})"
+                log.warning("store: its maps were refined by a network trained on %s; scores there are too good", few)
+        return [*ids]
 
     def _split(self, dataset: Folder, name: str, ids: list[str], needs: Collection[str]) -> Split:
         """Check the images of a split, and what they are scored against."""

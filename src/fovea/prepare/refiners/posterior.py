@@ -34,6 +34,11 @@ class Posterior:
         """Return a hash of the weights that maps depend on."""
         return str(self.network.digest)  # type: ignore[attr-defined]
 
+    @property
+    def trained_on(self) -> list[str]:
+        """Return the ids of the images that the network was trained on, as far as its file names them."""
+        return list(self.network.trained_on)  # type: ignore[attr-defined]
+
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
         prior, likelihood = (
             logit(np.clip(values.astype(np.float64), CERTAIN, 1 - CERTAIN))
