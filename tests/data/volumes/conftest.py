@@ -68,12 +68,12 @@ def pairs(root: Path, **options: Any) -> Pairs:
 def volumes(root: Path, **options: Any) -> Volumes:
     """Return volumes with the usual settings; the options are those of the list of cases."""
     usual = {"modalities": ["ct", "mri"], "classes": 3, "labeled_fraction": None, "ignore_label": None}
-    usual |= {"slices": False, "labeled_slices": None}
+    usual |= {"slices": False, "labeled_slices": None, "spacing": None}
     keys = {key: options.pop(key, value) for key, value in usual.items()}
     dataset = {"_target_": "fovea.data.volumes.pairs.Pairs", "list": "dataset.json"} | options
     intensity = {name: {"_target_": "monai.transforms.NormalizeIntensity"} for name in ("ct", "mri", "t2", "pet")}
     keys |= {"name": "pairs", "root": str(root), "dataset": dataset, "intensity": intensity, "augment": {}, "seed": 0}
-    keys |= {"channels": 1, "size": [8, 8, 8], "spacing": None, "crops": 1, "misalignment": {}, "overlap": 0.5}
+    keys |= {"channels": 1, "size": [8, 8, 8], "crops": 1, "misalignment": {}, "overlap": 0.5}
     return Volumes(**keys, windows=1, batch_size=1, num_workers=0, drop_last=False)
 
 

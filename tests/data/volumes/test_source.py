@@ -72,3 +72,13 @@ def test_whole_masks_partial_ones_and_slices_are_counted_apart(root: Path) -> No
         {"volume_slices": 12},
         {"volume_slices": 30},
     ]
+
+
+def test_labeled_slices_that_resampling_may_drop_are_said(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for spacing, slices in (([4.0, 4.0, 4.0], False), ([4.0, 4.0, None], False), ([4.0, 4.0, 9.0], True)):
+        volumes(root, labeled_slices=2, spacing=spacing, slices=slices).train(["mask"])
+    assert "drops slices" not in caplog.text
+    volumes(root, labeled_slices=2, spacing=[4.0, 4.0, 6.0]).train(["mask"])  # the sides are 4 and 7 mm
+    assert (
+        "data.spacing=[4.0, 4.0, 6.0] drops slices, maybe labeled ones, of aaa_ct, bbb_ct, ccc_ct: set" in caplog.text
+    )

@@ -1,5 +1,6 @@
 """Volumes of one or several modalities: three dimensions, crops for the network, labeled and unlabeled cases."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from fovea.data.predicted import Predicted, predicted_labels
 from fovea.data.predictions import PredictRequest
 from fovea.data.source import AGAINST, UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import chosen_split
-from fovea.data.volumes.grid import in_plane
+from fovea.data.volumes.grid import ALIKE, in_plane, slice_axis
 from fovea.data.volumes.pairs import Pairs, image_id
 from fovea.data.volumes.targets import Mask, PseudoMask, Target
 from fovea.runtime.bounds import Count, Fraction, NonNegativeInt, Positive, Progress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fovea.data.volumes.prepared import Array, Prepared
 
 Three = Field(min_length=3, max_length=3)
+log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -101,6 +103,8 @@ class Volumes:
             fix = "list some under unlabeled_training, set data.labeled_fraction, or choose supervision=full"
             raise ValueError(f"{dataset.path}: no unlabeled case; {fix}")
         dataset.check(others)
+        if self.labeled_slices:
+            self._warn_of_dropped(dataset, labeled)
         ids = [image_id(case, name) for case in (*labeled, *others) for name in self._names]
         if predicted:
             volumes = {image_id(case, name): case for case in dataset.cases for name in self._names}
@@ -124,6 +128,15 @@ class Volumes:
             streams=partial(self._streams, dataset, targets, [*labeled, *taught], unlabeled),
             unit="cases",
         )
+
+    def _warn_of_dropped(self, dataset: Pairs, labeled: Sequence[str]) -> None:
+        """Warn if volumes get fewer slices, since the nearest one to a new slice may not be a labeled one."""
+        headers = {image_id(case, name): dataset.header(case, name) for case in labeled for name in self._names}
+        sides = self.spacing or [None] * 3
+        apart = {image: (sides[axis := slice_axis(each)], each.spacing[axis]) for image, each in headers.items()}
+        if fewer := [image for image, (wanted, own) in apart.items() if wanted and wanted > (1 + ALIKE) * own]:
+            fix = "set data.spacing to null across the slices, or data.slices=true"
+            log.warning("data.spacing=%s drops slices, maybe labeled ones, of %s: %s", sides, first_few(fewer), fix)
 
     def split(self, name: str) -> Split:
         dataset = self._dataset()
