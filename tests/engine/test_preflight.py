@@ -45,7 +45,16 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
             "callbacks.best.save_top_k must be 1, got 3: best.ckpt is evaluated",
         ),
         (
-            {"callbacks": {"swa": {"_target_": "pytorch_lightning.callbacks.StochasticWeightAveraging"}}},
+            {"callbacks": {"mine": {}, "best": None}},
+            "callbacks has neither best nor last: no checkpoint would be saved",
+        ),
+        (
+            {
+                "callbacks": {
+                    "last": {"_": 1},
+                    "swa": {"_target_": "pytorch_lightning.callbacks.StochasticWeightAveraging"},
+                }
+            },
             "callbacks.swa: StochasticWeightAveraging .* choose callbacks=ema",
         ),
         *(({part: {"_partial_": None}}, f"{part}._partial_ must be true") for part in ("optimizer", "scheduler")),

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from submitit.core.utils import FailedJobError, UncompletedJobError
+from yaml import MarkedYAMLError
 
 from fovea.runtime.app import end_in_one_line
 from fovea.runtime.config import config_folder, instantiate
@@ -49,6 +51,14 @@ def test_a_log_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError) as caught:
         dictConfig({"version": 1, "incremental": False, "handlers": {"file": handler}})
     assert one_line(caught.value) == f"{tmp_path}: is a directory; check the path, its permissions and the free space"
+
+
+@pytest.mark.parametrize(("text", "line"), [("q: 1\n  p: 2", 2), ("q: 1\n\tp: 2", 2), ("q: 1\np: 1\nq: 2", 3)])
+def test_a_slip_in_a_yaml_names_file_and_line(text: str, line: int, tmp_path: Path) -> None:
+    (path := tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(MarkedYAMLError) as caught:
+        OmegaConf.load(path)
+    assert re.fullmatch(f"{path}: line {line}: [a-z ]+; correct the YAML", one_line(caught.value))
 
 
 def test_an_error_of_your_own_package_says_where_also_in_a_constructor(

@@ -1,12 +1,14 @@
 """Words of a command line as people type them, as Hydra reads them."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from fovea.runtime.command_line import for_hydra, how_to_write, require_groups, require_slurm
+from fovea.runtime.command_line import for_hydra, how_to_write, refuse_hidden, require_groups, require_slurm
+from fovea.runtime.config import config_folder
 
 
 def read(word: str) -> Any:
@@ -55,6 +57,18 @@ def test_options_stay_and_what_cannot_be_read_is_shown_as_it_must_be_written() -
     assert list(map(for_hydra, words)) == words
     assert "write a text as 'a.b=\"ü\"'," in how_to_write("a.b=ü")
     assert how_to_write("ü") == "ü: not of the form key=value"
+
+
+@pytest.mark.parametrize("option", [["--config-dir"], ["-cd"], ["--config-dir="]])
+def test_a_file_that_one_of_fovea_hides_is_refused(option: list[str], tmp_path: Path) -> None:
+    words = [*option[:-1], option[-1] + str(tmp_path)] if "=" in option[-1] else [*option, str(tmp_path)]
+    (tmp_path / "loss").mkdir()
+    for name in ("mine", "dice"):  # the second is a copy of fovea's, which changes nothing
+        shutil.copy(config_folder() / "loss" / "dice.yaml", tmp_path / "loss" / f"{name}.yaml")
+    refuse_hidden(words)
+    (tmp_path / "loss" / "dice.yaml").write_text("_target_: my_lab.Dice\n")
+    with pytest.raises(ValueError, match=r"loss/dice\.yaml: is not read, since fovea has a loss/dice\.yaml; give it"):
+        refuse_hidden(["data=folder", *words])
 
 
 def test_a_group_without_default_and_slurm_are_required_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ def check(config: Mapping[str, Any]) -> None:
     lengths = dict.fromkeys(("max_steps", "max_epochs"), Length | None)  # Lightning takes half a step as a whole one
     check_values({"precision": Precision | None, **lengths}, config["trainer"], "trainer")
     check_values({"lr": Positive}, config["optimizer"], "optimizer")
+    if "callbacks" in config and not any(config["callbacks"].get(name) for name in ("best", "last")):
+        raise ValueError("callbacks has neither best nor last: no checkpoint would be saved; add defaults: [default]")
     for name, value in (config.get("callbacks", {}).get("best") or {}).items():
         if BEST.get(name, value) != value:
             fix = "best.ckpt is evaluated; for others, add a ModelCheckpoint as +callbacks.NAME"

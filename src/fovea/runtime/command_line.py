@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
-from fovea.runtime.help import groups
+from fovea.runtime.help import config_folder, groups, own_folders
 
 TEXTS = (
     *("backbone.encoder_weights", "backbone.pretrained", "baseline", "checkpoint", "ckpt_path", "compare"),
@@ -67,6 +67,16 @@ def require_groups(command: str, words: Sequence[str]) -> None:
         if default == "???" and not any(word.lstrip("+").startswith(f"{group}=") for word in words):
             fix = f"add {group}=… ({', '.join(choices)}), e.g. data=folder data.root=DIR"
             raise ValueError(f"{group} is not set: {fix}")
+
+
+def refuse_hidden(words: Sequence[str]) -> None:
+    """Refuse a file of `--config-dir` that has the name of one of fovea's: Hydra would read only that."""
+    ours = config_folder()
+    for folder in own_folders(words):
+        for path in sorted(ours.rglob("*.yaml")):
+            own = folder / (name := path.relative_to(ours))
+            if own.is_file() and own.read_bytes() != path.read_bytes():
+                raise ValueError(f"{own}: is not read, since fovea has a {name}; give it another name")
 
 
 def require_slurm(words: Sequence[str]) -> None:

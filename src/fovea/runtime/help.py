@@ -42,16 +42,21 @@ def answer(command: str, words: Sequence[str]) -> str | None:
     return "\n".join([about, "", *table, HINTS.format(command)])
 
 
+def own_folders(words: Sequence[str]) -> list[Path]:
+    """Return the folders that `--config-dir` names."""
+    pairs = zip(words, [*words[1:], ""], strict=False)
+    options = ("--config-dir", "-cd")
+    return [
+        *(Path(value) for word, value in pairs if word in options),
+        *(Path(value) for word in words for option, _, value in [word.partition("=")] if value and option in options),
+    ]
+
+
 def groups(command: str, words: Sequence[str] = ()) -> Iterator[tuple[str, str | None, list[str]]]:
     """Yield each group of a command, its default and its choices, also those of a folder after `--config-dir`."""
     import yaml
 
-    folders = [config_folder()]
-    for option, value in zip(words, [*words[1:], ""], strict=False):
-        if option in ("--config-dir", "-cd"):
-            folders.append(Path(value))
-        elif option.startswith("--config-dir="):
-            folders.append(Path(option.partition("=")[2]))
+    folders = [config_folder(), *own_folders(words)]
     content = yaml.safe_load((config_folder() / f"{command}.yaml").read_text(encoding="utf-8"))
     for entry in content["defaults"]:
         if isinstance(entry, str) and entry not in ("common", "_self_"):

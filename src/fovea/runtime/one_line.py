@@ -8,6 +8,7 @@ from typing import Any, cast
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from fovea.runtime.command_line import how_to_write
 from fovea.runtime.config import flat, own_packages
@@ -28,6 +29,9 @@ def one_line(error: BaseException) -> str:
         return message if ours and not is_yours(error) else f"{message} {_where(error)}"
     if isinstance(error, ImportError):  # also of a network that imports a package at its first step
         return f"a package is missing: {first_line(error)}; install it {_where(error)}"
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"{mark.name}: line {mark.line + 1}: {error.problem}; correct the YAML"
     if "submitit.core.utils" in sys.modules:  # nothing else can raise its errors
         from submitit.core.utils import FailedJobError, UncompletedJobError
 
