@@ -7,6 +7,7 @@ import torch
 from omegaconf import OmegaConf
 
 from fovea.runtime.config import instantiate, locate, resolve, targets
+from fovea.runtime.one_line import one_line
 
 
 @pytest.mark.parametrize(
@@ -107,8 +108,9 @@ def test_wrong_names_and_arguments_are_named_with_their_key() -> None:
 def test_a_key_is_named_once(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     synthetic = {"_target_": "fovea.data.images.synthetic.Synthetic", "root": str(tmp_path)}
-    with pytest.raises(ValueError, match=r"^data\.root: .* exists, but holds no generated images"):
+    with pytest.raises(ValueError, match=r"^data\.root: .* exists, but holds no generated images") as caught:
         instantiate(synthetic, "data")
+    assert one_line(caught.value) == str(caught.value)  # it is not its own cause
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import wraps
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -129,7 +129,7 @@ def instantiate(config: Mapping[str, Any], key: str = "", kind: type = object) -
         built = hydra_instantiate(dict(config), _convert_="all")
     except Exception as error:
         # Hydra wraps the error of a constructor in one of several lines.
-        raise _rejected(config, key, error.__cause__ or error) from error
+        _reject(config, key, error.__cause__ or error)
     if kind is not object and (partly or not isinstance(built, kind)):
         fix = f"remove {key}._partial_" if partly else "derive it from that"
         raise ValueError(f"{key}: {target} is not a {kind.__module__}.{kind.__name__}; {fix}")
@@ -141,7 +141,7 @@ def instantiate(config: Mapping[str, Any], key: str = "", kind: type = object) -
         try:
             return built(*args, **kwargs)
         except Exception as error:
-            raise _rejected(config, key, error, kwargs) from error
+            _reject(config, key, error, kwargs)
 
     return factory
 
@@ -175,25 +175,28 @@ def check_targets(config: Mapping[str, Any], key: str = "") -> None:
             check(located, values, place)
 
 
-def _rejected(config: Mapping[str, Any], key: str, reason: BaseException, given: Iterable[str] = ()) -> BaseException:
-    """Return the error to raise: fovea's own and those of files as they are, others with the target's name.
+def _reject(config: Mapping[str, Any], key: str, reason: BaseException, given: Iterable[str] = ()) -> NoReturn:
+    """Raise fovea's own errors and those of files as they are, others with the target's name.
 
     A factory was `given` some arguments when it was called, e.g. `backbone`. They have keys of their own.
     """
     target: str = config["_target_"]
     if isinstance(reason, OSError | NamedError):
-        return reason
+        raise reason
     if isinstance(reason, ValueError) and target.startswith(("fovea.", *own_packages())):
         start = re.match(r"\w+", str(reason))
         argument = start[0] if start else ""
         if not key or argument in given or str(reason).startswith(f"{key}."):  # it names its key itself
-            return reason
+            raise reason
         named = argument in inspect.signature(locate(target)).parameters or argument in config
-        return NamedError(f"{key}.{reason}" if named else f"{key}: {reason}")
+        raise NamedError(f"{key}.{reason}" if named else f"{key}: {reason}") from reason
     kind = NamedError if key else ValueError
     if isinstance(reason, ImportError):  # e.g. MONAI's OptionalImportError
-        return kind(f"{key or target}: {target} needs a package that is missing: {first_line(reason)}; install it")
-    return kind(f"{key or target}: cannot build {target}: {type(reason).__name__}: {first_line(reason)}")
+        fix = "install it"
+        raise kind(
+            f"{key or target}: {target} needs a package that is missing: {first_line(reason)}; {fix}"
+        ) from reason
+    raise kind(f"{key or target}: cannot build {target}: {type(reason).__name__}: {first_line(reason)}") from reason
 
 
 def locate(target: str, key: str = "_target_") -> Any:
