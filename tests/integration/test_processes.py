@@ -74,9 +74,9 @@ def test_half_a_batch_on_two_processes_is_a_batch_on_one(run: Run, line: list[st
     two = finished(process("train", *steps, *TWO, "data.batch_size=2", *TRACKED, "hydra.run.dir=two", cwd=tmp_path))
     assert two.status == 0, two
     assert len([row for row in read(tmp_path / "two")["history"] if "train/loss" in row]) == 4  # of the first process
-    assert "4 images a step: batches of 2 on each of 2 processes" in two.stdout
+    assert "4 images per step: batches of 2 on each of 2 processes" in two.stdout
     one = run("train", *steps, "data.batch_size=4", "hydra.run.dir=one")
-    assert one.status == 0 and "4 images a step\n" in one.stdout
+    assert one.status == 0 and "4 images per step\n" in one.stdout
     ends = [last(tmp_path / name) for name in ("one", "two")]
     assert [end["epoch"] for end in ends] == [1, 1]  # 6 images: the second batch has 1 on each process, or 2
     for name, tensor in ends[0]["state_dict"].items():

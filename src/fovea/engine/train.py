@@ -205,7 +205,7 @@ def describe_step(trainer: pl.Trainer, data: DataModule) -> str:
     """Describe a step in one line; the learning rate does not depend on the number of images."""
     images, processes = images_of_step(trainer, data).values()
     if images == data.batch_size:
-        return f"{images} {data.training.unit} a step"
+        return f"{images} {data.training.unit} per step"
     parts = f"batches of {data.batch_size}" + (f" on each of {processes} processes" if processes > 1 else "")
     parts += f", {trainer.accumulate_grad_batches} accumulated" if trainer.accumulate_grad_batches > 1 else ""
-    return f"{images} {data.training.unit} a step: {parts}; optimizer.lr is used as it is"
+    return f"{images} {data.training.unit} per step: {parts}; optimizer.lr is not scaled"

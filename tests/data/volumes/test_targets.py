@@ -128,7 +128,7 @@ class TestPseudoMask:
         assert target.foreground(torch.tensor([0.5, 0.6])).tolist() == [False, True]
 
     def test_several_modalities_are_refused(self, with_maps: Path) -> None:
-        with pytest.raises(ValueError, match="which serves one modality"):
+        with pytest.raises(ValueError, match="trains on maps, which need a single modality"):
             volumes(with_maps).train(["pseudo"])
 
     def test_a_case_without_a_map_is_refused(self, root: Path) -> None:

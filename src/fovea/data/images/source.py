@@ -116,7 +116,7 @@ class Images:
         return Training(
             ids=[*dict.fromkeys([*ids, *others, *taught_by])],
             digest=digest([*ids, "", *others] if others else ids),
-            description=f"{self.name}: trains on {', '.join(target.name for target in targets)} of {len(ids)} images"
+            description=f"{self.name}: trains on {', '.join(AGAINST[t.name] for t in targets)} of {len(ids)} images"
             f"{also}; {len(val.ids)} val images scored against their {AGAINST[val.select_on]}",
             val=val,
             labels={kinds[target.name]: len(ids) for target in targets},

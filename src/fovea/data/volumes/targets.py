@@ -121,7 +121,7 @@ class PseudoMask:
         if len(self.dataset.modalities) > 1:
             names = ", ".join(self.dataset.modalities)
             fix = f"choose data.modalities of {names}"
-            raise ValueError(f"supervision trains on pseudo, which serves one modality; {fix}")
+            raise ValueError(f"supervision trains on maps, which need a single modality; {fix}")
         self.dataset.check(cases, "map")
         if open_all:
             check_each(lambda case: bool(self.read(case, self.dataset.modalities[0]).size), cases)
