@@ -162,13 +162,16 @@ class TestEyelink:
         assert rows == [("a.png", 0.25, 0.25, 2, 198)]
 
     def test_events_and_samples_of_one_recording(self, run, tmp_path: Path) -> None:
-        head = ["** CONVERTED FROM d:\\x\\s1.edf using edfapi 4.2.1", "MSG|95 TRIALID a.png", "START|100 |RIGHT"]
+        head = ["** CONVERTED FROM d:\\my data\\s1.edf using edfapi 4.2.1", "MSG|95 TRIALID a.png", "START|100 |RIGHT"]
         samples = ["SAMPLES|GAZE|RIGHT|RATE| 500.00", *(f"{100 + 2 * t}|528.0|250.0|887.0" for t in range(99))]
         (tmp_path / "s").mkdir()
         asc(tmp_path / "s" / "s1e.asc", *head, fixation(102, 300, eye="R"))
         asc(tmp_path / "s" / "s1s.asc", *head, *samples)
         rows, result = run("eyelink_asc", tmp_path / "s")
         assert len(rows) == 1 and "1 trials are in two exports; each counts once" in result.warnings
+        asc(tmp_path / "s" / "s2s.asc", head[0].replace("s1", "s2"), *head[1:], *samples)
+        assert list(run("eyelink_asc", tmp_path / "s")[1].failures) == ["s2s.asc"]  # another recording, in degrees
+        (tmp_path / "s" / "s2s.asc").unlink()
         (tmp_path / "s" / "s1s.asc").rename(tmp_path / "s" / "first.asc")
         (tmp_path / "s" / "s1e.asc").rename(tmp_path / "s" / "later.asc")
         rows, result = run("eyelink_asc", tmp_path / "s")  # degrees, without the size of the screen

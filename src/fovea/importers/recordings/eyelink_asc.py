@@ -126,7 +126,7 @@ class EyelinkAsc:
     def _parse_line(self, events: "_Events", line: str) -> None:
         word, *cells = line.split()
         if line.startswith("** CONVERTED FROM "):
-            events.edf = cells[2]
+            events.edf = line.partition(" FROM ")[2].partition(" using ")[0].strip()
         elif word == "EFIX":
             numbers = [_number(cell) for cell in cells[1:]]
             gaze = numbers[5:8] if "EVENTS" in events.href else numbers[3:6]
