@@ -85,8 +85,8 @@ def joined(values: Sequence[Any]) -> Any:
 def folder_of(config: Config, trained: Mapping[str, Any], checkpoints: Sequence[Path]) -> Path:
     """Return `out`, or the default: in the run of the checkpoint, where `compare=` and `fovea-report` look.
 
-    An evaluation with keys of its own, of another checkpoint than that of the training or of several, is none of these:
-    the report reads it from `run_dir`.
+    With other keys, another checkpoint of the run or several checkpoints, the default is `run_dir`: the report finds it
+    there as a run of its own.
     """
     if config["out"] is not None:
         return Path(config["out"])

@@ -13,7 +13,7 @@ _PARAMETERS = "synthetic.json"
 
 
 def draw_once(root: Path, parameters: Mapping[str, Any], draw: Callable[[Path], None]) -> None:
-    """Let `draw` write a data set into `root`, absent or empty, unless it stands there with the same parameters.
+    """Let `draw` write a data set into `root`, absent or empty, unless it is there with the same parameters.
 
     The parameters, everything that affects the content, are stored in `synthetic.json`. If several jobs draw, the first
     to finish wins. A ValueError if `root` has other content, or cannot be written.

@@ -18,7 +18,7 @@ _BRIGHTEST = 99.5  # percentile of the voxels of a slice that is shown white
 def fixation_panel(image: np.ndarray, observers: Iterable[Any]) -> np.ndarray:
     """Draw fixations over an image: circles whose area is the duration, from dark (first) to bright (last), on a path.
 
-    The image is uint8 RGB [H, W, 3] and stays as it is. Each observer gets an own path, and has `x` and `y`, fractions
+    The image is uint8 RGB [H, W, 3] and is not changed. Each observer gets a path, and has `x` and `y`, fractions
     of the sides, in time order, and `duration` in any unit, [N] each.
     """
     picture = image.copy()

@@ -116,9 +116,10 @@ def _positions(values: Sequence[Any]) -> list[float]:
 
 
 def _names(naming: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[str]:
-    """Name by the keys in order, each where it tells apart what was equal so far; four digits of a number if enough.
+    """Return names from the keys in order: each key is added to equal names that it makes different.
 
-    A key that a configuration does not have is no part of its name, if something else is.
+    Numbers have four digits if that is enough. A key that a configuration does not have is left out of its name, unless
+    the name is then empty.
     """
     parts: list[dict[str, str]] = [{} for _ in naming]
     for key in order:
@@ -141,7 +142,7 @@ def swept(grouped: Sequence[Configuration]) -> dict[str, list[list[int]]]:
 
     A series has at least two values of the key and is equal in all else that was chosen. Keys that change with the
     swept one and are on no command line are its consequences (a store is named after its sigma). Of two keys that
-    change together the first stands for both.
+    change together only the first is returned.
     """
     keys = list(grouped[0].values) if grouped else []
     texts = {key: [repr(own.values[key]) for own in grouped] for key in keys}

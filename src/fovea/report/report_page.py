@@ -74,7 +74,7 @@ def write_report_page(path: Path, report: Study, megabytes: float, budget: Budge
 
 
 def write_figures(out: Path, report: Study, budget: Budget | None = None, as_pdf: bool = False) -> None:
-    """Write for a paper all charts as SVG or also as PDF, and the contact sheet of each configuration as it is.
+    """Write for a paper all charts as SVG, or also as PDF, and copy the contact sheet of each configuration.
 
     Those of an earlier report into `out` that this one does not have are removed; `figures.json` lists them.
     """

@@ -12,10 +12,10 @@ from fovea.supervision.outputs import labels
 
 
 def if_asked(predictor: Callable[..., Mapping[str, Tensor]], data: Mapping[str, Any]) -> Callable[..., Any]:
-    """Return a predictor as it is, or one with the largest components if the group `data` has `largest_component`.
+    """Return the predictor, or one with the largest components if the group `data` has `largest_component`.
 
-    Its other components are background for certain. As in nnU-Net (Isensee et al., Nature Methods 2021), it is a choice
-    for validation images to make.
+    Its other components are background with certainty. As in nnU-Net (Isensee et al., Nature Methods 2021), decide by
+    the scores on validation images.
     """
     if not data.get("largest_component"):
         return predictor

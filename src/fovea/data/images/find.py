@@ -26,7 +26,7 @@ Reader = Callable[[Path], np.ndarray]  # reads an image file to uint8 [H, W, C]
 
 
 def decoder(data: Mapping[str, Any]) -> Reader:
-    """Return what reads a file of one image, also of DICOM: as in the training with the group `data`."""
+    """Return the reader of files of one image, also of DICOM; it reads as in the training with the group `data`."""
     return partial(_read, _dataset(data), data)
 
 

@@ -1,4 +1,4 @@
-"""Mask files: a mask is read as it is meant, or refused in one line."""
+"""Read mask files; refuse in one line what could be read in more than one way."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -44,7 +44,7 @@ class Progress(ProgressBar):
         self._show(trainer, pl_module, "validate")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the score, and say that the training goes on."""
+        """Show the score, and that the training continues."""
         self._show(trainer, pl_module, "train")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -107,9 +107,9 @@ def find_recordings(source: Path, patterns: Sequence[str], out: Path | None = No
 
 
 def _observers(files: Sequence[Path], source: Path, named_by_file: bool) -> dict[Path, str]:
-    """Return who is recorded in each file that does not name a participant: its name, with folders if others share it.
+    """Return the observer of each file that does not name a participant: its name, with folders if others share it.
 
-    Files that are named after images are of the observer after whom their first folder is named.
+    If files are named after images, the observer is the name of their first folder.
     """
     parts = {path: (path.relative_to(source) if path != source else Path(path.name)).parts for path in files}
     if named_by_file:
