@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from fovea.losses import IGNORE
 from fovea.runtime.bounds import Progress
 from fovea.runtime.config import instantiate
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import read_mapping
+from fovea.runtime.files import read_mapping, sha256
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,9 @@ class Predicted:
             several = f"{len(found)} predictions" if found else "no prediction"
             raise ValueError(f"{self.folder / TABLE}: {several} of {image}; run fovea-predict on its folder")
         [rows] = found
+        if not same and _is_another(Path(rows[0]["input"]).expanduser(), image):
+            other = f"the prediction of {image.name} is of {rows[0]['input']}, another file than {image}"
+            raise ValueError(f"{self.folder / TABLE}: {other}; run fovea-predict on its folder")
         name, classes = rows[0]["mask"].removeprefix("masks/"), [row["structure"] for row in rows]
         files = [self.folder / probability_file(name, classes, label) for label in range(1, len(rows) + 1)]
         if missing := [file for file in files if not file.is_file()]:
@@ -120,3 +123,9 @@ class Predicted:
         for rows in masks.values():
             named.setdefault(Path(rows[0]["input"]).name, []).append(rows)
         return named
+
+
+@cache
+def _is_another(source: Path, image: Path) -> bool:
+    """Return whether a file that was predicted is still there, and has other bytes than an image of its name."""
+    return source.is_file() and sha256(source) != sha256(image)

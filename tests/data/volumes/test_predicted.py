@@ -1,5 +1,6 @@
 """Labels that a network predicted, in place of masks: which voxels have them, and what is refused."""
 
+import csv
 import json
 import logging
 import shutil
@@ -18,6 +19,7 @@ from fovea.data.predictions import PredictRequest
 from fovea.data.volumes.predict import predict_volumes
 from fovea.data.volumes.prepared import Native
 from fovea.data.volumes.source import Volumes
+from fovea.runtime.files import write_csv
 
 from .conftest import SHAPES, SIDES, batch_of, volumes, write
 
@@ -121,6 +123,15 @@ def change(root: Path, what: str) -> None:
         table.write_text(table.read_text().replace("masks/ddd_mri", "masks/../../ddd_mri"))
     elif what == "no prediction":
         table.write_text("".join(line for line in table.open() if "ddd_mri" not in line))
+    elif what == "another file":
+        other = root / "other" / "ddd_mri.nii.gz"
+        other.parent.mkdir()
+        shutil.copy(root / "images" / "eee_mri.nii.gz", other)
+        with table.open(newline="") as file:
+            rows = [*csv.DictReader(file)]
+        for row in rows:
+            row["input"] = str(other) if "ddd_mri" in row["mask"] else row["input"]
+        write_csv(table, [*rows[0]], [[*row.values()] for row in rows])
     elif what == "other classes":
         table.write_text(table.read_text().replace("ball", "lump"))
         (root / "out" / "probabilities" / "2_ball").rename(root / "out" / "probabilities" / "2_lump")
@@ -140,6 +151,10 @@ def change(root: Path, what: str) -> None:
         (
             "other classes",
             r"predictions\.csv: predictions of ring, lump, but the classes of this run are ring, ball; pred",
+        ),
+        (
+            "another file",
+            r"the prediction of ddd_mri\.nii\.gz is of .*other/ddd_mri\.nii\.gz, another file than .*images/ddd",
         ),
         ("fff_ct", r"data\.predicted: .* patients of 2 of 2 val images \(fff_ct, fff_mri\); .* of the same splits"),
         ("ggg_mri", r"data\.predicted: .* patients of 2 of 2 test images"),
