@@ -1,4 +1,4 @@
-"""Segmentation models from where a doctor looks, and from other cheap labels."""
+"""Segmentation models from the gaze of doctors and other cheap labels."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
