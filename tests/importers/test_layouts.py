@@ -158,8 +158,10 @@ class TestEyelink:
     @pytest.mark.parametrize("message", ["CENTER a.png 700 300", "TOP_LEFT a.png 400 100"])
     def test_native_size_at_the_place_of_the_message(self, run, dataset, tmp_path: Path, message: str) -> None:
         path = asc(tmp_path / "s.asc", f"MSG|100 !V IMGLOAD {message}", "START|101 |LEFT", fixation(102, 300, 550, 200))
-        rows, _ = run("eyelink_asc", path, place=Place(), dataset=dataset)  # 600 x 400 pixels
-        assert rows == [("a.png", 0.25, 0.25, 2, 198)]
+        rows, result = run("eyelink_asc", path, place=Place(), dataset=dataset)  # 600 x 400 pixels
+        assert rows == [("a.png", 0.25, 0.25, 2, 198)] and not result.warnings[1:]
+        _, result = run("eyelink_asc", path, place=Place(fit="contain"), dataset=dataset)
+        assert "1 images are placed without a size, as if shown pixel by pixel, but fit=contain" in result.warnings[-1]
 
     def test_events_and_samples_of_one_recording(self, run, tmp_path: Path) -> None:
         head = ["** CONVERTED FROM d:\\my data\\s1.edf using edfapi 4.2.1", "MSG|95 TRIALID a.png", "START|100 |RIGHT"]

@@ -135,6 +135,9 @@ class _Table:
     keys: dict[str, bool] = field(default_factory=dict)  # whether the trial has samples, see `Trial.key`
     unknown: Counter[str] = field(default_factory=Counter)  # fixations or samples by recorded name
     unplaced: set[str] = field(default_factory=set)  # recorded names of images with a trial of unknown place
+    scaled: set[str] = field(
+        default_factory=set
+    )  # of images that the file places pixel by pixel, and fit=contain does not
 
     def __post_init__(self) -> None:
         self.dataset: Folder | None = self.request.dataset() if self.request.dataset is not None else None
@@ -157,6 +160,8 @@ class _Table:
             if told and not (trial.rectangle or trial.anchor or rule.fixed() or rule.fit):
                 unplaced.add(trial.image)
                 continue
+            if trial.anchor and size and not rule.fixed() and rule.fit == "contain":
+                self.scaled |= {trial.image} if rule.fitted(screen, size)[2] != size[1] else set()
             keys[trial.key] = trial.duration is None
             if trial.key and self.keys.get(trial.key, keys[trial.key]) != keys[trial.key]:
                 repeated += 1
@@ -190,6 +195,11 @@ class _Table:
         if self.unplaced:
             why = f"since the file does not say where they were shown: {first_few(sorted(self.unplaced))}"
             lines.append(f"trials of {len(self.unplaced)} images are left out, {why}")
+        if self.scaled:
+            wrong = "are placed without a size, as if shown pixel by pixel, but fit=contain scales them"
+            lines.append(
+                f"{len(self.scaled)} images {wrong}; set fit=native if that is wrong: {first_few(sorted(self.scaled))}"
+            )
         if self.repeated:
             lines.append(f"{self.repeated} trials are in two exports; each counts once")
         if several := [key for key, files in self.files.items() if len(files) > 1]:
