@@ -118,6 +118,14 @@ def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path)
     assert summary["hd95"]["mean"] == pytest.approx((np.hypot(40, 60) + np.hypot(61, 33)) / 3)
 
 
+def test_a_split_without_a_lesion_is_told(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    evaluated(Unsure(), val(root), tmp_path / "out")
+    assert "no image" not in caplog.text
+    (root / "val.txt").write_text("i2\n")
+    assert evaluated(Unsure(), val(root), tmp_path / "out")["dice"]["mean"] == 1
+    assert "no image of val has foreground: its Dice is 1 where it is not predicted" in caplog.text
+
+
 class NotNumbers(nn.Module):
     """Returns what an overflow leaves: a number for no pixel of a large image."""
 

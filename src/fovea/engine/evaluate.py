@@ -91,7 +91,7 @@ def _warn(split: Split, present: Collection[int], not_numbers: Sequence[str]) ->
     if not_numbers:
         few = f"{len(not_numbers)} of {len(split.ids)} images ({first_few(not_numbers, 3)})"
         log.warning("%s: probabilities of %s are not numbers; these pixels count as background", split.name, few)
-    if absent := [name for label, name in enumerate(split.classes, 1) if label not in present]:
+    if absent := [name for label, name in enumerate(split.classes or ["foreground"], 1) if label not in present]:
         log.warning("no image of %s has %s: its Dice is 1 where it is not predicted", split.name, first_few(absent))
 
 
