@@ -59,6 +59,7 @@ def test_each_name_is_compared_with_the_first() -> None:
             ends = mean_interval(differences[row.name], IDS, 500, 0)
             assert (row.difference_low, row.difference_high) == ends
             assert (row.p, row.p_holm) == (p_values[row.name], corrected[row.name])
+    assert "different numbers of seeds" in note(comparison)
     assert "Trained on some" not in note(comparison) and "Differences are to full, image" in note(comparison)
     alone = note(compare_runs({"all runs": runs["full"]}, "dice", 0.05, 100, seed=0))
     assert (
@@ -112,6 +113,7 @@ def test_a_table_without_power_says_so(patients: int, others: int, told: str) ->
     comparison = compare_runs(runs, "dice", 0.049, 100, seed=0)
     least = min(row.p_holm for row in comparison.rows[1:] if row.p_holm)
     assert f"p (Holm) is {told} or more" in note(comparison) if told else "No difference can" not in note(comparison)
+    assert "numbers of seeds" not in note(comparison)
     assert f"{least:.4f}" == (told or "0.0312")  # the bound is reached
 
 

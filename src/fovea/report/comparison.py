@@ -199,6 +199,8 @@ def note(comparison: Comparison) -> str:
             f"{comparison.alpha:g}. The verdict is on these trained networks. For a verdict on methods, compare the "
             "difference with the spread over several seeds."
         )
+        if len({row.seeds for row in comparison.rows}) > 1:
+            text += " Rows of different numbers of seeds also differ by their seeds."
         least = min(others * least_p(comparison.patients, comparison.resamples), 1.0)
         if least >= comparison.alpha:
             text += (
