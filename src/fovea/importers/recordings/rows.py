@@ -171,7 +171,8 @@ def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> N
     above = (x[tracked] > 1) | (y[tracked] > 1)
     pixels = unit in ("px", "image_px")
     if not pixels and above.mean() > 0.5:
-        raise ValueError(f"{path}: most coordinates are above 1, so they are pixels; set format.unit=px")
+        percent = ", or percent, which must be divided by 100" if max(x[tracked].max(), y[tracked].max()) <= 100 else ""
+        raise ValueError(f"{path}: most coordinates are above 1, so they are pixels (set format.unit=px){percent}")
     if pixels and not above.any() and np.ptp(x[tracked]) > 0:
         raise ValueError(f"{path}: no coordinate is above 1, so they are fractions; set format.unit=fraction or screen")
     if unit in ("px", "screen") and (np.array([x, y])[:, tracked] < 0).mean(axis=1).max() > _NEGATIVE:
