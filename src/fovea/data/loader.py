@@ -86,21 +86,13 @@ class EpochBatches(Sampler[list[tuple[str, int, int]]]):
             self.epoch, self.start = epoch, 0
 
 
-class Streams:
-    """Samples of several streams by (stream, pass, index), with the name of their stream."""
-
-    def __init__(self, streams: Mapping[str, TrainingSamples]) -> None:
-        self.streams = dict(streams)
-
-    def __getitem__(self, key: tuple[str, int, int]) -> tuple[str, dict[str, Any]]:
-        stream, turn, index = key
-        return stream, self.streams[stream][turn, index]
-
-
 class Caught(Dataset[Any]):
-    """Samples, or the error of a sample in its place, since torch would send the error of a worker as text."""
+    """Samples, or the error of a sample in its place, since torch would send the error of a worker as text.
 
-    def __init__(self, samples: Samples | Streams) -> None:
+    A key of several streams is (stream, pass, index), and its sample comes with the name of the stream.
+    """
+
+    def __init__(self, samples: Samples | Mapping[str, TrainingSamples]) -> None:
         self.samples: Any = samples
 
     def __len__(self) -> int:
@@ -108,6 +100,9 @@ class Caught(Dataset[Any]):
 
     def __getitem__(self, key: Any) -> Any:
         try:
+            if isinstance(key, tuple):
+                stream, *place = key
+                return stream, self.samples[stream][tuple(place)]
             return self.samples[key]
         except (ValueError, OSError) as error:
             error.add_note(traceback.format_exc())  # the traceback is lost between processes
@@ -124,8 +119,7 @@ class TrainingLoader(DataLoader[dict[str, Any]]):
         # DataLoader draws a number at the start of each epoch. With the global generator, a resumed run would get other
         # random numbers in the layers of the network.
         generator = torch.Generator().manual_seed(0)
-        dataset = Caught(Streams(samples))
-        super().__init__(dataset, batch_sampler=batches, generator=generator, collate_fn=by_stream, **options)
+        super().__init__(Caught(samples), batch_sampler=batches, generator=generator, collate_fn=by_stream, **options)
         self.batches = batches
         self.done = 0  # batches of this epoch that were yielded
 

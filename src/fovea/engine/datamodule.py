@@ -9,7 +9,7 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DistributedSampler
 
-from fovea.data.loader import EpochBatches, EvaluationLoader, Order, Streams, TrainingLoader, as_tensors, by_stream
+from fovea.data.loader import Caught, EpochBatches, EvaluationLoader, Order, TrainingLoader, by_stream, received
 from fovea.data.source import Training
 from fovea.engine.lightning_private import log_under_global_step
 from fovea.runtime.errors import first_line
@@ -98,8 +98,9 @@ def check_last_batch(module: Mode, data: DataModule, processes: int) -> None:
     small = next((keys for keys in batches if 1 in Counter(stream for stream, *_ in keys).values()), None)
     if small is None or not any(isinstance(part, _BatchNorm) for part in module.modules()):
         return
-    samples = Streams(data.streams)
-    batch: Any = data.on_after_batch_transfer(as_tensors(by_stream([samples[key] for key in small]), False), 0)
+    samples = Caught(data.streams)
+    [sent] = received(iter([by_stream([samples[key] for key in small])]), pin_memory=False)
+    batch: Any = data.on_after_batch_transfer(sent, 0)
     trial = deepcopy(module).train()  # a step changes running statistics
     try:
         with torch.no_grad(), torch.random.fork_rng():

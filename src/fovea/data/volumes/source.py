@@ -227,7 +227,7 @@ class Volumes:
 
         def crops(cases: Sequence[str], targets: Sequence[Target], shades: list[Any]) -> Crops:
             prepared = self._prepared(dataset, cases, targets)
-            return cut(prepared, self._arrays(prepared), self.size, self.crops, spatial, shades, self.seed)
+            return cut(*prepared, self.size, self.crops, spatial, shades, self.seed)
 
         weak = [] if self.augment_unlabeled == "spatial" else intensity
         streams: dict[str, TrainingSamples] = {"labeled": crops(labeled, targets, intensity)}
@@ -236,16 +236,16 @@ class Volumes:
     def _samples(self, dataset: Pairs, target: Target, cases: Sequence[str], cached: bool) -> Samples:
         from fovea.data.volumes.prepared import WholeVolumes
 
-        prepared = self._prepared(dataset, cases, ())
-        return WholeVolumes(prepared, self._arrays(prepared) if cached and cases else prepared, target)
+        return WholeVolumes(*self._prepared(dataset, cases, (), cached and bool(cases)), target)
 
-    def _prepared(self, dataset: Pairs, cases: Sequence[str], targets: Sequence[Target]) -> "Prepared":
+    def _prepared(
+        self, dataset: Pairs, cases: Sequence[str], targets: Sequence[Target], cached: bool = True
+    ) -> "tuple[Prepared, Arrays]":
+        """Return the volumes of some cases, and what reads their arrays."""
         from fovea.data.volumes.prepared import Prepared
 
-        return Prepared(dataset, cases, targets, self.spacing, self.intensity)
-
-    def _arrays(self, prepared: "Prepared") -> "Arrays":
-        return instantiate(self.cache)(prepared) if self.cache else prepared
+        prepared = Prepared(dataset, cases, targets, self.spacing, self.intensity)
+        return prepared, instantiate(self.cache)(prepared) if self.cache and cached else prepared
 
 
 def transform_of(config: Mapping[str, Any], arrays: Sequence["Array"], slices: bool = False) -> Callable[..., Any]:
