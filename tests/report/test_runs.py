@@ -36,8 +36,9 @@ def test_the_status_tells_how_far_a_run_came_and_why_it_failed(make_run: MakeRun
 def test_which_folders_are_runs_and_in_which_order(make_run: MakeRun, tmp_path: Path) -> None:
     for name in ("job", "job/seed_0", "job/fold_0/seed_1", "sweep/10", "sweep/2", "sweep/1", ".trash/b", "evaluate/d"):
         make_run(name)
+    make_run("sweep/10/flips")  # in the folder of a run
     (make_run("prepare/c") / "config.yaml").write_text("labels: {sigma: 70}\n")  # of another command
-    found = ["evaluate/d", "job/fold_0/seed_1", "job/seed_0", "sweep/1", "sweep/2", "sweep/10"]
+    found = ["evaluate/d", "job/fold_0/seed_1", "job/seed_0", "sweep/1", "sweep/2", "sweep/10", "sweep/10/flips"]
     assert list(statuses(tmp_path)) == found
 
 

@@ -87,7 +87,7 @@ def run_folders(root: Path) -> Iterator[Path]:
         if ran and any(name.startswith(("seed_", "fold_")) for name in below):
             pass  # a job of several runs, see `fovea.runtime.objective.parts`
         elif ran or "metrics.csv" in files or TRAINING in files or "checkpoints" in below:
-            below.clear()
+            below[:] = [name for name in below if Path(folder, name, "config.yaml").is_file()]  # evaluations of it
             yield Path(folder)
         below[:] = sorted(name for name in below if not name.startswith("."))
 
