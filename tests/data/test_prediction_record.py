@@ -119,6 +119,12 @@ def test_the_networks_of_all_predictions_are_known(tmp_path: Path) -> None:
         assert json.loads((out / "networks.json").read_text()) == {name: every[name] for name in known.split()}
     predict(out, "a", "b", "c", settings="first", kill="a", networks={"first": every["first"]})
     assert {*json.loads((out / "networks.json").read_text())} == {*every}
+    predict(out, "a", "b", "c", settings="third", networks={"third": None})
+    planned = {name: Planned(tmp_path / "in" / name, [], {"mask": f"masks/{name}.png"}) for name in "abc"}
+    with pytest.raises(KeyboardInterrupt), Recorded(out, planned, "", ["lesion"], {"first": every["first"]}) as record:
+        record.is_done("a")
+        raise KeyboardInterrupt  # b and c are still of the third one
+    assert {*json.loads((out / "networks.json").read_text())} == {"first", "third"}
 
 
 @pytest.mark.parametrize("missing", [False, True])

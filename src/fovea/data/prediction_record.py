@@ -195,7 +195,8 @@ class Recorded:
         for row in files.values():
             row[2] = sha256(self.out / row[0]) if row[0] in (TABLE, LABELS) or not row[2] else row[2]
         self.files.write()
-        if all(file in (*self.wanted, TABLE, LABELS) for (file,) in files):  # nothing of an earlier network is left
+        ended = self._made_from.keys() == self.planned.keys()
+        if ended and all(file in (*self.wanted, TABLE, LABELS) for (file,) in files):  # no earlier network's are left
             write_json(self.out / NETWORKS, self.networks)
 
 

@@ -85,7 +85,7 @@ class Mask(LabelTarget):
             labeled.append([label for label in np.unique(labels).tolist() if label != IGNORE])
             if present[0] != present[-1] and self.dataset.ignore_label is None:  # partial masks need not agree
                 other = f"the mask of {self.dataset.modalities[0]} has {present[0]}"
-                fix = f"fix one, or remove {case} from the list"
+                fix = f"fix one, remove {case} from the list, or set data.ignore_label, with which masks may differ"
                 raise ValueError(f"{path}: has labels {present[-1]}, but {other}; {fix}")
         return labeled
 
