@@ -55,6 +55,8 @@ def test_published_lists_are_whole_and_share_no_patient(name: str, counts: list[
     lists = {split: published(f"{name}_{split}") for split in ("train", "test")}
     assert [len(set(ids)) for ids in lists.values()] == counts
     check_disjoint(lists, patient)
+    with pytest.raises(ValueError, match=r"^p_1, q_1: patient\(…\) of the data set names no patient; return the id"):
+        check_disjoint({"train": ["p_1", "q_1"]}, patient=lambda name: None)  # type: ignore[arg-type,return-value]
     with pytest.raises(ValueError, match="both in train and in test: p;"):
         check_disjoint({"train": ["p_1"], "test": ["q_1", "p_2"]}, patient=lambda name: name[0])
 

@@ -74,6 +74,19 @@ def test_an_error_of_your_own_package_says_where_also_in_a_constructor(
             with pytest.raises(ValueError) as caught:
                 instantiate({"_target_": "my_part.Mine", "width": width, "_partial_": partly}, "loss")()
             assert re.match(rf"loss: {message}.* \(my_part.py, line 3; HYDRA", one_line(caught.value))
+    for key in ("", "root"):  # the error of fovea is raised as it is, also by a factory
+        with pytest.raises(ValueError, match="no such folder") as caught:
+            instantiate(
+                {"_target_": "fovea.data.images.folder.Folder", "root": str(tmp_path / "a"), "_partial_": True}, key
+            )()
+        assert one_line(caught.value).endswith("holds images/")
+    with pytest.raises(ValueError, match="no such folder") as caught:
+        instantiate({"_target_": "fovea.data.images.folder.Folder", "root": str(tmp_path / "a")})
+    assert one_line(caught.value).endswith("holds images/")
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    first.__traceback__ = second.__traceback__ = caught.value.__traceback__
+    assert one_line(first) == "first"
     with pytest.raises(ValueError) as caught:
         instantiate({"_target_": "my_part.Mine"}, "loss")  # nothing of it was called
     assert one_line(caught.value).endswith("missing 1 required positional argument: 'width'")

@@ -112,6 +112,8 @@ def check_disjoint(splits: Mapping[str, Sequence[str]], patient: Callable[[str],
     """Refuse patients that are in two splits; by default each image is a patient."""
     home: dict[str, str] = {}
     for split, ids in splits.items():
+        if nobody := [name for name in ids if patient(name) in (None, "")]:
+            raise ValueError(f"{first_few(nobody)}: patient(…) of the data set names no patient; return the id instead")
         patients = dict.fromkeys(map(patient, ids))
         if shared := [name for name in patients if home.setdefault(name, split) != split]:
             others = " and ".join(dict.fromkeys(home[name] for name in shared))

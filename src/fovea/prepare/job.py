@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fovea.data.fixations import Fixations
+from fovea.data.images.checked import checked_image, checked_mask
 from fovea.data.images.folder import Folder
 from fovea.data.store import TOLERANCE, Store
 from fovea.prepare.labels.label import Annotation, Label
@@ -62,7 +63,7 @@ class Job:
             made_of.update(item.annotation.tobytes())
             record = self.store.record(item.image_id)
             if record is None or record.get("made_of") != made_of.hexdigest():
-                image = self.dataset.image(item.image_id)
+                image = checked_image(self.dataset, item.image_id)
                 color = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
                 size = (image.shape[0], image.shape[1])
                 # Checked before a refiner gets it: compiled code does not check shapes.
@@ -87,7 +88,11 @@ class Job:
 
     def view(self, item: Item) -> tuple[np.ndarray, Any, np.ndarray, np.ndarray, np.ndarray | None]:
         """Return the image, its annotation, the drawn map, the stored map, and the mask if it may be opened."""
-        image, refined, mask = self.dataset.image(item.image_id), self.store.read(item.image_id), self._mask(item)
+        image, refined, mask = (
+            checked_image(self.dataset, item.image_id),
+            self.store.read(item.image_id),
+            self._mask(item),
+        )
         return image, item.annotation, self.label.draw(item.annotation, image.shape[:2]), refined, mask
 
     def _quality(self, item: Item) -> dict[str, float]:
@@ -103,7 +108,7 @@ class Job:
         return row
 
     def _mask(self, item: Item) -> np.ndarray | None:
-        return self.dataset.mask(item.image_id) if item.masked else None
+        return checked_mask(self.dataset, item.image_id) if item.masked else None
 
     def _line(self, error: Exception) -> str:
         """Return the error as one line without paths of this machine, for the manifest."""

@@ -67,7 +67,11 @@ def is_yours(error: BaseException) -> bool:
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    return error if error.__cause__ is None else _first_cause(error.__cause__)
+    """Return the error that the others were raised from; an error that was raised again may be its own cause."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None and cause.__traceback__ is not None and cause not in chain:
+        chain.append(cause)
+    return chain[-1]
 
 
 def _modules(error: BaseException) -> list[str]:

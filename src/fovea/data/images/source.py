@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -18,7 +19,7 @@ from fovea.data.splits import carve, chosen_split, of_patients, same_files
 from fovea.data.store import Store
 from fovea.data.targets import Mask, PseudoMask, Target
 from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction
-from fovea.runtime.config import instantiate, locate, target_of
+from fovea.runtime.config import check_targets, instantiate, locate, target_of
 from fovea.runtime.errors import first_few
 
 if TYPE_CHECKING:
@@ -33,11 +34,18 @@ log = logging.getLogger(__name__)
 def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
     """Return the factory, which takes `root`, of the images that the group `data` describes; refuse other data."""
     target = target_of(data["dataset"], "data.dataset")
-    if not issubclass(locate(target, "data.dataset._target_"), Folder):
+    located = locate(target, "data.dataset._target_")
+    if not issubclass(located, Folder):
         raise ValueError(
             f"data.dataset: {target} has no images (a Folder), which this command needs; set data=folder, …"
         )
     shared = {key: data[key] for key in _SHARED if key in data}
+    taken = signature(located).parameters
+    lacks = [name for name in shared if name not in taken]
+    if lacks and not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+        fix = "add **options to its __init__, and hand them to super().__init__(root, **options)"
+        raise ValueError(f"data.dataset: {target} does not take {first_few(lacks)}; {fix}")
+    check_targets(data["dataset"], "data.dataset")
     return instantiate({**data["dataset"], **shared, "_partial_": True}, "data")
 
 

@@ -18,7 +18,7 @@ from fovea.data.volumes.grid import ALIKE, in_plane, slice_axis
 from fovea.data.volumes.pairs import Pairs, image_id
 from fovea.data.volumes.targets import Mask, PseudoMask, Target
 from fovea.runtime.bounds import Count, Fraction, NonNegativeInt, Positive, Progress
-from fovea.runtime.config import instantiate, locate
+from fovea.runtime.config import check_targets, instantiate, locate
 from fovea.runtime.errors import first_few
 
 if TYPE_CHECKING:
@@ -168,6 +168,7 @@ class Volumes:
         shared: dict[str, Any] = {"slices": bool(self.slices), **{key: getattr(self, key) for key in keys}}
         if self.misalignment:
             shared["misalignment"] = {"_target_": "fovea.data.volumes.misalignment.Misalignment", **self.misalignment}
+        check_targets(self.dataset, "data.dataset")
         factory = instantiate({**self.dataset, **shared, "_partial_": True}, "data")
         return factory(root=self.root, modalities=self.modalities, classes=self.classes)
 
