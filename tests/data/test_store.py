@@ -148,8 +148,11 @@ class TestManifest:
         store.finish(content(images={"a": {"sha256": sha256(tmp_path / "a.png")}, "b": {}}))
         store.check({"labels.sigma": 50}, None, {"a": tmp_path / "a.png", "b": tmp_path / "a.png"})
         (tmp_path / "a.png").write_text("b")
-        with pytest.raises(ValueError, match=r"the maps of a were made for other image files than data\.root has; set"):
-            store.check({"labels.sigma": 50}, None, {"a": tmp_path / "a.png"})
+        several = {"a": tmp_path / "a.png", "b": tmp_path / "a.png"}
+        for images, advice in ((several, "run fovea-prepare .*store"), ({"a": several["a"]}, "set store=")):
+            message = rf"the maps of a were made for other image files than data\.root has; set .*, or {advice}"
+            with pytest.raises(ValueError, match=message):
+                store.check({"labels.sigma": 50}, None, images)
 
 
 def test_start_removes_files_of_killed_processes(store: Store) -> None:

@@ -91,3 +91,10 @@ class TestIgnoredPixels:
 def test_binary_values_beside_the_ignored(tmp_path: Path, values: list, ignore_label: int, expected: list) -> None:
     Image.fromarray(np.array([values], np.uint8)).save(tmp_path / "m.png")
     assert read_mask(tmp_path / "m.png", 1, ignore_label).tolist() == [expected]
+
+
+def test_a_lossy_or_colored_mask_cannot_have_ignored_pixels(tmp_path: Path) -> None:
+    for name, shape, message in (("m.jpg", SIZE, "does not keep labels"), ("m.png", (*SIZE, 3), "a color mask")):
+        Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / name)
+        with pytest.raises(ValueError, match=message):
+            read_mask(tmp_path / name, 1, IGNORED)

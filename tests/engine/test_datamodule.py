@@ -71,7 +71,7 @@ def check(norm: nn.Module, batch_size: int, drop_last: bool = False, processes: 
     [(4, 1, "set data.drop_last=true"), (2, 2, "set data.drop_last=true"), (1, 1, "set data.batch_size=2 or more")],
 )
 def test_one_value_per_channel_is_refused(batch_size: int, processes: int, fix: str) -> None:
-    with pytest.raises(ValueError, match=rf"data.batch_size={batch_size}: .* batch normalization .*{fix}"):
+    with pytest.raises(ValueError, match=rf"data.batch_size={batch_size}: .* batch normalization norm .*{fix}"):
         check(nn.BatchNorm2d(2), batch_size, processes=processes)
 
 

@@ -128,7 +128,7 @@ def test_a_chosen_group_is_that_of_the_checkpoint_data(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["data.rooot=x"], "data.rooot is not an argument"),
+        (["data.rooot=x"], "data.rooot is not a key"),
         (["data.size=64"], "data.size=64 but"),
         (["split=tset"], "split=tset is not a split"),
     ],

@@ -175,6 +175,11 @@ def test_predicted_labels_train_a_second_network_and_largest_components_are_scor
         assert float(row["dice"]) == pytest.approx(np.mean(dice), abs=1e-6)
 
 
+def test_copy_paste_works_with_one_labeled_case(line: list[str], run: Run) -> None:
+    result = run("train", *line, "supervision=copy_paste", "data.labeled_fraction=0.5", "evaluate=[]")
+    assert result.status == 0 and result.errors == [], result
+
+
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Draw three cases of one modality and one structure, partly unlabeled (9), with a map. Read-only."""

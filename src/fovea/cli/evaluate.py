@@ -108,6 +108,8 @@ def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Pa
     Of a chosen group, only the keys of the network are those of the checkpoint. A ValueError if the checkpoint does not
     name its data, or the data do not fit its network.
     """
+    from inspect import signature
+
     from omegaconf import OmegaConf
 
     from fovea.runtime.config import locate, plain
@@ -118,6 +120,8 @@ def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Pa
         raise ValueError(f"data={given['name']} is not of the type that {checkpoint} was trained on; choose another")
     if not chosen and "root" not in trained:
         raise ValueError(f"{checkpoint} does not name the data it was trained on; add data=… data.root=…")
+    if unknown := sorted(given.keys() - signature(source).parameters.keys() - {"_target_", "_recursive_"}):
+        raise ValueError(f"data.{unknown[0]} is not a key; there are {', '.join(signature(source).parameters)}")
     for key in ("channels", "classes") if chosen else source.model_keys:
         if given.get(key) is not None and given[key] != trained.get(key):
             own = trained.get(key)

@@ -107,8 +107,10 @@ class Store:
         if changed := self._changed(images or {}):
             problems.append(f"the maps of {first_few(changed, 2)} were made for other image files than data.root has")
         if problems:
-            another = self.make_another(parameters, labels)
-            raise ValueError(f"{self.path}: {', '.join(problems)}; set what this store was made with, or {another}")
+            again = self.make_another(parameters, labels)
+            if len(problems) == 1 and 0 < 2 * len(changed) <= len(images or {}):  # fovea-prepare makes these again
+                again = f"run {self.command(self.path)}"
+            raise ValueError(f"{self.path}: {', '.join(problems)}; set what this store was made with, or {again}")
 
     def make_another(self, parameters: Mapping[str, object], labels: str | None) -> str:
         """Return the advice to make a store beside this one, with a command that can be pasted."""

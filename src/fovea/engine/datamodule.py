@@ -6,13 +6,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DistributedSampler
 
 from fovea.data.loader import Caught, EpochBatches, EvaluationLoader, Order, TrainingLoader, by_stream, received
 from fovea.data.source import Training
 from fovea.engine.lightning_private import log_under_global_step
-from fovea.runtime.errors import first_line
 from fovea.runtime.processes import leave_signals_alone
 from fovea.supervision.mode import Mode
 
@@ -102,13 +102,19 @@ def check_last_batch(module: Mode, data: DataModule, processes: int) -> None:
     [sent] = received(iter([by_stream([samples[key] for key in small])]), pin_memory=False)
     batch: Any = data.on_after_batch_transfer(sent, 0)
     trial = deepcopy(module).train()  # a step changes running statistics
-    try:
-        with torch.no_grad(), torch.random.fork_rng():
-            for progress in (0.0, 1.0):  # a mode may leave unlabeled images out at first
-                trial.losses(batch, progress)
-    except ValueError as error:  # of torch: one value per channel
-        fix = "data.batch_size=2 or more" if data.batch_size == 1 else "data.drop_last=true, or another data.batch_size"
-        why = f"a batch has one image, which its batch normalization refuses: {first_line(error)}"
-        raise ValueError(
-            f"data.batch_size={data.batch_size}: {why}; set {fix}, or larger images (data.size)"
-        ) from error
+    for name, part in trial.named_modules():
+        if isinstance(part, _BatchNorm):
+            part.register_forward_pre_hook(lambda part, inputs, name=name: _refuse(name, inputs[0], data))
+    with torch.no_grad(), torch.random.fork_rng():
+        for progress in (0.0, 1.0):  # a mode may leave unlabeled images out at first
+            trial.losses(batch, progress)
+
+
+def _refuse(name: str, values: Tensor, data: DataModule) -> None:
+    if values.numel() > values.shape[1]:
+        return
+    fix = "set data.drop_last=true, or another data.batch_size"
+    if data.batch_size == 1:
+        fix = "set data.batch_size=2 or more"
+    why = f"a batch has one image, and the batch normalization {name} would get one value per channel of it"
+    raise ValueError(f"data.batch_size={data.batch_size}: {why}; {fix}, or larger images (data.size)")

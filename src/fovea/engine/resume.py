@@ -65,14 +65,16 @@ def follow(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["callbacks"].get(callback.state_key)
         if not isinstance(callback, ModelCheckpoint) or not state or callback.dirpath is None:
             continue
-        folder = Path(callback.dirpath)
-        if not (folder / Path(state["best_model_path"]).name).is_file():
+        old, folder = Path(state["dirpath"]), Path(callback.dirpath)
+        if old == folder or not (folder / Path(state["best_model_path"]).name).is_file():
             continue
+
+        def moved(path: str, old: Path = old, folder: Path = folder) -> str:
+            return str(folder / Path(path).relative_to(old)) if Path(path).is_relative_to(old) else path
+
         for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
-            state[key] = state[key] and str(folder / Path(state[key]).name)
-        state["best_k_models"] = {
-            str(folder / Path(path).name): score for path, score in state["best_k_models"].items()
-        }
+            state[key] = moved(state[key])
+        state["best_k_models"] = {moved(path): score for path, score in state["best_k_models"].items()}
         state["dirpath"] = callback.dirpath
 
 

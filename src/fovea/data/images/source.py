@@ -36,9 +36,8 @@ def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
     target = target_of(data["dataset"], "data.dataset")
     located = locate(target, "data.dataset._target_")
     if not issubclass(located, Folder):
-        raise ValueError(
-            f"data.dataset: {target} has no images (a Folder), which this command needs; set data=folder, …"
-        )
+        what = f"data={data.get('name')}: {target} is no data set of images (fovea.data.images.folder.Folder)"
+        raise ValueError(f"{what}, which this command needs; choose data=folder, kvasir, …")
     shared = {key: data[key] for key in _SHARED if key in data}
     taken = signature(located).parameters
     lacks = [name for name in shared if name not in taken]
