@@ -222,4 +222,4 @@ def test_a_network_of_volumes_refuses_images_and_maps_refuse_volumes(trained: Pa
     checkpoint = f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}"
     result = run("evaluate", checkpoint, "data=synthetic", "data.root=drawn", "data.dataset.images=9")
     assert "synthetic" in result.error("evaluate")
-    assert "paired_synthetic" in run("prepare", "data=paired_synthetic", f"data.root={root}").error("prepare")
+    assert "SyntheticPairs" in run("prepare", "data=paired_synthetic", f"data.root={root}").error("prepare")
