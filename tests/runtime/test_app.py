@@ -31,6 +31,7 @@ KILLED = "Job 4_1 (task: 0) with path /s/4_1_0_result.pkl\nhas not produced any 
         (ImportError("import einops (none).\n\nFor details"), "a package is missing: import einops (none); install it"),
         (OSError(28, "No space left", "x.png"), "x.png: no space left"),
         (OSError(28, "No space left"), "no space left; check"),
+        (UnicodeEncodeError("utf-8", "\udcc3", 0, 1, "surrogates not allowed"), "set PYTHONUTF8=1 ("),
         (UncompletedJobError(KILLED), "has not produced any output (state: OUT_OF_MEMORY); see"),
         (FailedJobError("sbatch: error: invalid partition\n"), "invalid partition; see sinfo"),
     ],

@@ -19,6 +19,8 @@ def one_line(error: BaseException) -> str:
     """Return an error as one line: what is wrong, where, and how to fix it."""
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _of_configuration(error)
+    if isinstance(error, UnicodeEncodeError):
+        return f"a path or a name has letters that this locale lacks; set PYTHONUTF8=1 {_where(error)}"
     if isinstance(error, ValueError):
         message = one_paragraph(str(error))
         frames = _modules(error)
