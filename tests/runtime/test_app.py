@@ -3,7 +3,9 @@
 import json
 import logging
 import re
+import traceback
 from contextlib import suppress
+from importlib import import_module
 from logging.config import dictConfig
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from submitit.core.utils import FailedJobError, UncompletedJobError
+from torch._utils import ExceptionWrapper
 from yaml import MarkedYAMLError
 
 from fovea.runtime.app import end_in_one_line
@@ -91,6 +94,22 @@ def test_an_error_of_your_own_package_says_where_also_in_a_constructor(
     with pytest.raises(ValueError) as caught:
         instantiate({"_target_": "my_part.Mine"}, "loss")  # nothing of it was called
     assert one_line(caught.value).endswith("missing 1 required positional argument: 'width'")
+
+
+def test_an_error_of_your_own_package_in_a_worker_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "my_work.py").write_text("def read(values):\n    return values['a']\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
+    monkeypatch.setenv("FOVEA_TRUSTED", "my_work")
+    with pytest.raises(KeyError) as caught:
+        import_module("my_work").read({})
+    wrapped = ExceptionWrapper(caught._excinfo, "in DataLoader worker process 0")
+    with pytest.raises(KeyError) as of_torch:
+        wrapped.reraise()
+    of_pool = KeyError("a")
+    of_pool.__cause__ = Exception("".join(traceback.format_exception(caught.value)))  # as concurrent.futures does
+    for error in (caught.value, of_torch.value, of_pool):
+        assert one_line(error) == "KeyError: 'a' (my_work.py, line 2; HYDRA_FULL_ERROR=1 shows where)"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Errors as one line: what is wrong, where, and how to fix it."""
 
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -13,6 +14,9 @@ from yaml import MarkedYAMLError
 from fovea.runtime.command_line import how_to_write
 from fovea.runtime.config import flat, own_packages
 from fovea.runtime.errors import FULL_ERROR, did_you_mean, first_few, first_line, one_paragraph
+
+_IN_WORKER = "Original Traceback (most recent call last)"
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 def one_line(error: BaseException) -> str:
@@ -44,7 +48,10 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         place, hint = (f"{error.filename}: ", "") if error.filename is not None else ("", f" {_where(error)}")
         return f"{place}{error.strerror.lower()}; check the path, its permissions and the free space{hint}"
-    return f"{type(error).__name__}: {one_paragraph(str(error))} {_where(error)}"
+    text = str(error).strip()
+    if _IN_WORKER in text:  # of torch, whose text ends like a traceback: `KeyError: 'a'`
+        text = text.splitlines()[-1].partition(": ")[2]
+    return f"{type(error).__name__}: {one_paragraph(text)} {_where(error)}"
 
 
 def _where(error: BaseException) -> str:
@@ -57,6 +64,10 @@ def place(error: BaseException) -> str:
     frames = traceback.extract_tb((cause := _first_cause(error)).__traceback__)
     pairs = list(zip(frames, _modules(cause), strict=True))
     yours = [frame for frame, module in pairs if f"{module}.".startswith(own_packages())]
+    if not yours and (told := _FRAME.findall(f"{error.__cause__ or ''}\n{error}")):  # of a worker process
+        frames = traceback.StackSummary.from_list([(path, int(line), "", None) for path, line in told])
+        packages = [f"/{name.rstrip('.').replace('.', '/')}" for name in own_packages()]
+        yours = [frame for frame in frames if any(package in frame.filename for package in packages)]
     own = yours or [frame for frame in frames if "site-packages" not in frame.filename] or frames
     return f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
 
