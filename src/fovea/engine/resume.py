@@ -12,6 +12,7 @@ from fovea.engine.checkpoint import KEY, fill, read, weights_of
 from fovea.runtime.config import FREE, flat, is_under
 from fovea.runtime.errors import first_few
 
+STATE = ("global_step", "optimizer_states", "lr_schedulers", "loops", "callbacks", "DataModule")  # beside the weights
 SHOWN = 40  # characters of a value in an error
 
 
@@ -19,7 +20,8 @@ def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module
     """Return the checkpoint to resume from and its step; None to start from scratch. The module gets its weights.
 
     `choice` is `ckpt_path` of the configuration: null, a file, or `auto` for the last checkpoint of the run, if any. A
-    ValueError if the file is missing, is not a checkpoint, holds another model or configuration, or more steps.
+    ValueError if the file is missing, is not a checkpoint, holds another model or configuration, more steps, or weights
+    alone.
     """
     if choice is None:
         return None
@@ -27,6 +29,8 @@ def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module
     if choice == "auto" and not path.exists():
         return None
     content = read(path)
+    if missing := [part for part in STATE if part not in content]:
+        raise ValueError(f"ckpt_path: {path} has weights, but no {first_few(missing)} to resume from; give a last.ckpt")
     if different := sorted(differences(content[KEY]["config"], config)):
         few = first_few(different, 4)
         fix = "set the same values, or start in another folder"
