@@ -207,8 +207,8 @@ class TestTable:
     @pytest.mark.parametrize(
         ("written", "cell", "unit", "message"),
         [
-            ("px", "660.0", "fraction", r"above 1, .* set format\.unit=px"),
-            ("screen", "660.0", "px", r"above 1, .* set format\.unit=fraction"),
+            ("px", "660.0", "fraction", r"above 1, .*set format\.unit=px"),
+            ("screen", "660.0", "px", r"above 1, .*set format\.unit=fraction"),
             ("px", "left", "px", "line 3, column gx: 'left' is not a number"),
             ("px", "660,0", "px", "line 3 has 6 cells, but the header has 5"),
         ],

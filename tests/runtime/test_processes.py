@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fovea.runtime import processes
-from fovea.runtime.processes import in_parallel, join_launcher
+from fovea.runtime.processes import alone, in_parallel, join_launcher
 
 ORPHANS = """
 import os, time
@@ -118,3 +118,34 @@ def lives(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+TRAINS = """
+import sys, time
+from pathlib import Path
+from fovea.runtime.processes import alone
+
+with alone(Path(sys.argv[1])):
+    print(flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_folder_has_one_training_until_its_process_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-c", TRAINS, str(run)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        with pytest.raises(ValueError, match=rf"run: process {other.pid} on .* trains there; wait for its end"):
+            alone(run).__enter__()
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+        with alone(run):
+            pass
+        monkeypatch.delenv("SLURM_RESTART_COUNT")
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as third:  # in the file that the restarted job left
+            assert third.stdout is not None and third.stdout.readline()
+            third.kill()
+        other.kill()
+    with alone(run):
+        assert (run / ".training").read_text().startswith(f"{os.getpid()} on ")
+    assert list(run.iterdir()) == []

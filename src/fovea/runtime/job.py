@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from fovea.runtime.files import read_mapping, write_text
 from fovea.runtime.moved import refuse_old_overrides
 from fovea.runtime.objective import Outcome, Part, mean_of, parts
 from fovea.runtime.one_line import one_line
-from fovea.runtime.processes import end_as_failed, first, join_launcher, joined
+from fovea.runtime.processes import alone, end_as_failed, first, join_launcher, joined
 from fovea.runtime.record import (
     FAILURE,
     add_threads,
@@ -100,7 +100,7 @@ class Command:
             log.info("%s: finished earlier with this configuration", folder)
             return outcome.value
         below = parts(config.get("objective"))
-        with earlier_record_kept(folder):
+        with alone(folder) if self.name == "train" and first() else nullcontext(), earlier_record_kept(folder):
             if first():
                 self.record(config, composed)
             else:  # of the processes that SLURM or torchrun starts, the first logs

@@ -1,13 +1,15 @@
 """Processes: the ranks of one training, workers that share a job, and the device that a process computes on."""
 
 import atexit
+import fcntl
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from multiprocessing import connection, get_context, parent_process, set_start_method
 from pathlib import Path
@@ -35,6 +37,34 @@ def first() -> bool:
 def restarted() -> bool:
     """Return whether SLURM has started this job before: preempted, out of time, or requeued by hand."""
     return os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Let one training at a time write into a run folder; a ValueError if another process is training there.
+
+    The lock ends with its process, also after a kill. A job that SLURM has restarted goes on without it: the lock of a
+    node that failed may remain on a shared file system, which knows no lock at all on some clusters.
+    """
+    path = folder / ".training"
+    folder.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b", buffering=0) as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not inherited by loader workers, unlike flock
+        except (BlockingIOError, PermissionError) as error:
+            if not restarted():
+                file.seek(0)
+                other = f"process {file.read().decode() or 'of another start'}"
+                raise ValueError(f"{folder}: {other} trains there; wait for its end, or set another folder") from error
+        except OSError:  # a file system without locks
+            pass
+        with suppress(OSError):  # on a full disk, what follows says so
+            file.truncate(0)
+            file.write(f"{os.getpid()} on {socket.gethostname()}".encode())
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def single_thread_in_worker() -> None:
