@@ -22,7 +22,6 @@ from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from _cuda import copy_rate, timed
@@ -59,8 +58,7 @@ def shifted(features: Tensor) -> Tensor:
 
 def plain(features: Tensor) -> Tensor:
     """Compute what fovea does without Triton on a GPU: tensor operations, with a gradient of their own."""
-    with mock.patch("fovea.models.propagation.triton_runs", lambda device: False):
-        return propagate(features, KERNEL, DILATION)
+    return torch.ops.fovea.propagate(features.float(), KERNEL, DILATION, False)[0].to(features.dtype)
 
 
 FORMS: dict[str, Callable[[Tensor], Tensor]] = {"unfolded": unfolded, "shifted": shifted, "fovea": propagate}

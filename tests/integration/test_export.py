@@ -39,7 +39,7 @@ def test_all_ways_give_equal_masks(run: Run, checkpoint: str, images: Path, tmp_
     line = ["checkpoint=exported/model.onnx", f"input={images}"]
     assert run("predict", *line, "out=by_onnx", "device=cpu").status == 0
     refused = run("predict", *line, "out=flipped", "tta=flips").error("predict")
-    assert "export it again with tta=flips" in refused
+    assert "export its checkpoint again with tta=flips" in refused
 
     for path in images.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -66,10 +66,10 @@ def test_gradcheck(kernel_size: int, dilation: int, similarity: str) -> None:
     assert torch.autograd.gradcheck(lambda f: propagate(f, kernel_size, dilation, similarity), features)
 
 
-def test_beside_compiled_code() -> None:
-    features = noise(1, 4, 6, 5)
-    compiled = torch.compile(lambda values: propagate(2 * values), backend="eager")
-    torch.testing.assert_close(differentiated(compiled, features)[0], propagate(2 * features))
+@pytest.mark.slow
+def test_operator_for_torch_compile() -> None:
+    values = noise(1, 4, 6, 5).requires_grad_()
+    torch.library.opcheck(torch.ops.fovea.propagate.default, (values, 3, 2, False))
 
 
 def test_any_layout() -> None:

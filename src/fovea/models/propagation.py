@@ -1,21 +1,20 @@
 """Feature propagation: each pixel gets features of the neighbors that are similar to it.
 
 Kernels of Triton compute it on a GPU (`fovea.models.propagation_triton`). Elsewhere, and for more than 256 channels or
-float64, loops compiled by Numba do on a CPU, and tensor operations on other devices. They keep the features and one
-score for each pixel and neighbor. The usual form, which unfolds the window, keeps a copy of the features for each
-neighbor.
+float64, `fovea::propagate` and `fovea::propagate_backward` are operators of PyTorch, with loops compiled by Numba on a
+CPU and tensor operations on other devices. They keep the features and one score for each pixel and neighbor. The usual
+form, which unfolds the window, keeps a copy of the features for each neighbor.
 """
 
 import logging
 from functools import lru_cache
-from types import ModuleType
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from fovea.losses.precision import single
+from fovea.models import propagation_torch
 from fovea.runtime.errors import one_paragraph
 
 log = logging.getLogger(__name__)
@@ -58,8 +57,9 @@ def propagate(
         from fovea.models.propagation_triton import Propagation
 
         return cast("Tensor", Propagation.apply(features, kernel_size, dilation, similarity == "cosine"))
-    output = _Propagation.apply(single(features).contiguous(), kernel_size, dilation, similarity == "cosine")
-    return cast("Tensor", output).to(features.dtype)
+    values = single(features).contiguous()
+    output, _ = _forward(values, kernel_size, dilation, similarity == "cosine")
+    return output.to(features.dtype)
 
 
 @lru_cache
@@ -76,28 +76,48 @@ def triton_runs(device: torch.device) -> bool:
     return True
 
 
-class _Propagation(torch.autograd.Function):
-    """Propagate contiguous features of float32 or float64."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, kernel: int, dilation: int, cosine: bool) -> Tensor:
-        ctx.window = kernel, dilation, cosine
-        output, scores = _implementation(values).forward(values, *ctx.window)
-        ctx.save_for_backward(values, scores)
-        return cast("Tensor", output)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        values, scores = ctx.saved_tensors
-        return _implementation(values).backward(grad.contiguous(), values, scores, *ctx.window), None, None, None
+_forward = torch.library.custom_op("fovea::propagate", propagation_torch.forward, mutates_args=())
+_backward = torch.library.custom_op("fovea::propagate_backward", propagation_torch.backward, mutates_args=())
 
 
-def _implementation(values: Tensor) -> ModuleType:
-    if values.device.type == "cpu":
-        from fovea.models import propagation_cpu  # imports Numba, which only training needs
+@_forward.register_kernel("cpu")
+def _forward_cpu(values: Tensor, kernel: int, dilation: int, cosine: bool) -> tuple[Tensor, Tensor]:
+    from fovea.models import propagation_cpu  # imports Numba, which only training needs
 
-        return propagation_cpu
-    from fovea.models import propagation_torch
+    return propagation_cpu.forward(values, kernel, dilation, cosine)
 
-    return propagation_torch
+
+@_backward.register_kernel("cpu")
+def _backward_cpu(grad: Tensor, values: Tensor, scores: Tensor, kernel: int, dilation: int, cosine: bool) -> Tensor:
+    from fovea.models import propagation_cpu
+
+    return propagation_cpu.backward(grad, values, scores, kernel, dilation, cosine)
+
+
+@_forward.register_fake
+def _forward_shapes(values: Tensor, kernel: int, dilation: int, cosine: bool) -> tuple[Tensor, Tensor]:
+    batch, _, height, width = values.shape
+    return torch.empty_like(values), values.new_empty(batch, kernel**2, height, width)
+
+
+@_backward.register_fake
+def _backward_shapes(grad: Tensor, values: Tensor, scores: Tensor, kernel: int, dilation: int, cosine: bool) -> Tensor:
+    return torch.empty_like(values)
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, int, int, bool], output: tuple[Tensor, Tensor]) -> None:
+    values, *ctx.window = inputs
+    scores = output[1]
+    ctx.save_for_backward(values, scores)
+    ctx.mark_non_differentiable(scores)
+    ctx.set_materialize_grads(False)
+
+
+def _differentiate(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, None, None, None]:
+    if grad is None:
+        return None, None, None, None
+    values, scores = ctx.saved_tensors
+    return _backward(grad.contiguous(), values, scores, *ctx.window), None, None, None
+
+
+_forward.register_autograd(_differentiate, setup_context=_keep)

@@ -74,7 +74,7 @@ def test_flips_are_in_the_file(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 70, 3), np.uint8)
     expected = fovea.load(checkpoint, axes=[-1, -2]).predict(image).probability
     np.testing.assert_allclose(fovea.load(tmp_path / "model.onnx").predict(image).probability, expected, atol=1e-4)
-    with pytest.raises(ValueError, match="export it again with tta=flips"):
+    with pytest.raises(ValueError, match="export its checkpoint again with tta=flips"):
         fovea.load(tmp_path / "model.onnx", axes=[-1])
 
 
