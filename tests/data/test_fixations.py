@@ -150,6 +150,13 @@ def test_delimiters_and_decimal_commas_of_spreadsheets(tmp_path: Path, delimiter
     assert (fixations.x.item(), fixations.y.item(), fixations.duration.item()) == (0.25, 0.5, 100)
 
 
+def test_a_number_between_tabs_that_can_be_read_in_two_ways_is_refused(tmp_path: Path) -> None:
+    rows = ["a\t1\t0,250\t0,5\t100,25", "a\t2\t0,250\t0,5\t1,234"]
+    path = write(tmp_path, *rows, header=HEADER.replace(",", "\t"))
+    with pytest.raises(ValueError, match=r"line 3, column .*: '1,234' has a decimal comma or thousands; save"):
+        read_fixations(path, ["a"])
+
+
 @pytest.mark.parametrize(("column", "cell"), [*((name, "soon") for name in NEEDED[1:]), ("CURRENT_FIX_INDEX", "")])
 def test_invalid_number(tmp_path: Path, column: str, cell: str) -> None:
     cells = dict(zip(NEEDED, ["a.jpg", "2", "0.5", "0.5", "100"], strict=True)) | {column: cell}

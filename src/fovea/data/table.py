@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ BOX_COLUMNS = ("IMAGE", "x0", "y0", "x1", "y1")
 """Of a CSV of boxes: the name of the image, and the left, top, right and bottom edge."""
 
 POINT_COLUMNS = ("IMAGE", "x", "y", "class")  # of a CSV of clicks; class 1 is the foreground, 0 the background
+_TWO_WAYS = re.compile(r"-?[1-9]\d{0,2}(,\d{3})+")  # 1,234 between tabs
 _MISSING = frozenset({"", "."})  # spreadsheets and eye trackers write a lost value like this
 
 
@@ -30,14 +32,16 @@ class Row:
     def number(self, column: str, lost: bool = False) -> float:
         """Return a finite number; with `lost` also infinity, or NaN for an empty cell."""
         cell = self.cells[self.columns[column]].strip()
+        wrong = "is not a number; fix or delete the line"
         try:
             number = math.nan if cell in _MISSING else float(cell if self.delimiter == "," else cell.replace(",", "."))
-            if lost or math.isfinite(number):
+            if self.delimiter == "\t" and _TWO_WAYS.fullmatch(cell):
+                wrong = "has a decimal comma or thousands; save the table with decimal points"
+            elif lost or math.isfinite(number):
                 return number
         except ValueError:
             pass
-        where = f"{self.path}: line {self.line}, column {column}"
-        raise ValueError(f"{where}: {cell[:40]!r} is not a number; fix or delete the line")
+        raise ValueError(f"{self.path}: line {self.line}, column {column}: {cell[:40]!r} {wrong}")
 
 
 @dataclass(frozen=True)
