@@ -99,6 +99,11 @@ def in_one_batch(network: Callable[[Tensor], tuple[Tensor, Tensor]], image: Volu
         pairs = [network(volume) for volume in volumes]
     else:
         pairs = [*zip(*(values.chunk(len(names)) for values in network(torch.cat(volumes))), strict=True)]
+    return named(names, pairs)
+
+
+def named(names: Sequence[str], pairs: Iterable[tuple[Tensor, Tensor]]) -> Outputs:
+    """Return pairs of logits and features by the names of their modalities."""
     logits, features = (dict(zip(names, values, strict=True)) for values in zip(*pairs, strict=True))
     return Outputs(logits, features)
 
@@ -153,9 +158,7 @@ class EachModality(ByModality):
         names = present if wanted is None else [*wanted]
         if len(self.encoders) == 1:
             return in_one_batch(lambda values: self._through(0, values, dropped), image, names)
-        outputs = [self._through(self.modalities.index(name), image[name], dropped) for name in names]
-        logits, features = (dict(zip(names, values, strict=True)) for values in zip(*outputs, strict=True))
-        return Outputs(logits, features)
+        return named(names, [self._through(self.modalities.index(name), image[name], dropped) for name in names])
 
     def _through(self, number: int, image: Tensor, dropped: float) -> tuple[Tensor, Tensor]:
         """Return the logits and the deepest features of a network."""
