@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what opens a page in a browser as slow."""
     for item in items:
-        if "browse" in getattr(item, "fixturenames", ()):
+        if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
 
 
@@ -71,19 +71,25 @@ def reference(real_data: Path) -> Path:
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--dump-dom"),
+    *("--disable-background-networking", "--disable-component-update"),
 )
 
 
 @pytest.fixture(scope="session")
-def browse() -> Callable[..., str]:
-    """Return the DOM of a page after its scripts have run, with more flags; skip the test without Chromium."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
+def browser() -> list[str]:
+    """Return the command of Chromium without a window; skip the test where there is none."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
         pytest.skip("no Chromium here")
+    return [program, *FLAGS]
 
-    def dumped(page: Path, *flags: str) -> str:
-        arguments = [browser, *FLAGS, *flags, f"--user-data-dir={page.parent / 'profile'}", page.as_uri()]
+
+@pytest.fixture(scope="session")
+def browse(browser: list[str]) -> Callable[[Path], str]:
+    """Return the DOM of a page after its scripts have run; what they leave for later is not waited for."""
+
+    def dumped(page: Path) -> str:
+        arguments = [*browser, "--dump-dom", f"--user-data-dir={page.parent / 'profile'}", page.as_uri()]
         return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120).stdout
 
     return dumped

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,25 +18,46 @@ from fovea.data.store import Store
 
 from .commands import Result, Run, folder
 
-Browse = Callable[..., str]
+Drive = Callable[..., list]
 LESIONS = {  # fractions of the sides: center and half axes
     "a": (0.35, 0.4, 0.14, 0.12),
     "<b>&'x": (0.62, 0.55, 0.12, 0.16),
     "ü 3": (0.5, 0.3, 0.15, 0.13),
 }
 SIZE = (150, 200)
-# What the page needs from a headless browser that draws no frames, keeps no files and has no screen.
+# What the page needs from a headless browser that draws no frames, keeps no files and has no screen. Only `wait` moves
+# its clock, so that a slow machine changes nothing.
 BEFORE = """
 const errors = [];
 addEventListener("error", event => errors.push(event.message));
 addEventListener("unhandledrejection", event => errors.push(String(event.reason)));
-window.requestAnimationFrame = then => setTimeout(() => then(performance.now()), 16);
 URL.createObjectURL = blob => { window.blob = blob; return "#"; };
 HTMLAnchorElement.prototype.click = function () { window.file = this.download; };
+const later = window.setTimeout.bind(window), timers = [];
+let time = 1000;
+performance.now = () => time;
+window.setTimeout = (then, delay = 0, every = null) => { timers.push({ due: time + delay, then, every }); };
+window.setInterval = (then, delay) => setTimeout(then, delay, delay);
+window.requestAnimationFrame = then => setTimeout(() => then(time), 16);
 """
 DRIVER = """
 const out = [];
-const wait = ms => new Promise(then => setTimeout(then, ms));
+const until = async ready => { while (!ready()) await new Promise(then => later(then, 5)); };
+const wait = async delay => {
+  const end = time + delay;
+  for (;;) {
+    const next = timers.filter(({ due }) => due <= end).sort((a, b) => a.due - b.due)[0];
+    if (!next) break;
+    time = next.due;
+    next.every ? next.due += next.every : timers.splice(timers.indexOf(next), 1);
+    next.then();
+  }
+  time = end;
+};
+const shown = async () => {
+  await until(() => since !== null || ["rest", "end"].includes(document.body.dataset.view));
+  await wait(300);
+};
 const put = (type, [x, y], more = {}) => {
   const box = frame.getBoundingClientRect();
   const place = { clientX: box.left + x * box.width, clientY: box.top + y * box.height };
@@ -52,9 +75,9 @@ const start = async who => {
   $("observer").dispatchEvent(new Event("input"));
   out.push($("go").textContent);
   $("go").click();
-  await wait(300);
+  await shown();
 };
-const next = async () => { key(" "); await wait(300); };
+const next = async () => { key(" "); await shown(); };
 const lesion = () => lesions[image.name.slice(0, -4)];
 const around = (share, turn) => {
   const [x, y, a, b] = lesion();
@@ -78,23 +101,38 @@ def images(tmp_path: Path) -> Path:
     return root
 
 
-def drive(browse: Browse, page: Path, script: str, window: str = "1200,1000") -> list:
-    """Open a page, run a script beside it under virtual time, and return its list `out`; no error may occur."""
-    opened = page.with_name("opened.html")
-    lesions = json.dumps({name: list(values) for name, values in LESIONS.items()})
-    lesions = lesions.replace("<", "\\u003c")
-    end = "document.body.dataset.out = encodeURIComponent(JSON.stringify([...out, errors]));"
-    text = page.read_text(encoding="utf-8").replace("<body", f"<script>{BEFORE}</script><body", 1)
-    steps = f"try {{ {script} }} catch (error) {{ errors.push(String(error)); }} {end}"
-    body = f"(async () => {{ const lesions = {lesions};\n{DRIVER}\n{steps} }})();"
-    text = text.replace("</body>", f"<script>{body}</script></body>")
-    opened.write_text(text, encoding="utf-8")
-    dom = browse(opened, "--virtual-time-budget=60000", f"--window-size={window}")
-    left = re.search(r'data-out="([^"]*)"', dom)
-    assert left is not None, dom[-3000:]
-    *found, errors = json.loads(unquote(left.group(1)))
-    assert errors == []
-    return found
+@pytest.fixture
+def drive(browser: list[str]) -> Drive:
+    """Open a page and run scripts beside it, each after the page was opened anew; return what they put in `out`."""
+
+    def opened(page: Path, *scripts: str, window: str = "1200,1000") -> list:
+        text = page.read_text(encoding="utf-8").replace("<body", f"<script>{BEFORE}</script><body", 1)
+        lesions = json.dumps({name: list(values) for name, values in LESIONS.items()}).replace("<", "\\u003c")
+        files = [page.with_name(f"opened{n}.html") for n in range(len(scripts))]
+        for n, (file, script) in enumerate(zip(files, scripts, strict=True)):
+            steps = f"try {{ {script} }} catch (error) {{ errors.push(String(error)); }}"
+            end = "console.log(`OUT:${encodeURIComponent(JSON.stringify([...out, errors]))}:`);"
+            end += f'location.replace("{files[n + 1].name}");' if file != files[-1] else ""
+            body = f"(async () => {{ const lesions = {lesions};\n{DRIVER}\n{steps}\n{end} }})();"
+            file.write_text(text.replace("</body>", f"<script>{body}</script></body>"), encoding="utf-8")
+        flags = ["--enable-logging=stderr", f"--window-size={window}", f"--user-data-dir={page.parent / 'profile'}"]
+        log, found = "", list[list]()
+        with subprocess.Popen(
+            [*browser, *flags, files[0].as_uri()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            clock = threading.Timer(120, process.kill)
+            clock.start()
+            while len(found) < len(scripts) and (printed := process.stderr.readline()):
+                log += printed
+                found += [json.loads(unquote(left)) for left in re.findall(r"OUT:(\S*):", printed)]
+            clock.cancel()
+            process.terminate()
+        assert len(found) == len(scripts), log[-3000:]
+        assert [errors for *_, errors in found] == [[]] * len(scripts)
+        return [value for *out, _ in found for value in out]
+
+    return opened
 
 
 def collected(run: Run, root: Path, mode: str, *more: str) -> Path:
@@ -137,9 +175,9 @@ out.push(document.body.dataset.view, $("summary").textContent, await saved(), wi
 """
 
 
-def test_a_moved_window_becomes_a_map_of_the_lesion(browse: Browse, run: Run, images: Path) -> None:
+def test_a_moved_window_becomes_a_map_of_the_lesion(drive: Drive, run: Run, images: Path) -> None:
     pytest.importorskip("pymovements")
-    word, count, view, summary, text, file, command = drive(browse, collected(run, images, "reveal"), LOOK)
+    word, count, view, summary, text, file, command = drive(collected(run, images, "reveal"), LOOK)
     assert (word, count, view, file) == ("Start", "practice", "end", "reveal_Ann.csv") and summary.startswith(
         "3 images, 0.2 min"
     )
@@ -174,10 +212,10 @@ out.push(await saved(), window.file);
 
 
 @pytest.mark.parametrize("mode", MARKS)
-def test_marks_become_maps_of_the_lesion(mode: str, browse: Browse, run: Run, images: Path) -> None:
+def test_marks_become_maps_of_the_lesion(mode: str, drive: Drive, run: Run, images: Path) -> None:
     labels, steps = MARKS[mode]
     page = collected(run, images, mode)
-    _, *counts, text, file = drive(browse, page, MARK.replace("STEPS", steps))
+    _, *counts, text, file = drive(page, MARK.replace("STEPS", steps))
     assert counts == [2 if mode == "click" else 1] * 3 and file == f"{labels}.csv"
     write(file, text)
     assert {row["observer"] for row in csv.DictReader(io.StringIO(text))} == {""}
@@ -199,8 +237,8 @@ out.push(await saved(), window.file);
 """
 
 
-def test_strokes_become_a_folder_of_scribbles(browse: Browse, run: Run, images: Path) -> None:
-    _, *refused, text, file = drive(browse, collected(run, images, "scribble"), SCRIBBLE)
+def test_strokes_become_a_folder_of_scribbles(drive: Drive, run: Run, images: Path) -> None:
+    _, *refused, text, file = drive(collected(run, images, "scribble"), SCRIBBLE)
     assert refused[::2] == ["Also draw on the background, or undo."] * 3 and refused[1::2] == [0, 1, 2]
     write(file, text)
     result = run("import_", "format=collect", f"source={file}", *folder(images), "out=scribbles")
@@ -226,9 +264,9 @@ out.push(await saved(), window.file);
 """
 
 
-def test_a_recording_beside_the_page_needs_no_typed_geometry(browse: Browse, run: Run, images: Path) -> None:
+def test_a_recording_beside_the_page_needs_no_typed_geometry(drive: Drive, run: Run, images: Path) -> None:
     pytest.importorskip("pymovements")
-    _, text, file = drive(browse, collected(run, images, "screen", "size=500"), SHOW)
+    _, text, file = drive(collected(run, images, "screen", "size=500"), SHOW)
     write(file, text)
     shown = list(csv.DictReader(io.StringIO(text)))
     assert [float(row["width"]) for row in shown] == [750] * 3 and len({row["image"] for row in shown}) == 3
@@ -257,31 +295,31 @@ def test_a_recording_beside_the_page_needs_no_typed_geometry(browse: Browse, run
         assert float(row["CURRENT_FIX_DURATION"]) > 1300
 
 
-def test_a_closed_tab_goes_on_where_it_was(browse: Browse, run: Run, images: Path) -> None:
+def test_a_closed_tab_goes_on_where_it_was(drive: Drive, run: Run, images: Path) -> None:
     page = collected(run, images, "box", "structure='<img src=x onerror=boom>'")
-    script = 'await start("B"); await next(); drag([[.1, .1], [.4, .4]]); await next(); drag([[.2, .2], [.6, .6]]);'
+    mark = 'await start("B"); await next(); drag([[.1, .1], [.4, .4]]); await next(); drag([[.2, .2], [.6, .6]]);'
     hide = "Object.defineProperty(document, 'hidden', { value: true });"
     hide += "document.dispatchEvent(new Event('visibilitychange'));"
-    drive(browse, page, f"{script} await wait(6000); {hide}")
-    script = """
+    reopen = """
     await start("B");
     out.push($("count").textContent, record.marks.length);
-    await next(); await wait(2000); key("u"); await wait(300); key("u"); // an image that is opened again is not done
+    await next(); await wait(2000); key("u"); await shown(); key("u"); // an image that is opened again is not done
     """
-    word, count, marks = drive(browse, page, script + hide)
-    assert (word, count, marks) == ("Continue", "2 of 3", 1)
-    script = """
+    finish = """
     await start("B");
     out.push($("count").textContent, record.marks.length);
     drag([[.1, .1], [.9, .103]]); out.push(record.marks.length, $("hint").textContent);
     drag([[.2, .2], [.6, .6]]); await next(); await next();
-    $("back").click(); await wait(300); drag([[.3, .2], [.6, .6]]);
+    $("back").click(); await until(() => since !== null); drag([[.3, .2], [.6, .6]]);
     $("undo").dispatchEvent(new KeyboardEvent("keydown", { key: " ", code: "Space", bubbles: true })); // not Next too
     await next();
     out.push(await saved(), document.querySelectorAll("img[src=x]").length);
     """
-    _, count, *marks, hint, text, hostile = drive(browse, page, script)
-    assert (count, marks, hostile) == ("2 of 3", [0, 0], 0) and "too thin" in hint
+    started, *first, again, count, none, thin, hint, text, hostile = drive(
+        page, f"{mark} await wait(6000); {hide}", reopen + hide, finish
+    )
+    assert (started, *first) == ("Start", "Continue", "2 of 3", 1)
+    assert (again, count, none, thin, hostile) == ("Continue", "2 of 3", 0, 0, 0) and "too thin" in hint
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [(row["x0"], row["y0"]) for row in rows] == [("20", "15"), ("40", "30"), ("60", "30")]
     assert float(rows[1]["seconds"]) >= 6  # also what was seen before the page was closed
@@ -298,35 +336,36 @@ out.push(innerWidth < 600);
 put("pointerdown", [.1, .1]); put("pointermove", [.5, .5]); key("p"); await wait(50); key("p"); await wait(50);
 out.push(marks.childElementCount, record.marks.length); // what was being drawn is dropped, and not shown
 await next(); // too early
-key("u"); await wait(300);
+key("u"); await shown();
 out.push(at); drag([[.25, .25]]);
 await next(); drag([[.5, .5]]); await next(); await next();
 out.push($("summary").textContent, await saved(), window.file);
 """
 
 
-def test_a_small_window_has_all_buttons_and_undo_goes_back_to_an_image(browse: Browse, run: Run, images: Path) -> None:
+def test_a_small_window_has_all_buttons_and_undo_goes_back_to_an_image(drive: Drive, run: Run, images: Path) -> None:
     page = collected(run, images, "click", "structure='left ventricle'")
-    _, within, narrow, *counts, summary, text, file = drive(browse, page, PHONE, "500,700")
+    _, within, narrow, *counts, summary, text, file = drive(page, PHONE, window="500,700")
     assert within and narrow and counts == [0, 0, 0] and summary.startswith("3 images, 1 of them not labeled, ")
     assert [row.split(",")[1:3] for row in text.splitlines()[1:]] == [["50", "37.5"], ["100", "75"]]
     assert file == "points_Dr-Zoë-2.csv"
 
 
-def test_an_image_that_was_moved_is_named(browse: Browse, run: Run, images: Path) -> None:
+def test_an_image_that_was_moved_is_named(drive: Drive, run: Run, images: Path) -> None:
     page = collected(run, images, "click", "embed=false", "practice=false")
     assert "data:image/png" not in page.read_text(encoding="utf-8")
     full = """
     Storage.prototype.setItem = () => { throw new Error("full"); };
-    await wait(500); await start(""); drag([[.5, .5]]); await next(); drag([[.25, .5]]);
+    await start(""); drag([[.5, .5]]); await next(); drag([[.25, .5]]);
     out.push(at, $("hint").textContent); await next(); await next(); out.push(await saved());
     """
-    _, at, warning, text = drive(browse, page, full)
+    _, at, warning, text = drive(page, full)
     assert at == 1 and "press Pause and save" in warning
     assert [row.split(",")[1] for row in text.splitlines()[1:]] == ["100", "50"]
     (page.parent / "images" / "0002.png").unlink()
-    note, disabled = drive(browse, page, 'await wait(500); out.push($("progress-note").textContent, $("go").disabled)')
-    assert note.startswith("1 of 3 images cannot be opened: images/0002.png (") and disabled
+    script = 'await until(() => $("go").disabled); out.push($("progress-note").textContent);'
+    [note] = drive(page, script)
+    assert note.startswith("1 of 3 images cannot be opened: images/0002.png (")
 
 
 def test_the_page_names_a_folder_with_the_name_of_another_data_set(run: Run, images: Path) -> None:
