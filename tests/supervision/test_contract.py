@@ -182,9 +182,12 @@ def test_step_on_a_gpu(case: Case, half: bool) -> None:
     assert module.eval()(image, case.data.size)["prediction"].is_cuda
 
 
-def test_outputs_are_probabilities(case: Case) -> None:
-    outputs = case.build().eval()(case.data.image(), case.data.size)
+@pytest.mark.parametrize("half", [False, True])
+def test_outputs_are_probabilities(case: Case, half: bool) -> None:
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        outputs = case.build().eval()(case.data.image(), case.data.size)
     for probability in outputs.values():
+        assert probability.dtype == torch.float32
         assert tuple(probability.shape[1:]) == (case.data.classes, *case.data.size)
         assert probability.min() >= 0 and probability.max() <= 1
         if case.data.classes > 1:

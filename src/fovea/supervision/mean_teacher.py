@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fovea.losses.precision import single
 from fovea.runtime.bounds import NonNegative, Progress
 from fovea.supervision.batch import Batch
 from fovea.supervision.modalities import apply, logits_of, supervised_loss
@@ -47,7 +46,7 @@ class MeanTeacher(Mode):
         with torch.no_grad():
             targets = logits_of(self.teacher, apply(self._add_noise, image))
         logits = logits_of(self.student, apply(self._add_noise, image))
-        squares = [(single(activate(logits[name])) - activate(targets[name])).square().mean() for name in logits]
+        squares = [(activate(logits[name]) - activate(targets[name])).square().mean() for name in logits]
         consistency = torch.stack(squares).mean()
         loss = supervised + self.weight * ramp_up(progress) * consistency
         return {"loss": loss, "supervised": supervised, "consistency": consistency}

@@ -109,8 +109,8 @@ class MultiLevel(Mode):
         elif self.ensemble == "probabilities":
             prediction = torch.stack(levels).mean(dim=0)
         else:
-            weights = self.agreement.weights().to(levels[0].dtype)
-            prediction = torch.tensordot(weights, torch.stack(levels), dims=1).clamp(max=1)  # 1.0000001 by rounding
+            weighted = [weight * level for weight, level in zip(self.agreement.weights(), levels, strict=True)]
+            prediction = torch.stack(weighted).sum(dim=0).clamp(max=1)  # 1.0000001 by rounding
         return {"prediction": prediction} | {f"level_{k}": level for k, level in enumerate(levels, 1)}
 
     def after_step(self, progress: float) -> None:

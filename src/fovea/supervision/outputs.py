@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fovea.losses import IGNORE
+from fovea.losses.precision import single
 
 
 def resize(logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -19,7 +20,11 @@ def resize(logits: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def activate(logits: Tensor) -> Tensor:
-    """Return the probabilities of logits [B, K, *size]: a sigmoid for one class, a softmax for several."""
+    """Return the probabilities of logits [B, K, *size]: a sigmoid for one class, a softmax for several.
+
+    They are in float32 at least: `confident` compares with 0.95, and bfloat16 has steps of 0.004 there.
+    """
+    logits = single(logits)
     return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)
 
 

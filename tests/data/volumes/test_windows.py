@@ -25,6 +25,14 @@ def test_windows_agree_with_the_whole(overlap: float) -> None:
     torch.testing.assert_close(output, expected, atol=1e-5, rtol=0)
 
 
+def test_the_blend_of_windows_in_bfloat16_adds_no_rounding() -> None:
+    def predict(image, size):
+        return {"prediction": torch.ones(image["ct"].shape[0], 1, *size, dtype=torch.bfloat16)}
+
+    output = SlidingWindow(predict, (8, 8), 0.25, 3)({"ct": torch.zeros(1, 1, 20, 17, 9)}, (20, 17, 9))["prediction"]  # type: ignore[arg-type]
+    torch.testing.assert_close(output, torch.ones(1, 1, 20, 17, 9), atol=1e-6, rtol=0)
+
+
 def test_a_smaller_modality_is_centered() -> None:
     first = torch.ones(1, 1, 12, 6, 5)
     second = torch.ones(1, 1, 6, 6, 5)  # covers voxels 3 to 8 of the first
