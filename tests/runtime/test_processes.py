@@ -38,7 +38,10 @@ def square(item: int) -> int:
 
 
 def process_of(item: int) -> tuple[int, str | None]:
-    time.sleep(0.3)  # time for the other one to start
+    seen, until = Path(os.environ["FOVEA_SEEN"]), time.monotonic() + 60
+    (seen / str(os.getpid())).touch()
+    while len(list(seen.iterdir())) < 2 and time.monotonic() < until:  # for the other one to start
+        time.sleep(0.01)
     return os.getpid(), os.environ.get("FOVEA_BEGUN")
 
 
@@ -66,8 +69,9 @@ def test_every_item_is_done_once(workers: int) -> None:
     assert sorted(in_parallel(square, range(40), workers, nothing)) == [(item, item * item) for item in range(40)]
 
 
-def test_several_processes_work_after_a_beginning_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_work_after_a_beginning_in_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEA_BEGUN", "no")
+    monkeypatch.setenv("FOVEA_SEEN", str(tmp_path))
     done = [result for _, result in in_parallel(process_of, range(9), 2, remember)]
     assert len({process for process, _ in done}) == 2
     assert {begun for _, begun in done} == {"yes"}
