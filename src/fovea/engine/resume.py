@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
 from fovea.engine.checkpoint import KEY, fill, read, weights_of
-from fovea.runtime.config import FREE, flat, is_under
+from fovea.runtime.config import FREE, config_folder, flat, is_under, plain
 from fovea.runtime.errors import first_few
 
 STATE = ("global_step", "optimizer_states", "lr_schedulers", "loops", "callbacks", "DataModule")  # beside the weights
@@ -43,13 +44,21 @@ def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the keys whose values differ, except the free ones, as `key=old, now new`."""
+    """Return the keys whose values differ, as `key=old, now new`, except free and new ones at their default."""
     old, new = dict(flat(then)), dict(flat(now))
     return [
         f"{key}={_short(old.get(key, 'absent'))}, now {_short(new.get(key, 'absent'))}"
         for key in old.keys() | new.keys()
-        if old.get(key) != new.get(key) and not is_under(key, FREE)
+        if old.get(key) != new.get(key) and not is_under(key, FREE) and (key in old or not _default(key, new[key]))
     ]
+
+
+def _default(key: str, value: Any) -> bool:
+    """Return whether all of fovea's YAML files with this key have this value: an earlier version may lack the key."""
+    group, folder = key.partition(".")[0], config_folder()
+    places = [(folder / "train.yaml", ""), *((path, f"{group}.") for path in (folder / group).glob("*.yaml"))]
+    read = [dict(flat(plain(OmegaConf.load(path), resolve=False), above)) for path, above in places]
+    return any(key in content for content in read) and all(content.get(key, value) == value for content in read)
 
 
 def _short(value: Any) -> str:
