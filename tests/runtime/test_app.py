@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import subprocess
+import sys
 import traceback
 from contextlib import suppress
 from importlib import import_module
@@ -163,3 +165,11 @@ def test_the_reason_of_a_failure_is_in_the_run_folder(
     with pytest.raises(type(error)), failure_recorded(tmp_path):
         raise error
     assert json.loads((tmp_path / "failure.json").read_text()) == {"status": status, "reason": reason}
+
+
+def test_a_bar_in_a_file_is_written_twice_a_minute() -> None:
+    script = "from fovea.runtime.app import end_in_one_line\n"
+    script += "def start():\n    from tqdm import tqdm\n    print(tqdm(range(2)).mininterval)\n"
+    script += "end_in_one_line('x', start)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout == "30.0\n"

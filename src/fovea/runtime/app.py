@@ -46,6 +46,8 @@ def command(
 def end_in_one_line(name: str, start: Callable[[], None]) -> None:
     """Call `start`; end with the exit status of the command, after one line if it failed."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network on import
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", "30")  # seconds between two states of a bar: in a file each one stays
     try:
         start()
     except KeyboardInterrupt:
