@@ -106,6 +106,21 @@ class TestNames:
             change(tmp_path / "runs" / name, "supervision._target_", f"{name}.Net")
         assert grouped(tmp_path) == {"supervision=Net (1)": 1, "supervision=Net (2)": 1}
 
+    def test_a_class_is_named_by_the_choice_where_all_its_runs_name_it(self, make_run: MakeRun, tmp_path: Path) -> None:
+        make_run("few", {"supervision": "labeled_only"})
+        change(tmp_path / "runs/few", "supervision._target_", "fovea.supervision.full.Full")
+        make_run("default")  # MultiLevel, by no word of its command line
+        [default, few] = configurations(find_runs(str(tmp_path), "val", "dice"))
+        assert (few.name, default.name) == ("supervision=labeled_only", "supervision=MultiLevel")
+        assert few.values == {"supervision._target_": "labeled_only"}
+        full = make_run("full", {"optimizer.lr": 0.1})
+        change(full, "supervision._target_", "fovea.supervision.full.Full")
+        assert {*grouped(tmp_path)} == {
+            "lr=0.1",
+            "lr=0.01, supervision=Full",
+            "lr=0.01, supervision=MultiLevel",
+        }
+
     def test_numbers_of_a_search_are_short_where_they_stay_distinct(self, make_run: MakeRun, tmp_path: Path) -> None:
         for name, rate in zip("abc", (0.0044303752452182, 0.10010293733561, 0.2), strict=True):
             make_run(name, {"optimizer.lr": rate})

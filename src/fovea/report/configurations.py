@@ -38,7 +38,7 @@ def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Conf
     """Group finished runs by their configuration, and name the groups by the keys that tell them apart.
 
     A name has no more keys than needed; `Configuration.values` has all that differ. Keys of the command line come
-    first in a name, and a group that was chosen there (`supervision=band`) is named by the choice.
+    first in a name, and a group that was chosen there (`supervision=band`) is named by the choice, else by its class.
 
     The groups are in the order of the keys in their names: numbers rising, other values by first appearance. `ignore`
     are more keys, or groups of keys, in which the runs of one configuration may differ.
@@ -53,6 +53,7 @@ def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Conf
     told = [key for key in every if not key.endswith("_partial_")]  # follows from its _target_
     varied = [key for key in told if len({_text(own.get(key, ABSENT)) for own in settings}) > 1]
     values = [{key: own.get(key, ABSENT) for key in varied} for own in settings]
+    _name_by_choice(values, grouped)
     chosen = _choices(grouped, (*SAME, *ignore))
     naming = [choices | own for choices, own in zip(chosen, values, strict=True)]
     keys = dict.fromkeys(key for own in naming for key in own)
@@ -104,6 +105,17 @@ def _choices(groups: Sequence[Sequence[Run]], ignored: Sequence[str]) -> list[di
         and any(is_under(other, [key]) for other in config)
     ]
     return [{key: own[key] for key in keys} for own in shared]
+
+
+def _name_by_choice(values: Sequence[dict[str, Any]], groups: Sequence[Sequence[Run]]) -> None:
+    """Replace each class that all its configurations chose on the command line by the choice, e.g. `labeled_only`."""
+    for key in [key for key in (values[0] if values else ()) if key.endswith("._target_")]:
+        group = key.removesuffix("._target_")
+        pairs = [(own, {run.overrides.get(group) for run in runs}) for own, runs in zip(values, groups, strict=True)]
+        unnamed = [ABSENT, *(own[key] for own, names in pairs if None in names or len(names) > 1)]
+        for own, names in pairs:
+            if own[key] not in unnamed:
+                [own[key]] = names
 
 
 def _positions(values: Sequence[Any]) -> list[float]:
