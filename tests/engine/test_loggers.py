@@ -2,9 +2,10 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
 from fovea.engine import loggers
 from fovea.engine.loggers import MetricsTable, publish, rewind, wandb
@@ -35,6 +36,23 @@ def test_a_resumed_run_keeps_its_id_and_another_one_in_its_folder_gets_its_own(t
     ids = [wandb(**options).version, wandb(**options).version]
     (tmp_path / "metrics.1.csv").touch()
     assert ids[0] == ids[1] != wandb(**options).version
+
+
+def test_a_full_disk_under_a_tracker_names_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finish(exit_code: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    options = {"folder": str(tmp_path), "offline": True, "group": None, "log_model": False}
+    config = {"run_dir": str(tmp_path), "logger": {"wandb": {"_target_": "fovea.engine.loggers.wandb", **options}}}
+    monkeypatch.setattr(loggers, "started_run", lambda tracker: SimpleNamespace(finish=finish))
+    monkeypatch.setattr(WandbLogger, "log_hyperparams", lambda *args: None)
+    (tmp_path / "recipe.yaml").touch()
+    for place in ("missing/recipe.yaml/files", "recipe.yaml/files"):  # the second cannot be made
+        experiment = SimpleNamespace(dir=str(tmp_path / place), save=lambda *args, **kwargs: None)
+        monkeypatch.setattr(WandbLogger, "experiment", experiment)
+        told = f"cannot write {tmp_path}/(wandb: no space|{place}/recipe.yaml: not a)"
+        with pytest.raises(ValueError, match=told), loggers.opened(config):
+            assert place.startswith("missing")
 
 
 def test_a_write_that_fails_keeps_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from csv import DictReader, reader
@@ -17,7 +16,7 @@ from fovea.engine.evaluate import Evaluation
 from fovea.engine.lightning_private import started_run
 from fovea.pictures.contact_sheet import contact_sheet
 from fovea.runtime.config import instantiate
-from fovea.runtime.files import put_aside, read_mapping, write_csv
+from fovea.runtime.files import put_aside, read_mapping, unwritable, write_bytes, write_csv
 from fovea.runtime.processes import first
 
 
@@ -123,7 +122,11 @@ def opened(config: Mapping[str, Any]) -> Iterator[list[Logger]]:
         raise
     finally:
         for run in filter(None, map(started_run, trackers)):
-            run.finish(exit_code=code)
+            try:
+                run.finish(exit_code=code)
+            except OSError as error:  # of its own log; of a run that failed, the error of the run counts
+                if code == 0:
+                    raise unwritable(Path(config["run_dir"], "wandb"), error) from error
 
 
 def _start(tracker: WandbLogger, run: Path) -> None:
@@ -137,7 +140,8 @@ def _start(tracker: WandbLogger, run: Path) -> None:
         raise ValueError(f"logger=wandb: {reason}; {fix}") from error
     for name in ("recipe.yaml", "changes.diff"):
         if (run / name).is_file():
-            copy = shutil.copy(run / name, experiment.dir)  # a link to it would break if the folder is moved
+            copy = Path(experiment.dir, name)  # a link to it would break if the folder is moved
+            write_bytes(copy, (run / name).read_bytes())
             experiment.save(str(copy), base_path=experiment.dir, policy="now")
 
 
