@@ -82,8 +82,12 @@ class VolumeInput:
             path = Path(volume).expanduser()
             return read_volume(path), read_header(path)
         voxels = np.asarray(volume.cpu() if isinstance(volume, Tensor) else volume)
-        if voxels.ndim != 3 or voxels.dtype.kind not in "iufb" or 0 in voxels.shape or not np.isfinite(voxels).all():
-            raise ValueError(f"image: {name} must be finite numbers [D, H, W], got {voxels.dtype} {list(voxels.shape)}")
+        if voxels.ndim != 3 or voxels.dtype.kind not in "iufb" or 0 in voxels.shape:
+            raise ValueError(f"image: {name} must be numbers [D, H, W], got {voxels.dtype} {list(voxels.shape)}")
+        with np.errstate(over="ignore"):
+            single = voxels.astype(np.float32)
+        if not np.isfinite(single).all():
+            raise ValueError(f"image: {name} must be finite numbers in float32; rescale or replace its values")
         if spacing is None and (self.native.slices or any(side is not None for side in self.native.spacing or ())):
             raise ValueError(f"spacing: give the sides of a voxel of {name} in mm, which this model needs")
         sides = np.asarray((1.0, 1.0, 1.0) if spacing is None else spacing, np.float64)
@@ -91,7 +95,7 @@ class VolumeInput:
             raise ValueError(f"spacing must be three sides in mm above 0, got {spacing}")
         depth, height, width = voxels.shape
         grid = Header(Path(name), (depth, height, width), (sides[0], sides[1], sides[2]), np.diag([*sides, 1.0]))
-        return voxels.astype(np.float32), grid
+        return single, grid
 
 
 class Model:

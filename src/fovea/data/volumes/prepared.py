@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from fovea.data.volumes.targets import Target
 from fovea.runtime.config import instantiate
 
 MOST_VOXELS = 2**31  # of a resampled volume, 8 GiB
+LARGE = 1e15  # above it, sums of squares may overflow
 Intensity = Callable[[np.ndarray], Any]  # A transform of MONAI: maps a volume [1, D, H, W] to one of the same shape
 
 
@@ -58,7 +60,8 @@ class Prepared:
         shape = self.shape(case, modality)
         if target := self.targets.get(array.what):
             return resampled(target.read(case, modality), shape, target.nearest)
-        return scaled(resampled(self.dataset.volume(case, modality), shape), self.intensity[modality])
+        volume, path = self.dataset.volume(case, modality), self.dataset.image_path(case, modality)
+        return scaled(resampled(volume, shape), self.intensity[modality], path)
 
     def layout(self, array: Array) -> tuple[list[tuple[int, ...]], np.dtype]:
         """Return the shape of the array of each case, from the headers alone, and the common type."""
@@ -127,7 +130,8 @@ class Native:
         """Return a volume in RAS as a network takes it, [1, 1, *size]."""
         if self.slices:
             volume, header = np.ascontiguousarray(volume.transpose(order_of(header))), slices_last(header)
-        volume = scaled(resampled(volume, resampled_shape(header, self.spacing)), self.intensity[modality])
+        volume = resampled(volume, resampled_shape(header, self.spacing))
+        volume = scaled(volume, self.intensity[modality], header.path)
         return torch.from_numpy(volume)[None, None].to(self.device)
 
     def __call__(self, images: Mapping[str, torch.Tensor], header: Header) -> dict[str, torch.Tensor]:
@@ -150,9 +154,15 @@ def resampled_shape(header: Header, spacing: Sequence[float | None] | None) -> t
     return first, second, third
 
 
-def scaled(volume: np.ndarray, intensity: Intensity) -> np.ndarray:
-    """Return a volume [D, H, W] with its intensities transformed, float32."""
-    return np.asarray(intensity(volume[None]), np.float32)[0]
+def scaled(volume: np.ndarray, intensity: Intensity, path: Path) -> np.ndarray:
+    """Return a volume [D, H, W] with its intensities transformed, float32; a ValueError if they overflow."""
+    with np.errstate(all="ignore"):
+        found = np.asarray(intensity(volume[None]), np.float32)[0]
+    low, high = float(volume.min()), float(volume.max())
+    # Where the squares of a z-score overflow, all of its values are 0.
+    if not np.isfinite(found).all() or (max(-low, high) > LARGE and not found.any()):
+        raise ValueError(f"{path}: values from {low:g} to {high:g} overflow in data.intensity; rescale them")
+    return found
 
 
 def resampled(volume: np.ndarray, shape: Sequence[int], nearest: bool = False) -> np.ndarray:
