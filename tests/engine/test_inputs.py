@@ -59,7 +59,7 @@ def test_files_arrays_and_the_command_agree(model, case: dict[str, Path], tmp_pa
         ({0: np.zeros((4, 4))}, None, r"must be numbers \[D, H, W\]"),
         ({0: np.full((4, 4, 4), np.nan)}, None, "must be finite numbers in float32"),
         ({0: np.full((4, 4, 4), 1e39)}, None, "must be finite numbers in float32"),
-        ({0: np.geomspace(1, 1e30, 64).reshape(4, 4, 4)}, (1, 1, 2), r"values from 1 to 1e\+30 overflow in data\."),
+        ({0: np.linspace(0, 3e38, 64).reshape(4, 4, 4)}, (1, 1, 2), "some values are not finite after data.intensity"),
         ({0: np.zeros((4, 4, 4))}, (1, 1), "spacing must be three sides"),
         ({0: "none.nii.gz"}, None, "no such file"),
         ({0: "none.nii.gz"}, (1, 1, 2), "spacing is for arrays .* leave out that of"),
