@@ -1,13 +1,21 @@
 """Words of a command line as people type them, as Hydra reads them."""
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from fovea.runtime.command_line import for_hydra, how_to_write, refuse_hidden, require_groups, require_slurm
+from fovea.runtime.command_line import (
+    for_hydra,
+    how_to_write,
+    refuse_hidden,
+    refuse_unread,
+    require_groups,
+    require_slurm,
+)
 from fovea.runtime.config import config_folder
 
 
@@ -69,6 +77,22 @@ def test_a_file_that_one_of_fovea_hides_is_refused(option: list[str], tmp_path: 
     (tmp_path / "loss" / "dice.yaml").write_text("_target_: my_lab.Dice\n")
     with pytest.raises(ValueError, match=r"loss/dice\.yaml: is not read, since fovea has a loss/dice\.yaml; give it"):
         refuse_hidden(["data=folder", *words])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("a=1 --config-dir own b=1", "^b=1: not read; write options before all words"),
+        ("a=1 -m b=1", "^b=1: not read"),
+        ("a=1 --bogus", "^--bogus: not read; see --help$"),
+        ("a=1 --cfg", "^argument --cfg/-c: expected one argument; see --help$"),
+        ("-m --config-dir own a=1 ~b", None),
+        ("a=1 ~b --cfg job", None),
+    ],
+)
+def test_options_that_hydra_would_answer_with_its_usage_are_one_line(words: str, told: str | None) -> None:
+    with pytest.raises(ValueError, match=told) if told else nullcontext():
+        refuse_unread(words.split())
 
 
 def test_a_group_without_default_and_slurm_are_required_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

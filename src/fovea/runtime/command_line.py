@@ -4,8 +4,10 @@ import os
 import re
 import shlex
 import shutil
+from argparse import ArgumentError
 from collections.abc import Sequence
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
@@ -77,6 +79,19 @@ def refuse_hidden(words: Sequence[str]) -> None:
             own = folder / (name := path.relative_to(ours))
             if own.is_file() and own.read_bytes() != path.read_bytes():
                 raise ValueError(f"{own}: is not read, since fovea has a {name}; give it another name")
+
+
+def refuse_unread(words: Sequence[str]) -> None:
+    """Refuse options that Hydra does not know, or between words: it would print its usage and end with status 2."""
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        left = parser.parse_known_args(words)[1]
+    except ArgumentError as error:
+        raise ValueError(f"{error}; see --help") from error
+    if left:
+        fix = "see --help" if left[0].startswith("-") else "write options before all words of the form key=value"
+        raise ValueError(f"{left[0]}: not read; {fix}")
 
 
 def require_slurm(words: Sequence[str]) -> None:
