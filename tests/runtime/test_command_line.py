@@ -12,6 +12,7 @@ from fovea.runtime.command_line import (
     for_hydra,
     how_to_write,
     refuse_hidden,
+    refuse_repeated,
     refuse_unread,
     require_groups,
     require_slurm,
@@ -93,6 +94,24 @@ def test_a_file_that_one_of_fovea_hides_is_refused(option: list[str], tmp_path: 
 def test_options_that_hydra_would_answer_with_its_usage_are_one_line(words: str, told: str | None) -> None:
     with pytest.raises(ValueError, match=told) if told else nullcontext():
         refuse_unread(words.split())
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("compare={a:[A,B],b:[C],a:[D]}", "a"),
+        ("compare={a: A, 'a': B}", "a"),
+        ("+x=[{a: {b: 1, c: 2, b: 3}}]", "b"),
+        ("x={a: 1},{c: 2, c: 3}", "c"),
+        ("compare={a: [A], b: [A]}", None),
+        ("x={a: {c: 1}, b: {c: 1}}", None),
+        ("x={a:1},{a:2}", None),
+        ("out=${run_dir}/{x}", None),
+    ],
+)
+def test_a_key_that_is_twice_in_a_dictionary_is_refused(word: str, key: str | None) -> None:
+    with pytest.raises(ValueError, match=f": has {key} twice") if key else nullcontext():
+        refuse_repeated([word])
 
 
 def test_a_group_without_default_and_slurm_are_required_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,10 @@ import re
 import shlex
 import shutil
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
+import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -92,6 +94,25 @@ def refuse_unread(words: Sequence[str]) -> None:
     if left:
         fix = "see --help" if left[0].startswith("-") else "write options before all words of the form key=value"
         raise ValueError(f"{left[0]}: not read; {fix}")
+
+
+def refuse_repeated(words: Sequence[str]) -> None:
+    """Refuse a key that is twice in a dictionary of the command line: Hydra would drop the first without a word."""
+    for word in (word for word in words if "{" in word):
+        with suppress(yaml.YAMLError):  # of what is no dictionary, e.g. an interpolation
+            node = yaml.compose(f"[{re.sub(':(?! )', ': ', word.partition('=')[2])}]")  # in YAML, {a:b} is a set
+            for keys in _keys(node):
+                if twice := [key for key in keys if keys.count(key) > 1]:
+                    raise ValueError(f"{word}: has {twice[0]} twice; give each its own name")
+
+
+def _keys(node: yaml.Node | None) -> Iterator[list[str]]:
+    """Yield the keys of each dictionary in a text of YAML."""
+    if isinstance(node, yaml.MappingNode):
+        yield [str(key.value) for key, _ in node.value]
+    for below in node.value if isinstance(node, yaml.CollectionNode) else ():
+        for each in below if isinstance(below, tuple) else (below,):
+            yield from _keys(each)
 
 
 def require_slurm(words: Sequence[str]) -> None:

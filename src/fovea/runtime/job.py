@@ -15,7 +15,14 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from fovea.runtime.command_line import for_hydra, refuse_hidden, refuse_unread, require_groups, require_slurm
+from fovea.runtime.command_line import (
+    for_hydra,
+    refuse_hidden,
+    refuse_repeated,
+    refuse_unread,
+    require_groups,
+    require_slurm,
+)
 from fovea.runtime.config import config_folder, plain, resolve
 from fovea.runtime.errors import FULL_ERROR
 from fovea.runtime.files import read_mapping, write_text
@@ -53,6 +60,7 @@ class Command:
         words = sys.argv[1:]
         refuse_old_overrides(words)
         refuse_unread(words)
+        refuse_repeated(words)
         refuse_hidden(words)
         require_slurm(words)
         sys.argv[1:] = map(for_hydra, words)
