@@ -79,6 +79,20 @@ class TestEyelink:
         rows, _ = run("eyelink_asc", asc(tmp_path / "s.asc", *lines))
         assert [(row[0], row[3]) for row in rows] == [("a.png", 10), ("b.png", 10)]
 
+    @pytest.mark.parametrize("begin", ["TRIALID", "SYNCTIME"])
+    def test_several_trials_named_after_their_gaze(self, run, tmp_path: Path, begin: str) -> None:
+        lines = ["START|100 |LEFT|EVENTS"]
+        for time, name in zip((1000, 2000, 3000), "abc", strict=True):
+            lines += [f"MSG|{time} {begin}", fixation(time + 10, time + 200), f"MSG|{time + 900} !V IMGLOAD {name}.png"]
+            lines += [f"MSG|{time + 910} TRIAL_RESULT 0"] if begin == "TRIALID" else []
+        path = asc(tmp_path / "s.asc", *lines, "END|3950 |EVENTS")
+        rows, result = run("eyelink_asc", path, name="message_at_end")
+        assert [(row[0], row[3]) for row in rows] == [("a.png", 10), ("b.png", 10), ("c.png", 10)]
+        assert not result.warnings
+        path.write_text(path.read_text().replace("TRIAL_RESULT", "RESULT"))
+        warnings = run("eyelink_asc", path)[1].warnings  # b is shown as a, c as b
+        assert warnings[0].startswith("1 files may name each image after its gaze, since the last one has none")
+
     @pytest.mark.parametrize(
         "message",
         ["TOP_LEFT images/a.png 100 50 640 480", "CENTER images/a.png 420 290 640 480", "FILL Schräg.png"],

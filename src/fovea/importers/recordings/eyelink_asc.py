@@ -42,14 +42,15 @@ class EyelinkAsc:
 
     A trial starts with the message that names its image, and ends with a message that matches `until`, with the next
     image or with the recording. If the name comes after the recording (or in `!V TRIAL_VAR`), the trial starts with
-    the recording, or with a message that matches `onset`. A fixation belongs to the trial in which it starts. A number
-    in front of a message is the time in milliseconds that has passed since the event, as in SR Research's Data Viewer.
+    the recording, or with a message that matches `onset`; with `name=message_at_end`, also after the name of another.
+    A fixation belongs to the trial in which it starts. A number in front of a message is the time in milliseconds that
+    has passed since the event, as in SR Research's Data Viewer.
     The comments in `configs/format/eyelink_asc.yaml` describe the arguments.
     """
 
     def __init__(
         self,
-        name: Literal["message", "file"],
+        name: Literal["message", "message_at_end", "file"],
         message: str,
         onset: str,
         until: str,
@@ -107,6 +108,8 @@ class EyelinkAsc:
             key = f"{events.edf} {show.onset}" if events.edf else ""
             trials += [Trial(show.image, *values, length, place, anchor, key=key)] if len(rows) else []
         note = "have no END, so gaze at their end may be missing" if events.running else ""
+        if self.name == "message" and trials and trials[-1].image != shows[-1].image and start.min() < shows[0].onset:
+            note = "may name each image after its gaze, since the last one has none (format.name=message_at_end)"
         return Recording(trials, "px", events.screen, len(start) - used, len(start), events.validation, note)
 
     def _parse(self, path: Path) -> "_Events":
@@ -166,7 +169,10 @@ class EyelinkAsc:
             place, anchor = _place(text)
             if "!V IMGLOAD FILL" in text and events.screen:
                 place = (*events.origin, *events.screen)
-            events.name(_Show(name, time, place, anchor), at_onset="TRIAL_VAR" not in text)
+            at_end = self.name == "message_at_end"
+            events.name(_Show(name, time, place, anchor), at_onset=not at_end and "TRIAL_VAR" not in text)
+            if at_end:
+                events.new_trial(time)
         elif self.until.search(text):
             events.hide(time)
         elif self.onset.search(text):
