@@ -20,6 +20,7 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
         "evaluate": ["val"],
         "channels_last": False,
         "compile": False,
+        "run_dir": "run",
     } | groups
 
 
@@ -30,6 +31,18 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
         ({"scheduler": {"minimum": 0.5}}, "scheduler.minimum must be at most optimizer.lr=0.1"),
         ({"trainer": {"max_steps": 1.5}}, r"trainer.max_steps must be a whole number.*, got 1.5"),
         ({"trainer": {"max_epochs": "ten"}}, r"trainer.max_epochs must be a whole number.*, got 'ten'"),
+        ({"trainer": {"max_steps": 0}}, "trainer.max_steps must be at least 1, got 0"),
+        ({"trainer": {"accumulate_grad_batches": 1.5}}, "trainer.accumulate_grad_batches must be a whole number, got"),
+        ({"trainer": {"gradient_clip_val": -1}}, "trainer.gradient_clip_val must be at least 0, got -1"),
+        *(
+            ({"trainer": {"val_check_interval": value, "check_val_every_n_epoch": None}}, f"trainer.val_check_i{rest}")
+            for value, rest in {
+                0: "nterval must be above 0, got 0",
+                1.5: "nterval must be at most 1, got 1.5",
+                "00:00:10:00": "nterval must be a number, got '00:00:10:00'",
+                0.5: "nterval=0.5 is a part of an epoch: set trainer.check_val_every_n_epoch=1",
+            }.items()
+        ),
         ({"optimizer": {"lr": -1.0}}, "optimizer.lr must be above 0"),
         (
             {"trainer": {"precision": "bf16-true"}},
@@ -42,7 +55,14 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
         ({"channels_last": "yes"}, "channels_last must be"),
         (
             {"callbacks": {"best": {"save_top_k": 3}}},
-            "callbacks.best.save_top_k must be 1, got 3: best.ckpt is evaluated",
+            "callbacks.best.save_top_k must be 1, got 3: fovea reads best.ckpt",
+        ),
+        *(
+            (
+                {"callbacks": {name: {"dirpath": "there"}}},
+                f"callbacks.{name}.dirpath must be run/checkpoints, got there",
+            )
+            for name in ("best", "last")
         ),
         (
             {"callbacks": {"mine": {}, "best": None}},
@@ -74,7 +94,8 @@ def test_wrong_value_is_refused(groups: dict[str, Any], key: str) -> None:
 
 def test_valid_configuration_passes() -> None:
     check(config())
-    check(config(trainer={"max_steps": -1, "precision": None}))
+    check(config(trainer={"max_steps": -1, "precision": None, "val_check_interval": 0.5}))
+    check(config(callbacks={"last": {"dirpath": "run/checkpoints"}}, trainer={"val_check_interval": 1}))
     check(
         config() | {"scheduler": {"_partial_": True, "warmup_steps": 100}}
     )  # an argument that scheduler=constant does not have

@@ -51,6 +51,12 @@ def test_only_callbacks_that_monitor_val_are_left_out_without_val_images(tmp_pat
     assert [call.monitor for call in made.checkpoint_callbacks if isinstance(call, ModelCheckpoint)] == ["train/loss"]
 
 
+@pytest.mark.parametrize("name", ["callbacks", "default_root_dir", "logger", "plugins", "use_distributed_sampler"])
+def test_an_argument_that_would_be_ignored_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=f"^trainer.{name} is an argument that fovea sets itself: remove it"):
+        trainer(tmp_path, **{name: None})
+
+
 class Rates(pl.Callback):
     def __init__(self) -> None:
         self.seen: list[float] = []

@@ -32,6 +32,7 @@ def rows(root: Path) -> list[str]:
         (["scoring.surface_tolerance=-1"], "scoring.surface_tolerance"),
         (["supervision=gaze", "store=nowhere"], "fovea-prepare"),
         (["callbacks.preemption.signals=[SIGUSR2]"], "callbacks.preemption.signals"),
+        (["callbacks.preemption.signals=[KILL]"], "callbacks.preemption.signals"),
         (["trainer.precision=16-mixed"], "16-mixed"),
     ],
 )

@@ -1,36 +1,31 @@
 """Checks of a training configuration that need neither data nor torch, so that a wrong value is refused at once."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from fovea.runtime.bounds import Count, NonNegative, NonNegativeInt, Positive, PositiveFraction, check_values
 
-from fovea.runtime.bounds import Count, NonNegativeInt, Positive, check_values
-
-BEST = {"filename": "best", "save_top_k": 1, "enable_version_counter": False}  # or it is not the best
+BEST: dict[str, Any] = {"filename": "best", "save_top_k": 1, "enable_version_counter": False}  # or it is not the best
 SHEET: dict[str, Any] = {"sheet_rows": NonNegativeInt, "sheet_tile": Count | None}
 FACTORIES = ("backbone", "supervision", "optimizer", "scheduler")
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-Length = Annotated[int, Field(strict=True, ge=-1)]  # in steps or epochs; -1: no limit
+TRAINER: dict[str, Any] = {  # what Lightning takes as another value, ignores, or refuses late
+    "precision": Literal["32-true", "bf16-mixed", "16-mixed"] | None,
+    **dict.fromkeys(("max_steps", "max_epochs"), Literal[-1] | Count | None),  # -1: no limit
+    "accumulate_grad_batches": Count,
+    "gradient_clip_val": NonNegative | None,
+    "val_check_interval": Count | PositiveFraction | None,
+    "check_val_every_n_epoch": Count | None,
+}
 
 
 def check(config: Mapping[str, Any]) -> None:
     """Refuse a configuration of `fovea-train` that cannot work on any machine or data; the ValueError names the key."""
     yes_or_no, splits = Literal[True, False], list[Literal["train", "val", "test"]]
     check_values({"channels_last": yes_or_no, "compile": yes_or_no, "evaluate": splits} | SHEET, config, "")
-    lengths = dict.fromkeys(("max_steps", "max_epochs"), Length | None)  # Lightning takes half a step as a whole one
-    check_values({"precision": Precision | None, **lengths}, config["trainer"], "trainer")
+    _check_trainer(config["trainer"])
     check_values({"lr": Positive}, config["optimizer"], "optimizer")
-    if "callbacks" in config and not any(config["callbacks"].get(name) for name in ("best", "last")):
-        raise ValueError("callbacks has neither best nor last: no checkpoint would be saved; add defaults: [default]")
-    for name, value in (config.get("callbacks", {}).get("best") or {}).items():
-        if BEST.get(name, value) != value:
-            fix = "best.ckpt is evaluated; for others, add a ModelCheckpoint as +callbacks.NAME"
-            raise ValueError(f"callbacks.best.{name} must be {BEST[name]}, got {value}: {fix}")
-    for name, callback in config.get("callbacks", {}).items():
-        if str((callback or {}).get("_target_")).endswith(".StochasticWeightAveraging"):
-            fix = "its average comes after the last checkpoint, so it is neither saved nor scored; choose callbacks=ema"
-            raise ValueError(f"callbacks.{name}: StochasticWeightAveraging is not supported: {fix}")
+    if "callbacks" in config:
+        _check_callbacks(config["callbacks"], f"{config['run_dir']}/checkpoints")
     for part in FACTORIES:
         if (chosen := config.get(part)) and chosen.get("_partial_") is not True:
             raise ValueError(f"{part}._partial_ must be true, since {part} is completed later; add it beside _target_")
@@ -43,6 +38,29 @@ def check(config: Mapping[str, Any]) -> None:
     supervision, data = config.get("supervision", {}), config.get("data", {})
     if supervision.get("across") and len(data.get("modalities") or ()) < 2:
         raise ValueError("supervision.across=true is for data of several modalities; set supervision.across=false")
+
+
+def _check_trainer(trainer: Mapping[str, Any]) -> None:
+    check_values(TRAINER, trainer, "trainer")
+    part = trainer.get("val_check_interval")
+    if isinstance(part, float) and trainer.get("check_val_every_n_epoch", 1) is None:
+        fix = "set trainer.check_val_every_n_epoch=1, or a number of steps"
+        raise ValueError(f"trainer.val_check_interval={part} is a part of an epoch: {fix}")
+
+
+def _check_callbacks(callbacks: Mapping[str, Any], folder: str) -> None:
+    """Refuse callbacks that save no checkpoint, or not the one that is evaluated and resumed."""
+    if not any(callbacks.get(name) for name in ("best", "last")):
+        raise ValueError("callbacks has neither best nor last: no checkpoint would be saved; add defaults: [default]")
+    for name, fixed in {"best": BEST | {"dirpath": folder}, "last": {"dirpath": folder}}.items():
+        for key, value in (callbacks.get(name) or {}).items():
+            if fixed.get(key, value) != value:
+                fix = f"fovea reads {name}.ckpt there; for others, add a ModelCheckpoint as +callbacks.NAME"
+                raise ValueError(f"callbacks.{name}.{key} must be {fixed[key]}, got {value}: {fix}")
+    for name, callback in callbacks.items():
+        if str((callback or {}).get("_target_")).endswith(".StochasticWeightAveraging"):
+            fix = "its average comes after the last checkpoint, so it is neither saved nor scored; choose callbacks=ema"
+            raise ValueError(f"callbacks.{name}: StochasticWeightAveraging is not supported: {fix}")
 
 
 def check_mode(mode: Any, data: Mapping[str, Any]) -> str:

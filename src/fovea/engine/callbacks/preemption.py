@@ -17,6 +17,7 @@ from fovea.runtime.bounds import Count
 from fovea.runtime.record import write_failure
 
 log = logging.getLogger(__name__)
+UNCAUGHT = (signal.SIGKILL, signal.SIGSTOP)
 
 
 class Preemption(Checkpoint):
@@ -32,9 +33,9 @@ class Preemption(Checkpoint):
     """
 
     def __init__(self, signals: Sequence[str], agree_every_n_steps: Count) -> None:
-        known = signal.Signals.__members__
+        known = {name: each for name, each in signal.Signals.__members__.items() if each not in UNCAUGHT}
         if unknown := [name for name in signals if f"SIG{name}" not in known]:
-            raise ValueError(f"signals: there is no signal {unknown[0]}; write [USR2] or [USR2, TERM]")
+            raise ValueError(f"signals: no process can catch a signal {unknown[0]}; write [USR2] or [USR2, TERM]")
         self.signals = [known[f"SIG{name}"] for name in signals]
         self.every = agree_every_n_steps
         self.received = 0  # number of the signal that this process got
