@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import signal
 import subprocess
 import sys
 import traceback
@@ -22,6 +23,7 @@ from yaml import MarkedYAMLError
 
 from fovea.runtime.app import end_in_one_line
 from fovea.runtime.config import config_folder, instantiate
+from fovea.runtime.files import whole_file
 from fovea.runtime.job import failure_recorded
 from fovea.runtime.one_line import one_line
 
@@ -149,6 +151,22 @@ def test_full_error_raises(full: str, expected: type, monkeypatch: pytest.Monkey
     with pytest.raises(expected):
         end_in_one_line("train", fail)
     assert capsys.readouterr().err.startswith("fovea-train: RuntimeError: broken") == (expected is SystemExit)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_in_one_line(sent: signal.Signals, tmp_path: Path, capsys) -> None:
+    def start() -> None:
+        with failure_recorded(tmp_path), whole_file(tmp_path / "half") as file:
+            file.write(b"half")
+            signal.raise_signal(sent)
+
+    with pytest.raises(SystemExit) as ended:
+        end_in_one_line("prepare", start)
+    name = "" if sent == signal.SIGINT else f" by {sent.name}"
+    assert (ended.value.code, capsys.readouterr().err) == (128 + sent, f"fovea-prepare: interrupted{name}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["failure.json"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    end_in_one_line("train", lambda: None if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL else fail())
 
 
 @pytest.mark.parametrize(

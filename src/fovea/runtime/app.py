@@ -2,10 +2,11 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fovea.runtime.errors import FULL_ERROR
 from fovea.runtime.help import answer
@@ -23,9 +24,9 @@ def command(
 ) -> Callable[[Callable[[Config], float | None]], Callable[[], None]]:
     """Make a command of a function of the resolved configuration (`configs/<name>.yaml`).
 
-    The exit status is 0, 1 after one line on stderr, or 130 after Ctrl-C. A traceback is shown only under
-    `HYDRA_FULL_ERROR=1`. Each run first writes the files of `record` into its folder, unless `ended` returns the
-    outcome of a run that ended earlier with this configuration. `passed_on` translates the command line for Hydra.
+    The exit status is 0, 1 after one line on stderr, 130 after Ctrl-C, or 128 + N after signal N. A traceback is shown
+    only under `HYDRA_FULL_ERROR=1`. Each run first writes the files of `record` into its folder, unless `ended` returns
+    the outcome of a run that ended earlier with this configuration. `passed_on` translates the command line for Hydra.
     """
 
     def decorate(run: Callable[[Config], float | None]) -> Callable[[], None]:
@@ -45,14 +46,20 @@ def command(
 
 def end_in_one_line(name: str, start: Callable[[], None]) -> None:
     """Call `start`; end with the exit status of the command, after one line if it failed."""
+    # A training ends by its own rules, at the end of a step. A command under nohup ignores SIGHUP.
+    wanted = () if name == "train" else (signal.SIGTERM, signal.SIGHUP)
+    handled = [number for number in wanted if signal.getsignal(number) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, interrupt)
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network on import
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "30")  # seconds between two states of a bar: in a file each one stays
     try:
         start()
-    except KeyboardInterrupt:
-        print(f"fovea-{name}: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        by = signal.Signals.__members__.get(str(error), signal.SIGINT)
+        print(f"fovea-{name}: interrupted{f' by {error}' if by != signal.SIGINT else ''}", file=sys.stderr)
+        sys.exit(128 + by)
     except Exception as error:
         if os.environ.get(FULL_ERROR, "0") not in ("", "0"):
             raise
@@ -62,3 +69,10 @@ def end_in_one_line(name: str, start: Callable[[], None]) -> None:
         sys.exit(1)
     finally:
         logging.disable(logging.NOTSET)
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def interrupt(number: int, frame: object) -> NoReturn:
+    """End like after Ctrl-C, so that nothing is left half-written; the handler of a signal."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
