@@ -47,9 +47,10 @@ def test_from_published_maps_to_a_model(run: Run, root: Path, tmp_path: Path) ->
         with Image.open(path) as image:
             eight = image.point(lambda value: value / 257).convert("L")
         eight.save(root / "gaze" / "heatmap" / f"{path.stem}.jpg", quality=95)
-    imported = run("import_", "format=maps", f"source={root}", *folder(root), "refine=none", "out=published")
+    data = [*folder(root), "data.exif=apply"]
+    imported = run("import_", "format=maps", f"source={root}", *data, "refine=none", "out=published")
     assert imported.status == 0 and "10 maps in published" in imported.stdout, imported
-    trained = run("train", *folder(root), *gaze(tmp_path / "published"), *LIGHT, "supervision=gaze", "evaluate=[]")
+    trained = run("train", *data, *gaze(tmp_path / "published"), *LIGHT, "supervision=gaze", "evaluate=[]")
     assert trained.status == 0, trained
 
 

@@ -29,7 +29,7 @@ def main(config: Config) -> None:
         screen=instantiate(config["screen"], "screen"),
         place=instantiate(config["image"], "image"),
         detection=instantiate(config["detection"], "detection"),
-        parameters=parameters(config["labels"], config["refine"]),
+        parameters=parameters(config["labels"], config["refine"], data),
     )
     result = instantiate(config["format"], "format")(request)
     for line in result.lines:
