@@ -282,7 +282,8 @@ class TestPupil:
             (tmp_path / "s" / f"fixations_on_surface_{name}.csv").write_text(header + row)
         rows, result = run("pupil", tmp_path / "s")
         assert [row[0] for row in rows] == ["a"] and not result.failures
-        assert result.warnings == ["1 files have no row: fixations_on_surface_b.csv"]
+        lacks = "1 files have no such column as format.columns.confidence=confidence: fixations_on_surface_a.csv"
+        assert result.warnings == [lacks, "1 files have no row: fixations_on_surface_b.csv"]
 
     def test_cloud(self, run, tmp_path: Path) -> None:
         header = "section id,recording id,fixation id,start timestamp [ns],end timestamp [ns],duration [ms],"

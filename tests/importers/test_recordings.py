@@ -196,6 +196,7 @@ class TestTable:
             ({**NAMES, "image": "pictures"}, "no column pictures; the nearest are picture"),
             ({**NAMES, "duration": "length"}, r"no column length.*; set format\.columns\.duration"),
             ({"picture": "x"}, r"columns\.picture is not a column"),
+            ({**NAMES, "image": 1}, r"the name of a column must be text, .* got 1$"),
         ],
     )
     def test_names_the_missing_column(self, imported: Import, tmp_path: Path, columns: dict, message: str) -> None:
@@ -237,3 +238,18 @@ class TestTable:
             with pytest.raises(ValueError, match=message):
                 imported("generic", source, columns=NAMES, **{name: keys})
             imported("generic", source, columns=NAMES, optional=[*keys], **{name: keys})
+
+    def test_no_column_is_left_out_without_a_word(self, imported: Import, tmp_path: Path) -> None:
+        source = exports.generic(tmp_path / "s.csv")
+        _, result = imported("generic", source, columns={**NAMES, "observer": "who"})
+        assert result.warnings == ["1 files have no such column as format.columns.observer=who: s.csv"]
+        lacking = {**NAMES, "confidence": "sure"}
+        _, result = imported("generic", source, columns=lacking, min_confidence=0.5)
+        assert result.warnings == ["1 files have no such column as format.columns.confidence=sure: s.csv"]
+        for keys, message in (
+            ({"min_confidence": 0.5}, r"format\.min_confidence needs columns\.confidence"),
+            ({"eyes": {"picture": {"left": "(", "right": "b"}}}, r"eyes\.picture must be a regular expression"),
+            ({"flip_y": "no"}, r"format\.flip_y must be true or false, got 'no'"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                imported("generic", source, columns=NAMES, **keys)

@@ -89,10 +89,12 @@ class ColumnReader:
             raise ValueError(f"columns.{missing[0]} is not set: add the name of the column")
         compile_pattern("file", self.file)
         compile_pattern("message", self.message or "()")
-        for argument in ("where", "event"):
+        for argument in ("where", "event", "eyes"):
             for column, patterns in getattr(self, argument).items():
-                for pattern in listed(patterns):
+                for pattern in patterns.values() if argument == "eyes" else listed(patterns):
                     compile_pattern(f"{argument}.{column}", pattern, False)
+        if self.min_confidence and not (self.columns.get("confidence") or self.samples.get("confidence")):
+            raise ValueError("min_confidence needs columns.confidence: add the name of the column")
 
     @property
     def _has_fixations(self) -> bool:
@@ -148,7 +150,8 @@ class ColumnReader:
         validation: list[dict[str, object]] = [
             {"average": error, **({"observer": who} if who else {})} for who, error in measured if error == error
         ]
-        return Recording(trials, rows.unit, self._screen(table), stray, total, validation)
+        lacks = table.lacks(self.columns, "observer", *(["confidence"] if self.min_confidence else []))
+        return Recording(trials, rows.unit, self._screen(table), stray, total, validation, lacks)
 
     def _names(self, table: Table) -> Mapping[int, str]:
         """Return the image's name by line of the file."""

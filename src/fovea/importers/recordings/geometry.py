@@ -55,7 +55,7 @@ class Place:
         """Refuse half a rectangle, and a rectangle with a rule."""
         missing = [value is None for value in (self.left, self.top, self.width, self.height)]
         if not all(missing) and (any(missing) or self.fit is not None):
-            raise ValueError("image: set all of image.left, .top, .width and .height, or only fit")
+            raise ValueError("set all of image.left, .top, .width and .height, or only fit")
 
     def fixed(self) -> Rectangle | None:
         """Return the rectangle, None without one."""

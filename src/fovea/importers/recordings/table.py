@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,12 @@ class Table:
         header = f"the nearest are {first_few(dict.fromkeys(near))}" if near else f"it has {first_few(self.header, 9)}"
         raise ValueError(f"{self.path}: no column {' or '.join(listed(names))}; {header}; {fix}")
 
+    def lacks(self, columns: Mapping[str, Alternatives], *keys: str) -> str:
+        """Return a note about the keys of `columns` whose one name is no column here; a list may have no such name."""
+        named = {key: name for key in keys if isinstance(name := columns.get(key), str)}
+        lost = [f"format.columns.{key}={name}" for key, name in named.items() if self.find(name) is None]
+        return f"have no such column as {first_few(lost)}" if lost else ""
+
     def texts(self, column: str) -> list[str]:
         """Return the cells of a column; empty texts where a row is too short."""
         if column not in self.header:
@@ -110,8 +117,11 @@ class Table:
 
 
 def listed(names: Alternatives) -> list[str]:
-    """Return alternatives as a list."""
-    return [names] if isinstance(names, str) else list(names or ())
+    """Return alternatives as a list; refuse what is not text."""
+    every: list[Any] = [*names] if isinstance(names, list | tuple) else [] if names is None else [names]
+    if wrong := [name for name in every if not isinstance(name, str)]:
+        raise ValueError(f"the name of a column must be text, e.g. '\"1\"', got {wrong[0]}")
+    return every
 
 
 def unit_of(column: str) -> str:
