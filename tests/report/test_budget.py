@@ -10,6 +10,7 @@ from fovea.report.budget import Budget, Costs, budget
 from fovea.report.report_page import write_figures, write_report_page
 from fovea.report.runs import find_runs
 from fovea.report.study import study
+from fovea.runtime.bounds import check
 
 MakeRun = Callable[..., Path]
 COSTS = Costs({"masks": 72.0, "boxes": 18.0, "gaze": 9.0}, "measured", None)
@@ -80,3 +81,12 @@ def test_equal_hours_have_no_chart(make_run: MakeRun, tmp_path: Path) -> None:
     for rate in (0.1, 0.2):
         make_run(f"{rate}", {"optimizer.lr": rate}, labels={"gaze": 100})
     assert planned(tmp_path) is None
+
+
+def test_costs_that_are_none_are_refused() -> None:
+    for costs, message in (
+        (None, r"^budget must be keys with values in braces, got None$"),
+        ({"seconds": None}, r"^budget\.seconds must be keys with values in braces, got None$"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check(Costs, costs, "budget")  # type: ignore[arg-type]

@@ -148,10 +148,10 @@ def test_unfinished_runs_are_listed_only(make_run: MakeRun, tmp_path: Path) -> N
 
 def test_nothing_finished_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     make_run("a", until="begun")
-    with pytest.raises(ValueError, match=r"none of 1 is finished \(.*a: no checkpoint"):
+    with pytest.raises(ValueError, match=r"none of 1 can be compared, e\.g\. .*a: no checkpoint"):
         studied(tmp_path)
     make_run("b", until="trained")
-    with pytest.raises(ValueError, match=r"none of 2 is finished \(.*b: trained, not evaluated on val"):
+    with pytest.raises(ValueError, match=r"none of 2 can be compared, e\.g\. .*b: trained, not evaluated on val"):
         studied(tmp_path)
 
 

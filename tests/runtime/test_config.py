@@ -92,6 +92,8 @@ def test_wrong_names_and_arguments_are_named_with_their_key() -> None:
         (warmup, "warmup_step"): r"did you mean part\.warmup_steps\? or remove it: '~part\.warmup_step'$",
         ("fovea.models.smp.SmpBackbone", "encoder_name"): r"^part\.encoder_name must be text, got -1$",
         ("torch.optim.AdamW", "momentum"): r"^part\.momentum is not .* of torch\.optim\.AdamW; there are params, lr",
+        ("fovea.supervision.tta.MeanOverFlips", "axes"): r"^part\.axes must be a list in brackets, got -1$",
+        ("fovea.data.volumes.source.Volumes", "drop_last"): r"^part\.drop_last must be true or false, got -1$",
         ("pytorch_lightning.Trainer", "max_step"): r"did you mean part\.max_steps\? or remove it",
     }.items():
         with pytest.raises(ValueError, match=message):

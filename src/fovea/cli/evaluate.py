@@ -45,11 +45,13 @@ def score(config: Config) -> None:
     from fovea.engine.checkpoint import files, load_all
     from fovea.engine.evaluate import evaluate, headline
     from fovea.report.runs import TRAINED
+    from fovea.runtime.bounds import check_values
     from fovea.runtime.config import instantiate
     from fovea.runtime.errors import first_few
     from fovea.runtime.files import write_text
     from fovea.runtime.processes import pick
 
+    check_values({"allow_training_images": bool}, config, "")
     checkpoints, device = files(config["checkpoint"]), pick(config["device"])
     (module, trained, ids, _), networks = load_all(checkpoints, device)
     checkpoint = checkpoints[0]

@@ -36,7 +36,8 @@ def main(config: Config) -> None:
         fix = "use fovea.load(checkpoint) or fovea-predict"
         raise ValueError(f"checkpoint: {checkpoint} reads volumes, which cannot be exported; {fix}")
     path = make_folder(out) / FILES[config["file_format"]]
-    predictor = instantiate(config["tta"], "tta")(module) if config["tta"]["axes"] else module
+    mean = instantiate(config["tta"], "tta")
+    predictor = mean(module) if config["tta"]["axes"] else module
     difference = export(predictor.eval(), data, path)
     name = config["name"] or f"{data.get('name', 'model')} by {trained['supervision']['_target_'].rpartition('.')[2]}"
     facts = {
@@ -44,7 +45,7 @@ def main(config: Config) -> None:
         "file": {"name": path.name, "sha256": sha256(path), "bytes": path.stat().st_size},
         "export": {"format": config["file_format"], "tta": config["tta"]["axes"], "largest_difference": difference},
         "intended_use": config["intended_use"],
-        "license": config["licenses"].get(data.get("name"), UNKNOWN),
+        "license": (config["licenses"] or {}).get(data.get("name"), UNKNOWN),
     }
     write_card(out, checkpoint, loaded, facts)
     if config["file_format"] == "onnx":

@@ -18,7 +18,7 @@ def main(config: Config) -> None:
     from fovea.report.study import keep, study, warnings, write_runs
     from fovea.runtime.bounds import NonNegative, check, check_values
 
-    check_values({"alpha": Alpha, "resamples": Resamples, "megabytes": NonNegative}, config, "")
+    check_values({"alpha": Alpha, "resamples": Resamples, "megabytes": NonNegative, "pdf": bool}, config, "")
     check(Costs, config["budget"], "budget")
     out, score, ignore, baseline = Path(config["out"]), str(config["score"]), config["ignore"], config["baseline"]
     runs = keep(find_runs(config["runs"], config["split"], score), config["only"])

@@ -50,7 +50,7 @@ def study(
     grouped = configurations(runs, ignore)
     if not grouped:
         nearly = min(runs, key=lambda run: not run.training)  # trained, so that its note tells what is missing
-        raise ValueError(f"runs: none of {len(runs)} is finished ({nearly.folder}: {nearly.note}); finish one first")
+        raise ValueError(f"runs: none of {len(runs)} can be compared, e.g. {nearly.folder}: {nearly.note}")
     check_same_data([run for own in grouped for run in pooled(own.runs)])
     first = _baseline(grouped, baseline)
     grouped = [first, *(own for own in grouped if own is not first)]

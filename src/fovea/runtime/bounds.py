@@ -32,6 +32,8 @@ _PHRASES = {
     "string_type": "text",
     "literal_error": "one of {expected}",
     "list_type": "a list in brackets",
+    "is_instance_of": "a list in brackets",
+    "dict_type": "keys with values in braces",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
     "none_required": "null",
@@ -45,7 +47,9 @@ def check(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> No
 
 
 def check_values(hints: Mapping[str, Any], values: Mapping[str, Any], key: str) -> None:
-    """Check values against annotations, both by argument; those without bounds, beside text, accept any value."""
+    """Check values against annotations, both by argument; only those with bounds, text and bool refuse values."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{key} must be {_PHRASES['dict_type']}, got {values!r}")
     for name in values.keys() & hints.keys():
         if (adapter := _adapter(hints[name])) is None:
             continue
@@ -61,7 +65,9 @@ def check_values(hints: Mapping[str, Any], values: Mapping[str, Any], key: str) 
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any] | None:
-    """Return the validator of an annotation with bounds, or of text; None for other annotations."""
+    """Return the validator of an annotation with bounds, of text, or of true and false; None for other annotations."""
+    if hint is bool:  # the text `no` would be true
+        return TypeAdapter(Annotated[bool, Field(strict=True)])
     if hint not in (str, str | None) and "Annotated[" not in str(hint) and "Literal[" not in str(hint):
         return None
     try:

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from functools import partial
 from itertools import combinations
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from fovea.supervision.batch import Image
@@ -19,7 +21,7 @@ class MeanOverFlips(nn.Module):
     ValueError for an axis that is not one of these, or is there twice.
     """
 
-    def __init__(self, module: nn.Module, axes: Sequence[int]) -> None:
+    def __init__(self, module: nn.Module, axes: Annotated[Sequence[int], Field(max_length=3)]) -> None:
         super().__init__()
         if len({*axes}) < len(axes) or not {*axes} <= {-1, -2, -3}:
             raise ValueError(f"axes must be different ones of -1 (width), -2 (height), -3 (depth), got {list(axes)}")

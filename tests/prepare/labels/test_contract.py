@@ -219,7 +219,7 @@ def test_scribbles_are_certain(background: int, foreground: int, unlabeled: int,
         ("scribbles", STROKES[:-1], r"a\.png is 60 x 39 pixels, but the image is 60 x 40"),
         ("scribbles", np.maximum(STROKES, 1), r"a\.png: no background \(value 0\)"),
         ("scribbles", np.where(STROKES == 1, 0, STROKES), r"a\.png: no foreground \(value 1\)"),
-        ("scribbles", np.where(STROKES == 255, 7, STROKES), r"a\.png: value 7 is not one of the .*set ignore_label=7"),
+        ("scribbles", np.where(STROKES == 255, 7, STROKES), r"a\.png: value 7 is not .*set labels\.ignore_label=7"),
     ],
 )  # fmt: skip
 def test_faults_of_one_image_end_in_its_line(name: str, content: Any, message: str, tmp_path: Path) -> None:

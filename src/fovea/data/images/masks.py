@@ -26,6 +26,7 @@ def read_mask(
     ignore_label: int | None = None,
     labels: Mapping[int, int] | None = None,
     exif: Exif = "ignore",
+    key: str = "data",
 ) -> np.ndarray:
     """Decode a mask: uint8 [H, W] below max(classes, 2); with an `ignore_label`, int16, and -1 where nobody labeled.
 
@@ -33,7 +34,8 @@ def read_mask(
     cut above 127. Other gray values that fill an area, and colors, may be several structures and are refused. With more
     classes, or with `labels`, the class of each value, the stored integers (of a palette file, its indices) say the
     class. Without `labels`, the values are the classes, and 0 is the background. `exif=apply` turns the mask by its own
-    EXIF orientation. A ValueError if the file cannot be decoded, or its values are not those of such a mask.
+    EXIF orientation. A ValueError if the file cannot be decoded, or its values are not those of such a mask; it names
+    `ignore_label` under `key`.
     """
     exact = classes > 1 or ignore_label is not None or labels is not None
     with opened(path) as image:
@@ -52,7 +54,7 @@ def read_mask(
     values = _whole(path, pixels) if pixels.ndim == 2 else _gray(path, pixels, lossy)
     if not exact:
         return _binary(path, values, lossy).astype(np.uint8)
-    return _labels(path, values, classes, ignore_label, labels)
+    return _labels(path, values, classes, ignore_label, labels, key)
 
 
 def _decoded(image: Image.Image, exact: bool) -> np.ndarray:
@@ -98,7 +100,7 @@ def _gray(path: Path, pixels: np.ndarray, lossy: bool) -> np.ndarray:
 
 
 def _labels(
-    path: Path, values: np.ndarray, classes: int, ignore_label: int | None, labels: Mapping[int, int] | None
+    path: Path, values: np.ndarray, classes: int, ignore_label: int | None, labels: Mapping[int, int] | None, key: str
 ) -> np.ndarray:
     """Return the classes of stored integers, checked; see `read_mask`."""
     known = dict(labels) if labels is not None else {label: label for label in range(max(classes, 2))}
@@ -113,7 +115,8 @@ def _labels(
     mask = table[np.minimum(values.astype(np.int64), len(table) - 1)]
     if len(others := values[mask == unknown]):
         classes_here = ", ".join(map(str, sorted(known)))
-        fix = f"set ignore_label={others[0]} if nobody labeled these pixels, or name the class in data.labels"
+        fix = f"set {key}.ignore_label={others[0]} if nobody labeled these pixels"
+        fix += ", or name the class in data.labels" if key == "data" else ", or correct them"
         raise ValueError(f"{path}: value {others[0]} is not one of the classes ({classes_here}); {fix}")
     return mask if ignore_label is not None else mask.astype(np.uint8)
 

@@ -62,7 +62,7 @@ class Scribbles:
 
         A ValueError if the file has another size or other values, or lacks foreground or background.
         """
-        path, labels = annotation.path, read_mask(annotation.path, ignore_label=self.ignore_label)
+        path, labels = annotation.path, read_mask(annotation.path, ignore_label=self.ignore_label, key="labels")
         if labels.shape != size:
             (height, width), (rows, columns) = size, labels.shape
             raise ValueError(f"{path} is {columns} x {rows} pixels, but the image is {width} x {height}; replace it")
