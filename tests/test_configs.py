@@ -223,6 +223,8 @@ class TestNetworks:
             ),  # of probabilities
             (["loss._target_=torch.nn.L1Loss", "+loss.reduction=none"], "returns no scalar tensor: take the mean"),
             (["+loss._partial_=true"], r"^loss: .* is not a torch.*Module; remove loss\._partial_$"),
+            (["loss=focal", "loss.alpha=2"], r"^loss\.alpha must be at most 1, got 2$"),
+            (["supervision=full", "+supervision.loss=1"], r"^supervision\.loss cannot be chosen"),
             (["~loss._target_"], "^loss has no _target_; write"),
             (["supervision=full", "backbone._target_=torch.nn.Identity"], "Full has no parameter to train; derive"),
             ([*VOLUMES, "supervision=multi_level"], "MultiLevel does not support volumes"),

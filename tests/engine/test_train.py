@@ -53,7 +53,7 @@ def test_only_callbacks_that_monitor_val_are_left_out_without_val_images(tmp_pat
 
 @pytest.mark.parametrize("name", ["callbacks", "default_root_dir", "logger", "plugins", "use_distributed_sampler"])
 def test_an_argument_that_would_be_ignored_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=f"^trainer.{name} is an argument that fovea sets itself: remove it"):
+    with pytest.raises(ValueError, match=f"^trainer.{name} cannot be chosen: fovea sets this argument; remove"):
         trainer(tmp_path, **{name: None})
 
 

@@ -148,19 +148,15 @@ def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logge
         log.warning("no val images: the result is the last checkpoint")
         callbacks = [call for call in callbacks if not str(getattr(call, "monitor", "")).startswith("val/")]
     settings = dict(config["trainer"])
-    ours = {
-        "logger": loggers,
-        "callbacks": [*callbacks, LambdaCallback(on_train_start=set_aside)],
-        "plugins": [WholeCheckpoints()],
-        "default_root_dir": config["run_dir"],
-        "use_distributed_sampler": False,  # our loaders give each process its part
-    }
-    if taken := [name for name in ours if name in settings]:
-        fix = "remove it; see logger=…, +callbacks.NAME and hydra.run.dir"
-        raise ValueError(f"trainer.{taken[0]} is an argument that fovea sets itself: {fix}")
     # Without a progress bar of ours, Lightning would add its own.
     settings.setdefault("enable_progress_bar", any(isinstance(call, ProgressBar) for call in callbacks))
-    return instantiate(settings | {"_partial_": True})(**ours)
+    return instantiate(settings | {"_partial_": True}, "trainer")(
+        logger=loggers,
+        callbacks=[*callbacks, LambdaCallback(on_train_start=set_aside)],
+        plugins=[WholeCheckpoints()],
+        default_root_dir=config["run_dir"],
+        use_distributed_sampler=False,  # our loaders give each process its part
+    )
 
 
 class WholeCheckpoints(TorchCheckpointIO):

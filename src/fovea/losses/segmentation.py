@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fovea.runtime.bounds import Fraction, NonNegative
+
 _SOFTMAX: dict[str, Any] = {"softmax": True, "to_onehot_y": True, "include_background": False}
 
 
@@ -58,9 +60,10 @@ class DiceCrossEntropy(OneOrSeveral):
 class Focal(OneOrSeveral):
     """Focal loss, the mean over pixels; the options are those of `monai.losses.FocalLoss`."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, gamma: NonNegative = 2.0, alpha: Fraction | None = None, **options: Any) -> None:
         from monai.losses import FocalLoss
 
+        options |= {"gamma": gamma, "alpha": alpha}
         super().__init__(FocalLoss(**options), FocalLoss(use_softmax=True, to_onehot_y=True, **options))
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -138,6 +138,8 @@ def instantiate(config: Mapping[str, Any], key: str = "", kind: type = object) -
 
     @wraps(built)  # its signature tells what it takes
     def factory(*args: Any, **kwargs: Any) -> Any:
+        if ignored := [f"{key}.{name}".lstrip(".") for name in kwargs if name in config]:
+            raise NamedError(f"{ignored[0]} cannot be chosen: fovea sets this argument; remove it: '~{ignored[0]}'")
         try:
             return built(*args, **kwargs)
         except Exception as error:

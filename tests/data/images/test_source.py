@@ -156,6 +156,12 @@ class TestTrain:
             made.train(needs)
         assert "\n" not in str(caught.value)
 
+    def test_keys_of_another_place_are_refused(self, root: Path) -> None:
+        with pytest.raises(ValueError, match=r"^data\.augment\.spatial is for volumes; choose augmentation=flips"):
+            source(root, augment={"spatial": {}}).train({"mask"})
+        with pytest.raises(ValueError, match=r"^data\.dataset\.classes would be ignored; set data\.classes$"):
+            source(root, dataset={"classes": 2}).train({"mask"})
+
 
 class TestStreams:
     NEEDS = frozenset({"mask", "unlabeled"})

@@ -35,7 +35,7 @@ class FromPixels:
 
     def __init__(self, data: Mapping[str, Any], module: nn.Module, device: torch.device) -> None:
         self.module, self.size, self.device = module, data["size"], device
-        self.normalize = instantiate(data["normalize"])
+        self.normalize = instantiate(data["normalize"], "data.normalize")
 
     @torch.inference_mode()
     def __call__(self, pixels: np.ndarray) -> Mapping[str, Tensor]:

@@ -39,6 +39,8 @@ def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
         what = f"data={data.get('name')}: {target} is no data set of images (fovea.data.images.folder.Folder)"
         raise ValueError(f"{what}, which this command needs; choose data=folder, kvasir, …")
     shared = {key: data[key] for key in _SHARED if key in data}
+    if twice := sorted(shared.keys() & data["dataset"].keys()):
+        raise ValueError(f"data.dataset.{twice[0]} would be ignored; set data.{twice[0]}")
     taken = signature(located).parameters
     lacks = [name for name in shared if name not in taken]
     if lacks and not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
@@ -84,6 +86,8 @@ class Images:
     gaze: Mapping[str, Any] | None = None  # read by the group `labels`
 
     def train(self, needs: Collection[str]) -> Training:
+        if wrong := sorted({*self.augment} & {"spatial", "intensity"}):
+            raise ValueError(f"data.augment.{wrong[0]} is for volumes; choose augmentation=flips, strong or none")
         dataset = self._dataset()
         splits = dataset.splits()
         if not splits["train"]:
@@ -242,16 +246,16 @@ class Images:
     ) -> dict[str, TrainingSamples]:
         from fovea.data.images.samples import ImageTraining, Resized
 
-        augment = {name: instantiate(transform) for name, transform in self.augment.items()}
-        cache = instantiate(self.cache) if self.cache else None
+        augment = {name: instantiate(transform, f"data.augment.{name}") for name, transform in self.augment.items()}
+        cache = instantiate(self.cache, "data.cache") if self.cache else None
 
         def samples(ids: Sequence[str], targets: Sequence[Target]) -> TrainingSamples:
             resized = Resized(dataset, ids, targets, self.size)
-            return ImageTraining(resized, instantiate(self.normalize), augment, self.seed, cache)
+            return ImageTraining(resized, instantiate(self.normalize, "data.normalize"), augment, self.seed, cache)
 
         return {"labeled": samples(ids, targets)} | ({"unlabeled": samples(unlabeled, [])} if unlabeled else {})
 
     def _samples(self, dataset: Folder, ids: Sequence[str], target: Target) -> Samples:
         from fovea.data.images.samples import ImageSamples
 
-        return ImageSamples(dataset, ids, target, self.size, instantiate(self.normalize))
+        return ImageSamples(dataset, ids, target, self.size, instantiate(self.normalize, "data.normalize"))

@@ -246,7 +246,7 @@ class Volumes:
         from fovea.data.volumes.prepared import Prepared
 
         prepared = Prepared(dataset, cases, targets, self.spacing, self.intensity)
-        return prepared, instantiate(self.cache)(prepared) if self.cache and cached else prepared
+        return prepared, instantiate(self.cache, "data.cache")(prepared) if self.cache and cached else prepared
 
 
 def transform_of(config: Mapping[str, Any], arrays: Sequence["Array"], slices: bool = False) -> Callable[..., Any]:

@@ -59,6 +59,6 @@ def native(data: Mapping[str, Any], module: nn.Module, device: torch.device) -> 
     """Return what predicts volumes on any grid with a module that was trained with the group `data`."""
     slices = bool(data.get("slices"))
     size, spacing = in_plane(data["size"], data["spacing"], slices)
-    intensity = {name: instantiate(data["intensity"][name]) for name in data["modalities"]}
+    intensity = {name: instantiate(data["intensity"][name], f"data.intensity.{name}") for name in data["modalities"]}
     window = SlidingWindow(module, size, data["overlap"], data["windows"])
     return Native(if_asked(window, data), slices, spacing, intensity, device)

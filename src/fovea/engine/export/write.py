@@ -37,7 +37,8 @@ def export(module: nn.Module, data: Mapping[str, Any], path: Path) -> float:
     The supervision module is for images, in evaluation mode, on the CPU. `data` is the group of its training. A
     ValueError if the normalization or an operator cannot be exported, a package is missing, or the file differs.
     """
-    graph = Graph(module, data["size"], normalizer(instantiate(data["normalize"]), data["channels"])).eval()
+    normalize = normalizer(instantiate(data["normalize"], "data.normalize"), data["channels"])
+    graph = Graph(module, data["size"], normalize).eval()
     program = _captured(graph, data["channels"])
     reading = {key: data[key] for key in _READING if key in data}
     reading["dataset"] = {"_target_": data["dataset"]["_target_"]}
