@@ -295,6 +295,27 @@ def test_a_recording_beside_the_page_needs_no_typed_geometry(drive: Drive, run: 
         assert float(row["CURRENT_FIX_DURATION"]) > 1300
 
 
+OTHER_TAB = """
+await start("B"); await next(); drag([[.1, .1], [.4, .4]]);
+const tab = document.createElement("iframe"); // its storage is that of another tab
+document.body.append(tab);
+const other = tab.contentWindow.localStorage;
+const theirs = { ...record, marks: [1, 2].map(w => ({ ...record.marks[0], w })) };
+other.setItem(slot(2), "{}"); // not open here
+other.setItem(slot(0), JSON.stringify({ ...theirs, done: true }));
+await until(() => document.body.dataset.view === "rest");
+key("u");
+out.push($("rest-title").textContent, stored(0).marks.length);
+key("p"); await until(() => since !== null);
+out.push($("count").textContent, (await saved()).trim().split("\\n").length - 1);
+"""
+
+
+def test_a_second_tab_stops_the_first_which_then_has_its_labels(drive: Drive, run: Run, images: Path) -> None:
+    found = drive(collected(run, images, "box"), OTHER_TAB)
+    assert found == ["Start", "This name labels in another tab", 2, "2 of 3", 2]
+
+
 def test_a_closed_tab_goes_on_where_it_was(drive: Drive, run: Run, images: Path) -> None:
     page = collected(run, images, "box", "structure='<img src=x onerror=boom>'")
     mark = 'await start("B"); await next(); drag([[.1, .1], [.4, .4]]); await next(); drag([[.2, .2], [.6, .6]]);'

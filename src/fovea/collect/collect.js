@@ -252,8 +252,11 @@ async function begin(event) {
   observer = name();
   document.activeElement?.blur();
   if (mode === "screen") await full();
+  await go();
+}
+function go() {
   const n = undone();
-  n === images.length ? finish() : await show(n === 0 && study.practice && !stored(0) ? -1 : n);
+  return n === images.length ? finish() : show(n === 0 && study.practice && !stored(0) ? -1 : n);
 }
 const opens = ({ src }, part = new Image()) => new Promise(ready => Object.assign(part, { onload: () => ready(true), onerror: () => ready(false), src }));
 async function check() {
@@ -286,6 +289,11 @@ addEventListener("resize", () => image && place());
 document.addEventListener("visibilitychange", () => document.hidden && pause());
 document.addEventListener("fullscreenchange", () => mode === "screen" && !document.fullscreenElement && since !== null &&
   rest("Not in full screen", "The place of the image on the screen is known only in full screen.", run));
+addEventListener("storage", event => { // of another tab of this page, which has labeled the image that is open here
+  if (at < 0 || event.key !== slot(at) || !["work", "rest"].includes(document.body.dataset.view)) return;
+  since = drawing = pointer = null; // what is here must not replace what is there
+  rest("This name labels in another tab", "Close the other tab before you continue here, or use another name in it.", go);
+});
 addEventListener("beforeunload", event => memory.size && !saved && event.preventDefault());
 announce();
 if (!study.embedded) check();
