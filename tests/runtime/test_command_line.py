@@ -1,5 +1,6 @@
 """Words of a command line as people type them, as Hydra reads them."""
 
+import re
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from fovea.runtime.command_line import (
     for_hydra,
     how_to_write,
+    refuse_empty,
     refuse_hidden,
     refuse_repeated,
     refuse_unread,
@@ -114,9 +116,18 @@ def test_a_key_that_is_twice_in_a_dictionary_is_refused(word: str, key: str | No
         refuse_repeated([word])
 
 
+@pytest.mark.parametrize("word", ["hydra.run.dir=", "++data.root="])
+def test_an_empty_path_is_refused(word: str) -> None:
+    refuse_empty(["data.size=", "out=null", "~out", "-m", f"{word}x"])
+    with pytest.raises(ValueError, match=f"^{re.escape(word)} has no value; give one"):
+        refuse_empty(["seed=0", word])
+
+
 def test_a_group_without_default_and_slurm_are_required_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"^data is not set: add data=… \(folder, .*\), e\.g\. data=folder data"):
         require_groups("train", ["supervision=full"])
+    with pytest.raises(ValueError, match=r"^experiment=null is not a choice; choose cmc, .*, or leave it out"):
+        require_groups("train", ["data=folder", "experiment=null"])
     require_groups("train", ["data=folder"])
     require_groups("train", ["experiment=gaze_kvasir"])
     monkeypatch.setenv("PATH", "")

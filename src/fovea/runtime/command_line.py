@@ -30,6 +30,16 @@ _WORD = re.compile(rf"(\+{{0,2}}(?:data\.maps\.)?({'|'.join(map(re.escape, TEXTS
 _HYDRA = re.compile(r"\?\?\?$|['\"]|.*\$\\?\{|(choice|range|interval|glob|shuffle|sort|tag)\(")
 
 
+def checked(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line for Hydra; refuse those that it would misread, or answer with a page."""
+    refuse_unread(words)
+    refuse_empty(words)
+    refuse_repeated(words)
+    refuse_hidden(words)
+    require_slurm(words)
+    return [for_hydra(word) for word in words]
+
+
 def quoted(text: str) -> str:
     """Return a text in Hydra's quotes."""
     return QuotedString(text, Quote.double).with_quotes()
@@ -64,11 +74,13 @@ def _readable(text: str) -> str:
 
 
 def require_groups(command: str, words: Sequence[str]) -> None:
-    """Name the group that Hydra found without a choice: `data` has no default."""
-    if any(word.startswith(("experiment=", "--config-name", "-cn")) for word in words):
-        return  # these choose it
+    """Name the group that Hydra found without a choice, or with null or a number: `data` has no default."""
+    chosen = any(word.startswith(("experiment=", "--config-name", "-cn")) for word in words)  # may choose all groups
     for group, default, choices in groups(command, words):
-        if default == "???" and not any(word.lstrip("+").startswith(f"{group}=") for word in words):
+        for word in words:
+            if re.fullmatch(rf"\+?{group}=(null|true|false|[\d.]+)", word):
+                raise ValueError(f"{word} is not a choice; choose {', '.join(choices)}, or leave it out")
+        if default == "???" and not chosen and not any(word.lstrip("+").startswith(f"{group}=") for word in words):
             fix = f"add {group}=… ({', '.join(choices)}), e.g. data=folder data.root=DIR"
             raise ValueError(f"{group} is not set: {fix}")
 
@@ -94,6 +106,14 @@ def refuse_unread(words: Sequence[str]) -> None:
     if left:
         fix = "see --help" if left[0].startswith("-") else "write options before all words of the form key=value"
         raise ValueError(f"{left[0]}: not read; {fix}")
+
+
+def refuse_empty(words: Sequence[str]) -> None:
+    """Refuse a path or name without a value, e.g. of an unset variable of a shell: it would be the folder here."""
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and not value and key.lstrip("+") in TEXTS:
+            raise ValueError(f"{word} has no value; give one, or leave it out")
 
 
 def refuse_repeated(words: Sequence[str]) -> None:

@@ -15,14 +15,7 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from fovea.runtime.command_line import (
-    for_hydra,
-    refuse_hidden,
-    refuse_repeated,
-    refuse_unread,
-    require_groups,
-    require_slurm,
-)
+from fovea.runtime.command_line import checked, require_groups
 from fovea.runtime.config import config_folder, plain, resolve
 from fovea.runtime.errors import FULL_ERROR
 from fovea.runtime.files import read_mapping, write_text
@@ -59,11 +52,7 @@ class Command:
             return
         words = sys.argv[1:]
         refuse_old_overrides(words)
-        refuse_unread(words)
-        refuse_repeated(words)
-        refuse_hidden(words)
-        require_slurm(words)
-        sys.argv[1:] = map(for_hydra, words)
+        sys.argv[1:] = checked(words)
         errors: list[Exception] = []
         before = _show_full_errors("1")  # otherwise Hydra prints a traceback of its own and exits
 
@@ -72,7 +61,7 @@ class Command:
 
         try:
             hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=self.name)(job)()
-        except ConfigCompositionException:
+        except (ConfigCompositionException, ValueError):
             require_groups(self.name, words)
             raise
         finally:
