@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import make_folder, put_aside, remove_abandoned, sha256, write_bytes, write_csv, write_json
+from fovea.runtime.files import (
+    make_folder,
+    put_aside,
+    remove_abandoned,
+    sha256,
+    whole_folder,
+    write_bytes,
+    write_csv,
+    write_json,
+)
 
 
 def test_write_makes_folders_and_leaves_no_temporary_file(tmp_path: Path) -> None:
@@ -35,6 +44,16 @@ def test_write_makes_folders_and_leaves_no_temporary_file(tmp_path: Path) -> Non
     assert sha256(tmp_path / "a") != before
     write_csv(tmp_path / "t.csv", ["id", "dice"], [["a,b", 0.5]])
     assert (tmp_path / "t.csv").read_text() == 'id,dice\n"a,b",0.5\n'
+
+
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a" / "kept", b"")
+    with pytest.raises(ValueError, match=r"cannot write .*/a: no such file"), whole_folder(tmp_path / "a") as new:
+        new.rmdir()
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["a", "a/kept"]
+    with whole_folder(tmp_path / "a") as new:
+        write_bytes(new / "other", b"")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["a", "a/other"]
 
 
 def test_what_is_put_aside_replaces_nothing(tmp_path: Path) -> None:

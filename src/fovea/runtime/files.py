@@ -48,6 +48,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
+        if old.exists() and not path.exists():  # interrupted between the two
+            old.rename(path)
         for folder in (new, old):
             shutil.rmtree(folder, ignore_errors=True)
 
