@@ -40,7 +40,8 @@ def test_trusted_classes_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_package_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = "from fovea.runtime.bounds import Fraction\nclass Loss:\n    def __init__(self, alpha: Fraction): ...\n"
-    for name, text in {"__init__": "", "parts": parts, "broken": "import parts_of_nobody", "typo": "x = 1 +"}.items():
+    broken = {"broken": "import parts_of_nobody", "typo": "x = 1 +", "ended": "raise KeyboardInterrupt('SIGHUP')"}
+    for name, text in {"__init__": "", "parts": parts, **broken}.items():
         (tmp_path / "own_lab").mkdir(exist_ok=True)
         (tmp_path / "own_lab" / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -62,6 +63,8 @@ def test_a_package_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     }.items():
         with pytest.raises(ValueError, match=f"^{message}"):
             instantiate({"_target_": target, "alpha": 2}, "loss")
+    with pytest.raises(KeyboardInterrupt, match="SIGHUP"):  # by a signal during the import
+        locate("own_lab.ended.Loss")
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def locate(target: str, key: str = "_target_") -> Any:
             raise ValueError(f"{key}: {target} does not exist{near}; {fix}")
     except pydoc.ErrorDuringImport as error:
         if not isinstance(cause := error.value, Exception):
-            raise KeyboardInterrupt from None  # in a module that takes seconds to import
+            raise KeyboardInterrupt(str(cause)) from None  # in a module that takes seconds to import
         reason, fix = first_line(cause), "install it" if isinstance(cause, ImportError) else "correct it"
         raise ValueError(f"{key}: cannot import {error.filename} ({type(cause).__name__}: {reason}); {fix}") from cause
     # Without this, `fovea.some_module.os.system` would count as a part of fovea.
