@@ -11,7 +11,9 @@ from .commands import LIGHT, Run, folder, gaze, last, metrics, same
 pytestmark = pytest.mark.slow
 
 STEPS = 9  # two make an epoch: six images, batches of four and of two
+EPOCHS = ["trainer.val_check_interval=1.0", "trainer.check_val_every_n_epoch=1"]
 SELDOM = "callbacks.last.every_n_train_steps=1000"
+STOP = "{_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: val/dice, mode: max, min_delta: 1, patience: 1}"
 
 
 @pytest.fixture
@@ -58,6 +60,7 @@ class TestKilled:
         [
             ["data.num_workers=1", "callbacks.last.every_n_train_steps=2", "data.drop_last=true"],
             ["+trainer.accumulate_grad_batches=2"],
+            [f"+callbacks.stop={STOP.replace('1}', '2}')}", *EPOCHS],
             ["callbacks=ema", "callbacks.last.every_n_train_steps=1", "supervision.thresholds=[[0.4,0.6],0.3]"],
             ["supervision=teacher", "supervision.confidence=0.5"],
             ["supervision=copy_paste", "data.labeled_fraction=0.5"],  # unlabeled cases come in at step 2.25 of 9
@@ -68,7 +71,15 @@ class TestKilled:
                 "backbone.encoder_weights=null",
             ],
         ],
-        ids=["workers", "accumulate", "ema_and_drawn_thresholds", "teacher", "copy_paste", "dropout"],
+        ids=[
+            "workers",
+            "accumulate",
+            "early_stopping_by_epoch",
+            "ema_and_drawn_thresholds",
+            "teacher",
+            "copy_paste",
+            "dropout",
+        ],
     )
     def test_with(self, run: Run, line: list[str], tmp_path: Path, kill: list[int], options: list[str]) -> None:
         line = [key for key in line if not ("Segformer" in str(options) and key.startswith("backbone"))]
@@ -76,7 +87,9 @@ class TestKilled:
 
 
 class TestPreempted:
-    @pytest.mark.parametrize("options", [[], ["+trainer.accumulate_grad_batches=2"]], ids=["plain", "accumulate"])
+    @pytest.mark.parametrize(
+        "options", [[], ["+trainer.accumulate_grad_batches=2", *EPOCHS]], ids=["plain", "accumulate_by_epoch"]
+    )
     def test_at_any_step(
         self, run: Run, line: list[str], tmp_path: Path, preempt: list[int], options: list[str]
     ) -> None:
@@ -152,10 +165,7 @@ def test_a_training_in_the_folder_of_an_earlier_one_sets_its_results_aside(
 def test_a_training_that_has_ended_is_not_continued_and_its_record_is_completed(
     run: Run, line: list[str], tmp_path: Path, preempt: list[int]
 ) -> None:
-    stop = (
-        "{_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: val/dice, mode: max, min_delta: 1, patience: 1}"
-    )
-    line = [*line, f"+callbacks.stop={stop}", "hydra.run.dir=run"]  # ends after the second validation
+    line = [*line, f"+callbacks.stop={STOP}", "hydra.run.dir=run"]  # ends after the second validation
     path, facts = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "run" / "training.json"
     preempt[:] = [5]  # the signal comes in its last step
     assert "Killed" in run("train", *line).stderr and not facts.exists()

@@ -13,8 +13,9 @@ from fovea.runtime.bounds import Count
 class Last(Checkpoint):
     """Write `last.ckpt` into `dirpath` every `every_n_train_steps` steps of the optimizer, and after the last one.
 
-    If a validation follows the step, the checkpoint is written after it. A run that resumes there has the score and
-    the best checkpoint of that step, whenever it was killed. The logs up to that step are flushed to disk with it.
+    If a validation or the end of an epoch follows the step, the checkpoint is written after it. A run that resumes
+    there has the score and the best checkpoint of that step, and what early stopping counted, whenever it was killed.
+    The logs up to that step are flushed to disk with it.
     """
 
     def __init__(self, dirpath: str, every_n_train_steps: Count) -> None:
@@ -30,14 +31,18 @@ class Last(Checkpoint):
             flush(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Save, unless a validation follows."""
-        if not validation_follows(trainer):
+        """Save, unless a validation or the end of an epoch follows."""
+        if not (validation_follows(trainer) or trainer.is_last_batch):
             self._save_if_due(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save a step whose checkpoint waited for the validation."""
-        if not trainer.sanity_checking:
+        if not (trainer.sanity_checking or trainer.is_last_batch):
             self._save_if_due(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the last step of an epoch, after the callbacks that look at a score once an epoch."""
+        self._save_if_due(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save a training that ended before its last step, e.g. by early stopping."""

@@ -25,9 +25,9 @@ class Preemption(Checkpoint):
 
     The previous handler is submitit's, which requeues the job, or the system's, which ends the process. A run that
     stopped right at the signal could not resume exactly: a step would be half done, or a file half written. If a
-    validation follows the step, it comes first, as in `Last`. Several processes get the signal at different times, or
-    not at all: every `agree_every_n_steps` steps they ask one another, and save together; all but the first then exit,
-    since one of them requeues the job. One process on its own looks after each step.
+    validation or the end of an epoch follows the step, it comes first, as in `Last`. Several processes get the signal
+    at different times, or not at all: every `agree_every_n_steps` steps they ask one another, and save together; all
+    but the first then exit, since one of them requeues the job. One process on its own looks after each step.
 
     A `Checkpoint` runs after all other callbacks. In the configuration this one must come after `Last`.
     """
@@ -57,13 +57,18 @@ class Preemption(Checkpoint):
                 raise SystemExit(0)  # otherwise it would wait for the first process, which has exited
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Save after a signal, unless a validation follows."""
+        """Save after a signal, unless a validation or the end of an epoch follows."""
         self.stepped, self.step = trainer.global_step > self.step, trainer.global_step
-        if not validation_follows(trainer):
+        if not (validation_follows(trainer) or trainer.is_last_batch):
             self._save_after_signal(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save after a signal that came before the validation or during it."""
+        if not trainer.is_last_batch:
+            self._save_after_signal(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save after a signal that came in the last step of an epoch."""
         self._save_after_signal(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
