@@ -249,6 +249,9 @@ class TestTable:
         for keys, message in (
             ({"min_confidence": 0.5}, r"format\.min_confidence needs columns\.confidence"),
             ({"eyes": {"picture": {"left": "(", "right": "b"}}}, r"eyes\.picture must be a regular expression"),
+            ({"trial_columns": "picture"}, r"format\.trial_columns must be a list in brackets, got 'picture'"),
+            ({"patterns": "*.csv"}, r"format\.patterns must be a list in brackets"),
+            ({"shown_offset": 9.0}, r"format\.shown_offset needs shown"),
             ({"flip_y": "no"}, r"format\.flip_y must be true or false, got 'no'"),
         ):
             with pytest.raises(ValueError, match=message):

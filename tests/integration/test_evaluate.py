@@ -132,7 +132,7 @@ def test_a_chosen_group_is_that_of_the_checkpoint_data(
         (["data.size=64"], "data.size=64 but"),
         (["split=tset"], "split=tset is not a split"),
         (["allow_training_images=no"], "allow_training_images must be true or false, got 'no'"),
-        (["device=null"], "device=None is not on this machine"),
+        (["metrics=null", "device=null"], "device=None is not on this machine"),
     ],
 )
 def test_invalid_overrides(run: Run, fold_checkpoint: str, options: list[str], message: str) -> None:

@@ -97,6 +97,8 @@ def test_wrong_names_and_arguments_are_named_with_their_key() -> None:
         ("torch.optim.AdamW", "momentum"): r"^part\.momentum is not .* of torch\.optim\.AdamW; there are params, lr",
         ("fovea.supervision.tta.MeanOverFlips", "axes"): r"^part\.axes must be a list in brackets, got -1$",
         ("fovea.data.volumes.source.Volumes", "drop_last"): r"^part\.drop_last must be true or false, got -1$",
+        ("fovea.importers.maps.Maps", "folders"): r"^part\.folders must be a list in brackets, got -1$",
+        ("fovea.data.volumes.source.Volumes", "largest_component"): r"^part\..* must be true or false, got -1$",
         ("pytorch_lightning.Trainer", "max_step"): r"did you mean part\.max_steps\? or remove it",
     }.items():
         with pytest.raises(ValueError, match=message):

@@ -55,7 +55,7 @@ def score(config: Config) -> None:
     checkpoints, device = files(config["checkpoint"]), pick(config["device"])
     (module, trained, ids, _), networks = load_all(checkpoints, device)
     checkpoint = checkpoints[0]
-    config = config | {"metrics": {**trained.get("metrics", {}), **config["metrics"]}}
+    config = config | {"metrics": {**(trained.get("metrics") or {}), **(config["metrics"] or {})}}
     out = folder_of(config, trained, checkpoints)
     config = config | {"data": data_of(config.get("data") or {}, trained["data"], checkpoint)}
     source = instantiate(config["data"], "data")
@@ -96,7 +96,7 @@ def folder_of(config: Config, trained: Mapping[str, Any], checkpoints: Sequence[
     below, run = Path("evaluate", config["split"]), checkpoint.parent.parent
     given = {key: value for key, value in (config.get("data") or {}).items() if key not in ("num_workers", "cache")}
     same_data = given in ({}, {"root": trained["data"].get("root")})
-    scores = all(config[key] == trained.get(key, {}) for key in ("scoring", "metrics"))
+    scores = all(config[key] == (trained.get(key) or {}) for key in ("scoring", "metrics"))
     same = same_data and scores and not config["tta"].get("axes") and len(checkpoints) == 1
     summaries = map(read_mapping, (run / "evaluate").glob("*/summary.json"))
     made_with = {Path(summary.get("checkpoint", checkpoint)).name for summary in summaries}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Predicted:
 
     path: str
     confidence: Progress
-    allow_training_images: Literal[True, False] = False
+    allow_training_images: bool = False
 
     def __post_init__(self) -> None:
         if not (self.folder / TABLE).is_file():

@@ -40,12 +40,12 @@ class PredictRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)  # what else all predictions depend on
     names: Sequence[str] = ()  # of the classes without the background; empty: those of the group `data`
     networks: Mapping[str, Sequence[str] | None] = field(default_factory=dict)  # see `prediction_record.Recorded`
-    probabilities: Literal[True, False] = False
-    dicom_seg: Literal[True, False] = False
+    probabilities: bool = False
+    dicom_seg: bool = False
     range: Window | None = None
-    largest_component: Literal[True, False] | None = None
+    largest_component: bool | None = None
     axis: Axis | None = None
-    series: Literal[True, False] = True
+    series: bool = True
 
     def __post_init__(self) -> None:
         if self.range is not None and not self.range[0] < self.range[1]:

@@ -20,8 +20,8 @@ TRAINER: dict[str, Any] = {  # what Lightning takes as another value, ignores, o
 
 def check(config: Mapping[str, Any]) -> None:
     """Refuse a configuration of `fovea-train` that cannot work on any machine or data; the ValueError names the key."""
-    yes_or_no, splits = Literal[True, False], list[Literal["train", "val", "test"]]
-    check_values({"channels_last": yes_or_no, "compile": yes_or_no, "evaluate": splits} | SHEET, config, "")
+    splits = list[Literal["train", "val", "test"]]
+    check_values({"channels_last": bool, "compile": bool, "evaluate": splits} | SHEET, config, "")
     _check_trainer(config["trainer"])
     check_values({"lr": Positive}, config["optimizer"], "optimizer")
     if "callbacks" in config:

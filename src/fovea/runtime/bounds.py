@@ -4,7 +4,7 @@ A constructor annotates an argument, e.g. `weight: NonNegative`, and needs no ch
 values that are not finite are never numbers here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -33,6 +33,7 @@ _PHRASES = {
     "literal_error": "one of {expected}",
     "list_type": "a list in brackets",
     "is_instance_of": "a list in brackets",
+    "sequence_str": "a list in brackets",
     "dict_type": "keys with values in braces",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
@@ -66,9 +67,13 @@ def check_values(hints: Mapping[str, Any], values: Mapping[str, Any], key: str) 
 
 def _adapter(hint: Any) -> TypeAdapter[Any] | None:
     """Return the validator of an annotation with bounds, of text, or of true and false; None for other annotations."""
-    if hint is bool:  # the text `no` would be true
-        return TypeAdapter(Annotated[bool, Field(strict=True)])
-    if hint not in (str, str | None) and "Annotated[" not in str(hint) and "Literal[" not in str(hint):
+    if hint in (bool, bool | None):  # the text `no` would be true
+        return TypeAdapter(hint, config=ConfigDict(strict=True))
+    if (
+        hint not in (str, str | None, Sequence[str], Sequence[str] | None)
+        and "Annotated[" not in str(hint)
+        and "Literal[" not in str(hint)
+    ):
         return None
     try:
         return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))

@@ -76,7 +76,7 @@ class Images:
     exif: Exif = "ignore"
     select_on: Literal["auto", "mask", "pseudo"]
     select_threshold: float
-    largest_component: Literal[True, False] = False
+    largest_component: bool = False
     normalize: Mapping[str, Any]
     augment: Mapping[str, Any]
     seed: int

@@ -50,7 +50,7 @@ class Volumes:
     size: Annotated[list[Count], Three]
     spacing: Annotated[list[Positive | None], Three] | None
     intensity: Mapping[str, Any]
-    slices: Literal[True, False] | None = False  # None: a checkpoint from before this key
+    slices: bool | None = False  # None: a checkpoint from before this key
     labeled_fraction: float | None  # this key, fold, ignore_label, misalignment and slices go to the data set
     labeled_slices: Count | None = None
     fold: Sequence[int] | None = None
@@ -62,7 +62,7 @@ class Volumes:
     augment: Mapping[str, Any]
     augment_unlabeled: Literal["all", "spatial"] = "all"
     overlap: Progress
-    largest_component: Literal[True, False] = False
+    largest_component: bool = False
     windows: Count
     batch_size: Count
     num_workers: NonNegativeInt

@@ -79,12 +79,12 @@ class ColumnReader:
             object.__setattr__(self, argument, dict(getattr(self, argument) or {}))
         if self.shown:
             vars(self).update(columns={**self.columns, **SHOWN}, name="column", message=None, clock="device")
+        elif self.shown_offset:
+            raise ValueError("shown_offset needs shown: set it to the log of fovea-collect mode=screen")
         if unknown := sorted({*self.columns, *self.samples}.difference(_COLUMNS)):
             raise ValueError(f"columns.{unknown[0]} is not a column; choose from {', '.join(_COLUMNS)}")
         needed = [*(["image"] if self.name == "column" else []), *([] if self._has_fixations else ["start"])]
-        positions = [
-            axis for axis in "xy" if not any(self.columns.get(f"{axis}{eye}") for eye in ("", "_left", "_right"))
-        ]
+        positions = [axis for axis in "xy" if not any(self.columns.get(axis + eye) for eye in ("", "_left", "_right"))]
         if missing := [*positions, *(key for key in needed if not self.columns.get(key))]:
             raise ValueError(f"columns.{missing[0]} is not set: add the name of the column")
         compile_pattern("file", self.file)
