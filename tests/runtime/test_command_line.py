@@ -14,6 +14,7 @@ from fovea.runtime.command_line import (
     how_to_write,
     refuse_empty,
     refuse_hidden,
+    refuse_merged,
     refuse_repeated,
     refuse_unread,
     require_groups,
@@ -114,6 +115,13 @@ def test_options_that_hydra_would_answer_with_its_usage_are_one_line(words: str,
 def test_a_key_that_is_twice_in_a_dictionary_is_refused(word: str, key: str | None) -> None:
     with pytest.raises(ValueError, match=f": has {key} twice") if key else nullcontext():
         refuse_repeated([word])
+
+
+@pytest.mark.parametrize("word", ["loss=[dice,bce]", "backbone/unet=[smp,unet3d]", "+experiment=[laptop_kvasir]"])
+def test_several_choices_of_a_group_at_once_are_refused(word: str) -> None:
+    refuse_merged(["logger=[csv,wandb]", "runs=[a,b]", "seed=[0,1]", "loss=dice,bce", "data.size=[8,8]"])
+    with pytest.raises(ValueError, match=rf"^{re.escape(word)}: \S+ takes one choice; give one, or run each with -m"):
+        refuse_merged([word])
 
 
 @pytest.mark.parametrize("word", ["hydra.run.dir=", "++data.root="])

@@ -26,6 +26,8 @@ TEXTS = (
 """Keys of paths and names, whose values are never numbers, booleans or Hydra's syntax."""
 
 LISTS = ("checkpoint", "compare", "refine.checkpoint", "runs")
+MERGED = ("callbacks", "logger")
+"""Groups of which several choices can be used together."""
 _WORD = re.compile(rf"(\+{{0,2}}(?:data\.maps\.)?({'|'.join(map(re.escape, TEXTS))})=)(.+)", re.DOTALL)
 _HYDRA = re.compile(r"\?\?\?$|['\"]|.*\$\\?\{|(choice|range|interval|glob|shuffle|sort|tag)\(")
 
@@ -35,6 +37,7 @@ def checked(words: Sequence[str]) -> list[str]:
     refuse_unread(words)
     refuse_empty(words)
     refuse_repeated(words)
+    refuse_merged(words)
     refuse_hidden(words)
     require_slurm(words)
     return [for_hydra(word) for word in words]
@@ -124,6 +127,15 @@ def refuse_repeated(words: Sequence[str]) -> None:
             for keys in _keys(node):
                 if twice := [key for key in keys if keys.count(key) > 1]:
                     raise ValueError(f"{word}: has {twice[0]} twice; give each its own name")
+
+
+def refuse_merged(words: Sequence[str]) -> None:
+    """Refuse several choices of a group at once: Hydra would merge their keys, which is neither one nor their sum."""
+    for word in words:
+        match = re.fullmatch(r"\+{0,2}([a-z/]+)=\[(.*)\]", word)
+        if match and match[1] not in MERGED and (config_folder() / match[1]).is_dir():
+            fix = f"give one, or run each with -m {match[1]}={match[2]}"
+            raise ValueError(f"{word}: {match[1]} takes one choice; {fix}")
 
 
 def _keys(node: yaml.Node | None) -> Iterator[list[str]]:
