@@ -39,7 +39,7 @@ def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
         what = f"data={data.get('name')}: {target} is no data set of images (fovea.data.images.folder.Folder)"
         raise ValueError(f"{what}, which this command needs; choose data=folder, kvasir, …")
     shared = {key: data[key] for key in _SHARED if key in data}
-    if twice := sorted(shared.keys() & data["dataset"].keys()):
+    if twice := sorted({*shared, "root"} & data["dataset"].keys()):
         raise ValueError(f"data.dataset.{twice[0]} would be ignored; set data.{twice[0]}")
     taken = signature(located).parameters
     lacks = [name for name in shared if name not in taken]

@@ -168,6 +168,8 @@ class Volumes:
         shared: dict[str, Any] = {"slices": bool(self.slices), **{key: getattr(self, key) for key in keys}}
         if self.misalignment:
             shared["misalignment"] = {"_target_": "fovea.data.volumes.misalignment.Misalignment", **self.misalignment}
+        if twice := sorted({*shared, "root", "modalities", "classes"} & self.dataset.keys()):
+            raise ValueError(f"data.dataset.{twice[0]} would be ignored; set data.{twice[0]}")
         check_targets(self.dataset, "data.dataset")
         factory = instantiate({**self.dataset, **shared, "_partial_": True}, "data")
         return factory(root=self.root, modalities=self.modalities, classes=self.classes)
