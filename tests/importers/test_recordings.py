@@ -246,7 +246,12 @@ class TestTable:
         lacking = {**NAMES, "confidence": "sure"}
         _, result = imported("generic", source, columns=lacking, min_confidence=0.5)
         assert result.warnings == ["1 files have no such column as format.columns.confidence=sure: s.csv"]
+        left_right = {"left": "L", "right": "R"}
+        for keys, key in (({"trial_columns": ["nope"]}, "trial_columns"), ({"eyes": {"nope": left_right}}, "eyes")):
+            _, result = imported("generic", source, columns=NAMES, **keys)
+            assert result.warnings == [f"1 files have no such column as format.{key}=nope: s.csv"]
         for keys, message in (
+            ({"eyes": {"picture": left_right}}, r"s\.csv: no row matches format\.eyes\.picture=.*; the column has "),
             ({"min_confidence": 0.5}, r"format\.min_confidence needs columns\.confidence"),
             ({"eyes": {"picture": {"left": "(", "right": "b"}}}, r"eyes\.picture must be a regular expression"),
             ({"trial_columns": "picture"}, r"format\.trial_columns must be a list in brackets, got 'picture'"),

@@ -12,6 +12,7 @@ from fovea.importers.recordings.convert import import_recordings
 from fovea.importers.recordings.rows import INTERVAL, GazeRows, check_coordinates
 from fovea.importers.recordings.shown import SHOWN, SPAN, add_shown
 from fovea.importers.recordings.table import LOST, Alternatives, Table, listed, read_table, unit_of
+from fovea.importers.recordings.time_units import TIME_UNITS, TimeUnit, guess
 from fovea.importers.recordings.trial import (
     Recording,
     Unit,
@@ -23,9 +24,7 @@ from fovea.importers.recordings.trial import (
 )
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.bounds import Fraction
-from fovea.runtime.errors import first_few
 
-_TIME_UNITS = {"ms": 1.0, "s": 1000.0, "us": 1e-3, "ns": 1e-6}  # milliseconds per unit
 _PLAIN = ("px", "pixel", "pixels")  # of the screen or the image
 _PIXELS = ("", *_PLAIN, "DACSpx", "ADCSpx")  # of the screen
 _LENGTHS = ("mm", "cm", "deg", "degrees", "°")  # no unit of a place on an image
@@ -35,8 +34,6 @@ _SCREEN = ("screen", "screen_width", "screen_height")
 _EYES = ("x_left", "y_left", "x_right", "y_right")
 _VALUES = ("image", "observer", "x", "y", "start", "end", "duration", "fixation", "pupil", "confidence", "validation")
 _COLUMNS = (*_VALUES, "time", *_EYES, *_SCREEN, *_RECTANGLE)
-
-TimeUnit = Literal["s", "ms", "us", "ns"]
 
 
 @dataclass(frozen=True)
@@ -121,8 +118,7 @@ class ColumnReader:
         for column, patterns in self.where.items():
             mask = table.matching(column, patterns)
             if mask is not None and not mask.any():
-                cells = first_few(dict.fromkeys(table.texts(str(table.find(column)))))
-                raise ValueError(f"{path}: no row matches format.where.{column}={patterns}; the column has {cells}")
+                raise table.unmatched(column, f"where.{column}={patterns}")
             table = table if mask is None else table.take(np.flatnonzero(mask).tolist())
         table.check_lengths()
         ranks = {session: rank for rank, session in enumerate(dict.fromkeys(self._sessions(table)))}
@@ -150,8 +146,15 @@ class ColumnReader:
         validation: list[dict[str, object]] = [
             {"average": error, **({"observer": who} if who else {})} for who, error in measured if error == error
         ]
-        lacks = table.lacks(self.columns, "observer", *(["confidence"] if self.min_confidence else []))
-        return Recording(trials, rows.unit, self._screen(table), stray, total, validation, lacks)
+        return Recording(trials, rows.unit, self._screen(table), stray, total, validation, self._lacks(table))
+
+    def _lacks(self, table: Table) -> str:
+        """Return a note about columns that are not in the table, without which it is read in another way."""
+        named = {"columns.observer": self.columns.get("observer")}
+        named |= {"columns.confidence": self.columns.get("confidence")} if self.min_confidence else {}
+        ones = {"trial_columns": self.trial_columns, "eyes": [*self.eyes]}
+        named |= {key: columns[0] for key, columns in ones.items() if len(columns) == 1}
+        return table.lacks(named)
 
     def _names(self, table: Table) -> Mapping[int, str]:
         """Return the image's name by line of the file."""
@@ -177,17 +180,16 @@ class ColumnReader:
         """Return the rows of each eye, bool [N]; all rows if they are not of one eye."""
         for column in filter(table.find, self.eyes):
             cells = table.texts(str(table.find(column)))
-            masks = {
-                eye: np.array([bool(re.fullmatch(pattern, cell)) for cell in cells], bool)
-                for eye, pattern in self.eyes[column].items()
-            }
-            if found := {eye: mask for eye, mask in masks.items() if mask.any()}:
+            masks = ((eye, table.matching(column, [pattern])) for eye, pattern in self.eyes[column].items())
+            if found := {eye: mask for eye, mask in masks if mask is not None and mask.any()}:
                 both = np.array([cell not in LOST for cell in cells], bool) & ~np.any(list(found.values()), axis=0)
                 if self.eye == "both":
                     return [both] if both.any() else list(found.values())  # the tracker's own mean comes first
                 if self.eye not in found:
                     raise ValueError(f"{table.path}: no data of the {self.eye} eye; set format.eye={next(iter(found))}")
                 return [found[self.eye]]
+            if len(self.eyes) == 1 and len({*cells}.difference(LOST)) > 1:
+                raise table.unmatched(column, f"eyes.{column}={dict(self.eyes[column])}")
         return [np.ones(len(table), bool)]
 
     def _rows(
@@ -204,7 +206,7 @@ class ColumnReader:
         start = self._times(table, columns, "start", interval, needed=is_event is None)
         duration = None
         if is_event is not None and (name := table.find(columns.get("duration"))):
-            duration = table.numbers(name) * _TIME_UNITS.get(unit_of(name), _TIME_UNITS[self.duration_unit])
+            duration = table.numbers(name) * TIME_UNITS.get(unit_of(name), TIME_UNITS[self.duration_unit])
         elif is_event is not None:
             key = "end" if columns.get("end") else "duration"
             duration = self._times(table, columns, key, interval, needed=True) - start
@@ -265,9 +267,9 @@ class ColumnReader:
         if name is None:
             return np.full(len(table), np.nan)
         values, unit = table.numbers(name), unit_of(name)
-        if unit not in _TIME_UNITS:
-            unit = _guess(table.path, values, interval) if self.time_unit == "auto" else self.time_unit
-        return values * _TIME_UNITS[unit]
+        if unit not in TIME_UNITS:
+            unit = guess(table.path, values, interval) if self.time_unit == "auto" else self.time_unit
+        return values * TIME_UNITS[unit]
 
     def _screen(self, table: Table) -> tuple[float, float] | None:
         """Return width and height of the screen in pixels, if the file tells one size."""
@@ -285,15 +287,3 @@ def _pair(table: Table, columns: Mapping[str, Any], side: str) -> list[str] | No
         if len(pair) == 2 and not unit_of(pair[0]).casefold().endswith(_LENGTHS):
             return pair
     return None
-
-
-def _guess(path: Path, times: np.ndarray, interval: tuple[float, float]) -> str:
-    """Return the unit in which a typical step between rows is inside `interval` (milliseconds); refuse others."""
-    steps = np.diff(times)
-    if not (steps > 0).any():
-        return "ms"
-    step = float(np.quantile(steps[steps > 0], 0.25, method="lower"))
-    unit = next((unit for unit, scale in _TIME_UNITS.items() if interval[0] <= step * scale <= interval[1]), None)
-    if unit is None:
-        raise ValueError(f"{path}: the header has no unit of time, and rows are {step:g} apart; set format.time_unit")
-    return unit

@@ -62,10 +62,10 @@ class Table:
         header = f"the nearest are {first_few(dict.fromkeys(near))}" if near else f"it has {first_few(self.header, 9)}"
         raise ValueError(f"{self.path}: no column {' or '.join(listed(names))}; {header}; {fix}")
 
-    def lacks(self, columns: Mapping[str, Alternatives], *keys: str) -> str:
-        """Return a note about the keys of `columns` whose one name is no column here; a list may have no such name."""
-        named = {key: name for key in keys if isinstance(name := columns.get(key), str)}
-        lost = [f"format.columns.{key}={name}" for key, name in named.items() if self.find(name) is None]
+    def lacks(self, named: Mapping[str, Alternatives]) -> str:
+        """Return a note about the keys of `format` whose one name is no column here; a list may have no such name."""
+        one = {key: name for key, name in named.items() if isinstance(name, str)}
+        lost = [f"format.{key}={name}" for key, name in one.items() if self.find(name) is None]
         return f"have no such column as {first_few(lost)}" if lost else ""
 
     def texts(self, column: str) -> list[str]:
@@ -90,6 +90,11 @@ class Table:
         cells = self.texts(name)
         masks = (np.array([bool(re.fullmatch(pattern, cell)) for cell in cells], bool) for pattern in listed(patterns))
         return next((mask for mask in masks if mask.any()), np.zeros(len(cells), bool))
+
+    def unmatched(self, column: str, key: str) -> ValueError:
+        """Return the error of a key of `format` whose patterns match no cell of a column."""
+        cells = first_few(dict.fromkeys(self.texts(str(self.find(column)))))
+        return ValueError(f"{self.path}: no row matches format.{key}; the column has {cells}")
 
     def take(self, places: Sequence[int]) -> "Table":
         """Return the table with the rows at `places`, in this order."""
