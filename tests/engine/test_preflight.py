@@ -43,6 +43,10 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
                 0.5: "nterval=0.5 is a part of an epoch: set trainer.check_val_every_n_epoch=1",
             }.items()
         ),
+        (
+            {"callbacks": {"best": {"filename": "best"}, "ema": {"update_starting_at_step": 100}}},
+            r"callbacks.ema.update_starting_at_step must be below trainer.max_steps=100, got 100",
+        ),
         ({"optimizer": {"lr": -1.0}}, "optimizer.lr must be above 0"),
         (
             {"trainer": {"precision": "bf16-true"}},

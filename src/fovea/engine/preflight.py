@@ -30,6 +30,11 @@ def check(config: Mapping[str, Any]) -> None:
         if (chosen := config.get(part)) and chosen.get("_partial_") is not True:
             raise ValueError(f"{part}._partial_ must be true, since {part} is completed later; add it beside _target_")
     scheduler, steps = config["scheduler"], config["trainer"].get("max_steps")
+    for name, callback in config.get("callbacks", {}).items():
+        start = (callback or {}).get("update_starting_at_step")
+        if isinstance(start, int) and isinstance(steps, int) and 0 < steps <= start:
+            key = f"callbacks.{name}.update_starting_at_step"
+            raise ValueError(f"{key} must be below trainer.max_steps={steps}, got {start}: nothing would be averaged")
     if isinstance(steps, int) and "warmup_epochs" in scheduler and 0 < steps <= (warmup := scheduler["warmup_steps"]):
         raise ValueError(f"scheduler.warmup_steps must be below trainer.max_steps={steps}, got {warmup}")
     rate, minimum = config["optimizer"].get("lr"), scheduler.get("minimum", 0.0)
