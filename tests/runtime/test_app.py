@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from logging.config import dictConfig
@@ -153,6 +154,20 @@ def test_full_error_raises(full: str, expected: type, monkeypatch: pytest.Monkey
     assert capsys.readouterr().err.startswith("fovea-train: RuntimeError: broken") == (expected is SystemExit)
 
 
+@pytest.fixture
+def as_in_a_shell() -> Iterator[None]:
+    """Undo what nohup, or an `&` of a script, does to the signals of pytest: it would ignore them."""
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        **dict.fromkeys((signal.SIGTERM, signal.SIGHUP), signal.SIG_DFL),
+    }
+    before = {each: signal.signal(each, handler) for each, handler in usual.items()}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.usefixtures("as_in_a_shell")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_command_in_one_line(sent: signal.Signals, tmp_path: Path, capsys) -> None:
     def start() -> None:
