@@ -25,16 +25,11 @@ def check(config: Mapping[str, Any]) -> None:
     _check_trainer(config["trainer"])
     check_values({"lr": Positive}, config["optimizer"], "optimizer")
     if "callbacks" in config:
-        _check_callbacks(config["callbacks"], f"{config['run_dir']}/checkpoints")
+        _check_callbacks(config["callbacks"], f"{config['run_dir']}/checkpoints", config["trainer"].get("max_steps"))
     for part in FACTORIES:
         if (chosen := config.get(part)) and chosen.get("_partial_") is not True:
             raise ValueError(f"{part}._partial_ must be true, since {part} is completed later; add it beside _target_")
     scheduler, steps = config["scheduler"], config["trainer"].get("max_steps")
-    for name, callback in config.get("callbacks", {}).items():
-        start = (callback or {}).get("update_starting_at_step")
-        if isinstance(start, int) and isinstance(steps, int) and 0 < steps <= start:
-            key = f"callbacks.{name}.update_starting_at_step"
-            raise ValueError(f"{key} must be below trainer.max_steps={steps}, got {start}: nothing would be averaged")
     if isinstance(steps, int) and "warmup_epochs" in scheduler and 0 < steps <= (warmup := scheduler["warmup_steps"]):
         raise ValueError(f"scheduler.warmup_steps must be below trainer.max_steps={steps}, got {warmup}")
     rate, minimum = config["optimizer"].get("lr"), scheduler.get("minimum", 0.0)
@@ -53,8 +48,8 @@ def _check_trainer(trainer: Mapping[str, Any]) -> None:
         raise ValueError(f"trainer.val_check_interval={part} is a part of an epoch: {fix}")
 
 
-def _check_callbacks(callbacks: Mapping[str, Any], folder: str) -> None:
-    """Refuse callbacks that save no checkpoint, or not the one that is evaluated and resumed."""
+def _check_callbacks(callbacks: Mapping[str, Any], folder: str, steps: Any) -> None:
+    """Refuse callbacks that save no checkpoint, or not the one that is evaluated and resumed, or not its weights."""
     if not any(callbacks.get(name) for name in ("best", "last")):
         raise ValueError("callbacks has neither best nor last: no checkpoint would be saved; add defaults: [default]")
     for name, fixed in {"best": BEST | {"dirpath": folder}, "last": {"dirpath": folder}}.items():
@@ -66,6 +61,10 @@ def _check_callbacks(callbacks: Mapping[str, Any], folder: str) -> None:
         if str((callback or {}).get("_target_")).endswith(".StochasticWeightAveraging"):
             fix = "its average comes after the last checkpoint, so it is neither saved nor scored; choose callbacks=ema"
             raise ValueError(f"callbacks.{name}: StochasticWeightAveraging is not supported: {fix}")
+        start = (callback or {}).get("update_starting_at_step")
+        if isinstance(start, int) and isinstance(steps, int) and 0 < steps <= start:
+            key = f"callbacks.{name}.update_starting_at_step"
+            raise ValueError(f"{key} must be below trainer.max_steps={steps}, got {start}: nothing would be averaged")
 
 
 def check_mode(mode: Any, data: Mapping[str, Any]) -> str:
