@@ -158,7 +158,9 @@ def scaled(volume: np.ndarray, intensity: Intensity, path: Path) -> np.ndarray:
     with np.errstate(all="ignore"):
         found = np.asarray(intensity(volume[None]), np.float32)[0]
     if not np.isfinite(found).all():
-        raise ValueError(f"{path}: some values are not finite after data.intensity; rescale them, or change that")
+        raise ValueError(
+            f"{path}: some values are not finite after data.intensity; rescale the file, or change data.intensity"
+        )
     return found
 
 

@@ -12,7 +12,7 @@ from fovea.importers.recordings.convert import import_recordings
 from fovea.importers.recordings.rows import INTERVAL, GazeRows, check_coordinates
 from fovea.importers.recordings.shown import SHOWN, SPAN, add_shown
 from fovea.importers.recordings.table import LOST, Alternatives, Table, listed, read_table, unit_of
-from fovea.importers.recordings.time_units import TIME_UNITS, TimeUnit, guess
+from fovea.importers.recordings.time_units import TIME_UNITS, TimeUnit, guess_unit
 from fovea.importers.recordings.trial import (
     Recording,
     Unit,
@@ -268,7 +268,7 @@ class ColumnReader:
             return np.full(len(table), np.nan)
         values, unit = table.numbers(name), unit_of(name)
         if unit not in TIME_UNITS:
-            unit = guess(table.path, values, interval) if self.time_unit == "auto" else self.time_unit
+            unit = guess_unit(table.path, values, interval) if self.time_unit == "auto" else self.time_unit
         return values * TIME_UNITS[unit]
 
     def _screen(self, table: Table) -> tuple[float, float] | None:

@@ -9,7 +9,7 @@ TIME_UNITS = {"ms": 1.0, "s": 1000.0, "us": 1e-3, "ns": 1e-6}  # milliseconds pe
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
 
-def guess(path: Path, times: np.ndarray, interval: tuple[float, float]) -> str:
+def guess_unit(path: Path, times: np.ndarray, interval: tuple[float, float]) -> str:
     """Return the unit in which a typical step between rows is inside `interval` (milliseconds); refuse others."""
     steps = np.diff(times)
     if not (steps > 0).any():
