@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from fovea.report.configurations import configurations, number, short_keys, shown, swept
+from fovea.report.configurations import completed, configurations, number, short_keys, shown, swept
 from fovea.report.runs import find_runs
 
 MakeRun = Callable[..., Path]
 
 
 def grouped(tmp_path: Path, ignore: tuple[str, ...] = ()) -> dict[str, int]:
-    groups = configurations(find_runs(str(tmp_path), "val", "dice"), ignore)
+    groups = configurations(completed(find_runs(str(tmp_path), "val", "dice"), ignore), ignore)
     return {group.name: len(group.runs) for group in groups}
 
 
@@ -45,6 +45,25 @@ class TestGroups:
         assert grouped(tmp_path, ("trainer",)) == {"all runs": 2}
         change(tmp_path / "runs" / "b", "labels.path", "/other/fixations.csv")
         assert len(grouped(tmp_path, ("trainer",))) == 2
+
+    @pytest.mark.parametrize(
+        ("exif", "chosen", "commit", "groups"),
+        [
+            ("ignore", {}, "fedcba9876543210", {"all runs": 2}),
+            ("apply", {}, "fedcba9876543210", {"exif=-": 1, "exif=apply": 1}),
+            ("ignore", {}, "0123456789abcdef", {"exif=-": 1, "exif=ignore": 1}),  # the same code: it was removed
+            ("ignore", {"supervision": "mine"}, "fedcba9876543210", {"exif=-": 1, "exif=ignore": 1}),
+        ],
+    )
+    def test_a_key_that_an_earlier_version_lacked_has_its_default(
+        self, make_run: MakeRun, tmp_path: Path, exif: str, chosen: dict, commit: str, groups: dict
+    ) -> None:
+        make_run("old", seed=0)
+        new = make_run("new", chosen, seed=1)
+        change(new, "data.exif", exif)
+        change(new, "supervision._target_", "fovea.supervision.multi_level.MultiLevel")
+        (new / "provenance.json").write_text((new / "provenance.json").read_text().replace("0123456789abcdef", commit))
+        assert grouped(tmp_path) == groups
 
     def test_seeds_with_a_teacher_each_are_one_configuration(self, make_run: MakeRun, tmp_path: Path) -> None:
         for name, path in {"a": "first/", "b": "other_"}.items():

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
 from fovea.engine.checkpoint import KEY, fill, read, weights_of
-from fovea.runtime.config import FREE, config_folder, flat, is_under, plain
+from fovea.runtime.config import FREE, flat, is_default, is_under
 from fovea.runtime.errors import first_few
 
 STATE = ("global_step", "optimizer_states", "lr_schedulers", "loops", "callbacks", "DataModule")  # beside the weights
@@ -49,16 +48,8 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [
         f"{key}={_short(old.get(key, 'absent'))}, now {_short(new.get(key, 'absent'))}"
         for key in old.keys() | new.keys()
-        if old.get(key) != new.get(key) and not is_under(key, FREE) and (key in old or not _default(key, new[key]))
+        if old.get(key) != new.get(key) and not is_under(key, FREE) and (key in old or not is_default(key, new[key]))
     ]
-
-
-def _default(key: str, value: Any) -> bool:
-    """Return whether all of fovea's YAML files with this key have this value: an earlier version may lack the key."""
-    group, folder = key.partition(".")[0], config_folder()
-    places = [(folder / "train.yaml", ""), *((path, f"{group}.") for path in (folder / group).glob("*.yaml"))]
-    read = [dict(flat(plain(OmegaConf.load(path), resolve=False), above)) for path, above in places]
-    return any(key in content for content in read) and all(content.get(key, value) == value for content in read)
 
 
 def _short(value: Any) -> str:

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fovea.report.runs import FINISHED, Run
-from fovea.runtime.config import FREE, is_under
+from fovea.runtime.config import FREE, is_default, is_under
 
 SAME = (
     *(key for key in FREE if key not in ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")),
@@ -72,6 +72,37 @@ def configurations(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Conf
     positions = [_positions([own[key] for own in naming]) for key in order]
     places = sorted(range(len(grouped)), key=lambda place: [own[place] for own in positions])
     return [Configuration(names[place], grouped[place], values[place], others[place]) for place in places]
+
+
+def completed(runs: Sequence[Run], ignore: Sequence[str] = ()) -> list[Run]:
+    """Give runs of other code the keys that they lack, where another run has them at fovea's default.
+
+    Only where all else that matters is equal and the command lines chose the same: a key that one of them removed, or
+    that its own choice of a group never had, may have another value there.
+    """
+    every = [(run, _origin(run, ignore), relevant(run, ignore)) for run in runs]
+    distinct = {_text([origin, own]): (origin, own) for _, origin, own in every}
+    filled = []
+    for run, (code, chosen), own in every:
+        others = (theirs for (other, chose), theirs in distinct.values() if other != code and chose == chosen)
+        fuller = next((theirs for theirs in others if _adds_defaults(theirs, own)), own)
+        filled.append(replace(run, config={**fuller, **run.config}))
+    return filled
+
+
+def _origin(run: Run, ignore: Sequence[str]) -> tuple[Any, dict[str, str]]:
+    """Return the code of a run, and what its command line chose or removed: no keys of its configuration."""
+    git, versions = ({**(run.provenance.get(key) or {})} for key in ("git", "versions"))
+    code = [git.get("commit"), git.get("diff_sha256"), versions.get("fovea")]
+    given = run.overrides.items()
+    return code, {key: text for key, text in given if key not in run.config and not is_under(key, (*SAME, *ignore))}
+
+
+def _adds_defaults(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Return whether the first configuration is the second and further keys, at their default."""
+    if not own or not own.keys() < theirs.keys() or _text(own) != _text({key: theirs[key] for key in own}):
+        return False
+    return all(is_default(key, theirs[key]) for key in theirs.keys() - own.keys())
 
 
 def relevant(run: Run, ignore: Sequence[str] = ()) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fovea.report.comparison import Comparison, compare_runs
-from fovea.report.configurations import Configuration, configurations, relevant, shown
+from fovea.report.configurations import Configuration, completed, configurations, relevant, shown
 from fovea.report.evaluations import Evaluated
 from fovea.report.runs import FINISHED, REPEATED, Run
 from fovea.runtime.config import flat, is_under
@@ -46,7 +46,7 @@ def study(
     different data, or `baseline` is none or several.
     """
     check_keys("ignore", ignore, runs)
-    runs = _once([_folded(run) for run in runs], ignore)
+    runs = _once(completed([_folded(run) for run in runs], ignore), ignore)
     grouped = configurations(runs, ignore)
     if not grouped:
         nearly = min(runs, key=lambda run: not run.training)  # trained, so that its note tells what is missing

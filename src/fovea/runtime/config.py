@@ -116,6 +116,14 @@ def is_under(key: str, names: Iterable[str]) -> bool:
     return any(f"{key}.".startswith(f"{name}.") for name in names)
 
 
+def is_default(key: str, value: Any) -> bool:
+    """Return whether all of fovea's YAML files with this key have this value: an earlier version may lack the key."""
+    group, folder = key.partition(".")[0], config_folder()
+    places = [(folder / "train.yaml", ""), *((path, f"{group}.") for path in (folder / group).glob("*.yaml"))]
+    read = [dict(flat(plain(OmegaConf.load(path), resolve=False), above)) for path, above in places]
+    return any(key in content for content in read) and all(content.get(key, value) == value for content in read)
+
+
 def instantiate(config: Mapping[str, Any], key: str = "", kind: type = object) -> Any:
     """Build what `config["_target_"]` names from plain values, nested targets first; `_partial_` makes a factory.
 
