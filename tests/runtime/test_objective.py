@@ -1,6 +1,7 @@
 """The value of a run and the record of its end."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,17 @@ def test_one_part_per_fold_and_seed() -> None:
 def test_invalid_objective_is_refused(key: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^objective\.{key}(\[0\])? must be .*, got"):
         check_objective(OBJECTIVE | {key: value})
+
+
+@pytest.mark.parametrize(
+    ("keys", "word"),
+    [({"seeds": [3, 4]}, "seed=1"), ({"folds": 2}, "data.fold=[0,3]"), ({"folds": 2}, "+data.fold=[0,3]")],
+)
+def test_keys_that_each_part_sets_are_refused_on_the_command_line(keys: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"so {word} would have no effect; remove one of them")):
+        parts(OBJECTIVE | keys, ["data=kvasir", word])
+    other = {"seed": "folds", "data.fold": "seeds"}[word.partition("=")[0].lstrip("+")]
+    assert parts(OBJECTIVE | {other: [5] if other == "seeds" else 2}, ["data=kvasir", word])
 
 
 def test_outcome_belongs_to_its_configuration(tmp_path: Path) -> None:
