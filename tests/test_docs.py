@@ -2,9 +2,12 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -64,6 +67,27 @@ def test_a_page_names_every_choice() -> None:
     }
     # Another name of multi_level, and what the published recipes share.
     assert left_out == {"supervision=gaze", "experiment=cmc", "experiment=gazemedseg"}
+
+
+def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
+    """Return the dotted keys of nested mappings."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{key}"
+        yield from keys_of(value, f"{prefix}{key}.")
+
+
+def test_each_key_in_the_text_of_a_page_exists() -> None:
+    known = {"hydra.launcher.qos"}  # of a plugin
+    for path in config_folder().rglob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        package = re.search(r"^# @package (\S+)", text)
+        folder = package[1] if package else ".".join(path.relative_to(config_folder()).parts[:-1])
+        known.update(keys_of(yaml.safe_load(text), "" if folder in ("", "_global_") else f"{folder}."))
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    inline = [(page.name, key) for page in pages for key in re.findall(r"`'?(\w+(?:\.\w+)+)=", page.read_text("utf-8"))]
+    row_of_a_report = ("report.md", "predicted.path")
+    assert len(inline) > 100
+    assert {(page, key) for page, key in inline if key not in known} == {row_of_a_report}
 
 
 def single_job(line: str) -> tuple[str, list[str]]:
