@@ -83,6 +83,27 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
         ),
         *(({part: {"_partial_": None}}, f"{part}._partial_ must be true") for part in ("optimizer", "scheduler")),
         *(({part: {"strength": 1}}, f"{part}._partial_ must be true") for part in ("backbone", "supervision")),
+        ({"metrics": "auroc"}, "metrics must be keys with values in braces, got 'auroc'"),
+        *(
+            (
+                {"callbacks": {"last": {"_target_": target}, "stop": {"_target_": target, "monitor": "val/dise"}}},
+                r"callbacks\.stop\.monitor=val/dise is not logged; did you mean val/dice\? there are val/dice, val/iou",
+            )
+            for target in ("pytorch_lightning.callbacks.EarlyStopping", "pytorch_lightning.callbacks.ModelCheckpoint")
+        ),
+        *(
+            (
+                {"backbone": {"_target_": "fovea.models.basic_unet.BasicUNet2d", "_partial_": True, key: 2}}
+                | {"data": {"channels": 3, "classes": 1}},
+                f"backbone.{key} must be that of the data, {of_data}, got 2; leave it out, or set data.",
+            )
+            for key, of_data in {"in_channels": 3, "classes": 1}.items()
+        ),
+        (
+            {"callbacks": {"best": {"_target_": "pytorch_lightning.X", "monitor": [1, 2]}}},
+            r"callbacks\.best\.monitor=\[1, 2\] is not logged; there are val/dice",
+        ),
+        ({"trainer": {"log_every_n_steps": "foo"}}, "trainer.log_every_n_steps must be a whole number, got 'foo'"),
         ({"sheet_rows": -1}, "sheet_rows must be at least 0"),
         ({"sheet_tile": 0}, "sheet_tile must be at least 1"),
         *(
@@ -103,6 +124,16 @@ def test_valid_configuration_passes() -> None:
     check(
         config() | {"scheduler": {"_partial_": True, "warmup_steps": 100}}
     )  # an argument that scheduler=constant does not have
+    scores = {
+        "one": {"monitor": "val/auroc"},
+        "two": {"monitor": "train/loss"},
+        "four": {"monitor": "loss"},
+        "three": None,
+        "last": {"_": 1},
+    }
+    named = {name: each and {"_target_": "pytorch_lightning.X"} | each for name, each in scores.items()}
+    check(config(callbacks=named, metrics={"auroc": {"_target_": "torchmetrics.X"}}))
+    check(config(callbacks={"last": {"monitor": "val/mine"}, "mine": {"_target_": "my_lab.Logs"}}))  # it may log that
     check(config(supervision={"_partial_": True, "across": True}, data={"modalities": ["ct", "mri"]}))
 
 

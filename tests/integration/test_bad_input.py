@@ -44,6 +44,42 @@ def test_a_wrong_value_is_refused_before_training(
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "words", "message"),
+    [
+        *(
+            (command, words, f"{key} must be a path, got null; set {key}=PATH")
+            for command, key, words in [
+                ("simulate", "out", ["out=null"]),
+                ("prepare", "store", ["store=null"]),
+                ("collect", "out", ["out=null"]),
+                ("import_", "out", ["source=x", "format=generic", "out=null"]),
+            ]
+        ),
+        ("prepare", ["labels.thresholds=[1.5]"], "labels.thresholds[0] must be at most 1, got 1.5"),
+        ("prepare", ["labels.thresholds=[0]"], "labels.thresholds[0] must be above 0, got 0"),
+        ("train", ["labels.thresholds=[1.5]"], "data.select_threshold must be at most 1, got 1.5"),
+        ("train", ["data.classes=foo"], "data.classes must be a whole number, got 'foo'"),
+        ("train", ["ckpt_path=foo"], "ckpt_path: no such file foo; give a last.ckpt, auto or null"),
+        ("train", ["callbacks=[1,2]"], "callbacks=[1,2] is not a choice; choose default, ema"),
+        ("train", ["callbacks.last=foo"], "callbacks.last must be keys with values in braces, got 'foo'"),
+        ("simulate", ["observer=-1", "out=out"], "observer=-1 is not a choice; choose box, "),
+        (
+            "import_",
+            ["source=x", "format=generic", "out=y", "format.where=-1"],
+            "format.where must be keys with values",
+        ),
+    ],
+)
+def test_a_refusal_names_the_key(
+    run: Run, dataset: Path, command: str, words: list[str], message: str, tmp_path: Path
+) -> None:
+    light = [*LIGHT, "supervision=full"] if command == "train" else []
+    error = run(command, *folder(dataset), *light, *words, "hydra.run.dir=run").error(command.rstrip("_"))
+    assert error.startswith(message)
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["run"])
+
+
 def test_a_truncated_image_stops_training_but_not_prepare(run: Run, root: Path, tmp_path: Path) -> None:
     truncate(root / "images" / "c.png")
     error = run("train", *folder(root), *LIGHT, "supervision=full", "data.batch_size=6").error("train")

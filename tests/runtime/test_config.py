@@ -1,12 +1,15 @@
 """Configuration: only trusted classes are built, mandatory keys have values."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from omegaconf import OmegaConf
 
-from fovea.runtime.config import instantiate, locate, resolve, targets
+from fovea.runtime.bounds import NonNegative, check_values
+from fovea.runtime.config import instantiate, locate, path_of, resolve, targets
 from fovea.runtime.one_line import one_line
 
 
@@ -81,6 +84,27 @@ def test_a_package_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_value_that_no_command_can_use_is_refused(config: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         resolve(OmegaConf.create(config))
+
+
+def test_a_path_is_not_null() -> None:
+    assert path_of({"out": "~/a"}, "out") == Path.home() / "a"
+    with pytest.raises(ValueError, match=r"^out must be a path, got null; set out=PATH$"):
+        path_of({"out": None}, "out")
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "message"),
+    [
+        (Mapping[str, Any], "auroc", "a must be keys with values in braces, got 'auroc'"),
+        (Mapping[str, Any] | None, [1], r"a must be keys with values in braces, got \[1\]"),
+        (Mapping[str, NonNegative], {"gaze": -1}, r"a\.gaze must be at least 0, got -1"),
+        (Mapping[str, Sequence[str] | str | None], {"x": [1]}, r"a\.x must be text, got \[1\]"),
+        (Mapping[str, Mapping[str, str]], {"x": {"left": 1}}, r"a\.x\.left must be text, got 1"),
+    ],
+)
+def test_a_value_below_a_key_is_named(hint: Any, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        check_values({"a": hint}, {"a": value}, "")
 
 
 def test_wrong_names_and_arguments_are_named_with_their_key() -> None:

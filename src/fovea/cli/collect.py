@@ -1,7 +1,6 @@
 """`fovea-collect`: a page on which people label images in a browser."""
 
 import logging
-from pathlib import Path
 
 from fovea.runtime.app import Config, command
 from fovea.runtime.errors import first_few
@@ -20,8 +19,9 @@ def main(config: Config) -> None:
     from fovea.data.images.source import folder_of
     from fovea.data.maps import data_keys, words
     from fovea.runtime.bounds import check
+    from fovea.runtime.config import path_of
 
-    data, out, options = config["data"], Path(config["out"]), {key: config[key] for key in OPTIONS}
+    data, out, options = config["data"], path_of(config, "out"), {key: config[key] for key in OPTIONS}
     check(write_page, options, "")
     dataset = folder_of(data)(root=data["root"])
     keys, _ = data_keys({**data, "root": dataset.root.absolute()})

@@ -51,7 +51,7 @@ def score(config: Config) -> None:
     from fovea.runtime.files import write_text
     from fovea.runtime.processes import pick
 
-    check_values({"allow_training_images": bool}, config, "")
+    check_values({"allow_training_images": bool, "metrics": Mapping[str, Any] | None}, config, "")
     checkpoints, device = files(config["checkpoint"]), pick(config["device"])
     (module, trained, ids, _), networks = load_all(checkpoints, device)
     checkpoint = checkpoints[0]

@@ -1,8 +1,7 @@
 """`fovea-export`: a trained model as one file that runs without fovea."""
 
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from fovea.runtime.app import Config, command
 
@@ -23,11 +22,12 @@ def main(config: Config) -> None:
     from fovea.engine.export.card import UNKNOWN, write_card
     from fovea.engine.export.write import FILES, SCRIPT, Format, export
     from fovea.runtime.bounds import check_values
-    from fovea.runtime.config import instantiate
+    from fovea.runtime.config import instantiate, path_of
     from fovea.runtime.files import make_folder, sha256, write_bytes
 
-    check_values({"format": Format}, {"format": config["file_format"]}, "")
-    (checkpoint, *others), out = files(config["checkpoint"]), Path(config["out"])
+    kinds = {"format": Format, "licenses": Mapping[str, str] | None}
+    check_values(kinds, config | {"format": config["file_format"]}, "")
+    (checkpoint, *others), out = files(config["checkpoint"]), path_of(config, "out")
     if others:
         raise ValueError(f"checkpoint has {len(others) + 1} files; export each by itself, or predict with fovea.load")
     loaded = load(checkpoint, torch.device("cpu"))

@@ -2,7 +2,6 @@
 
 import logging
 from functools import partial
-from pathlib import Path
 
 from fovea.runtime.app import Config, command
 from fovea.runtime.errors import first_few
@@ -16,15 +15,15 @@ def main(config: Config) -> None:
     from fovea.data.images.source import folder_of
     from fovea.data.maps import parameters
     from fovea.importers.request import ImportRequest
-    from fovea.runtime.config import config_folder, instantiate
+    from fovea.runtime.config import config_folder, instantiate, path_of
 
     if "format" not in config:
         choices = sorted(path.stem for path in (config_folder() / "format").glob("*.yaml"))
         raise ValueError(f"format is not set: add format=… ({', '.join(choices)})")
     data = config["data"]
     request = ImportRequest(
-        source=Path(str(config["source"])).expanduser(),
-        out=Path(str(config["out"])).expanduser(),
+        source=path_of(config, "source"),
+        out=path_of(config, "out"),
         dataset=partial(folder_of(data), root=data["root"]) if data["root"] is not None else None,
         screen=instantiate(config["screen"], "screen"),
         place=instantiate(config["image"], "image"),

@@ -1,7 +1,6 @@
 """`fovea-predict`: masks and overlays of new images."""
 
 import logging
-from pathlib import Path
 
 from fovea.runtime.app import Config, command
 from fovea.runtime.errors import first_few
@@ -14,8 +13,9 @@ def main(config: Config) -> None:
     """Write masks, pictures of them and a table of their figures into `out` for every image of `input`."""
     from fovea.data.predictions import OPTIONS, PredictRequest, refuse_overlap
     from fovea.runtime.bounds import check
+    from fovea.runtime.config import path_of
 
-    source, out = (Path(str(config[key])).expanduser() for key in ("input", "out"))
+    source, out = (path_of(config, key) for key in ("input", "out"))
     if not source.exists():
         raise ValueError(f"input: no such file or folder {source}; give an image or a folder of images")
     refuse_overlap(source, out)

@@ -17,9 +17,10 @@ def main(config: Config) -> None:
     from fovea.prepare.stage import prepare
     from fovea.report.quality_page import write_quality_page
     from fovea.runtime.bounds import check
+    from fovea.runtime.config import path_of
 
     labels, refine = config["labels"], config["refine"]
-    store = store_path(config["store"], labels["path"])
+    store = store_path(str(path_of(config, "store")), labels["path"])
     options = {key: config[key] for key in ("workers", "quality", "quality_masks", "shards", "shard")}
     check(prepare, options, "")
     survey = prepare(

@@ -1,7 +1,7 @@
 """`fovea-report`: run folders as one table and one page."""
 
 import logging
-from pathlib import Path
+from collections.abc import Sequence
 
 from fovea.runtime.app import Config, command
 
@@ -17,12 +17,14 @@ def main(config: Config) -> None:
     from fovea.report.runs import FINISHED, find_runs
     from fovea.report.study import keep, study, warnings, write_runs
     from fovea.runtime.bounds import NonNegative, check, check_values
+    from fovea.runtime.config import path_of
 
     check_values({"alpha": Alpha, "resamples": Resamples, "megabytes": NonNegative, "pdf": bool}, config, "")
     check(Costs, config["budget"], "budget")
-    out, score, ignore, baseline = Path(config["out"]), str(config["score"]), config["ignore"], config["baseline"]
+    out, score, ignore, baseline = path_of(config, "out"), str(config["score"]), config["ignore"], config["baseline"]
+    ignored = [ignore] if isinstance(ignore, str) else ignore or []
+    check_values({"ignore": Sequence[str]}, {"ignore": ignored}, "")
     runs = keep(find_runs(config["runs"], config["split"], score), config["only"])
-    ignored = [ignore] if isinstance(ignore, str) else [str(key) for key in ignore or ()]
     numbers = (config["alpha"], config["resamples"], config["seed"])
     report = study(runs, ignored, None if baseline is None else str(baseline), score, *numbers)
     plan = budget(report, Costs(**config["budget"]))

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from fovea.metrics.overlap import NAMES
 from fovea.runtime.bounds import Count, NonNegative, NonNegativeInt, Positive, PositiveFraction, check_values
+from fovea.runtime.config import CHECKED
+from fovea.runtime.errors import did_you_mean
 
 BEST: dict[str, Any] = {"filename": "best", "save_top_k": 1, "enable_version_counter": False}  # or it is not the best
 SHEET: dict[str, Any] = {"sheet_rows": NonNegativeInt, "sheet_tile": Count | None}
+SHORT = ("dice", "loss", "epoch", "step")  # what callbacks can monitor beside `train/…`, `val/…` and rates
 FACTORIES = ("backbone", "supervision", "optimizer", "scheduler")
 TRAINER: dict[str, Any] = {  # what Lightning takes as another value, ignores, or refuses late
     "precision": Literal["32-true", "bf16-mixed", "16-mixed"] | None,
@@ -15,17 +19,21 @@ TRAINER: dict[str, Any] = {  # what Lightning takes as another value, ignores, o
     "gradient_clip_val": NonNegative | None,
     "val_check_interval": Count | PositiveFraction | None,
     "check_val_every_n_epoch": Count | None,
+    "log_every_n_steps": NonNegativeInt | None,
+    "num_sanity_val_steps": Literal[-1] | NonNegativeInt | None,
 }
 
 
 def check(config: Mapping[str, Any]) -> None:
     """Refuse a configuration of `fovea-train` that cannot work on any machine or data; the ValueError names the key."""
     splits = list[Literal["train", "val", "test"]]
-    check_values({"channels_last": bool, "compile": bool, "evaluate": splits} | SHEET, config, "")
+    kinds = {"channels_last": bool, "compile": bool, "evaluate": splits, "metrics": Mapping[str, Any] | None}
+    check_values(kinds | SHEET, config, "")
     _check_trainer(config["trainer"])
     check_values({"lr": Positive}, config["optimizer"], "optimizer")
     if "callbacks" in config:
         _check_callbacks(config["callbacks"], f"{config['run_dir']}/checkpoints", config["trainer"].get("max_steps"))
+        _check_monitors(config["callbacks"], config.get("metrics") or {})
     for part in FACTORIES:
         if (chosen := config.get(part)) and chosen.get("_partial_") is not True:
             raise ValueError(f"{part}._partial_ must be true, since {part} is completed later; add it beside _target_")
@@ -35,7 +43,12 @@ def check(config: Mapping[str, Any]) -> None:
     rate, minimum = config["optimizer"].get("lr"), scheduler.get("minimum", 0.0)
     if isinstance(rate, int | float) and minimum > rate:
         raise ValueError(f"scheduler.minimum must be at most optimizer.lr={rate}, got {minimum}")
-    supervision, data = config.get("supervision", {}), config.get("data", {})
+    supervision, data, backbone = (config.get(part, {}) for part in ("supervision", "data", "backbone"))
+    for key, of_data in {"in_channels": data.get("channels"), "classes": data.get("classes")}.items():
+        ours = str(backbone.get("_target_")).startswith("fovea.")
+        if ours and of_data is not None and backbone.get(key, of_data) != of_data:
+            fix = f"leave it out, or set data.{key.removeprefix('in_')}"
+            raise ValueError(f"backbone.{key} must be that of the data, {of_data}, got {backbone[key]}; {fix}")
     if supervision.get("across") and len(data.get("modalities") or ()) < 2:
         raise ValueError("supervision.across=true is for data of several modalities; set supervision.across=false")
 
@@ -50,6 +63,7 @@ def _check_trainer(trainer: Mapping[str, Any]) -> None:
 
 def _check_callbacks(callbacks: Mapping[str, Any], folder: str, steps: Any) -> None:
     """Refuse callbacks that save no checkpoint, or not the one that is evaluated and resumed, or not its weights."""
+    check_values(dict.fromkeys(callbacks, Mapping[str, Any] | None), callbacks, "callbacks")
     if not any(callbacks.get(name) for name in ("best", "last")):
         raise ValueError("callbacks has neither best nor last: no checkpoint would be saved; add defaults: [default]")
     for name, fixed in {"best": BEST | {"dirpath": folder}, "last": {"dirpath": folder}}.items():
@@ -65,6 +79,19 @@ def _check_callbacks(callbacks: Mapping[str, Any], folder: str, steps: Any) -> N
         if isinstance(start, int) and isinstance(steps, int) and 0 < steps <= start:
             key = f"callbacks.{name}.update_starting_at_step"
             raise ValueError(f"{key} must be below trainer.max_steps={steps}, got {start}: nothing would be averaged")
+
+
+def _check_monitors(callbacks: Mapping[str, Any], added: Mapping[str, Any]) -> None:
+    """Refuse callbacks that monitor what nothing logs, terms of a loss aside; callbacks of your own may log others."""
+    chosen = {name: callback for name, callback in callbacks.items() if callback}
+    if not all(str(callback.get("_target_")).startswith(CHECKED) for callback in chosen.values()):
+        return
+    logged = [f"val/{name}" for name in (*NAMES, *(name for name, metric in added.items() if metric))]
+    for name, callback in chosen.items():
+        monitor = callback.get("monitor")
+        if monitor is not None and not str(monitor).startswith(("train/", "lr-")) and monitor not in (*logged, *SHORT):
+            hint = did_you_mean(str(monitor), logged)
+            raise ValueError(f"callbacks.{name}.monitor={monitor} is not logged; {hint}there are {', '.join(logged)}")
 
 
 def check_mode(mode: Any, data: Mapping[str, Any]) -> str:

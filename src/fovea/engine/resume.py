@@ -28,6 +28,8 @@ def resume_from(choice: str | None, run: Path, config: Mapping[str, Any], module
     path = run / "checkpoints" / "last.ckpt" if choice == "auto" else Path(choice)
     if choice == "auto" and not path.exists():
         return None
+    if not path.is_file():
+        raise ValueError(f"ckpt_path: no such file {path}; give a last.ckpt, auto or null")
     content = read(path)
     if missing := [part for part in STATE if part not in content]:
         raise ValueError(f"ckpt_path: {path} has weights, but no {first_few(missing)} to resume from; give a last.ckpt")

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
+from pydantic import Field
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -38,7 +39,7 @@ def prepare(
     refiner: Refiner,
     store: Path,
     parameters: Mapping[str, Any],
-    thresholds: Sequence[PositiveFraction] = (),
+    thresholds: Annotated[Sequence[PositiveFraction], Field(min_length=1)] = (),
     workers: Count = 1,
     quality: Literal["none", "labels", "masks"] = "none",
     quality_masks: Count | None = None,
@@ -94,9 +95,7 @@ def _check(
         raise ValueError("labels.path is not given; set it to the file or folder of labels")
     if shard is not None and shard >= shards:
         raise ValueError(f"shard must be below shards={shards}, got {shard}")
-    if quality != "none":
-        if not thresholds:
-            raise ValueError(f"quality={quality} needs at least one threshold; set labels.thresholds")
+    if thresholds or quality != "none":
         check(prepare, {"thresholds": thresholds}, "labels")
 
 

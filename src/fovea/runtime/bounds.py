@@ -48,7 +48,7 @@ def check(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> No
 
 
 def check_values(hints: Mapping[str, Any], values: Mapping[str, Any], key: str) -> None:
-    """Check values against annotations, both by argument; only those with bounds, text and bool refuse values."""
+    """Check values against annotations, both by argument; only those with bounds, text, keys and bool refuse values."""
     if not isinstance(values, Mapping):
         raise ValueError(f"{key} must be {_PHRASES['dict_type']}, got {values!r}")
     for name in values.keys() & hints.keys():
@@ -59,18 +59,28 @@ def check_values(hints: Mapping[str, Any], values: Mapping[str, Any], key: str) 
         except ValidationError as error:
             errors = [entry for entry in error.errors() if entry["type"] != "none_required"] or error.errors()
             first = errors[-1]  # of a union, the last choice is the most general
-            place = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
             wanted = _PHRASES.get(first["type"], first["msg"]).format(**first.get("ctx", {}))
-            dotted = f"{key}.{name}" if key else name
-            raise ValueError(f"{dotted}{place} must be {wanted}, got {first['input']!r}") from None
+            place = _place(f"{key}.{name}" if key else name, values[name], first["loc"])
+            raise ValueError(f"{place} must be {wanted}, got {first['input']!r}") from None
+
+
+def _place(key: str, value: Any, parts: Sequence[int | str]) -> str:
+    """Return where pydantic found an error below a key; it also names the types that it tried, which are left out."""
+    for part in parts:
+        if isinstance(part, int):
+            key += f"[{part}]"
+        elif isinstance(value, Mapping) and part in value:
+            key, value = f"{key}.{part}", value[part]
+    return key
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any] | None:
-    """Return the validator of an annotation with bounds, of text, or of true and false; None for other annotations."""
+    """Return the validator of an annotation with bounds, of text, keys, true and false; None for others."""
     if hint in (bool, bool | None):  # the text `no` would be true
         return TypeAdapter(hint, config=ConfigDict(strict=True))
     if (
         hint not in (str, str | None, Sequence[str], Sequence[str] | None)
+        and not str(hint).startswith("collections.abc.Mapping[str, ")
         and "Annotated[" not in str(hint)
         and "Literal[" not in str(hint)
     ):

@@ -81,7 +81,7 @@ def require_groups(command: str, words: Sequence[str]) -> None:
     chosen = any(word.startswith(("experiment=", "--config-name", "-cn")) for word in words)  # may choose all groups
     for group, default, choices in groups(command, words):
         for word in words:
-            if re.fullmatch(rf"\+?{group}=(null|true|false|[\d.]+)", word):
+            if re.fullmatch(rf"\+?{group}=\[?(null|true|false|-?[\d.]+)(,.*|\])?", word):
                 raise ValueError(f"{word} is not a choice; choose {', '.join(choices)}, or leave it out")
         if default == "???" and not chosen and not any(word.lstrip("+").startswith(f"{group}=") for word in words):
             fix = f"add {group}=… ({', '.join(choices)}), e.g. data=folder data.root=DIR"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import wraps
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.utils import instantiate as hydra_instantiate
@@ -100,6 +101,13 @@ def plain(config: Any, resolve: bool) -> dict[str, Any]:
     values = OmegaConf.to_container(config, resolve=resolve)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def path_of(config: Mapping[str, Any], key: str) -> Path:
+    """Return the path of a key of the configuration; a ValueError if it is null."""
+    if config[key] is None:
+        raise ValueError(f"{key} must be a path, got null; set {key}=PATH")
+    return Path(str(config[key])).expanduser()
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -61,7 +61,7 @@ class Command:
 
         try:
             hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=self.name)(job)()
-        except (ConfigCompositionException, ValueError):
+        except (ConfigCompositionException, TypeError, ValueError):
             require_groups(self.name, words)
             raise
         finally:

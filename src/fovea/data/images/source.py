@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from fovea.data.images.files import Exif, Window
 from fovea.data.images.folder import Folder
 from fovea.data.images.panels import Panels
+from fovea.data.labels import Classes
 from fovea.data.maps import parameters, prepare_command, store_path
 from fovea.data.predicted import Predicted, predicted_labels
 from fovea.data.predictions import PredictRequest
@@ -59,8 +60,8 @@ class Images:
     name: str
     root: str
     dataset: Mapping[str, Any]
-    channels: int
-    classes: int
+    channels: Literal[1, 3]
+    classes: Classes
     size: Count
     batch_size: Count
     num_workers: NonNegativeInt
@@ -75,7 +76,7 @@ class Images:
     range: Window | None = None
     exif: Exif = "ignore"
     select_on: Literal["auto", "mask", "pseudo"]
-    select_threshold: float
+    select_threshold: PositiveFraction
     largest_component: bool = False
     normalize: Mapping[str, Any]
     augment: Mapping[str, Any]

@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from fovea.importers.recordings.convert import import_recordings
 from fovea.importers.recordings.rows import INTERVAL, GazeRows, check_coordinates
@@ -33,6 +34,7 @@ _RECTANGLE = ("image_left", "image_top", "image_width", "image_height")
 _SCREEN = ("screen", "screen_width", "screen_height")
 _EYES = ("x_left", "y_left", "x_right", "y_right")
 _VALUES = ("image", "observer", "x", "y", "start", "end", "duration", "fixation", "pupil", "confidence", "validation")
+_OR_NULL = BeforeValidator(lambda value: {} if value is None else value)  # so that a command can set a whole mapping
 _COLUMNS = (*_VALUES, "time", *_EYES, *_SCREEN, *_RECTANGLE)
 
 
@@ -46,14 +48,14 @@ class ColumnReader:
     `configs/format/generic.yaml` describe the arguments.
     """
 
-    columns: Mapping[str, Any]
-    samples: Mapping[str, Any]
-    where: Mapping[str, Alternatives]
-    event: Mapping[str, Alternatives]
+    columns: Mapping[str, Alternatives]
+    samples: Annotated[Mapping[str, Alternatives], _OR_NULL]
+    where: Annotated[Mapping[str, Alternatives], _OR_NULL]
+    event: Annotated[Mapping[str, Alternatives], _OR_NULL]
     optional: Sequence[str]
     trial_columns: Sequence[str]
     eye: Literal["left", "right", "both"]
-    eyes: Mapping[str, Mapping[str, str]]
+    eyes: Annotated[Mapping[str, Mapping[str, str]], _OR_NULL]
     unit: Unit
     flip_y: bool
     lost: float | None
@@ -71,7 +73,6 @@ class ColumnReader:
 
     def __post_init__(self) -> None:
         """Refuse unknown and missing columns, and invalid regular expressions."""
-        # Null in YAML, so that a command can set a whole mapping.
         for argument in ("samples", "where", "event", "eyes"):
             object.__setattr__(self, argument, dict(getattr(self, argument) or {}))
         if self.shown:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ _UNIT = re.compile(r"\s*[\[(]([^\])]*)[\])]\s*$")
 LOST = frozenset({"", ".", "-", "nan", "NaN", "NA", "N/A"})
 _PREAMBLE = 200  # lines in which the header is searched
 
-Alternatives = str | Sequence[str] | None  # of the name of a column, or of a pattern of its cells
+Alternatives = Sequence[str] | str | None  # of the name of a column, or of a pattern of its cells
 
 
 @dataclass(frozen=True)
@@ -122,11 +121,8 @@ class Table:
 
 
 def listed(names: Alternatives) -> list[str]:
-    """Return alternatives as a list; refuse what is not text."""
-    every: list[Any] = [*names] if isinstance(names, list | tuple) else [] if names is None else [names]
-    if wrong := [name for name in every if not isinstance(name, str)]:
-        raise ValueError(f"the name of a column must be text, e.g. '\"1\"', got {wrong[0]}")
-    return every
+    """Return alternatives as a list."""
+    return [] if names is None else [names] if isinstance(names, str) else [*names]
 
 
 def unit_of(column: str) -> str:
