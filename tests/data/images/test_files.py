@@ -27,13 +27,14 @@ def orientation(turn: int) -> Image.Exif:
     return exif
 
 
-def turn_tiff(path: Path, turn: int) -> None:
-    """Give a TIFF file a new directory, with an orientation."""
+def turn_tiff(path: Path, turn: int, tag: int = 0x0112) -> None:
+    """Give a TIFF file a new directory, with an orientation, or with another short tag."""
     data = path.read_bytes() + b"\0" * (path.stat().st_size % 2)
     [start] = struct.unpack("<I", data[4:8])
     [count] = struct.unpack("<H", data[start : start + 2])
     entries = [data[start + 2 + 12 * n : start + 14 + 12 * n] for n in range(count)]
-    entries.append(struct.pack("<HHIHH", 0x0112, 3, 1, turn, 0))
+    entries = [entry for entry in entries if entry[:2] != struct.pack("<H", tag)]
+    entries.append(struct.pack("<HHIHH", tag, 3, 1, turn, 0))
     entries.sort(key=lambda entry: struct.unpack("<H", entry[:2]))
     directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
     path.write_bytes(data[:4] + struct.pack("<I", len(data)) + data[8:] + directory)
@@ -143,6 +144,23 @@ def test_a_window_of_floats(tmp_path: Path) -> None:
         read_image(path, 1, (0, 1))
     with pytest.raises(ValueError, match=r"range must be .* low below high"):
         Folder(tmp_path, range=[4095, 0])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tag", "value", "problem"),
+    [
+        (np.uint16, 0x0106, 0, "more than 8 bits, and 0 is white"),
+        (np.float32, 0x0106, 0, "more than 8 bits, and 0 is white"),
+        (np.uint8, 0x0153, 2, "8 bits with a sign"),
+    ],
+)
+def test_tiff_that_pillow_misreads_is_refused(tmp_path: Path, dtype: type, tag: int, value: int, problem: str) -> None:
+    path = save(tmp_path / "a.tif", np.array([[0, 1]], dtype))
+    turn_tiff(path, value, tag)
+    with pytest.raises(ValueError, match=rf"a\.tif: {problem}"):
+        read_image(path, 1, (0, 1))
+    with pytest.raises(ValueError, match=rf"a\.tif: {problem}"):
+        read_mask(path)
 
 
 def test_sixteen_bit_gray_with_alpha(tmp_path: Path) -> None:

@@ -145,6 +145,14 @@ def rewritten(path: Path, out: Path, pixels: np.ndarray, **tags: object) -> Path
     return out
 
 
+def functional_groups(slope: str, intercept: str) -> list[pydicom.Dataset]:
+    """Return a functional group with a rescaling, as enhanced images have it."""
+    group, rescaling = pydicom.Dataset(), pydicom.Dataset()
+    rescaling.RescaleSlope, rescaling.RescaleIntercept = slope, intercept
+    group.PixelValueTransformationSequence = [rescaling]
+    return [group]
+
+
 class TestPresentation:
     @pytest.fixture
     def path(self, root: Path) -> Path:
@@ -158,6 +166,10 @@ class TestPresentation:
             (-1, 4095, {"RescaleSlope": "-1", "RescaleIntercept": "4095"}),
             (-1, 4095, {"RescaleSlope": "-2"}),
             (1, 0, {"RescaleSlope": "-1", "RescaleIntercept": "0", "PhotometricInterpretation": "MONOCHROME1"}),
+            (-1, 4095, {"RescaleSlope": "-2", "RescaleIntercept": ""}),
+            (-1, 4095, {"SharedFunctionalGroupsSequence": functional_groups("-2", "9")}),
+            (-1, 4095, {"PerFrameFunctionalGroupsSequence": functional_groups("-2", "9")}),
+            (1, 0, {"RescaleSlope": "", "RescaleIntercept": ""}),
             (1, 0, {"WindowCenter": "40", "WindowWidth": "10"}),
             (1, 0, {"PixelPaddingValue": 60000}),
         ],
@@ -180,6 +192,10 @@ class TestPresentation:
         broken = rewritten(path, tmp_path / "x.dcm", stored, RescaleSlope="nan", RescaleIntercept="0")
         with pytest.raises(ValueError, match=r"x\.dcm: RescaleSlope or RescaleIntercept is not a number"):
             read_slice(broken)
+        shifted = rewritten(path, tmp_path / "x.dcm", stored, RescaleIntercept="-100")
+        np.testing.assert_allclose(read_slice(shifted, (0, 400)), 255 * np.clip((stored - 100.0) / 400, 0, 1), atol=1)
+        with pytest.raises(ValueError, match=r"x\.dcm: HighBit is 15, but 12 bits are stored"):
+            read_slice(rewritten(path, tmp_path / "x.dcm", stored << 4, BitsStored=12))
 
     @pytest.mark.parametrize(
         ("dtype", "value", "limit"),

@@ -62,13 +62,26 @@ def ends(values: np.ndarray, path: Path, stretched: bool, eight_bit: bool) -> tu
 
 
 def _modality(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Return the values after rescaling or the modality table, float64."""
-    if "RescaleSlope" in dataset and "RescaleIntercept" not in dataset:
-        dataset.RescaleIntercept = 0
+    """Return the values after rescaling or the modality table, float64; a missing or empty tag changes nothing."""
+    bits, high = dataset.BitsStored, dataset.get("HighBit")
+    raw = bits < dataset.BitsAllocated and not dataset.file_meta.TransferSyntaxUID.is_encapsulated
+    if raw and high not in (None, bits - 1):  # pydicom ignores it
+        raise ValueError(f"HighBit is {high}, but {bits} bits are stored")
+    rescaling = {"RescaleSlope": 1, "RescaleIntercept": 0}
+    for part in (*_transformations(dataset), dataset):
+        rescaling |= {tag: part[tag].value for tag in rescaling if part.get(tag) not in (None, "")}
+    dataset.RescaleSlope, dataset.RescaleIntercept = rescaling.values()
     values: np.ndarray = apply_modality_lut(stored, dataset).astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError("RescaleSlope or RescaleIntercept is not a number")
     return values
+
+
+def _transformations(dataset: Dataset) -> Iterator[Dataset]:
+    """Yield where an enhanced image of one frame has its rescaling."""
+    for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in dataset.get(name) or ():
+            yield from group.get("PixelValueTransformationSequence") or ()
 
 
 def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:

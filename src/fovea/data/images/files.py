@@ -3,7 +3,7 @@
 import io
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ Window = Annotated[Sequence[Number], Field(min_length=2, max_length=2)]  # the v
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})  # suffixes of image files, in lower case
 REPLACE = "replace the file, or leave it out of the folder or the split lists"  # what to do with a damaged image
 _MODES = {1: "L", 3: "RGB"}
-_ORIENTATION = 0x0112
+_ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 0x0106, 0x0153  # tags
 _UNDO = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # EXIF orientation to the `Image.Transpose` that undoes it
 _INVERSE = {6: 8, 8: 6}  # the other turns undo themselves
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
@@ -182,9 +182,19 @@ def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
         if page is not None or _pages(image) == 1:
             if page:
                 image.seek(page)
+            _refuse_misread(image)
             yield image
             return
     raise ValueError(f"{path}: a TIFF of several pages; save each page as its own image")
+
+
+def _refuse_misread(image: Image.Image) -> None:
+    """Refuse a TIFF whose values Pillow returns in another meaning, before it is decoded."""
+    tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
+    if tags.get(_PHOTOMETRIC) == 0 and (image.mode.startswith("I") or image.mode == "F"):
+        raise ValueError("more than 8 bits, and 0 is white; save it with 0 as black")
+    if 2 in tags.get(_SAMPLE_FORMAT, ()) and image.mode == "L":
+        raise ValueError("8 bits with a sign; save it without")
 
 
 @contextmanager
