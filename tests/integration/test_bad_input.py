@@ -56,6 +56,7 @@ def test_a_wrong_value_is_refused_before_training(
                 ("import_", "out", ["source=x", "format=generic", "out=null"]),
             ]
         ),
+        ("simulate", ["data.root=null", "out=out"], "data.root must be a path, got null; set data.root=PATH"),
         ("prepare", ["labels.thresholds=[1.5]"], "labels.thresholds[0] must be at most 1, got 1.5"),
         ("prepare", ["labels.thresholds=[0]"], "labels.thresholds[0] must be above 0, got 0"),
         ("train", ["labels.thresholds=[1.5]"], "data.select_threshold must be at most 1, got 1.5"),
@@ -75,7 +76,8 @@ def test_a_refusal_names_the_key(
     run: Run, dataset: Path, command: str, words: list[str], message: str, tmp_path: Path
 ) -> None:
     light = [*LIGHT, "supervision=full"] if command == "train" else []
-    error = run(command, *folder(dataset), *light, *words, "hydra.run.dir=run").error(command.rstrip("_"))
+    given = [word for word in folder(dataset) if word.partition("=")[0] != words[0].partition("=")[0]]
+    error = run(command, *given, *light, *words, "hydra.run.dir=run").error(command.rstrip("_"))
     assert error.startswith(message)
     assert [path.name for path in tmp_path.iterdir()] in ([], ["run"])
 

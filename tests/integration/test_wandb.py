@@ -119,7 +119,7 @@ def test_jobs_of_a_sweep_are_one_group(run: Run, line: list[str], tmp_path: Path
 
 
 def test_a_failed_run_is_recorded_as_failed(run: Run, line: list[str], tmp_path: Path) -> None:
-    failed = ["hydra.run.dir=failed", "callbacks.best.monitor=val/none"]
+    failed = ["hydra.run.dir=failed", "callbacks.best.monitor=train/none"]
     assert run("train", *line, *TRACKED, *failed).status == 1
     assert read(tmp_path / "failed")["exit"] == 1
 

@@ -20,7 +20,7 @@ from fovea.data.splits import carve, chosen_split, of_patients, same_files
 from fovea.data.store import Store
 from fovea.data.targets import Mask, PseudoMask, Target
 from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction
-from fovea.runtime.config import check_targets, instantiate, locate, target_of
+from fovea.runtime.config import check_targets, instantiate, locate, path_of, target_of
 from fovea.runtime.errors import first_few
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 def folder_of(data: Mapping[str, Any]) -> Callable[..., Folder]:
     """Return the factory, which takes `root`, of the images that the group `data` describes; refuse other data."""
+    path_of({"data.root": data.get("root", "")}, "data.root")
     target = target_of(data["dataset"], "data.dataset")
     located = locate(target, "data.dataset._target_")
     if not issubclass(located, Folder):
