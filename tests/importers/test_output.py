@@ -98,6 +98,22 @@ class TestFiles:
                 imported("generic", source)
             (tmp_path / "out.import.json").unlink(missing_ok=True)
 
+    def test_replaces_a_table_that_a_signal_left_without_its_record(
+        self, imported: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for end in ("200", "300"):  # of a new table, and of one that is replaced
+            source = write(tmp_path / "s.csv", f"a,500,300,0,{end}")
+            with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+                patched.setattr("fovea.importers.recordings.convert.write_json", interrupted)
+                imported("generic", source)
+            assert (tmp_path / "out.csv").is_file()
+        assert len(imported("generic", source)[0]) == 1
+        assert set(json.loads((tmp_path / "out.import.json").read_text())) == {"recordings", "sha256"}
+
+
+def interrupted(*args: object) -> None:
+    raise KeyboardInterrupt
+
 
 class TestValidation:
     def validation(self, tmp_path: Path) -> list[dict[str, object]]:

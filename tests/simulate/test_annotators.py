@@ -127,11 +127,15 @@ def test_labels_read_what_is_written(name: str, label: Any, ids: Sequence[str], 
     assert drawn[MASK > 0].mean() > drawn[MASK == 0].mean()
 
 
-def test_a_folder_is_replaced_only_if_nobody_changed_it(folder: Folder) -> None:
+def test_a_folder_is_replaced_only_if_nobody_changed_it(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     out = folder.root / "scribbles"
     simulate_folder(folder, out, annotator("scribble"))
     first = (out / "a.png").read_bytes()
     (folder.root / "masks" / "b.png").unlink()
+    simulate_folder(Folder(folder.root), out, annotator("scribble"), seed=1)
+    with monkeypatch.context() as patched, pytest.raises(TypeError):  # the process ends before the JSON is written
+        patched.setattr("fovea.simulate.folder.write_json", None)
+        simulate_folder(Folder(folder.root), out, annotator("scribble"), seed=2)
     simulate_folder(Folder(folder.root), out, annotator("scribble"), seed=1)
     assert sorted(path.name for path in out.iterdir()) == ["a.png"] and (out / "a.png").read_bytes() != first
     assert not list(folder.root.glob(".*.tmp"))

@@ -70,12 +70,14 @@ def write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table with one header row."""
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], about: Path | None = None) -> None:
+    """Write a table with one header row; first announce it in the JSON `about`, if given."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
+    if about is not None:
+        announce(about, hashlib.sha256(text.getvalue().encode()).hexdigest())
     write_text(path, text.getvalue())
 
 
@@ -140,6 +142,12 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def announce(about: Path, digest: str) -> None:
+    """Add the hash of what is written next to `about`, which then describes it also if a signal comes in between."""
+    write_json(about, read_mapping(about) | {"next": digest})
+
+
 def describes(about: Path, path: Path) -> bool:
     """Return whether `about`, JSON that a command of ours wrote, has the `sha256` of the file or folder `path`."""
-    return path.exists() and bool(read_mapping(about).get("sha256") == sha256(path))
+    known = read_mapping(about)
+    return path.exists() and sha256(path) in (known.get("sha256"), known.get("next"))

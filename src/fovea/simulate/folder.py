@@ -12,7 +12,7 @@ from tqdm import tqdm
 from fovea.data.images.checked import checked_mask
 from fovea.data.images.files import write_image
 from fovea.data.images.folder import Folder
-from fovea.runtime.files import describes, sha256, whole_folder, write_csv, write_json
+from fovea.runtime.files import announce, describes, sha256, whole_folder, write_csv, write_json
 
 
 class Observer(Protocol):
@@ -43,7 +43,7 @@ def simulate_folder(dataset: Folder, out: Path, observer: Observer, seed: int = 
     count = 0
     if observer.columns:
         rows = [row for _, some in labels for row in some]
-        write_csv(out, observer.columns, rows)
+        write_csv(out, observer.columns, rows, about)
         count = len(rows)
     else:
         with whole_folder(out) as folder:
@@ -51,6 +51,7 @@ def simulate_folder(dataset: Folder, out: Path, observer: Observer, seed: int = 
                 if len(picture):
                     write_image(folder / f"{image_id}.png", picture)
                     count += 1
+            announce(about, sha256(folder))
     values: Any = observer
     write_json(about, {"observer": asdict(values), "seed": seed, "sha256": sha256(out)})
     return count, len(ids)

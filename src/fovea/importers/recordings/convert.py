@@ -62,7 +62,7 @@ def import_recordings(
         raise ValueError(first if len(files) == 1 else f"none of {len(files)} files could be read; the first: {first}")
     if not table.rows:
         raise ValueError(f"{request.source}: {table.why_empty()}")
-    write_csv(request.out, tuple(dict.fromkeys((*COLUMNS, "observer"))), table.rows)
+    write_csv(request.out, tuple(dict.fromkeys((*COLUMNS, "observer"))), table.rows, about)
     write_json(about, {"sha256": sha256(request.out), "recordings": recordings})
     warnings += [f"{len(paths)} files {note}: {first_few(paths)}" for note, paths in notes.items() if note]
     names = sorted({observer for _, observer in table.counts})
