@@ -31,6 +31,11 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
         ({"scheduler": {"minimum": 0.5}}, "scheduler.minimum must be at most optimizer.lr=0.1"),
         ({"trainer": {"max_steps": 1.5}}, r"trainer.max_steps must be a whole number.*, got 1.5"),
         ({"trainer": {"max_epochs": "ten"}}, r"trainer.max_epochs must be a whole number.*, got 'ten'"),
+        ({"trainer": {"max_steps": None}}, "trainer.max_steps must be a whole number, got None"),
+        (
+            {"callbacks": {"last": {"_": 1}, "rate": {"_": 1}}, "logger": {"csv": None}},
+            "callbacks.rate needs a logger, and there is none; set callbacks.rate=null",
+        ),
         ({"trainer": {"max_steps": 0}}, "trainer.max_steps must be at least 1, got 0"),
         ({"trainer": {"accumulate_grad_batches": 1.5}}, "trainer.accumulate_grad_batches must be a whole number, got"),
         ({"trainer": {"gradient_clip_val": -1}}, "trainer.gradient_clip_val must be at least 0, got -1"),

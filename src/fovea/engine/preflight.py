@@ -14,7 +14,8 @@ SHORT = ("dice", "loss", "epoch", "step")  # what callbacks can monitor beside `
 FACTORIES = ("backbone", "supervision", "optimizer", "scheduler")
 TRAINER: dict[str, Any] = {  # what Lightning takes as another value, ignores, or refuses late
     "precision": Literal["32-true", "bf16-mixed", "16-mixed"] | None,
-    **dict.fromkeys(("max_steps", "max_epochs"), Literal[-1] | Count | None),  # -1: no limit
+    "max_steps": Literal[-1] | Count,  # -1: no limit
+    "max_epochs": Literal[-1] | Count | None,
     "accumulate_grad_batches": Count,
     "gradient_clip_val": NonNegative | None,
     "val_check_interval": Count | PositiveFraction | None,
@@ -34,6 +35,8 @@ def check(config: Mapping[str, Any]) -> None:
     if "callbacks" in config:
         _check_callbacks(config["callbacks"], f"{config['run_dir']}/checkpoints", config["trainer"].get("max_steps"))
         _check_monitors(config["callbacks"], config.get("metrics") or {})
+        if "logger" in config and not any((config["logger"] or {}).values()) and config["callbacks"].get("rate"):
+            raise ValueError("callbacks.rate needs a logger, and there is none; set callbacks.rate=null")
     for part in FACTORIES:
         if (chosen := config.get(part)) and chosen.get("_partial_") is not True:
             raise ValueError(f"{part}._partial_ must be true, since {part} is completed later; add it beside _target_")
