@@ -67,6 +67,20 @@ def test_equal_to_the_checkpoint(backbone: str, name: str, overrides: list[str],
 
 
 @pytest.mark.slow
+def test_the_largest_component_is_kept_as_in_the_training(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 70, 3), np.uint8)
+    masks = {}
+    for largest in (False, True):
+        given = "supervision=full", "data.classes=3", f"data.largest_component={str(largest).lower()}"
+        checkpoint = saved(tmp_path / "a.ckpt", *given, backbone="one_layer")
+        module, config, *_ = load(checkpoint, CPU)
+        export(module, config["data"], tmp_path / "model.pt2")
+        masks[largest] = [fovea.load(path).predict(image).mask for path in (checkpoint, tmp_path / "model.pt2")]
+        np.testing.assert_array_equal(*masks[largest])
+    assert 0 < np.count_nonzero(masks[True][0]) < np.count_nonzero(masks[False][0])
+
+
+@pytest.mark.slow
 def test_flips_are_in_the_file(tmp_path: Path) -> None:
     checkpoint = saved(tmp_path / "a.ckpt", backbone="one_layer")
     module, config, *_ = load(checkpoint, CPU)

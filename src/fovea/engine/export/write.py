@@ -27,7 +27,8 @@ Format = Literal["onnx", "torch"]
 FILES: Mapping[Format, str] = {"onnx": "model.onnx", "torch": "model.pt2"}
 SCRIPT = Path(__file__).with_name("run.py")  # needs onnxruntime, NumPy and Pillow alone; copied beside model.onnx
 EQUAL, WRONG = 1e-4, 1e-2  # differences of probabilities: of rounding at most, and of a wrong operator at least
-_READING = ("_target_", "channels", "classes", "exif", "labels", "range")  # keys of `data` that an image is read by
+# Keys of `data` that an image is read by, and its prediction cleared.
+_READING = ("_target_", "channels", "classes", "exif", "labels", "largest_component", "range")
 _SIDES = ((37, 64), (150, 91))  # sizes that a file is compared at
 
 
