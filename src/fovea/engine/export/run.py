@@ -27,7 +27,8 @@ if __name__ == "__main__":
     session = onnxruntime.InferenceSession(Path(__file__).with_name("model.onnx"))
     data = json.loads(session.get_modelmeta().custom_metadata_map["fovea"])["data"]
     if data.get("largest_component"):
-        print("these masks have all components; the scores are of the largest of each class", file=sys.stderr)
+        note = "run.py keeps all components; the scores are of masks with the largest component of each class"
+        print(note, file=sys.stderr)
     for path in map(Path, sys.argv[1:]):
         [probability] = session.run(None, {"image": pixels_of(path, data)})
         mask = (probability[0] > 0.5) * 255 if len(probability) == 1 else probability.argmax(axis=0)
