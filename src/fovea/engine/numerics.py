@@ -1,6 +1,7 @@
 """What the machine can compute with, checked before data are loaded."""
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,9 +41,8 @@ def check_precision(precision: str | None, device: str) -> None:
 def check_compiler(device: str) -> None:
     """Compile one line: only torch.compile knows what it needs, e.g. a C++ compiler, or Triton for a GPU."""
     logging.getLogger("torch._inductor.utils").setLevel(logging.ERROR)  # it reports the files of its attempt
-    compiled = torch.compile(
-        lambda values: values.sin() + 1, options={"force_disable_caches": True}
-    )  # a cached one needs no compiler
+    number = time.time_ns() % 2**20  # new code in each call: what an earlier one has stored needs no compiler
+    compiled = torch.compile(lambda values: values.sin() + number)
     try:
         compiled(torch.ones(8, device=device))
     except Exception as error:
