@@ -43,11 +43,16 @@ def test_all_ways_give_equal_masks(run: Run, checkpoint: str, images: Path, tmp_
 
     for path in images.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    program = [sys.executable, tmp_path / "exported" / "run.py", *sorted(path.name for path in images.iterdir())]
+    program = [sys.executable, tmp_path / "exported" / "run.py"]
     Image.fromarray(np.zeros((9, 9), np.uint16)).save(tmp_path / "deep.png")
-    ended = subprocess.run([*program, "deep.png"], cwd=tmp_path, capture_output=True, text=True)
+    (tmp_path / "rgb.bmp").write_bytes((tmp_path / "rgb.png").read_bytes())
+    names = ["deep.png", *sorted(path.name for path in images.iterdir()), "rgb.bmp"]
+    ended = subprocess.run([*program, *names], cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 1
-    assert ended.stderr.strip() == "deep.png: more than 8 bits per channel; save it with 8 bits"
+    assert ended.stderr.splitlines() == [
+        "deep.png: more than 8 bits per channel; save it with 8 bits",
+        "rgb.bmp: rgb_mask.png is there already; move it",
+    ]
     for path in images.iterdir():
         expected = read_image(tmp_path / "plain" / "masks" / f"{path.stem}.png", 1)
         for other in (tmp_path / "by_onnx" / "masks" / f"{path.stem}.png", tmp_path / f"{path.stem}_mask.png"):
