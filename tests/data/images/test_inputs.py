@@ -94,6 +94,11 @@ def test_a_series_is_one_volume_on_its_grid(tmp_path: Path, voxels: np.ndarray) 
     [
         ({"ImagePositionPatient": [10, 20, 6]}, r"3\.dcm and x\.dcm of one series are at one position"),
         ({"ImagePositionPatient": [10, 20, 21]}, r"3 mm apart, but 1\.dcm and x\.dcm 9 mm; add the missing ones"),
+        (
+            {"ImagePositionPatient": [10, 20, 13]},
+            r"up to 1\.6 mm \(1\.dcm\) away from even spacing on a line; set series=false",
+        ),
+        ({"ImagePositionPatient": [40, 20, 15]}, r"up to 24 mm \(1\.dcm\) away from even spacing"),
         ({"ImageOrientationPatient": [0, 1, 0, 0, 0, 1]}, "differ in orientation or pixel spacing"),
         ({"Rows": 3, "Columns": 16}, r"slices of mixed sizes \(16 x 3, 8 x 6\); put each"),
     ],

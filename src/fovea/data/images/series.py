@@ -15,6 +15,7 @@ from pydicom.uid import SegmentationStorage
 
 from fovea.data.images.dicom import pixel_spacing, read_header
 from fovea.data.predictions import NOT_IN_PATHS
+from fovea.data.volumes.grid import APART
 
 DICOM = frozenset({".dcm"})  # suffixes of files that are DICOM whatever they begin with
 _ALIKE = 1e-3  # how far direction cosines and sides of pixels, in mm, of one series may be apart
@@ -87,9 +88,10 @@ def _placed(path: Path, header: Dataset) -> Slice | None:
 
 
 def grid_of(slices: Sequence[Slice]) -> Grid:
-    """Sort slices by position; ValueError if they differ in size or direction, or their distances are not equal."""
+    """Sort slices by position; ValueError if they differ in size or direction, or are not evenly spaced on a line."""
     first, folder = slices[0], slices[0].path.parent
-    fix = "put each stack of slices into its own folder, or set series=false to predict each file alone"
+    alone = "set series=false to predict each file alone"
+    fix = f"put each stack of slices into its own folder, or {alone}"
     shapes = sorted({each.shape for each in slices})
     if len(shapes) > 1:
         sizes = ", ".join(f"{width} x {height}" for height, width in shapes)
@@ -108,12 +110,18 @@ def grid_of(slices: Sequence[Slice]) -> Grid:
         raise ValueError(f"{folder}: {pair} of one series are at one position; {fix}")
     if gaps[wide] > (1 + _GAP) * np.median(gaps):
         pair = f"{ordered[wide].path.name} and {ordered[wide + 1].path.name} {gaps[wide]:.4g} mm"
-        fix = "add the missing ones, or set series=false to predict each file alone"
-        raise ValueError(f"{folder}: slices of one series are {np.median(gaps):.4g} mm apart, but {pair}; {fix}")
+        distance = f"{np.median(gaps):.4g} mm apart, but {pair}"
+        raise ValueError(f"{folder}: slices of one series are {distance}; add the missing ones, or {alone}")
+    step = (ordered[-1].position - ordered[0].position) / (len(ordered) - 1)
+    evenly = ordered[0].position + np.arange(len(ordered))[:, None] * step
+    apart = np.linalg.norm([each.position for each in ordered] - evenly, axis=1)
+    if apart.max() > APART * gaps.mean():
+        most = f"{apart.max():.3g} mm ({ordered[int(apart.argmax())].path.name})"
+        raise ValueError(f"{folder}: slices of one series are up to {most} away from even spacing on a line; {alone}")
     height, width = first.spacing
     affine = np.eye(4)
     affine[:3, :2] = (first.directions * [[width], [height]]).T
-    affine[:3, 2] = (ordered[-1].position - ordered[0].position) / (len(ordered) - 1)
+    affine[:3, 2] = step
     affine[:3, 3] = ordered[0].position
     affine[:2] *= -1  # from LPS to RAS
     return Grid([each.path for each in ordered], (float(gaps.mean()), height, width), affine)
