@@ -10,10 +10,9 @@ import numpy as np
 from pydantic import BeforeValidator
 
 from fovea.importers.recordings.convert import import_recordings
-from fovea.importers.recordings.rows import INTERVAL, GazeRows, check_coordinates
+from fovea.importers.recordings.rows import INTERVAL, TIME_UNITS, GazeRows, TimeUnit, check_coordinates, guess_unit
 from fovea.importers.recordings.shown import SHOWN, SPAN, add_shown
 from fovea.importers.recordings.table import LOST, Alternatives, Table, listed, read_table, unit_of
-from fovea.importers.recordings.time_units import TIME_UNITS, TimeUnit, guess_unit
 from fovea.importers.recordings.trial import (
     Recording,
     Unit,

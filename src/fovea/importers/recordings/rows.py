@@ -4,12 +4,15 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from fovea.importers.recordings.table import runs
 from fovea.importers.recordings.trial import Trial, Unit, mean
 
+TIME_UNITS = {"ms": 1.0, "s": 1000.0, "us": 1e-3, "ns": 1e-6}  # milliseconds per unit
+TimeUnit = Literal["s", "ms", "us", "ns"]
 INTERVAL = (0.4, 100.0)  # milliseconds between samples: 2500 Hz to 10 Hz
 _FIXATION = (30.0, 3000.0)  # ms, of the median
 _COVERED = (0.01, 1.5)  # sum of durations over the time from the first start to the last end
@@ -180,6 +183,18 @@ def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> N
             f"{path}: many coordinates are negative, so they do not count from the top left; convert them, and a value "
             "for a lost position goes into format.lost"
         )
+
+
+def guess_unit(path: Path, times: np.ndarray, interval: tuple[float, float]) -> str:
+    """Return the unit in which a typical step between rows is inside `interval` (milliseconds); refuse others."""
+    steps = np.diff(times)
+    if not (steps > 0).any():
+        return "ms"
+    step = float(np.quantile(steps[steps > 0], 0.25, method="lower"))
+    unit = next((unit for unit, scale in TIME_UNITS.items() if interval[0] <= step * scale <= interval[1]), None)
+    if unit is None:
+        raise ValueError(f"{path}: the header has no unit of time, and rows are {step:g} apart; set format.time_unit")
+    return unit
 
 
 def check_interval(path: Path, time: np.ndarray, fix: str) -> None:
