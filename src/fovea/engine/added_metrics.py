@@ -1,15 +1,12 @@
 """Metrics of torchmetrics that a configuration adds in its group `metrics`."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fovea.runtime.config import instantiate
-
-if TYPE_CHECKING:
-    from torchmetrics import Metric
 
 
 class AddedMetrics(nn.ModuleDict):
@@ -20,7 +17,11 @@ class AddedMetrics(nn.ModuleDict):
     """
 
     def __init__(self, config: Mapping[str, Any], classes: int) -> None:
-        super().__init__({name: _metric(metric, f"metrics.{name}") for name, metric in config.items() if metric})
+        super().__init__()
+        if chosen := {name: metric for name, metric in config.items() if metric}:
+            from torchmetrics import Metric  # takes seconds, which an evaluation without such metrics can do without
+
+            self.update({name: instantiate(metric, f"metrics.{name}", Metric) for name, metric in chosen.items()})
         target = torch.arange(max(classes, 2))  # each class once, predicted right
         probability = torch.eye(max(classes, 2))
         self._add(probability[:, 1] if classes == 1 else probability, target)
@@ -50,10 +51,3 @@ class AddedMetrics(nn.ModuleDict):
                 metric.update(pixels, target)  # type: ignore[operator]
             except Exception as error:  # metrics raise what they like
                 raise ValueError(f"metrics.{name}: {error}; probabilities are {list(pixels.shape)}") from error
-
-
-def _metric(config: Any, key: str) -> "Metric":
-    from torchmetrics import Metric  # takes seconds, which an evaluation without such metrics can do without
-
-    metric: Metric = instantiate(config, key, Metric)
-    return metric
