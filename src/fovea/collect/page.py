@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from fovea.data.images.checked import checked_image
 from fovea.data.images.files import as_png, is_turned, opened
 from fovea.data.images.folder import Folder
 from fovea.data.images.synthetic import draw
@@ -133,7 +132,7 @@ def _images(
 
 def shown_image(dataset: Folder, image_id: str) -> Shown:
     """Return an image as `dataset.image` does, and raise alike: the file where a browser shows the same, else a PNG."""
-    path, pixels = dataset.image_path(image_id), checked_image(dataset, image_id)
+    path, pixels = dataset.image_path(image_id), dataset.checked_image(image_id)
     suffix = {".jpg": ".jpeg"}.get(path.suffix.lower(), path.suffix.lower())
     if suffix in (".png", ".jpeg") and dataset.range is None and not is_turned(path):
         with opened(path) as image:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import cv2
 import numpy as np
 
-from fovea.data.images.checked import checked_mask
 from fovea.data.images.files import image_size
 from fovea.data.predicted import Predicted
 from fovea.data.store import Store, read_map
@@ -97,7 +96,7 @@ class Mask(LabelTarget):
     dataset: "Folder"
 
     def _given(self, *name: str) -> np.ndarray:
-        return checked_mask(self.dataset, *name)
+        return self.dataset.checked_mask(*name)
 
     def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the ids whose masks have labeled pixels, and log the others.

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fovea.data.fixations import Fixations
-from fovea.data.images.checked import checked_image, checked_mask
 from fovea.data.images.folder import Folder
 from fovea.data.store import TOLERANCE, Store
 from fovea.prepare.labels.label import Annotation, Label
@@ -63,7 +62,7 @@ class Job:
             made_of.update(item.annotation.tobytes())
             record = self.store.record(item.image_id)
             if record is None or record.get("made_of") != made_of.hexdigest():
-                image = checked_image(self.dataset, item.image_id)
+                image = self.dataset.checked_image(item.image_id)
                 color = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
                 size = (image.shape[0], image.shape[1])
                 # Checked before a refiner gets it: compiled code does not check shapes.
@@ -88,12 +87,9 @@ class Job:
 
     def view(self, item: Item) -> tuple[np.ndarray, Any, np.ndarray, np.ndarray, np.ndarray | None]:
         """Return the image, its annotation, the drawn map, the stored map, and the mask if it may be opened."""
-        image, refined, mask = (
-            checked_image(self.dataset, item.image_id),
-            self.store.read(item.image_id),
-            self._mask(item),
-        )
-        return image, item.annotation, self.label.draw(item.annotation, image.shape[:2]), refined, mask
+        image = self.dataset.checked_image(item.image_id)
+        drawn = self.label.draw(item.annotation, image.shape[:2])
+        return image, item.annotation, drawn, self.store.read(item.image_id), self._mask(item)
 
     def _quality(self, item: Item) -> dict[str, float]:
         """Measure the map as stored, so that it does not matter which run made it."""
@@ -108,7 +104,7 @@ class Job:
         return row
 
     def _mask(self, item: Item) -> np.ndarray | None:
-        return checked_mask(self.dataset, item.image_id) if item.masked else None
+        return self.dataset.checked_mask(item.image_id) if item.masked else None
 
     def _line(self, error: Exception) -> str:
         """Return the error as one line without paths of this machine, for the manifest."""

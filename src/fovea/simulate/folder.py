@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from fovea.data.images.checked import checked_mask
 from fovea.data.images.files import write_image
 from fovea.data.images.folder import Folder
 from fovea.runtime.files import announce, describes, sha256, whole_folder, write_csv, write_json
@@ -60,4 +59,4 @@ def simulate_folder(dataset: Folder, out: Path, observer: Observer, seed: int = 
 def _labels(dataset: Folder, ids: Sequence[str], observer: Observer, seed: int) -> Iterator[tuple[str, Any]]:
     for image_id in tqdm(ids, desc="fovea-simulate", unit="image"):
         rng = np.random.default_rng([seed, crc32(image_id.encode())])
-        yield image_id, observer.label(dataset.image_path(image_id).name, checked_mask(dataset, image_id), rng)
+        yield image_id, observer.label(dataset.image_path(image_id).name, dataset.checked_mask(image_id), rng)

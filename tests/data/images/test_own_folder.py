@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fovea.data.images.checked import checked_image, checked_mask
 from fovea.data.images.folder import Folder
 from fovea.data.images.source import folder_of
 from fovea.data.targets import Mask
@@ -51,13 +50,13 @@ def test_arrays_of_a_data_set_of_your_own_are_checked(own: Own, change: Any, ima
     own.change = change
     if image:
         with pytest.raises(ValueError, match=rf"data.dataset: Own.image of a must be uint8 \[H, W, 3\], got.*{image}"):
-            checked_image(own, "a")
+            own.checked_image("a")
     if mask:
         must = r"must be integers from 0 to 2, \[6, 8\], the size of the image, "
         with pytest.raises(ValueError, match=rf"data.dataset: Own.mask of a {must}.*{mask}"):
             Mask(own).read("a")
     else:
-        assert (checked_mask(own, "a") == 2).all()
+        assert (own.checked_mask("a") == 2).all()
 
 
 def test_a_constructor_that_does_not_take_the_keys_of_data_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

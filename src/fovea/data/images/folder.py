@@ -15,6 +15,7 @@ from fovea.data.labels import Classes, Labels
 from fovea.data.names import Names
 from fovea.data.splits import carve, carve_fold, check_disjoint, check_fold, read_list
 from fovea.data.table import read_rows
+from fovea.losses import IGNORE
 from fovea.runtime.bounds import NonNegativeInt, Progress
 from fovea.runtime.errors import first_few, nearest
 
@@ -138,6 +139,27 @@ class Folder:
         if mask.shape != self.size(image_id):
             (height, width), (rows, columns) = self.size(image_id), mask.shape
             raise ValueError(f"{path} is {columns} x {rows} pixels, but its image is {width} x {height}; replace one")
+        return mask
+
+    def checked_image(self, image_id: str) -> np.ndarray:
+        """Return an image; a ValueError unless it is uint8 [H, W, channels], since this class may be yours."""
+        image = self.image(image_id)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != self.channels:
+            must, got = f"must be uint8 [H, W, {self.channels}]", f"{image.dtype} {list(image.shape)}"
+            raise ValueError(f"data.dataset: {type(self).__name__}.image of {image_id} {must}, got {got}")
+        return image
+
+    def checked_mask(self, image_id: str) -> np.ndarray:
+        """Return a mask; a ValueError unless it is what `Folder.mask` returns, since this class may be yours."""
+        mask = self.mask(image_id)
+        if type(self).mask is Folder.mask:  # checked against its image already
+            return mask
+        least, most = 0 if self.ignore_label is None else IGNORE, max(self.classes, 2) - 1
+        size = self.size(image_id)
+        if mask.dtype.kind not in "biu" or mask.shape != size or mask.min() < least or mask.max() > most:
+            must = f"must be integers from {least} to {most}, {list(size)}, the size of the image"
+            got = f"{mask.dtype} {list(mask.shape)} from {mask.min():g} to {mask.max():g}"
+            raise ValueError(f"data.dataset: {type(self).__name__}.mask of {image_id} {must}, got {got}")
         return mask
 
     def size(self, image_id: str) -> tuple[int, int]:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from fovea.data.cache import Arrays
-from fovea.data.images.checked import checked_image
 from fovea.data.images.folder import Folder
 from fovea.data.targets import Target
 
@@ -31,7 +30,7 @@ class Resized:
     def read(self, kind: str, index: int) -> np.ndarray:
         """Return an array [size, size] or [size, size, C]; ValueError: the file is missing or damaged."""
         if (target := self.parts.get(kind)) is None:
-            return resize_image(checked_image(self.dataset, self.ids[index]), self.size)
+            return resize_image(self.dataset.checked_image(self.ids[index]), self.size)
         return target.resize(target.read(self.ids[index]), self.size)
 
     def layout(self, kind: str) -> tuple[list[tuple[int, ...]], np.dtype]:
@@ -112,7 +111,7 @@ class ImageSamples:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         image_id = self.ids[index]
-        image = to_tensor(resize_image(checked_image(self.dataset, image_id), self.size), self.normalize)
+        image = to_tensor(resize_image(self.dataset.checked_image(image_id), self.size), self.normalize)
         target = torch.from_numpy(self.target.labels(image_id))
         return {"image": image, "index": index, "id": image_id, "target": target}
 
