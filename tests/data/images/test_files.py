@@ -136,12 +136,15 @@ class TestMoreThanEightBits:
         assert image_size(path, "apply") == ((7, 5) if turn > 4 else (5, 7))
 
 
-def test_a_window_of_floats(tmp_path: Path) -> None:
+def test_a_window_of_floats_and_of_large_integers(tmp_path: Path) -> None:
     path = save(tmp_path / "a.tif", np.array([[-2, 0, 0.5, 1, 9]], np.float32))
     assert read_image(path, 1, (0, 1))[0, :, 0].tolist() == [0, 0, 128, 255, 255]
     save(path, np.array([[0, np.nan]], np.float32))
     with pytest.raises(ValueError, match="values are not numbers"):
         read_image(path, 1, (0, 1))
+    save(path, np.array([[0, 2**31, 2**32 - 1]], np.uint32).view(np.int32))
+    turn_tiff(path, 1, 0x0153)  # without a sign
+    assert read_image(path, 1, (0, 2**32 - 1))[0, :, 0].tolist() == [0, 128, 255]
     with pytest.raises(ValueError, match=r"range must be .* low below high"):
         Folder(tmp_path, range=[4095, 0])
 

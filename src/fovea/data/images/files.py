@@ -27,7 +27,7 @@ Window = Annotated[Sequence[Number], Field(min_length=2, max_length=2)]  # the v
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})  # suffixes of image files, in lower case
 REPLACE = "replace the file, or leave it out of the folder or the split lists"  # what to do with a damaged image
 _MODES = {1: "L", 3: "RGB"}
-_ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 0x0106, 0x0153  # tags
+_ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT, _BITS = 0x0112, 0x0106, 0x0153, 0x0102  # tags
 _UNDO = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # EXIF orientation to the `Image.Transpose` that undoes it
 _INVERSE = {6: 8, 8: 6}  # the other turns undo themselves
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
@@ -48,7 +48,7 @@ def read_image(
         if deep and window is not None:
             if deep_color and page:
                 raise ValueError("several pages of 16 bits per color")
-            values = _deep_colors(path) if deep_color else np.asarray(image)
+            values = _deep_colors(path) if deep_color else _values(image)
             if not np.isfinite(values).all():
                 raise ValueError("some values are not numbers")
             image = Image.fromarray(scaled(values.astype(np.float64), window[0], window[1]))
@@ -63,6 +63,13 @@ def read_image(
 def is_deep_color(image: Image.Image) -> bool:
     """Return whether an opened color image, not yet decoded, has 16 bits per channel; Pillow keeps only the upper 8."""
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())) and not image.mode.startswith("I")
+
+
+def _values(image: Image.Image) -> np.ndarray:
+    """Return the values of a gray image; Pillow reads those of 32 bits without a sign as if they had one."""
+    values, tags = np.asarray(image), getattr(image, "tag_v2", {})
+    unsigned = values.dtype == np.int32 and tags.get(_BITS) == (32,) and 2 not in tags.get(_SAMPLE_FORMAT, ())
+    return values.view(np.uint32) if unsigned else values
 
 
 def _deep_colors(path: Path) -> np.ndarray:
