@@ -203,9 +203,13 @@ def test_a_volume_of_equal_sides_or_of_more_bits_needs_a_key(tmp_path: Path, cap
     values = np.arange(60).reshape(3, 4, 5)
     nib.save(nib.Nifti1Image(values.astype(np.uint8), np.eye(4)), tmp_path / "in" / "cube.nii")
     nib.save(nib.Nifti1Image(values.astype(np.int16), np.diag([1, 1, 2, 1])), tmp_path / "in" / "deep.nii.gz")
+    parts = nib.Nifti1Image(values / 59, np.diag([1, 1, 2, 1]))  # of 8 bits, scaled to [0, 1]
+    parts.set_data_dtype(np.uint8)
+    nib.save(parts, tmp_path / "in" / "parts.nii")
     failures = run(tmp_path / "in", tmp_path / "out")
     assert "set axis to axial, coronal or sagittal" in failures["cube"]
     assert "more than 8 bits; set range=[low,high]" in failures["deep"]
+    assert "values with fractions; set range=[low,high]" in failures["parts"]
     assert run(tmp_path / "in", tmp_path / "out", axis="axial", range=[0, 59]) == {}
     mask = nib.load(tmp_path / "out" / "masks" / "deep.nii.gz")
     np.testing.assert_array_equal(np.asarray(mask.dataobj), np.rint(values * 255 / 59) > 127)

@@ -56,8 +56,10 @@ def ends(values: np.ndarray, path: Path, stretched: bool, eight_bit: bool) -> tu
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     if stretched:
         return low, high
-    if not eight_bit or low < 0 or high > 255:
-        raise ValueError(f"{path}: more than 8 bits; set range=[low,high], the values that become 0 and 255")
+    fractions = not np.array_equal(values, np.rint(values))
+    if not eight_bit or low < 0 or high > 255 or fractions:
+        what = "values with fractions" if fractions else "more than 8 bits"
+        raise ValueError(f"{path}: {what}; set range=[low,high], the values that become 0 and 255")
     return 0.0, 255.0
 
 
