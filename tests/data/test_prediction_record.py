@@ -41,7 +41,7 @@ def predict(
             if name == kill:
                 record.write = lambda: None  # type: ignore[method-assign]
                 return made
-            record.add(name, PROBABILITY[0] > 0.5, PROBABILITY, (2.0, 0.5), foreground=255)
+            record.add(name, PROBABILITY[0] > 0.5, PROBABILITY, 1.0, foreground=255)
     return made
 
 

@@ -105,15 +105,15 @@ class Recorded:
         name: str,
         labels: np.ndarray,
         probability: np.ndarray,
-        spacing: Sequence[float] | None,
+        unit: float | None,
         foreground: int = 1,
     ) -> None:
         """Record a prediction whose files are written; `foreground` is the value in the mask file for K = 1.
 
-        See `fovea.metrics.structures.structures` for the other arguments; the sides in `spacing` may be unknown.
+        See `fovea.metrics.structures.structures` for the other arguments.
         """
         planned, seconds = self.planned[name], perf_counter() - self._started
-        for label, each in enumerate(structures(labels, probability, spacing), start=1):
+        for label, each in enumerate(structures(labels, probability, unit), start=1):
             value = label if len(probability) > 1 else foreground
             sizes = (each.size, None) if labels.ndim == 2 else (None, each.size)
             numbers = ("" if n is None else f"{n:.6g}" for n in (*sizes, each.largest, each.probability, seconds))

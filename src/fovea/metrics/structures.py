@@ -1,7 +1,5 @@
 """How large predicted structures are, and how sure the network is of them."""
 
-import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,28 +7,28 @@ from scipy import ndimage
 
 
 class Structure(NamedTuple):
-    """Measurements of one class in one prediction; None where the class has no pixel, or the spacing is unknown."""
+    """Measurements of one class in one prediction; None where the class has no pixel, or that of a pixel is unknown."""
 
     pixels: int
     size: float | None
-    """Area or volume in the units of the spacing."""
+    """Area or volume in mm."""
     largest: float | None
     """Share of its largest component, in (0, 1]; components touch by sides or corners."""
     probability: float | None
     """Mean over its pixels."""
 
 
-def structures(labels: np.ndarray, probability: np.ndarray, spacing: Sequence[float] | None) -> list[Structure]:
+def structures(labels: np.ndarray, probability: np.ndarray, unit: float | None) -> list[Structure]:
     """Return the measurements of each class but the background, from labels [H, W] or [D, H, W].
 
-    `probability` is [K, *size]: of the foreground for K = 1, otherwise of each class. `spacing` has a side of a pixel
-    for each axis.
+    `probability` is [K, *size]: of the foreground for K = 1, otherwise of each class. `unit` is the area
+    or the volume of a pixel in mm.
     """
     found = []
     for label in range(1, max(len(probability), 2)):
         inside = labels == label
         pixels = int(np.count_nonzero(inside))
-        size = None if spacing is None else pixels * math.prod(spacing)
+        size = None if unit is None else pixels * unit
         if not pixels:
             found.append(Structure(0, size, None, None))
             continue

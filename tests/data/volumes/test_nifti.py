@@ -77,6 +77,7 @@ def test_a_mask_repeats_codes_and_affines_as_found(qform: int, sform: int, made:
             {"xyzt_units": 1, "srow_x": [0.002, 0, 0, 0], "srow_y": [0, 0.003, 0, 0], "srow_z": [0, 0, 0.004, 0]},
             (2, 3, 4),
         ),
+        ({"xyzt_units": 2, "srow_y": [0, 3, 2.4, 0], "srow_z": [0, 0, 3.2, 0]}, (2, 3, 4)),  # a tilted gantry
         ({"xyzt_units": 0}, (2, 3, 4)),
     ],
 )
@@ -85,8 +86,12 @@ def test_lengths_are_in_mm(fields: dict, sides: tuple, tmp_path: Path, caplog: p
     patch(tmp_path / "x.nii", **fields)
     nifti._said.clear()
     with caplog.at_level(logging.INFO), ThreadPoolExecutor(4) as pool:
-        assert all(header.spacing == pytest.approx(sides) for header in pool.map(read_header, [tmp_path / "x.nii"] * 8))
+        headers = [*pool.map(read_header, [tmp_path / "x.nii"] * 8)]
+    tilted = fields.get("srow_z") == [0, 0, 3.2, 0]
+    assert all(header.spacing == pytest.approx(sides) for header in headers)
+    assert all(header.voxel == pytest.approx(np.prod(sides) * (0.8 if tilted else 1)) for header in headers)
     assert caplog.text.count("are taken as mm") == (fields["xyzt_units"] == 0)
+    assert caplog.text.count("axes are not perpendicular") == tilted
 
 
 @pytest.mark.parametrize(

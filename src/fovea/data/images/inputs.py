@@ -40,8 +40,8 @@ class Input:
         """Yield the slices, uint8 [H, W, C]."""
         raise NotImplementedError
 
-    def spacing(self) -> Sequence[float] | None:
-        """Return the sides of a pixel in mm, [H, W] or [D, H, W]; None if they are unknown."""
+    def unit(self) -> float | None:
+        """Return the area or the volume of a pixel in mm; None if it is unknown."""
         return None
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
@@ -62,8 +62,9 @@ class Picture(Input):
     def slices(self) -> Iterator[np.ndarray]:
         yield self.read(self.path)
 
-    def spacing(self) -> Sequence[float] | None:
-        return pixel_spacing(read_header(self.path)) if self.is_dicom else None
+    def unit(self) -> float | None:
+        sides = pixel_spacing(read_header(self.path)) if self.is_dicom else None
+        return None if sides is None else sides[0] * sides[1]
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
         write_image(path, _integers(values), colors)
@@ -117,8 +118,8 @@ class Series(Input):
     def slices(self) -> Iterator[np.ndarray]:
         yield from map(self.read, self.grid.files)
 
-    def spacing(self) -> Sequence[float] | None:
-        return self.grid.spacing
+    def unit(self) -> float | None:
+        return float(abs(np.linalg.det(self.grid.affine[:3, :3])))
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
         image = nib.Nifti1Image(values.transpose(2, 1, 0), self.grid.affine)
@@ -160,9 +161,8 @@ class Volume(Input):
             gray = scaled(values, low, high, self.stretched and self.window is None)
             yield np.repeat(gray[..., None], self.channels, axis=2)
 
-    def spacing(self) -> Sequence[float] | None:
-        sides = nifti.read_header(self.path).spacing
-        return [sides[axis] for axis in self.order]
+    def unit(self) -> float | None:
+        return nifti.read_header(self.path).voxel
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
         back = np.argsort(self.order)

@@ -37,7 +37,6 @@ class Grid(NamedTuple):
     """The voxels of a series: slices in the order of their positions."""
 
     files: list[Path]
-    spacing: tuple[float, float, float]  # between slices, and the height and width of a pixel, in mm
     affine: np.ndarray  # [4, 4], from column, row and slice to mm in RAS, as NIfTI has it
 
 
@@ -124,4 +123,4 @@ def grid_of(slices: Sequence[Slice]) -> Grid:
     affine[:3, 2] = step
     affine[:3, 3] = ordered[0].position
     affine[:2] *= -1  # from LPS to RAS
-    return Grid([each.path for each in ordered], (float(gaps.mean()), height, width), affine)
+    return Grid([each.path for each in ordered], affine)

@@ -20,6 +20,11 @@ class Header(NamedTuple):
     spacing: tuple[float, float, float]  # sides of a voxel in mm
     affine: np.ndarray  # [4, 4], from voxels to mm
 
+    @property
+    def voxel(self) -> float:
+        """The volume of a voxel in mm3; its sides need not be perpendicular."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
 
 def longest_axis(header: Header) -> int | None:
     """Return the axis with the longest sides of voxels; None if no axis has longer sides than the others."""

@@ -15,7 +15,7 @@ from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
 from fovea.data.images.files import one_line
-from fovea.data.volumes.grid import LEAST, MOST, RATIO, Header
+from fovea.data.volumes.grid import ALIKE, LEAST, MOST, RATIO, Header
 from fovea.losses import IGNORE
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_bytes
@@ -148,6 +148,8 @@ def _header(image: Nifti1Image, raw: Nifti1Header, path: Path) -> Header:
         log_once("volumes without a unit in their header (xyzt_units): their lengths are taken as mm")
     if not raw["qform_code"] and not raw["sform_code"]:
         log_once("volumes without an orientation in their header: x is taken to run to the left, y to the front, z up")
+    if np.abs(np.triu((affine[:3, :3] / sides).T @ (affine[:3, :3] / sides), 1)).max() > ALIKE:
+        log_once("volumes whose axes are not perpendicular: scores in mm are computed as if they were")
     orientation = io_orientation(affine)
     first, second, third = np.argsort(orientation[:, 0])  # the axes of the file in the order of RAS
     shape = image.shape[first], image.shape[second], image.shape[third]

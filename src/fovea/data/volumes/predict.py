@@ -67,7 +67,7 @@ def predict_volumes(native: Native, request: PredictRequest, data: Mapping[str, 
                     continue
                 written = {kind: request.out / file for kind, file in planned[image].outputs.items()}
                 _write(written, headers[name], mask, probability, names)
-                record.add(image, mask, probability, headers[name].spacing)
+                record.add(image, mask, probability, headers[name].voxel)
     for reason in failures.values():
         log.error("%s", reason)
     return len(volumes), failures
