@@ -97,15 +97,16 @@ def test_an_invalid_spacing_is_none(tmp_path: Path, written: bytes | None, expec
     [
         (None, r"cannot read .*x\.dcm: no such file"),
         (b"no DICOM", r"cannot decode .*x\.dcm: not DICOM, or its start is damaged; replace the file"),
+        ("empty", r"cannot decode .*x\.dcm: no pixels; replace the file"),
         ("half", r"cannot decode .*x\.dcm: .*; replace the file"),
         ("twice", r"x\.dcm: 2 frames; save each as its own gray DICOM file"),
     ],
 )
 def test_a_damaged_slice_is_named(root: Path, tmp_path: Path, content: bytes | str | None, message: str) -> None:
     path, whole = tmp_path / "x.dcm", root / "images" / "Prostate3T-01-0001_5.dcm"
-    if content == "twice":
+    if content in ("twice", "empty"):
         frames = pydicom.dcmread(whole)
-        frames.NumberOfFrames, frames.PixelData = 2, frames.PixelData * 2
+        frames.NumberOfFrames, frames.PixelData = 2, frames.PixelData * (2 if content == "twice" else 0)
         frames.save_as(path)
     elif content is not None:
         path.write_bytes(content if isinstance(content, bytes) else whole.read_bytes()[:9000])

@@ -36,6 +36,8 @@ def read_slice(path: Path, window: Window | None = None, stretched: bool = True)
             f"{needed.replace('gdcm', 'python-gdcm')} (`make dicom` brings python-gdcm), or save it without compression"
         )
     with _one_line(path):
+        if "PixelData" in dataset and not dataset.PixelData:
+            raise ValueError("no pixels")
         stored = dataset.pixel_array
         gray = str(dataset.PhotometricInterpretation).startswith("MONOCHROME")
         pixels = _modality(stored, dataset) if gray and stored.ndim == 2 else stored
