@@ -153,8 +153,7 @@ def _backward(
     sum_n w_np g_n + [s > 0] (w_pn (g_p . f_n - m_p) + w_np (g_n . f_p - m_n)) f_n.
     """
     first, channel, pixel, here = _place(height, width, CHANNELS, ROWS, PIXELS)
-    grad += first * CHANNELS
-    values += first * CHANNELS
+    grad, values = grad + first * CHANNELS, values + first * CHANNELS
     center = _load(values, channel, pixel, here, channel_stride, pixel_stride, CHANNELS)
     center_grad = _load(grad, channel, pixel, here, channel_stride, pixel_stride, CHANNELS)
     center_normalizer = tl.load(normalizer + first + pixel, here, 0.0)
@@ -173,17 +172,22 @@ def _backward(
         if COSINE:
             both = scale * tl.load(inverse + first + near, inside, 0.0)
             score *= both
-        positive = tl.where(score < 0, 0.0, score)
-        weight_there = tl.exp(positive - center_normalizer)
-        weight_back = tl.exp(positive - tl.load(normalizer + first + near, inside, 0.0))
-        slope = tl.where(score > 0, weight_there * there + weight_back * back, 0.0)
+        weight, slope = _slope(score, there, back, center_normalizer, tl.load(normalizer + first + near, inside, 0.0))
         if COSINE:
             along += slope * score
             slope *= both
-        total += other_grad * weight_back[None, :] + other * slope[None, :]
+        total += other_grad * weight[None, :] + other * slope[None, :]
     if COSINE:  # a cosine does not change along its own vector
         total -= center * (along * scale * scale)[None, :]
     _store(result + first * CHANNELS, total, channel, pixel, here, channel_stride, pixel_stride, CHANNELS)
+
+
+@triton.jit
+def _slope(score, there, back, normalizer, near_normalizer):
+    """Return the weights of pixels at their neighbors, and the gradients of their common scores."""
+    positive = tl.where(score < 0, 0.0, score)
+    weight = tl.exp(positive - near_normalizer)
+    return weight, tl.where(score > 0, tl.exp(positive - normalizer) * there + weight * back, 0.0)
 
 
 @triton.jit
