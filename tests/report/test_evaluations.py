@@ -87,7 +87,7 @@ def test_other_forms_are_refused(compare: object, message: str, tmp_path: Path, 
 
 SUMMARIES = [  # what is in the file
     (None, "no summary.json here"),
-    ("{", "summary.json: not JSON"),
+    ("{", "summary.json: split is missing or damaged"),
     ("[]", "split is missing or damaged"),
     ('{"split": "test", "select_on": 3}', "select_on is missing or damaged"),
     ('{"split": "test", "select_on": "mask", "training_images": null}', "training_images is missing or damaged"),

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import make_folder, remove_abandoned, sha256, write_bytes, write_json
+from fovea.runtime.files import make_folder, read_mapping, remove_abandoned, sha256, write_bytes, write_json
 
 _DEPTH = 65535
 TOLERANCE = 1e-3  # of values outside [0, 1], which rounding explains
@@ -42,16 +42,11 @@ class Store:
         `refine=model` also `trained_on`, the IDs of the images that the network was trained on.
         """
         path, command = self._manifest_path, f"run {self.command(self.path)}"
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ValueError(f"no manifest.json in {self.path}: {command}") from error
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: damaged or unreadable; {command}") from error
-        if isinstance(content, dict):
-            content = _with_present_names(content)
+        if not path.exists():
+            raise ValueError(f"no manifest.json in {self.path}: {command}")
+        content = _with_present_names(read_mapping(path))
         if not _is_manifest(content):
-            raise ValueError(f"{path}: not the manifest of a store; {command}")
+            raise ValueError(f"{path}: not the manifest of a store, or damaged; {command}")
         for image_id in [*content["images"], *content["unlabeled"]]:
             self._map_path(image_id)
         return content
@@ -245,10 +240,7 @@ def _with_present_names(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _is_manifest(content: object) -> bool:
+def _is_manifest(content: Mapping[str, Any]) -> bool:
     types = {"parameters": dict, "images": dict, "unlabeled": list, "failures": dict}
-    return (
-        isinstance(content, dict)
-        and all(isinstance(content.get(key), expected) for key, expected in types.items())
-        and all(isinstance(image_id, str) for image_id in content["unlabeled"])
-    )
+    typed = all(isinstance(content.get(key), expected) for key, expected in types.items())
+    return typed and all(isinstance(image_id, str) for image_id in content["unlabeled"])

@@ -1,7 +1,6 @@
 """Read what `fovea-evaluate` wrote: one score of each image, with its patient."""
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from typing import Any
 
 from fovea.data.splits import check_split
 from fovea.runtime.errors import first_few, nearest
+from fovea.runtime.files import read_mapping
 
 _TOLERANCE = 1e-4  # of the size of a lesion, which is written with six digits
 _FORMS = "give 'compare=[A,B]' or 'compare={name: [A0,A1], other: [B0,B1]}', the baseline first"
@@ -84,11 +84,8 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
         if not (place / name).is_file():
             raise ValueError(f"{folder}: no {name} here or in evaluate/{split}; run fovea-evaluate split={split}")
     summary = place / "summary.json"
-    try:
-        content = json.loads(summary.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{summary}: not JSON ({error}); evaluate again") from error
-    facts = {"training_images": 0, **content} if isinstance(content, dict) else {}
+    content = read_mapping(summary)
+    facts = {"training_images": 0, **content}
     for key, kind in {"split": str, "select_on": str, "training_images": int}.items():
         if not isinstance(facts.get(key), kind):
             raise ValueError(f"{summary}: {key} is missing or damaged; evaluate again")
