@@ -26,11 +26,10 @@ def main(config: Config) -> float | None:
     """Check what can be checked in a second, then import Lightning and train; return the value of the objective."""
     from fovea.engine import preflight
     from fovea.runtime.config import instantiate
-    from fovea.runtime.objective import Outcome, check_objective, write_outcome
+    from fovea.runtime.objective import Outcome, write_outcome
     from fovea.runtime.processes import first
 
     preflight.check(config)
-    check_objective(config["objective"])
     for part in ("scheduler", "scoring", "supervision"):  # otherwise refused after the data are read
         instantiate(config[part], part)
     source: Source = instantiate(config["data"], "data")
