@@ -10,14 +10,14 @@ from fovea.losses import IGNORE
 GRID = tuple(round(0.02 * step, 2) for step in range(1, 50))
 """Thresholds of the curve: 0.02 to 0.98."""
 
-_DEPTH = 65535  # steps of a stored map, so that the Dice is that of the map that training reads
-_VALUES = np.arange(_DEPTH + 1, dtype=np.float32) / np.float32(_DEPTH)
+DEPTH = 65535  # steps of a stored map, so that the Dice is that of the map that training reads
+_VALUES = np.arange(DEPTH + 1, dtype=np.float32) / np.float32(DEPTH)
 _FLAT = 0.005  # a difference in Dice that does not matter
 
 
 def quantized(values: np.ndarray) -> np.ndarray:
     """Return a map [H, W] as the store keeps it: clipped to [0, 1], in steps of 1/65535, uint16."""
-    return np.rint(np.clip(values, 0.0, 1.0) * _DEPTH).astype(np.uint16)
+    return np.rint(np.clip(values, 0.0, 1.0) * DEPTH).astype(np.uint16)
 
 
 def dice_at(levels: np.ndarray, mask: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
@@ -74,5 +74,5 @@ class Curve:
 
 def _at_least(levels: np.ndarray) -> np.ndarray:
     """Return how many of the levels are k or more, [65537], for k from 0."""
-    counts = np.bincount(levels, minlength=_DEPTH + 1)
+    counts = np.bincount(levels, minlength=DEPTH + 1)
     return np.append(np.cumsum(counts[::-1])[::-1], 0)

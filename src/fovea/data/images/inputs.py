@@ -17,6 +17,7 @@ from fovea.data.images.series import Grid, Slice, grid_of
 from fovea.data.predictions import Axis
 from fovea.data.volumes import nifti
 from fovea.data.volumes.grid import longest_axis
+from fovea.metrics.thresholds import quantized
 from fovea.runtime.files import write_bytes
 
 Colors = Sequence[tuple[int, int, int]]
@@ -171,4 +172,4 @@ class Volume(Input):
 
 def _integers(values: np.ndarray) -> np.ndarray:
     """Return labels as they are, and probabilities as 16 bits."""
-    return values if values.dtype == np.uint8 else np.rint(values.clip(0, 1) * 65535).astype(np.uint16)
+    return values if values.dtype == np.uint8 else quantized(values)
