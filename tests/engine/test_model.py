@@ -68,9 +68,14 @@ def test_several_checkpoints_predict_their_mean(tmp_path: Path) -> None:
     assert abs(one.probability - other.probability).max() > 1e-3
     np.testing.assert_allclose(mean.probability, (one.probability + other.probability) / 2, atol=1e-6)
     np.testing.assert_allclose(mean.levels["level_2"], (one.levels["level_2"] + other.levels["level_2"]) / 2, atol=1e-6)
-    saved(tmp_path / "c.ckpt", CONFIG | {"data": DATA | {"size": 64}})
-    with pytest.raises(ValueError, match=r"a/checkpoints/best\.ckpt and .*c\.ckpt differ in data\.size; give networks"):
-        fovea.load([tmp_path / "a", tmp_path / "c.ckpt"])
+    for key, value in {"size": 64, "range": [0, 4095], "exif": "apply"}.items():
+        saved(tmp_path / "c.ckpt", CONFIG | {"data": DATA | {key: value}})
+        with pytest.raises(
+            ValueError, match=rf"a/checkpoints/best\.ckpt and .*c\.ckpt differ in data\.{key}; give networks"
+        ):
+            fovea.load([tmp_path / "a", tmp_path / "c.ckpt"])
+    saved(tmp_path / "c.ckpt", CONFIG | {"data": DATA | {"range": None, "exif": "ignore"}})  # the defaults
+    fovea.load([tmp_path / "a", tmp_path / "c.ckpt"])
     with pytest.raises(ValueError, match="checkpoint is an empty list; give at least one"):
         fovea.load([])
 

@@ -80,8 +80,9 @@ def _refuse_other_input(path: Path, first: Loaded, other_path: Path, other: Load
     """Refuse a network that does not read and return what the first one does."""
     mine, theirs = first.config["data"], other.config["data"]
     keys = locate(mine["_target_"], "checkpoint: data._target_").model_keys
-    same = ("_target_", *keys, "largest_component")
-    different = [f"data.{key}" for key in same if (mine.get(key) or None) != (theirs.get(key) or None)]
+    defaults = {"_target_": None, **dict.fromkeys(keys), "largest_component": None, "range": None, "exif": "ignore"}
+    same = {key: [data.get(key) or default for data in (mine, theirs)] for key, default in defaults.items()}
+    different = [f"data.{key}" for key, (value, other_value) in same.items() if value != other_value]
     if first.classes != other.classes:
         different.append("the names of their classes")
     if different:
