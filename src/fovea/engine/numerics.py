@@ -46,5 +46,6 @@ def check_compiler(device: str) -> None:
     try:
         compiled(torch.ones(8, device=device))
     except Exception as error:
+        reason = first_line(getattr(error, "inner_exception", error))  # torch 2.6 begins with the name of its backend
         fix = "install a C++ compiler (or set CXX to one) and, for a GPU, Triton, or set compile=false"
-        raise ValueError(f"compile=true does not work here on {device} ({first_line(error)}); {fix}") from error
+        raise ValueError(f"compile=true does not work here on {device} ({reason}); {fix}") from error
