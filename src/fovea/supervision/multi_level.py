@@ -70,7 +70,12 @@ class MultiLevel(Mode):
         `agreement_k` is the Dice of level k with its own pseudo-mask in the last `window` steps.
         """
         image, pseudo = cast("Tensor", batch["image"]), batch["pseudo"]
-        features, logits = self._levels_of(image)
+        networks = cast("list[Backbone]", list(self.levels))
+        if self.consistency == "prop":
+            features = [network.features(image) for network in networks]
+            logits = [network.classify(values) for network, values in zip(networks, features, strict=True)]
+        else:
+            logits = [network(image) for network in networks]
         targets = [(pseudo >= threshold).to(logits[0].dtype) for threshold in self.thresholds.draw(pseudo)]
         supervised = torch.stack([self.loss(z, target) for z, target in zip(logits, targets, strict=True)])
         self.agreement.update(torch.stack(logits), torch.stack(targets))
@@ -78,27 +83,14 @@ class MultiLevel(Mode):
         terms |= {f"agreement_{k}": value for k, value in enumerate(self.agreement.dice(), 1)}
         total = supervised.sum()
         if self.consistency != "none":
-            compared = self._propagated(features, logits) if self.consistency == "prop" else logits
+            compared, size = logits, logits[0].shape[2:]
+            if self.consistency == "prop":
+                pairs = zip(networks, map(self.propagate, features), strict=True)
+                compared = [resize(network.classify(values), size) for network, values in pairs]
             consistent = cross_level_consistency(torch.stack(compared), torch.stack(logits))
             terms |= {f"consistency_{k}": value for k, value in enumerate(consistent, 1)}
             total = total + self.weight * consistent.sum()
         return {"loss": total, **terms}
-
-    def _levels_of(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the features of the levels, if they are propagated, and the logits."""
-        if self.consistency != "prop":
-            return [], [level(image) for level in self.levels]
-        networks = cast("list[Backbone]", list(self.levels))
-        features = [network.features(image) for network in networks]
-        return features, [network.classify(values) for network, values in zip(networks, features, strict=True)]
-
-    def _propagated(self, features: Sequence[Tensor], logits: Sequence[Tensor]) -> list[Tensor]:
-        """Return the logits of propagated features."""
-        networks = cast("list[Backbone]", list(self.levels))
-        return [
-            resize(network.classify(self.propagate(values)), z.shape[2:])
-            for network, values, z in zip(networks, features, logits, strict=True)
-        ]
 
     def forward(self, image: Image, size: Sequence[int]) -> dict[str, Tensor]:
         """Return the probabilities [B, K, *size] of an image [B, C, H, W]: those of the ensemble and of each level."""
