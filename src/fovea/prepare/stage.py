@@ -60,7 +60,11 @@ def prepare(
     _check(label, refiner, quality, thresholds, shards, shard)
     target = Store(store)
     target.refuse_mixture(parameters, {name: dataset.image_path(name) for name in dataset.ids}, label.path)
-    table, path = _read(label, dataset.ids), Path(label.path).expanduser()
+    table: Any = label.read(dataset.ids)
+    if not isinstance(table, Annotations):
+        got = f"a {type(table).__name__}, not fovea.data.table.Annotations"
+        raise ValueError(f"labels: {type(label).__name__}.read returns {got}")
+    path = Path(label.path).expanduser()
     labels = {"sha256": sha256(path), **table.summary()}  # now: somebody may change the file during the run
     labeled = [image_id for image_id in dataset.ids if len(table.of(image_id))]
     if not labeled:
@@ -97,14 +101,6 @@ def _check(
         raise ValueError(f"shard must be below shards={shards}, got {shard}")
     if thresholds or quality != "none":
         check(prepare, {"thresholds": thresholds}, "labels")
-
-
-def _read(label: Label, ids: Sequence[str]) -> Annotations:
-    table: Any = label.read(ids)
-    if not isinstance(table, Annotations):
-        got = f"a {type(table).__name__}, not fovea.data.table.Annotations"
-        raise ValueError(f"labels: {type(label).__name__}.read returns {got}")
-    return table
 
 
 def _made_with(dataset: Folder, refiner: Refiner, parameters: Mapping[str, Any]) -> dict[str, Any]:
