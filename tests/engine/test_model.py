@@ -76,8 +76,9 @@ def test_several_checkpoints_predict_their_mean(tmp_path: Path) -> None:
             fovea.load([tmp_path / "a", tmp_path / "c.ckpt"])
     saved(tmp_path / "c.ckpt", CONFIG | {"data": DATA | {"range": None, "exif": "ignore"}})  # the defaults
     fovea.load([tmp_path / "a", tmp_path / "c.ckpt"])
-    with pytest.raises(ValueError, match="checkpoint is an empty list; give at least one"):
-        fovea.load([])
+    for given in ([], None, [tmp_path, None]):
+        with pytest.raises(ValueError, match="checkpoint must be a file, a run folder or a list of them, got"):
+            fovea.load(given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def score(config: Config) -> None:
     """Write an evaluation into `out`, and for the report what the checkpoint was trained with."""
     from omegaconf import OmegaConf
 
-    from fovea.engine.checkpoint import files, load_all
+    from fovea.engine.checkpoint import load_all
     from fovea.engine.evaluate import evaluate, headline
     from fovea.report.runs import TRAINED
     from fovea.runtime.bounds import check_values
@@ -50,9 +50,10 @@ def score(config: Config) -> None:
     from fovea.runtime.errors import first_few
     from fovea.runtime.files import write_text
     from fovea.runtime.processes import pick
+    from fovea.runtime.record import checkpoint_files
 
     check_values({"allow_training_images": bool, "metrics": Mapping[str, Any] | None}, config, "")
-    checkpoints, device = files(config["checkpoint"]), pick(config["device"])
+    checkpoints, device = checkpoint_files(config["checkpoint"]), pick(config["device"])
     (module, trained, ids, _), networks = load_all(checkpoints, device)
     checkpoint = checkpoints[0]
     config = config | {"metrics": {**(trained.get("metrics") or {}), **(config["metrics"] or {})}}

@@ -18,16 +18,17 @@ def main(config: Config) -> None:
     """Write `model.onnx` or `model.pt2`, the model card and, for ONNX, `run.py` into `out`."""
     import torch
 
-    from fovea.engine.checkpoint import files, load
+    from fovea.engine.checkpoint import load
     from fovea.engine.export.card import UNKNOWN, write_card
     from fovea.engine.export.write import FILES, SCRIPT, Format, export
     from fovea.runtime.bounds import check_values
     from fovea.runtime.config import instantiate, path_of
     from fovea.runtime.files import make_folder, sha256, write_bytes
+    from fovea.runtime.record import checkpoint_files
 
     kinds = {"format": Format, "licenses": Mapping[str, str] | None}
     check_values(kinds, config | {"format": config["file_format"]}, "")
-    (checkpoint, *others), out = files(config["checkpoint"]), path_of(config, "out")
+    (checkpoint, *others), out = checkpoint_files(config["checkpoint"]), path_of(config, "out")
     if others:
         raise ValueError(f"checkpoint has {len(others) + 1} files; export each by itself, or predict with fovea.load")
     loaded = load(checkpoint, torch.device("cpu"))

@@ -22,12 +22,13 @@ def main(config: Config) -> None:
     options = {key: config[key] for key in OPTIONS}
     check(PredictRequest, options, "")
     from fovea.data.images.predict import predict
-    from fovea.engine.checkpoint import files, load_all
+    from fovea.engine.checkpoint import load_all
     from fovea.engine.export.read import SUFFIXES, read_exported
     from fovea.runtime.config import instantiate, locate
     from fovea.runtime.processes import pick
+    from fovea.runtime.record import checkpoint_files
 
-    checkpoints, device = files(config["checkpoint"]), pick(config["device"])
+    checkpoints, device = checkpoint_files(config["checkpoint"]), pick(config["device"])
     request = PredictRequest(source, out, {"tta": config["tta"]["axes"]}, **options)
     if len(checkpoints) == 1 and checkpoints[0].suffix.lower() in SUFFIXES:
         if config["tta"]["axes"]:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from fovea.runtime.command_line import quoted
 from fovea.runtime.config import config_folder, flat, instantiate, plain
 from fovea.runtime.files import sha256
+from fovea.runtime.record import digest_of_weights
 
 NOT_BUILT = ("checkpoint", "folder", "name", "round", "thresholds")
 """Keys of `labels` and `refine` that are not arguments of their constructors."""
@@ -46,6 +47,12 @@ def parameters(
         key: int(value) if isinstance(value, float) and value.is_integer() else value
         for key, value in sorted(values.items())
     }
+
+
+def weights(refine: Mapping[str, Any]) -> str | None:
+    """Return the hash of the files of a refiner's network, as the manifest has it; None if it has none or lacks one."""
+    given = refine.get("checkpoint") or refine.get("weights") or "packaged"
+    return None if given == "packaged" else digest_of_weights(given)
 
 
 def _in_maps(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

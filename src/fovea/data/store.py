@@ -89,21 +89,28 @@ class Store:
         return record if isinstance(record, dict) else None
 
     def check(
-        self, parameters: Mapping[str, object], labels: str | None = None, images: Mapping[str, Path] | None = None
+        self,
+        parameters: Mapping[str, object],
+        labels: str | None = None,
+        images: Mapping[str, Path] | None = None,
+        weights: str | None = None,
     ) -> None:
-        """Refuse maps that were made with other parameters, or from other labels or images; raises like `manifest` too.
+        """Refuse maps of other parameters, weights, labels or images; raises like `manifest` too.
 
         A file of labels that does not exist is not compared, because a store is used alone on other machines. Nor are
-        image files whose hashes are not in the manifest.
+        weights that are None, and weights and image files whose hashes are not in the manifest.
         """
         problems = self.differences(parameters)
+        if other := None not in (weights, stored := self.manifest.get("weights")) and weights != stored:
+            problems.append("the network of refine has other weights than when its maps were made")
         if self._has_other_labels(labels):
             problems.append(f"labels.path={labels} is not the file that its maps were made from")
         if changed := self._changed(images or {}):
             problems.append(f"the maps of {first_few(changed, 2)} were made for other image files than data.root has")
         if problems:
             again = self.make_another(parameters, labels)
-            if len(problems) == 1 and 0 < 2 * len(changed) <= len(images or {}):  # fovea-prepare makes these again
+            few = 0 < 2 * len(changed) <= len(images or {})
+            if len(problems) == 1 and (other or few):  # fovea-prepare makes these again
                 again = f"run {self.command(self.path)}"
             raise ValueError(f"{self.path}: {', '.join(problems)}; set what this store was made with, or {again}")
 

@@ -144,6 +144,7 @@ class PseudoMask:
     threshold: float  # of the labels to score against: `map >= threshold`
     made_from: str | None = None  # the file of labels that its maps must have been made from; None compares none
     image_path: Callable[[str], Path] | None = None  # to compare some image files with those of the maps
+    weights: str | None = None  # the hash of those that its maps must have been made with; None compares none
 
     def check(self, ids: Sequence[str], open_all: bool = False) -> list[str]:
         """Return the ids that have a map, and log the others, after a check of what the store was made with."""
@@ -152,7 +153,7 @@ class PseudoMask:
         kept = [image_id for image_id in ids if self.store.has(image_id)]
         some = kept[:: -(-len(kept) // _COMPARED)] if kept and self.image_path else []  # all would take minutes
         images = {image_id: self.image_path(image_id) for image_id in some} if self.image_path else {}
-        self.store.check(self.parameters, self.made_from, images)
+        self.store.check(self.parameters, self.made_from, images, self.weights)
         if not kept:
             few = f"a map of none of these {len(ids)} images ({first_few(ids, 2)}){nearest(ids, self.store.ids)}"
             another = self.store.make_another(self.parameters, self.made_from)

@@ -90,21 +90,6 @@ def _refuse_other_input(path: Path, first: Loaded, other_path: Path, other: Load
         raise ValueError(f"checkpoint: {path} and {other_path} differ in {first_few(different, 2)}; {fix}")
 
 
-def files(checkpoint: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Return one file or several; of a run folder, its best checkpoint, or the last. A ValueError for an empty list."""
-    given = [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint
-    if not given:
-        raise ValueError("checkpoint is an empty list; give at least one")
-    return [_best(Path(each).expanduser()) for each in given]
-
-
-def _best(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    names = (path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
-    return next((file for file in names if file.is_file()), path / "checkpoints" / "best.ckpt")
-
-
 def read(path: Path) -> dict[str, Any]:
     """Return the content of a checkpoint of `fovea-train` under the present names; a ValueError for any other file."""
     return _checked(_content(path), path)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, overload
 
@@ -19,6 +19,7 @@ from fovea.engine import checkpoint as checkpoints
 from fovea.engine.export.read import SUFFIXES, read_exported
 from fovea.runtime.files import sha256
 from fovea.runtime.processes import pick, single_thread_in_worker
+from fovea.runtime.record import checkpoint_files, digest_of_weights
 from fovea.supervision.largest import if_asked
 from fovea.supervision.outputs import as_arrays
 from fovea.supervision.tta import MeanOverFlips
@@ -151,7 +152,7 @@ def load(checkpoint: str | Path | Sequence[str | Path], device: str = "cpu", axe
     A ValueError if a file is missing, damaged or of another origin, several do not read the same input, or flips are
     wanted of an exported file.
     """
-    paths, where = checkpoints.files(checkpoint), pick(device)
+    paths, where = checkpoint_files(checkpoint), pick(device)
     if len(paths) == 1 and paths[0].suffix.lower() in SUFFIXES:
         if axes:
             raise ValueError(f"axes: {paths[0]} has fixed flips; export its checkpoint again with tta=flips")
@@ -180,12 +181,12 @@ class Foreground:
     def __post_init__(self) -> None:
         """Load the models, so that a wrong checkpoint is refused before the first image."""
         for count in (model.classes for model in self._models() if model.classes > 1):
-            raise ValueError(f"checkpoint has {count} classes; give that of a model of one structure")
+            raise ValueError(f"checkpoint has {count} classes; give that of a model of one structure (data.classes=1)")
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Return the hash of each checkpoint, joined by spaces."""
-        return " ".join(sha256(path) for path in checkpoints.files(self.checkpoint))
+        """The hash of each checkpoint before it was loaded, joined by spaces."""
+        return str(digest_of_weights(self.checkpoint))
 
     @property
     def trained_on(self) -> list[str]:
@@ -199,13 +200,16 @@ class Foreground:
         return np.mean([model.predict(pixels).probability[0] for model, pixels in images], axis=0)
 
     def _models(self) -> list[Model]:
-        return [_loaded(str(path), self.device, tuple(self.axes)) for path in checkpoints.files(self.checkpoint)]
+        paths = checkpoint_files(self.checkpoint)
+        return [_loaded(str(path), self.digest, self.device, tuple(self.axes)) for path in paths]
 
 
 @lru_cache(maxsize=8)
-def _loaded(checkpoint: str, device: str, axes: tuple[int, ...]) -> Model:
+def _loaded(checkpoint: str, digest: str, device: str, axes: tuple[int, ...]) -> Model:
     single_thread_in_worker()
     model = load(checkpoint, device, axes)
     if model.modalities:
         raise ValueError(f"checkpoint: {checkpoint} reads volumes; give that of a model of images")
+    if sha256(Path(checkpoint)) not in digest:  # e.g. by a training that still runs
+        raise ValueError(f"checkpoint: {checkpoint} was replaced meanwhile; start again when it does not change")
     return model

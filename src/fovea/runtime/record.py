@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from fovea.runtime.files import read_mapping, write_bytes, write_json, write_text
+from fovea.runtime.files import read_mapping, sha256, write_bytes, write_json, write_text
 from fovea.runtime.processes import first
 
 # Variables that change the result of a run, or the order in which it sums.
@@ -52,6 +52,27 @@ export {out}="$out"
 mkdir -p -- "$out" && cp -- "$run/recipe.yaml" "$out/" || exit 1
 exec "$python" -m {module} --config-path "$out" --config-name recipe "$@"
 """
+
+
+def checkpoint_files(checkpoint: object) -> list[Path]:
+    """Return one file or several; of a run folder, its best checkpoint, or the last. A ValueError if none is given."""
+    given = [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint
+    if not isinstance(given, Sequence) or not given or not all(isinstance(each, str | Path) for each in given):
+        raise ValueError(f"checkpoint must be a file, a run folder or a list of them, got {checkpoint}")
+    return [_best(Path(each).expanduser()) for each in given]
+
+
+def digest_of_weights(checkpoint: object) -> str | None:
+    """Return the hashes of `checkpoint_files`, joined by spaces; None if a file is missing."""
+    paths = checkpoint_files(checkpoint)
+    return " ".join(map(sha256, paths)) if all(path.is_file() for path in paths) else None
+
+
+def _best(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    names = (path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    return next((file for file in names if file.is_file()), path / "checkpoints" / "best.ckpt")
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from fovea.data.images.folder import Folder
 from fovea.data.images.source import Images
 from fovea.data.maps import parameters
 from fovea.data.store import Store
+from fovea.runtime.files import sha256
 
 IDS = [f"i{number:02}" for number in range(12)]
 LABELS = {"name": "gaze", "sigma": 70.0, "canvas": 768, "min_duration": 50.0, "dose": 1.0, "path": None}
@@ -155,6 +156,23 @@ class TestTrain:
         with pytest.raises(ValueError, match=message) as caught:
             made.train(needs)
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(("key", "name"), [("checkpoint", "run"), ("weights", "run/checkpoints/best.ckpt")])
+    def test_maps_by_other_weights_are_refused(self, root: Path, key: str, name: str) -> None:
+        file = root / "run" / "checkpoints" / "best.ckpt"
+        file.parent.mkdir(parents=True)
+        file.write_text("first")
+        refine = {"name": "model", key: str(root / name)}
+        store, images = Store(make_store(root / "store", IDS)), {image_id: {} for image_id in IDS}
+        manifest = {"parameters": parameters(LABELS, refine), "images": images, "unlabeled": [], "failures": {}}
+        store.finish(manifest | {"weights": sha256(file)})
+        made = source(root, store.path, maps={"store": str(store.path), "labels": LABELS, "refine": refine})
+        made.train({"pseudo"})
+        file.write_text("second")
+        with pytest.raises(ValueError, match=r"has other weights than when its .*, or run fovea-prepare .*/store$"):
+            made.train({"pseudo"})
+        file.unlink()  # a store is used without them, too
+        made.train({"pseudo"})
 
     def test_keys_of_another_place_are_refused(self, root: Path) -> None:
         with pytest.raises(ValueError, match=r"^data\.augment\.spatial is for volumes; choose augmentation=flips"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fovea.engine.model import Foreground, load
+from fovea.engine.model import Foreground, _loaded, load
 from fovea.prepare.refiners.posterior import Posterior
 from fovea.prepare.refiners.unrefined import Unrefined
 
@@ -55,6 +55,20 @@ class TestForeground:
         assert both.digest == f"{one.digest} {two.digest}"
         posterior = Posterior(Unrefined(), both, weight=1.0, threshold=0.5)
         assert posterior.trained_on == sorted({"a", "b", *load(paths[0]).trained_on})
+
+    def test_checkpoint_that_is_replaced_before_a_process_loads_it(self, tmp_path: Path) -> None:
+        other = torch.load(TRAINED / "images.ckpt", weights_only=True)
+        copied = (tmp_path / "best.ckpt").write_bytes
+        copied((TRAINED / "images.ckpt").read_bytes())
+        network = Foreground(str(tmp_path / "best.ckpt"), "cpu", [])
+        before = network(IMAGE)
+        other["state_dict"] = {key: 0.9 * values for key, values in other["state_dict"].items()}
+        torch.save(other, tmp_path / "best.ckpt")
+        np.testing.assert_array_equal(network(IMAGE), before)  # loaded once
+        assert np.abs(Foreground(str(tmp_path / "best.ckpt"), "cpu", [])(IMAGE) - before).max() > 1e-3
+        _loaded.cache_clear()  # as in another process
+        with pytest.raises(ValueError, match=r"best\.ckpt was replaced meanwhile"):
+            network(IMAGE)
 
     @pytest.mark.parametrize(("checkpoint", "message"), [("volumes.ckpt", "reads volumes"), ("none.ckpt", "none.ckpt")])
     def test_checkpoint_that_does_not_fit(self, checkpoint: str, message: str) -> None:

@@ -12,7 +12,7 @@ from fovea.data.images.files import Exif, Window
 from fovea.data.images.folder import Folder
 from fovea.data.images.panels import Panels
 from fovea.data.labels import Classes
-from fovea.data.maps import parameters, prepare_command, store_path
+from fovea.data.maps import parameters, prepare_command, store_path, weights
 from fovea.data.predicted import Predicted, predicted_labels
 from fovea.data.predictions import PredictRequest
 from fovea.data.source import AGAINST, UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
@@ -172,7 +172,8 @@ class Images:
     def _pseudo_mask(self, dataset: Folder) -> PseudoMask:
         if (store := self._store()) is None:
             raise ValueError("store is not given; run fovea-prepare and give its store")
-        return PseudoMask(store, self._parameters(), self.select_threshold, self._labels, dataset.image_path)
+        made_from, used = self._labels, weights(self.maps["refine"]) if self.maps else None
+        return PseudoMask(store, self._parameters(), self.select_threshold, made_from, dataset.image_path, used)
 
     @cached_property
     def _labels(self) -> str | None:
