@@ -92,7 +92,8 @@ class Predicted:
         same = [rows for rows in named if Path(rows[0]["input"]).expanduser().resolve() == image.resolve()]
         if len(found := same or named) != 1:
             several = f"{len(found)} predictions" if found else "no prediction"
-            raise ValueError(f"{self.folder / TABLE}: {several} of {image}; run fovea-predict on its folder")
+            fix = "run fovea-predict on its folder, with series=false for DICOM slices"
+            raise ValueError(f"{self.folder / TABLE}: {several} of {image}; {fix}")
         [rows] = found
         if not same and _is_another(Path(rows[0]["input"]).expanduser(), image):
             other = f"the prediction of {image.name} is of {rows[0]['input']}, another file than {image}"

@@ -147,7 +147,7 @@ def change(root: Path, what: str) -> None:
         ("no map", r"ddd_mri\.nii\.gz: no such file; run fovea-predict again, with probabilities=true"),
         ("another grid", r"2_ball/ddd_mri\.nii\.gz: .*; run fovea-predict again"),
         ("outside", r"predictions\.csv: line \d+: masks/\.\./\.\./ddd_mri\.nii\.gz is not below masks/"),
-        ("no prediction", r"predictions\.csv: no prediction of .*ddd_mri\.nii\.gz; run fovea-predict on its folder"),
+        ("no prediction", r"predictions\.csv: no prediction of .*ddd_mri\.nii\.gz; run .* with series=false for DICOM"),
         (
             "other classes",
             r"predictions\.csv: predictions of ring, lump, but the classes of this run are ring, ball; pred",
