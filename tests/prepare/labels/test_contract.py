@@ -237,6 +237,11 @@ def test_faults_of_one_image_end_in_its_line(name: str, content: Any, message: s
     [
         ("points", "IMAGE,x,y,class\na,5,five,1\n", "line 2, column y: 'five' is not a number"),
         ("boxes", "IMAGE,x0,y0,x1,y1\na,1,,3,4\n", "line 2, column y0: '' is not a number"),
+        (
+            "boxes",
+            "IMAGE,x0,y0,x1,y1,Label\na,1,1,3,4,disc\na,5,5,9,9,cup\n",
+            "of 2 categories .'cup', 'disc'.; keep those",
+        ),
         ("boxes", "{", "not JSON"),
         ("boxes", '{"annotations": 3, "images": []}', "not boxes in COCO's format, which has images"),
         ("boxes", coco([1, 2, 3]), "annotation 1: no four numbers"),

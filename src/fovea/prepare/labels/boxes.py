@@ -13,6 +13,8 @@ from fovea.prepare.labels.rows import Row, Rows, Unit, by_image, from_csv
 from fovea.runtime.bounds import Fraction
 from fovea.runtime.errors import first_few
 
+_CATEGORY = ("class", "label", "category", "category_id", "class_id", "class_name")  # of a CSV: one, in any case
+
 
 @dataclass(frozen=True)
 class Boxes:
@@ -26,7 +28,10 @@ class Boxes:
     def read(self, ids: Iterable[str]) -> Annotations:
         """Read all boxes; ValueError if the file is damaged or none belongs to an image."""
         path = Path(self.path).expanduser()
-        rows = _from_json(path) if path.suffix.lower() == ".json" else from_csv(path, BOX_COLUMNS)
+        rows = _from_json(path) if path.suffix.lower() == ".json" else [*from_csv(path, BOX_COLUMNS, _CATEGORY)]
+        if len(categories := sorted({row.category for row in rows})) > 1:
+            few = first_few(map(repr, categories))
+            raise ValueError(f"{path}: boxes of {len(categories)} categories ({few}); keep those of one")
         return by_image(path, rows, ids, "boxes")
 
     def draw(self, annotation: Rows, size: tuple[int, int]) -> np.ndarray:
@@ -60,19 +65,16 @@ def _from_json(path: Path) -> list[Row]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({error}); export it again") from error
     try:
-        rows = _coco(content) if "annotations" in content else _kvasir(content)
+        return _coco(content) if "annotations" in content else _kvasir(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     except (AttributeError, KeyError, TypeError) as error:
         needed = "images (id, file_name, width, height) and annotations (image_id, bbox [x, y, width, height])"
         raise ValueError(f"{path}: not boxes in COCO's format, which has {needed}; export it again") from error
-    if len(categories := sorted({category for category, _ in rows})) > 1:
-        raise ValueError(f"{path}: boxes of {len(categories)} categories ({first_few(categories)}); keep those of one")
-    return [row for _, row in rows]
 
 
-def _coco(content: Any) -> list[tuple[str, Row]]:
-    """Return category and row of each annotation."""
+def _coco(content: Any) -> list[Row]:
+    """Return the row of each annotation."""
     images, rows = dict[Any, Any](), []
     for image in content["images"]:
         if (other := images.setdefault(image["id"], image)["file_name"]) != image["file_name"]:
@@ -85,26 +87,26 @@ def _coco(content: Any) -> list[tuple[str, Row]]:
         if angle := (each.get("attributes") or {}).get("rotation"):  # of CVAT, whose bbox is that before the rotation
             raise ValueError(f"{place}: rotated by {angle} degrees; draw an upright box")
         image = images[each["image_id"]]
-        row = _row(image["file_name"], image, each.get("bbox"), place)
+        row = _row(image["file_name"], image, each.get("bbox"), place, each.get("category_id"))
         row.values[2:] = np.add(row.values[:2], row.values[2:]).tolist()
-        rows.append((str(each.get("category_id")), row))
+        rows.append(row)
     return rows
 
 
-def _kvasir(content: Any) -> list[tuple[str, Row]]:
-    """Return label and row of each box."""
+def _kvasir(content: Any) -> list[Row]:
+    """Return the row of each box."""
     rows = []
     for name, image in content.items():
         for number, box in enumerate(image["bbox"], start=1):
             edges = [box[key] for key in ("xmin", "ymin", "xmax", "ymax")]
-            rows.append((str(box["label"]), _row(name, image, edges, f"box {number} of {name}")))
+            rows.append(_row(name, image, edges, f"box {number} of {name}", box["label"]))
     return rows
 
 
-def _row(name: Any, image: Any, box: Any, place: str) -> Row:
+def _row(name: Any, image: Any, box: Any, place: str, category: Any) -> Row:
     """Return a row of four numbers, with the size that is stated for its image."""
     try:
         x0, y0, x1, y1 = map(float, box)
-        return Row(str(name), [x0, y0, x1, y1], place, (int(image["height"]), int(image["width"])))
+        return Row(str(name), [x0, y0, x1, y1], place, (int(image["height"]), int(image["width"])), str(category))
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{place}: no four numbers, or no size of its image; export it again") from error

@@ -17,12 +17,13 @@ _TOLERANCE = 1.0  # pixels that a coordinate may be outside the image; programs 
 
 
 class Row(NamedTuple):
-    """One row: the name of the image, numbers, its place in the file, and the image's height and width if stated."""
+    """One row: the name of the image, numbers, its place in the file, and the image size and category if stated."""
 
     name: str
     values: list[float]
     place: str
     size: tuple[int, int] | None = None
+    category: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,16 @@ class Rows:
         return np.clip(pixels, 0, sides)
 
 
-def from_csv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """Yield the rows of a CSV: the first column has the name of the image, the others have numbers."""
+def from_csv(path: Path, columns: Sequence[str], categories: Sequence[str] = ()) -> Iterator[Row]:
+    """Yield the rows of a CSV: the first column has the name of the image, the others have numbers.
+
+    `categories` are names of a further column, in any case, which may be there.
+    """
     name, *numbers = columns
-    for row in read_rows(path, columns):
-        yield Row(row.cells[row.columns[name]], [row.number(each) for each in numbers], f"line {row.line}")
+    for row in read_rows(path, columns, categories):
+        values = [row.number(each) for each in numbers]
+        category = [row.cells[row.columns[each]].strip() for each in categories if each in row.columns]
+        yield Row(row.cells[row.columns[name]], values, f"line {row.line}", None, *category)
 
 
 def by_image(path: Path, rows: Iterable[Row], ids: Iterable[str], what: str) -> Annotations:
