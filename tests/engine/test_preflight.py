@@ -53,6 +53,9 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
             r"callbacks.ema.update_starting_at_step must be below trainer.max_steps=100, got 100",
         ),
         ({"optimizer": {"lr": -1.0}}, "optimizer.lr must be above 0"),
+        ({"optimizer": {"lr": 0.1, "weight_decay": -1}}, "optimizer.weight_decay must be at least 0, got -1"),
+        ({"trainer": {"devices": 0}}, "trainer.devices must be at least 1, got 0"),
+        ({"trainer": {"devices": "all"}}, "trainer.devices must be a whole number, got 'all'"),
         (
             {"trainer": {"precision": "bf16-true"}},
             "trainer.precision must be one of '32-true', 'bf16-mixed' or '16-mixed'",

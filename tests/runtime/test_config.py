@@ -123,10 +123,14 @@ def test_wrong_names_and_arguments_are_named_with_their_key() -> None:
         ("fovea.data.volumes.source.Volumes", "drop_last"): r"^part\.drop_last must be true or false, got -1$",
         ("fovea.importers.maps.Maps", "folders"): r"^part\.folders must be a list in brackets, got -1$",
         ("fovea.data.volumes.source.Volumes", "largest_component"): r"^part\..* must be true or false, got -1$",
+        ("fovea.data.images.folder.Folder", "split_seed"): r"^part\.split_seed must be at least 0, got -1$",
+        ("fovea.data.images.synthetic.Synthetic", "split_seed"): r"^part\.split_seed must be at least 0, got -1$",
         ("pytorch_lightning.Trainer", "max_step"): r"did you mean part\.max_steps\? or remove it",
+        ("albumentations.Affine", "rotat"): r"did you mean part\.rotate\? or remove it",
+        ("albumentations.Affine", "p"): r"^part\.p: Input should be greater than or equal to 0, got -1$",
     }.items():
         with pytest.raises(ValueError, match=message):
-            instantiate({"_target_": config[0], "_partial_": True, config[1]: -1}, "part")
+            instantiate({"_target_": config[0], "_partial_": config[1] != "p", config[1]: -1}, "part")
     with pytest.raises(ValueError, match=r"; or remove it: '~part\.a' '~part\.b'$"):
         instantiate({"_target_": "fovea.engine.schedules.constant", "a": 1, "b": 2}, "part")
     unet = {"_target_": "segmentation_models_pytorch.Unet", "_partial_": True}

@@ -1,7 +1,9 @@
 """Checks of a training configuration that need neither data nor torch, so that a wrong value is refused at once."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from fovea.metrics.overlap import NAMES
 from fovea.runtime.bounds import Count, NonNegative, NonNegativeInt, Positive, PositiveFraction, check_values
@@ -12,7 +14,10 @@ BEST: dict[str, Any] = {"filename": "best", "save_top_k": 1, "enable_version_cou
 SHEET: dict[str, Any] = {"sheet_rows": NonNegativeInt, "sheet_tile": Count | None}
 SHORT = ("dice", "loss", "epoch", "step")  # what callbacks can monitor beside `train/…`, `val/…` and rates
 FACTORIES = ("backbone", "supervision", "optimizer", "scheduler")
+OPTIMIZER: dict[str, Any] = {"lr": Positive, "weight_decay": NonNegative, "momentum": NonNegative}
 TRAINER: dict[str, Any] = {  # what Lightning takes as another value, ignores, or refuses late
+    "devices": list[NonNegativeInt] | Annotated[str, Field(pattern=r"^[\d, ]+$")] | Literal[-1, "auto"] | Count,
+    "num_nodes": Count,
     "precision": Literal["32-true", "bf16-mixed", "16-mixed"] | None,
     "max_steps": Literal[-1] | Count,  # -1: no limit
     "max_epochs": Literal[-1] | Count | None,
@@ -31,7 +36,7 @@ def check(config: Mapping[str, Any]) -> None:
     kinds = {"channels_last": bool, "compile": bool, "evaluate": splits, "metrics": Mapping[str, Any] | None}
     check_values(kinds | SHEET, config, "")
     _check_trainer(config["trainer"])
-    check_values({"lr": Positive}, config["optimizer"], "optimizer")
+    check_values(OPTIMIZER, config["optimizer"], "optimizer")
     if "callbacks" in config:
         _check_callbacks(config["callbacks"], f"{config['run_dir']}/checkpoints", config["trainer"].get("max_steps"))
         _check_monitors(config["callbacks"], config.get("metrics") or {})

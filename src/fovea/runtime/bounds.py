@@ -5,6 +5,7 @@ values that are not finite are never numbers here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import Annotated, Any, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -42,9 +43,17 @@ _PHRASES = {
 
 
 def check(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> None:
-    """Check values against the bounds in annotations of a class or function; the ValueError names key and argument."""
-    called: Any = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
-    check_values(get_type_hints(called, include_extras=True), values, key)
+    """Check values against the bounds in annotations of a class or function; the ValueError names key and argument.
+
+    Of a class that takes any keyword, the bounds of the next class count for those that it does not name.
+    """
+    hints: dict[str, Any] = {}
+    for called in [vars(each).get("__init__") for each in target.__mro__] if isinstance(target, type) else [target]:
+        if called is not None:
+            hints = get_type_hints(called, include_extras=True) | hints
+            if not any(each.kind is each.VAR_KEYWORD for each in signature(called).parameters.values()):
+                break
+    check_values(hints, values, key)
 
 
 def check_values(hints: Mapping[str, Any], values: Mapping[str, Any], key: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
+from pydantic import ValidationError
 
 from fovea.runtime.bounds import Seed, check, check_values
 from fovea.runtime.command_line import TEXTS
@@ -48,7 +49,7 @@ TRUSTED = (
 # Of other packages only classes are called: some of their functions download or load files.
 FUNCTIONS_ALLOWED = ("fovea.engine.schedules.", "fovea.engine.loggers.")
 
-CHECKED = ("fovea.", "pytorch_lightning.", "torch.optim.")
+CHECKED = ("albumentations.", "fovea.", "pytorch_lightning.", "torch.optim.")
 
 # A resumed run may change these: where it runs and what is logged, not what is learned.
 FREE = (
@@ -209,6 +210,9 @@ def _reject(config: Mapping[str, Any], key: str, reason: BaseException, given: I
         named = argument in inspect.signature(locate(target)).parameters or argument in config
         raise NamedError(f"{key}.{reason}" if named else f"{key}: {reason}") from reason
     kind = NamedError if key else ValueError
+    if isinstance(reason.__cause__, ValidationError):  # of albumentations, with several lines
+        first = reason.__cause__.errors()[0]
+        raise kind(f"{key or target}.{first['loc'][0]}: {first['msg']}, got {first['input']!r}") from reason
     if isinstance(reason, ImportError):  # e.g. MONAI's OptionalImportError
         fix = "install it"
         raise kind(

@@ -97,7 +97,7 @@ class Command:
         if (outcome := self.ended(config)) is not None:
             log.info("%s: finished earlier with this configuration", folder)
             return outcome.value
-        below = parts(config.get("objective"), HydraConfig.get().overrides.task)
+        below = parts(config, HydraConfig.get().overrides.task)
         with alone(folder) if self.name == "train" and first() else nullcontext(), earlier_record_kept(folder):
             if first():
                 self.record(config, composed)

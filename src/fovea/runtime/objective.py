@@ -52,20 +52,22 @@ def check_objective(objective: Mapping[str, Any]) -> None:
         raise ValueError(f"objective.seeds must be different numbers, got {seeds}")
 
 
-def parts(objective: Mapping[str, Any] | None, given: Collection[str] = ()) -> list[Part]:
-    """Return the runs of one job, one per fold and seed that the objective lists; none if it lists neither.
+def parts(config: Mapping[str, Any], given: Collection[str] = ()) -> list[Part]:
+    """Return the runs of one job, one per fold and seed that `objective` lists; none if it lists neither.
 
-    A ValueError if the command line (`given`: its words) sets a key that each of these runs sets.
+    A ValueError if `data.fold` is set, or the command line (`given`: its words) sets `seed`: each run has its own.
     """
-    if objective is None:  # a command without a training
+    if (objective := config.get("objective")) is None:  # a command without a training
         return []
     check_objective(objective)
     seeds, folds = objective.get("seeds"), objective.get("folds")
-    for key, value, own in (("folds", folds, "data.fold"), ("seeds", seeds, "seed")):
-        if value and (words := [word for word in given if word.partition("=")[0].lstrip("+") == own]):
-            raise ValueError(
-                f"objective.{key}={value} sets {own}, so {words[0]} would have no effect; remove one of them"
-            )
+    fold = (config.get("data") or {}).get("fold")
+    if folds and fold is not None:
+        raise ValueError(
+            f"objective.folds={folds} sets data.fold, so {fold} would have no effect; set one of them to null"
+        )
+    if seeds and (words := [word for word in given if word.lstrip("+").startswith("seed=")]):
+        raise ValueError(f"objective.seeds={seeds} sets seed, so {words[0]} would have no effect; remove one of them")
     by_fold = [(f"fold_{k}", {"data.fold": [k, folds]}) for k in range(folds or 0)] or [("", {})]
     by_seed = [(f"seed_{seed}", {"seed": seed}) for seed in seeds or []] or [("", {})]
     runs = [Part("/".join(filter(None, (f, s))), {**k, **n}) for (f, k), (s, n) in product(by_fold, by_seed)]

@@ -46,7 +46,7 @@ class Folder:
         protocol: Literal["clean", "published"] = "clean",
         val_fraction: Progress = 0.1,
         test_fraction: Progress = 0.2,
-        split_seed: int = 0,
+        split_seed: NonNegativeInt = 0,
         fold: Sequence[int] | None = None,
         ignore_label: NonNegativeInt | None = None,
         labels: Mapping[int, str] | None = None,
