@@ -1,5 +1,6 @@
 """Messages, eyes and trials of EyeLink recordings."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ def test_file_without_data(reader: EyelinkAsc, tmp_path: Path, content: str) -> 
 def test_screen_positions_and_trials(reader: EyelinkAsc, tmp_path: Path) -> None:
     path = exports.asc(tmp_path / "s.asc")
     text, late = path.read_text(), exports.FIRST + 1500  # after the END of the first trial, before the second image
-    text = text.replace("MSG\t", f"EFIX R   {late}\t{late + 99}\t99\t 1.0\t 1.0\t 1\nMSG\t", 1)
+    fixation = f"EFIX R   {late}\t{late + 99}\t99\t 1.0\t 1.0\t 1\n"
+    text = re.sub(r"(?m)^(?=.* TRIALID 2)", fixation, text)
     text = text.replace("660.0", "   .").replace("100.0", "-31.5")
     for corner, far, shift in (("0 0", "1919 1079", 0), ("10 20", "1929 1099", 10)):
         path.write_text(text.replace("DISPLAY_COORDS 0 0 1919 1079", f"DISPLAY_COORDS {corner} {far}"))
@@ -45,6 +47,14 @@ def test_the_recorded_eyes_may_change(reader: EyelinkAsc, tmp_path: Path) -> Non
     first, second = reader.read(tmp_path / "s.asc").trials
     assert (first.x.tolist(), second.x.tolist(), second.pupil.tolist()) == ([5, 5], [3, 5], [5, 3.5])
     assert importer("eyelink_asc", eye="right").read(tmp_path / "s.asc").trials[1].x.tolist() == [5, 5]
+
+
+@pytest.mark.parametrize("events", [True, False])
+def test_two_recordings_in_one_file_are_refused(events: bool, reader: EyelinkAsc, tmp_path: Path) -> None:
+    path = exports.asc(tmp_path / "s.asc", "LR", events=events)
+    path.write_text(path.read_text() * 2)
+    with pytest.raises(ValueError, match=r"s\.asc: the time goes back, so the file has several recordings; split it"):
+        reader.read(path)
 
 
 def test_keeps_fixations_of_one_eye(reader: EyelinkAsc, tmp_path: Path) -> None:

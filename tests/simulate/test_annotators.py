@@ -88,6 +88,9 @@ def test_the_center_line_keeps_to_the_middle() -> None:
     assert np.abs(line[0] - line[-1]).max() > 250  # from one end to the other
     for tiny in ([[1]], [[0, 0], [0, 1]], [[1, 0], [0, 1]]):
         assert len(center_line(np.array(tiny, np.uint8))) == np.sum(tiny)
+    vessel = cv2.polylines(np.zeros((100, 2000), np.uint8), [np.array([[5, 95], [900, 3], [1990, 60]])], False, 1)
+    x, y = center_line(vessel).T
+    assert vessel[y, x].all() and len(x) == vessel.sum()
 
 
 @pytest.mark.parametrize("shift", [0, -40, 60])

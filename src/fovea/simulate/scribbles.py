@@ -63,11 +63,10 @@ def center_line(part: np.ndarray) -> np.ndarray:
     (TEASAR, Sato et al. 2000). The part is uint8 [H, W]; the path is int32 [N, 2], x and y.
     """
     left, top, width, height = cv2.boundingRect(part)
-    step = -(-max(width, height) // _CELLS)
-    size = -(-width // step), -(-height // step)
-    cells = cv2.resize(
-        part[top : top + height, left : left + width].astype(np.float32), size, None, 0, 0, cv2.INTER_AREA
-    )
+    part = part[top : top + height, left : left + width]
+    thickness = round(float(depth(part).max()))  # of a vessel, which larger cells would miss
+    step = max(1, min(-(-max(width, height) // _CELLS), thickness))
+    cells = cv2.resize(part.astype(np.float32), (-(-width // step), -(-height // step)), None, 0, 0, cv2.INTER_AREA)
     inside, deep = cells > 0, depth(cells)
     number = np.cumsum(inside, dtype=np.int32).reshape(inside.shape) - 1  # the paths of older SciPy need 32 bits
     edges = []

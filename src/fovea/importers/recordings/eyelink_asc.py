@@ -85,12 +85,14 @@ class EyelinkAsc:
             raise ValueError(f"{path}: no data of the {self.eye} eye; set format.eye={' or '.join(sorted(recorded))}")
         eyes = ("left", "right") if self.eye == "both" else (self.eye,)
         if events.fixations:
-            tables = [np.array([row for eye, row in events.fixations if eye == wanted]) for wanted in eyes]
-            start, end, duration, x, y, pupil = merge_eyes(*(table.reshape(-1, 6) for table in tables)).T
+            tables = [np.array([row for eye, row in events.fixations if eye == each]).reshape(-1, 6) for each in eyes]
+            _check_clock(path, tables)
+            start, end, duration, x, y, pupil = merge_eyes(*tables).T
         else:
             if "SAMPLES" in events.href:
                 raise ValueError(f"{path}: positions are head-referenced (HREF), not gaze; convert with edf2asc -sg")
             table = np.array(events.samples).reshape(-1, 7)
+            _check_clock(path, [table])
             columns = [list(_EYES.values()).index(eye) for eye in eyes]
             start, duration, end = table[:, 0], np.empty(0), np.empty(0)
             x, y, pupil = mean(table[:, 1:].reshape(-1, 2, 3)[:, columns], axis=1).T
@@ -275,6 +277,12 @@ def _place(text: str) -> tuple[Rectangle | None, tuple[float, float, float] | No
         return None, (x, y, share)
     width, height = float(found[4]), float(found[5])
     return (x - share * width, y - share * height, width, height), None
+
+
+def _check_clock(path: Path, tables: Sequence[np.ndarray]) -> None:
+    """Refuse fixations or samples, in the order of the file, whose time (the first column) goes back."""
+    if any((np.diff(table[:, 0]) < 0).any() for table in tables):
+        raise ValueError(f"{path}: the time goes back, so the file has several recordings; split it")
 
 
 def _number(cell: str) -> float:
