@@ -16,6 +16,7 @@ from fovea.report.comparison import (
     compare_runs,
     markdown,
     note,
+    refuse_others,
     verdict,
     write_comparison,
 )
@@ -154,6 +155,7 @@ def test_all_files_have_the_same_figures(tmp_path: Path) -> None:
     assert "0.8000 ± 0.0100 | 0.7500 to 0.8500" in lines[2] and lines[3].startswith(r"| [gaze\| x ")
     assert "| -0.1000    | -0.1200 to -0.0800 | < 0.0001 | 0.0300   | worse" in lines[3]
     write_comparison(COMPARISON, tmp_path / "out")
+    refuse_others(tmp_path / "out", "comparison")  # its own files may be replaced
     assert (tmp_path / "out" / "comparison.md").read_text() == f"{markdown(COMPARISON)}\n\n{note(COMPARISON)}\n"
     with (tmp_path / "out" / "comparison.csv").open() as file:
         first, second = csv.DictReader(file)

@@ -13,6 +13,7 @@ from fovea.runtime.errors import first_few
 from fovea.runtime.files import (
     make_folder,
     put_aside,
+    refuse_foreign,
     remove_abandoned,
     sha256,
     whole_folder,
@@ -64,6 +65,22 @@ def test_what_is_put_aside_replaces_nothing(tmp_path: Path) -> None:
     put_aside(tmp_path / "t.csv")
     found = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert found == {"t.1.csv": "1", "t.2.csv": "kept", "t.3.csv": "3"}
+
+
+def test_files_of_another_origin_are_not_replaced(tmp_path: Path) -> None:
+    refuse_foreign(tmp_path / "new", ["a.csv", "a.json"], "a.json", ["rows"])
+    (tmp_path / "b.csv").write_text("mine")
+    refuse_foreign(tmp_path, ["a.csv", "a.json"], "a.json", ["rows"])
+    (tmp_path / "a.csv").write_text("mine")
+    for content in (None, '{"mine": 1}', "[]", '{"rows": 1'):
+        if content:
+            (tmp_path / "a.json").write_text(content)
+        with pytest.raises(
+            ValueError, match=r"^out: .* has another a\.csv, which this command did not write; set another"
+        ):
+            refuse_foreign(tmp_path, ["a.csv", "a.json"], "a.json", ["rows"])
+    (tmp_path / "a.json").write_text('{"rows": [], "more": 1}')
+    refuse_foreign(tmp_path, ["a.csv", "a.json"], "a.json", ["rows"])
 
 
 def test_a_killed_process_leaves_a_file_that_is_removed(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fovea.runtime.app import Config, command
-from fovea.runtime.files import read_mapping
+from fovea.runtime.files import read_mapping, refuse_foreign
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +91,12 @@ def folder_of(config: Config, trained: Mapping[str, Any], checkpoints: Sequence[
     With other keys, another checkpoint of the run or several checkpoints, the default is `run_dir`: the report finds it
     there as a run of its own.
     """
+    from fovea.engine.evaluate import FILES
+
     if config["out"] is not None:
-        return Path(config["out"])
+        out = Path(config["out"])
+        refuse_foreign(out, FILES, "summary.json", ("dice", "select_on"))
+        return out
     checkpoint = checkpoints[0]
     below, run = Path("evaluate", config["split"]), checkpoint.parent.parent
     given = {key: value for key, value in (config.get("data") or {}).items() if key not in ("num_workers", "cache")}
@@ -153,12 +157,13 @@ def _moved(trained: Mapping[str, Any], root: str | None) -> Config:
 
 def compare(config: Config) -> None:
     """Write `comparison.csv`, `comparison.md` and `comparison.json` into `out`; needs neither torch nor data."""
-    from fovea.report.comparison import Alpha, Resamples, compare_runs, markdown, note, write_comparison
+    from fovea.report.comparison import Alpha, Resamples, compare_runs, markdown, note, refuse_others, write_comparison
     from fovea.report.evaluations import read_named
     from fovea.runtime.bounds import check_values
 
     check_values({"compare_alpha": Alpha, "compare_resamples": Resamples}, config, "")
     column, out = str(config["compare_on"]), Path(config["out"] or config["run_dir"])
+    refuse_others(out, "comparison")
     runs = read_named(config["compare"], config["split"], column)
     comparison = compare_runs(runs, column, config["compare_alpha"], config["compare_resamples"], config["seed"])
     write_comparison(comparison, out)

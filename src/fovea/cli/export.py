@@ -23,7 +23,7 @@ def main(config: Config) -> None:
     from fovea.engine.export.write import FILES, SCRIPT, Format, export
     from fovea.runtime.bounds import check_values
     from fovea.runtime.config import instantiate, path_of
-    from fovea.runtime.files import make_folder, sha256, write_bytes
+    from fovea.runtime.files import make_folder, refuse_foreign, sha256, write_bytes
     from fovea.runtime.record import checkpoint_files
 
     kinds = {"format": Format, "licenses": Mapping[str, str] | None}
@@ -37,6 +37,8 @@ def main(config: Config) -> None:
         fix = "use fovea.load(checkpoint) or fovea-predict"
         raise ValueError(f"checkpoint: {checkpoint} reads volumes, which cannot be exported; {fix}")
     path = make_folder(out) / FILES[config["file_format"]]
+    names = [path.name, "model_card.md", *(["run.py"] if config["file_format"] == "onnx" else [])]
+    refuse_foreign(out, names, "model_card.json", ("export", "intended_use"))
     mean = instantiate(config["tta"], "tta")
     predictor = mean(module) if config["tta"]["axes"] else module
     difference = export(predictor.eval(), data, path)

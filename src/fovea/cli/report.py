@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 def main(config: Config) -> None:
     """Write the page, the tables and the figures into `out`; neither torch nor data are needed."""
     from fovea.report.budget import Costs, budget
-    from fovea.report.comparison import Alpha, Resamples, markdown, note, write_comparison
+    from fovea.report.comparison import Alpha, Resamples, markdown, note, refuse_others, write_comparison
     from fovea.report.report_page import write_figures, write_report_page
     from fovea.report.runs import FINISHED, find_runs
     from fovea.report.study import keep, study, warnings, write_runs
@@ -24,6 +24,7 @@ def main(config: Config) -> None:
     out, score, ignore, baseline = path_of(config, "out"), str(config["score"]), config["ignore"], config["baseline"]
     ignored = [ignore] if isinstance(ignore, str) else ignore or []
     check_values({"ignore": Sequence[str]}, {"ignore": ignored}, "")
+    refuse_others(out, "table", ["report.html", "runs.csv", "figures.json"])
     runs = keep(find_runs(config["runs"], config["split"], score), config["only"])
     numbers = (config["alpha"], config["resamples"], config["seed"])
     report = study(runs, ignored, None if baseline is None else str(baseline), score, *numbers)

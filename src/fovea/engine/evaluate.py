@@ -28,6 +28,9 @@ from fovea.runtime.processes import leave_signals_alone
 from fovea.supervision.checks import check_outputs
 from fovea.supervision.outputs import labels
 
+FILES = ("summary.json", "per_image.csv", "thresholds.csv", "contact_sheet.png")
+"""All files of an evaluation."""
+
 log = logging.getLogger(__name__)
 
 Evaluation = tuple[dict[str, Any], list[SheetRow]]  # the summary, and the rows of the contact sheet
@@ -104,7 +107,7 @@ def _write(
     sheet: np.ndarray | None,
 ) -> None:
     """Replace the files of an evaluation; the summary comes last, since without it none is read."""
-    for name in ("summary.json", "per_image.csv", "thresholds.csv", "contact_sheet.png"):
+    for name in FILES:
         (out / name).unlink(missing_ok=True)
     write_csv(out / "per_image.csv", *table(rows, patients))
     if curves:

@@ -161,5 +161,7 @@ def _finish(job: Job, survey: Survey, items: Sequence[Item], about: Mapping[str,
     made_of = {name: figures["made_of"] for name, figures in survey.statistics.items()}
     if strange := [name for name, made in made_of.items() if (job.store.record(name) or {}).get("made_of") != made]:
         few = first_few(strange, 2)
+        for name in ("quality.csv", "quality.html"):  # of a mixture
+            (job.store.path / name).unlink(missing_ok=True)
         raise ValueError(f"{job.store.path}: another process wrote other maps ({few}); give each its own store")
     job.store.finish({**job.made_with, **about, "images": survey.statistics, "failures": survey.failures})

@@ -12,7 +12,7 @@ from fovea.data.source import AGAINST
 from fovea.metrics.statistics import holm, least_p, mean_interval, sign_flip_test
 from fovea.report.evaluations import Evaluated
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import write_csv, write_json, write_text
+from fovea.runtime.files import refuse_foreign, write_csv, write_json, write_text
 from fovea.runtime.objective import lower_is_better
 
 Alpha = Annotated[float, Field(strict=True, gt=0, lt=1)]
@@ -140,6 +140,12 @@ def check_alike(runs: Sequence[Evaluated]) -> None:
     places = [run.folder.resolve() for run in runs]
     if twice := [run.folder for run, place in zip(runs, places, strict=True) if places.count(place) > 1]:
         raise ValueError(f"{twice[-1]}: listed twice; give each run once")
+
+
+def refuse_others(out: Path, stem: str, more: Sequence[str] = ()) -> None:
+    """Refuse a folder with files of the names that `write_comparison` and `more` give, but of other origin."""
+    names = [f"{stem}.{suffix}" for suffix in ("csv", "md", "tex", "json")]
+    refuse_foreign(out, [*names, *more], f"{stem}.json", ("rows", "column"))
 
 
 def write_comparison(comparison: Comparison, out: Path, stem: str = "comparison") -> None:

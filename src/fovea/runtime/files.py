@@ -142,6 +142,13 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def refuse_foreign(out: Path, names: Sequence[str], record: str, keys: Sequence[str]) -> None:
+    """Refuse to replace files in the folder `out`, unless `record`, JSON of the same command there, has these keys."""
+    present = [name for name in names if (out / name).exists()]
+    if present and not {*keys} <= read_mapping(out / record).keys():
+        raise ValueError(f"out: {out} has another {present[0]}, which this command did not write; set another out")
+
+
 def announce(about: Path, digest: str) -> None:
     """Add the hash of what is written next to `about`, which then describes it also if a signal comes in between."""
     write_json(about, read_mapping(about) | {"next": digest})
