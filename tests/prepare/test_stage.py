@@ -412,7 +412,7 @@ class TestRestart:
                 return super().image(name)
 
         with pytest.raises(ValueError, match=r"another process wrote other maps \(a, b\)"):
-            run(root, dataset=Disturbed(root), quality="labels")
+            run(root, dataset=Disturbed(root), quality="labels", page=None)
         assert [path.name for path in (root / "store").iterdir()] == ["maps"]  # no quality of a mixture either
 
 
