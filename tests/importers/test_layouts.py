@@ -296,11 +296,12 @@ class TestPupil:
 
 
 class TestOthers:
-    def test_reflacx(self, run, dataset, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("place", [Place(), FULL])  # on the screen, where its pixels have another size
+    def test_reflacx(self, run, dataset, tmp_path: Path, place: Place) -> None:
         (tmp_path / "read" / "a").mkdir(parents=True)
         header = "timestamp_start_fixation,timestamp_end_fixation,x_position,y_position,pupil_area_normalized\n"
         path = table(tmp_path / "read" / "a" / "fixations.csv", header + "7.08,7.293,150.0,300.0,1.131\n")
-        assert run("reflacx", path, place=Place(), dataset=dataset)[0] == [("a", 0.25, 0.75, 7080, 213)]
+        assert run("reflacx", path, place=place, dataset=dataset)[0] == [("a", 0.25, 0.75, 7080, 213)]
 
     def test_begaze_events(self, run, tmp_path: Path) -> None:
         text = "[BeGaze]\nVersion:|BeGaze 3.5.90\nStimulus:|a.png\n\nTable Header for Fixations:\n"

@@ -245,7 +245,7 @@ class _Table:
             x, y, share = trial.anchor
             place = (x - share * size[1], y - share * size[0], size[1], size[0])
         if unit == "image_px":
-            shown = trial.rectangle or rule.fixed() or (size and (0, 0, size[1], size[0]))
+            shown = trial.rectangle or (size and (0, 0, size[1], size[0])) or rule.fixed()
             if shown is None:
                 raise ValueError("format.unit=image_px needs the size of each image: add data.root, or image.left, …")
             trial, unit = replace(trial, x=trial.x / shown[2], y=trial.y / shown[3]), "fraction"
