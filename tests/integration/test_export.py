@@ -74,8 +74,11 @@ def test_all_ways_give_equal_masks(run: Run, checkpoint: str, images: Path, tmp_
         (["format=tflite"], "format must be one of 'onnx' or 'torch', got 'tflite'"),
         ([f"checkpoint={VOLUMES}"], "reads volumes, which cannot be exported; use fovea.load(checkpoint)"),
         (["checkpoint=none.ckpt"], "no such file none.ckpt"),
+        (["format=torch"], "out/model.onnx is of another checkpoint, and the card is of one; choose another folder"),
     ],
 )
-def test_refused(run: Run, checkpoint: str, line: list[str], message: str) -> None:
+def test_refused(run: Run, checkpoint: str, line: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.onnx").touch()
     words = line if any(word.startswith("checkpoint=") for word in line) else [checkpoint, *line]
     assert message in run("export", *words, "out=out").error("export")

@@ -23,7 +23,7 @@ def main(config: Config) -> None:
     from fovea.engine.export.write import FILES, SCRIPT, Format, export
     from fovea.runtime.bounds import check_values
     from fovea.runtime.config import instantiate, path_of
-    from fovea.runtime.files import make_folder, refuse_foreign, sha256, write_bytes
+    from fovea.runtime.files import make_folder, read_mapping, refuse_foreign, sha256, write_bytes
     from fovea.runtime.record import checkpoint_files
 
     kinds = {"format": Format, "licenses": Mapping[str, str] | None}
@@ -39,6 +39,10 @@ def main(config: Config) -> None:
     path = make_folder(out) / FILES[config["file_format"]]
     names = [path.name, "model_card.md", *(["run.py"] if config["file_format"] == "onnx" else [])]
     refuse_foreign(out, names, "model_card.json", ("export", "intended_use"))
+    other = next((out / name for name in FILES.values() if name != path.name and (out / name).exists()), None)
+    card = read_mapping(out / "model_card.json").get("provenance", {})
+    if other and card.get("sha256") != sha256(checkpoint):
+        raise ValueError(f"out: {other} is of another checkpoint, and the card is of one; choose another folder")
     mean = instantiate(config["tta"], "tta")
     predictor = mean(module) if config["tta"]["axes"] else module
     difference = export(predictor.eval(), data, path)
