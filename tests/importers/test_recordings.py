@@ -222,6 +222,15 @@ class TestTable:
         with pytest.raises(ValueError, match=rf"s\.csv: .*{message}"):
             imported("generic", path, columns=NAMES, unit=unit)
 
+    def test_refuses_a_number_between_tabs_that_can_be_read_in_two_ways(self, imported: Import, tmp_path: Path) -> None:
+        path = exports.generic(tmp_path / "s.csv", delimiter="\t")
+        text = path.read_text()
+        path.write_text(text.replace("1260.0", "1,260").replace("960.0", "960"))
+        with pytest.raises(ValueError, match=r"s\.csv: column gx: '1,260' has a decimal comma or thousands; export"):
+            imported("generic", path, columns=NAMES)
+        path.write_text(text.replace(".0", ",125"))  # the number of decimals tells
+        assert imported("generic", path, columns=NAMES)[0][0][1] == pytest.approx(600.125 / 1200)
+
     def test_rows_that_match(self, imported: Import, tmp_path: Path) -> None:
         source = exports.generic(tmp_path / "s.csv")
         table, _ = imported("generic", source, columns=NAMES, where={"picture": ["x", "b.*"]})

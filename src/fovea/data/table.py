@@ -15,7 +15,7 @@ BOX_COLUMNS = ("IMAGE", "x0", "y0", "x1", "y1")
 """Of a CSV of boxes: the name of the image, and the left, top, right and bottom edge."""
 
 POINT_COLUMNS = ("IMAGE", "x", "y", "class")  # of a CSV of clicks; class 1 is the foreground, 0 the background
-_TWO_WAYS = re.compile(r"-?[1-9]\d{0,2}(,\d{3})+")  # 1,234 between tabs
+TWO_WAYS = re.compile(r"-?[1-9]\d{0,2}(,\d{3})+")  # 1,234 between tabs
 _MISSING = frozenset({"", "."})  # spreadsheets and eye trackers write a lost value like this
 
 
@@ -35,7 +35,7 @@ class Row:
         wrong = "is not a number; fix or delete the line"
         try:
             number = math.nan if cell in _MISSING else float(cell if self.delimiter == "," else cell.replace(",", "."))
-            if self.delimiter == "\t" and _TWO_WAYS.fullmatch(cell):
+            if self.delimiter == "\t" and TWO_WAYS.fullmatch(cell):
                 wrong = "has a decimal comma or thousands; save the table with decimal points"
             elif lost or math.isfinite(number):
                 return number

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fovea.data.table import check_quotes
+from fovea.data.table import TWO_WAYS, check_quotes
 from fovea.runtime.errors import first_few
 
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 _UNIT = re.compile(r"\s*[\[(]([^\])]*)[\])]\s*$")
+_PLAIN = re.compile(r"[1-9]\d*(\.\d+)?")
 LOST = frozenset({"", ".", "-", "nan", "NaN", "NA", "N/A"})
 _PREAMBLE = 200  # lines in which the header is searched
 
@@ -80,7 +81,13 @@ class Table:
         """Return the numbers of a column, float64 [N]; NaN where one is missing, and everywhere without a column."""
         if column is None:
             return np.full(len(self), math.nan)
-        return np.array([self._number(place, column, cell) for place, cell in enumerate(self.texts(column))], float)
+        cells = self.texts(column)
+        commas = [cell for cell in cells if "," in cell]
+        others = any(map(_PLAIN.fullmatch, cells))  # decimals that are three in all rows leave no such number
+        if self.delimiter == "\t" and commas and others and all(map(TWO_WAYS.fullmatch, commas)):
+            wrong = f"column {column}: {commas[0]!r} has a decimal comma or thousands"
+            raise ValueError(f"{self.path}: {wrong}; export it with decimal points and without thousands")
+        return np.array([self._number(place, column, cell) for place, cell in enumerate(cells)], float)
 
     def matching(self, column: str, patterns: Alternatives) -> np.ndarray | None:
         """Return the rows with the first pattern that any row matches, bool [N]; None without such a column."""
