@@ -279,6 +279,18 @@ class TestQuality:
         survey = run(root, quality="masks", quality_masks=1)
         assert survey.failures == {} and "from 1 mask" in survey.verdict().reason
 
+    def test_network_that_read_its_images_otherwise_is_named(
+        self, root: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        refiner = Half()
+        refiner.reading = [{"range": [0, 4095], "exif": "ignore"}]  # type: ignore[attr-defined]
+        run(root, refiner=refiner)
+        assert "a network of data.range=[0, 4095] refines images of None" in caplog.text
+        assert "data.exif" not in caplog.text
+        caplog.clear()
+        run(root, "again", Folder(root, test_fraction=0.0, range=(0, 4095)), refiner=refiner)
+        assert "a network of" not in caplog.text
+
     def test_masks_of_test_are_named(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
         (root / "test.txt").write_text("b\nd")
         run(root, quality="masks")

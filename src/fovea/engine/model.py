@@ -102,7 +102,8 @@ class VolumeInput:
 class Model:
     """A trained model; see `load`. `classes` are the channels K of its output; one of images has no `modalities`.
 
-    `trained_on` are the ids of the images that it was trained on, as far as its file names them.
+    `trained_on` are the ids of the images that it was trained on, as far as its file names them. `reading` is how the
+    files of these images were read.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Model:
         self.channels: int = data["channels"]
         self.classes: int = data["classes"]
         self.modalities: Sequence[str] = data.get("modalities") or ()
+        self.reading = {"range": list(data.get("range") or ()) or None, "exif": data.get("exif") or "ignore"}
 
     @overload
     def predict(self, image: list[Any], spacing: Any = None) -> list[Prediction]: ...
@@ -192,6 +194,11 @@ class Foreground:
     def trained_on(self) -> list[str]:
         """Return the ids of the images that the models were trained on, as far as their files name them."""
         return sorted({image for model in self._models() for image in model.trained_on})
+
+    @property
+    def reading(self) -> list[dict[str, Any]]:
+        """Return how the images were read that each model was trained on, by key of `data`."""
+        return [model.reading for model in self._models()]
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return probabilities, float32 [H, W], for an image, uint8 [H, W, 3]."""

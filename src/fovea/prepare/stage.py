@@ -58,6 +58,7 @@ def prepare(
     invalid, the store has maps of other parameters, labels or images, or not one map could be made.
     """
     _check(label, refiner, quality, thresholds, shards, shard)
+    _compare_reading(dataset, getattr(refiner, "reading", ()))
     target = Store(store)
     target.refuse_mixture(parameters, {name: dataset.image_path(name) for name in dataset.ids}, label.path)
     table: Any = label.read(dataset.ids)
@@ -101,6 +102,15 @@ def _check(
         raise ValueError(f"shard must be below shards={shards}, got {shard}")
     if thresholds or quality != "none":
         check(prepare, {"thresholds": thresholds}, "labels")
+
+
+def _compare_reading(dataset: Folder, networks: Sequence[Mapping[str, Any]]) -> None:
+    """Warn of a network of the refiner whose training read the files of images in another way."""
+    here = {"range": dataset.range and list(dataset.range), "exif": dataset.exif}
+    for key, value in here.items():
+        if others := [network[key] for network in networks if network[key] != value]:
+            advice = "it sees other values or turns here than in its training"
+            log.warning("refine: a network of data.%s=%s refines images of %s: %s", key, others[0], value, advice)
 
 
 def _made_with(dataset: Folder, refiner: Refiner, parameters: Mapping[str, Any]) -> dict[str, Any]:

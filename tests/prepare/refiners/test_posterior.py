@@ -55,6 +55,7 @@ class TestForeground:
         assert both.digest == f"{one.digest} {two.digest}"
         posterior = Posterior(Unrefined(), both, weight=1.0, threshold=0.5)
         assert posterior.trained_on == sorted({"a", "b", *load(paths[0]).trained_on})
+        assert posterior.reading == [{"range": None, "exif": "ignore"}] * 2
 
     def test_checkpoint_that_is_replaced_before_a_process_loads_it(self, tmp_path: Path) -> None:
         other = torch.load(TRAINED / "images.ckpt", weights_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -38,6 +38,11 @@ class Posterior:
     def trained_on(self) -> list[str]:
         """Return the ids of the images that the network was trained on, as far as its file names them."""
         return list(self.network.trained_on)  # type: ignore[attr-defined]
+
+    @property
+    def reading(self) -> list[dict[str, Any]]:
+        """Return how the images of each network were read, by key of `data`."""
+        return list(self.network.reading)  # type: ignore[attr-defined]
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
         prior, likelihood = (
