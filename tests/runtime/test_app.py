@@ -122,14 +122,17 @@ def test_an_error_of_your_own_package_in_a_worker_says_where(tmp_path: Path, mon
     [
         ("bakbone=smp", "bakbone is not a key; did you mean backbone?"),
         ("lr=1", "lr is not a key; did you mean optimizer.lr?"),
+        ("cache.size=3", "cache is not a key; did you mean data.cache?"),
+        ("format.unit=px", "format is not chosen: add format=… (collect, data_viewer,"),
         ("data.rooot=x", "data.rooot is not a key; did you mean data.root?"),
         ("supervision=gazee", "supervision=gazee is not a choice; did you mean supervision=gaze?"),
         ("loss.weight=ü", "loss.weight=ü: Hydra cannot read this value; write a text as 'loss.weight=\"ü\"',"),
     ],
 )
 def test_a_wrong_word_is_answered_with_the_nearest(word: str, message: str) -> None:
+    command, data = ("import", []) if word.startswith("format") else ("train", ["data=folder"])
     with initialize_config_dir(str(config_folder()), version_base="1.3"), pytest.raises(HydraException) as caught:
-        compose("train", overrides=["data=folder", word])
+        compose(command, overrides=[*data, word])
     assert one_line(caught.value).startswith(message)
 
 

@@ -3,6 +3,7 @@
 import re
 import sys
 import traceback
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from yaml import MarkedYAMLError
 
 from fovea.runtime.command_line import how_to_write
-from fovea.runtime.config import flat, own_packages
+from fovea.runtime.config import config_folder, flat, own_packages
 from fovea.runtime.errors import FULL_ERROR, did_you_mean, first_few, first_line, one_paragraph
 
 _IN_WORKER = "Original Traceback (most recent call last)"
@@ -110,14 +111,17 @@ def _of_configuration(error: HydraException | OmegaConfBaseException) -> str:
 
 
 def _unknown_key(key: str, parent: Any) -> str:
-    """Name the nearest key: beside it, of the same name elsewhere, or of a similar path."""
+    """Name the nearest key: beside it, of the same name, or of a similar path; or the choices of a group."""
     above, dot, name = key.rpartition(".")
     siblings = sorted(map(str, parent)) if isinstance(parent, DictConfig) else []
     hint = did_you_mean(name, siblings, above + dot)
     if not hint and isinstance(parent, DictConfig):
         whole = OmegaConf.to_container(parent._get_root())
         keys = [each for each, _ in flat(cast(dict[str, Any], whole)) if not each.startswith("hydra.")]
-        same = [each for each in keys if each.endswith(f".{name}")]
+        paths = dict.fromkeys(path for each in keys for path in accumulate(each.split("."), "{}.{}".format))
+        same = [path for path in paths if path.endswith(f".{name}")]
+        if not same and (choices := sorted(path.stem for path in (config_folder() / key).glob("*.yaml"))):
+            return f"{key} is not chosen: add {key}=… ({', '.join(choices)})"
         hint = f"did you mean {' or '.join(same[:3])}? " if same else did_you_mean(key, keys)
     hint = hint or f"there are {first_few(siblings, 12)}; "
     return f"{key} is not a key; {hint}+{key}=… would add it"
