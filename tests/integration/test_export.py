@@ -74,7 +74,10 @@ def test_all_ways_give_equal_masks(run: Run, checkpoint: str, images: Path, tmp_
         (["format=tflite"], "format must be one of 'onnx' or 'torch', got 'tflite'"),
         ([f"checkpoint={VOLUMES}"], "reads volumes, which cannot be exported; use fovea.load(checkpoint)"),
         (["checkpoint=none.ckpt"], "no such file none.ckpt"),
-        (["format=torch"], "out/model.onnx is of another checkpoint, and the card is of one; choose another folder"),
+        (
+            ["format=torch"],
+            "out/model.onnx was exported from another checkpoint, and a folder has one model card; set another out",
+        ),
     ],
 )
 def test_refused(run: Run, checkpoint: str, line: list[str], message: str, tmp_path: Path) -> None:

@@ -285,11 +285,11 @@ class TestQuality:
         refiner = Half()
         refiner.reading = [{"range": [0, 4095], "exif": "ignore"}]  # type: ignore[attr-defined]
         run(root, refiner=refiner)
-        assert "a network of data.range=[0, 4095] refines images of None" in caplog.text
+        assert "a network was trained with data.range=[0, 4095], here it is None" in caplog.text
         assert "data.exif" not in caplog.text
         caplog.clear()
         run(root, "again", Folder(root, test_fraction=0.0, range=(0, 4095)), refiner=refiner)
-        assert "a network of" not in caplog.text
+        assert "a network was trained with" not in caplog.text
 
     def test_masks_of_test_are_named(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
         (root / "test.txt").write_text("b\nd")

@@ -76,7 +76,7 @@ def test_files_of_another_origin_are_not_replaced(tmp_path: Path) -> None:
         if content:
             (tmp_path / "a.json").write_text(content)
         with pytest.raises(
-            ValueError, match=r"^out: .* has another a\.csv, which this command did not write; set another"
+            ValueError, match=r"^out: .* has a\.csv, which is not of a finished call of this command; remove it, or"
         ):
             refuse_foreign(tmp_path, ["a.csv", "a.json"], "a.json", ["rows"])
     (tmp_path / "a.json").write_text('{"rows": [], "more": 1}')

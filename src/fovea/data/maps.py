@@ -51,8 +51,8 @@ def parameters(
 
 def weights(refine: Mapping[str, Any]) -> str | None:
     """Return the hash of the files of a refiner's network, as the manifest has it; None if it has none or lacks one."""
-    given = refine.get("checkpoint") or refine.get("weights") or "packaged"
-    return None if given == "packaged" else digest_of_weights(given)
+    given = refine.get("checkpoint") or refine.get("weights")
+    return None if given in (None, "packaged") else digest_of_weights(given)
 
 
 def _in_maps(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -105,7 +105,7 @@ class Recorded:
         name: str,
         labels: np.ndarray,
         probability: np.ndarray,
-        unit: float | None,
+        pixel_size: float | None,
         foreground: int = 1,
     ) -> None:
         """Record a prediction whose files are written; `foreground` is the value in the mask file for K = 1.
@@ -113,7 +113,7 @@ class Recorded:
         See `fovea.metrics.structures.structures` for the other arguments.
         """
         planned, seconds = self.planned[name], perf_counter() - self._started
-        for label, each in enumerate(structures(labels, probability, unit), start=1):
+        for label, each in enumerate(structures(labels, probability, pixel_size), start=1):
             value = label if len(probability) > 1 else foreground
             sizes = (each.size, None) if labels.ndim == 2 else (None, each.size)
             numbers = ("" if n is None else f"{n:.6g}" for n in (*sizes, each.largest, each.probability, seconds))

@@ -97,11 +97,11 @@ class Store:
     ) -> None:
         """Refuse maps of other parameters, weights, labels or images; raises like `manifest` too.
 
-        A file of labels that does not exist is not compared, because a store is used alone on other machines. Nor are
-        weights that are None, and weights and image files whose hashes are not in the manifest.
+        A store may be used alone on another machine, so a file of labels that does not exist is not compared, nor are
+        weights of None. Weights and image files whose hashes are not in the manifest are not compared either.
         """
-        problems = self.differences(parameters)
-        if other := None not in (weights, stored := self.manifest.get("weights")) and weights != stored:
+        problems, stored = self.differences(parameters), self.manifest.get("weights")
+        if other_weights := weights is not None and stored is not None and weights != stored:
             problems.append("the network of refine has other weights than when its maps were made")
         if self._has_other_labels(labels):
             problems.append(f"labels.path={labels} is not the file that its maps were made from")
@@ -110,7 +110,7 @@ class Store:
         if problems:
             again = self.make_another(parameters, labels)
             few = 0 < 2 * len(changed) <= len(images or {})
-            if len(problems) == 1 and (other or few):  # fovea-prepare makes these again
+            if len(problems) == 1 and (other_weights or few):  # fovea-prepare makes these again
                 again = f"run {self.command(self.path)}"
             raise ValueError(f"{self.path}: {', '.join(problems)}; set what this store was made with, or {again}")
 

@@ -61,11 +61,7 @@ def prepare(
     _compare_reading(dataset, getattr(refiner, "reading", ()))
     target = Store(store)
     target.refuse_mixture(parameters, {name: dataset.image_path(name) for name in dataset.ids}, label.path)
-    table: Any = label.read(dataset.ids)
-    if not isinstance(table, Annotations):
-        got = f"a {type(table).__name__}, not fovea.data.table.Annotations"
-        raise ValueError(f"labels: {type(label).__name__}.read returns {got}")
-    path = Path(label.path).expanduser()
+    table, path = _read(label, dataset.ids), Path(label.path).expanduser()
     labels = {"sha256": sha256(path), **table.summary()}  # now: somebody may change the file during the run
     labeled = [image_id for image_id in dataset.ids if len(table.of(image_id))]
     if not labeled:
@@ -104,13 +100,24 @@ def _check(
         check(prepare, {"thresholds": thresholds}, "labels")
 
 
+def _read(label: Label, ids: Sequence[str]) -> Annotations:
+    """Read the labels; their class may be yours."""
+    table: Any = label.read(ids)
+    if not isinstance(table, Annotations):
+        got = f"a {type(table).__name__}, not fovea.data.table.Annotations"
+        raise ValueError(f"labels: {type(label).__name__}.read returns {got}")
+    return table
+
+
 def _compare_reading(dataset: Folder, networks: Sequence[Mapping[str, Any]]) -> None:
     """Warn of a network of the refiner whose training read the files of images in another way."""
     here = {"range": dataset.range and list(dataset.range), "exif": dataset.exif}
     for key, value in here.items():
         if others := [network[key] for network in networks if network[key] != value]:
-            advice = "it sees other values or turns here than in its training"
-            log.warning("refine: a network of data.%s=%s refines images of %s: %s", key, others[0], value, advice)
+            advice = "so the network sees other images than in its training"
+            log.warning(
+                "refine: a network was trained with data.%s=%s, here it is %s, %s", key, others[0], value, advice
+            )
 
 
 def _made_with(dataset: Folder, refiner: Refiner, parameters: Mapping[str, Any]) -> dict[str, Any]:

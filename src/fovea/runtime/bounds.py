@@ -45,7 +45,7 @@ _PHRASES = {
 def check(target: Callable[..., Any], values: Mapping[str, Any], key: str) -> None:
     """Check values against the bounds in annotations of a class or function; the ValueError names key and argument.
 
-    Of a class that takes any keyword, the bounds of the next class count for those that it does not name.
+    If a class takes any keyword, the bounds of its base class hold for the arguments that it does not name.
     """
     hints: dict[str, Any] = {}
     for called in [vars(each).get("__init__") for each in target.__mro__] if isinstance(target, type) else [target]:

@@ -143,10 +143,14 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def refuse_foreign(out: Path, names: Sequence[str], record: str, keys: Sequence[str]) -> None:
-    """Refuse to replace files in the folder `out`, unless `record`, JSON of the same command there, has these keys."""
+    """Refuse to replace files in the folder `out`, unless `record`, JSON of the same command there, has these keys.
+
+    What a call left that was killed before it wrote its record is refused, too.
+    """
     present = [name for name in names if (out / name).exists()]
     if present and not {*keys} <= read_mapping(out / record).keys():
-        raise ValueError(f"out: {out} has another {present[0]}, which this command did not write; set another out")
+        whose = "which is not of a finished call of this command"
+        raise ValueError(f"out: {out} has {present[0]}, {whose}; remove it, or set another out")
 
 
 def announce(about: Path, digest: str) -> None:

@@ -41,8 +41,8 @@ class Input:
         """Yield the slices, uint8 [H, W, C]."""
         raise NotImplementedError
 
-    def unit(self) -> float | None:
-        """Return the area or the volume of a pixel in mm; None if it is unknown."""
+    def pixel_size(self) -> float | None:
+        """Return the area of a pixel in mm², or its volume in mm³; None if it is unknown."""
         return None
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
@@ -63,7 +63,7 @@ class Picture(Input):
     def slices(self) -> Iterator[np.ndarray]:
         yield self.read(self.path)
 
-    def unit(self) -> float | None:
+    def pixel_size(self) -> float | None:
         sides = pixel_spacing(read_header(self.path)) if self.is_dicom else None
         return None if sides is None else sides[0] * sides[1]
 
@@ -119,7 +119,7 @@ class Series(Input):
     def slices(self) -> Iterator[np.ndarray]:
         yield from map(self.read, self.grid.files)
 
-    def unit(self) -> float | None:
+    def pixel_size(self) -> float | None:
         return float(abs(np.linalg.det(self.grid.affine[:3, :3])))
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:
@@ -162,7 +162,7 @@ class Volume(Input):
             gray = scaled(values, low, high, self.stretched and self.window is None)
             yield np.repeat(gray[..., None], self.channels, axis=2)
 
-    def unit(self) -> float | None:
+    def pixel_size(self) -> float | None:
         return nifti.read_header(self.path).voxel
 
     def write(self, path: Path, values: np.ndarray, colors: Colors) -> None:

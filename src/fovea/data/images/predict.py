@@ -68,7 +68,7 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
             written = {kind: request.out / file for kind, file in planned[name].outputs.items()}
             try:
                 mask, probability, picture = _predicted(each, network)
-                unit = each.unit()
+                pixel_size = each.pixel_size()
                 slices = each.grid.files if isinstance(each, Series) else each.files
                 segmentation = segmentation_of(mask, slices, names) if "segmentation" in written else None
             except ValueError as error:
@@ -84,7 +84,7 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
             for label, values in enumerate(probability[-len(names) :], start=1):
                 if request.probabilities:
                     each.write(written[str(label)], values, ())
-            record.add(name, mask, probability, unit, each.foreground)
+            record.add(name, mask, probability, pixel_size, each.foreground)
     return len(inputs), failures
 
 

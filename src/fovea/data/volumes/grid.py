@@ -22,7 +22,7 @@ class Header(NamedTuple):
 
     @property
     def voxel(self) -> float:
-        """The volume of a voxel in mm3; its sides need not be perpendicular."""
+        """The volume of a voxel in mm³; its sides need not be perpendicular."""
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
 

@@ -83,7 +83,7 @@ class Table:
             return np.full(len(self), math.nan)
         cells = self.texts(column)
         commas = [cell for cell in cells if "," in cell]
-        others = any(map(_PLAIN.fullmatch, cells))  # decimals that are three in all rows leave no such number
+        others = any(map(_PLAIN.fullmatch, cells))  # none of these in a column with three decimals in each row
         if self.delimiter == "\t" and commas and others and all(map(TWO_WAYS.fullmatch, commas)):
             wrong = f"column {column}: {commas[0]!r} has a decimal comma or thousands"
             raise ValueError(f"{self.path}: {wrong}; export it with decimal points and without thousands")
