@@ -155,6 +155,17 @@ class TestManifest:
                 store.check({"labels.sigma": 50}, None, images)
 
 
+def test_a_map_that_another_process_replaces_while_it_is_used_is_refused(store: Store) -> None:
+    """A training reads its maps one by one, long after it has checked the manifest."""
+    store.write("a", np.zeros((2, 2)), {"made_of": "these"})
+    store.finish(content(images={"a": {"made_of": "these"}}))
+    used = Store(store.path)
+    assert used.read("a", described=True).max() == 0
+    store.write("a", np.ones((2, 2)), {"made_of": "others"})
+    with pytest.raises(ValueError, match=r"a\.png: another process has made this map again from other inputs; run"):
+        used.read("a", described=True)
+
+
 def test_start_removes_files_of_killed_processes(store: Store) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()

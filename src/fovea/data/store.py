@@ -60,9 +60,17 @@ class Store:
         """Return whether the store has a map of an image; raises like `manifest`."""
         return image_id in self.manifest["images"]
 
-    def read(self, image_id: str) -> np.ndarray:
-        """Return the map of an image, float32 [H, W] in [0, 1]; ValueError if it is missing or damaged."""
-        return read_map(self._map_path(image_id), f"run {self.command(self.path)}")
+    def read(self, image_id: str, described: bool = False) -> np.ndarray:
+        """Return the map of an image, float32 [H, W] in [0, 1]; ValueError if it is missing or damaged.
+
+        With `described`, also if it was made again from other inputs since the manifest was read.
+        """
+        path, fix = self._map_path(image_id), f"run {self.command(self.path)}"
+        values = read_map(path, fix)
+        made_of = self.manifest["images"][image_id].get("made_of") if described else None
+        if made_of is not None and (self.record(image_id) or {}).get("made_of") != made_of:
+            raise ValueError(f"{path}: another process has made this map again from other inputs; {fix}")
+        return values
 
     def write(self, image_id: str, values: np.ndarray, record: Mapping[str, Any] | None = None) -> None:
         """Write the map of an image, [H, W] in [0, 1], in steps of 1/65535, together with a record of plain values."""

@@ -167,8 +167,8 @@ class PseudoMask:
         return [self.store.path / "maps" / f"{image_id}.png", self.store.path / "manifest.json"]
 
     def read(self, image_id: str) -> np.ndarray:
-        """Return a map, float32."""
-        return self.store.read(image_id)
+        """Return a map, float32; a ValueError also if another process has replaced it since the check."""
+        return self.store.read(image_id, described=True)
 
     def resize(self, array: np.ndarray, size: int) -> np.ndarray:
         """Resize bilinearly, before any threshold."""
