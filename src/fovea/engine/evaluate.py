@@ -109,12 +109,12 @@ def _write(
     """Replace the files of an evaluation; the summary comes last, since without it none is read."""
     for name in FILES:
         (out / name).unlink(missing_ok=True)
+    if sheet is not None:  # first: the largest file is the one that a full disk lacks space for
+        write_image(out / "contact_sheet.png", sheet)
     write_csv(out / "per_image.csv", *table(rows, patients))
     if curves:
         points = zip(GRID, np.mean(curves, axis=0), strict=True)
         write_csv(out / "thresholds.csv", ["threshold", "dice"], [(at, f"{dice:.6f}") for at, dice in points])
-    if sheet is not None:
-        write_image(out / "contact_sheet.png", sheet)
     write_json(out / "summary.json", summary)
 
 

@@ -109,6 +109,18 @@ def test_an_operator_that_onnx_lacks(tmp_path: Path) -> None:
     assert export(mode, data, tmp_path / "model.pt2") < 1e-4
 
 
+def test_a_file_that_differs_replaces_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path := tmp_path / "model.pt2").write_bytes(b"earlier")
+    made = {"_captured": None, "_torch": b"another"}
+    made["read_exported"] = lambda pixels: {"prediction": torch.full((1, 1, *pixels.shape[:2]), 9.0)}, {}
+    for name, result in made.items():
+        monkeypatch.setattr(f"fovea.engine.export.write.{name}", lambda *arguments, result=result: result)
+    mode = Full(lambda: OneLayer(3, 1), torch.nn.BCEWithLogitsLoss()).eval()
+    with pytest.raises(ValueError, match=r"the file differs by .* from the checkpoint"):
+        export(mode, config_of()["data"], path)
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"earlier"]
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")

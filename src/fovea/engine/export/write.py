@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -44,8 +45,12 @@ def export(module: nn.Module, data: Mapping[str, Any], path: Path) -> float:
     reading = {key: data[key] for key in _READING if key in data}
     reading["dataset"] = {"_target_": data["dataset"]["_target_"]}
     entry = json.dumps({"layout": LAYOUT, "version": __version__, "data": reading}, sort_keys=True)
-    write_bytes(path, _onnx(program, entry) if path.suffix == ".onnx" else _torch(program, entry))
-    return _difference(FromPixels(data, module, torch.device("cpu")), path, data["channels"])
+    content = _onnx(program, entry) if path.suffix == ".onnx" else _torch(program, entry)
+    with TemporaryDirectory(prefix=".", dir=path.parent) as folder:  # compared before it replaces an earlier file
+        write_bytes(written := Path(folder, path.name), content)
+        difference = _difference(FromPixels(data, module, torch.device("cpu")), written, data["channels"])
+    write_bytes(path, content)
+    return difference
 
 
 def _captured(graph: Graph, channels: int) -> ExportedProgram:
@@ -92,7 +97,7 @@ def _torch(program: ExportedProgram, entry: str) -> bytes:
 
 
 def _difference(expected: FromPixels, path: Path, channels: int) -> float:
-    """Return the largest difference of probabilities; refuse, and remove, a wrong file."""
+    """Return the largest difference of probabilities; refuse a wrong file."""
     network, _ = read_exported(path, torch.device("cpu"))
     rng = np.random.default_rng(0)
     differences = []
@@ -102,10 +107,9 @@ def _difference(expected: FromPixels, path: Path, channels: int) -> float:
         differences.append(float(np.abs(values[0] - values[1]).max()))
     largest = max(differences)
     if not largest <= WRONG:
-        path.unlink()
         raise ValueError(f"format: the file differs by {largest:.1e} from the checkpoint; choose the other format")
     if largest > EQUAL:
-        log.warning("%s differs by %.1e from the checkpoint on images of noise: its logits are large", path, largest)
+        log.warning("%s differs by %.1e from the checkpoint on images of noise: large logits", path.name, largest)
     return largest
 
 
