@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+from multiprocessing import active_children
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 from fovea.data.loader import EpochBatches, EvaluationLoader, Order, TrainingLoader, killed_workers_explained
+from fovea.runtime.processes import leave_signals_alone
 
 Key = tuple[int, int]
 
@@ -154,3 +157,22 @@ def test_a_killed_worker_says_what_to_lower() -> None:
         list(EvaluationLoader(Killed(), num_workers=1))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="of a later job"), killed_workers_explained():
         raise RuntimeError("of a later job")
+
+
+class Signaled(Killed):
+    """Samples during which the scheduler ends all processes of the job."""
+
+    def __getitem__(self, index: int) -> dict[str, int]:
+        signaled = subprocess.run(["sh", "-c", f"kill -TERM {os.getpid()}"], check=True)
+        return {"index": index, "status": signaled.returncode}
+
+
+def test_a_worker_ends_by_sigterm_of_its_parent_alone() -> None:
+    """The main process ends its step and saves, with callbacks.preemption.signals=[TERM], and needs its samples."""
+    samples: Any = Signaled()
+    loader = EvaluationLoader(samples, num_workers=1, worker_init_fn=leave_signals_alone, persistent_workers=True)
+    assert [int(batch["index"]) for batch in loader] == [0, 1]
+    [worker] = active_children()
+    worker.terminate()
+    worker.join(timeout=60)
+    assert worker.exitcode == 0

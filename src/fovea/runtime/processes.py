@@ -89,8 +89,17 @@ def end_as_failed() -> None:
 
 
 def leave_signals_alone(worker: int) -> None:
-    """Ignore SIGUSR2 in a loader worker; its default action would kill the worker."""
+    """Let a loader worker work on when SIGUSR2 or SIGTERM comes to all processes of a job: the main one ends it."""
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        Thread(target=_end_by_parent, daemon=True).start()
+
+
+def _end_by_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def join_launcher(number: int, gpus: int | None) -> None:
