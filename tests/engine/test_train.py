@@ -57,6 +57,15 @@ def test_an_argument_that_would_be_ignored_is_refused(tmp_path: Path, name: str)
         trainer(tmp_path, **{name: None})
 
 
+def test_several_nodes_need_a_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the first node would wait half an hour for the others."""
+    monkeypatch.delenv("MASTER_PORT", raising=False)
+    with pytest.raises(ValueError, match=r"^trainer.num_nodes=2: nothing starts the processes of other nodes; start"):
+        trainer(tmp_path, num_nodes=2)
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    assert trainer(tmp_path, num_nodes=2).num_nodes == 2
+
+
 class Rates(pl.Callback):
     def __init__(self) -> None:
         self.seen: list[float] = []

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import time
 import warnings
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LambdaCallback, ProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
@@ -150,13 +152,18 @@ def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logge
     settings = dict(config["trainer"])
     # Without a progress bar of ours, Lightning would add its own.
     settings.setdefault("enable_progress_bar", any(isinstance(call, ProgressBar) for call in callbacks))
-    return instantiate(settings | {"_partial_": True}, "trainer")(
+    trainer: pl.Trainer = instantiate(settings | {"_partial_": True}, "trainer")(
         logger=loggers,
         callbacks=[*callbacks, LambdaCallback(on_train_start=set_aside)],
         plugins=[WholeCheckpoints()],
         default_root_dir=config["run_dir"],
         use_distributed_sampler=False,  # our loaders give each process its part
     )
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    if trainer.num_nodes > 1 and type(environment) is LightningEnvironment and "MASTER_PORT" not in os.environ:
+        fix = "start it by compute=slurm_ddp, sbatch or torchrun, or set trainer.num_nodes=1"
+        raise ValueError(f"trainer.num_nodes={trainer.num_nodes}: nothing starts the processes of other nodes; {fix}")
+    return trainer
 
 
 class WholeCheckpoints(TorchCheckpointIO):
