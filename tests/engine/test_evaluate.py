@@ -108,6 +108,8 @@ def test_an_evaluation_that_cannot_be_written_leaves_none_to_read(
     assert list(out.iterdir()) == []  # files without a summary would be refused as those of another origin
     evaluated(Unsure(), val(root), out)
     assert sorted(path.name for path in out.iterdir()) == ["per_image.csv", "summary.json", "thresholds.csv"]
+    with pytest.raises(ValueError, match=r"cannot write .*val\.txt: file exists"):  # before the first prediction
+        evaluated(None, val(root), root / "val.txt")  # type: ignore[arg-type]
 
 
 def test_the_calibration_error_is_that_of_all_pixels(root: Path, tmp_path: Path) -> None:

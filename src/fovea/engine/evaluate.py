@@ -23,7 +23,7 @@ from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked
 from fovea.runtime.bounds import check_values
 from fovea.runtime.config import instantiate
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import write_csv, write_json
+from fovea.runtime.files import make_folder, write_csv, write_json
 from fovea.runtime.processes import leave_signals_alone
 from fovea.supervision.checks import check_outputs
 from fovea.supervision.outputs import labels
@@ -55,6 +55,7 @@ def evaluate(
     """
     scoring: Scoring = instantiate(config["scoring"], "scoring")
     check_values(SHEET, config, "")
+    make_folder(out)  # or refuse it now, not after the last image
     metrics = config.get("metrics") or {}
     loader = EvaluationLoader(split.samples, num_workers=source.num_workers, worker_init_fn=leave_signals_alone)
     calibration, added = CalibrationError(scoring.calibration_bins), AddedMetrics(metrics, source.classes)
