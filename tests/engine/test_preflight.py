@@ -111,6 +111,17 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
             {"callbacks": {"best": {"_target_": "pytorch_lightning.X", "monitor": [1, 2]}}},
             r"callbacks\.best\.monitor=\[1, 2\] is not logged; there are val/dice",
         ),
+        *(
+            ({"data": {"normalize": {"_target_": "albumentations.Normalize"} | values}}, f"data.normalize.{rest}")
+            for values, rest in (
+                ({"mean": [0.5, 0.5]}, "mean must have 3 numbers, or 1 for all channels, got 2"),
+                ({"mean": 0.5, "std": [0.2] * 4}, "std must have 3 numbers, or 1 for all channels, got 4"),
+                ({"std": []}, "std must have 3 numbers, or 1 for all channels, got 0"),
+                ({"std": [0.2, 0, 0.2]}, r"std\[1\] must be above 0, got 0"),
+                ({"mean": [0.5, float("nan"), 0.5]}, r"mean\[1\] must be a finite number, got nan"),
+                ({"max_pixel_value": 0}, "max_pixel_value must be above 0, got 0"),
+            )
+        ),
         ({"trainer": {"log_every_n_steps": "foo"}}, "trainer.log_every_n_steps must be a whole number, got 'foo'"),
         ({"sheet_rows": -1}, "sheet_rows must be at least 0"),
         ({"sheet_tile": 0}, "sheet_tile must be at least 1"),
@@ -143,6 +154,9 @@ def test_valid_configuration_passes() -> None:
     check(config(callbacks=named, metrics={"auroc": {"_target_": "torchmetrics.X"}}))
     check(config(callbacks={"last": {"monitor": "val/mine"}, "mine": {"_target_": "my_lab.Logs"}}))  # it may log that
     check(config(supervision={"_partial_": True, "across": True}, data={"modalities": ["ct", "mri"]}))
+    for mean in ([0.5, 0.5, 0.5], [0.5], 0.5, None):
+        check(config(data={"normalize": {"_target_": "albumentations.Normalize", "mean": mean}}))
+    check(config(data={"normalize": {"_target_": "my_lab.Normalize", "mean": [0.5, 0.5]}}))
 
 
 def test_a_mode_that_lacks_a_part_of_the_contract_is_refused() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fovea.metrics.overlap import NAMES
-from fovea.runtime.bounds import Count, NonNegative, NonNegativeInt, Positive, PositiveFraction, check_values
+from fovea.runtime.bounds import Count, NonNegative, NonNegativeInt, Number, Positive, PositiveFraction, check_values
 from fovea.runtime.config import CHECKED
 from fovea.runtime.errors import did_you_mean
 
@@ -27,6 +27,11 @@ TRAINER: dict[str, Any] = {  # what Lightning takes as another value, ignores, o
     "check_val_every_n_epoch": Count | None,
     "log_every_n_steps": NonNegativeInt | None,
     "num_sanity_val_steps": Literal[-1] | NonNegativeInt | None,
+}
+NORMALIZE: dict[str, Any] = {
+    "mean": list[Number] | None,
+    "std": list[Positive] | None,
+    "max_pixel_value": Positive | None,
 }
 
 
@@ -52,6 +57,7 @@ def check(config: Mapping[str, Any]) -> None:
     if isinstance(rate, int | float) and minimum > rate:
         raise ValueError(f"scheduler.minimum must be at most optimizer.lr={rate}, got {minimum}")
     supervision, data, backbone = (config.get(part, {}) for part in ("supervision", "data", "backbone"))
+    _check_normalize(data.get("normalize") or {})
     for key, of_data in {"in_channels": data.get("channels"), "classes": data.get("classes")}.items():
         ours = str(backbone.get("_target_")).startswith("fovea.")
         if ours and of_data is not None and backbone.get(key, of_data) != of_data:
@@ -59,6 +65,17 @@ def check(config: Mapping[str, Any]) -> None:
             raise ValueError(f"backbone.{key} must be that of the data, {of_data}, got {backbone[key]}; {fix}")
     if supervision.get("across") and len(data.get("modalities") or ()) < 2:
         raise ValueError("supervision.across=true is for data of several modalities; set supervision.across=false")
+
+
+def _check_normalize(normalize: Mapping[str, Any]) -> None:
+    """Refuse what albumentations divides by, or fits to the channels without a word."""
+    if normalize.get("_target_") != "albumentations.Normalize":
+        return
+    lists = {key: [normalize[key]] for key in ("mean", "std") if isinstance(normalize.get(key), int | float | str)}
+    check_values(NORMALIZE, values := {**normalize, **lists}, "data.normalize")
+    for key in ("mean", "std"):
+        if values.get(key) is not None and (count := len(values[key])) not in (1, 3):
+            raise ValueError(f"data.normalize.{key} must have 3 numbers, or 1 for all channels, got {count}")
 
 
 def _check_trainer(trainer: Mapping[str, Any]) -> None:
