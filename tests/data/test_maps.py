@@ -6,9 +6,26 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
-from fovea.data.maps import parameters, prepare_command, store_path
-from fovea.runtime.config import config_folder, resolve
+from fovea.data.maps import built, parameters, prepare_command, store_path
+from fovea.runtime.config import config_folder, plain, resolve
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("round", "x", r"refine\.round must be a whole number, got 'x'"),
+        ("round", 0, r"refine\.round must be at least 1, got 0"),
+        ("network.axes", -1, r"refine\.network\.axes must be a list in brackets, got -1"),
+    ],
+)
+def test_refuses_wrong_values_of_a_refiner(key: str, value: Any, message: str) -> None:
+    refine = plain(OmegaConf.load(config_folder() / "refine" / "model.yaml"), resolve=False)
+    group, _, name = key.rpartition(".")
+    (refine[group] if group else refine)[name] = value
+    with pytest.raises(ValueError, match=f"^{message}"):
+        built(refine, "refine")
 
 
 def test_parameters_are_those_that_maps_depend_on() -> None:

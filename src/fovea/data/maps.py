@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from fovea.runtime.bounds import Count, check_values
 from fovea.runtime.command_line import quoted
 from fovea.runtime.config import config_folder, flat, instantiate, plain
 from fovea.runtime.files import sha256
@@ -24,6 +25,7 @@ _PLAIN = re.compile(r"(?=.*[A-Za-z])[A-Za-z_./~][\w./~+-]*", re.ASCII)  # Hydra 
 
 def built(group: Mapping[str, Any], key: str) -> Any:
     """Return the label or the refiner that the group `labels` or `refine` describes; errors name keys under `key`."""
+    check_values({"round": Count}, group, key)
     return instantiate({name: value for name, value in group.items() if name not in NOT_BUILT}, key)
 
 

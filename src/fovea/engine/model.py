@@ -22,7 +22,7 @@ from fovea.runtime.processes import pick, single_thread_in_worker
 from fovea.runtime.record import checkpoint_files, digest_of_weights
 from fovea.supervision.largest import if_asked
 from fovea.supervision.outputs import as_arrays
-from fovea.supervision.tta import MeanOverFlips
+from fovea.supervision.tta import Axes, MeanOverFlips
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class Foreground:
 
     checkpoint: str | Sequence[str]
     device: str
-    axes: Sequence[int]
+    axes: Axes
 
     def __post_init__(self) -> None:
         """Load the models, so that a wrong checkpoint is refused before the first image."""

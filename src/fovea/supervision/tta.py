@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from fovea.supervision.batch import Image
 from fovea.supervision.modalities import apply
 
+Axes = Annotated[Sequence[int], Field(max_length=3)]
+
 
 class MeanOverFlips(nn.Module):
     """The mean of the outputs of a mode over flips of the image, each flipped back.
@@ -21,7 +23,7 @@ class MeanOverFlips(nn.Module):
     ValueError for an axis that is not one of these, or is there twice.
     """
 
-    def __init__(self, module: nn.Module, axes: Annotated[Sequence[int], Field(max_length=3)]) -> None:
+    def __init__(self, module: nn.Module, axes: Axes) -> None:
         super().__init__()
         if len({*axes}) < len(axes) or not {*axes} <= {-1, -2, -3}:
             raise ValueError(f"axes must be different ones of -1 (width), -2 (height), -3 (depth), got {list(axes)}")
