@@ -111,6 +111,43 @@ def test_bad_series_is_a_failure(raw: Path, numbers: list[int | None], message: 
     assert len(list((out / "images").iterdir())) == 6 and not list(out.glob("*/ProstateDx*"))
 
 
+@pytest.mark.parametrize(
+    ("space", "signs", "origin", "across", "expected"),
+    [
+        ("left-posterior-superior", (1, 1), (10, 20, 0), 3, ""),
+        ("right-anterior-superior", (-1, -1), (-10, -20, 0), 3, ""),
+        (
+            "left-posterior-superior",
+            (1, 1),
+            (10, 20, 12),
+            -3,
+            "its axes have other directions than those of its volume",
+        ),
+        ("left-posterior-superior", (1, 1), (10, 26, 0), 3, "its voxels are up to 12 voxels away from those of its v"),
+        ("left-posterior-superior", (1, 1), (10, 20, 0), 4, "voxels of 0.25 x 0.5 x 4 mm, but those of its volume ha"),
+        ("right-anterior-superior", (1, 1), (10, 20, 0), 3, "its axes have other directions than those of its volume"),
+        ("scanner-xyz", (1, 1), (0, 0, 0), 3, ""),
+    ],
+)
+def test_warns_of_a_mask_in_another_place_than_its_series(
+    tmp_path: Path, space: str, signs: tuple[int, int], origin: tuple[int, int, int], across: int, expected: str
+) -> None:
+    series = write_case(tmp_path / "raw", CASE, [4, 1, 3, 2, 5])
+    for path in series.iterdir():
+        header = pydicom.dcmread(path)
+        header.ImagePositionPatient = [10, 20, 3 * (header.InstanceNumber - 1)]
+        header.save_as(path)
+    [mask] = tmp_path.glob(f"**/{CASE}.nrrd")
+    directions = np.diag([0.25 * signs[0], 0.5 * signs[1], across])
+    place = {"space": space, "space directions": directions, "space origin": np.array(origin)}
+    nrrd.write(str(mask), nrrd.read(str(mask))[0], place)
+    warnings = run(tmp_path / "raw")[0].warnings
+    assert len(warnings) == bool(expected)
+    if expected:
+        start = "1 masks have another place than their series; they are paired by InstanceNumber, look whether they fit"
+        assert warnings[0].startswith(f"{start}: {CASE}: {expected}")
+
+
 @pytest.mark.parametrize(("case", "location"), [(CASE, "../../../../etc"), ("../../x", "."), (CASE, "/etc")])
 def test_refuses_paths_outside_the_download(raw: Path, case: str, location: str) -> None:
     table = next(raw.glob("*Training/*/metadata.csv"))

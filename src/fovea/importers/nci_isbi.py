@@ -1,15 +1,20 @@
 """Import NCI-ISBI 2013 as downloaded (DICOM series with `metadata.csv`, NRRD masks) as a data root."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import nrrd
 import numpy as np
+from pydicom.dataset import Dataset
 from tqdm import tqdm
 
 from fovea.data.images.dicom import read_header
 from fovea.data.images.files import write_image
+from fovea.data.images.series import series_of
 from fovea.data.splits import published
+from fovea.data.volumes.grid import Header, difference
 from fovea.importers.recordings.table import read_table
 from fovea.importers.request import ImportRequest, ImportResult
 from fovea.runtime.errors import first_few
@@ -28,7 +33,8 @@ class NciIsbiRaw:
 
     Slice i of a mask belongs to the DICOM slice with InstanceNumber i + 1; file names are not used. Foreground is
     label 1 (peripheral zone) or more. Slices without foreground are left out, and with a warning also cases whose
-    mask and series have different numbers of slices. The lists are the published ones, limited to the slices written.
+    mask and series have different numbers of slices. Another warning names masks whose place in mm is not that of their
+    series. The lists are the published ones, limited to the slices written.
     """
 
     def __call__(self, request: ImportRequest) -> ImportResult:
@@ -45,10 +51,10 @@ class NciIsbiRaw:
         written: list[str] = []
         unmatched = {"a DICOM series and no mask": {*series} - {*masks}, "a mask and no series": {*masks} - {*series}}
         warnings = [f"{len(ids)} cases have {what}: {first_few(sorted(ids))}" for what, ids in unmatched.items() if ids]
-        failures: dict[str, str] = {}
+        failures, apart = dict[str, str](), dict[str, str]()
         for case in tqdm(cases, desc="fovea-import", unit="case"):
             try:
-                slices = _match(case, series[case], masks[case])
+                slices, apart[case] = _match(case, series[case], masks[case])
             except _CountsDifferError as error:
                 warnings.append(f"left out {case}: {error}")
                 continue
@@ -59,6 +65,11 @@ class NciIsbiRaw:
                 write_bytes(out / "images" / f"{name}.dcm", dicom.read_bytes())
                 write_image(out / "masks" / f"{name}.png", mask.astype(np.uint8) * 255)
                 written.append(name)
+        if elsewhere := [f"{case}: {how}" for case, how in apart.items() if how]:
+            fix = "they are paired by InstanceNumber, look whether they fit"
+            warnings.append(
+                f"{len(elsewhere)} masks have another place than their series; {fix}: {first_few(elsewhere, 2)}"
+            )
         if not written:
             raise ValueError(f"no case could be read; the first: {next(iter([*failures.values(), *warnings]))}")
         counts, there = [], set(written)
@@ -97,13 +108,16 @@ def _masks(source: Path) -> dict[str, list[Path]]:
     return files
 
 
-def _match(case: str, folders: list[Path], masks: list[Path]) -> dict[str, tuple[Path, np.ndarray]]:
-    """Return file and mask, bool [H, W], of the slices that show the prostate; refuse unlike series and masks."""
+def _match(case: str, folders: list[Path], masks: list[Path]) -> tuple[dict[str, tuple[Path, np.ndarray]], str]:
+    """Return file and mask, bool [H, W], of the slices that show the prostate, and how the places of both differ.
+
+    Refuse a series and a mask of other numbers or sizes of slices.
+    """
     for what, paths in (("series", folders), ("masks", masks)):
         if len(paths) > 1:
             names = first_few(sorted(path.name for path in paths))
             raise ValueError(f"{case} has {len(paths)} {what}: {names}; keep one")
-    labels = _read_mask(masks[0])
+    labels, header = _read_mask(masks[0])
     slices = _numbered(folders[0])
     if len(slices) != labels.shape[2]:
         raise _CountsDifferError(f"{len(slices)} DICOM slices, but {masks[0].name} has {labels.shape[2]}")
@@ -111,34 +125,54 @@ def _match(case: str, folders: list[Path], masks: list[Path]) -> dict[str, tuple
     for index in range(labels.shape[2]):
         if index + 1 not in slices:
             raise ValueError(f"{folders[0]}: no slice has InstanceNumber {index + 1}; download the series again")
-        path, size = slices[index + 1]
+        path, image = slices[index + 1]
         mask = labels[:, :, index].T >= 1
-        if mask.shape != size:
-            (height, width), (rows, columns) = size, mask.shape
+        if mask.shape != (int(image.Rows), int(image.Columns)):
+            (height, width), (rows, columns) = (image.Rows, image.Columns), mask.shape
             sizes = f"{masks[0]} is {columns} x {rows} pixels, but {path.name} is {width} x {height}"
             raise ValueError(f"{sizes}; replace one")
         if mask.any():
             matched[f"{case}_{index + 1}"] = (path, mask)
-    return matched
+    return matched, _apart(header, labels.shape, dict(slices[index + 1] for index in range(labels.shape[2])))
 
 
-def _numbered(folder: Path) -> dict[int, tuple[Path, tuple[int, int]]]:
-    """Return file, height and width of each slice by its InstanceNumber."""
-    slices: dict[int, tuple[Path, tuple[int, int]]] = {}
+def _apart(header: Mapping[str, Any], shape: tuple[int, int, int], slices: Mapping[Path, Dataset]) -> str:
+    """Return how the place of a mask differs from that of its slices in their order; empty if one does not tell it."""
+    directions, origin = (np.asarray(header.get(f"space {name}"), float) for name in ("directions", "origin"))
+    flipped = {"left-posterior-superior": -1, "lps": -1, "right-anterior-superior": 1, "ras": 1}
+    sign = flipped.get(str(header.get("space")).lower())
+    placed = [each for series in series_of(slices) for each in series]
+    if sign is None or directions.shape != (3, 3) or origin.shape != (3,) or len(placed) < shape[2]:
+        return ""
+    first, last = placed[0], placed[-1]
+    across = (last.position - first.position) / (shape[2] - 1)
+    lines = first.directions * np.reshape(first.spacing[::-1], (2, 1))
+    affines = np.eye(4), np.eye(4)
+    affines[0][:3] = np.column_stack([*directions, origin])
+    affines[1][:3] = np.column_stack([*lines, across, first.position])
+    affines[0][:2] *= sign
+    affines[1][:2] *= -1
+    grids = [Header(Path(), shape, tuple(np.linalg.norm(each[:3, :3], axis=0)), each) for each in affines]
+    return difference(*grids)
+
+
+def _numbered(folder: Path) -> dict[int, tuple[Path, Dataset]]:
+    """Return file and header of each slice by its InstanceNumber."""
+    slices: dict[int, tuple[Path, Dataset]] = {}
     for path in sorted(folder.glob("*.dcm")):
         header = read_header(path)
         if (number := header.get("InstanceNumber")) is None:
             raise ValueError(f"{path}: no InstanceNumber, so its mask is unknown; download the series again")
         if int(number) in slices:
             raise ValueError(f"{path} and {slices[int(number)][0].name} both have InstanceNumber {number}; remove one")
-        slices[int(number)] = (path, (int(header.Rows), int(header.Columns)))
+        slices[int(number)] = (path, header)
     if not slices:
         raise ValueError(f"{folder}: no .dcm file; download the series again")
     return slices
 
 
-def _read_mask(path: Path) -> np.ndarray:
-    """Return labels [x, y, slice]."""
+def _read_mask(path: Path) -> tuple[np.ndarray, Mapping[str, Any]]:
+    """Return labels [x, y, slice] and the header."""
     try:
         header = nrrd.read_header(str(path))
         detached = "data file" in header or "datafile" in header  # could name any file
@@ -150,4 +184,4 @@ def _read_mask(path: Path) -> np.ndarray:
         raise ValueError(f"{path}: its pixels are in another file; save it as one NRRD file")
     if labels.ndim != 3:
         raise ValueError(f"{path}: has {labels.ndim} axes, a mask needs 3; download it again")
-    return labels
+    return labels, header
