@@ -106,6 +106,18 @@ def test_a_map_of_an_earlier_model_does_not_stay(tmp_path: Path, settings: str, 
     assert (out / "probabilities" / "a.png").exists() == stays
 
 
+def test_an_image_that_gets_another_name_leaves_nothing_under_the_old_one(tmp_path: Path) -> None:
+    out, source = tmp_path / "out", tmp_path / "in" / "a"
+    predict(out, "a", "b")
+    outputs = {"mask": "masks/a.png.png"}
+    with Recorded(out, {"a": Planned(source, [source], outputs)}, "", ["lesion"], {}) as record:
+        assert not record.is_done("a")
+        (out / outputs["mask"]).write_text("mask")
+        record.add("a", PROBABILITY[0] > 0.5, PROBABILITY, None)
+    assert sorted(path.name for path in (out / "masks").iterdir()) == ["a.png.png", "b.png"]
+    assert [row["mask"] for row in table(out / "predictions.csv")] == ["masks/a.png.png", "masks/b.png"]
+
+
 def test_the_networks_of_all_predictions_are_known(tmp_path: Path) -> None:
     out, every = tmp_path / "out", {"first": ["i", "j"], "second": ["k"], "third": None}
     steps: list[tuple[str, str, str]] = [

@@ -147,14 +147,17 @@ class Recorded:
         return digest != "" and file.exists() and sha256(file) != digest
 
     def _outdated(self) -> list[str]:
-        """Return other files of these inputs by an earlier model or with other settings, e.g. maps of probabilities."""
+        """Return other files of these inputs: under another name, by an earlier model, or with other settings."""
         made_from: dict[str, set[str]] = {}
         for name, digest in self._made_from.items():
             made_from.setdefault(str(self.planned[name].path), set()).add(digest)
+        others = [row for row in self.files.rows.values() if row[0] not in self.wanted and row[1] in made_from]
+        # A name has a suffix while another image differs only in it, so an image may have had another name.
+        renamed = {row[1] for row in others if row[0].startswith("masks/")}
         return [
             row[0]
-            for row in self.files.rows.values()
-            if row[0] not in self.wanted and row[3] not in made_from.get(row[1], {row[3]}) and not self._is_changed(row)
+            for row in others
+            if (row[1] in renamed or row[3] not in made_from[row[1]]) and not self._is_changed(row)
         ]
 
     def start_files(self) -> None:
