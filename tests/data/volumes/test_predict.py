@@ -57,6 +57,18 @@ def test_invalid_volumes_do_not_stop_the_others(tmp_path: Path) -> None:
     assert all(str(source) in line and "\n" not in line for line in failures.values())
 
 
+def test_says_that_a_case_was_predicted_without_a_damaged_modality(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a_ct", "a_t1", "b_t1"):  # b never had one
+        write(source / f"{name}.nii", VOXELS)
+    (source / "a_ct.nii").write_text("no volume")
+    assert {*predict(source, out)[1]} == {"a_ct"} and written(out) == ["a_t1.nii.gz", "b_t1.nii.gz"]
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ["a_t1 was predicted without ct, which cannot be read"]
+
+
 def test_values_that_are_no_numbers_give_no_mask(tmp_path: Path) -> None:
     def unsure(image: Mapping[str, torch.Tensor], size: tuple[int, ...]) -> dict[str, torch.Tensor]:
         [values] = image.values()

@@ -66,6 +66,8 @@ def predict_volumes(native: Native, request: PredictRequest, data: Mapping[str, 
                     failures[image] = f"{paths[name]}: {error}"
                     continue
                 written = {kind: request.out / file for kind, file in planned[image].outputs.items()}
+                if unread := [other for other in paths if other not in images]:
+                    log.warning("%s was predicted without %s, which cannot be read", image, " and ".join(unread))
                 _write(written, headers[name], mask, probability, names)
                 record.add(image, mask, probability, headers[name].voxel)
     for reason in failures.values():
