@@ -80,13 +80,26 @@ def test_exif_orientation_is_ignored_or_applied(
     np.testing.assert_array_equal(read_mask(mask, exif="apply"), displayed(half))
 
 
-def test_a_folder_applies_the_orientation_of_each_file(tmp_path: Path, colors: np.ndarray) -> None:
+def test_a_folder_applies_the_orientation_of_each_file(
+    tmp_path: Path, colors: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
     for kind, pixels, turn in (("images", colors, 6), ("masks", np.eye(7, 5, dtype=np.uint8) * 255, 1)):
         (tmp_path / kind).mkdir()
         save(tmp_path / kind / "a.png", pixels, exif=orientation(turn))
     np.testing.assert_array_equal(Folder(tmp_path, exif="apply").mask("a"), np.eye(7, 5))
     with pytest.raises(ValueError, match=r"5 x 7 pixels, but .* is 7 x 5"):
         Folder(tmp_path).mask("a")
+    for exif in ("ignore", "apply"):
+        caplog.clear()
+        Folder(tmp_path, exif=exif).check(["a"], masks=True)
+        said = (
+            "1 masks have no EXIF orientation, but their images have: a; they must have been drawn on the turned image"
+        )
+        assert any(said in record.getMessage() for record in caplog.records) == (exif == "apply")
+    save(tmp_path / "masks" / "a.png", np.eye(5, 7, dtype=np.uint8) * 255, exif=orientation(6))
+    caplog.clear()
+    Folder(tmp_path, exif="apply").check(["a"], masks=True)
+    assert not caplog.records
 
 
 def test_exif_orientations_are_counted_once(

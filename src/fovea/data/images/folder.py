@@ -9,7 +9,16 @@ from typing import Literal, Self
 
 import numpy as np
 
-from fovea.data.images.files import SUFFIXES, Exif, Window, image_files, image_size, read_image, warn_orientations
+from fovea.data.images.files import (
+    SUFFIXES,
+    Exif,
+    Window,
+    image_files,
+    image_size,
+    is_turned,
+    read_image,
+    warn_orientations,
+)
 from fovea.data.images.masks import read_mask
 from fovea.data.labels import Classes, Labels
 from fovea.data.names import Names
@@ -208,6 +217,10 @@ class Folder:
             raise self._missing("image", missing)
         if masks and (missing := [image_id for image_id in ids if not self.has_mask(image_id)]):
             raise self._missing("mask", missing)
+        known = [image_id for image_id in ids if image_id in self._masks] if masks and self.exif == "apply" else []
+        if found := [name for name in known if is_turned(self._images[name]) and not is_turned(self._masks[name])]:
+            few = f"{len(found)} masks have no EXIF orientation, but their images have: {first_few(found)}"
+            log.warning("%s: %s; they must have been drawn on the turned images", self.root / "masks", few)
 
     def without_caches(self) -> Self:
         """Return a copy without cached lists, which are long for a large folder, to send to another process."""
