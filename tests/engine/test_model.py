@@ -90,6 +90,8 @@ def test_refused_images(model, image: np.ndarray) -> None:
         model.predict(image)
     with pytest.raises(ValueError, match="spacing is for models of volumes"):
         model.predict(image, (1.0, 1.0))
+    with pytest.raises(ValueError, match=r"^s\.nii\.gz: a volume, and this model reads images; give each slice"):
+        model.predict("s.nii.gz")
 
 
 def test_lines_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

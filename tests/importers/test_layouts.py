@@ -467,6 +467,11 @@ class TestOthers:
             ("a,1,1,0,200\na,2,2,230000,200\na,3,3,450000,200\n", {}, "only .* of the time of their trial"),
             ("a,-9,1,0,200\na,9,2,230,200\n", {}, "negative, so they do not count from the top left"),
             ("a,1,1,0,\na,2,2,2000,\n", {"duration": None}, "2000 ms apart; check format.time_unit"),
+            (
+                "a,1,1,300,\na,2,2,8,\na,3,3,700,\n",
+                {"duration": None},
+                "the time goes back within the trial of a; sort its rows by time, or set format.trial_columns",
+            ),
         ],
     )
     def test_refuses_impossible_times(self, run, tmp_path: Path, rows: str, keys: dict, message: str) -> None:

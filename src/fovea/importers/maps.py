@@ -97,7 +97,8 @@ def _read(dataset: Folder, name: str, path: Path | None, folder: Path) -> np.nda
     if path is None:
         raise ValueError(f"no map of {name} in {folder.name}")
     try:
-        values = read_image(path, channels=1)[:, :, 0].astype(np.float32) / np.float32(255)
+        pixels = read_image(path, channels=1, fix="save the map with 8 bits, from 0 to 255")[:, :, 0]
+        values = pixels.astype(np.float32) / np.float32(255)
         colored = int(np.ptp(read_image(path), axis=2).max()) > _COLOR
         size = dataset.size(name)
     except ValueError as error:

@@ -16,15 +16,16 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
+from fovea.runtime.bounds import Number
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import write_bytes
 
 log = logging.getLogger(__name__)
 
 Exif = Literal["ignore", "apply"]
-Number = Annotated[float, Field(allow_inf_nan=False)]
 Window = Annotated[Sequence[Number], Field(min_length=2, max_length=2)]  # the values that become 0 and 255
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})  # suffixes of image files, in lower case
+SCALE = "set data.range=[low,high] (of fovea-predict: range), the values that become 0 and 255, or save 8 bits"
 REPLACE = "replace the file, or leave it out of the folder or the split lists"  # what to do with a damaged image
 _MODES = {1: "L", 3: "RGB"}
 _ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT, _BITS = 0x0112, 0x0106, 0x0153, 0x0102  # tags
@@ -34,13 +35,19 @@ _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK"
 
 
 def read_image(
-    path: Path, channels: int = 3, window: Window | None = None, exif: Exif = "ignore", page: int | None = None
+    path: Path,
+    channels: int = 3,
+    window: Window | None = None,
+    exif: Exif = "ignore",
+    page: int | None = None,
+    fix: str = SCALE,
 ) -> np.ndarray:
     """Decode an image to uint8 [H, W, channels], 3 for RGB, 1 for gray.
 
     Of an image of more than 8 bits, `window` has the values that become 0 and 255; those between are scaled linearly.
     `exif=apply` turns the image by its EXIF orientation. `page` is that of a TIFF, from 0; None: the only one. A
-    ValueError if the file is missing or cannot be decoded, or has more than 8 bits per channel and no window.
+    ValueError if the file is missing or cannot be decoded, or has more than 8 bits per channel and no window, when
+    `fix` says what to do.
     """
     with opened(path, page) as image:
         mode, deep_color = image.mode, is_deep_color(image)  # before pending_turn, which may decode
@@ -55,8 +62,7 @@ def read_image(
         readable = not deep or window is not None
         pixels = np.array(turned(image.convert(_MODES[channels]), turn)) if readable else None
     if pixels is None:
-        fix = "set data.range=[low,high] (of fovea-predict: range), the values that become 0 and 255"
-        raise ValueError(f"{path}: more than 8 bits per channel ({mode}); {fix}, or save 8 bits")
+        raise ValueError(f"{path}: more than 8 bits per channel ({mode}); {fix}")
     return pixels.reshape(*pixels.shape[:2], channels)
 
 

@@ -36,6 +36,9 @@ def _read(dataset: type[Folder], data: Mapping[str, Any], path: Path) -> np.ndar
     dicom = suffix in DICOM or (suffix not in SUFFIXES | own and path.is_file() and is_dicom(path))
     if suffix in own or (dicom and own >= DICOM):
         return dataset.decode(path, channels, window, exif)
+    if path.name.lower().endswith(NIFTI):
+        fix = "give each slice as an array, or use fovea-predict"
+        raise ValueError(f"{path}: a volume, and this model reads images; {fix}")
     if dicom:
         return np.repeat(read_slice(path, window, dataset.stretched)[..., None], channels, axis=2)
     return read_image(path, channels, window, exif)

@@ -41,8 +41,13 @@ class GazeRows:
 
     def samples(self) -> tuple[list[Trial], int]:
         """Return one trial of samples per stretch of rows of an image, and the number of rows without an image."""
-        check_interval(self.path, self.start, "check format.time_unit")
         self._check_clock(np.arange(len(self.start)))
+        for rows in runs(self.images, self.sessions) if self.clock == "trial" else ():
+            if self.images[rows.start] and (np.diff(self.start[rows]) < -INTERVAL[1]).any():
+                trial = f"the time goes back within the trial of {self.images[rows.start]}"
+                fix = "sort its rows by time, or set format.trial_columns to the column that tells its trials apart"
+                raise ValueError(f"{self.path}: {trial}; {fix}")
+        check_interval(self.path, self.start, "check format.time_unit")
         trials = []
         for rows in runs(self.images, self.sessions):
             if self.images[rows.start]:
@@ -139,7 +144,8 @@ class GazeRows:
             if any((np.diff(start[rows]) < -_BACK).any() for rows in runs(sessions)):
                 raise ValueError(
                     f"{self.path}: the time goes back, so the table has several recordings; set "
-                    "format.columns.observer or format.trial_columns to the column that tells them apart, or split it"
+                    "format.columns.observer or format.trial_columns to the column that tells them apart, or split it; "
+                    "if it is one, sort its rows by time"
                 )
 
     def _check_durations(self, blocks: Sequence[slice], tables: Sequence[Sequence[np.ndarray]]) -> None:
