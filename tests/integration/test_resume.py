@@ -59,7 +59,7 @@ class TestKilled:
         "options",
         [
             ["data.num_workers=1", "callbacks.last.every_n_train_steps=2", "data.drop_last=true"],
-            ["+trainer.accumulate_grad_batches=2"],
+            ["data.batch_size=2", "+trainer.accumulate_grad_batches=2"],  # the last step of an epoch accumulates one
             [f"+callbacks.stop={STOP.replace('1}', '2}')}", *EPOCHS],
             ["callbacks=ema", "callbacks.last.every_n_train_steps=1", "supervision.thresholds=[[0.4,0.6],0.3]"],
             ["supervision=teacher", "supervision.confidence=0.5"],
