@@ -46,7 +46,7 @@ def export(module: nn.Module, data: Mapping[str, Any], path: Path) -> float:
     reading["dataset"] = {"_target_": data["dataset"]["_target_"]}
     entry = json.dumps({"layout": LAYOUT, "version": __version__, "data": reading}, sort_keys=True)
     content = _onnx(program, entry) if path.suffix == ".onnx" else _torch(program, entry)
-    with TemporaryDirectory(prefix=".", dir=path.parent) as folder:  # compared before it replaces an earlier file
+    with TemporaryDirectory() as folder:  # compared before it replaces an earlier file
         write_bytes(written := Path(folder, path.name), content)
         difference = _difference(FromPixels(data, module, torch.device("cpu")), written, data["channels"])
     write_bytes(path, content)
