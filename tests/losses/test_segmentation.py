@@ -76,3 +76,11 @@ def test_dice_by_image_sees_one_image_and_without_labeled_pixels_there_is_no_gra
     nothing = IgnoreLabel(nn.BCEWithLogitsLoss())(logits, torch.full_like(target, IGNORE))
     nothing.backward()
     assert nothing.item() == 0 and logits.grad is not None and not logits.grad.any()
+
+
+@pytest.mark.parametrize("loss", [Dice, Focal])
+def test_weights_of_classes_are_for_several(loss: type[nn.Module]) -> None:
+    logits, target = draw(3, (5, 7), ignored=0.0)
+    assert loss(weight=[1.0, 9.0, 2.0][-3 if loss is Focal else -2 :])(logits, target).isfinite()
+    with pytest.raises(ValueError, match=r"^weight is for several classes, and there is one"):
+        loss(weight=[1.0, 2.0])(*draw(1, (5, 7), ignored=0.0))

@@ -33,8 +33,11 @@ class OneOrSeveral(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return a scalar of logits [B, K, *size] and a target.
 
-        It is [B, 1, *size] of 0 and 1 for K = 1, class indices [B, *size] for K > 1.
+        It is [B, 1, *size] of 0 and 1 for K = 1, class indices [B, *size] for K > 1. A ValueError for weights of
+        classes if there is one: MONAI would leave them out.
         """
+        if logits.shape[1] == 1 and getattr(self.one, "class_weight", None) is not None:
+            raise ValueError("weight is for several classes, and there is one; leave it out")
         loss: Tensor = self.one(logits, target) if logits.shape[1] == 1 else self.several(logits, target[:, None])
         return loss
 
