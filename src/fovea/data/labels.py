@@ -23,10 +23,12 @@ class Labels:
         if given is None:
             given = {0: "background"} | {label: f"class_{label}" for label in range(1, number)}
         try:
-            by_value = dict(sorted((int(str(value)), str(name)) for value, name in given.items()))
+            by_value = dict(
+                sorted((int(str(value)), "" if name is None else str(name)) for value, name in given.items())
+            )
         except (AttributeError, TypeError, ValueError):
             by_value = {}
-        if not by_value or min(by_value) < 0 or max(by_value) > _HIGHEST:
+        if not by_value or min(by_value) < 0 or max(by_value) > _HIGHEST or not all(by_value.values()):
             form = "{0: background, 1: lesion}"
             raise ValueError(f"{where} must be names by value from 0 to {_HIGHEST}, as {form}, got {given}")
         names = sorted(dict.fromkeys(by_value.values()), key=lambda name: name != "background")  # keeps the order
@@ -35,6 +37,7 @@ class Labels:
         if reserved := [name for name in names if name in taken or name.startswith("level_")]:
             raise ValueError(f"{where}: {reserved[0]} is the name of another column of scores; choose another name")
         if len(names) != number:
-            raise ValueError(f"{where} has {len(names)} names, but classes={classes}; set data.classes={len(names)}")
+            fix = f"set data.classes={len(names)}" if len(names) > 1 else "name the background and the structures"
+            raise ValueError(f"{where} has {len(names)} names, but classes={classes}; {fix}")
         self.names = names[1:] if classes > 1 else []  # without the background; none for one structure
         self.values = {value: names.index(name) for value, name in by_value.items()}
