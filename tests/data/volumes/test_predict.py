@@ -69,6 +69,17 @@ def test_says_that_a_case_was_predicted_without_a_damaged_modality(
     assert said == ["a_t1 was predicted without ct, which cannot be read"]
 
 
+def test_an_intensity_that_fails_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "a_ct.nii", VOXELS)
+    intensity = {"ct": NormalizeIntensity(subtrahend=[1, 2], divisor=[1, 2], channel_wise=True)}
+    request = PredictRequest(tmp_path / "a_ct.nii", tmp_path / "out")
+    native = Native(brighter, False, None, intensity, torch.device("cpu"))
+    [failure] = predict_volumes(native, request, DATA)[1].values()
+    assert failure.startswith(
+        f"{tmp_path / 'a_ct.nii'}: NormalizeIntensity of data.intensity fails: img has 1 channels"
+    )
+
+
 def test_values_that_are_no_numbers_give_no_mask(tmp_path: Path) -> None:
     def unsure(image: Mapping[str, torch.Tensor], size: tuple[int, ...]) -> dict[str, torch.Tensor]:
         [values] = image.values()

@@ -15,6 +15,7 @@ from fovea.data.volumes.grid import Header, order_of, slices_last
 from fovea.data.volumes.pairs import Pairs, image_id
 from fovea.data.volumes.targets import Target
 from fovea.runtime.config import instantiate
+from fovea.runtime.errors import first_line
 
 MOST_VOXELS = 2**31  # of a resampled volume, 8 GiB
 Intensity = Callable[[np.ndarray], Any]  # A transform of MONAI: maps a volume [1, D, H, W] to one of the same shape
@@ -154,9 +155,13 @@ def resampled_shape(header: Header, spacing: Sequence[float | None] | None) -> t
 
 
 def scaled(volume: np.ndarray, intensity: Intensity, path: Path) -> np.ndarray:
-    """Return a volume [D, H, W] with its intensities transformed, float32; a ValueError if one is not finite."""
-    with np.errstate(all="ignore"):
-        found = np.asarray(intensity(volume[None]), np.float32)[0]
+    """Return a volume [D, H, W] with intensities transformed, float32; a ValueError if this fails or is not finite."""
+    try:
+        with np.errstate(all="ignore"):
+            found = np.asarray(intensity(volume[None]), np.float32)[0]
+    except (RuntimeError, TypeError, ValueError) as error:  # of MONAI, on the first volume
+        name = type(intensity).__name__
+        raise ValueError(f"{path}: {name} of data.intensity fails: {first_line(error)}; change its keys") from error
     if not np.isfinite(found).all():
         raise ValueError(
             f"{path}: some values are not finite after data.intensity; rescale the file, or change data.intensity"
