@@ -106,12 +106,14 @@ def test_damaged_maps_are_failures(job: ImportRequest, root: Path) -> None:
     (root / "gaze" / "heatmap" / "b.png").write_bytes(b"no image")
     Image.fromarray(map_panel(ramp() / 255)).save(root / "gaze" / "heatmap" / "c.png")
     Image.fromarray(ramp().astype(np.uint16)).save(root / "gaze" / "heatmap" / "d.png")
+    Image.fromarray((ramp() > 99).astype(np.uint8)).save(root / "gaze" / "heatmap" / "e.png")
     result = IMPORT(job)
+    assert result.failures["e"] == "e.png has only the values 0 and 1; save the map in gray, from 0 to 255"
     assert result.failures["d"] == "d.png: more than 8 bits per channel (I;16); save the map with 8 bits, from 0 to 255"
     assert result.failures["c"] == "c.png has colors; save the map in gray, from 0 to 255"
     assert result.failures["a"] == "a.png is 8 x 9 pixels, but the image is 60 x 40"
     assert result.failures["b"].startswith("cannot decode b.png")
-    assert Store(job.out).ids == list("ef")
+    assert Store(job.out).ids == list("f")
     for path in (root / "gaze" / "heatmap").iterdir():
         Image.fromarray(small).save(path)
     other = replace(job, out=job.out.with_name("other"))

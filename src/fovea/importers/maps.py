@@ -103,6 +103,8 @@ def _read(dataset: Folder, name: str, path: Path | None, folder: Path) -> np.nda
         size = dataset.size(name)
     except ValueError as error:
         raise ValueError(str(error).replace(f"{folder}/", "").replace(f"{dataset.root}/", "")) from error
+    if pixels.max() == 1:
+        raise ValueError(f"{path.name} has only the values 0 and 1; save the map in gray, from 0 to 255")
     if colored:
         raise ValueError(f"{path.name} has colors; save the map in gray, from 0 to 255")
     if values.shape != size:
