@@ -113,7 +113,8 @@ def check_quotes(path: Path, line: int, cells: Sequence[str], delimiter: str) ->
         _, *later = f"{cell}\0".splitlines()
         if any(text.count(delimiter) >= place for text in later):
             wrong = f"line {line - len(later)}: a quotation mark without a partner joins it with the next lines"
-            raise ValueError(f"{path}: {wrong}; delete the mark, or write it twice between two others")
+            fix = "delete the mark, or write it twice between two others; rename an image with a line break in its name"
+            raise ValueError(f"{path}: {wrong}; {fix}")
 
 
 def no_match(path: Path, rows: int, names: Names, what: str) -> ValueError:
