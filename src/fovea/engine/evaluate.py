@@ -81,8 +81,7 @@ def evaluate(
     summary = summary_of(rows, patients, split.unit, scoring, split.classes, split.groups)
     summary |= {"calibration_error": calibration.compute(), "n": len(rows), "checkpoint": checkpoint}
     summary |= {"split": split.name, "select_on": split.select_on, "tta": config.get("tta", {}).get("axes", [])}
-    if seen:
-        summary["training_images"] = len(seen)
+    summary |= {"training_images": len(seen)} if seen else {}
     if added:
         summary["metrics"] = added.compute()
     sheet = sheet_rows(predictor, split, rows, config["sheet_rows"], device)
