@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fovea.data.images.files import write_image
 from fovea.data.volumes.grid import difference, slice_axis
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume
+from fovea.pictures.png import write_image
 from fovea.runtime.files import whole_folder, write_csv
 
 Slice = tuple[int, np.ndarray, np.ndarray]  # its number; image and mask, uint8 [H, W]

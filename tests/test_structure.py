@@ -91,6 +91,13 @@ def test_imports_point_downwards() -> None:
     ] == []
 
 
+def test_images_are_read_with_volumes_and_both_with_what_is_beside_them() -> None:
+    depth = {"images": 2, "volumes": 1}  # 0: the files in data/ itself
+    inside = {(name, other) for name, other in arrows() if {*map(package_of, (name, other))} == {"data"}}
+    place = {name: depth.get(".".join(name.split(".")[2:3]), 0) for pair in inside for name in pair}
+    assert [(name, other) for name, other in sorted(inside) if place[name] < place[other]] == []
+
+
 def test_modules_have_no_circle() -> None:
     below: dict[str, set[str]] = {name: set() for name in MODULES}
     for name, other in arrows():

@@ -11,8 +11,8 @@ from PIL import Image
 from fovea.data.images.folder import Folder
 from fovea.data.images.masks import read_mask
 from fovea.data.images.samples import ImageTraining, Resized
+from fovea.data.images.targets import Mask
 from fovea.data.loader import stacked
-from fovea.data.targets import Mask
 from fovea.losses import IGNORE
 
 IGNORED = 255

@@ -19,7 +19,7 @@ from fovea.runtime.one_line import one_line
         *("os.system", "builtins.eval", "subprocess.Popen", "torch.load", "torch.hub.load", "hydra.utils.instantiate"),
         "torch.nn.modules.module.torch.load",  # another package's function through a trusted module
         "fovea.data.images.files.os.scandir",
-        *("fovea.runtime.files.write_bytes", "fovea.data.images.files.write_image"),  # functions that write
+        *("fovea.runtime.files.write_bytes", "fovea.data.volumes.nifti.save"),  # functions that write
         *("segmentation_models_pytorch.from_pretrained", "fovea.data.store.Store.write"),
     ],
 )

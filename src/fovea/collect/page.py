@@ -11,10 +11,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from fovea.data.images.files import as_png, is_turned, opened
+from fovea.data.images.files import is_turned, opened
 from fovea.data.images.folder import Folder
 from fovea.data.images.synthetic import draw
 from fovea.data.table import BOX_COLUMNS, POINT_COLUMNS
+from fovea.pictures.png import as_png
 from fovea.runtime.bounds import Count, Positive, Seed
 from fovea.runtime.files import make_folder, write_bytes, write_text
 from fovea.runtime.templates import render

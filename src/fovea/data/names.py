@@ -1,8 +1,9 @@
 """From the name of a file to the ID of an image: the one rule for folders, lists, tables and recordings."""
 
+import os
 import re
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from fovea.runtime.errors import nearest
@@ -21,6 +22,12 @@ def plain_id(recorded: str) -> str:
     """Return the file name without the suffix of an image, which may be in upper case."""
     name = file_name(recorded)
     return _SUFFIX.sub("", name) or name
+
+
+def check_name(path: Path) -> None:
+    """Refuse a file whose name is not UTF-8, since tables and lists cannot have it."""
+    if any("\ud800" <= character <= "\udfff" for character in path.name):
+        raise ValueError(f"{path.parent}: the file name {os.fsencode(path.name)!r} is not UTF-8; rename the file")
 
 
 class Names:

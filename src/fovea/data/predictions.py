@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from fovea import __version__
-from fovea.data.images.files import Window, check_name
 from fovea.data.labels import Labels
+from fovea.data.names import check_name
+from fovea.runtime.bounds import Window
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from fovea.data.images.files import write_image
 from fovea.data.loader import EvaluationLoader
 from fovea.data.source import AGAINST, Predictor, Source, Split
 from fovea.engine.added_metrics import AddedMetrics
@@ -20,6 +19,7 @@ from fovea.metrics.calibration import CalibrationError
 from fovea.metrics.summary import Scores, Scoring, scores_of_image, summary_of, table
 from fovea.metrics.thresholds import GRID, dice_at, quantized
 from fovea.pictures.contact_sheet import SheetRow, contact_sheet, ranked
+from fovea.pictures.png import write_image
 from fovea.runtime.bounds import check_values
 from fovea.runtime.config import instantiate
 from fovea.runtime.errors import first_few

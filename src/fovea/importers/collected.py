@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from fovea.data.images.files import write_image
 from fovea.data.names import Names
 from fovea.importers.recordings.columns import ColumnReader
 from fovea.importers.request import ImportRequest, ImportResult
+from fovea.pictures.png import write_image
 from fovea.runtime.bounds import Count, Positive, check_values
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder

@@ -11,12 +11,12 @@ from pydicom.dataset import Dataset
 from tqdm import tqdm
 
 from fovea.data.images.dicom import read_header
-from fovea.data.images.files import write_image
 from fovea.data.images.series import series_of
 from fovea.data.splits import published
 from fovea.data.volumes.grid import Header, difference
 from fovea.importers.recordings.table import read_table
 from fovea.importers.request import ImportRequest, ImportResult
+from fovea.pictures.png import write_image
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder, write_bytes, write_text
 

@@ -20,6 +20,7 @@ NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
 PositiveFraction = Annotated[float, Field(strict=True, gt=0, le=1)]
 Progress = Annotated[float, Field(strict=True, ge=0, lt=1)]  # a part of the training
+Window = Annotated[Sequence[Number], Field(min_length=2, max_length=2)]  # the values that become 0 and 255
 
 _PHRASES = {
     "greater_than": "above {gt:g}",

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from fovea.data.images.files import write_image
 from fovea.data.images.folder import Folder
+from fovea.pictures.png import write_image
 from fovea.runtime.files import announce, describes, sha256, whole_folder, write_csv, write_json
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 from fovea.data.cache import fingerprint
 from fovea.data.images.folder import Folder
 from fovea.data.images.samples import Resized
+from fovea.data.images.targets import Mask, PseudoMask
 from fovea.data.store import Store
-from fovea.data.targets import Mask, PseudoMask
 
 KINDS = ("image", "mask", "pseudo")
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fovea.data.images.folder import Folder
 from fovea.data.images.source import folder_of
-from fovea.data.targets import Mask
+from fovea.data.images.targets import Mask
 
 
 class Own(Folder):

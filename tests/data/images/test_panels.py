@@ -9,7 +9,7 @@ import torch
 
 from fovea.data.fixations import Fixations
 from fovea.data.images.panels import Panels
-from fovea.data.targets import PseudoMask
+from fovea.data.images.targets import PseudoMask
 from fovea.pictures.overlay import COLORS, IGNORED
 
 IMAGE = np.full((20, 30, 3), 100, np.uint8)

@@ -11,9 +11,9 @@ from PIL import Image
 
 from fovea.data.images.folder import Folder
 from fovea.data.images.samples import ImageSamples, ImageTraining, Resized, look_up, lookup_table, to_tensor
+from fovea.data.images.targets import Mask, PseudoMask, Target
 from fovea.data.loader import EpochBatches, Order, TrainingLoader
 from fovea.data.store import Store
-from fovea.data.targets import Mask, PseudoMask, Target
 
 STRONG = {"flip": A.HorizontalFlip(p=0.5), "turn": A.Affine(rotate=(-30, 30), p=1.0), "noise": A.GaussNoise(p=0.5)}
 NORMALIZE = A.Normalize()

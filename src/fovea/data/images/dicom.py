@@ -11,7 +11,9 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import apply_modality_lut, get_decoder
 
-from fovea.data.images.files import Window, one_line, scaled
+from fovea.data.decoding import decoding
+from fovea.data.images.files import scaled
+from fovea.runtime.bounds import Window
 
 
 def read_slice(path: Path, window: Window | None = None, stretched: bool = True) -> np.ndarray:
@@ -25,7 +27,7 @@ def read_slice(path: Path, window: Window | None = None, stretched: bool = True)
     are read as they are, and others are refused. A ValueError if the file is missing, is not a DICOM image, has several
     frames or colors, or needs a window.
     """
-    with _one_line(path):
+    with _decoding(path):
         dataset = pydicom.dcmread(path)
         syntax = dataset.file_meta.TransferSyntaxUID
         decoder = get_decoder(syntax) if syntax.is_encapsulated else None
@@ -35,7 +37,7 @@ def read_slice(path: Path, window: Window | None = None, stretched: bool = True)
             f"cannot decode {path}: no installed package reads {syntax.name}; install "
             f"{needed.replace('gdcm', 'python-gdcm')} (`make dicom` brings python-gdcm), or save it without compression"
         )
-    with _one_line(path):
+    with _decoding(path):
         if "PixelData" in dataset and not dataset.PixelData:
             raise ValueError("no pixels")
         stored = dataset.pixel_array
@@ -102,7 +104,7 @@ def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
 
 def read_header(path: Path) -> Dataset:
     """Return the header of a DICOM image with `Rows` and `Columns`; ValueError: it is missing or is not an image."""
-    with _one_line(path):
+    with _decoding(path):
         header = pydicom.dcmread(path, stop_before_pixels=True)
         if min(int(header.Rows), int(header.Columns)) < 1:
             raise ValueError("no size")
@@ -119,8 +121,8 @@ def pixel_spacing(header: Dataset) -> tuple[float, float] | None:
 
 
 @contextmanager
-def _one_line(path: Path) -> Iterator[None]:
-    with one_line(path):
+def _decoding(path: Path) -> Iterator[None]:
+    with decoding(path):
         try:
             yield
         except InvalidDicomError as error:  # its text is advice on pydicom

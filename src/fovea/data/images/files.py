@@ -1,32 +1,28 @@
 """Image files: pixels as stored, and errors that name the file."""
 
-import io
 import logging
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from textwrap import shorten
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from unicodedata import normalize
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
-from pydantic import Field
+from PIL import Image
 
-from fovea.runtime.bounds import Number
+from fovea.data.decoding import decoding
+from fovea.data.names import check_name
+from fovea.runtime.bounds import Window
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import write_bytes
 
 log = logging.getLogger(__name__)
 
 Exif = Literal["ignore", "apply"]
-Window = Annotated[Sequence[Number], Field(min_length=2, max_length=2)]  # the values that become 0 and 255
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})  # suffixes of image files, in lower case
 SCALE = "set data.range=[low,high] (of fovea-predict: range), the values that become 0 and 255, or save 8 bits"
-REPLACE = "replace the file, or leave it out of the folder or the split lists"  # what to do with a damaged image
 _MODES = {1: "L", 3: "RGB"}
 _ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT, _BITS = 0x0112, 0x0106, 0x0153, 0x0102  # tags
 _UNDO = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # EXIF orientation to the `Image.Transpose` that undoes it
@@ -142,7 +138,7 @@ def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str,
             names = sorted(e.name for e in found if e.is_file())
             lost = sorted(e.name for e in found if not (e.is_file() or e.is_dir()))
     except OSError as error:
-        raise ValueError(f"{folder}: {_reason(error)}; it must be a folder of images") from error
+        raise ValueError(f"{folder}: {str(error.strerror).lower()}; it must be a folder of images") from error
     if lost:
         log.warning("%s: %d links to missing files are left out: %s", folder, len(lost), first_few(lost))
     for path in (Path(folder) / name for name in names):
@@ -154,26 +150,6 @@ def image_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str,
     if not files:
         raise ValueError(f"{folder}: no image in this folder; it must have {', '.join(sorted(suffixes))} files")
     return dict(sorted(files.items()))
-
-
-def check_name(path: Path) -> None:
-    """Refuse a file whose name is not UTF-8, since tables and lists cannot have it."""
-    if any("\ud800" <= character <= "\udfff" for character in path.name):
-        raise ValueError(f"{path.parent}: the file name {os.fsencode(path.name)!r} is not UTF-8; rename the file")
-
-
-def write_image(path: Path, pixels: np.ndarray, palette: Sequence[tuple[int, int, int]] = ()) -> None:
-    """Write pixels as a PNG file: uint8 [H, W, 3], or [H, W] of gray values, uint8 or uint16, or palette indices."""
-    write_bytes(path, as_png(pixels, palette))
-
-
-def as_png(pixels: np.ndarray, palette: Sequence[tuple[int, int, int]] = ()) -> bytes:
-    """Return the content of a PNG file, see `write_image`."""
-    buffer, image = io.BytesIO(), Image.fromarray(pixels)
-    if palette:
-        image.putpalette([part for color in palette for part in color])
-    image.save(buffer, "PNG", compress_level=1)  # a quarter of the time of the default, and a sixth more bytes
-    return buffer.getvalue()
 
 
 def pages_of(path: Path) -> int:
@@ -191,7 +167,7 @@ def _pages(image: Image.Image) -> int:
 def opened(path: Path, page: int | None = None) -> Iterator[Image.Image]:
     """Open an image file; every error of Pillow, also of the decoding in the `with` block, becomes one line."""
     # given a path, Pillow maps the file into memory and mixes up the pixels of a turned gray TIFF
-    with one_line(path), path.open("rb") as file, Image.open(file) as image:
+    with decoding(path), path.open("rb") as file, Image.open(file) as image:
         if page is not None or _pages(image) == 1:
             if page:
                 image.seek(page)
@@ -208,25 +184,3 @@ def _refuse_misread(image: Image.Image) -> None:
         raise ValueError("more than 8 bits, and 0 is white; save it with 0 as black")
     if 2 in tags.get(_SAMPLE_FORMAT, ()) and image.mode == "L":
         raise ValueError("8 bits with a sign; save it without")
-
-
-@contextmanager
-def one_line(path: Path) -> Iterator[None]:
-    """Turn every error of a decoder into one line; decoders raise various ones on damaged files."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, OSError) and error.strerror:
-            raise ValueError(f"cannot read {path}: {_reason(error)}; restore the file or its permissions") from error
-        raise ValueError(f"cannot decode {path}: {_reason(error)}; {REPLACE}") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return "more pixels than are safe to decode"
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image, or its start is damaged"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    message = shorten(str(error), 120)
-    return "truncated" if "truncated" in message.lower() else message or type(error).__name__

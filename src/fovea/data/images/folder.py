@@ -12,7 +12,6 @@ import numpy as np
 from fovea.data.images.files import (
     SUFFIXES,
     Exif,
-    Window,
     image_files,
     image_size,
     is_turned,
@@ -25,7 +24,7 @@ from fovea.data.names import Names
 from fovea.data.splits import carve, carve_fold, check_disjoint, check_fold, read_list
 from fovea.data.table import read_rows
 from fovea.losses import IGNORE
-from fovea.runtime.bounds import NonNegativeInt, Progress
+from fovea.runtime.bounds import NonNegativeInt, Progress, Window
 from fovea.runtime.errors import first_few, nearest
 
 log = logging.getLogger(__name__)

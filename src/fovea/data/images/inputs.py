@@ -12,12 +12,14 @@ import numpy as np
 from PIL import Image
 
 from fovea.data.images.dicom import ends, pixel_spacing, read_header
-from fovea.data.images.files import Window, pages_of, scaled, write_image
+from fovea.data.images.files import pages_of, scaled
 from fovea.data.images.series import Grid, Slice, grid_of
 from fovea.data.predictions import Axis
 from fovea.data.volumes import nifti
 from fovea.data.volumes.grid import longest_axis
 from fovea.metrics.thresholds import quantized
+from fovea.pictures.png import write_image
+from fovea.runtime.bounds import Window
 from fovea.runtime.files import write_bytes
 
 Colors = Sequence[tuple[int, int, int]]

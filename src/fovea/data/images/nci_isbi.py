@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from fovea.data.images.dicom import pixel_spacing, read_header, read_slice
-from fovea.data.images.files import Exif, Window
+from fovea.data.images.files import Exif
 from fovea.data.images.folder import Folder
+from fovea.runtime.bounds import Window
 
 
 class NciIsbi(Folder):

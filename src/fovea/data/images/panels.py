@@ -11,9 +11,9 @@ import numpy as np
 
 from fovea.data.fixations import Fixations
 from fovea.data.images.folder import Folder
+from fovea.data.images.targets import Target
 from fovea.data.maps import built
 from fovea.data.store import Store
-from fovea.data.targets import Target
 from fovea.pictures.overlay import overlay
 from fovea.pictures.panels import fixation_panel, label_panel, map_panel
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from fovea.data.images.dicom_seg import check_installed, segmentation_of
-from fovea.data.images.files import write_image
 from fovea.data.images.find import find_inputs
 from fovea.data.images.inputs import Input, Picture, Series
 from fovea.data.images.samples import resize_image, to_tensor
@@ -19,6 +18,7 @@ from fovea.data.prediction_record import Planned, Recorded
 from fovea.data.predictions import PredictRequest, class_names, outputs
 from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.overlay import overlay, palette
+from fovea.pictures.png import write_image
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import whole_file
 from fovea.supervision.largest import if_asked

@@ -10,7 +10,7 @@ import torch
 
 from fovea.data.cache import Arrays
 from fovea.data.images.folder import Folder
-from fovea.data.targets import Target
+from fovea.data.images.targets import Target
 
 Transform = Callable[..., dict[str, Any]]  # of albumentations: image=…, mask=… to the same names
 

@@ -8,9 +8,10 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from fovea.data.images.files import Exif, Window
+from fovea.data.images.files import Exif
 from fovea.data.images.folder import Folder
 from fovea.data.images.panels import Panels
+from fovea.data.images.targets import Mask, PseudoMask, Target
 from fovea.data.labels import Classes
 from fovea.data.maps import parameters, prepare_command, store_path, weights
 from fovea.data.predicted import Predicted, predicted_labels
@@ -18,8 +19,7 @@ from fovea.data.predictions import PredictRequest
 from fovea.data.source import AGAINST, UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import carve, chosen_split, of_patients, same_files
 from fovea.data.store import Store
-from fovea.data.targets import Mask, PseudoMask, Target
-from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction
+from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction, Window
 from fovea.runtime.config import check_targets, instantiate, locate, path_of, target_of
 from fovea.runtime.errors import first_few
 

@@ -14,7 +14,7 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
-from fovea.data.images.files import one_line
+from fovea.data.decoding import decoding
 from fovea.data.volumes.grid import ALIKE, LEAST, MOST, RATIO, Header
 from fovea.losses import IGNORE
 from fovea.runtime.errors import first_few
@@ -105,7 +105,7 @@ def _open(path: Path) -> tuple[Nifti1Image, Nifti1Header]:
     """Return a file whose voxels are not read yet, and its header as found; nibabel corrects invalid fields."""
     if not path.name.lower().endswith(SUFFIXES):
         raise ValueError(f"{path}: not a NIfTI file; its name must end in {' or '.join(SUFFIXES)}")
-    with one_line(path):
+    with decoding(path):
         path.stat()  # nibabel does not say why a file cannot be opened
         image = nib.load(path)
         if not isinstance(image, Nifti1Image):
@@ -161,7 +161,7 @@ def _voxels(path: Path) -> np.ndarray:
     """Return all voxels of a file in RAS, scaled as its header says."""
     image, raw = _open(path)
     shape = _header(image, raw, path).shape
-    with one_line(path), np.errstate(all="ignore"), _content(path) as file:
+    with decoding(path), np.errstate(all="ignore"), _content(path) as file:
         values = np.asarray(image.from_stream(file).dataobj)
         while file.read(2**20):  # to the end, where a gzip file has its checksum
             pass

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from fovea.data.images.files import write_image
 from fovea.data.prediction_record import Planned, Recorded
 from fovea.data.predictions import PredictRequest, below, class_names, files_below, outputs, report_skipped
 from fovea.data.volumes.grid import Header
@@ -18,6 +17,7 @@ from fovea.data.volumes.pairs import image_id
 from fovea.data.volumes.prepared import Native
 from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.panels import volume_overlay
+from fovea.pictures.png import write_image
 from fovea.supervision.outputs import as_arrays
 
 log = logging.getLogger(__name__)

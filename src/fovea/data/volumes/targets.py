@@ -145,4 +145,4 @@ class PseudoMask:
 
 
 Target = Mask | PseudoMask
-"""One type of annotation of volumes; see also `fovea.data.targets.Target`, the same for images."""
+"""One type of annotation of volumes; see also `fovea.data.images.targets.Target`."""
