@@ -429,7 +429,7 @@ class TestOthers:
     def test_windows_encoding_and_an_upper_case_suffix(self, run, tmp_path: Path) -> None:
         text = "image;x;y;t;duration\nSchräg.png;200;200;500;250\nSchräg.png;100;200;0;250\n"
         (tmp_path / "S.CSV").write_bytes(text.encode("cp1252"))
-        assert find_recordings(tmp_path, ["*.csv"])[0] == [tmp_path / "S.CSV"]
+        assert find_recordings(tmp_path, ["*.csv"], tmp_path / "out.csv")[0] == [tmp_path / "S.CSV"]
         rows, _ = run("generic", tmp_path / "S.CSV", columns={"start": "t"})
         assert [(row[0], row[3]) for row in rows] == [("Schräg.png", 0), ("Schräg.png", 500)]  # by time
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fovea.supervision.largest import if_asked, largest
+from fovea.supervision.largest import largest, largest_if_asked
 from fovea.supervision.outputs import labels
 
 
@@ -28,8 +28,8 @@ def test_other_components_are_background_for_certain(channels: int) -> None:
     def predictor(image: None, size: Sequence[int]) -> dict[str, torch.Tensor]:
         return {"prediction": probability}
 
-    cleared = if_asked(predictor, {"largest_component": True})(None, (32, 32))["prediction"]
-    assert if_asked(predictor, {}) is predictor
+    cleared = largest_if_asked(predictor, {"largest_component": True})(None, (32, 32))["prediction"]
+    assert largest_if_asked(predictor, {}) is predictor
     before, after = labels(probability).numpy(), labels(cleared).numpy()
     wanted = np.zeros_like(before)
     for image, kept in zip(before, wanted, strict=True):

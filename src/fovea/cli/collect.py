@@ -17,8 +17,9 @@ def main(config: Config) -> None:
     """Write `out/collect.html` for the images of `data.root`."""
     from fovea.collect.page import PAGE, write_page
     from fovea.data.images.source import folder_of
-    from fovea.data.maps import data_keys, words
+    from fovea.data.maps import data_keys
     from fovea.runtime.bounds import check
+    from fovea.runtime.command_line import words
     from fovea.runtime.config import path_of
 
     data, out, options = config["data"], path_of(config, "out"), {key: config[key] for key in OPTIONS}

@@ -1,6 +1,5 @@
 """What maps are made with: the parts that make them, their parameters, the path of their store, and the command."""
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from glob import escape
@@ -10,7 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from fovea.runtime.bounds import Count, check_values
-from fovea.runtime.command_line import quoted
+from fovea.runtime.command_line import words
 from fovea.runtime.config import config_folder, flat, instantiate, plain
 from fovea.runtime.files import sha256
 from fovea.runtime.record import digest_of_weights
@@ -20,7 +19,6 @@ NOT_BUILT = ("checkpoint", "folder", "name", "round", "thresholds")
 
 _NOT_IN_MAPS = ("folder", "name", "network.checkpoint", "path", "thresholds")  # keys of `labels` and `refine`
 _NOWHERE_IN_MAPS = ("_target_", "device")  # also further below
-_PLAIN = re.compile(r"(?=.*[A-Za-z])[A-Za-z_./~][\w./~+-]*", re.ASCII)  # Hydra reads it without quotes
 
 
 def built(group: Mapping[str, Any], key: str) -> Any:
@@ -98,11 +96,6 @@ def prepare_command(data: Mapping[str, Any], store: str | Path) -> str:
     return shlex.join(["fovea-prepare", *words({**keys, "store": store})])
 
 
-def words(keys: Mapping[str, Any]) -> list[str]:
-    """Return values by dotted key as the words of a command line, before the quotes of a shell."""
-    return [f"{key}={_text(value)}" for key, value in keys.items()]
-
-
 def data_keys(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the keys that choose the data set, and the defaults of `data.gaze` under them."""
     name, target = data["name"], data["dataset"]["_target_"]
@@ -125,17 +118,3 @@ def _yaml(group: str, choice: str) -> dict[str, Any]:
     """Return the YAML of a choice with its interpolations; empty if there is none."""
     path = config_folder() / group / f"{choice}.yaml"
     return plain(OmegaConf.load(path), resolve=False) if path.is_file() else {}
-
-
-def _text(value: object) -> str:
-    """Return a value as Hydra reads it on a command line."""
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_text(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(_text, value))}]"
-    text = str(value)
-    if isinstance(value, str | Path) and (not _PLAIN.fullmatch(text) or text.lower() in ("true", "false", "null")):
-        return quoted(text)
-    return text

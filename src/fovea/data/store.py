@@ -45,7 +45,9 @@ class Store:
         if not path.exists():
             raise ValueError(f"no manifest.json in {self.path}: {command}")
         content = _with_present_names(read_mapping(path))
-        if not _is_manifest(content):
+        types = {"parameters": dict, "images": dict, "unlabeled": list, "failures": dict}
+        typed = all(isinstance(content.get(key), expected) for key, expected in types.items())
+        if not typed or not all(isinstance(image_id, str) for image_id in content["unlabeled"]):
             raise ValueError(f"{path}: not the manifest of a store, or damaged; {command}")
         for image_id in [*content["images"], *content["unlabeled"]]:
             self._map_path(image_id)
@@ -253,9 +255,3 @@ def _with_present_names(content: dict[str, Any]) -> dict[str, Any]:
             name.replace("refine.backend", "refine"): old[key] for key, name in names.items()
         }
     return content
-
-
-def _is_manifest(content: Mapping[str, Any]) -> bool:
-    types = {"parameters": dict, "images": dict, "unlabeled": list, "failures": dict}
-    typed = all(isinstance(content.get(key), expected) for key, expected in types.items())
-    return typed and all(isinstance(image_id, str) for image_id in content["unlabeled"])

@@ -20,7 +20,7 @@ from fovea.engine.export.read import SUFFIXES, read_exported
 from fovea.runtime.files import sha256
 from fovea.runtime.processes import pick, single_thread_in_worker
 from fovea.runtime.record import checkpoint_files, digest_of_weights
-from fovea.supervision.largest import if_asked
+from fovea.supervision.largest import largest_if_asked
 from fovea.supervision.outputs import as_arrays
 from fovea.supervision.tta import Axes, MeanOverFlips
 
@@ -38,7 +38,7 @@ class ImageInput:
     """Images as arrays, tensors or files, read as in the training."""
 
     def __init__(self, network: Pixels, data: Mapping[str, Any]) -> None:
-        self.network, self.channels, self.decode = if_asked(network, data), data["channels"], decoder(data)
+        self.network, self.channels, self.decode = largest_if_asked(network, data), data["channels"], decoder(data)
 
     def __call__(self, image: Any, spacing: Any) -> Mapping[str, Tensor]:
         """Return probabilities [1, K, H, W] by name."""

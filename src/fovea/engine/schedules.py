@@ -30,7 +30,7 @@ def schedule_of(
 
 def constant(optimizer: Optimizer, max_steps: int, steps_per_epoch: int) -> LambdaLR:
     """Keep `optimizer.lr` throughout."""
-    return _schedule(optimizer, max_steps, steps_per_epoch, lambda step: 1.0, minimum=0.0)
+    return _schedule(optimizer, lambda step: 1.0, minimum=0.0)
 
 
 def cosine_per_epoch(optimizer: Optimizer, max_steps: int, steps_per_epoch: int, minimum: NonNegative) -> LambdaLR:
@@ -40,12 +40,8 @@ def cosine_per_epoch(optimizer: Optimizer, max_steps: int, steps_per_epoch: int,
     minimum + (lr - minimum) (1 + cos(pi e / T)) / 2. Zhong et al., "Weakly-supervised Medical Image Segmentation with
     Gaze Annotations", MICCAI 2024. (Its release applies the rate one epoch late.)
     """
-
-    def fraction(step: int) -> float:
-        epochs = max_steps // steps_per_epoch + 1
-        return _half_cosine((step // steps_per_epoch + 1) / epochs)
-
-    return _schedule(optimizer, max_steps, steps_per_epoch, fraction, minimum)
+    epochs = max_steps // steps_per_epoch + 1
+    return _schedule(optimizer, lambda step: _half_cosine((step // steps_per_epoch + 1) / epochs), minimum)
 
 
 def cosine_with_warmup(
@@ -67,11 +63,9 @@ def cosine_with_warmup(
         raise ValueError(f"{given} must be below the {max_steps} steps of the training, got {rise}")
 
     def fraction(step: int) -> float:
-        if step < rise:
-            return (step + 1) / rise
-        return _half_cosine((step - rise) / (max_steps - rise))
+        return (step + 1) / rise if step < rise else _half_cosine((step - rise) / (max_steps - rise))
 
-    return _schedule(optimizer, max_steps, steps_per_epoch, fraction, minimum)
+    return _schedule(optimizer, fraction, minimum)
 
 
 def polynomial(
@@ -82,7 +76,7 @@ def polynomial(
     Chen et al., "DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and Fully
     Connected CRFs", TPAMI 2018 (power 0.9). A power of 1 is a straight line; the smaller, the later the rate falls.
     """
-    return _schedule(optimizer, max_steps, steps_per_epoch, lambda n: max(1 - n / max_steps, 0.0) ** power, minimum)
+    return _schedule(optimizer, lambda step: max(1 - step / max_steps, 0.0) ** power, minimum)
 
 
 def per_epoch(
@@ -124,13 +118,8 @@ def _half_cosine(progress: float) -> float:
     return (1 + math.cos(math.pi * min(progress, 1.0))) / 2
 
 
-def _schedule(
-    optimizer: Optimizer, max_steps: int, steps_per_epoch: int, fraction: Callable[[int], float], minimum: float
-) -> LambdaLR:
+def _schedule(optimizer: Optimizer, fraction: Callable[[int], float], minimum: float) -> LambdaLR:
     """Set the rate of each parameter group to minimum + (lr - minimum) fraction(step)."""
-    for name, value in {"max_steps": max_steps, "steps_per_epoch": steps_per_epoch}.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     if not all(0 <= minimum <= rate and rate > 0 for rate in rates):
         raise ValueError(f"lr must be positive and at least minimum={minimum}, got {min(rates)}")

@@ -63,10 +63,8 @@ class Collected(ColumnReader):
             raise ValueError(f"{source}: {image['image']} is {sizes}; use the images of the page")
         pixels = np.full(shown, self.ignore_label, np.uint8)
         for stroke in image["strokes"]:
-            points, radius = (
-                np.array(stroke["points"], np.float64),
-                max(stroke["width"] / 2, 0.75),
-            )  # covers a pixel anywhere
+            points = np.array(stroke["points"], np.float64)
+            radius = max(stroke["width"] / 2, 0.75)  # covers a pixel anywhere
             short = [np.linspace(a, b, 2 + int(abs(b - a).max()) // 64) for a, b in pairwise(points)]  # small boxes
             points = np.concatenate([*short, points[-1:], points[-1:]])  # a dot is a line too
             for ends in np.stack([points[:-1], points[1:]], axis=1):

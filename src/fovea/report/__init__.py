@@ -1,1 +1,1 @@
-"""Pictures and tables for people."""
+"""Run folders as tables and one page; comparison of evaluations; the page of the quality of labels."""

@@ -20,13 +20,8 @@ Resamples = Annotated[int, Field(strict=True, ge=100)]
 FIGURES = ("mean", "std", "low", "high", "difference", "difference_low", "difference_high", "p", "p_holm")
 _TEX = str.maketrans(
     {mark: f"\\{mark}" for mark in "&%_#${}"}
-    | {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "±": r"$\pm$",
-        "[": "{[}",
-    }  # \\ takes a [ as its argument
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
+    | {"[": "{[}"}  # \\ takes a [ as its argument
     | {mark: f"${mark}$" for mark in "<>|"}
 )
 TITLES = ("", "seeds", "{}", "95 % interval", "difference", "95 % interval", "p", "p (Holm)", "verdict")

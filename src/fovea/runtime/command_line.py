@@ -1,12 +1,14 @@
-"""The words of a command line, before Hydra reads them: paths as people type them, and what must be there."""
+"""The words of a command line, before Hydra reads them: as people type them, what must be there, how to write them."""
 
 import os
 import re
 import shlex
 import shutil
 from argparse import ArgumentError
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra._internal.utils import get_args_parser
@@ -29,6 +31,7 @@ LISTS = ("checkpoint", "compare", "refine.checkpoint", "runs")
 MERGED = ("callbacks", "logger")
 """Groups of which several choices can be used together."""
 _WORD = re.compile(rf"(\+{{0,2}}(?:data\.maps\.)?({'|'.join(map(re.escape, TEXTS))})=)(.+)", re.DOTALL)
+_PLAIN = re.compile(r"(?=.*[A-Za-z])[A-Za-z_./~][\w./~+-]*", re.ASCII)  # Hydra reads it without quotes
 _HYDRA = re.compile(r"\?\?\?$|['\"]|.*\$\\?\{|(choice|range|interval|glob|shuffle|sort|tag)\(")
 
 
@@ -46,6 +49,25 @@ def checked(words: Sequence[str]) -> list[str]:
 def quoted(text: str) -> str:
     """Return a text in Hydra's quotes."""
     return QuotedString(text, Quote.double).with_quotes()
+
+
+def words(keys: Mapping[str, Any]) -> list[str]:
+    """Return values by dotted key as words that Hydra reads, before the quotes of a shell."""
+    return [f"{key}={_text(value)}" for key, value in keys.items()]
+
+
+def _text(value: object) -> str:
+    """Return a value as Hydra reads it on a command line."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_text(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_text, value))}]"
+    text = str(value)
+    if isinstance(value, str | Path) and (not _PLAIN.fullmatch(text) or text.lower() in ("true", "false", "null")):
+        return quoted(text)
+    return text
 
 
 def for_hydra(word: str) -> str:

@@ -1,4 +1,4 @@
-"""Configuration: compose to plain values, build objects, and rename what older versions called differently."""
+"""Configuration: compose to plain values, and build objects of trusted packages from them."""
 
 import inspect
 import os

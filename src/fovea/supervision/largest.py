@@ -11,7 +11,7 @@ from torch import Tensor
 from fovea.supervision.outputs import labels
 
 
-def if_asked(predictor: Callable[..., Mapping[str, Tensor]], data: Mapping[str, Any]) -> Callable[..., Any]:
+def largest_if_asked(predictor: Callable[..., Mapping[str, Tensor]], data: Mapping[str, Any]) -> Callable[..., Any]:
     """Return the predictor, or one with the largest components if the group `data` has `largest_component`.
 
     Its other components are background with certainty. As in nnU-Net (Isensee et al., Nature Methods 2021), decide by

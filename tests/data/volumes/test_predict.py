@@ -16,7 +16,7 @@ from monai.transforms import NormalizeIntensity
 from fovea.data.predictions import PredictRequest
 from fovea.data.volumes.predict import predict_volumes
 from fovea.data.volumes.prepared import Native
-from fovea.supervision.largest import if_asked
+from fovea.supervision.largest import largest_if_asked
 
 from .conftest import patch, write
 
@@ -32,7 +32,7 @@ def brighter(image: Mapping[str, torch.Tensor], size: tuple[int, ...]) -> dict[s
 def predict(source: Path, out: Path, **options: Any) -> tuple[int, dict[str, str]]:
     intensity = {name: NormalizeIntensity() for name in ("ct", "t1")}
     request = PredictRequest(source, out, **options)
-    predictor = if_asked(brighter, request.applied_to(DATA))
+    predictor = largest_if_asked(brighter, request.applied_to(DATA))
     return predict_volumes(Native(predictor, False, None, intensity, torch.device("cpu")), request, DATA)
 
 

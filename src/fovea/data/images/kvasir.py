@@ -17,5 +17,4 @@ class Kvasir(Folder):
     """
 
     def lists(self) -> Mapping[str, list[str]]:
-        """Return the published lists."""
         return {"train": published("kvasir_train"), "test": published("kvasir_test")}

@@ -34,10 +34,8 @@ class NciIsbi(Folder):
         return np.repeat(read_slice(path, range)[:, :, None], channels, axis=2)
 
     def size(self, image_id: str) -> tuple[int, int]:
-        """Return the native height and width of a slice in pixels, from its header."""
         header = read_header(self.image_path(image_id))
         return int(header.Rows), int(header.Columns)
 
     def spacing(self, image_id: str) -> tuple[float, float] | None:
-        """Return the height and width of a pixel in mm; None if the header has no two such lengths."""
         return pixel_spacing(read_header(self.image_path(image_id)))

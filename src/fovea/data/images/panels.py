@@ -58,11 +58,12 @@ class Panels:
     @cached_property
     def store(self) -> Store | None:
         """The store if it exists and fits: a sheet without the column of maps is still useful."""
+        if self.given is None:
+            return None
         try:
-            if self.given is not None:
-                self.given.check(self.parameters, self.labels.get("path"))
+            self.given.check(self.parameters, self.labels.get("path"))
         except ValueError as error:
-            if self.given is not None and (self.given.path / "manifest.json").exists():
+            if (self.given.path / "manifest.json").exists():
                 log.warning("the contact sheet shows no maps: %s", error)
             return None
         return self.given

@@ -21,7 +21,7 @@ from fovea.pictures.overlay import overlay, palette
 from fovea.pictures.png import write_image
 from fovea.runtime.config import instantiate
 from fovea.runtime.files import whole_file
-from fovea.supervision.largest import if_asked
+from fovea.supervision.largest import largest_if_asked
 from fovea.supervision.outputs import as_arrays
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def predict(data: Mapping[str, Any], network: Pixels, request: PredictRequest) -
     says how images are read. See `fovea.data.source.Source.predict`.
     """
     data = request.applied_to(data)
-    network = if_asked(network, data)
+    network = largest_if_asked(network, data)
     inputs, names = find_inputs(data, request), request.names or class_names(data)
     if request.dicom_seg:
         check_installed()

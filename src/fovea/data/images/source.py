@@ -143,9 +143,9 @@ class Images:
 
     def predictor(self, module: "nn.Module") -> Predictor:
         """Return the module itself, since images are resized, not cropped; the largest components if asked."""
-        from fovea.supervision.largest import if_asked
+        from fovea.supervision.largest import largest_if_asked
 
-        return if_asked(module, vars(self))
+        return largest_if_asked(module, vars(self))
 
     @classmethod
     def predict(

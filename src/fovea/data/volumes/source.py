@@ -146,9 +146,9 @@ class Volumes:
     def predictor(self, module: "nn.Module") -> Predictor:
         """Return a sliding window of the size of a crop; of its prediction, the largest components if asked."""
         from fovea.data.volumes.windows import SlidingWindow
-        from fovea.supervision.largest import if_asked
+        from fovea.supervision.largest import largest_if_asked
 
-        return if_asked(SlidingWindow(module, self.size, self.overlap, self.windows), vars(self))
+        return largest_if_asked(SlidingWindow(module, self.size, self.overlap, self.windows), vars(self))
 
     @classmethod
     def predict(

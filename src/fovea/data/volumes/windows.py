@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fovea.data.volumes.grid import in_plane
 from fovea.data.volumes.prepared import Native, centered, common_shape, uncentered
 from fovea.runtime.config import instantiate
-from fovea.supervision.largest import if_asked
+from fovea.supervision.largest import largest_if_asked
 from fovea.supervision.outputs import resize
 
 
@@ -61,4 +61,4 @@ def native(data: Mapping[str, Any], module: nn.Module, device: torch.device) -> 
     size, spacing = in_plane(data["size"], data["spacing"], slices)
     intensity = {name: instantiate(data["intensity"][name], f"data.intensity.{name}") for name in data["modalities"]}
     window = SlidingWindow(module, size, data["overlap"], data["windows"])
-    return Native(if_asked(window, data), slices, spacing, intensity, device)
+    return Native(largest_if_asked(window, data), slices, spacing, intensity, device)

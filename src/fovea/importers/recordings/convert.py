@@ -73,7 +73,7 @@ def import_recordings(
     return ImportResult(lines, warnings + table.warnings(), failures)
 
 
-def find_recordings(source: Path, patterns: Sequence[str], out: Path | None = None) -> tuple[list[Path], list[str]]:
+def find_recordings(source: Path, patterns: Sequence[str], out: Path) -> tuple[list[Path], list[str]]:
     """Return the file itself, or the files of a folder that match the first useful pattern, and warnings.
 
     Of several exports of one recording (`exports/000`, `exports/001` of Pupil Player) and of equal files only the
@@ -84,7 +84,7 @@ def find_recordings(source: Path, patterns: Sequence[str], out: Path | None = No
     if not source.is_dir():
         near = nearest([source.name], [path.name for path in source.absolute().parent.glob("*")])
         raise ValueError(f"source: {source} does not exist{near}; set the exported file, or a folder of them")
-    own = [path.resolve() for path in (out, out.with_suffix(".import.json"))] if out else []
+    own = [path.resolve() for path in (out, out.with_suffix(".import.json"))]
     files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
     files = [path for path in files if path.resolve() not in own]
     for pattern in patterns:
@@ -135,9 +135,7 @@ class _Table:
     keys: dict[str, bool] = field(default_factory=dict)  # whether the trial has samples, see `Trial.key`
     unknown: Counter[str] = field(default_factory=Counter)  # fixations or samples by recorded name
     unplaced: set[str] = field(default_factory=set)  # recorded names of images with a trial of unknown place
-    scaled: set[str] = field(
-        default_factory=set
-    )  # of images that the file places pixel by pixel, and fit=contain does not
+    scaled: set[str] = field(default_factory=set)  # those of images that fit=contain scales, but not the file
 
     def __post_init__(self) -> None:
         self.dataset: Folder | None = self.request.dataset() if self.request.dataset is not None else None

@@ -17,10 +17,8 @@ from fovea.models.weights import differences, read_tensors
 from fovea.runtime.processes import pick, single_thread_in_worker
 
 SIDE = {"lite_medsam": 256, "mobile_sam": 1024, "sam": 1024}  # of the square that the encoder sees
-MEAN, STD = (
-    np.array([123.675, 116.28, 103.53], np.float32),
-    np.array([58.395, 57.12, 57.375], np.float32),
-)  # of MobileSAM and SAM
+# Of MobileSAM and SAM.
+MEAN, STD = np.array([123.675, 116.28, 103.53], np.float32), np.array([58.395, 57.12, 57.375], np.float32)
 DEPTHS = {12: "samvit_base_patch16", 24: "samvit_large_patch16", 32: "samvit_huge_patch16"}
 
 
