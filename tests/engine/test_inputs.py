@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import fovea
-from fovea.data.predictions import PredictRequest
+from fovea.data.predict_request import PredictRequest
 from fovea.data.volumes.source import Volumes
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "before_the_move" / "volumes.ckpt"

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 @command("predict")
 def main(config: Config) -> None:
     """Write masks, pictures of them and a table of their figures into `out` for every image of `input`."""
-    from fovea.data.predictions import OPTIONS, PredictRequest, refuse_overlap
+    from fovea.data.predict_request import OPTIONS, PredictRequest, refuse_overlap
     from fovea.runtime.bounds import check
     from fovea.runtime.config import path_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fovea.data.predictions import NETWORKS, TABLE, probability_file
+from fovea.data.predict_request import NETWORKS, TABLE, probability_file
 from fovea.data.splits import of_patients
 from fovea.data.table import read_rows
 from fovea.losses import IGNORE

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from fovea.data.predictions import FOLDERS, NETWORKS, TABLE, files_below
+from fovea.data.predict_request import FOLDERS, NETWORKS, TABLE, files_below
 from fovea.metrics.structures import structures
 from fovea.pictures.overlay import color_of
 from fovea.runtime.errors import first_few

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # `--help` and the checks before a training run without torch
     import torch
     from torch import Tensor, nn
 
-    from fovea.data.predictions import PredictRequest
+    from fovea.data.predict_request import PredictRequest
 
 AGAINST = {"mask": "masks", "pseudo": "pseudo-masks"}
 """What images are scored against, by `select_on`."""

@@ -11,7 +11,7 @@ from pydicom.uid import JPEGLSLossless
 
 from fovea.data.images.dicom import read_slice
 from fovea.data.images.predict import predict
-from fovea.data.predictions import PredictRequest
+from fovea.data.predict_request import PredictRequest
 from fovea.pictures.overlay import color_of
 
 from .test_inputs import SERIES, SLICES, STUDY, rows, run, voxels, write_series, write_slice

@@ -20,7 +20,7 @@ from fovea.data.images.dicom import read_header
 from fovea.data.images.files import image_size, read_image
 from fovea.data.images.masks import read_mask
 from fovea.data.images.predict import FromPixels, predict
-from fovea.data.predictions import PredictRequest
+from fovea.data.predict_request import PredictRequest
 
 Read = Callable[[Path], Any]
 

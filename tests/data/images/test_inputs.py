@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from fovea.data.images.find import decoder
 from fovea.data.images.predict import predict
-from fovea.data.predictions import PredictRequest
+from fovea.data.predict_request import PredictRequest
 from fovea.data.volumes import nifti
 
 DATA = {"dataset": {"_target_": "fovea.data.images.folder.Folder"}, "channels": 3, "classes": 1}

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from fovea.data.images import predict as images
-from fovea.data.predictions import PredictRequest
+from fovea.data.predict_request import PredictRequest
 
 DATA = {
     "dataset": {"_target_": "fovea.data.images.folder.Folder"},

@@ -13,7 +13,7 @@ from torch import nn
 from fovea.data.cache import fingerprint
 from fovea.data.images import predict as images
 from fovea.data.images.source import Images
-from fovea.data.predictions import PredictRequest
+from fovea.data.predict_request import PredictRequest
 
 from .test_predict import DATA, Brightness, Three
 from .test_source import source

@@ -13,7 +13,7 @@ import pytest
 import torch
 from monai.transforms import NormalizeIntensity
 
-from fovea.data.predictions import PredictRequest
+from fovea.data.predict_request import PredictRequest
 from fovea.data.volumes.predict import predict_volumes
 from fovea.data.volumes.prepared import Native
 from fovea.supervision.largest import largest_if_asked

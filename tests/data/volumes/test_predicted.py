@@ -15,7 +15,7 @@ import torch
 from monai.transforms import NormalizeIntensity
 
 from fovea.data.cache import fingerprint
-from fovea.data.predictions import PredictRequest
+from fovea.data.predict_request import PredictRequest
 from fovea.data.volumes.predict import predict_volumes
 from fovea.data.volumes.prepared import Native
 from fovea.data.volumes.source import Volumes

@@ -12,7 +12,7 @@ import torch
 from monai.transforms import NormalizeIntensity, RandFlipd, RandScaleIntensityd
 from torch import nn
 
-from fovea.data.predictions import PredictRequest
+from fovea.data.predict_request import PredictRequest
 from fovea.data.volumes.grid import slice_axis
 from fovea.data.volumes.nifti import read_header
 from fovea.data.volumes.predict import predict_volumes

@@ -15,7 +15,7 @@ from fovea.data.images.files import SUFFIXES, pages_of, read_image, warn_orienta
 from fovea.data.images.folder import Folder
 from fovea.data.images.inputs import Input, Pages, Picture, Series, Volume
 from fovea.data.images.series import DICOM, dicom_files, series_of
-from fovea.data.predictions import PredictRequest, below, files_below, named, report_skipped
+from fovea.data.predict_request import PredictRequest, below, files_below, named, report_skipped
 from fovea.data.volumes.nifti import SUFFIXES as NIFTI
 from fovea.runtime.config import locate
 

@@ -14,7 +14,7 @@ from PIL import Image
 from fovea.data.images.dicom import ends, pixel_spacing, read_header
 from fovea.data.images.files import pages_of, scaled
 from fovea.data.images.series import Grid, Slice, grid_of
-from fovea.data.predictions import Axis
+from fovea.data.predict_request import Axis
 from fovea.data.volumes import nifti
 from fovea.data.volumes.grid import longest_axis
 from fovea.metrics.thresholds import quantized

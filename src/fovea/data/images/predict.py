@@ -14,8 +14,8 @@ from fovea.data.images.dicom_seg import check_installed, segmentation_of
 from fovea.data.images.find import find_inputs
 from fovea.data.images.inputs import Input, Picture, Series
 from fovea.data.images.samples import resize_image, to_tensor
+from fovea.data.predict_request import PredictRequest, class_names, outputs
 from fovea.data.prediction_record import Planned, Recorded
-from fovea.data.predictions import PredictRequest, class_names, outputs
 from fovea.pictures.contact_sheet import with_legend
 from fovea.pictures.overlay import overlay, palette
 from fovea.pictures.png import write_image

@@ -14,7 +14,7 @@ from pydicom.misc import is_dicom
 from pydicom.uid import SegmentationStorage
 
 from fovea.data.images.dicom import pixel_spacing, read_header
-from fovea.data.predictions import NOT_IN_PATHS
+from fovea.data.predict_request import NOT_IN_PATHS
 from fovea.data.volumes.grid import APART
 
 DICOM = frozenset({".dcm"})  # suffixes of files that are DICOM whatever they begin with

@@ -14,8 +14,8 @@ from fovea.data.images.panels import Panels
 from fovea.data.images.targets import Mask, PseudoMask, Target
 from fovea.data.labels import Classes
 from fovea.data.maps import parameters, prepare_command, store_path, weights
+from fovea.data.predict_request import PredictRequest
 from fovea.data.predicted import Predicted, predicted_labels
-from fovea.data.predictions import PredictRequest
 from fovea.data.source import AGAINST, UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import carve, chosen_split, of_patients, same_files
 from fovea.data.store import Store

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from fovea.data.predict_request import PredictRequest, below, class_names, files_below, outputs, report_skipped
 from fovea.data.prediction_record import Planned, Recorded
-from fovea.data.predictions import PredictRequest, below, class_names, files_below, outputs, report_skipped
 from fovea.data.volumes.grid import Header
 from fovea.data.volumes.nifti import SUFFIXES, read_header, read_volume, write_voxels
 from fovea.data.volumes.pairs import image_id

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from fovea.data.labels import Classes
+from fovea.data.predict_request import PredictRequest
 from fovea.data.predicted import Predicted, predicted_labels
-from fovea.data.predictions import PredictRequest
 from fovea.data.source import AGAINST, UNLABELED, Predictor, Samples, Split, Training, TrainingSamples, digest
 from fovea.data.splits import chosen_split
 from fovea.data.volumes.grid import ALIKE, in_plane, slice_axis

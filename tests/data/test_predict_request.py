@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fovea.data.predictions import PredictRequest, files_below, named, refuse_overlap
+from fovea.data.predict_request import PredictRequest, files_below, named, refuse_overlap
 from fovea.runtime.files import sha256
 
 
