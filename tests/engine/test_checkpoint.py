@@ -79,6 +79,10 @@ ATTACK = {"_target_": "os.mkdir", "path": "attacked"}
         ({"loss": None}, "loss is not in the configuration"),
         ({"backbone": CONFIG["backbone"] | {"features": [8] * 6}}, r"holds another model: \d+ weights differ"),
         ({"supervision": CONFIG["supervision"] | {"thresholds": [0.5]}}, r"levels\.1"),
+        (
+            {"data": {"normalize": {"_target_": "albumentations.Normalize", "mean": [0.5, 0.5]}}},
+            r"a\.ckpt: data\.normalize\.mean must have 3 numbers, or 1 for all channels, got 2",
+        ),
     ],
 )
 def test_another_configuration_is_refused(

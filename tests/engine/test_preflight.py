@@ -8,6 +8,8 @@ from fovea.engine.preflight import check, check_mode
 from fovea.supervision.band import Band
 from fovea.supervision.mode import Mode
 
+WINDOW = {"_target_": "monai.transforms.ScaleIntensityRange", "a_min": -175, "a_max": 250, "b_min": 0.0, "b_max": 1.0}
+
 
 def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
     target = "fovea.engine.schedules.cosine_with_warmup"
@@ -122,6 +124,16 @@ def config(**groups: dict[str, Any] | Any) -> dict[str, Any]:
                 ({"max_pixel_value": 0}, "max_pixel_value must be above 0, got 0"),
             )
         ),
+        *(
+            ({"data": {"intensity": {"ct": WINDOW | values}}}, f"data.intensity.ct.{rest}")
+            for values, rest in (
+                ({"a_min": 250}, "a_min must be below data.intensity.ct.a_max=250, got 250"),
+                ({"a_min": 300}, "a_min must be below data.intensity.ct.a_max=250, got 300"),
+                ({"b_min": 1.0, "b_max": 0.0}, "b_min must be below data.intensity.ct.b_max=0.0, got 1.0"),
+                ({"a_max": float("inf")}, "a_max must be a finite number, got inf"),
+                ({"b_min": None}, "b_min must be a number, got None"),
+            )
+        ),
         ({"trainer": {"log_every_n_steps": "foo"}}, "trainer.log_every_n_steps must be a whole number, got 'foo'"),
         ({"sheet_rows": -1}, "sheet_rows must be at least 0"),
         ({"sheet_tile": 0}, "sheet_tile must be at least 1"),
@@ -157,6 +169,7 @@ def test_valid_configuration_passes() -> None:
     for mean in ([0.5, 0.5, 0.5], [0.5], 0.5, None):
         check(config(data={"normalize": {"_target_": "albumentations.Normalize", "mean": mean}}))
     check(config(data={"normalize": {"_target_": "my_lab.Normalize", "mean": [0.5, 0.5]}}))
+    check(config(data={"intensity": {"ct": WINDOW, "mri": {"_target_": "monai.transforms.NormalizeIntensity"}}}))
 
 
 def test_a_mode_that_lacks_a_part_of_the_contract_is_refused() -> None:

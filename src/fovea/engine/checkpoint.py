@@ -13,6 +13,7 @@ from torch.serialization import safe_globals
 
 from fovea.engine.build import build
 from fovea.engine.finite import not_numbers
+from fovea.engine.preflight import check_normalize
 from fovea.runtime.config import locate
 from fovea.runtime.errors import first_few
 from fovea.runtime.moved import upgrade
@@ -104,6 +105,7 @@ def _checked(content: dict[Any, Any], path: Path) -> dict[str, Any]:
         raise ValueError(f"checkpoint: {path} has an interpolation in its configuration; {_FIX}")
     try:
         config = upgrade(own["config"])
+        check_normalize(config.get("data") or {})  # other versions of albumentations may fit other numbers
     except ValueError as error:
         raise ValueError(f"checkpoint: {path}: {error}") from error
     return content | {KEY: {**own, "config": config}}

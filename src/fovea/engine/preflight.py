@@ -57,7 +57,8 @@ def check(config: Mapping[str, Any]) -> None:
     if isinstance(rate, int | float) and minimum > rate:
         raise ValueError(f"scheduler.minimum must be at most optimizer.lr={rate}, got {minimum}")
     supervision, data, backbone = (config.get(part, {}) for part in ("supervision", "data", "backbone"))
-    _check_normalize(data.get("normalize") or {})
+    check_normalize(data)
+    _check_intensity(data.get("intensity") or {})
     for key, of_data in {"in_channels": data.get("channels"), "classes": data.get("classes")}.items():
         ours = str(backbone.get("_target_")).startswith("fovea.")
         if ours and of_data is not None and backbone.get(key, of_data) != of_data:
@@ -67,8 +68,9 @@ def check(config: Mapping[str, Any]) -> None:
         raise ValueError("supervision.across=true is for data of several modalities; set supervision.across=false")
 
 
-def _check_normalize(normalize: Mapping[str, Any]) -> None:
-    """Refuse what albumentations divides by, or fits to the channels without a word."""
+def check_normalize(data: Mapping[str, Any]) -> None:
+    """Refuse in a group `data` what albumentations divides by, or fits to the channels without a word."""
+    normalize = data.get("normalize") or {}
     if normalize.get("_target_") != "albumentations.Normalize":
         return
     lists = {key: [normalize[key]] for key in ("mean", "std") if isinstance(normalize.get(key), int | float | str)}
@@ -76,6 +78,18 @@ def _check_normalize(normalize: Mapping[str, Any]) -> None:
     for key in ("mean", "std"):
         if values.get(key) is not None and (count := len(values[key])) not in (1, 3):
             raise ValueError(f"data.normalize.{key} must have 3 numbers, or 1 for all channels, got {count}")
+
+
+def _check_intensity(intensity: Mapping[str, Any]) -> None:
+    """Refuse a window that MONAI does not scale, turns around, or maps to one value, without a word."""
+    for name, each in intensity.items():
+        if not isinstance(each, Mapping) or each.get("_target_") != "monai.transforms.ScaleIntensityRange":
+            continue
+        for low, high in (("a_min", "a_max"), ("b_min", "b_max")):
+            key = f"data.intensity.{name}"
+            check_values({low: Number, high: Number}, {low: each.get(low), high: each.get(high)}, key)
+            if each[low] >= each[high]:
+                raise ValueError(f"{key}.{low} must be below {key}.{high}={each[high]}, got {each[low]}")
 
 
 def _check_trainer(trainer: Mapping[str, Any]) -> None:

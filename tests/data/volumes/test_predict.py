@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.transforms import NormalizeIntensity
+from monai.transforms import NormalizeIntensity, Resize
 
 from fovea.data.predict_request import PredictRequest
 from fovea.data.volumes.predict import predict_volumes
@@ -69,15 +69,20 @@ def test_says_that_a_case_was_predicted_without_a_damaged_modality(
     assert said == ["a_t1 was predicted without ct, which cannot be read"]
 
 
-def test_an_intensity_that_fails_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("intensity", "message"),
+    [
+        (NormalizeIntensity(subtrahend=[1, 2], divisor=[1, 2], channel_wise=True), "img has 1 channels"),
+        (Resize([2, 2, 2]), "it returns [2, 2, 2] voxels for "),
+    ],
+)
+def test_an_intensity_that_fails_is_named(intensity: Any, message: str, tmp_path: Path) -> None:
     write(tmp_path / "a_ct.nii", VOXELS)
-    intensity = {"ct": NormalizeIntensity(subtrahend=[1, 2], divisor=[1, 2], channel_wise=True)}
     request = PredictRequest(tmp_path / "a_ct.nii", tmp_path / "out")
-    native = Native(brighter, False, None, intensity, torch.device("cpu"))
+    native = Native(brighter, False, None, {"ct": intensity}, torch.device("cpu"))
     [failure] = predict_volumes(native, request, DATA)[1].values()
-    assert failure.startswith(
-        f"{tmp_path / 'a_ct.nii'}: NormalizeIntensity of data.intensity fails: img has 1 channels"
-    )
+    name = type(intensity).__name__
+    assert failure.startswith(f"{tmp_path / 'a_ct.nii'}: {name} of data.intensity fails: {message}")
 
 
 def test_values_that_are_no_numbers_give_no_mask(tmp_path: Path) -> None:

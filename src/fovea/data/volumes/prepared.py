@@ -159,6 +159,8 @@ def scaled(volume: np.ndarray, intensity: Intensity, path: Path) -> np.ndarray:
     try:
         with np.errstate(all="ignore"):
             found = np.asarray(intensity(volume[None]), np.float32)[0]
+        if found.shape != volume.shape:
+            raise ValueError(f"it returns {list(found.shape)} voxels for {list(volume.shape)}")
     except (RuntimeError, TypeError, ValueError) as error:  # of MONAI, on the first volume
         name = type(intensity).__name__
         raise ValueError(f"{path}: {name} of data.intensity fails: {first_line(error)}; change its keys") from error
