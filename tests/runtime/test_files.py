@@ -93,7 +93,7 @@ def test_a_killed_process_leaves_a_file_that_is_removed(tmp_path: Path) -> None:
 
 def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here already")
-    with pytest.raises(ValueError, match=r"cannot write .*file.*choose another folder"):
+    with pytest.raises(ValueError, match=r"cannot write .*/file: file exists; choose another folder$"):
         make_folder(tmp_path / "file")
     with pytest.raises(ValueError, match="cannot write"):
         write_bytes(tmp_path / "file" / "below", b"")
@@ -104,7 +104,10 @@ def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
 def test_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_bytes(tmp_path / "file", b"old")
 
-    with monkeypatch.context() as patch, pytest.raises(ValueError, match="no space left on device"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(ValueError, match="no space left on device; free space there or choose"),
+    ):
         patch.setattr(Path, "open", lambda path, mode: open("/dev/full", "wb", buffering=0))  # noqa: PTH123, SIM115
         write_bytes(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"

@@ -1,6 +1,7 @@
 """Write files completely or not at all: under a temporary name beside the final one, then renamed."""
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -113,7 +114,8 @@ def make_folder(path: Path) -> Path:
 def unwritable(path: Path, error: OSError) -> ValueError:
     """Return the error for a file that cannot be written."""
     reason = (error.strerror or str(error)).lower()
-    return ValueError(f"cannot write {path}: {reason}; free space there or choose another folder")
+    full = "free space there or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return ValueError(f"cannot write {path}: {reason}; {full}choose another folder")
 
 
 def put_aside(path: Path) -> None:
