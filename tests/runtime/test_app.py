@@ -195,11 +195,16 @@ def test_a_signal_ends_a_command_in_one_line(sent: signal.Signals, tmp_path: Pat
         (KeyboardInterrupt("SIGTERM"), "interrupted", "SIGTERM"),
     ],
 )
-def test_the_reason_of_a_failure_is_in_the_run_folder(
-    error: BaseException, status: str, reason: str, tmp_path: Path
+def test_the_first_reason_of_a_failure_is_in_the_run_folder(
+    error: BaseException, status: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A process that fails takes the others along, which only know that the connection is closed."""
+    monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(type(error)), failure_recorded(tmp_path):
         raise error
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(RuntimeError), failure_recorded(tmp_path):
+        raise RuntimeError("Connection closed by peer")
     assert json.loads((tmp_path / "failure.json").read_text()) == {"status": status, "reason": reason}
 
 

@@ -28,6 +28,7 @@ from fovea.engine.resume import resume_from
 from fovea.engine.segmenter import Segmenter
 from fovea.runtime.config import check_targets, instantiate
 from fovea.runtime.files import put_aside, remove_abandoned, write_bytes, write_json
+from fovea.runtime.job import failure_recorded
 from fovea.runtime.objective import FILE as OUTCOME
 from fovea.runtime.objective import value_of
 from fovea.runtime.processes import first, one_job, restarted
@@ -67,7 +68,8 @@ def train(config: dict[str, Any], source: Source, training: Training, held_out: 
             check_last_batch(segmenter.supervision, data, trainer.world_size)
             if first():
                 log.info("%s", describe_step(trainer, data))
-            with killed_workers_explained():
+            # Of any process, before the others lose the connection to it.
+            with failure_recorded(run), killed_workers_explained():
                 fit(trainer, segmenter, data, path, step)
         if not trainer.is_global_zero:
             return None

@@ -103,7 +103,7 @@ class Command:
                 self.record(config, composed)
             else:  # of the processes that SLURM or torchrun starts, the first logs
                 logging.disable(logging.WARNING)
-            with failure_recorded(folder):
+            with failure_recorded(folder) if first() else nullcontext():
                 if below:
                     value = mean_of(folder, {part.folder: self.perform(part_of(composed, part)) for part in below})
                 else:

@@ -176,8 +176,8 @@ def earlier_record_kept(folder: Path) -> Iterator[None]:
 
 
 def write_failure(folder: Path, status: Literal["failed", "interrupted"], reason: str) -> None:
-    """Record why a run did not end, in the first process. The first reason stays: a signal may end in an error."""
-    if first() and not (folder / FAILURE).exists():
+    """Record why a run did not end. The first reason stays: a signal, or an error of one process, may end in others."""
+    if not (folder / FAILURE).exists():
         with suppress(ValueError):  # the run ends with its own error
             write_json(folder / FAILURE, {"status": status, "reason": reason})
 
