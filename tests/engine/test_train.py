@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+import torch
+from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint
 from torch import ones
 from torch.nn import Linear
 from torch.utils.data import DataLoader
@@ -81,6 +82,21 @@ def test_the_last_step_of_an_epoch_counts_if_it_accumulates_fewer_batches(tmp_pa
     made.callbacks.append(rates)  # type: ignore[attr-defined]
     made.fit(segmenter, DataLoader(ones(6, 1)))
     assert rates.seen == pytest.approx([1e-9, 1e-9, 5e-10, 5e-10, 2.5e-10, 2.5e-10])
+
+
+def test_a_training_that_stops_keeps_its_current_weights_beside_their_average(tmp_path: Path) -> None:
+    """Lightning puts the average in their place at the end of a training."""
+    ema = {"_target_": "pytorch_lightning.callbacks.EMAWeightAveraging", "decay": 0.5}
+    last = {"_target_": "fovea.engine.callbacks.last.Last", "dirpath": str(tmp_path), "every_n_train_steps": 100}
+    optimizer = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 1.0}
+    config = {"callbacks": {"ema": ema, "last": last}, "run_dir": str(tmp_path), "trainer": TRAINER | {"max_steps": 6}}
+    made = make_trainer(config, SimpleNamespace(val=SimpleNamespace(ids=["a"])), [])  # type: ignore[arg-type]
+    stop = LambdaCallback(on_train_batch_end=lambda *args: setattr(made, "should_stop", made.global_step == 3))
+    made.callbacks.append(stop)  # type: ignore[attr-defined]
+    made.fit(Segmenter(Line(), CONFIG | {"optimizer": optimizer}, lambda mode: mode), DataLoader(ones(9, 1)))  # type: ignore[arg-type,return-value]
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    [current], [average] = saved["current_model_state"].values(), saved["state_dict"].values()
+    assert saved["global_step"] == 3 and (float(current), float(average)) == (-2.0, -1.25)  # of 0, -1 and -2
 
 
 def test_parameters_that_no_loss_reaches_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -41,11 +41,16 @@ class Last(Checkpoint):
             self._save_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the last step of an epoch, after the callbacks that look at a score once an epoch."""
+        """Save the last step of an epoch, after the callbacks that look at a score once an epoch.
+
+        Also that of a training that stops before its last step: at its end, averaged weights replace the current ones.
+        """
+        if trainer.should_stop:
+            self.save(trainer)
         self._save_if_due(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save a training that ended before its last step, e.g. by early stopping."""
+        """Save a training that ended before its last step in another way."""
         self.save(trainer)
 
     def on_load_checkpoint(
