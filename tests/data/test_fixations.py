@@ -103,6 +103,18 @@ def test_two_observers_with_one_name_are_reported(tmp_path: Path, caplog: pytest
     assert "1 images have a CURRENT_FIX_INDEX twice: a; if several people looked, give each a name" in record.message
 
 
+def test_observers_without_a_name_or_a_usable_row_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = ["a,1,0.1,0.1,100,Al", "a,2,0.9,0.9,300,", "b,1,0.5,0.5,60,Al", "b,1,50,40,60,Bo", "a,1,50,40,60,Bo"]
+    table = read(tmp_path, *rows, ids="a,b", header=f"{HEADER},observer")
+    assert (len(table.of("a").by_observer()), len(table.of("b").by_observer())) == (2, 1)
+    assert [record.message.partition(": ")[2] for record in caplog.records] == [
+        "1 images have rows with and without the name of an observer, those without count as another person: a",
+        "no row of 1 observers can be used: 'Bo'; X and Y must be fractions of the sides, DURATION milliseconds",
+    ]
+
+
 def test_rows_that_are_longer_or_shorter_than_the_header(tmp_path: Path) -> None:
     assert read(tmp_path, "a,1,0.5,0.5,100,,", ",,,,").used == 1
     with pytest.raises(ValueError, match="line 2 has 2 cells more than the header, perhaps decimal commas"):
@@ -141,13 +153,17 @@ def test_missing_column(tmp_path: Path, column: str) -> None:
         read(tmp_path, header=HEADER.replace(",", "|"))
 
 
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("mark", ["", "\ufeff", "sep={}\r\n", '\ufeff"SEP={}"\n', "\n \r\n"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_delimiters_and_decimal_commas_of_spreadsheets(tmp_path: Path, delimiter: str, mark: str) -> None:
     cells = ['"x,y;z\tw.png"', "1", "0.25" if delimiter == "," else "0,25", "0.5", '"1e2"']
-    path = write(tmp_path, delimiter.join(cells) + "\r", header=mark + HEADER.replace(",", delimiter))
+    header = mark.format(delimiter) + HEADER.replace(",", delimiter)
+    path = write(tmp_path, delimiter.join(cells) + "\r", header=header)
     fixations = read_fixations(path, ["x,y;z\tw"]).of("x,y;z\tw")
     assert (fixations.x.item(), fixations.y.item(), fixations.duration.item()) == (0.25, 0.5, 100)
+    path = write(tmp_path, delimiter.join([*cells[:4], "soon"]), header=header)
+    with pytest.raises(ValueError, match=f"line {header.count(chr(10)) + 2}, column CURRENT_FIX_DURATION: 'soon'"):
+        read_fixations(path, ["x,y;z\tw"])
 
 
 def test_a_number_between_tabs_that_can_be_read_in_two_ways_is_refused(tmp_path: Path) -> None:
@@ -171,6 +187,8 @@ def test_invalid_number(tmp_path: Path, column: str, cell: str) -> None:
         (b"\n\n", "no header"),
         (HEADER.encode() + b"\n", "no fixation in it"),
         (HEADER.encode("utf-16"), "not UTF-8"),
+        (HEADER.encode("utf-16-le"), "not UTF-8"),
+        (HEADER.encode() + b"\na,1,80,60,100\n", "0 of 1 .* dropped 1 outside image; X and Y must be fractions"),
         (HEADER.encode() + b"\nb.jpg,1,0.5,0.5,100\n", r"none of the 1 rows \('b\.jpg'\) belongs to an image"),
     ],
 )

@@ -106,6 +106,18 @@ def test_damaged_strokes_are_refused(content: object, message: str, tmp_path: Pa
     assert not list((tmp_path / "out").glob("*"))
 
 
+def test_an_interrupted_call_leaves_no_part_of_the_scribbles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(path: Path, pixels: np.ndarray) -> None:
+        path.write_bytes(b"")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("fovea.importers.collected.write_image", interrupt)
+        draw(tmp_path, strokes(image()))
+    assert [path.name for path in tmp_path.iterdir()] == ["s.json"]
+    draw(tmp_path, strokes(image()))
+
+
 LOG = "image,observer,left,top,width,height,screen_width,screen_height,onset,end,onset_performance,end_performance"
 
 

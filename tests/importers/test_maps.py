@@ -124,6 +124,20 @@ def test_damaged_maps_are_failures(job: ImportRequest, root: Path) -> None:
         IMPORT(replace(other, dataset=None))
 
 
+def test_a_map_with_transparency_is_a_failure(job: ImportRequest, root: Path) -> None:
+    gray, folder = Image.fromarray(ramp()), root / "gaze" / "heatmap"
+    hidden = Image.new("L", gray.size)
+    hidden.putalpha(gray)
+    hidden.save(folder / "a.png")
+    gray.save(folder / "b.png", transparency=7)
+    gray.convert("RGBA").save(folder / "c.png")  # opaque
+    result = IMPORT(job)
+    assert result.failures == {
+        name: f"{name}.png has transparency; save the map in gray, from 0 to 255" for name in "ab"
+    }
+    np.testing.assert_allclose(Store(job.out).read("c"), ramp() / 255, atol=1 / 65535)
+
+
 def test_keeps_a_store_of_other_parameters(job: ImportRequest) -> None:
     IMPORT(job)
     with pytest.raises(ValueError, match=r"labels\.sigma is 50 here but the store has 70; set store="):

@@ -130,6 +130,16 @@ def test_labels_read_what_is_written(name: str, label: Any, ids: Sequence[str], 
     assert drawn[MASK > 0].mean() > drawn[MASK == 0].mean()
 
 
+def test_structures_that_count_as_one_are_reported(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    for image_id in folder.ids:
+        cv2.imwrite(str(folder.mask_path(image_id)), MASK * 2)
+    for classes in (1, 3):
+        values = {0: "background", 2: "lesion"} if classes == 1 else None
+        several = Folder(folder.root, classes=classes, labels=values)
+        assert simulate_folder(several, folder.root / "out", annotator("box")) == (6, 3)
+        assert ("data.classes=3: labels and maps have one class, so all structures" in caplog.text) == (classes > 1)
+
+
 def test_a_folder_is_replaced_only_if_nobody_changed_it(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     out = folder.root / "scribbles"
     simulate_folder(folder, out, annotator("scribble"))

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ TASKS = {
 }
 """What the page asks for, by mode; {0} is the structure."""
 FILES = {"reveal": "reveal", "click": "points", "box": "boxes", "scribble": "scribbles", "screen": "screen"}
+_OWN = re.compile(r"images|[0-9a-f]{16}\.(png|jpeg)")  # names that an interrupted call may leave without a page
 _PLACE = ("left", "top", "width", "height")
 _TIMES = ("screen_width", "screen_height", "onset", "end", "onset_performance", "end_performance")
 COLUMNS = {
@@ -89,7 +91,8 @@ def write_page(
 
     A ValueError if `out` has other files or cannot be written, or no image can be shown.
     """
-    if out.is_dir() and any(out.iterdir()) and not (out / PAGE).is_file():
+    others = {path.name for path in out.glob("[!.]*")} | {path.name for path in out.glob("images/[!.]*")}
+    if not (out / PAGE).is_file() and not all(map(_OWN.fullmatch, others)):
         raise ValueError(f"out: {out} has other files, and fovea-collect did not write it; set another out")
     ids = dataset.splits()[split] if split is not None else dataset.ids
     dataset.check(ids, masks=False)
@@ -120,12 +123,13 @@ def _images(
         except ValueError as error:
             failures[image_id] = str(error)
             continue
-        file = f"{len(images) + 1:04d}{shown.suffix}"  # tells nothing about the image
+        digests.append(hashlib.sha256(shown.data).hexdigest())
+        # A name that tells nothing about the image, and that no page uses for another one.
+        file = f"{digests[-1][:16]}{shown.suffix}"
         if folder is not None:
             write_bytes(folder / file, shown.data)
         source = f"{folder.name}/{file}" if folder is not None else ""
         images.append(shown.entry(dataset.image_path(image_id).name, source))
-        digests.append(hashlib.sha256(shown.data).hexdigest())
     if not images:
         raise ValueError(f"{dataset.root}: no image to show; {next(iter(failures.values()), 'the split is empty')}")
     return images, digests, failures

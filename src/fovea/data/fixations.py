@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ OBSERVERS = ("observer", "annotator")
 DROPPED = ("unknown_image", "unsafe_name", "repeated", "not_a_number", "outside_image", "too_short")
 """Reasons to drop a row. A row is counted under the first reason that applies."""
 
+_UNITS = "X and Y must be fractions of the sides, DURATION milliseconds"
 _LONG = 10_000.0  # ms, of the median fixation
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class _Rows:
 
     kept: list[tuple[str, float, float, float, float]] = field(default_factory=list)  # observer, index, x, y, duration
     lost: Counter[str] = field(default_factory=Counter)  # by reason
+    observers: set[str] = field(default_factory=set)  # also those whose rows are all lost
 
     def fixations(self) -> Fixations:
         rows = sorted(self.kept, key=lambda row: row[:2])
@@ -101,7 +103,7 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
     Rows with coordinates outside [0, 1], lost values, durations below `min_duration` ms (the filter of Zhong et al.
     2024), unknown images, a path with `..`, and all but the first of equal rows are counted and dropped. The file has
     the columns of `NEEDED`, and one of `OBSERVERS` if several people looked. A ValueError names line and column, also
-    if two names mean one image; it is raised, too, if no row belongs to an image.
+    if two names mean one image; it is raised, too, if no row belongs to an image, or none of those can be used.
     """
     names, seen = Names(ids, path), set()
     dropped = dict.fromkeys(DROPPED, 0)
@@ -117,6 +119,7 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
             dropped["unsafe_name" if unsafe else "unknown_image"] += 1
             continue
         rows = images.setdefault(image_id, _Rows())
+        rows.observers.add(observer)
         if reason := "repeated" if row.cells in seen else _reason_to_drop(x, y, duration, min_duration):
             dropped[reason] += 1
             rows.lost[reason] += 1
@@ -125,17 +128,35 @@ def read_fixations(path: Path, ids: Iterable[str], min_duration: float = 50.0) -
         seen.add(row.cells)
     if not images:
         raise no_match(path, sum(dropped.values()), names, "fixation")
-    if dropped["repeated"]:
-        log.warning("%s: %d rows equal an earlier row and are dropped", path, dropped["repeated"])
-    numbered = {name: [row[:2] for row in rows.kept] for name, rows in sorted(images.items())}
+    images = dict(sorted(images.items()))
+    fixations = {name: rows.fixations() for name, rows in images.items()}
+    table = Annotations(fixations, _Rows().fixations(), "fixations", sum(map(len, fixations.values())), dropped)
+    if not table.used:
+        raise ValueError(f"{path}: {table}; {_UNITS}")
+    _warn(path, images, dropped["repeated"])
+    return table
+
+
+def _warn(path: Path, images: Mapping[str, _Rows], repeated: int) -> None:
+    """Log what looks wrong in the rows of a table."""
+    if repeated:
+        log.warning("%s: %d rows equal an earlier row and are dropped", path, repeated)
+    numbered = {name: [row[:2] for row in rows.kept] for name, rows in images.items()}
     if twice := [name for name, places in numbered.items() if len({*places}) < len(places)]:
         fix = "if several people looked, give each a name in a column observer"
         log.warning("%s: %d images have a CURRENT_FIX_INDEX twice: %s; %s", path, len(twice), first_few(twice), fix)
-    durations = [row[4] for rows in images.values() for row in rows.kept]
-    if durations and (median := float(np.median(durations))) > _LONG:
+    if unnamed := [name for name, rows in images.items() if "" in rows.observers and len(rows.observers) > 1]:
+        fix = "those without count as another person"
+        what = "have rows with and without the name of an observer"
+        log.warning("%s: %d images %s, %s: %s", path, len(unnamed), what, fix, first_few(unnamed))
+    used = {row[0] for rows in images.values() for row in rows.kept}
+    if unused := sorted({who for rows in images.values() for who in rows.observers} - used):
+        log.warning(
+            "%s: no row of %d observers can be used: %s; %s", path, len(unused), first_few(map(repr, unused)), _UNITS
+        )
+    median = float(np.median([row[4] for rows in images.values() for row in rows.kept]))
+    if median > _LONG:
         log.warning("%s: the median fixation lasts %g ms; CURRENT_FIX_DURATION must be in milliseconds", path, median)
-    fixations = {name: rows.fixations() for name, rows in sorted(images.items())}
-    return Annotations(fixations, _Rows().fixations(), "fixations", len(durations), dropped)
 
 
 def _reason_to_drop(x: float, y: float, duration: float, min_duration: float) -> str | None:

@@ -16,6 +16,7 @@ BOX_COLUMNS = ("IMAGE", "x0", "y0", "x1", "y1")
 
 POINT_COLUMNS = ("IMAGE", "x", "y", "class")  # of a CSV of clicks; class 1 is the foreground, 0 the background
 TWO_WAYS = re.compile(r"-?[1-9]\d{0,2}(,\d{3})+")  # 1,234 between tabs
+_ABOVE = re.compile(r'\s*("?sep=.*)?\s*', re.IGNORECASE)  # lines above the header: empty, or the delimiter for Excel
 _MISSING = frozenset({"", "."})  # spreadsheets and eye trackers write a lost value like this
 
 
@@ -75,16 +76,20 @@ def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -
     """Yield the rows of a CSV in UTF-8 that are not empty; the first line names the columns, which must be `needed`.
 
     Cells are delimited by the most frequent of comma, semicolon and tab in that line; without commas between its
-    cells, a number may have a decimal comma.
+    cells, a number may have a decimal comma. Empty lines above it do not count, nor does `sep=;`.
     `optional` are names of one column in any case, which `Row.columns` has under the first of them if it is there.
     A ValueError if the file cannot be read, lacks a column or has it twice, or a row is too short or too long.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter = max(",;\t", key=file.readline().count)
+            first = next((line for line in file if not _ABOVE.fullmatch(line)), "")
+            if "\0" in first:  # UTF-16 without its mark
+                raise UnicodeError
+            delimiter = max(",;\t", key=first.count)
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter)
-            header = [name.strip() for name in next(reader, [])]
+            rows = (cells for cells in reader if not _ABOVE.fullmatch(delimiter.join(cells)))
+            header = [name.strip() for name in next(rows, [])]
             columns = _columns(path, header, needed, optional)
             last = max(columns.values())
             for cells in filter(any, reader):
@@ -99,7 +104,7 @@ def read_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -
         reason = (error.strerror or str(error)).lower()
         near = nearest([path.name], sorted(file.name for file in path.parent.glob("*.csv")))
         raise ValueError(f"cannot read {path}: {reason}{near}; set labels.path to the CSV") from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise ValueError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from error
     except csv.Error as error:
         raise ValueError(f"{path}: not a CSV ({error}); save the table as CSV in UTF-8") from error

@@ -16,7 +16,7 @@ from fovea.importers.request import ImportRequest, ImportResult
 from fovea.pictures.png import write_image
 from fovea.runtime.bounds import Count, Positive, check_values
 from fovea.runtime.errors import first_few
-from fovea.runtime.files import make_folder
+from fovea.runtime.files import whole_folder
 
 _PIXEL = Annotated[float, Field(ge=-1e6, le=1e6)]  # neither NaN nor infinite
 _POINTS = Annotated[list[tuple[_PIXEL, _PIXEL]], Field(min_length=1)]
@@ -50,8 +50,9 @@ class Collected(ColumnReader):
                 drawn[image_id] = self._draw(each, dataset.size(image_id) if dataset else None, request.source)
         if not drawn:
             raise ValueError(f"{request.source}: no scribble on an image of data.root ({first_few(unknown)})")
-        for image_id, pixels in drawn.items():
-            write_image(make_folder(out) / f"{image_id}.png", pixels)
+        with whole_folder(out) as folder:
+            for image_id, pixels in drawn.items():
+                write_image(folder / f"{image_id}.png", pixels)
         lost = [f"{len(unknown)} images are not in data.root and left out: {first_few(unknown)}"] if unknown else []
         return ImportResult([f"scribbles on {len(drawn)} images in {out}"], lost)
 

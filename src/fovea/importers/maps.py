@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from fovea.data.images.files import image_files, read_image
+from fovea.data.images.files import image_files, opened, read_image
 from fovea.data.images.folder import Folder
 from fovea.data.store import Store
 from fovea.importers.request import ImportRequest, ImportResult
@@ -100,13 +100,17 @@ def _read(dataset: Folder, name: str, path: Path | None, folder: Path) -> np.nda
         pixels = read_image(path, channels=1, fix="save the map with 8 bits, from 0 to 255")[:, :, 0]
         values = pixels.astype(np.float32) / np.float32(255)
         colored = int(np.ptp(read_image(path), axis=2).max()) > _COLOR
+        with opened(path) as image:
+            clear = image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255
         size = dataset.size(name)
     except ValueError as error:
         raise ValueError(str(error).replace(f"{folder}/", "").replace(f"{dataset.root}/", "")) from error
     if pixels.max() == 1:
         raise ValueError(f"{path.name} has only the values 0 and 1; save the map in gray, from 0 to 255")
-    if colored:
-        raise ValueError(f"{path.name} has colors; save the map in gray, from 0 to 255")
+    if colored or clear:
+        raise ValueError(
+            f"{path.name} has {'colors' if colored else 'transparency'}; save the map in gray, from 0 to 255"
+        )
     if values.shape != size:
         (rows, columns), (height, width) = values.shape, size
         raise ValueError(f"{path.name} is {columns} x {rows} pixels, but the image is {width} x {height}")

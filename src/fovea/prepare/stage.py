@@ -135,6 +135,7 @@ def _masked(dataset: Folder, labeled: Sequence[str], count: int | None, test: Se
     masked = frozenset(drawn(filter(dataset.has_mask, labeled), count))
     if not masked:
         raise ValueError(f"quality=masks: no labeled image of {dataset.root} has a mask; set quality=labels")
+    dataset.warn_of_classes()
     if tested := sorted(masked.intersection(test)):
         advice = "a level that is chosen by them makes test scores too high; leave these images out of labels.path"
         log.warning("quality=masks compares with %d masks of test (%s): %s", len(tested), first_few(tested, 2), advice)

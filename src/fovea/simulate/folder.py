@@ -38,6 +38,7 @@ def simulate_folder(dataset: Folder, out: Path, observer: Observer, seed: int = 
     ids = [image_id for image_id in dataset.ids if dataset.has_mask(image_id)]
     if not ids:
         raise ValueError(f"{dataset.root}: no image has a mask to simulate labels from; add masks")
+    dataset.warn_of_classes()
     labels = _labels(dataset, ids, observer, seed)
     count = 0
     if observer.columns:

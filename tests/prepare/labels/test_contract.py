@@ -206,7 +206,7 @@ def test_scribbles_are_certain(background: int, foreground: int, unlabeled: int,
     [
         ("boxes", "IMAGE,x0,y0,x1,y1\na,10,5,80,20\n", r"labels\.csv: line 2: 10, 5, 80, 20 \(pixels\) is outside"),
         ("boxes", "IMAGE,x0,y0,x1,y1\n\na,30,5,10,20\n", "line 3: a box cannot go from x 30 to 10"),
-        ("boxes", "IMAGE,x0,y0,x1,y1\na,0.1,0.1,0.9,0.9\n", r"line 2: numbers up to 1 .*labels\.unit=fractions"),
+        ("boxes", "IMAGE,x0,y0,x1,y1\na,0.1,0.1,0.9,1.0001\n", r"line 2: numbers up to 1 .*labels\.unit=fractions"),
         ("boxes", coco([10, 5, 20, 15], width=50), "annotation 1: the image is 60 x 40 pixels, but here 50 x 40"),
         (
             "boxes",

@@ -170,6 +170,13 @@ class Folder:
             raise ValueError(f"data.dataset: {type(self).__name__}.mask of {image_id} {must}, got {got}")
         return mask
 
+    def warn_of_classes(self) -> None:
+        """Log that all structures of a mask count as one, where labels and maps have one class."""
+        if self.classes > 1:
+            fix = "to choose some, set data.classes=1 and call the others background in data.labels"
+            what = "labels and maps have one class, so all structures of a mask count as one"
+            log.warning("data.classes=%d: %s; %s", self.classes, what, fix)
+
     def size(self, image_id: str) -> tuple[int, int]:
         """Return the native height and width of an image in pixels, from the header of the file."""
         return image_size(self.image_path(image_id), self.exif)

@@ -13,6 +13,7 @@ from fovea.data.table import Annotations, no_match, read_rows
 Unit = Literal["pixels", "fractions"]
 """Of coordinates, from the left and the top edge of the image to the right and the bottom edge."""
 
+_ROUNDING = 0.01  # of fractions
 _TOLERANCE = 1.0  # pixels that a coordinate may be outside the image; programs round differently
 
 
@@ -55,8 +56,9 @@ class Rows:
             if stated not in (None, size):
                 where = f"the image is {width} x {height} pixels, but here {stated[1]} x {stated[0]}"
                 raise ValueError(f"{path}: {place}: {where}; export the boxes of this image again")
-        if unit == "pixels" and given.max() <= 1:
-            raise ValueError(f"{path}: {self.places[0]}: numbers up to 1 are fractions; set labels.unit=fractions")
+        if unit == "pixels" and given.max() < 1 + _ROUNDING:
+            fix = "set labels.unit=fractions if they are, or delete the line if it marks the first pixel"
+            raise ValueError(f"{path}: {self.places[0]}: numbers up to 1 look like fractions; {fix}")
         sides = np.tile([width, height], columns // 2)
         pixels = given * (sides if unit == "fractions" else 1)
         if len(outside := np.flatnonzero(((pixels < -_TOLERANCE) | (pixels > sides + _TOLERANCE)).any(axis=1))):
