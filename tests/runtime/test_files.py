@@ -87,8 +87,10 @@ def test_a_killed_process_leaves_a_file_that_is_removed(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     for process in (ended.stdout.strip(), os.getpid()):
         (tmp_path / f".{socket.gethostname()}-{process}-0a1b.tmp").touch()
+    (tmp_path / f".{socket.gethostname()}-{ended.stdout.strip()}-0a1c.tmp").mkdir()  # of `whole_folder`
     remove_abandoned(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [f".{socket.gethostname()}-{os.getpid()}-0a1b.tmp"]
+    left = [f"{os.getpid()}-0a1b", f"{ended.stdout.strip()}-0a1c"]
+    assert {path.name for path in tmp_path.iterdir()} == {f".{socket.gethostname()}-{each}.tmp" for each in left}
 
 
 def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:

@@ -83,10 +83,13 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files of killed processes of this machine; others may still be in use."""
+    """Remove the temporary files of killed processes of this machine; others may still be in use.
+
+    A folder stays: it may be the only copy of what `whole_folder` was about to replace.
+    """
     for path in folder.glob(".*.tmp"):
         name = _TEMPORARY.fullmatch(path.name)
-        if name and name["host"] == socket.gethostname() and not _is_alive(int(name["process"])):
+        if name and path.is_file() and name["host"] == socket.gethostname() and not _is_alive(int(name["process"])):
             path.unlink(missing_ok=True)
 
 
