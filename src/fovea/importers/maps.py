@@ -101,7 +101,7 @@ def _read(dataset: Folder, name: str, path: Path | None, folder: Path) -> np.nda
         values = pixels.astype(np.float32) / np.float32(255)
         colored = int(np.ptp(read_image(path), axis=2).max()) > _COLOR
         with opened(path) as image:
-            clear = image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255
+            clear = image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255
         size = dataset.size(name)
     except ValueError as error:
         raise ValueError(str(error).replace(f"{folder}/", "").replace(f"{dataset.root}/", "")) from error
