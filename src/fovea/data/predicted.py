@@ -67,9 +67,8 @@ class Predicted:
         for rows in (rows for named in self._by_name.values() for rows in named):
             if (found := [row["structure"] for row in rows]) not in (own, unnamed):
                 differ = f"predictions of {first_few(found)}, but the classes of this run are {first_few(own)}"
-                raise ValueError(
-                    f"{self.folder / TABLE}: {differ}; predict with a network of these classes, named alike"
-                )
+                fix = "predict with a network of these classes, named alike"
+                raise ValueError(f"{self.folder / TABLE}: {differ}; {fix}")
         networks: dict[str, list[str] | None] = read_mapping(self.folder / NETWORKS)
         if not all(networks.values()) or not networks:
             unknown = "it is not checked that no image of val or test is among them"
@@ -81,9 +80,8 @@ class Predicted:
                 fix = "predict with a network of the same splits, or set data.predicted.allow_training_images=true"
                 raise ValueError(f"data.predicted: {self.folder} was predicted by a network trained {few}; {fix}")
         if others := sorted({*ids} - {*splits["train"]}):
-            log.warning(
-                "data.predicted: its network was trained on %d other images: %s", len(others), first_few(others)
-            )
+            few = first_few(others)
+            log.warning("data.predicted: its network was trained on %d other images: %s", len(others), few)
         return ids
 
     def files(self, image: Path) -> list[Path]:

@@ -168,11 +168,8 @@ class Segmenter(pl.LightningModule):
     def on_train_end(self) -> None:
         """Say how many steps the scaler of 16-mixed skipped."""
         if self.skipped:
-            log.warning(
-                "trainer.precision=16-mixed: %d of %d steps were skipped, since a gradient was too large for it",
-                self.skipped,
-                self.global_step,
-            )
+            message = "trainer.precision=16-mixed: %d of %d steps were skipped, since a gradient was too large for it"
+            log.warning(message, self.skipped, self.global_step)
 
 
 def random_state() -> dict[str, Tensor]:

@@ -114,10 +114,8 @@ def _compare_reading(dataset: Folder, networks: Sequence[Mapping[str, Any]]) -> 
     here = {"range": dataset.range and list(dataset.range), "exif": dataset.exif}
     for key, value in here.items():
         if others := [network[key] for network in networks if network[key] != value]:
-            advice = "so the network sees other images than in its training"
-            log.warning(
-                "refine: a network was trained with data.%s=%s, here it is %s, %s", key, others[0], value, advice
-            )
+            message = "refine: a network was trained with data.%s=%s, here it is %s, so it sees other images"
+            log.warning(message, key, others[0], value)
 
 
 def _made_with(dataset: Folder, refiner: Refiner, parameters: Mapping[str, Any]) -> dict[str, Any]:

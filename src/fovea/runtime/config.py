@@ -209,16 +209,13 @@ def _reject(config: Mapping[str, Any], key: str, reason: BaseException, given: I
             raise reason
         named = argument in inspect.signature(locate(target)).parameters or argument in config
         raise NamedError(f"{key}.{reason}" if named else f"{key}: {reason}") from reason
-    kind = NamedError if key else ValueError
+    kind, place = (NamedError, key) if key else (ValueError, target)
     if isinstance(reason.__cause__, ValidationError):  # of albumentations, with several lines
         first = reason.__cause__.errors()[0]
-        raise kind(f"{key or target}.{first['loc'][0]}: {first['msg']}, got {first['input']!r}") from reason
+        raise kind(f"{place}.{first['loc'][0]}: {first['msg']}, got {first['input']!r}") from reason
     if isinstance(reason, ImportError):  # e.g. MONAI's OptionalImportError
-        fix = "install it"
-        raise kind(
-            f"{key or target}: {target} needs a package that is missing: {first_line(reason)}; {fix}"
-        ) from reason
-    raise kind(f"{key or target}: cannot build {target}: {type(reason).__name__}: {first_line(reason)}") from reason
+        raise kind(f"{place}: {target} needs a package that is missing: {first_line(reason)}; install it") from reason
+    raise kind(f"{place}: cannot build {target}: {type(reason).__name__}: {first_line(reason)}") from reason
 
 
 def locate(target: str, key: str = "_target_") -> Any:

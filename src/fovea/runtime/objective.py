@@ -63,9 +63,8 @@ def parts(config: Mapping[str, Any], given: Collection[str] = ()) -> list[Part]:
     seeds, folds = objective.get("seeds"), objective.get("folds")
     fold = (config.get("data") or {}).get("fold")
     if folds and fold is not None:
-        raise ValueError(
-            f"objective.folds={folds} sets data.fold, so {fold} would have no effect; set one of them to null"
-        )
+        fix = "set one of them to null"
+        raise ValueError(f"objective.folds={folds} sets data.fold, so {fold} would have no effect; {fix}")
     if seeds and (words := [word for word in given if word.lstrip("+").startswith("seed=")]):
         raise ValueError(f"objective.seeds={seeds} sets seed, so {words[0]} would have no effect; remove one of them")
     by_fold = [(f"fold_{k}", {"data.fold": [k, folds]}) for k in range(folds or 0)] or [("", {})]

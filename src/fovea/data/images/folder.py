@@ -195,9 +195,8 @@ class Folder:
             return known, "mm"
         if known:
             unknown = [image_id for image_id in ids if image_id not in known]
-            log.warning(
-                "%d images have no pixel spacing, so distances are in pixels: %s", len(unknown), first_few(unknown)
-            )
+            few = first_few(unknown)
+            log.warning("%d images have no pixel spacing, so distances are in pixels: %s", len(unknown), few)
         return dict.fromkeys(ids, (1.0, 1.0)), "px"
 
     def image_path(self, image_id: str) -> Path:

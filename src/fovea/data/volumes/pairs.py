@@ -236,9 +236,8 @@ def _inside(value: Any, path: Path) -> str:
     relative = PurePosixPath(str(value).replace("\\", "/"))
     parts = relative.parts
     if not isinstance(value, str) or not parts:
-        raise ValueError(
-            f"{path}: {value!r} is not a path; give one below the folder of the list, or leave its key out"
-        )
+        fix = "give one below the folder of the list, or leave its key out"
+        raise ValueError(f"{path}: {value!r} is not a path; {fix}")
     if relative.is_absolute() or ".." in parts or ":" in parts[0]:
         raise ValueError(f"{path}: {value!r} leads out of the folder of the list; give a path below it")
     return str(relative)

@@ -165,9 +165,8 @@ def scaled(volume: np.ndarray, intensity: Intensity, path: Path) -> np.ndarray:
         name = type(intensity).__name__
         raise ValueError(f"{path}: {name} of data.intensity fails: {first_line(error)}; change its keys") from error
     if not np.isfinite(found).all():
-        raise ValueError(
-            f"{path}: some values are not finite after data.intensity; rescale the file, or change data.intensity"
-        )
+        fix = "rescale the file, or change data.intensity"
+        raise ValueError(f"{path}: some values are not finite after data.intensity; {fix}")
     return found
 
 

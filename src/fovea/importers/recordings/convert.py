@@ -195,9 +195,8 @@ class _Table:
             lines.append(f"trials of {len(self.unplaced)} images are left out, {why}")
         if self.scaled:
             wrong = "are placed without a size, as if shown pixel by pixel, but fit=contain scales them"
-            lines.append(
-                f"{len(self.scaled)} images {wrong}; set fit=native if that is wrong: {first_few(sorted(self.scaled))}"
-            )
+            few = first_few(sorted(self.scaled))
+            lines.append(f"{len(self.scaled)} images {wrong}; set fit=native if that is wrong: {few}")
         if self.repeated:
             lines.append(f"{self.repeated} trials are in two exports; each counts once")
         if several := [key for key, files in self.files.items() if len(files) > 1]:
