@@ -8,6 +8,9 @@ import numpy as np
 
 from fovea.prepare.quality import INSIDE, Rows, column, dice_key
 
+PUBLISHED = {INSIDE: (0.17, 0.90), "offset": (0.267, 0.041)}
+"""Figures of a webcam, on which training failed, and of an EyeLink 1000, on Kvasir-SEG (Zhong et al. 2024)."""
+
 _NEAR, _FAR = 0.75, 0.25  # on the way from a webcam (0) to an EyeLink (1)
 _OFF_IMAGE, _EMPTY = 0.05, 0.02  # shares above which a recording is suspicious; those of the EyeLink are near 0
 _FIXATIONS, _SECONDS = 5, 2.0  # medians below which an image was hardly looked at
@@ -17,12 +20,12 @@ _ASK = "Gaze that missed its targets looks like gaze that met them: draw about 5
 
 @dataclass(frozen=True)
 class Scale:
-    """A value between two published ones for Kvasir-SEG (Zhong et al. 2024)."""
+    """A value between two published ones, see `PUBLISHED`."""
 
     name: str
     value: float
-    webcam: float  # a webcam tracker, on which training failed
-    eyelink: float  # an EyeLink 1000, on which training worked
+    webcam: float
+    eyelink: float
     digits: int = 2  # decimals to print
 
     @property
@@ -121,8 +124,8 @@ def _with_masks(survey: Survey) -> Verdict:
     rows = survey.rows
     dice = max(float(column(rows, dice_key("map", t)).mean()) for t in survey.thresholds)
     scales = (
-        Scale("fixations inside (median)", float(np.median(column(rows, INSIDE))), 0.17, 0.90),
-        Scale("center offset (mean)", float(column(rows, "offset").mean()), 0.267, 0.041, digits=3),
+        Scale("fixations inside (median)", float(np.median(column(rows, INSIDE))), *PUBLISHED[INSIDE]),
+        Scale("center offset (mean)", float(column(rows, "offset").mean()), *PUBLISHED["offset"], digits=3),
         # The webcam's maps are not published: this is the simulated webcam, which agrees with the other two.
         Scale("Dice of the map (best level)", dice, 0.20, 0.784),
     )

@@ -13,7 +13,7 @@ from fovea.pictures.overlay import TRUTH, outline, overlay
 from fovea.pictures.panels import fixation_panel, map_panel
 from fovea.pictures.svg import round_up
 from fovea.prepare.quality import BETWEEN, INSIDE, PROMPTS, column, curve, dice_key
-from fovea.prepare.verdict import Survey
+from fovea.prepare.verdict import PUBLISHED, Survey
 from fovea.report.charts import curve_chart, data_uri, histogram
 from fovea.runtime.files import write_text
 from fovea.runtime.templates import render
@@ -36,7 +36,6 @@ _FIGURES = {
     BETWEEN: ("between observers", "Dice of the heatmaps of two observers at 0.5, mean over all pairs"),
     PROMPTS: ("prompts differ", "1 - intersection / union of the foreground of all prompts"),
 }
-_PUBLISHED = {INSIDE: {"webcam": 0.17, "EyeLink": 0.90}, "offset": {"EyeLink": 0.041, "webcam": 0.267}}
 
 View = Callable[[str], tuple[np.ndarray, Any, np.ndarray, np.ndarray, np.ndarray | None]]
 """From an image ID to image, annotation, drawn map, refined map and mask; ValueError if a file is missing."""
@@ -149,8 +148,9 @@ def _histograms(survey: Survey) -> list[tuple[str, str]]:
     if not (survey.masks and survey.gaze):
         spans |= {"off_image": (0.0, 1.0), "agreement": (0.0, 1.0)}
     titles = _columns(survey)
+    marks = {key: dict(zip(("webcam", "EyeLink"), values, strict=True)) for key, values in PUBLISHED.items()}
     return [
-        (titles[key][0], histogram(column(survey.rows, key), low, high, _PUBLISHED.get(key, {})))
+        (titles[key][0], histogram(column(survey.rows, key), low, high, marks.get(key, {})))
         for key, (low, high) in spans.items()
         if key in titles
     ]
