@@ -55,3 +55,5 @@ def test_best_pair_of_a_naive_search() -> None:
     pairs = {(i, j): np.maximum(curve.dice[:, i], curve.dice[:, j]).mean() for i in range(8) for j in range(i)}
     (high, low), score = max(pairs.items(), key=lambda item: item[1])
     assert curve.best_pair() == pytest.approx((high / 8, low / 8, score))
+    assert made([0.5, 0.9, 0.9], [0.5, 0.7, 0.7]).best_pair() is None
+    assert made([0.5, 0.9, 0.1], [0.7, 0.692, 0.1]).best_pair() is None  # 0.8 and 0.796

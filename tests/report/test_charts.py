@@ -96,14 +96,14 @@ def test_scatter_points_have_place_and_name() -> None:
 
 def curve(peak: float) -> Curve:
     thresholds = np.array(GRID)
-    return Curve(thresholds, np.stack([0.8 - (thresholds - peak) ** 2, 0.6 - (thresholds - peak) ** 2]))
+    return Curve(thresholds, np.stack([0.8 - (thresholds - peak + 0.1) ** 2, 0.6 - (thresholds - peak - 0.1) ** 2]))
 
 
 def test_curves_have_their_best_levels() -> None:
     chart = curve_chart({"map": curve(0.4), "heatmap": curve(0.6)}, (0.5, 0.3, 0.367))
     ring, *_ = [circle for circle in ElementTree.fromstring(chart).iter("circle") if circle.get("class") == "best"]
     assert float(ring.get("cx", 0)) == pytest.approx(62 + 0.4 * (744 - 62), abs=0.1)
-    assert float(ring.get("cy", 0)) == pytest.approx(312 - 0.7 * (312 - 14), abs=0.1)
+    assert float(ring.get("cy", 0)) == pytest.approx(312 - 0.69 * (312 - 14), abs=0.1)
     assert chart.count("<polyline") == 2 and chart.count("best pair: ") == 2
     assert re.findall(r"<title>level ([\d.]+)</title>", chart) == ["0.5", "0.3", "0.367"]
 

@@ -67,6 +67,11 @@ def test_the_parts_depend_on_the_masks(tmp_path: Path) -> None:
     boxes = {"a": measure(None, np.eye(4), np.eye(4), (0.5,), np.eye(4))}
     text = page(tmp_path, Survey(boxes, (0.5,), [], made.counts, {}))
     assert "<b>a</b> · Dice 1.00 at 0.5; agreement 1.00" in text
+    assert (
+        "No pair of levels is better" in text
+        and "best pair" not in text
+        and "supervision=pseudo 'labels.thresholds=[0.02]'" in text
+    )
 
     def deleted(image_id: str) -> tuple:
         raise ValueError(f"cannot read {image_id}")

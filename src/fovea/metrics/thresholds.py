@@ -60,13 +60,16 @@ class Curve:
         edges = [-1, *bad, len(self.thresholds)]
         return float(self.thresholds[edges[place] + 1]), float(self.thresholds[edges[place + 1] - 1])
 
-    def best_pair(self) -> tuple[float, float, float]:
+    def best_pair(self) -> tuple[float, float, float] | None:
         """Return two thresholds, the higher first, and the mean Dice if every image takes the better one of the two.
 
-        The pair has the highest such mean. It is an upper bound of what an ensemble of two levels can reach.
+        The pair has the highest such mean. It is an upper bound of what an ensemble of two levels can reach. None if it
+        is within 0.005 of the best single threshold.
         """
         columns = range(len(self.thresholds))
         means = np.array([np.maximum(self.dice, self.dice[:, [column]]).mean(axis=0) for column in columns])
+        if means.max() <= self.mean.max() + _FLAT:
+            return None
         one, other = np.unravel_index(int(np.argmax(means)), means.shape)
         low, high = sorted((one, other))
         return float(self.thresholds[high]), float(self.thresholds[low]), float(means[one, other])

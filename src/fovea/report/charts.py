@@ -138,7 +138,7 @@ def curve_chart(curves: Mapping[str, Curve], levels: Sequence[float]) -> str:
 
     best, dice, _ = main.best()
     parts += [dot("level", *at(level), 4.5, f"level {level:g}") for level in levels]
-    for level in main.best_pair()[:2]:
+    for level in (main.best_pair() or ())[:2]:
         place = "translate({:.1f} {:.1f}) rotate(45)".format(*at(level))
         title, sides = f"best pair: {level:g}", {"x": -4, "y": -4, "width": 8, "height": 8}
         parts.append(tag("rect", "pair", "", title, transform=place, **sides))
