@@ -43,7 +43,7 @@ class Store:
         """
         path, command = self._manifest_path, f"run {self.command(self.path)}"
         if not path.exists():
-            raise ValueError(f"no manifest.json in {self.path}: {command}")
+            raise ValueError(f"no manifest.json in {self.path}, which fovea-prepare writes last: {command}")
         content = _with_present_names(read_mapping(path))
         types = {"parameters": dict, "images": dict, "unlabeled": list, "failures": dict}
         typed = all(isinstance(content.get(key), expected) for key, expected in types.items())
