@@ -78,6 +78,19 @@ def test_the_command_of_an_error_makes_the_same_maps(overrides: list[str]) -> No
     assert next(same) == next(same) and made["labels"]["path"] == wanted["labels"]["path"]
 
 
+@pytest.mark.parametrize(("given", "folder"), [(["--config-dir", "my configs"], "my configs"), ([], "DIR")])
+def test_the_command_of_a_choice_of_yours_names_its_folder(
+    given: list[str], folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["fovea-train", *given, "labels=circles"])
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = resolve(compose("prepare", overrides=["run_dir=RUN", "data=folder", "data.root=/data"]))
+    groups = {"labels": {"name": "circles", "path": "c.csv", "soft": 2.0}, "refine": config["refine"]}
+    command = shlex.split(prepare_command({**config["data"], "maps": groups}, "S"))
+    assert command[:3] == ["fovea-prepare", "--config-dir", folder]
+    assert {"labels=circles", "labels.soft=2.0", "store=S"} < {*command}
+
+
 def test_default_path_names_the_labels(tmp_path: Path) -> None:
     labels = tmp_path / "a.csv"
     labels.write_bytes(b"abc")

@@ -1,6 +1,7 @@
 """What maps are made with: the parts that make them, their parameters, the path of their store, and the command."""
 
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from glob import escape
 from pathlib import Path
@@ -12,6 +13,7 @@ from fovea.runtime.bounds import Count, check_values
 from fovea.runtime.command_line import words
 from fovea.runtime.config import config_folder, flat, instantiate, plain
 from fovea.runtime.files import sha256
+from fovea.runtime.help import own_folders
 from fovea.runtime.record import digest_of_weights
 
 NOT_BUILT = ("checkpoint", "folder", "name", "round", "thresholds")
@@ -80,20 +82,26 @@ def store_path(path: str, labels: str | None) -> Path:
 
 
 def prepare_command(data: Mapping[str, Any], store: str | Path) -> str:
-    """Return the line for a shell that makes the store of a group `data`; keys with their default are left out."""
+    """Return the line for a shell that makes the store of a group `data`; keys with their default are left out.
+
+    A choice of yours needs its folder: that of this command, DIR if there is none.
+    """
     keys, gaze = data_keys(data)
     labels, refine = data["maps"]["labels"], data["maps"]["refine"]
     if labels.get("path") is not None:
         keys["labels.path"] = labels["path"]
+    folder: list[str] = []
     for group, config, choice in (("labels", labels, "gaze"), ("refine", refine, "lattice")):
         if config["name"] != choice:
             keys[group] = config["name"]
+        if not (chosen := _yaml(group, config["name"])):
+            folder = ["--config-dir", str([*own_folders(sys.argv[1:]), "DIR"][0])]
         default = {
             key: gaze.get(key) if str(value).startswith("${oc.select:data.gaze.") else value
-            for key, value in flat(_yaml(group, config["name"]))
+            for key, value in flat(chosen)
         }
         keys |= {f"{group}.{key}": value for key, value in _in_maps(config) if default.get(key) != value}
-    return shlex.join(["fovea-prepare", *words({**keys, "store": store})])
+    return shlex.join(["fovea-prepare", *folder, *words({**keys, "store": store})])
 
 
 def data_keys(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

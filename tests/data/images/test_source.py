@@ -133,7 +133,12 @@ class TestTrain:
         ("change", "needs", "options", "message"),
         [
             (None, {"pseudo"}, {"store": None}, "store is not given"),
-            (None, {"pseudo"}, {"store": "none"}, "no manifest.json in .*/none, which fovea-prepare writes last: run fovea-prepare"),
+            (
+                None,
+                {"pseudo"},
+                {"store": "none"},
+                "no manifest.json in .*/none, which fovea-prepare writes last: run fovea-prepare",
+            ),
             (None, {"box"}, {}, "supervision trains on box, which data=folder does not have"),
             (None, {"pseudo"}, {"labels": LABELS | {"sigma": 50.0}}, "labels.sigma is 50 here"),
             (None, {"mask", "unlabeled"}, {}, "no unlabeled images"),

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from fovea.data import maps
+from fovea.data.table import Annotations
 from fovea.prepare.labels.label import Label
+from fovea.prepare.labels.rows import by_image, from_csv
 from fovea.runtime.config import config_folder, resolve
 
 SIZE = (40, 60)
@@ -97,6 +99,20 @@ def test_reads_draws_and_counts(name: str, tmp_path: Path) -> None:
     drawn = label.draw(annotations.of("a"), SIZE)
     assert (drawn.dtype, drawn.shape) == (np.float32, SIZE)
     assert 0 <= drawn.min() < 0.5 < drawn.max() <= 1
+
+
+def test_a_label_of_yours_sets_its_path(tmp_path: Path) -> None:
+    """As docs/extending.md shows it, with the path of the configuration, a text."""
+
+    class Circles(Label):
+        def __init__(self, path: str) -> None:
+            self.path = path
+
+        def read(self, ids: Iterable[str]) -> Annotations:
+            return by_image(self.path, from_csv(self.path, ("IMAGE", "x", "y", "r")), ids, "circles")
+
+    path = text("IMAGE,x,y,r\na.png,30,20,5\n")(tmp_path)
+    assert Circles(str(path)).read(["a"]).of("a").values.tolist() == [[30, 20, 5]]
 
 
 @pytest.mark.parametrize("name", LABELS)

@@ -23,8 +23,7 @@ class Annotation(Protocol):
 class Label(Protocol):
     """Reads the annotations of a data set from `path` and draws the map of an image."""
 
-    @property
-    def path(self) -> str: ...
+    path: str
 
     def read(self, ids: Iterable[str]) -> Annotations:
         """Read the annotations of images with these IDs; ValueError if they are missing or damaged."""

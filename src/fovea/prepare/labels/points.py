@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -22,8 +21,7 @@ class Points:
 
     def read(self, ids: Iterable[str]) -> Annotations:
         """Read all clicks; ValueError if the file is damaged or no click is on an image."""
-        path = Path(self.path).expanduser()
-        return by_image(path, from_csv(path, POINT_COLUMNS), ids, "clicks")
+        return by_image(self.path, from_csv(self.path, POINT_COLUMNS), ids, "clicks")
 
     def draw(self, annotation: Rows, size: tuple[int, int]) -> np.ndarray:
         """Return F (1 - B): F and B are the highest Gaussian around a click on the foreground or the background.

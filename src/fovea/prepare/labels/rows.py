@@ -68,21 +68,22 @@ class Rows:
         return np.clip(pixels, 0, sides)
 
 
-def from_csv(path: Path, columns: Sequence[str], categories: Sequence[str] = ()) -> Iterator[Row]:
+def from_csv(path: str | Path, columns: Sequence[str], categories: Sequence[str] = ()) -> Iterator[Row]:
     """Yield the rows of a CSV: the first column has the name of the image, the others have numbers.
 
     `categories` are names of a further column, in any case, which may be there.
     """
     name, *numbers = columns
-    for row in read_rows(path, columns, categories):
+    for row in read_rows(Path(path).expanduser(), columns, categories):
         values = [row.number(each) for each in numbers]
         category = [row.cells[row.columns[each]].strip() for each in categories if each in row.columns]
         yield Row(row.cells[row.columns[name]], values, f"line {row.line}", None, *category)
 
 
-def by_image(path: Path, rows: Iterable[Row], ids: Iterable[str], what: str) -> Annotations:
+def by_image(path: str | Path, rows: Iterable[Row], ids: Iterable[str], what: str) -> Annotations:
     """Return the rows of each image, in their order; ValueError if none belongs to an image."""
-    names, unknown = Names(ids, path), 0
+    path, unknown = Path(path).expanduser(), 0
+    names = Names(ids, path)
     found: dict[str, list[Row]] = {}
     for row in rows:
         if image_id := names(row.name):
