@@ -29,9 +29,8 @@ def main(config: Config) -> None:
     count, failures = write_page(dataset, out, words(keys), **options)
     log.info("%d images in %s (%.1f MB)", count, out / PAGE, (out / PAGE).stat().st_size / 1e6)
     if failures:
-        raise ValueError(
-            f"{len(failures)} images are not on the page, the other {count} are: {first_few(failures.values(), 2)}"
-        )
+        few = first_few(failures.values(), 2)
+        raise ValueError(f"{len(failures)} images are not on the page, the other {count} are: {few}")
 
 
 if __name__ == "__main__":

@@ -42,9 +42,8 @@ def main(config: Config) -> None:
     other = next((out / name for name in FILES.values() if name != path.name and (out / name).exists()), None)
     card = read_mapping(out / "model_card.json").get("provenance", {})
     if other and card.get("sha256") != sha256(checkpoint):
-        raise ValueError(
-            f"out: {other} was exported from another checkpoint, and a folder has one model card; set another out"
-        )
+        why = "was exported from another checkpoint, and a folder has one model card"
+        raise ValueError(f"out: {other} {why}; set another out")
     mean = instantiate(config["tta"], "tta")
     predictor = mean(module) if config["tta"]["axes"] else module
     difference = export(predictor.eval(), data, path)

@@ -176,10 +176,8 @@ def killed_workers_explained() -> Iterator[None]:
     except RuntimeError as error:
         if not {-signal.SIGKILL, -signal.SIGBUS} & {worker.exitcode for worker in _workers - earlier}:
             raise
-        raise ValueError(
-            "a worker that loads data was killed, most likely for lack of memory; lower data.num_workers or "
-            "data.batch_size, or set cache=disk (cache=ram keeps all images in memory)"
-        ) from error
+        fix = "lower data.num_workers or data.batch_size, or set cache=disk (cache=ram keeps all images in memory)"
+        raise ValueError(f"a worker that loads data was killed, most likely for lack of memory; {fix}") from error
 
 
 def of_one(samples: Sequence[dict[str, Any] | Exception]) -> Any:

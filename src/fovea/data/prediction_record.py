@@ -101,12 +101,7 @@ class Recorded:
         self._started = perf_counter()
 
     def add(
-        self,
-        name: str,
-        labels: np.ndarray,
-        probability: np.ndarray,
-        pixel_size: float | None,
-        foreground: int = 1,
+        self, name: str, labels: np.ndarray, probability: np.ndarray, pixel_size: float | None, foreground: int = 1
     ) -> None:
         """Record a prediction whose files are written; `foreground` is the value in the mask file for K = 1.
 

@@ -134,14 +134,10 @@ def set_aside(trainer: pl.Trainer, segmenter: pl.LightningModule) -> None:
 def nothing_trained(trainer: pl.Trainer, segmenter: Segmenter) -> str:
     """Return why a run has trained nothing, and what to set."""
     if segmenter.skipped:
-        return (
-            f"nothing was trained: trainer.precision=16-mixed skipped all {segmenter.skipped} steps, since a gradient "
-            "was too large; train longer, or set trainer.precision=bf16-mixed or 32-true"
-        )
-    return (
-        f"nothing was trained: 0 steps with trainer.max_steps={trainer.max_steps}; raise it, or trainer.max_epochs, "
-        "trainer.max_time or trainer.limit_train_batches if set"
-    )
+        skipped = f"trainer.precision=16-mixed skipped all {segmenter.skipped} steps, since a gradient was too large"
+        return f"nothing was trained: {skipped}; train longer, or set trainer.precision=bf16-mixed or 32-true"
+    fix = "raise it, or trainer.max_epochs, trainer.max_time or trainer.limit_train_batches if set"
+    return f"nothing was trained: 0 steps with trainer.max_steps={trainer.max_steps}; {fix}"
 
 
 def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logger]) -> pl.Trainer:

@@ -66,10 +66,8 @@ class NciIsbiRaw:
                 write_image(out / "masks" / f"{name}.png", mask.astype(np.uint8) * 255)
                 written.append(name)
         if elsewhere := [f"{case}: {how}" for case, how in apart.items() if how]:
-            fix = "they are paired by InstanceNumber, look whether they fit"
-            warnings.append(
-                f"{len(elsewhere)} masks have another place than their series; {fix}: {first_few(elsewhere, 2)}"
-            )
+            fix = f"they are paired by InstanceNumber, look whether they fit: {first_few(elsewhere, 2)}"
+            warnings.append(f"{len(elsewhere)} masks have another place than their series; {fix}")
         if not written:
             raise ValueError(f"no case could be read; the first: {next(iter([*failures.values(), *warnings]))}")
         counts, there = [], set(written)

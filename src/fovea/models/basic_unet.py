@@ -42,9 +42,8 @@ class BasicUNet2d(Backbone):
             raise ValueError(f"image: sides must be at least {STRIDE} pixels, got {height} x {width}")
         pads = height % STRIDE > 0 or width % STRIDE > 0
         if pads and self.compiled:  # torch 2.15 fails on the gradient of the padding
-            raise ValueError(
-                f"image: compile=true needs sides (data.size) in multiples of {STRIDE}, got {height} x {width}"
-            )
+            needs = f"compile=true needs sides (data.size) in multiples of {STRIDE}"
+            raise ValueError(f"image: {needs}, got {height} x {width}")
         for block in self.encoder.children():
             if isinstance(block, UpCat):
                 block.is_pad = pads  # otherwise MONAI pads by 0, which makes a copy

@@ -210,9 +210,8 @@ def note(comparison: Comparison) -> str:
             text += " Rows of different numbers of seeds also differ by their seeds."
         least = min(others * least_p(comparison.patients, comparison.resamples), 1.0)
         if least >= comparison.alpha:
-            text += (
-                f" No difference can be shown: p (Holm) is {p_text(least)} or more with so few patients or resamples."
-            )
+            so_few = f"p (Holm) is {p_text(least)} or more with so few patients or resamples"
+            text += f" No difference can be shown: {so_few}."
     masks = f" {comparison.other_masks} images have other masks in some runs." if comparison.other_masks else ""
     return text + trained + masks
 

@@ -9,15 +9,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from fovea.data.images.files import (
-    SUFFIXES,
-    Exif,
-    image_files,
-    image_size,
-    is_turned,
-    read_image,
-    warn_orientations,
-)
+from fovea.data.images.files import SUFFIXES, Exif, image_files, image_size, is_turned, read_image, warn_orientations
 from fovea.data.images.masks import read_mask
 from fovea.data.labels import Classes, Labels
 from fovea.data.names import Names

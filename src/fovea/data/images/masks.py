@@ -90,10 +90,8 @@ def _gray(path: Path, pixels: np.ndarray, lossy: bool) -> np.ndarray:
     if spread.max() > (_NOISE if lossy else 0):
         seen, counts = np.unique(colors[spread > 0], axis=0, return_counts=True)
         names = ", ".join(str(tuple(map(int, color))) for color in seen[np.argsort(-counts, kind="stable")][:3])
-        raise ValueError(
-            f"{path}: a binary mask (data.classes=1) must have no colors, but has {names}; save one structure as 255 "
-            "on 0 in gray, or save the structures as 1, 2, … in a gray PNG and set data.classes"
-        )
+        fix = "save one structure as 255 on 0 in gray, or the structures as 1, 2, … in a gray PNG and set data.classes"
+        raise ValueError(f"{path}: a binary mask (data.classes=1) must have no colors, but has {names}; {fix}")
     if pixels.shape[2] == 4 and pixels[..., 3].min() < 255 and ((pixels[..., 3] > _HALF) != (gray > _HALF)).any():
         raise ValueError(f"{path}: transparency and brightness show different shapes; save the mask in gray, 255 on 0")
     return gray

@@ -202,9 +202,8 @@ class _Table:
         if several := [key for key, files in self.files.items() if len(files) > 1]:
             image_id, observer = several[0]
             names = f"{image_id} of {observer} in {first_few(self.files[several[0]])}"
-            lines.append(
-                f"{len(several)} images have gaze of one observer in several files, all of it is used: {names}"
-            )
+            what = "have gaze of one observer in several files, all of it is used"
+            lines.append(f"{len(several)} images {what}: {names}")
         if 2 * (self.outside + self.lost) > len(self.rows):
             lines.append("most fixations are off the image: check the place of the image and the unit of coordinates")
         return lines
@@ -216,9 +215,8 @@ class _Table:
             return f"none of its images is in data.root: {names}; check data.root, and where format.* finds the name"
         for what, count in self.stray.items():
             if count and count == self.total[what]:
-                return (
-                    f"none of {count} {what} is within the time of an image; check where and when the file names images"
-                )
+                fix = "check where and when the file names images"
+                return f"none of {count} {what} is within the time of an image; {fix}"
         return "no fixation; check the export, or lower the thresholds of detection"
 
     def __str__(self) -> str:

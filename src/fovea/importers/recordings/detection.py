@@ -55,10 +55,8 @@ class Detection:
         try:
             import pymovements as library
         except ImportError as error:
-            raise ValueError(
-                "the export has samples and no fixations, and detecting fixations needs pymovements: "
-                "pip install 'pymovements>=0.28', or export fixations"
-            ) from error
+            needs = "the export has samples and no fixations, and detecting fixations needs pymovements"
+            raise ValueError(f"{needs}: pip install 'pymovements>=0.28', or export fixations") from error
         interval = float(np.median(np.diff(time[piece])))
         # In samples, because pymovements accepts only equal time steps of whole numbers, and trackers jitter.
         least = max(2, math.ceil(self.min_duration / interval - 1e-9))

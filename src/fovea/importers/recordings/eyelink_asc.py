@@ -72,14 +72,11 @@ class EyelinkAsc:
             raise ValueError(f"{path}: neither fixations (EFIX) nor samples; convert the recording with edf2asc")
         shows = [show for show in events.shows if show.image]
         if not shows:
-            raise ValueError(
-                f"{path}: no message matches format.message={self.message.pattern}; change it or format.name"
-            )
+            wanted = f"format.message={self.message.pattern}"
+            raise ValueError(f"{path}: no message matches {wanted}; change it or format.name")
         if events.ambiguous:
-            raise ValueError(
-                f"{path}: a trial names two images, {' and '.join(events.ambiguous)}; set format.message to "
-                "the one that was shown, e.g. 'TRIAL_VAR picture (.+)'"
-            )
+            fix = "set format.message to the one that was shown, e.g. 'TRIAL_VAR picture (.+)'"
+            raise ValueError(f"{path}: a trial names two images, {' and '.join(events.ambiguous)}; {fix}")
         recorded = {eye for eye, _ in events.fixations} or set(events.eyes)
         if self.eye != "both" and self.eye not in recorded:
             raise ValueError(f"{path}: no data of the {self.eye} eye; set format.eye={' or '.join(sorted(recorded))}")

@@ -30,10 +30,8 @@ class Screen:
     def centimeters(self) -> tuple[float, float, float]:
         """Return width, height and distance in centimeters; refuse missing ones."""
         if self.width_cm is None or self.height_cm is None or self.distance_cm is None:
-            raise ValueError(
-                "screen.width_cm, screen.height_cm and screen.distance_cm are not set: "
-                "thresholds in degrees need them; add them or set detection.unit=px"
-            )
+            fix = "thresholds in degrees need them; add them or set detection.unit=px"
+            raise ValueError(f"screen.width_cm, screen.height_cm and screen.distance_cm are not set: {fix}")
         return self.width_cm, self.height_cm, self.distance_cm
 
 
@@ -66,10 +64,8 @@ class Place:
     def fitted(self, screen: Screen, size: tuple[int, int] | None) -> Rectangle:
         """Return the rectangle of an image of `size` (height, width) by the rule; refuse what it lacks."""
         if self.fit is None:
-            raise ValueError(
-                "the place of the image is not set: add image.left, image.top, image.width and image.height "
-                "in pixels of the screen, or fit=contain with data.root"
-            )
+            fix = "add image.left, image.top, image.width and image.height in pixels of the screen"
+            raise ValueError(f"the place of the image is not set: {fix}, or fit=contain with data.root")
         if size is None:
             raise ValueError(f"fit={self.fit} needs the size of each image: add data.root, or image.left, …")
         width, height = screen.pixels()

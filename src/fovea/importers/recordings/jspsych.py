@@ -56,9 +56,8 @@ class JsPsych:
             lost = np.full(len(x), np.nan)
             trials.append(Trial(image, time, x, y, lost, None, rectangle, observer=observer))
         if not trials:
-            raise ValueError(
-                f"{path}: no trial has webgazer_data and an image by format.stimulus={self.stimulus.pattern}"
-            )
+            by = f"by format.stimulus={self.stimulus.pattern}"
+            raise ValueError(f"{path}: no trial has webgazer_data and an image {by}")
         total = sum(len(samples) for _, samples, *_ in found)
         return Recording(trials, "px", None, total - sum(len(trial.x) for trial in trials), total)
 

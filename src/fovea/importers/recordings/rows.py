@@ -142,19 +142,16 @@ class GazeRows:
         if self.clock == "device":
             start, sessions = self.start[places], [self.sessions[place] for place in places]
             if any((np.diff(start[rows]) < -_BACK).any() for rows in runs(sessions)):
-                raise ValueError(
-                    f"{self.path}: the time goes back, so the table has several recordings; set "
-                    "format.columns.observer or format.trial_columns to the column that tells them apart, or split it; "
-                    "if it is one, sort its rows by time"
-                )
+                fix = "set format.columns.observer or format.trial_columns to the column that tells them apart"
+                fix += ", or split it; if it is one, sort its rows by time"
+                raise ValueError(f"{self.path}: the time goes back, so the table has several recordings; {fix}")
 
     def _check_durations(self, blocks: Sequence[slice], tables: Sequence[Sequence[np.ndarray]]) -> None:
         durations = np.concatenate([np.empty(0), *(table[:, 2] for each in tables for table in each)])
         median = float(np.median(durations[np.isfinite(durations)])) if np.isfinite(durations).any() else _FIXATION[0]
         if not _FIXATION[0] <= median <= _FIXATION[1]:
-            raise ValueError(
-                f"{self.path}: the median fixation lasts {median:g} ms; check format.duration_unit and time_unit"
-            )
+            fix = "check format.duration_unit and time_unit"
+            raise ValueError(f"{self.path}: the median fixation lasts {median:g} ms; {fix}")
         shares = []
         for rows, table in ((rows, table) for rows, each in zip(blocks, tables, strict=True) for table in each):
             covered = table[:, 1].max() - table[:, 0].min()
@@ -166,10 +163,8 @@ class GazeRows:
                     "format.columns.observer or format.trial_columns, and check format.time_unit"
                 )
         if shares and np.median(shares) < _COVERED[0]:
-            raise ValueError(
-                f"{self.path}: fixations last only {np.median(shares):.2g} of the time of their trial; "
-                "check format.time_unit and duration_unit"
-            )
+            share = f"fixations last only {np.median(shares):.2g} of the time of their trial"
+            raise ValueError(f"{self.path}: {share}; check format.time_unit and duration_unit")
 
 
 def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> None:
@@ -185,10 +180,8 @@ def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> N
     if pixels and not above.any() and np.ptp(x[tracked]) > 0:
         raise ValueError(f"{path}: no coordinate is above 1, so they are fractions; set format.unit=fraction or screen")
     if unit in ("px", "screen") and (np.array([x, y])[:, tracked] < 0).mean(axis=1).max() > _NEGATIVE:
-        raise ValueError(
-            f"{path}: many coordinates are negative, so they do not count from the top left; convert them, and a value "
-            "for a lost position goes into format.lost"
-        )
+        fix = "convert them, and a value for a lost position goes into format.lost"
+        raise ValueError(f"{path}: many coordinates are negative, so they do not count from the top left; {fix}")
 
 
 def guess_unit(path: Path, times: np.ndarray, interval: tuple[float, float]) -> str:

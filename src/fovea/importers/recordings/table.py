@@ -121,10 +121,9 @@ class Table:
                 raise ValueError(cell)
             return number
         except ValueError:
-            raise ValueError(
-                f"{self.path}: line {self.lines[place]}, column {column}: {cell[:40]!r} is not a number; "
-                "correct the line, or set another column"
-            ) from None
+            where = f"{self.path}: line {self.lines[place]}, column {column}"
+            fix = "correct the line, or set another column"
+            raise ValueError(f"{where}: {cell[:40]!r} is not a number; {fix}") from None
 
 
 def listed(names: Alternatives) -> list[str]:

@@ -60,9 +60,8 @@ def name_from_file(path: Path, pattern: re.Pattern[str]) -> str:
     """Return the image's name that `<folder>/<file>` of a recording holds; refuse a file without one."""
     if name := first_group(pattern.search(f"{path.absolute().parent.name}/{path.name}")):
         return name
-    raise ValueError(
-        f"{path}: format.file={pattern.pattern} finds no image name in this path; change it or format.name"
-    )
+    fix = "change it or format.name"
+    raise ValueError(f"{path}: format.file={pattern.pattern} finds no image name in this path; {fix}")
 
 
 def compile_pattern(argument: str, pattern: str, named: bool = True) -> re.Pattern[str]:
