@@ -64,6 +64,9 @@ class Rows:
         if len(outside := np.flatnonzero(((pixels < -_TOLERANCE) | (pixels > sides + _TOLERANCE)).any(axis=1))):
             place, numbers = self.places[outside[0]], ", ".join(f"{number:g}" for number in given[outside[0]])
             where = f"{numbers} ({unit}) is outside the image of {width} x {height} pixels"
+            turned = given[outside].reshape(len(outside), -1, 2)[..., ::-1]
+            if unit == "pixels" and ((turned >= 0) & (turned <= (width, height))).all():
+                where += ", but inside with x and y in the other order"
             raise ValueError(f"{path}: {place}: {where}; correct it, or labels.unit")
         return np.clip(pixels, 0, sides)
 
