@@ -84,6 +84,20 @@ def test_lists_are_limited_to_the_slices(tmp_path: Path) -> None:
     NciIsbi(out).check(train + test, masks=True)
 
 
+def test_a_command_refuses_what_an_interrupted_import_left(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(path: Path, pixels: np.ndarray) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("fovea.importers.nci_isbi.write_image", interrupt)
+        run(raw)
+    left = NciIsbi(raw.parent / "out")
+    with pytest.raises(ValueError, match=r"images are missing from .*; add them or shorten the split lists"):
+        left.check(left.splits()["train"], masks=False)
+    _, out = run(raw)
+    assert NciIsbi(out).splits()["train"]
+
+
 def test_warns_of_slices_without_mask(raw: Path) -> None:
     write_case(raw, "ProstateDx-01-0055", [1, 2, 3, 4], depth=3)
     result, out = run(raw)

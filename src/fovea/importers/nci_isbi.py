@@ -1,7 +1,7 @@
 """Import NCI-ISBI 2013 as downloaded (DICOM series with `metadata.csv`, NRRD masks) as a data root."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -61,6 +61,8 @@ class NciIsbiRaw:
             except ValueError as error:
                 failures[case] = str(error)
                 continue
+            if not written:  # a training refuses these lists, and so what an interrupted call left
+                _write_lists(out)
             for name, (dicom, mask) in slices.items():
                 write_bytes(out / "images" / f"{name}.dcm", dicom.read_bytes())
                 write_image(out / "masks" / f"{name}.png", mask.astype(np.uint8) * 255)
@@ -70,15 +72,21 @@ class NciIsbiRaw:
             warnings.append(f"{len(elsewhere)} masks have another place than their series; {fix}")
         if not written:
             raise ValueError(f"no case could be read; the first: {next(iter([*failures.values(), *warnings]))}")
-        counts, there = [], set(written)
-        for split in ("train", "test"):
-            names = published(f"nci_isbi_{split}")
-            kept = [name for name in names if name in there]
-            write_text(out / f"{split}.txt", "".join(f"{name}\n" for name in kept))
-            counts.append(f"{split} {len(kept)} of {len(names)}")
+        counts = ", ".join(_write_lists(out, set(written)))
         patients = len({name.rpartition("_")[0] for name in written})
-        line = f"{len(written)} slices of {patients} cases in {out}; of the published lists {', '.join(counts)}"
+        line = f"{len(written)} slices of {patients} cases in {out}; of the published lists {counts}"
         return ImportResult([line], warnings, failures)
+
+
+def _write_lists(out: Path, there: Collection[str] | None = None) -> list[str]:
+    """Write the published lists, limited to the slices that are there; return how many each has."""
+    counts = []
+    for split in ("train", "test"):
+        names = published(f"nci_isbi_{split}")
+        kept = [name for name in names if there is None or name in there]
+        write_text(out / f"{split}.txt", "".join(f"{name}\n" for name in kept))
+        counts.append(f"{split} {len(kept)} of {len(names)}")
+    return counts
 
 
 def _series(source: Path) -> dict[str, list[Path]]:
