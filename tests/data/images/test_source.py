@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from fovea.cli.evaluate import data_of
 from fovea.data.images.folder import Folder
 from fovea.data.images.source import Images
 from fovea.data.maps import parameters
 from fovea.data.store import Store
+from fovea.engine.evaluation_settings import data_of
 from fovea.runtime.files import sha256
 
 IDS = [f"i{number:02}" for number in range(12)]
