@@ -444,7 +444,7 @@ class TestOthers:
     @pytest.mark.parametrize(("x", "what"), [(640, r"px\)$"), (64, "px.*, or percent, which must be divided by 100$")])
     def test_refuses_pixels_and_percents_as_fractions(self, run, tmp_path: Path, x: int, what: str) -> None:
         path = table(tmp_path / "s.csv", f"image,x,y,duration\na,{x},50,200\n")
-        with pytest.raises(ValueError, match=f"most coordinates are above 1, so they are pixels .*{what}"):
+        with pytest.raises(ValueError, match=f"most coordinates are above 1, so they are pixels .*image_px.*{what}"):
             run("generic", path, unit="fraction")
 
     def test_refuses_rows_inside_quotation_marks(self, run, tmp_path: Path) -> None:

@@ -176,7 +176,8 @@ def check_coordinates(path: Path, x: np.ndarray, y: np.ndarray, unit: Unit) -> N
     pixels = unit in ("px", "image_px")
     if not pixels and above.mean() > 0.5:
         percent = ", or percent, which must be divided by 100" if max(x[tracked].max(), y[tracked].max()) <= 100 else ""
-        raise ValueError(f"{path}: most coordinates are above 1, so they are pixels (set format.unit=px){percent}")
+        fix = "set format.unit=px if they are of the screen, image_px if they are of the image"
+        raise ValueError(f"{path}: most coordinates are above 1, so they are pixels ({fix}){percent}")
     if pixels and not above.any() and np.ptp(x[tracked]) > 0:
         raise ValueError(f"{path}: no coordinate is above 1, so they are fractions; set format.unit=fraction or screen")
     if unit in ("px", "screen") and (np.array([x, y])[:, tracked] < 0).mean(axis=1).max() > _NEGATIVE:
