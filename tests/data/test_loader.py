@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fovea.data.loader import EpochBatches, EvaluationLoader, Order, TrainingLoader, killed_workers_explained
-from fovea.runtime.processes import leave_signals_alone
+from fovea.runtime.workers import leave_signals_alone
 
 Key = tuple[int, int]
 

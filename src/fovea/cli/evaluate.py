@@ -46,9 +46,9 @@ def score(config: Config) -> None:
     from fovea.report.runs import TRAINED
     from fovea.runtime.bounds import check_values
     from fovea.runtime.config import instantiate
+    from fovea.runtime.device import pick
     from fovea.runtime.errors import first_few
     from fovea.runtime.files import write_text
-    from fovea.runtime.processes import pick
     from fovea.runtime.record import checkpoint_files
 
     check_values({"allow_training_images": bool, "metrics": Mapping[str, Any] | None}, config, "")

@@ -25,7 +25,7 @@ def main(config: Config) -> None:
     from fovea.engine.checkpoint import load_all
     from fovea.engine.export.read import SUFFIXES, read_exported
     from fovea.runtime.config import instantiate, locate
-    from fovea.runtime.processes import pick
+    from fovea.runtime.device import pick
     from fovea.runtime.record import checkpoint_files
 
     checkpoints, device = checkpoint_files(config["checkpoint"]), pick(config["device"])

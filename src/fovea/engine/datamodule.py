@@ -13,7 +13,7 @@ from torch.utils.data import DistributedSampler
 from fovea.data.loader import Caught, EpochBatches, EvaluationLoader, Order, TrainingLoader, by_stream, received
 from fovea.data.source import Training
 from fovea.engine.lightning_private import log_under_global_step
-from fovea.runtime.processes import leave_signals_alone
+from fovea.runtime.workers import leave_signals_alone
 from fovea.supervision.mode import Mode
 
 

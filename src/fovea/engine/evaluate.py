@@ -24,7 +24,7 @@ from fovea.runtime.bounds import check_values
 from fovea.runtime.config import instantiate
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import make_folder, write_csv, write_json
-from fovea.runtime.processes import leave_signals_alone
+from fovea.runtime.workers import leave_signals_alone
 from fovea.supervision.checks import check_outputs
 from fovea.supervision.outputs import labels
 

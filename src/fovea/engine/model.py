@@ -17,8 +17,8 @@ from fovea.data.volumes.grid import Header
 from fovea.data.volumes.nifti import read_header, read_volume
 from fovea.engine import checkpoint as checkpoints
 from fovea.engine.export.read import SUFFIXES, read_exported
+from fovea.runtime.device import pick, single_thread_in_worker
 from fovea.runtime.files import sha256
-from fovea.runtime.processes import pick, single_thread_in_worker
 from fovea.runtime.record import checkpoint_files, digest_of_weights
 from fovea.supervision.largest import largest_if_asked
 from fovea.supervision.outputs import as_arrays

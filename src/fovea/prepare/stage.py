@@ -22,8 +22,8 @@ from fovea.prepare.verdict import Survey
 from fovea.runtime.bounds import Count, NonNegativeInt, PositiveFraction, check
 from fovea.runtime.errors import first_few
 from fovea.runtime.files import sha256
-from fovea.runtime.processes import in_parallel
 from fovea.runtime.record import versions
+from fovea.runtime.workers import in_parallel
 
 log = logging.getLogger(__name__)
 

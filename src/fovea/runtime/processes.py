@@ -1,26 +1,16 @@
-"""Processes: the ranks of one training, workers that share a job, and the device that a process computes on."""
+"""The processes of one training: which is the first, which of them share a run folder, and how they begin and end."""
 
 import atexit
 import fcntl
 import os
-import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
-from multiprocessing import connection, get_context, parent_process, set_start_method
+from multiprocessing import parent_process, set_start_method
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
 
-if TYPE_CHECKING:
-    import torch
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from fovea.runtime.workers import follow_parent
 
 # Path of the resolved configuration that the first process hands to the others, which then compose none.
 CONFIG = "FOVEA_CONFIG"
@@ -67,14 +57,6 @@ def alone(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def single_thread_in_worker() -> None:
-    """In a worker process, let torch use one thread: those of all workers would compete for the same cores."""
-    if parent_process() is not None:
-        import torch
-
-        torch.set_num_threads(1)
-
-
 def end_as_failed() -> None:
     """Make SLURM see this job of a sweep as failed: submitit records the error, but then exits with status 0."""
     if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":
@@ -88,31 +70,17 @@ def end_as_failed() -> None:
     atexit.register(end)
 
 
-def leave_signals_alone(worker: int) -> None:
-    """Let a loader worker work on when SIGUSR2 or SIGTERM comes to all processes of a job: the main one ends it."""
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        Thread(target=_end_by_parent, daemon=True).start()
-
-
-def _end_by_parent() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)
-
-
 def join_launcher(number: int, gpus: int | None) -> None:
     """In a process that a launcher started for jobs of a sweep: take one of the GPUs in turn, and end with the command.
 
     The process keeps the GPU of its first job, since CUDA looks at the variable once. A ValueError if there are fewer.
     """
-    if parent_process() is None or _follow_parent.cache_info().currsize:  # not in a launcher, or a later job
+    if parent_process() is None or follow_parent.cache_info().currsize:  # not in a launcher, or a later job
         return
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = _gpu(number, gpus)
     set_start_method(None, force=True)  # the system's: joblib's cannot start the workers of a loader
-    _follow_parent()
+    follow_parent()
 
 
 def _gpu(number: int, gpus: int) -> str:
@@ -148,85 +116,3 @@ def one_job(run: Path) -> Iterator[None]:
             dist.destroy_process_group()
         os.environ.clear()
         os.environ.update(before)
-
-
-def pick(name: str) -> "torch.device":
-    """Return the device of a name; `auto` is a GPU if there is one."""
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(str(name))
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={name} is not on this machine; use device=auto or device=cpu") from error
-    return device
-
-
-def in_parallel(
-    job: Callable[[Item], Result], items: Iterable[Item], workers: int, begin: Callable[[], None]
-) -> Iterator[tuple[Item, Result]]:
-    """Call `job` on every item, and yield items and results as they are done.
-
-    One worker is this process, more are processes of their own; each calls `begin` first. The job is pickled to each
-    process once. Keep it below the buffer of a pipe (64 KiB): otherwise a process that dies at its start would be
-    waited for forever. A ValueError if a process died.
-    """
-    if workers == 1:
-        begin()
-        yield from ((item, job(item)) for item in items)
-        return
-    # Spawned, not forked: a fork of a process whose libraries have started threads can hang.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (job, begin))
-    try:
-        with _interrupts_on_hold():
-            running = {pool.submit(_work, item): item for item in items}
-        for future in as_completed(running):
-            yield running[future], future.result()
-    except BrokenProcessPool as error:
-        raise ValueError("a worker process died, probably for lack of memory; set fewer workers") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _interrupts_on_hold() -> Iterator[None]:
-    """Hold SIGINT back while processes may start: one interrupted during its imports would print a traceback."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-_job: Callable[[Any], Any] | None = None
-
-
-def _begin(job: Callable[[Any], Any], begin: Callable[[], None]) -> None:
-    global _job
-    _job = job
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process: end at once, without a traceback
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _follow_parent()
-    begin()
-
-
-@cache
-def _follow_parent() -> None:
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End when the parent is killed; otherwise a worker would wait for work forever."""
-    parent = parent_process()
-    if parent is not None:
-        sentinels = [each for each in [parent.sentinel] if each is not None]  # joblib's workers have none
-        while os.getppid() == parent.pid and not connection.wait(sentinels, timeout=1):
-            pass
-        os._exit(1)
-
-
-def _work(item: Any) -> Any:
-    assert _job is not None
-    return _job(item)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fovea.models.weights import differences, read_tensors
-from fovea.runtime.processes import pick, single_thread_in_worker
+from fovea.runtime.device import pick, single_thread_in_worker
 
 SIDE = {"lite_medsam": 256, "mobile_sam": 1024, "sam": 1024}  # of the square that the encoder sees
 # Of MobileSAM and SAM.
