@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from fovea.cli import evaluate, export
 from fovea.engine import preflight
-from fovea.runtime.config import config_folder
+from fovea.runtime.config import config_folder, instantiate
 from fovea.runtime.help import groups
 
 from .test_configs import resolved
@@ -111,7 +111,9 @@ def test_command_line_composes(line: str) -> None:
     for part in line.split("&&"):
         command, overrides = single_job(part)
         if command == "fovea-train":
-            preflight.check(resolved("train", *overrides))
+            preflight.check(config := resolved("train", *overrides))
+            if "modalities" in config["data"]:  # lines on volumes are not run
+                instantiate(config["data"], "data")
             continue
         overrides = PASSED_ON.get(command, list)(overrides)
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
