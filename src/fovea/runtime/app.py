@@ -58,6 +58,7 @@ def end_in_one_line(name: str, start: Callable[[], None]) -> None:
         start()
     except KeyboardInterrupt as error:
         by = signal.Signals.__members__.get(str(error), signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C would print a traceback of what ends
         print(f"fovea-{name}: interrupted{f' by {error}' if by != signal.SIGINT else ''}", file=sys.stderr)
         sys.exit(128 + by)
     except Exception as error:
@@ -74,5 +75,8 @@ def end_in_one_line(name: str, start: Callable[[], None]) -> None:
 
 
 def interrupt(number: int, frame: object) -> NoReturn:
-    """End like after Ctrl-C, so that nothing is left half-written; the handler of a signal."""
+    """End like after Ctrl-C, so that nothing is left half-written; the handler of a signal, ignored from then on."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is interrupt:
+            signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt(signal.Signals(number).name)
