@@ -78,5 +78,5 @@ def interrupt(number: int, frame: object) -> NoReturn:
     """End like after Ctrl-C, so that nothing is left half-written; the handler of a signal, ignored from then on."""
     for each in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(each) is interrupt:
-            signal.signal(each, signal.SIG_IGN)
+            signal.signal(each, lambda *_: None)  # SIG_IGN makes Python print an error for one that is on its way
     raise KeyboardInterrupt(signal.Signals(number).name)
