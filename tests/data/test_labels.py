@@ -21,6 +21,19 @@ def test_numbers_of_the_classes(given: dict | None, classes: int, names: list[st
 
 
 @pytest.mark.parametrize(
+    ("given", "classes", "channels"),
+    [
+        (None, 1, ["foreground"]),
+        (None, 3, ["background", "class_1", "class_2"]),
+        ({255: "lesion", 0: "nothing"}, 1, ["lesion"]),
+        ({9: "lesion", 5: "lesion", 0: "nothing", 3: "cup"}, 3, ["nothing", "cup", "lesion"]),
+    ],
+)
+def test_names_of_the_channels_of_the_output(given: dict | None, classes: int, channels: list[str]) -> None:
+    assert Labels(given, classes).channels == channels
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"disc": 1}, "labels must be names by value"),

@@ -50,7 +50,7 @@ def test_all_ways_give_equal_masks(run: Run, checkpoint: str, images: Path, tmp_
     ended = subprocess.run([*program, *names], cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == [
-        "deep.png: more than 8 bits per channel; save it with 8 bits",
+        "deep.png: more than 8 bits per channel; scale it to 8 bits as model_card.md says",
         "rgb.bmp: rgb_mask.png is there already; move it",
     ]
     for path in images.iterdir():

@@ -21,7 +21,8 @@ class Labels:
     def __init__(self, given: Mapping[Any, Any] | None, classes: int, where: str = "labels") -> None:
         number = max(classes, 2)
         if given is None:
-            given = {0: "background"} | {label: f"class_{label}" for label in range(1, number)}
+            own = {1: "foreground"} if classes == 1 else {label: f"class_{label}" for label in range(1, number)}
+            given = {0: "background"} | own
         try:
             by_value = dict(
                 sorted((int(str(value)), "" if name is None else str(name)) for value, name in given.items())
@@ -39,5 +40,6 @@ class Labels:
         if len(names) != number:
             fix = f"set data.classes={len(names)}" if len(names) > 1 else "name the background and the structures"
             raise ValueError(f"{where} has {len(names)} names, but classes={classes}; {fix}")
+        self.channels = names[-classes:]  # of the network's output
         self.names = names[1:] if classes > 1 else []  # without the background; none for one structure
         self.values = {value: names.index(name) for value, name in by_value.items()}

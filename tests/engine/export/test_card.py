@@ -40,6 +40,7 @@ def test_labels_of_a_mode_with_and_without_thresholds(tmp_path: Path, own: dict[
 
 def test_limits_name_the_scale_of_slices_and_other_flips_and_scores_those_of_each_class(tmp_path: Path) -> None:
     data = DATA | {"dataset": {"_target_": "fovea.data.images.nci_isbi.NciIsbi"}, "classes": 3}
+    data["labels"] = {170: "cup", 85: "disc", 0: "background", 171: "cup"}  # in another order than the output
     one = {"dice": {"mean": 0.25, "ci95": None}, "iou": {"mean": 0.125}, "hd95": {"mean": 4.0, "unit": "mm"}}
     scores = one | {"classes": {"cup": one}, "n": 2, "select_on": "mask", "checkpoint": "RUN/best.ckpt", "tta": [-1]}
     path, config = tmp_path / "checkpoints" / "best.ckpt", {"data": data, "backbone": {"_target_": "a.B"}}
@@ -48,6 +49,7 @@ def test_limits_name_the_scale_of_slices_and_other_flips_and_scores_those_of_eac
     config["supervision"] = {"_target_": "fovea.supervision.full.Full"}
     write_card(tmp_path, path, Loaded(nn.Linear(1, 1), config, [], []), FACTS | {"intended_use": "", "license": ""})
     text = (tmp_path / "model_card.md").read_text(encoding="utf-8")
+    assert "| classes | background, disc, cup |\n" in text
     assert "first: the lowest and the highest value of each slice become 0 and 255.\n" in text
     assert "The scores on test were measured with other flips: [-1].\n" in text
     assert "| test: cup | 2 | mask | 0.250 | 0.125 | 4.0 mm |\n" in text

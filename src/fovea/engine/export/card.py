@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fovea import __version__
+from fovea.data.labels import Labels
 from fovea.engine.checkpoint import Loaded
 from fovea.runtime.config import locate
 from fovea.runtime.files import read_mapping, sha256, write_json, write_text
@@ -27,7 +28,6 @@ def write_card(out: Path, checkpoint: Path, loaded: Loaded, facts: Mapping[str, 
     summaries = sorted(run.glob("evaluate/*/summary.json"))
     scores = {path.parent.name: _scores(content) for path in summaries if "dice" in (content := read_mapping(path))}
     provenance = read_mapping(run / "provenance.json")
-    names = [str(name) for name in (data.get("labels") or {}).values()]
     card: dict[str, Any] = {
         "model": {
             "backbone": _network(trained["backbone"]),
@@ -35,7 +35,7 @@ def write_card(out: Path, checkpoint: Path, loaded: Loaded, facts: Mapping[str, 
             "parameters": sum(weights.numel() for weights in loaded.module.parameters()),
             "input": f"uint8 [H, W, {data['channels']}], any size; {data['size']} pixels a side inside",
             "output": f"float32 [{data['classes']}, H, W], probabilities",
-            "classes": names or (["foreground"] if data["classes"] == 1 else list(range(data["classes"]))),
+            "classes": Labels(data.get("labels"), data["classes"]).channels,
         },
         "training": {
             "data": data.get("name", UNKNOWN),

@@ -16,7 +16,7 @@ def pixels_of(path: Path, data: dict) -> np.ndarray:
     """Return an image, uint8 [H, W, C], as the model was trained: gray or RGB, stored or turned by its EXIF."""
     with path.open("rb") as stream, Image.open(stream) as file:  # by its path, a turned gray TIFF would be mixed up
         if any(deep in str([file.mode, *file.tile]) for deep in (";16", "'I'", "'F'")):
-            raise ValueError("more than 8 bits per channel; save it with 8 bits")
+            raise ValueError("more than 8 bits per channel; scale it to 8 bits as model_card.md says")
         if isinstance(file, TiffImageFile) and (file.n_frames > 1 or 2 in file.tag_v2.get(339, ())):
             raise ValueError("several pages, or values with a sign; save one image of 8 bits without a sign")
         turn = file.getexif().get(274, 1) if file.format == "TIFF" and data.get("exif") != "apply" else 1
