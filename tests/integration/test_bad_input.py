@@ -86,8 +86,10 @@ def test_a_truncated_image_stops_training_but_not_prepare(run: Run, root: Path, 
     truncate(root / "images" / "c.png")
     error = run("train", *folder(root), *LIGHT, "supervision=full", "data.batch_size=6").error("train")
     assert "c.png" in error and "truncated" in error
-    error = run("prepare", *folder(root), *gaze(tmp_path / "store")).error("prepare")
-    assert "1 image" in error and "c.png" in error
+    truncate(root / "masks" / "d.png")
+    error = run("prepare", *folder(root), *gaze(tmp_path / "store"), "quality=masks").error("prepare")
+    assert "1 image" in error and "images/c.png" in error
+    assert "1 masks could not be compared with their maps, which are usable: " in error and "masks/d.png" in error
     manifest = json.loads((tmp_path / "store" / "manifest.json").read_text())
     assert list(manifest["failures"]) == ["c"]
     assert len(manifest["images"]) == len(list((tmp_path / "store" / "maps").iterdir())) == 9

@@ -273,6 +273,17 @@ class TestQuality:
             )
         assert survey.verdict().headline[1:] in (root / "store" / "quality.html").read_text()
 
+    def test_a_damaged_mask_leaves_its_map_usable_and_is_named(self, root: Path) -> None:
+        damage(root / "masks", but="b")
+        survey = run(root, quality="masks")
+        assert (survey.masks, list(survey.statistics)) == (1, ["a", "b", "c"])
+        assert "masks/a.png" in survey.damaged["a"] and list(survey.damaged) == ["a", "c"] and not survey.failures
+        assert "masks/a.png" in (root / "store" / "quality.html").read_text()
+        for name in "ac":
+            (root / "masks" / f"{name}.png").unlink()
+        assert run(root, "without", quality="masks").rows == survey.rows
+        assert files(root / "without")["manifest.json"] == files(root / "store")["manifest.json"]
+
     def test_quality_masks_limits_opened_masks(self, root: Path) -> None:
         [chosen] = drawn("abc", 1)
         damage(root / "masks", but=chosen)

@@ -46,9 +46,15 @@ def main(config: Config) -> None:
         log.info("page: %s", store / "quality.html")
     if config["shard"] is not None:
         log.info("shard %d of %d: run again without shard when all are done", config["shard"], config["shards"])
-    if failures := survey.failures:
-        few = first_few(failures.values(), 2)
-        raise ValueError(f"{len(failures)} images failed, the other {len(survey.statistics)} are in {store}: {few}")
+    made, problems = len(survey.statistics), []
+    if survey.failures:
+        few = first_few(survey.failures.values(), 2)
+        problems.append(f"{len(survey.failures)} images failed, the other {made} are in {store}: {few}")
+    if survey.damaged:
+        few = first_few(survey.damaged.values(), 2)
+        problems.append(f"{len(survey.damaged)} masks could not be compared with their maps, which are usable: {few}")
+    if problems:
+        raise ValueError("; ".join(problems))
 
 
 if __name__ == "__main__":

@@ -50,10 +50,11 @@ class Job:
     made_with: Mapping[str, Any]  # parameters and versions; a map that was made with others is made again
     thresholds: Sequence[float]  # at which quality is measured; empty to measure none
 
-    def __call__(self, item: Item) -> tuple[dict[str, Any], dict[str, float]] | str:
+    def __call__(self, item: Item) -> tuple[dict[str, Any], dict[str, float], str] | str:
         """Make and write one map; an error of the store stops everything.
 
-        Returns the statistics of the image for the manifest and its quality, or one line if the image is damaged.
+        Returns the statistics of the image for the manifest, its quality, and one line if its mask is damaged; or only
+        one line if the image is damaged.
         """
         refined = None
         try:
@@ -80,10 +81,10 @@ class Job:
         if refined is not None:
             self.store.write(item.image_id, refined, record)
         try:
-            quality = self._quality(item) if self.thresholds else {}
+            quality, damaged = self._quality(item) if self.thresholds else ({}, "")
         except ValueError as error:
             return self._line(error)
-        return {"sha256": digest, **item.annotation.statistics(), **record}, quality
+        return {"sha256": digest, **item.annotation.statistics(), **record}, quality, damaged
 
     def view(self, item: Item) -> tuple[np.ndarray, Any, np.ndarray, np.ndarray, np.ndarray | None]:
         """Return the image, its annotation, the drawn map, the stored map, and the mask if it may be opened."""
@@ -91,17 +92,22 @@ class Job:
         drawn = self.label.draw(item.annotation, image.shape[:2])
         return image, item.annotation, drawn, self.store.read(item.image_id), self._mask(item)
 
-    def _quality(self, item: Item) -> dict[str, float]:
-        """Measure the map as stored, so that it does not matter which run made it."""
+    def _quality(self, item: Item) -> tuple[dict[str, float], str]:
+        """Measure the map as stored, so that it does not matter which run made it; without a mask if it is damaged."""
+        mask, damaged = None, ""
+        try:
+            mask = self._mask(item)
+        except (ValueError, OSError) as error:
+            damaged = self._line(error)
         refined = self.store.read(item.image_id)
         size = (refined.shape[0], refined.shape[1])
         drawn = self.label.draw(item.annotation, size)
-        row = measure(item.annotation, drawn, refined, self.thresholds, self._mask(item))
+        row = measure(item.annotation, drawn, refined, self.thresholds, mask)
         if isinstance(item.annotation, Fixations) and len(observers := item.annotation.by_observer()) > 1:
             row[BETWEEN] = between_observers([self.label.draw(each, size) for each in observers])
         if isinstance(self.refiner, Promptable):
             row[PROMPTS] = disagreement(refined, self.refiner.band)
-        return row
+        return row, damaged
 
     def _mask(self, item: Item) -> np.ndarray | None:
         return self.dataset.checked_mask(item.image_id) if item.masked else None

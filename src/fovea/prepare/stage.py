@@ -76,8 +76,8 @@ def prepare(
     made_with = _made_with(dataset, refiner, parameters)
     job = Job(dataset, target, label, refiner, made_with, () if quality == "none" else tuple(thresholds))
     target.start()
-    statistics, rows, failures = _run(job, items, workers)
-    survey = Survey(rows, thresholds, empty, table.summary(), failures, statistics, errors)
+    statistics, rows, failures, damaged = _run(job, items, workers)
+    survey = Survey(rows, thresholds, empty, table.summary(), failures, statistics, errors, damaged)
     if shard is None:
         about = {"labels": labels, "unlabeled": unlabeled}
         if ids := getattr(refiner, "trained_on", None):
@@ -142,8 +142,8 @@ def _masked(dataset: Folder, labeled: Sequence[str], count: int | None, test: Se
 
 def _run(
     job: Job, items: Sequence[Item], workers: int
-) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, float]], dict[str, str]]:
-    """Return statistics and quality of the maps, and why an image failed, by ID in the order of the items."""
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, float]], dict[str, str], dict[str, str]]:
+    """Return by ID, in the order of the items: statistics and quality of the maps, why an image failed, or a mask."""
     results = {}
     light = replace(job, dataset=job.dataset.without_caches()) if workers > 1 else job
     with tqdm(total=len(items), desc="fovea-prepare", unit="image") as bar:
@@ -155,8 +155,9 @@ def _run(
     failures = {image_id: result for image_id, result in ordered.items() if isinstance(result, str)}
     if failures and not done:
         raise ValueError(f"none of {len(items)} maps could be made; the first: {next(iter(failures.values()))}")
-    statistics = {image_id: figures for image_id, (figures, _) in done.items()}
-    return statistics, {image_id: row for image_id, (_, row) in done.items() if row}, failures
+    statistics = {image_id: figures for image_id, (figures, _, _) in done.items()}
+    rows = {image_id: row for image_id, (_, row, _) in done.items() if row}
+    return statistics, rows, failures, {image_id: line for image_id, (_, _, line) in done.items() if line}
 
 
 def _one_thread() -> None:

@@ -67,6 +67,7 @@ class Survey:
     failures: Mapping[str, str]  # one line for each image that failed
     statistics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of the maps
     validations: Sequence[str] = ()  # one line for each validation of the eye tracker
+    damaged: Mapping[str, str] = field(default_factory=dict)  # one line for each mask that could not be compared
 
     @property
     def images(self) -> int:
