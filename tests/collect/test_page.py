@@ -95,6 +95,15 @@ def test_images_beside_the_page_have_neutral_names(root: Path, tmp_path: Path) -
     assert [path.read_bytes() for path in files] == before
 
 
+@pytest.mark.parametrize("later", [{"embed": False, "count": 3}, {}], ids=["smaller", "embedded"])
+def test_images_of_an_earlier_page_are_removed(root: Path, tmp_path: Path, later: dict[str, Any]) -> None:
+    study(root, tmp_path / "out", embed=False)
+    (tmp_path / "out" / "images" / f"{16 * 'a'}.png").touch()  # of somebody else
+    named = {each["src"] for each in study(root, tmp_path / "out", **later)["images"] if not later.get("embed", True)}
+    there = {f"images/{path.name}" for path in (tmp_path / "out" / "images").iterdir()}
+    assert there == named | {f"images/{16 * 'a'}.png"}
+
+
 def test_the_page_needs_no_network_and_escapes_all_text(root: Path, tmp_path: Path) -> None:
     (root / "images" / "a.png").rename(root / "images" / "<img src=x onerror=alert(1)>'\".png")
     content = study(root, tmp_path / "out", structure=HOSTILE)

@@ -33,6 +33,7 @@ TASKS = {
 """What the page asks for, by mode; {0} is the structure."""
 FILES = {"reveal": "reveal", "click": "points", "box": "boxes", "scribble": "scribbles", "screen": "screen"}
 _OWN = re.compile(r"images|[0-9a-f]{16}\.(png|jpeg)")  # names that an interrupted call may leave without a page
+_BESIDE = re.compile(r'"(images/[0-9a-f]{16}\.(?:png|jpeg))"')
 _PLACE = ("left", "top", "width", "height")
 _TIMES = ("screen_width", "screen_height", "onset", "end", "onset_performance", "end_performance")
 COLUMNS = {
@@ -86,8 +87,8 @@ def write_page(
     """Write `out/collect.html`; return the number of images on it, and why an image is not, by ID.
 
     The images are in a random order that depends only on their IDs and the seed. `out` is a new folder, or one that
-    this function wrote. `words` of a command line choose the data set; the page shows them at its end.
-    `configs/collect.yaml` describes the other arguments.
+    this function wrote; images beside an earlier page that are no longer on it are removed. `words` of a command line
+    choose the data set; the page shows them at its end. `configs/collect.yaml` describes the other arguments.
 
     A ValueError if `out` has other files or cannot be written, or no image can be shown.
     """
@@ -108,8 +109,17 @@ def write_page(
         "images": images,
     }
     study["key"] = hashlib.sha256(json.dumps([study, digests]).encode()).hexdigest()[:16]
+    earlier = _named(out)
     write_text(out / PAGE, render(TEMPLATE, {"title": f"Find the {structure}", "study": study, **study}))
+    for file in earlier - _named(out):
+        (out / file).unlink(missing_ok=True)
     return len(images), failures
+
+
+def _named(out: Path) -> set[str]:
+    """Return the files beside the page that it names; they are ours."""
+    page = out / PAGE
+    return {*_BESIDE.findall(page.read_text(encoding="utf-8"))} if page.is_file() else set()
 
 
 def _images(
