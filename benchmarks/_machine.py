@@ -1,9 +1,21 @@
-"""Describe the machine, and compose a configuration of fovea."""
+"""Start a benchmark, describe the machine, and compose a configuration of fovea."""
 
 import os
 import platform
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from fovea.runtime.one_line import one_line
+
+
+def start(main: Callable[[], None]) -> None:
+    """Call a benchmark; end in one line, with exit status 1, if a path of its command line is wrong."""
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(one_line(error))
 
 
 def processor() -> str:

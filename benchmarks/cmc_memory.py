@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from _machine import processor
+from _machine import processor, start
 from propagation import alone, forget_peak, report, status
 from torch import Tensor
 
@@ -88,4 +88,4 @@ def inputs(batch: int, size: int) -> tuple[Pair, Pair]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

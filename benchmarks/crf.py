@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _machine import processor
+from _machine import processor, start
 
 from fovea import heatmap, refine
 from fovea.data.images.files import read_image
@@ -147,4 +147,4 @@ def pictures(folder: Path | None, count: int) -> Iterator[np.ndarray]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from _machine import composed, machine
+from _machine import composed, machine, start
 
 from fovea.engine.datamodule import DataModule
 from fovea.runtime.config import instantiate
@@ -128,4 +128,4 @@ def times(stat: Path) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

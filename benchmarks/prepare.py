@@ -18,7 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from _machine import machine
+from _machine import machine, start
 from scipy.ndimage import gaussian_filter
 
 from fovea import refine
@@ -142,4 +142,4 @@ def images(arguments: argparse.Namespace, folder: Path) -> tuple[Folder, Path]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import cv2
 import numpy as np
 import torch
-from _machine import composed, processor
+from _machine import composed, processor, start
 from crf import gaze_on, parsed, pictures, seconds
 
 from fovea.data.maps import built
@@ -39,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from _cuda import copy_rate, timed
-from _machine import processor
+from _machine import processor, start
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -233,4 +233,4 @@ def report(rows: list[dict[str, str]], out: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

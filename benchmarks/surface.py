@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _machine import machine
+from _machine import machine, start
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 
@@ -75,4 +75,4 @@ def main(folder: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    start(lambda: main(*sys.argv[1:2]))

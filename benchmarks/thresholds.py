@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from _machine import start
 from tqdm import tqdm
 
 from fovea.data.images.folder import Folder
@@ -67,4 +68,4 @@ def measure(data: Folder, store: Store, name: str) -> tuple[np.ndarray, Sequence
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from _cuda import timed
-from _machine import processor
+from _machine import processor, start
 from propagation import alone, forget_peak, plain, report, status, unfolded
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -159,4 +159,4 @@ def stepper(form: str, batch: int, size: int, device: str) -> Callable[[], Tenso
 
 
 if __name__ == "__main__":
-    main()
+    start(main)
