@@ -1,5 +1,6 @@
 """The Trainer of a configuration, and the length of its epochs."""
 
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,8 @@ from torch.nn import Linear
 from torch.utils.data import DataLoader
 
 from fovea.engine.segmenter import Segmenter
-from fovea.engine.train import make_trainer
+from fovea.engine.train import fit, make_trainer
+from fovea.runtime.app import interrupt
 
 from .test_finite import CONFIG, Line
 
@@ -114,3 +116,20 @@ def test_a_training_without_a_length_is_refused(tmp_path: Path) -> None:
     made = trainer(tmp_path, max_steps=-1, max_time="00:00:01:00", enable_checkpointing=False)
     with pytest.raises(ValueError, match=r"^trainer.max_steps=-1: "):
         made.fit(segmenter, DataLoader(ones(6, 1)))
+
+
+@pytest.mark.usefixtures("as_in_a_shell")
+@pytest.mark.parametrize(("sent", "steps"), [(signal.SIGINT, 0), (signal.SIGHUP, 0), (signal.SIGTERM, 1)])
+def test_a_signal_ends_a_training_as_it_does_other_commands(sent: signal.Signals, steps: int, tmp_path: Path) -> None:
+    """Lightning ends the step after SIGTERM; before and after the training, our handler takes it."""
+    made, seen = trainer(tmp_path, max_steps=3), []
+    send = LambdaCallback(on_train_batch_start=lambda *args: signal.raise_signal(sent))
+    made.callbacks += [LambdaCallback(setup=lambda *args, **stage: seen.append(signal.getsignal(signal.SIGTERM))), send]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    data = pl.LightningDataModule.from_datasets(ones(6, 1))
+    with pytest.raises(KeyboardInterrupt, match="^$" if sent == signal.SIGINT else f"^{sent.name}$"):
+        fit(made, Segmenter(Line(), CONFIG, lambda mode: mode), data, None, None)  # type: ignore[arg-type,return-value]
+    assert made.global_step == steps and seen == [interrupt]
+    for number in (signal.SIGTERM, signal.SIGHUP):  # further ones do not disturb the end
+        signal.raise_signal(number)

@@ -1,12 +1,19 @@
 """A training that is killed or preempted, and resumed, ends exactly as one that is not."""
 
 import json
+import signal
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 
-from .commands import LIGHT, Run, folder, gaze, last, metrics, same
+from fovea.engine import evaluate
+from fovea.engine.callbacks.last import Last
+
+from .commands import LIGHT, Run, folder, gaze, last, metrics, same, same_weights
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +91,40 @@ class TestKilled:
     def test_with(self, run: Run, line: list[str], tmp_path: Path, kill: list[int], options: list[str]) -> None:
         line = [key for key in line if not ("Segformer" in str(options) and key.startswith("backbone"))]
         check(run, [*line, *options], tmp_path, kill, [3, 4])
+
+    @pytest.mark.usefixtures("as_in_a_shell")
+    def test_by_signals_in_a_step_and_in_the_evaluation_at_the_end(
+        self, run: Run, line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        line = [*line, "evaluate=[val]", "callbacks.last.every_n_train_steps=2"]
+        assert run("train", *line, "hydra.run.dir=whole").status == 0
+        start, draw = Last.on_train_batch_start, evaluate.contact_sheet
+
+        def start_and_signal(self: Last, trainer: Trainer, *args: object) -> None:
+            start(self, trainer, *args)
+            if trainer.global_step == 3 and place == "step":
+                signal.raise_signal(sent)
+
+        def draw_or_signal(*args: Any) -> Any:
+            return signal.raise_signal(sent) if place == "evaluation" else draw(*args)
+
+        monkeypatch.setattr(Last, "on_train_batch_start", start_and_signal)
+        monkeypatch.setattr(evaluate, "contact_sheet", draw_or_signal)
+        names = {signal.SIGINT: "", signal.SIGHUP: " by SIGHUP", signal.SIGTERM: " by SIGTERM"}
+        for place, sent in product(("step", "evaluation"), names):  # SIGTERM lets the step end
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # the end of a command resets it
+            result = run("train", *line, "hydra.run.dir=killed")
+            hint = "the same command with hydra.run.dir=killed ckpt_path=auto resumes it"
+            assert result.status == 128 + sent
+            assert result.errors[-1] == f"fovea-train: interrupted{names[sent]}; {hint}"
+            failure = json.loads((tmp_path / "killed" / "failure.json").read_text())
+            reason = sent.name if place == "step" and sent != signal.SIGINT else "Ctrl-C"
+            assert failure == {"status": "interrupted", "reason": reason}  # of a training that ended, the first stays
+        place = ""
+        assert run("train", *line, "hydra.run.dir=killed").status == 0
+        assert not (tmp_path / "killed" / "failure.json").exists()
+        assert same_weights(tmp_path / "killed", tmp_path / "whole")
+        assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
 
 
 class TestPreempted:

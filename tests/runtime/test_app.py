@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from logging.config import dictConfig
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from yaml import MarkedYAMLError
 from fovea.runtime.app import end_in_one_line
 from fovea.runtime.config import config_folder, instantiate
 from fovea.runtime.files import whole_file
-from fovea.runtime.job import failure_recorded
+from fovea.runtime.job import Command, failure_recorded
 from fovea.runtime.one_line import one_line
 
 KILLED = "Job 4_1 (task: 0) with path /s/4_1_0_result.pkl\nhas not produced any output (state: OUT_OF_MEMORY)\nlog"
@@ -157,19 +157,6 @@ def test_full_error_raises(full: str, expected: type, monkeypatch: pytest.Monkey
     assert capsys.readouterr().err.startswith("fovea-train: RuntimeError: broken") == (expected is SystemExit)
 
 
-@pytest.fixture
-def as_in_a_shell() -> Iterator[None]:
-    """Undo what nohup, or an `&` of a script, does to the signals of pytest: it would ignore them."""
-    usual = {
-        signal.SIGINT: signal.default_int_handler,
-        **dict.fromkeys((signal.SIGTERM, signal.SIGHUP), signal.SIG_DFL),
-    }
-    before = {each: signal.signal(each, handler) for each, handler in usual.items()}
-    yield
-    for each, handler in before.items():
-        signal.signal(each, handler)
-
-
 @pytest.mark.usefixtures("as_in_a_shell")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_command_in_one_line(sent: signal.Signals, tmp_path: Path, capsys) -> None:
@@ -190,7 +177,24 @@ def test_a_signal_ends_a_command_in_one_line(sent: signal.Signals, tmp_path: Pat
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     if sent == signal.SIGINT:  # a second Ctrl-C ends the process without a traceback
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-    end_in_one_line("train", lambda: None if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL else fail())
+
+
+@pytest.mark.usefixtures("as_in_a_shell")
+def test_another_process_of_a_training_leaves_the_signals_of_a_terminal_to_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """The first ends it; otherwise Lightning would kill the first, since another one failed."""
+    (tmp_path / "config.yaml").write_text("seed: 1")
+    monkeypatch.setenv("FOVEA_CONFIG", str(tmp_path / "config.yaml"))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+
+    def run(config: dict[str, Any]) -> None:
+        for each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            signal.raise_signal(each)
+
+    with pytest.raises(SystemExit) as ended:
+        end_in_one_line("train", Command("train", run, lambda config: None).start)
+    assert (ended.value.code, capsys.readouterr().err) == (128 + signal.SIGTERM, "")
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 import io
 import logging
 import os
+import signal
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from fovea.engine.evaluate import Evaluation, evaluate, headline
 from fovea.engine.loggers import opened, publish, rewind
 from fovea.engine.resume import resume_from
 from fovea.engine.segmenter import Segmenter
+from fovea.runtime.app import ignore_further, interrupt
 from fovea.runtime.config import check_targets, instantiate
 from fovea.runtime.files import put_aside, remove_abandoned, write_bytes, write_json
 from fovea.runtime.job import failure_recorded
@@ -104,11 +107,14 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
     last = run / "checkpoints" / "last.ckpt"
     kept = last.exists()
     try:
-        trainer.fit(segmenter, datamodule=data, ckpt_path=path, weights_only=True)
+        with sigterm_restored():
+            trainer.fit(segmenter, datamodule=data, ckpt_path=path, weights_only=True)
     except SystemExit as error:
-        # Lightning raises SystemExit on SIGTERM and Ctrl-C; any other SystemExit comes from a requeue.
-        if isinstance(error, SIGTERMException) or isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt("SIGTERM" if isinstance(error, SIGTERMException) else "Ctrl-C") from error
+        # Lightning raises SystemExit on SIGTERM and KeyboardInterrupt; any other SystemExit comes from a requeue.
+        cause = KeyboardInterrupt("SIGTERM") if isinstance(error, SIGTERMException) else error.__context__
+        if isinstance(cause, KeyboardInterrupt):
+            ignore_further()
+            raise cause from None
         raise
     if trainer.global_step <= segmenter.skipped:
         raise ValueError(nothing_trained(trainer, segmenter))
@@ -118,6 +124,23 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
     if trainer.is_global_zero and (trained or not (run / TRAINING).exists()):  # killed after the last checkpoint
         facts = {"seconds": round(time.monotonic() - segmenter.started, 1), "steps": trainer.global_step}
         write_json(run / TRAINING, facts | {"labels": dict(data.training.labels)} | images_of_step(trainer, data))
+
+
+def leave_sigterm(trainer: pl.Trainer, segmenter: pl.LightningModule) -> None:
+    """Remove our handler, which ends a step in the middle: Lightning, about to install its own, would call both."""
+    if signal.getsignal(signal.SIGTERM) is interrupt:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def sigterm_restored() -> Iterator[None]:
+    """Put our handler back after a training."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is interrupt:
+            signal.signal(signal.SIGTERM, interrupt)
 
 
 def set_aside(trainer: pl.Trainer, segmenter: pl.LightningModule) -> None:
@@ -152,7 +175,7 @@ def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logge
     settings.setdefault("enable_progress_bar", any(isinstance(call, ProgressBar) for call in callbacks))
     trainer: pl.Trainer = instantiate(settings | {"_partial_": True}, "trainer")(
         logger=loggers,
-        callbacks=[*callbacks, LambdaCallback(on_train_start=set_aside)],
+        callbacks=[*callbacks, LambdaCallback(on_fit_start=leave_sigterm, on_train_start=set_aside)],
         plugins=[WholeCheckpoints()],
         default_root_dir=config["run_dir"],
         use_distributed_sampler=False,  # our loaders give each process its part

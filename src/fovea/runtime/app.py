@@ -46,9 +46,8 @@ def command(
 
 def end_in_one_line(name: str, start: Callable[[], None]) -> None:
     """Call `start`; end with the exit status of the command, after one line if it failed."""
-    # A training ends by its own rules, at the end of a step. A command under nohup ignores SIGHUP.
-    wanted = () if name == "train" else (signal.SIGTERM, signal.SIGHUP)
-    handled = [number for number in wanted if signal.getsignal(number) is signal.SIG_DFL]
+    # A command under nohup ignores SIGHUP.
+    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
     for number in handled:
         signal.signal(number, interrupt)
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network on import
@@ -59,7 +58,11 @@ def end_in_one_line(name: str, start: Callable[[], None]) -> None:
     except KeyboardInterrupt as error:
         by = signal.Signals.__members__.get(str(error), signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C would print a traceback of what ends
-        print(f"fovea-{name}: interrupted{f' by {error}' if by != signal.SIGINT else ''}", file=sys.stderr)
+        sent = f" by {error}" if by != signal.SIGINT else ""
+        from fovea.runtime.processes import first
+
+        if first():  # of the processes of a training
+            print("; ".join([f"fovea-{name}: interrupted{sent}", *getattr(error, "__notes__", [])]), file=sys.stderr)
         sys.exit(128 + by)
     except Exception as error:
         if os.environ.get(FULL_ERROR, "0") not in ("", "0"):
@@ -75,8 +78,13 @@ def end_in_one_line(name: str, start: Callable[[], None]) -> None:
 
 
 def interrupt(number: int, frame: object) -> NoReturn:
-    """End like after Ctrl-C, so that nothing is left half-written; the handler of a signal, ignored from then on."""
+    """End like after Ctrl-C, so that nothing is left half-written; the handler of a signal."""
+    ignore_further()
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def ignore_further() -> None:
+    """Let no further signal disturb a command that ends by one."""
     for each in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(each) is interrupt:
             signal.signal(each, lambda *_: None)  # SIG_IGN makes Python print an error for one that is on its way
-    raise KeyboardInterrupt(signal.Signals(number).name)

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -48,6 +50,8 @@ class Command:
     def start(self) -> None:
         """Run what the command line asks for: a single run, a multirun, or a further process of a training."""
         if (handed_over := joined()) is not None:
+            for each in (signal.SIGINT, signal.SIGHUP):  # of a terminal, to all processes: the first one ends this one
+                signal.signal(each, signal.SIG_IGN)
             self.run(plain(OmegaConf.load(handed_over), resolve=False))
             return
         words = sys.argv[1:]
@@ -80,6 +84,10 @@ class Command:
             if HydraConfig.get().mode == RunMode.MULTIRUN and "compute" in composed:
                 join_launcher(HydraConfig.get().job.num, composed.compute.get("gpus"))
             return self.perform(composed)
+        except KeyboardInterrupt as interrupt:
+            if "ckpt_path" in composed:
+                interrupt.add_note(f"the same command with {shlex.quote(_folder())} ckpt_path=auto resumes it")
+            raise
         except Exception as error:
             if HydraConfig.get().mode != RunMode.MULTIRUN:
                 errors.append(error)
@@ -149,6 +157,12 @@ def part_of(composed: DictConfig, part: Part) -> DictConfig:
     for key, value in {**part.keys, "run_dir": folder, "objective.seeds": None, "objective.folds": None}.items():
         OmegaConf.update(changed, key, value)
     return changed
+
+
+def _folder() -> str:
+    """Return the key that names the folder of this run, or of its sweep."""
+    hydra = HydraConfig.get()
+    return f"hydra.sweep.dir={hydra.sweep.dir}" if hydra.mode == RunMode.MULTIRUN else f"hydra.run.dir={hydra.run.dir}"
 
 
 def _show_full_errors(value: str | None) -> str | None:
