@@ -132,6 +132,7 @@ def test_the_verdict_follows_the_direction() -> None:
         ({"split": "val"}, "b: split is val, but test in a"),
         ({"select_on": "pseudo"}, "b: select_on is pseudo, but mask in a"),
         ({"unit": "mm within 2.0"}, "b: unit is mm within 2.0, but unknown in a"),
+        ({"mean_of": ("cup", "disc")}, "b: scores are of cup, disc, but of one structure in a; compare the score of a"),
         ({"folder": Path("./a")}, "a: listed twice"),
         ({"patients": dict.fromkeys(IDS, "q")}, "b: has other patients than a"),
         ({"scores": {"i00": 1.0, "x": 1.0}}, r"b: 30 ids are .* \(i01, i02, i03 and 27 more\)"),

@@ -34,6 +34,9 @@ def test_run_folders_and_evaluations_are_read(tmp_path: Path) -> None:
     several = written(inside, classes={"cup": {}, "disc": {}})
     assert read_evaluation(several, "test", "hd95").classes == {"cup": {"a": 3, "b": 3}}
     assert read_evaluation(several, "test", "dice").classes == {}
+    averaged = [read_evaluation(several, "test", column).mean_of for column in ("hd95", "level_1_dice", "cup_hd95")]
+    assert averaged == [("cup", "disc"), ("cup", "disc"), ()]
+    assert read_evaluation(written(inside, classes={"cup": {}}), "test", "dice").mean_of == ()  # as with one channel
 
 
 def test_modalities_are_scored_apart(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class Evaluated:
     unit: str = ""  # of a distance, with the tolerance of a score that has one: `mm within 2.0`
     training_images: int = 0  # how many of the images the checkpoint was trained on
     classes: dict[str, dict[str, float]] = field(default_factory=dict)  # of each modality and class, by image id
+    mean_of: tuple[str, ...] = ()  # the classes whose mean the score is, if there are several
 
     def joined(self, other: "Evaluated") -> "Evaluated":
         """Return the evaluation of the images of two, which share none; a ValueError as of `check_like`."""
@@ -37,11 +38,15 @@ class Evaluated:
         return replace(self, classes=classes, training_images=self.training_images + other.training_images, **unions)
 
     def check_like(self, other: "Evaluated") -> None:
-        """Raise a ValueError if the scores of two cannot be compared: of another split, target or unit."""
+        """Raise a ValueError if the scores of two cannot be compared: of another split, target, unit or classes."""
         for key in ("split", "select_on", "unit"):
             mine, theirs = getattr(self, key) or "unknown", getattr(other, key) or "unknown"
             if mine != theirs:
                 raise ValueError(f"{other.folder}: {key} is {theirs}, but {mine} in {self.folder}; evaluate again")
+        if self.mean_of != other.mean_of:
+            mine, theirs = (first_few(each.mean_of) or "one structure" for each in (self, other))
+            fix = "compare the score of a single class"
+            raise ValueError(f"{other.folder}: scores are of {theirs}, but of {mine} in {self.folder}; {fix}")
 
     def other_masks(self, other: "Evaluated") -> list[str]:
         """Return the sorted ids of the images whose lesion has another size, where both evaluations tell the size."""
@@ -101,7 +106,8 @@ def read_evaluation(folder: Path, split: str, column: str) -> Evaluated:
     of = {each: max((n for n in groups if each.endswith(f"_{n}")), key=len, default="") for each in evaluated.scores}
     apart = {name: {each: evaluated.scores[each] for each in of if of[each] == name} for name in groups}
     shown = {name: own for name, own in apart.items() if 0 < len(own) < len(of)}  # one modality is the whole
-    return replace(evaluated, classes=shown | evaluated.classes)
+    mean_of = sorted(classes) if len(classes) > 1 and not column.startswith(tuple(f"{n}_" for n in classes)) else ()
+    return replace(evaluated, classes=shown | evaluated.classes, mean_of=tuple(mean_of))
 
 
 def _read_table(path: Path, column: str, classes: Sequence[str], into: Evaluated) -> None:
