@@ -23,6 +23,16 @@ def test_bayes_rule_by_hand() -> None:
     assert refined.dtype == np.float32
 
 
+@pytest.mark.parametrize(("threshold", "side"), [(0.3, "foreground"), (0.6, "background")])
+def test_threshold_of_labels_that_leave_pixels_at_a_half(threshold: float, side: str) -> None:
+    scribbles = np.array([[1.0, 0.5, 0.5, 0.5, 0.0]], np.float32)
+    network = np.array([[0.3, 0.8, 0.1, 0.4, 0.6]])
+    with pytest.raises(ValueError, match=f"{side} likely where nobody labeled .* set refine.threshold=0.5"):
+        Posterior(Unrefined(), lambda image: network, weight=2.0, threshold=threshold)(IMAGE, scribbles)
+    refined = Posterior(Unrefined(), lambda image: network, weight=2.0, threshold=0.5)(IMAGE, scribbles)
+    np.testing.assert_allclose(refined, [[1, 0.8, 0.1, 0.4, 0]], atol=1e-4)  # the strokes stay
+
+
 def test_no_weight_leaves_the_prediction() -> None:
     posterior = Posterior(Unrefined(), lambda image: np.array([[0.8, 0.2]]), weight=0.0, threshold=0.3)
     np.testing.assert_allclose(posterior(IMAGE, np.array([[0.0, 1.0]], np.float32)), [[0.8, 0.2]], rtol=1e-6)

@@ -40,6 +40,13 @@ def test_agreement_of_prompts() -> None:
     assert result.dtype == np.float32
 
 
+def test_boxes_of_scribbles_leave_out_what_nobody_labeled() -> None:
+    scribbles = np.full((20, 20), 0.5, np.float32)
+    scribbles[4:6, 4:9] = 1
+    with pytest.raises(ValueError, match=r"threshold=0\.3 holds what nobody labeled"):
+        promptable()(np.zeros((20, 20, 3), np.uint8), scribbles)
+
+
 @pytest.mark.parametrize("band", [0.1, 0.3])
 def test_disagreement_is_read_from_the_stored_map(band: float) -> None:
     predictions = np.random.default_rng(0).random((3, 20, 30)).astype(np.float32) ** 0.5

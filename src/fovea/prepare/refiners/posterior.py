@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 from scipy.special import expit, logit
 
-from fovea.prepare.refiners import Refiner
+from fovea.prepare.refiners import Refiner, is_unlabeled
 from fovea.runtime.bounds import NonNegative
 
 CERTAIN = 1e-4  # probabilities are cut off here, so that neither side decides alone
@@ -21,7 +21,7 @@ class Posterior:
     The map is sigmoid(logit p + `weight` (logit g - logit `threshold`)). Training on the refined maps and refining
     with the trained network in turn is expectation maximization. `configs/refine/model.yaml` describes the arguments.
     The network maps an image, uint8 [H, W, 3], to the probability of the foreground, [H, W]. Maps of gaze cover less
-    than the structure, so the threshold is below 0.5.
+    than the structure, so the threshold is below 0.5. Of labels that leave pixels at 0.5, it must be 0.5.
     """
 
     base: Refiner
@@ -45,6 +45,10 @@ class Posterior:
         return list(self.network.reading)  # type: ignore[attr-defined]
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        if self.weight and self.threshold != 0.5 and is_unlabeled(probability):
+            side = "foreground" if self.threshold < 0.5 else "background"
+            wrong = f"refine.threshold={self.threshold:g} makes {side} likely where nobody labeled (0.5)"
+            raise ValueError(f"{wrong}; set refine.threshold=0.5")
         prior, likelihood = (
             logit(np.clip(values.astype(np.float64), CERTAIN, 1 - CERTAIN))
             for values in (self.base(image, probability), self.network(image))

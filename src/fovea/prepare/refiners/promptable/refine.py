@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
-from fovea.prepare.refiners import Refiner
+from fovea.prepare.refiners import Refiner, is_unlabeled
 from fovea.runtime.bounds import Fraction, NonNegative
 from fovea.runtime.files import sha256
 
@@ -64,6 +64,10 @@ class Promptable:
         return sha256(Path(self.weights).expanduser())
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        lowest = min(prompt["threshold"] for prompt in self.prompts)
+        if lowest <= 0.5 and is_unlabeled(probability):
+            wrong = f"refine.prompts: a box at threshold={lowest:g} holds what nobody labeled (0.5)"
+            raise ValueError(f"{wrong}; set thresholds above 0.5, or refine=grabcut")
         refined = self.base(image, probability)
         maps = {"label": probability, "refined": refined}
         boxes = [box(maps[prompt["map"]], prompt["threshold"], prompt["margin"]) for prompt in self.prompts]
