@@ -51,6 +51,12 @@ def test_scores_and_masks_agree_with_a_count(run: Run, trained: Path, eyes: Path
     checkpoint = f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}"
     assert run("evaluate", checkpoint, "split=test", "out=scores").status == 0
     assert run("predict", checkpoint, f"input={eyes / 'images'}", "out=predicted", "device=cpu").status == 0
+    other = "data.labels={0: background, 85: cup, 170: disc}"  # as of masks that number the classes in another order
+    refused = run("evaluate", checkpoint, "split=test", "out=swapped", other).error("evaluate")
+    assert "the classes are cup, disc in the order of their values, but disc, cup in" in refused
+    assert not (tmp_path / "swapped").exists()
+    assert run("evaluate", checkpoint, "split=test", "out=renamed", other.replace("cup", "rim")).status == 1
+    assert run("evaluate", checkpoint, "split=test", "out=renamed", LABELS.replace("cup", "rim")).status == 0
     with (tmp_path / "scores" / "per_image.csv").open(newline="") as file:
         table = {row["id"]: row for row in csv.DictReader(file)}
     assert [*table] == [*SPLITS["test"]]

@@ -42,7 +42,7 @@ def score(config: Config) -> None:
 
     from fovea.engine.checkpoint import load_all
     from fovea.engine.evaluate import evaluate, headline
-    from fovea.engine.evaluation_settings import data_of, folder_of, joined
+    from fovea.engine.evaluation_settings import check_classes, data_of, folder_of, joined
     from fovea.report.runs import TRAINED
     from fovea.runtime.bounds import check_values
     from fovea.runtime.config import instantiate
@@ -53,13 +53,14 @@ def score(config: Config) -> None:
 
     check_values({"allow_training_images": bool, "metrics": Mapping[str, Any] | None}, config, "")
     checkpoints, device = checkpoint_files(config["checkpoint"]), pick(config["device"])
-    (module, trained, ids, _), networks = load_all(checkpoints, device)
+    (module, trained, ids, classes), networks = load_all(checkpoints, device)
     checkpoint = checkpoints[0]
     config = config | {"metrics": {**(trained.get("metrics") or {}), **(config["metrics"] or {})}}
     out = folder_of(config, trained, checkpoints)
     config = config | {"data": data_of(config.get("data") or {}, trained["data"], checkpoint)}
     source = instantiate(config["data"], "data")
     split = source.split(config["split"])
+    check_classes(split.classes, classes, checkpoint)
     seen = sorted({*split.ids} & {*ids})
     if seen and not config["allow_training_images"]:
         few = f"{len(seen)} of these {len(split.ids)} images ({first_few(seen, 2)})"

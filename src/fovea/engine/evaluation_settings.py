@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from fovea.engine.evaluate import FILES
 from fovea.runtime.config import locate, plain
+from fovea.runtime.errors import first_few
 from fovea.runtime.files import read_mapping, refuse_foreign
 
 
@@ -42,6 +43,13 @@ def data_of(given: Mapping[str, Any], trained: Mapping[str, Any], checkpoint: Pa
                 key: before.get(key) if same and value is None else value for key, value in choice.items()
             }
     return merged
+
+
+def check_classes(names: Sequence[str], trained: Sequence[str], checkpoint: Path) -> None:
+    """Refuse data that give a class of the checkpoint another number; a name that only one of them has may be new."""
+    if [name for name in trained if name in names and names.index(name) != trained.index(name)]:
+        numbered = f"classes are {first_few(names)} in the order of their values, but {first_few(trained)}"
+        raise ValueError(f"data: the {numbered} in {checkpoint}; renumber the masks in that order")
 
 
 def _moved(trained: Mapping[str, Any], root: str | None) -> dict[str, Any]:
