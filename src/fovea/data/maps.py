@@ -1,7 +1,6 @@
 """What maps are made with: the parts that make them, their parameters, the path of their store, and the command."""
 
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from glob import escape
 from pathlib import Path
@@ -95,7 +94,7 @@ def prepare_command(data: Mapping[str, Any], store: str | Path) -> str:
         if config["name"] != choice:
             keys[group] = config["name"]
         if not (chosen := _yaml(group, config["name"])):
-            folder = ["--config-dir", str([*own_folders(sys.argv[1:]), "DIR"][0])]
+            folder = ["--config-dir", str([*own_folders(), "DIR"][0])]
         default = {
             key: gaze.get(key) if str(value).startswith("${oc.select:data.gaze.") else value
             for key, value in flat(chosen)

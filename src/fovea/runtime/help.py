@@ -1,5 +1,6 @@
 """`--help` and `--version`, from the YAML file of a command alone: nothing is composed."""
 
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,8 +43,9 @@ def answer(command: str, words: Sequence[str]) -> str | None:
     return "\n".join([about, "", *table, HINTS.format(command)])
 
 
-def own_folders(words: Sequence[str]) -> list[Path]:
-    """Return the folders that `--config-dir` names."""
+def own_folders(words: Sequence[str] | None = None) -> list[Path]:
+    """Return the folders that `--config-dir` names, by default on the command line of this process."""
+    words = sys.argv[1:] if words is None else words
     pairs = zip(words, [*words[1:], ""], strict=False)
     options = ("--config-dir", "-cd")
     return [
