@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -125,13 +126,15 @@ def finished(started: subprocess.Popen[str]) -> Result:
     return Result(started.returncode, out, err)
 
 
-def kill_when(started: subprocess.Popen[str], happens: Callable[[], object]) -> None:
-    """Send SIGKILL as soon as something happens; assert that the process still runs then."""
+def kill_when(
+    started: subprocess.Popen[str], happens: Callable[[], object], sent: signal.Signals = signal.SIGKILL
+) -> Result:
+    """Send a signal as soon as something happens, and wait; assert that the process still runs then."""
     while started.poll() is None and not happens():
         time.sleep(0.002)
     assert started.poll() is None, finished(started)
-    started.kill()
-    started.communicate()
+    started.send_signal(sent)
+    return finished(started)
 
 
 def gaze(store: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from .commands import LIGHT, TWO, Run, finished, folder, kill_when, last, process, same_weights
+from .commands import LIGHT, TWO, Result, Run, finished, folder, kill_when, last, process, same_weights
 from .wandb_records import read
 
 pytestmark = pytest.mark.slow
@@ -27,10 +28,13 @@ def line(root: Path) -> list[str]:
     return [*folder(root), *LIGHT, *steps, "data.batch_size=2", "supervision=full", "ckpt_path=auto", "evaluate=[]"]
 
 
-def kill_after_a_save(started: subprocess.Popen[str], run: Path) -> None:
-    """Kill a training once it has saved its last checkpoint."""
-    kill_when(started, (run / "checkpoints" / "last.ckpt").exists)
+def kill_after_a_save(started: subprocess.Popen[str], run: Path, sent: signal.Signals = signal.SIGKILL) -> Result:
+    """Send a signal to a training once it has saved its last checkpoint."""
+    path = run / "checkpoints" / "last.ckpt"
+    before = path.exists() and path.stat().st_mtime_ns
+    result = kill_when(started, lambda: path.exists() and path.stat().st_mtime_ns != before, sent)
     assert not (run / "training.json").exists()
+    return result
 
 
 def ended(run: Path) -> bool:
@@ -56,6 +60,10 @@ def test_two_processes_resume_to_the_same_weights(line: list[str], tmp_path: Pat
         if ended(tmp_path / "killed"):
             break
         time.sleep(0.1)
+    result = kill_after_a_save(process("train", *single, cwd=tmp_path), tmp_path / "killed", signal.SIGTERM)
+    hint = f"the same command with hydra.run.dir={tmp_path}/killed ckpt_path=auto resumes it"
+    assert result.errors == [f"fovea-train: interrupted by SIGTERM; {hint}"] and ended(tmp_path / "killed"), result
+    assert json.loads((tmp_path / "killed" / "failure.json").read_text())["reason"] == "SIGTERM"
     result = finished(process("train", *single, cwd=tmp_path))
     assert result.status == 0, result
     assert last(tmp_path / "killed")["global_step"] == STEPS

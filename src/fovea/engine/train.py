@@ -107,12 +107,14 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
     last = run / "checkpoints" / "last.ckpt"
     kept = last.exists()
     try:
-        with sigterm_restored():
+        with ended_by_sigterm(trainer):
             trainer.fit(segmenter, datamodule=data, ckpt_path=path, weights_only=True)
     except SystemExit as error:
         # Lightning raises SystemExit on SIGTERM and KeyboardInterrupt; any other SystemExit comes from a requeue.
         cause = KeyboardInterrupt("SIGTERM") if isinstance(error, SIGTERMException) else error.__context__
         if isinstance(cause, KeyboardInterrupt):
+            if launcher := trainer.strategy.launcher:
+                launcher.procs.clear()  # type: ignore[attr-defined]  # it would kill this one, too: they have failed
             ignore_further()
             raise cause from None
         raise
@@ -126,20 +128,30 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
         write_json(run / TRAINING, facts | {"labels": dict(data.training.labels)} | images_of_step(trainer, data))
 
 
-def leave_sigterm(trainer: pl.Trainer, segmenter: pl.LightningModule) -> None:
-    """Remove our handler, which ends a step in the middle: Lightning, about to install its own, would call both."""
-    if signal.getsignal(signal.SIGTERM) is interrupt:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 @contextmanager
-def sigterm_restored() -> Iterator[None]:
-    """Put our handler back after a training."""
-    before = signal.getsignal(signal.SIGTERM)
+def ended_by_sigterm(trainer: pl.Trainer) -> Iterator[None]:
+    """Let SIGTERM end a training of one process after a step, as Lightning does, and one of several at once.
+
+    Our handler would end a step in the middle. Lightning's, in several processes, sends a message to the others from
+    wherever each of them is, so they may wait for each other forever: ours ends the first one, which kills the others.
+    """
+    ours = signal.getsignal(signal.SIGTERM)
+    several = trainer.strategy.launcher is not None or ours is signal.SIG_IGN  # the first process, or another one
+
+    def before_lightning(*_: Any) -> None:
+        if ours is interrupt and not several:  # Lightning would call both
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def after_lightning(*_: Any) -> None:
+        if several:
+            signal.signal(signal.SIGTERM, ours)
+
+    hooks = LambdaCallback(on_fit_start=before_lightning, on_train_start=after_lightning)
+    trainer.callbacks.insert(0, hooks)  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        if before is interrupt:
+        if ours is interrupt:
             signal.signal(signal.SIGTERM, interrupt)
 
 
@@ -175,7 +187,7 @@ def make_trainer(config: dict[str, Any], training: Training, loggers: list[Logge
     settings.setdefault("enable_progress_bar", any(isinstance(call, ProgressBar) for call in callbacks))
     trainer: pl.Trainer = instantiate(settings | {"_partial_": True}, "trainer")(
         logger=loggers,
-        callbacks=[*callbacks, LambdaCallback(on_fit_start=leave_sigterm, on_train_start=set_aside)],
+        callbacks=[*callbacks, LambdaCallback(on_train_start=set_aside)],
         plugins=[WholeCheckpoints()],
         default_root_dir=config["run_dir"],
         use_distributed_sampler=False,  # our loaders give each process its part
