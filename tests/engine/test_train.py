@@ -118,6 +118,15 @@ def test_a_training_without_a_length_is_refused(tmp_path: Path) -> None:
         made.fit(segmenter, DataLoader(ones(6, 1)))
 
 
+def test_an_evaluation_that_another_process_made_during_the_training_is_set_aside(tmp_path: Path) -> None:
+    made = trainer(tmp_path, max_steps=2)
+    made.callbacks.append(LambdaCallback(on_train_batch_end=lambda *_: (tmp_path / "evaluate").mkdir(exist_ok=True)))  # type: ignore[attr-defined]
+    data = pl.LightningDataModule.from_datasets(ones(6, 1))
+    data.training, data.batch_size = SimpleNamespace(labels={}), 1  # type: ignore[attr-defined]
+    fit(made, Segmenter(Line(), CONFIG, lambda mode: mode), data, None, None)  # type: ignore[arg-type,return-value]
+    assert (tmp_path / "evaluate.1").is_dir() and not (tmp_path / "evaluate").exists()
+
+
 @pytest.mark.usefixtures("as_in_a_shell")
 @pytest.mark.parametrize(("sent", "steps"), [(signal.SIGINT, 0), (signal.SIGHUP, 0), (signal.SIGTERM, 1)])
 def test_a_signal_ends_a_training_as_it_does_other_commands(sent: signal.Signals, steps: int, tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
     trained = trainer.global_step > (step or 0)
     if not (trained or kept):  # ckpt_path names a checkpoint of another run
         trainer.save_checkpoint(last, weights_only=False)
+    if trainer.is_global_zero and trained:  # an evaluation of meanwhile: its best checkpoint may have been replaced
+        put_aside(run / "evaluate")
     if trainer.is_global_zero and (trained or not (run / TRAINING).exists()):  # killed after the last checkpoint
         facts = {"seconds": round(time.monotonic() - segmenter.started, 1), "steps": trainer.global_step}
         write_json(run / TRAINING, facts | {"labels": dict(data.training.labels)} | images_of_step(trainer, data))
