@@ -114,7 +114,7 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
         cause = KeyboardInterrupt("SIGTERM") if isinstance(error, SIGTERMException) else error.__context__
         if isinstance(cause, KeyboardInterrupt):
             if launcher := trainer.strategy.launcher:
-                launcher.procs.clear()  # type: ignore[attr-defined]  # it would kill this one, too: they have failed
+                launcher.procs.clear()  # type: ignore[attr-defined]  # when they end, it would kill this process
             ignore_further()
             raise cause from None
         raise
@@ -123,7 +123,7 @@ def fit(trainer: pl.Trainer, segmenter: Segmenter, data: DataModule, path: Path 
     trained = trainer.global_step > (step or 0)
     if not (trained or kept):  # ckpt_path names a checkpoint of another run
         trainer.save_checkpoint(last, weights_only=False)
-    if trainer.is_global_zero and trained:  # an evaluation of meanwhile: its best checkpoint may have been replaced
+    if trainer.is_global_zero and trained:  # what another process evaluated may have been replaced since
         put_aside(run / "evaluate")
     if trainer.is_global_zero and (trained or not (run / TRAINING).exists()):  # killed after the last checkpoint
         facts = {"seconds": round(time.monotonic() - segmenter.started, 1), "steps": trainer.global_step}

@@ -50,7 +50,7 @@ class Command:
     def start(self) -> None:
         """Run what the command line asks for: a single run, a multirun, or a further process of a training."""
         if (handed_over := joined()) is not None:
-            for each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # to all processes: the first one ends this one
+            for each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # sent to all: the first ends this one
                 signal.signal(each, signal.SIG_IGN)
             self.run(plain(OmegaConf.load(handed_over), resolve=False))
             return
